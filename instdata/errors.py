@@ -1,0 +1,45 @@
+"""The errors a user can meet. Each carries the exit code that the command line returns for it."""
+
+from __future__ import annotations
+
+
+class InstdataError(Exception):
+    """Something failed; the message says what, where and what to do about it."""
+
+    exit_code = 1
+
+
+class BuildError(InstdataError):
+    """The build contradicts itself (conservation) or cannot go on."""
+
+
+class InputError(InstdataError):
+    """A bad recipe, argument or input: nothing was run.
+
+    `problems` holds every problem found, one `(file, line, message)` each; line is None where it has none.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | list[tuple[str, int | None, str]]):
+        self.problems = [("", None, problems)] if isinstance(problems, str) else problems
+        super().__init__("\n".join(format_problem(*p) for p in self.problems))
+
+
+class BudgetReached(InstdataError):
+    """A money, request, token or error budget ran out. What was done is kept; running again resumes."""
+
+    exit_code = 4
+
+
+class MissingExtra(InputError):
+    """An optional package is needed. Raised where it is imported, so that the base install stays small."""
+
+    def __init__(self, what: str, extra: str):
+        super().__init__(f"{what} needs an optional package: pip install 'instdata[{extra}]'")
+
+
+def format_problem(file: str, line: int | None, message: str) -> str:
+    """`file:line: message`, leaving out what is unknown."""
+    where = file if line is None else f"{file}:{line}"
+    return f"{where}: {message}" if where else message
