@@ -53,6 +53,8 @@ class Context:
     base: Path = Path(".")  # the recipe's folder: relative paths in options start here
     cache: Path | None = None  # where a step may keep resumable state (the request cache lives here)
     jobs: int = 1
+    fresh: bool = False  # score again even what is cached
+    seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
     say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
     usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
 
@@ -92,7 +94,8 @@ class Step(BaseModel):
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as
-        score_<step>_<name>; other types (lists, structs, booleans) stay in the sidecar for decide."""
+        score_<step>_<name>; other types (lists, structs, booleans), and names with a leading underscore, stay in the
+        sidecar for decide."""
         return {}
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -151,6 +154,7 @@ class Verdicts:
     set: dict[str, pa.Array] = field(default_factory=dict)
     config: pa.Array | None = None
     warnings: list[str] = field(default_factory=list)
+    errors: pa.Array | None = None  # filled by the build: why a row could not be scored
 
     def __or__(self, later: Verdicts) -> Verdicts:
         """Both verdicts, the left one owning the rows that both drop."""

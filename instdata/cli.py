@@ -1,0 +1,273 @@
+"""The commands: parse, call, print. What they do lives in the modules they import."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+app = typer.Typer(
+    help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+BuildDir = Annotated[Optional[Path], typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False)]
+RecipeFile = Annotated[Optional[Path], typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)]
+Sets = Annotated[Optional[list[str]], typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")]
+
+
+class Format(str, Enum):
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    messages = "messages"
+    prompt_completion = "prompt_completion"
+
+
+class EngineName(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
+@app.command()
+def build(
+    recipe: RecipeFile = None,
+    out: Annotated[Optional[Path], typer.Option(help="The build folder (default builds/<name>).", show_default=False)] = None,
+    set_: Sets = None,
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, counts, cost and time; write nothing.")] = False,
+    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where row-wise work runs.")] = EngineName.local,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
+    from instdata.build import build as run
+    from instdata.build import prepare
+    from instdata.engine import cores
+    from instdata.show import build_result, build_summary, plan_summary
+
+    path = _recipe(recipe)
+    say = _sayer(quiet)
+    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say)
+    if dry_run:
+        from instdata.dryrun import estimate
+
+        estimated = estimate(plan)
+        _result(estimated, json_, lambda: plan_summary(estimated))
+        return
+    done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)
+    _result(build_result(done), json_, lambda: build_summary(done), quiet)
+
+
+@app.command()
+def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
+    from instdata.build import prepare
+    from instdata.errors import InputError
+
+    path = _recipe(recipe)
+    problems: list[tuple[str, int | None, str]] = []
+    try:
+        prepare(path, set_ or [])
+    except InputError as e:
+        problems = e.problems
+    if json_:
+        print(json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False))
+    elif problems:
+        print(InputError(problems), file=sys.stderr)
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", file=sys.stderr)
+    elif not quiet:
+        print(f"{path}: fine")
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def why(
+    id: Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")],
+    build: Annotated[Optional[Path], typer.Option("--build", help="The build folder; the newest by default.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a row's history: where it came from, what each step scored and decided, and its text."""
+    from instdata.history import find_build, history
+    from instdata.show import row_history
+
+    rows = history(find_build(build), id)
+    _result({"rows": rows}, json_, lambda: row_history(rows))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BUILD")],
+    after: Annotated[Path, typer.Argument(metavar="BUILD")],
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what the second build has that the first has not: rows in and out, labels and decisions that changed."""
+    from instdata.history import difference, find_build
+    from instdata.show import build_difference
+
+    found = difference(find_build(before), find_build(after))
+    _result(found, json_, lambda: build_difference(found))
+
+
+@app.command()
+def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Write report.html of a build again: one page, no network."""
+    from instdata.history import find_build
+    from instdata.report.page import write_report
+
+    page = write_report(find_build(build))
+    _result({"report": str(page)}, json_, lambda: print(page), quiet)
+
+
+@app.command()
+def export(
+    build: BuildDir = None,
+    format: Annotated[Format, typer.Option(help="What the trainer reads.")] = Format.messages,
+    out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
+    config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a config of a build as a file that trainers read."""
+    from instdata.history import export as write
+    from instdata.history import find_build
+
+    done = write(find_build(build), format.value, out, config)
+    left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
+    _result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
+
+
+@app.command()
+def models(
+    action: Annotated[str, typer.Argument(help="list or pull")] = "list",
+    name: Annotated[Optional[str], typer.Argument(help="The model to pull.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the local models, or pull one: size and licence are said first, the download resumes and is checked."""
+    from instdata.errors import InputError
+    from instdata.llm.models import listing, pull
+    from instdata.show import model_table
+
+    if action == "pull" and name:
+        path = pull(name, _sayer(quiet))
+        _result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
+    elif action == "list" and name is None:
+        found = listing()
+        _result({"models": found}, json_, lambda: model_table(found))
+    else:
+        raise InputError("models: write `instdata models list` or `instdata models pull NAME`")
+
+
+@app.command()
+def cache(action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
+    from instdata.cache import clean, size
+    from instdata.errors import InputError
+    from instdata.show import sizes_table
+
+    if action not in ("size", "clean"):
+        raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
+    found = clean() if action == "clean" else size()
+    _result(found, json_, lambda: sizes_table(found), quiet)
+
+
+@app.command()
+def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Print the JSON schema of recipes, for editors."""
+    from instdata.recipe import json_schema
+
+    print(json.dumps(json_schema(), ensure_ascii=False, indent=None if json_ else 2))
+
+
+@app.command()
+def init(name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset", json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Write a first recipe and the seed tasks that it reads, ready to build."""
+    from instdata.start import write_recipe
+
+    files = write_recipe(name, Path())
+    _result({"files": [str(f) for f in files]}, json_, lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"), quiet)
+
+
+@app.command()
+def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Show what is installed, configured and cached, and what to install for the rest."""
+    from instdata.doctor import examine
+    from instdata.show import examination
+
+    found = examine()
+    _result(found, json_, lambda: examination(found))
+
+
+def _recipe(given: Path | None) -> Path:
+    """The recipe that is meant."""
+    from instdata.errors import InputError
+
+    if given is not None:
+        return given
+    here = sorted([*Path().glob("*.yaml"), *Path().glob("*.yml")])
+    if len(here) == 1:
+        return here[0]
+    raise InputError(f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}")
+
+
+def _sayer(quiet: bool) -> Any:
+    return (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+
+
+def _result(value: dict[str, Any], as_json: bool, show: Any, quiet: bool = False) -> None:
+    """The one place that prints a result: JSON, or for people."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False, default=str))
+    elif not quiet:
+        show()
+
+
+def main() -> None:
+    """Run a command; every error becomes one clear line and its exit code."""
+    from instdata.errors import InstdataError
+
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except InstdataError as e:
+        _fail(str(e), e.exit_code, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; what was done is kept: run the same command again to go on", 130, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as e:
+        if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
+            hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
+            _fail(f"{e.format_message()}{hint}", 2, as_json)
+        if os.environ.get("INSTDATA_DEBUG"):
+            traceback.print_exc()
+        if isinstance(e, OSError):
+            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1, as_json)
+        _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> None:
+    print(message, file=sys.stderr)
+    if as_json and "validate" not in sys.argv:
+        print(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

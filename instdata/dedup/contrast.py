@@ -1,0 +1,278 @@
+"""Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd numbers").
+
+One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of unspaced
+scripts are found anywhere (longest first, up to four characters), others as whole words. Two short texts contrast unless
+they hold the same alternatives equally often, so a word belongs here only if swapping it, or adding it, changes the task.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+NEGATION = np.uint64(1)
+NUMBER = np.uint64(1 << 62)  # a number word means NUMBER + its value
+
+NEGATIONS = """not no never without cannot neither nor none nothing nobody except excluding excludes exclude avoid
+不 没 没有 无 無 非 未 别 別 勿 莫 除了 除外 避免 禁止
+sin nunca ningún ninguna ninguno tampoco jamás excepto evita evitar
+pas jamais sans aucun aucune sauf ni évite évitez éviter
+nicht kein keine keinen keinem keiner keines ohne nie niemals außer
+non senza mai nessun nessuno nessuna tranne
+não nem nenhum nenhuma exceto
+не нет без никогда ни кроме нельзя
+ない なし せず ません 以外
+안 않 못 없이 없는 제외
+لا ليس لم لن بدون ليست غير
+नहीं बिना मत
+không chưa đừng
+tidak bukan tanpa jangan
+değil olmadan yok asla
+nie bez nigdy
+niet geen zonder nooit
+ไม่ ไม่มี ห้าม
+inte ingen inga utan aldrig"""
+
+NUMBERS = """two dos deux zwei due dois два 二 两 兩 둘
+three tres trois drei tre três три 三 셋
+four cuatro quatre vier quattro quatro четыре 四 넷
+five cinco cinq fünf cinque пять 五 다섯
+six seis sechs sei шесть 六 여섯
+seven siete sept sieben sette sete семь 七 일곱
+eight ocho huit acht otto oito восемь 八 여덟
+nine nueve neuf neun nove девять 九 아홉
+ten diez dix zehn dieci dez десять 十 열
+eleven once onze elf undici одиннадцать 十一
+twelve doce douze zwölf dodici doze двенадцать 十二
+thirteen 十三
+fourteen 十四
+fifteen 十五
+sixteen 十六
+seventeen 十七
+eighteen 十八
+nineteen 十九
+twenty veinte vingt zwanzig venti vinte двадцать 二十"""
+
+SETS = """even, evens | odd, odds
+ascending, increasing | descending, decreasing
+increase, increases, increased, raise, raises, grow, grows | decrease, decreases, decreased, reduce, reduces, reduced, lower, lowers, shrink, shrinks
+maximum, max, maximize, maximise, maximal | minimum, min, minimize, minimise, minimal
+largest, biggest, greatest | smallest, tiniest | highest, tallest | lowest, shortest | longest | fastest, quickest | slowest | oldest | newest, youngest, latest | earliest | best | worst | most | least, fewest | cheapest | strongest | weakest | richest | poorest | closest, nearest | farthest, furthest | hottest, warmest | coldest, coolest
+larger, bigger, greater | smaller | higher, taller | shorter | longer | faster, quicker | slower | older | newer, younger | better | worse | more | less, fewer | cheaper | stronger | weaker | warmer, hotter | colder, cooler
+big, large, huge | small, little, tiny | tall, high | short | long | low | fast, quick, rapid | slow | old, ancient | new, modern | young | good | bad | hot | cold | warm | cool | rich | poor | strong | weak | hard, difficult | easy, simple | heavy | light | deep | shallow | wide | narrow | thick | thin | early | late | dark | bright | loud | quiet | clean | dirty | safe | dangerous | cheap | expensive | happy | sad | dry | wet | full | empty | hungry | rough | smooth | sharp | blunt
+positive | negative
+advantage, advantages, pro, pros, benefit, benefits, strength, strengths | disadvantage, disadvantages, con, cons, drawback, drawbacks, downside, downsides, weakness, weaknesses
+similarity, similarities | difference, differences
+similar, same | different
+cause, causes | effect, effects, consequence, consequences
+before | after | during
+first | second | third | fourth | fifth | last, final
+previous | next
+start, starts, begin, begins, beginning | stop, stops, end, ends, ending, finish, finishes
+open, opens, opening | close, closes, closing, closed
+add, addition, adds, plus | subtract, subtraction, subtracts, minus | multiply, multiplication, multiplied | divide, division, divided
+sum | product | quotient | average, mean | median | mode | variance
+buy, buying, purchase | sell, selling
+import, imports | export, exports
+win, winning, wins | lose, losing, loses
+accept, accepts, accepting | reject, rejects, decline, refuse, refuses
+agree, agrees | disagree, disagrees
+favor, favour | oppose, against
+encode, encoding, encrypt, encryption | decode, decoding, decrypt, decryption
+compress, compression | decompress, decompression
+enable, enables | disable, disables
+allow, allows, permit, permits | forbid, forbids, prohibit, prohibits, prevent, prevents
+include, includes, including | remove, removes, delete, deletes, insert, inserts | append | prepend
+push | pop
+upload | download
+send, sends | receive, receives
+lend | borrow
+teach | learn
+save, saves, saving | spend, spends, spending
+gain | loss
+true | false
+valid | invalid
+correct, right | incorrect, wrong
+possible | impossible
+legal | illegal
+formal | informal, casual
+polite | rude, impolite
+active | passive
+singular | plural
+noun, nouns | verb, verbs | adjective, adjectives | adverb, adverbs | pronoun, pronouns
+synonym, synonyms | antonym, antonyms
+past | present | future
+uppercase, capital | lowercase
+prefix | suffix
+horizontal, horizontally, row, rows | vertical, vertically, column, columns
+left | right
+up, above, upward | down, below, downward | under | over
+inside, indoor, internal, inner | outside, outdoor, external, outer
+forward, forwards | backward, backwards, reverse
+top, upper | bottom
+north, northern | south, southern | east, eastern | west, western
+clockwise | counterclockwise, anticlockwise
+input | output
+question, questions | answer, answers
+summer | winter | spring | autumn, fall
+morning | afternoon | evening | night, midnight | noon
+day, days, daily | week, weeks, weekly | month, months, monthly | year, years, yearly, annual | hour, hours, hourly | minute, minutes | decade | century
+monday | tuesday | wednesday | thursday | friday | saturday | sunday
+today | tomorrow | yesterday
+january | february | march | april | june | july | august | september | october | november | december
+red | blue | green | yellow | black | white | orange | purple | brown | pink | grey, gray
+man, men, male, males | woman, women, female, females | boy, boys | girl, girls | husband | wife | father | mother | son | daughter | brother | sister | king | queen
+cat, cats | dog, dogs
+parent, parents | child, children | adult, adults | teenager, teenagers
+teacher | student
+doctor | patient
+employer | employee
+customer, buyer | seller
+breakfast | lunch | dinner
+array | tuple | dictionary, dict | integer, int | float | stack | queue
+json | xml | csv | yaml | html | markdown
+kilometer, kilometers, kilometre, kilometres, km | mile, miles | meter, meters, metre, metres | centimeter, centimeters, cm | inch, inches | foot, feet
+kilogram, kilograms, kg | pound, pounds, lb, lbs | gram, grams
+celsius | fahrenheit | kelvin
+dollar, dollars, usd | euro, euros, eur | yen | yuan, rmb
+hundred | thousand | million | billion | half | quarter | double | triple
+area | perimeter | circumference | volume | radius | diameter
+square | cube | circle | triangle | rectangle | sphere
+sine, sin | cosine, cos | tangent
+derivative | integral
+acid, acidic | base, alkaline
+herbivore, herbivores | carnivore, carnivores | omnivore, omnivores
+mammal, mammals | reptile, reptiles | bird, birds | fish | insect, insects
+introvert | extrovert
+optimistic, optimist | pessimistic, pessimist
+supply | demand
+inflation | deflation
+debit | credit
+asset, assets | liability, liabilities
+breadth | depth
+recursive, recursively | iterative, iteratively
+synchronous | asynchronous
+static | dynamic
+public | private | protected
+local | global
+client | server
+lossy | lossless
+supervised | unsupervised
+english, 英语, 英文, inglés, anglais, englisch, inglese, inglês, английский, английском, 英語, 영어, الإنجليزية, अंग्रेजी | chinese, mandarin, 中文, 汉语, 漢語, chino, chinois, chinesisch, китайский, 中国語, 중국어, الصينية | french, 法语, 法文, francés, français, französisch, francese, francês, французский, フランス語, 프랑스어, الفرنسية, फ्रेंच | german, 德语, 德文, alemán, allemand, deutsch, tedesco, alemão, немецкий, ドイツ語, 독일어, الألمانية, जर्मन | spanish, 西班牙语, 西语, español, espagnol, spanisch, spagnolo, espanhol, испанский, スペイン語, 스페인어, الإسبانية | italian, 意大利语, italiano, italien, italienisch, итальянский, イタリア語, 이탈리아어, الإيطالية | portuguese, 葡萄牙语, portugués, portugais, portugiesisch, português, португальский, ポルトガル語 | russian, 俄语, 俄文, ruso, russe, russisch, русский, ロシア語, 러시아어, الروسية | japanese, 日语, 日文, japonés, japonais, japanisch, японский, 日本語, 일본어, اليابانية | korean, 韩语, 韩文, coreano, coréen, koreanisch, корейский, 韓国語, 한국어 | arabic, 阿拉伯语, árabe, arabe, arabisch, арабский, アラビア語, 아랍어, العربية | hindi, 印地语, hindú, हिंदी, हिन्दी | latin, 拉丁语, latín | greek, 希腊语 | dutch, 荷兰语 | swedish, 瑞典语 | turkish, 土耳其语, türkçe | polish, 波兰语 | vietnamese, 越南语 | thai, 泰语 | indonesian, 印尼语 | hebrew, 希伯来语 | ukrainian | cantonese, 粤语 | bengali | urdu | persian, farsi
+python | java | javascript, js | typescript | c | cpp | csharp | rust | golang, go | ruby | php | swift | kotlin | scala | haskell | perl | lua | matlab | julia | sql | bash, shell | r | fortran | cobol
+升序, 从小到大, 递增 | 降序, 从大到小, 递减
+偶数 | 奇数 | 质数, 素数 | 合数
+最大 | 最小 | 最高 | 最低 | 最长 | 最短 | 最多 | 最少 | 最快 | 最慢 | 最早 | 最晚 | 最好 | 最差, 最坏 | 最新 | 最旧
+增加, 提高, 提升, 上升, 增长, 增大 | 减少, 降低, 下降, 缩小, 减小
+优点, 优势, 好处 | 缺点, 劣势, 坏处, 弊端
+正面, 积极, 肯定 | 负面, 消极, 否定
+相同, 相似 | 不同, 差异, 区别
+同义词, 近义词 | 反义词
+原因 | 结果, 后果
+之前, 以前 | 之后, 以后
+上方 | 下方 | 左 | 右 | 东 | 西 | 南 | 北 | 内 | 外
+第一 | 第二 | 第三 | 第四 | 第五 | 最后
+加法, 加上 | 减法, 减去 | 乘法, 乘以 | 除法, 除以
+之和 | 之差 | 之积 | 之商 | 平均 | 中位数
+开始 | 结束
+打开, 开启 | 关闭
+买, 购买 | 卖, 出售
+进口 | 出口
+输入 | 输出
+支持, 赞成, 同意 | 反对
+编码, 加密 | 解码, 解密
+正式 | 非正式
+主动 | 被动
+过去 | 现在 | 未来, 将来
+春, 春天, 春季 | 夏, 夏天, 夏季 | 秋, 秋天, 秋季 | 冬, 冬天, 冬季
+早上, 早晨 | 中午 | 下午 | 晚上
+早餐 | 午餐 | 晚餐
+男, 男性 | 女, 女性
+父亲, 爸爸 | 母亲, 妈妈 | 哥哥 | 弟弟 | 姐姐 | 妹妹
+猫 | 狗
+红 | 蓝 | 绿 | 黄 | 黑 | 白
+大 | 小 | 高 | 低 | 长 | 短 | 快 | 慢 | 新 | 旧 | 冷 | 热 | 真 | 假 | 强 | 弱 | 远 | 近
+周长 | 面积 | 体积 | 半径 | 直径
+名词 | 动词 | 形容词 | 副词
+小学 | 初中 | 高中 | 大学
+百 | 千 | 万 | 亿
+偶数の | 奇数の | 昇順 | 降順 | 最大の | 最小の | 利点, メリット, 長所 | 欠点, デメリット, 短所 | 朝 | 昼 | 夜 | 春の | 夏の | 秋の | 冬の | 犬
+짝수, 짝수를 | 홀수, 홀수를 | 오름차순, 오름차순으로 | 내림차순, 내림차순으로 | 장점, 장점을 | 단점, 단점을 | 최대 | 최소 | 여름 | 겨울 | 봄 | 가을
+pares | impares
+ascendente, creciente, crescente | descendente, decreciente, decrescente
+máximo, máxima | mínimo, mínima
+ventajas, ventaja, vantagens | desventajas, desventaja, desvantagens
+mayor, mayores, maior, maiores | menor, menores
+grande, grandes | pequeño, pequeña, pequeños, pequeñas, pequeno, pequena
+antes | después, depois
+alto, alta | bajo, baja, baixo, baixa
+comprar | vender
+verano, verão | invierno, inverno | primavera | otoño, outono
+positivo, positiva | negativo, negativa
+aumentar | disminuir, reducir, diminuir
+mejor, melhor, mejores | peor, pior, peores
+más, mais | menos
+croissant | décroissant
+avantages, avantage | inconvénients, inconvénient
+avant | après
+petit, petite, petits, petites | grande, grand, grands
+augmenter | diminuer, réduire
+hiver | printemps | automne
+meilleur, meilleure, meilleurs | pire
+plus | moins
+acheter | vendre
+gerade, geraden | ungerade, ungeraden
+aufsteigend, aufsteigender | absteigend, absteigender
+vorteile, vorteil | nachteile, nachteil
+größte, größten, größter | kleinste, kleinsten, kleinster
+erhöhen | senken, verringern
+sommer | winter | frühling | herbst
+beste, besten | schlechteste, schlechtesten
+kaufen | verkaufen
+mehr | weniger
+pari | dispari
+vantaggi | svantaggi
+четные, чётные, четных, чётных | нечетные, нечётные, нечетных, нечётных
+возрастания, возрастанию | убывания, убыванию
+преимущества, преимуществ, плюсы | недостатки, недостатков, минусы
+максимальное, максимальный, максимум | минимальное, минимальный, минимум
+увеличить | уменьшить
+до | после
+летом, лето, летний | зимой, зима, зимний
+больше | меньше
+лучший, лучшие | худший, худшие
+купить | продать
+الزوجية | الفردية
+تصاعديا, تصاعدي | تنازليا, تنازلي
+مزايا, فوائد | عيوب, أضرار
+أكبر | أصغر
+قبل | بعد
+الصيف | الشتاء
+सम | विषम
+आरोही | अवरोही
+लाभ, फायदे | हानि, नुकसान
+सबसे बड़ा | सबसे छोटा
+पहले | बाद
+chẵn | lẻ
+tăng | giảm
+genap | ganjil
+kelebihan | kekurangan
+çift | tek
+artan | azalan
+avantajları | dezavantajları"""
+
+
+def lexicon() -> dict[str, int]:
+    """Every word and what it stands for: NEGATION, NUMBER + its value, or the number of its alternative."""
+    meaning: dict[str, int] = {}
+    for word in NEGATIONS.split():
+        meaning[word] = int(NEGATION)
+    for value, line in enumerate(NUMBERS.splitlines(), 2):
+        for word in line.split():
+            meaning.setdefault(word, int(NUMBER) + value)
+    number = 2
+    for line in SETS.splitlines():
+        for alternative in line.split("|"):
+            for word in alternative.split(","):
+                meaning.setdefault(word.strip(), number)
+            number += 1
+    return meaning

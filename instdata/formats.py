@@ -1,0 +1,193 @@
+"""Files and Hub splits as blocks of records, and records as plain dicts: everything before their meaning."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from instdata.adapters import BadRow, normalise_keys
+from instdata.files import Damaged, csv_records, elements, lines, pieces
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+BLOCK_ROWS = 16_384  # records in one block of a columnar or CSV file
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A record that cannot be read."""
+
+    error: str
+    raw: str
+
+
+def kind_of(path: Path) -> str | None:
+    """The suffix that says how to read a file, compression left out; None where there is none that we know."""
+    suffixes = [s.lower() for s in path.suffixes]
+    if suffixes and suffixes[-1] in (".gz", ".zst"):
+        suffixes = suffixes[:-1]
+    return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
+
+
+def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
+    """The dataset, memory-mapped from the datasets cache (downloaded where it is not there)."""
+    import datasets
+
+    repo, config, split, commit = hub
+    return datasets.load_dataset(repo, config, split=split, revision=commit)
+
+
+def raw_blocks(path: str, hub: tuple | None = None, limit: int | None = None) -> Iterator[tuple[int, Any]]:
+    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines."""
+    first, left = 0, limit
+    for records in _blocks(path, hub):
+        step = len(records)
+        if left is not None:
+            if isinstance(records, list):
+                full = [i for i, r in enumerate(records) if not isinstance(r, bytes) or r.strip()]
+                records = records[: full[left - 1] + 1] if len(full) >= left else records
+                left -= min(left, len(full))
+            else:
+                records = records.slice(0, left)
+                left -= len(records)
+        yield first, records
+        first += step
+        if left == 0:
+            return
+
+
+def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
+    if hub is not None:
+        yield from hub_dataset(hub).with_format("arrow").iter(batch_size=BLOCK_ROWS)
+        return
+    file = Path(path)
+    kind = kind_of(file)
+    try:
+        if kind == ".parquet":
+            yield from _parquet(file)
+        elif kind in (".csv", ".tsv"):
+            records = (r if isinstance(r, dict) else Bad(*r) for r in csv_records(file, "," if kind == ".csv" else "\t"))
+            while block := list(islice(records, BLOCK_ROWS)):
+                yield block
+        elif kind == ".json":
+            yield from elements(file)
+        else:
+            yield from lines(file)
+    except Damaged as e:
+        yield [Bad(str(e), e.tail.decode("utf-8", "backslashreplace"))]
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    """Row batches. A compressed copy is unpacked first: Parquet is read from its end."""
+    with tempfile.TemporaryFile() as plain:
+        source: Any = str(path)
+        if path.suffix in (".gz", ".zst"):
+            for piece in pieces(path):
+                plain.write(piece)
+            source = plain
+        try:
+            with pq.ParquetFile(source) as file:
+                yield from file.iter_batches(batch_size=BLOCK_ROWS)
+        except pa.ArrowException as e:
+            raise Damaged(f"the Parquet data is damaged: {str(e).splitlines()[0]}") from e
+
+
+def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]:
+    for _, records in blocks:
+        yield from (r for r in decode(records) if r is not None)
+
+
+def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
+    """Each record as a dict under normalised keys, or why not; None for a blank line."""
+    if not isinstance(records, list):
+        yield from _decode_batch(records)
+        return
+    for record in records:
+        if isinstance(record, bytes):
+            if not record.strip():
+                yield None
+                continue
+            record = _parse_json(record)
+        if isinstance(record, dict):
+            try:
+                record = normalise_keys(record)
+            except BadRow as e:
+                record = Bad(str(e), as_json(record))
+        yield record
+
+
+def _parse_json(raw: bytes) -> dict[str, Any] | Bad:
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        record = orjson.loads(raw)
+    except (orjson.JSONDecodeError, ValueError, RecursionError) as e:
+        try:
+            text, hint = raw.decode(), ""
+        except UnicodeDecodeError:
+            text, hint = raw.decode("utf-8", "backslashreplace"), "not UTF-8 (convert it, e.g. iconv -f gb18030 -t utf-8): "
+        return Bad(f"{hint}invalid JSON: {e}", text.strip())
+    if not isinstance(record, dict):
+        return Bad(f"expected a JSON object, got {type(record).__name__}", raw.decode().strip())
+    # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer.
+    if any(raw.count(b'"%s"' % k.encode()) > 1 for k in record) and _has_duplicate_key(raw):
+        return Bad("a key stands in the record twice", raw.decode().strip())
+    return record
+
+
+def _has_duplicate_key(raw: bytes) -> bool:
+    double = False
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal double
+        out = dict(items)
+        double = double or len(out) < len(items)
+        return out
+
+    json.loads(raw, object_pairs_hook=pairs)
+    return double
+
+
+def _decode_batch(batch: Any) -> Iterator[dict[str, Any] | Bad | None]:
+    """Rows of an Arrow batch or table; whole numbers become text, so that they can be answers."""
+    cols = {}
+    for name, column in zip(batch.schema.names, batch.columns):
+        if pa.types.is_integer(column.type) or pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        try:
+            cols[name] = column.to_pylist()
+        except UnicodeDecodeError:
+            cols[name] = [_cell(v) for v in column]
+    for i in range(batch.num_rows):
+        record = {k: v[i] for k, v in cols.items()}
+        broken = next((k for k, v in record.items() if isinstance(v, Bad)), None)
+        if broken:
+            yield Bad(f"{broken} is not UTF-8", record[broken].raw)
+            continue
+        try:
+            yield normalise_keys(record)
+        except BadRow as e:
+            yield Bad(str(e), as_json(record))
+
+
+def _cell(value: Any) -> Any:
+    try:
+        return value.as_py()
+    except UnicodeDecodeError:
+        return Bad("", value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace"))
+
+
+def as_json(record: Any) -> str:
+    try:
+        return orjson.dumps(record, default=str).decode()
+    except (TypeError, ValueError):
+        return repr(record)
+
+

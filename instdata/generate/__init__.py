@@ -1,0 +1,1 @@
+"""Writing new rows with a language model: exactly as many as asked for, within budget."""

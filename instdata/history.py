@@ -1,0 +1,154 @@
+"""Questions to a finished build: which one is meant, one row's history, what two builds differ in, its rows again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.adapters import write_record
+from instdata.build import cache_folder
+from instdata.corpus import read_parquet
+from instdata.errors import InputError
+from instdata.files import whole
+from instdata.yamlfile import did_you_mean
+
+
+def find_build(build: Path | None) -> Path:
+    """The build folder that is meant: a path, a name under builds/, or the newest one. Raises InputError."""
+    home = Path("builds")
+    builds = sorted(home.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime) if home.is_dir() else []
+    if build is None:
+        if not builds:
+            raise InputError("there is no build under builds/ yet: run `instdata build RECIPE`, or name a build folder")
+        return builds[-1].parent
+    for folder in (build, home / build):
+        if (folder / "manifest.json").is_file():
+            return folder
+    near = did_you_mean(build.name, [b.parent.name for b in builds])
+    raise InputError(f"{build}: no finished build there (no manifest.json).{near}")
+
+
+def manifest(build: Path) -> dict[str, Any]:
+    """A build's manifest.json."""
+    return json.loads((build / "manifest.json").read_text("utf-8"))
+
+
+def history(build: Path, wanted: str) -> list[dict[str, Any]]:
+    """Every row with this id or rid: where it came from, what each step scored, what became of it, and its text where
+    it is still to be had. Raises InputError where there is none."""
+    ledger = pq.ParquetFile(build / "ledger.parquet")
+    found = []
+    for batch in ledger.iter_batches():
+        table = pa.table(batch)
+        mine = table.filter(pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False)))
+        found += mine.to_pylist()
+    if not found:
+        raise InputError(f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row')
+    texts = messages_of(build, {r["rid"] for r in found})
+    raw = _raw(build, found)
+    rows = []
+    for row in found:
+        scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
+        facts = {k: v for k, v in row.items() if not k.startswith("score_")}
+        facts["evidence"] = json.loads(row["evidence"]) if row["evidence"] else None
+        facts |= {"scores": scores, "messages": texts.get(row["rid"])}
+        rows.append(facts | ({"raw": raw[row["rid"]]} if row["rid"] in raw else {}))
+    return rows
+
+
+def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
+    left out."""
+    shards = json.loads((build / "run.json").read_text()).get("shards", []) if (build / "run.json").is_file() else []
+    found: dict[str, list[dict[str, str]]] = {}
+    for name in shards:
+        path = cache_folder() / name
+        if len(found) == len(rids):
+            break
+        if path.is_file():
+            names = read_parquet(path, ["rid"])["rid"]
+            at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
+            if len(at):
+                table = read_parquet(path, ["rid", "messages"]).take(at)
+                found |= dict(zip(table["rid"].to_pylist(), table["messages"].to_pylist()))
+    return found
+
+
+def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The raw text of quarantined rows."""
+    wanted = {(r["source"], r["source_file"], r["source_row"]): r["rid"] for r in rows if r["verdict"] == "quarantined"}
+    found: dict[str, str] = {}
+    if wanted:
+        with open(build / "quarantine.jsonl", "rb") as file:
+            for line in file:
+                record = orjson.loads(line)
+                rid = wanted.get((record["source"], record["source_file"], record["source_row"]))
+                if rid:
+                    found[rid] = record["raw"]
+    return found
+
+
+def difference(a: Path, b: Path) -> dict[str, Any]:
+    """What build b has that a has not, by id: rows in and out, labels and decisions that changed."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        for name, build in (("a", a), ("b", b)):
+            db.read_parquet(str(build / "ledger.parquet")).create_view(name)
+        one = "select id, min(verdict) verdict, min(ability) ability, min(step) step, min(reason) reason from {} where id is not null group by id"
+        db.execute(f"create temp table x as {one.format('a')}")
+        db.execute(f"create temp table y as {one.format('b')}")
+        kept = "coalesce(x.verdict, '') {} 'kept' and coalesce(y.verdict, '') {} 'kept'"
+        joined = "from x full join y using (id)"
+        count = {
+            "rows_in": db.execute(f"select count(*) {joined} where {kept.format('<>', '=')}").fetchone()[0],
+            "rows_out": db.execute(f"select count(*) {joined} where {kept.format('=', '<>')}").fetchone()[0],
+            "labels_changed": db.execute("select count(*) from x join y using (id) where x.ability <> y.ability").fetchone()[0],
+        }
+        cases = f"""select coalesce(x.step || ': ' || x.reason, x.verdict, 'absent') before,
+                           coalesce(y.step || ': ' || y.reason, y.verdict, 'absent') after, count(*) n
+                    {joined} group by 1, 2 having before <> after order by n desc, before, after"""
+        count["decisions"] = [dict(zip(("before", "after", "rows"), r)) for r in db.execute(cases).fetchall()]
+    return count
+
+
+def rows_of(build: Path, config: str = "full", columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a config, in order. Raises InputError for an unknown config."""
+    configs = manifest(build)["configs"]
+    if config not in configs:
+        raise InputError(f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}')
+    for name in configs[config]["files"]:
+        yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
+
+
+def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
+    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
+
+    Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    written = skipped = 0
+    array = out.suffix == ".json"
+    batches = rows_of(build, config, ["messages", "meta"])
+    with whole(out) as file:
+        file.write(b"[\n" if array else b"")
+        for batch in batches:
+            for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
+                try:
+                    record = write_record(format, messages, _input_chars(meta))
+                except ValueError:
+                    skipped += 1
+                    continue
+                file.write((b",\n" if array and written else b"") + orjson.dumps(record) + (b"" if array else b"\n"))
+                written += 1
+        file.write(b"\n]\n" if array else b"")
+    return {"written": written, "left_out": skipped}
+
+
+def _input_chars(meta: str | None) -> int:
+    return int(orjson.loads(meta).get("input_chars", 0)) if meta else 0

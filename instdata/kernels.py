@@ -1,0 +1,69 @@
+"""Compiled kernels: where numba keeps them, how they run on all cores, how they are warmed at install time.
+
+Kernels are single-threaded and release the GIL; `on_all_cores` runs them over slices in a thread pool. Each slice writes
+its own part of the output, so results do not depend on the number of threads, nothing breaks under fork or spawn, and
+they compile several times faster than numba's own parallel loops.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def home() -> Path:
+    """The folder of compiled kernels: $INSTDATA_HOME/kernels, by default ~/.cache/instdata/kernels."""
+    return Path(os.environ.get("INSTDATA_HOME", "~/.cache/instdata")).expanduser() / "kernels"
+
+
+def jit(function: Callable) -> Callable:
+    """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
+    cache = str(home())
+    os.environ.setdefault("NUMBA_CACHE_DIR", cache)  # read when numba is imported
+    import numba
+
+    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+    try:
+        Path(os.environ["NUMBA_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
+        writable = os.access(os.environ["NUMBA_CACHE_DIR"], os.W_OK)
+    except OSError:
+        writable = False
+    return numba.njit(cache=writable, nogil=True, error_model="numpy")(function)
+
+
+def threads() -> int:
+    """How many kernels run at once: $NUMBA_NUM_THREADS, by default the cores that this process may use."""
+    if wanted := os.environ.get("NUMBA_NUM_THREADS"):
+        return max(1, int(wanted))
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def on_all_cores(work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+    """`work` of every item, in the order of the items."""
+    items = list(items)
+    if len(items) < 2 or threads() == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads(), len(items))) as pool:
+        return list(pool.map(work, items))
+
+
+def warm() -> None:
+    """Compile every kernel by running each once on a few texts."""
+    import numpy as np
+
+    from instdata.chairman import chairman
+    from instdata.dedup import warm as warm_dedup
+    from instdata.jsonsplit import split_values
+
+    chairman(np.array([1, 2]))
+    split_values(b"{}", True)
+    warm_dedup()
+
+
+if __name__ == "__main__":
+    warm()

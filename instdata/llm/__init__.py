@@ -1,0 +1,1 @@
+"""The one way to a language model: an OpenAI-compatible endpoint, or a local model served on loopback."""

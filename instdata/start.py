@@ -1,0 +1,46 @@
+"""A first recipe for an empty folder: shipped seed tasks, the steps that need no extra, and where to go from there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from instdata.errors import InputError
+from instdata.files import write_text
+from instdata.recipe import WORD
+from instdata.resources import resource
+
+RECIPE = """\
+# What this does: `instdata build {file}`. The grammar by example: docs/recipes.md; `instdata schema` for your editor.
+name: {name}
+seed: 0
+taxonomy: belle
+sources:
+  - path: seeds/*.jsonl        # put your own data here: jsonl, json, csv, tsv, parquet, also .gz and .zst
+    name: seeds
+    license: apache-2.0
+steps:
+  # - generate: {{target: 200}}  # more rows from the seeds: pip install 'instdata[local]'
+  - dedup: {{method: minhash, view: prompt, threshold: 0.7}}
+  - quality: {{rules: default}}
+  # - categorize: {{method: auto}}  # label rows that have no ability: pip install 'instdata[classify]'
+  - holdout: {{per_ability: 2}}
+subsets: {{by: ability, sizes: [10%, 30%, 50%, 100%]}}
+publish: {{license: apache-2.0, private: true}}
+"""
+
+
+def write_recipe(name: str, folder: Path) -> list[Path]:
+    """Write <name>.yaml and seeds/ into a folder; returns the files. Raises InputError rather than overwrite."""
+    if not WORD.match(name):
+        raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+    recipe = folder / f"{name}.yaml"
+    seeds = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
+    there = [p for p in (recipe, *seeds) if p.exists()]
+    if there:
+        raise InputError(f"{there[0]} is there already: choose another name, or remove it")
+    (folder / "seeds").mkdir(exist_ok=True)
+    for target, source in seeds.items():
+        shutil.copyfile(source, target)
+    write_text(recipe, RECIPE.format(name=name, file=recipe.name))
+    return [recipe, *seeds]

@@ -1,0 +1,101 @@
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from ability_rows import rows_of
+
+from instdata.ability.step import Categorize
+from instdata.ability.taxonomy import Taxonomy, load_taxonomy
+from instdata.errors import InputError
+from instdata.step import Context, Scores
+
+TASKS = [
+    ("把下面的句子翻译成英语：今天天气很好。", "The weather is nice today.", None),
+    ("Translate the following sentence into French: I am hungry.", "J'ai faim.", None),
+    ("写一个 Python 函数，反转一个字符串。", "```python\ndef f(s):\n    return s[::-1]\n```", None),
+    ("请用一句话概括下面这段文字：……", "概括。", "summarization"),
+    ("小明有 12 个苹果，吃了 5 个，还剩几个？", None, None),
+]
+
+
+@pytest.fixture(scope="session")
+def belle() -> Context:
+    return Context(taxonomy=load_taxonomy("belle"))
+
+
+def apply(step: Categorize, rows) -> dict:
+    scored = step.score(rows)
+    table = pa.table({k: v if isinstance(v, pa.Array) else pa.array(v) for k, v in scored.items()})
+    verdicts = step.decide(Scores(table))
+    assert verdicts.reason.null_count == len(rows)
+    return {**table.to_pydict(), **{k: v.to_pylist() for k, v in verdicts.set.items()}}
+
+
+def test_the_taxonomy_alone_is_enough(belle):
+    said = []
+    rows = rows_of(TASKS, Context(taxonomy=belle.taxonomy, say=said.append))
+    step = Categorize(name="categorize").resolve(belle)
+    assert step.method == "learned"
+    assert not step.check(belle)
+    got = apply(step, rows)
+    assert got["label"][:3] == ["translation", "translation", "code"]
+    assert got["ability"][3] == "summarization"
+    assert got["ability_confidence"][3] == 1.0
+    assert len(said) == 1 and "examples of the taxonomy" in said[0]
+
+
+def test_thresholds_only_re_decide(belle):
+    rows = rows_of(TASKS, belle)
+    strict = apply(Categorize(min_confidence=1.0), rows)
+    assert strict["ability"] == ["unknown", "unknown", "unknown", "summarization", "unknown"]
+    assert all(c < 1 for c in np.delete(strict["ability_confidence"], 3))
+    override = apply(Categorize(min_confidence=0, override=True), rows)
+    assert override["ability"] == override["label"]
+    one, other = Categorize(min_confidence=0.1), Categorize(min_confidence=0.9, override=True)
+    assert one.scoring(belle) == other.scoring(belle)
+
+
+def test_any_taxonomy_works_without_code(tmp_path):
+    taxonomy = Taxonomy.model_validate(
+        {"name": "pets", "abilities": [{"name": "cats", "description": "c"}, {"name": "dogs", "description": "d"}]}
+    )
+    train = tmp_path / "train.jsonl"
+    pairs = [
+        ("how do cats purr", "Cats"),
+        ("why do cats sleep", "CATS"),
+        ("how do dogs bark", "dogs"),
+        ("why do dogs dig", "dogs"),
+        ("x", "fish"),
+    ]
+    train.write_text("".join(json.dumps({"q": q, "class": a}) + "\n" for q, a in pairs))
+    context = Context(taxonomy=taxonomy, base=tmp_path)
+    step = Categorize(train={"path": "train.jsonl", "map": {"instruction": "q", "ability": "class"}}, min_confidence=0)
+    assert not step.check(context)
+    got = apply(step, rows_of([("do cats jump", None, None), ("do dogs jump", None, None)], context))
+    assert got["ability"] == ["cats", "dogs"]
+    before = step.scoring(context)
+    train.write_text(train.read_text().replace("purr", "jump"))
+    assert step.scoring(context) != before
+
+
+def test_bad_training_data_is_one_clear_line(tmp_path, belle):
+    pets = Taxonomy.model_validate(
+        {"name": "pets", "abilities": [{"name": "cats", "description": "c"}, {"name": "dogs", "description": "d"}]}
+    )
+    context = Context(taxonomy=pets, base=tmp_path)
+    with pytest.raises(InputError, match='all 2 labelled rows are "cats"'):
+        Categorize().score(rows_of([("a", "b", "cats"), ("b", "c", "cats")], context))
+    with pytest.raises(InputError, match="no labelled row"):
+        Categorize().score(rows_of([("a", "b", None)], context))
+    missing = Categorize(train={"path": "gone.jsonl"})
+    assert "gone.jsonl" in missing.check(context)[0]
+
+
+def test_same_bytes_for_any_number_of_threads(belle, monkeypatch):
+    tasks = [(f"{t} {i}", r, "code" if "Python" in t else a) for i in range(400) for t, r, a in TASKS]
+    results = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+        results.append(apply(Categorize(), rows_of(tasks, belle)))
+    assert results[0] == results[1]
