@@ -69,9 +69,10 @@ class Build:
 
 def prepare(
     path: Path, sets: list[str] = (), limit: int | None = None, jobs: int = 1, fresh: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    say: Callable[[str], None] = lambda line: None, online: bool = True,
 ) -> Plan:  # fmt: skip
-    """Read a recipe and resolve it. Raises InputError with every problem found, before any work."""
+    """Read a recipe and resolve it. Raises InputError with every problem found, before any work. With `online` false
+    the Hub and endpoints are left alone: enough to validate, not to build."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such recipe. `instdata init` writes one")
@@ -87,7 +88,7 @@ def prepare(
             problems += [p if p[0] else (*at, p[2]) for p in e.problems]
     opened: list[list[Input]] = []
     try:
-        opened = open_sources(recipe.sources, base, recipe.limit)
+        opened = open_sources(recipe.sources, base, online)
     except InputError as e:
         problems += [_located(p, document) for p in e.problems]
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
@@ -96,12 +97,14 @@ def prepare(
     for i, step in enumerate(recipe.steps):
         try:
             found = step.check(context)
-            steps.append(step.resolve(context) if not found else step)
+            steps.append(step.resolve(context) if online and not found else step)
         except InputError as e:
             found = [m for _, _, m in e.problems]
         problems += [(document.file, document.line(("steps", i)), f"step {step.name}: {m}") for m in found]
     if problems:
         raise InputError(problems)
+    if not online:
+        return Plan(recipe, opened, context, "")
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
     recipe = recipe.model_copy(update={"sources": sources, "steps": steps})
     return Plan(recipe, opened, context, _identity(recipe, opened, context))

@@ -77,7 +77,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     path = _recipe(recipe)
     problems: list[tuple[str, int | None, str]] = []
     try:
-        prepare(path, set_ or [])
+        prepare(path, set_ or [], online=False)
     except InputError as e:
         problems = e.problems
     if json_:

@@ -35,10 +35,10 @@ def share(value: Any) -> float:
 
 
 class Source(Strict):
-    """Where rows come from: files (`path`, a glob, a folder, a list of those) or a Hub dataset (`hub`)."""
+    """Where rows come from: files (`path`: a file, a glob, a folder, a list of those) or a Hub dataset (`hub`)."""
 
     path: str | list[str] | None = Field(None, description="A file, a folder, a glob, or a list of them; relative to the recipe.")
-    hub: str | None = Field(None, description="A dataset on the Hugging Face Hub: owner/name.")
+    hub: str | None = Field(None, description="A dataset on the Hugging Face Hub: owner/name. With a path too, the path is read: a local copy.")
     config: str | None = Field(None, description="The Hub dataset's config.")
     split: str = Field("train", description="The Hub dataset's split.")
     revision: str | None = Field(None, description="The Hub dataset's revision; pinned to a commit in the manifest.")
@@ -61,8 +61,8 @@ class Source(Strict):
 
     @model_validator(mode="after")
     def _one_place(self) -> Source:
-        if (self.path is None) == (self.hub is None):
-            raise ValueError("a source needs either path: or hub:")
+        if self.path is None and self.hub is None:
+            raise ValueError("a source needs path: or hub:")
         if self.name and not WORD.match(self.name):
             raise ValueError(f'name "{self.name}": letters, digits, "_", "-" and "." only')
         return self
@@ -95,7 +95,7 @@ def parse_size(value: Any) -> Size:
         number = Decimal(digits.replace("_", ""))
     except InvalidOperation:
         raise bad from None
-    if isinstance(value, bool) or not number.is_finite() or number <= 0:
+    if isinstance(value, bool) or not number.is_finite() or not 0 < number < 10**12:
         raise bad
     if text.endswith("%"):
         if number > 100:

@@ -51,8 +51,9 @@ def source_name(source: Source) -> str:
     return "".join(c if c.isalnum() or c in "_-" else "-" for c in stem).strip("-") or "source"
 
 
-def open_sources(sources: list[Source], base: Path, limit: int | None = None) -> list[list[Input]]:
-    """The inputs of each source, files in the order of their names. Looks at the first records of each file.
+def open_sources(sources: list[Source], base: Path, online: bool = True) -> list[list[Input]]:
+    """The inputs of each source, files in the order of their names. Looks at the first records of each file; Hub
+    datasets are left out where `online` is false.
 
     Raises InputError with every problem: missing files, unknown formats, columns in `map` that no record has.
     """
@@ -63,8 +64,10 @@ def open_sources(sources: list[Source], base: Path, limit: int | None = None) ->
         if name in names[:i]:
             problems.append((f"sources.{i}", None, f'two sources are named "{name}": give this one a `name:`'))
             continue
+        if not source.paths and not online:
+            continue
         try:
-            opened.append(_open_hub(source, name) if source.hub else _open_files(source, name, base))
+            opened.append(_open_files(source, name, base) if source.paths else _open_hub(source, name))
         except InputError as e:
             problems += [(f or f"sources.{i}", line, m) for f, line, m in e.problems]
     if problems:

@@ -74,6 +74,8 @@ class _Reader:
         self.left -= 1
         if self.left < 0 or len(path) > 60:
             raise InputError([(self.file, line, "too large or too deep once its aliases are followed")])
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+            raise InputError([(self.file, line, f"the tag {node.tag} is not allowed")])
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(child, (*path, i)) for i, child in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
@@ -103,6 +105,8 @@ class _Reader:
 
 
 _SCALARS = {f"tag:yaml.org,2002:{t}" for t in ("str", "int", "float", "bool", "null", "timestamp")}
+
+_COLLECTIONS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

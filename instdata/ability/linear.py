@@ -55,11 +55,11 @@ class Linear:
     response_weights: np.ndarray
     bias: np.ndarray  # float64[classes]
     centre: np.ndarray  # float64[classes]: what an average response adds
-    sharpness: float  # scores times this, then softmax: probabilities
-    held_out: np.ndarray  # float64[rows, classes]: probabilities
+    platt: tuple[float, float]
+    held_out: np.ndarray  # float64[rows, classes]
 
-    def predict(self, prompts: pa.Array, responses: pa.Array) -> np.ndarray:
-        """Calibrated probabilities, float64[rows, classes]."""
+    def scores(self, prompts: pa.Array, responses: pa.Array) -> np.ndarray:
+        """float64[rows, classes]: about 1 for the right class, about 0 for the others."""
 
         def part(first: int) -> np.ndarray:
             prompt, response = prompts.slice(first, ROWS), responses.slice(first, ROWS)
@@ -69,8 +69,12 @@ class Linear:
             return scores + given[:, None] * (dot(extra, self.response_weights) - self.centre)
 
         parts = on_all_cores(part, range(0, len(prompts), ROWS))
-        scores = np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
-        return softmax(scores * self.sharpness)
+        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+
+    def confidence(self, scores: np.ndarray) -> np.ndarray:
+        """How likely the best class is right."""
+        offset, slope = self.platt
+        return 1 / (1 + np.exp(-offset - slope * margin(scores)))
 
 
 def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: list[str]) -> Linear:
@@ -89,34 +93,32 @@ def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: l
     wanted = np.eye(len(classes))[labels]
     dual = inverse @ wanted
     held_out = wanted - dual / np.diag(inverse)[:, None]
-    sharpness = calibrate(held_out, labels)
     response_weights = transposed_dot(response, dual, len(spaces[1].idf))
     average = transposed_dot(response, there[:, None], len(spaces[1].idf))[:, 0]
     response_weights -= np.outer(average, given @ dual)
     return Linear(
         classes, *spaces, transposed_dot(prompt, dual, len(spaces[0].idf)), response_weights,
-        dual.sum(0), average @ response_weights, sharpness, softmax(held_out * sharpness),
+        dual.sum(0), average @ response_weights, platt(margin(held_out), held_out.argmax(1) == labels), held_out,
     )  # fmt: skip
 
 
-def calibrate(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The factor on the scores at which softmax gives the labels the highest likelihood (temperature scaling, Guo et
-    al. 2017), by golden section on its logarithm."""
-
-    def loss(log: float) -> float:
-        return -np.log(softmax(scores * np.exp(log))[np.arange(len(labels)), labels] + 1e-12).mean()
-
-    low, high, ratio = np.log(0.5), np.log(200.0), (np.sqrt(5) - 1) / 2
-    while high - low > 1e-4:
-        a, b = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, b) if loss(a) <= loss(b) else (a, high)
-    return float(np.exp((low + high) / 2))
+def margin(scores: np.ndarray) -> np.ndarray:
+    """By how much the best class leads."""
+    top = np.partition(scores, -2, axis=1)
+    return top[:, -1] - top[:, -2]
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Rows that sum to 1."""
-    e = np.exp(scores - scores.max(1, keepdims=True, initial=-np.inf))
-    return e / e.sum(1, keepdims=True)
+def platt(lead: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """(offset, slope) of the logistic curve from a lead to the chance of being right (Platt 1999), by Newton's method.
+    Four invented rows, right and wrong at either end, keep the curve finite where there is little to learn from."""
+    ends = [lead.min(initial=0.0), lead.max(initial=1.0)]
+    x = np.column_stack([np.ones(len(lead) + 4), [*lead, *ends, *ends]])
+    y = np.array([*right, 1, 1, 0, 0], dtype=float)
+    w = np.zeros(2)
+    for _ in range(30):
+        p = 1 / (1 + np.exp(-x @ w))
+        w += np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(2), x.T @ (y - p))
+    return float(w[0]), float(w[1])
 
 
 def space(texts: pa.Array, weights: np.ndarray, least: int) -> Space:

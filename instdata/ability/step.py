@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,9 @@ from typing_extensions import Self
 from instdata.errors import InputError
 from instdata.record import UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts
+
+if TYPE_CHECKING:
+    from instdata.ability.linear import Linear
 
 Method = Literal["auto", "learned"]
 
@@ -68,14 +71,13 @@ class Categorize(Step):
 
         examples = labelled(rows, self.train)
         model = train(examples.prompts, examples.responses, examples.labels, examples.classes)
-        probabilities = model.predict(rows.prompt, rows.response)
+        scores = model.scores(rows.prompt, rows.response)
         mine = examples.row >= 0
-        probabilities[examples.row[mine]] = model.held_out[mine]
-        rows.context.say(f"categorize: {examples.describe()}; {quality(model.held_out, examples.labels)}")
-        best = probabilities.argmax(1)
+        scores[examples.row[mine]] = model.held_out[mine]
+        rows.context.say(f"categorize: {examples.describe()}; {quality(model, examples.labels)}")
         return {
-            "label": pa.array(examples.classes).take(pa.array(best)),
-            "confidence": np.round(probabilities[np.arange(len(best)), best], 4).astype(np.float32),
+            "label": pa.array(examples.classes).take(pa.array(scores.argmax(1))),
+            "confidence": np.round(model.confidence(scores), 4).astype(np.float32),
             "_given": known_labels(rows.ability),
         }
 
@@ -95,10 +97,10 @@ def known_labels(ability: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(ability, UNKNOWN), pa.scalar(None, pa.string()), ability)
 
 
-def quality(probabilities: np.ndarray, labels: np.ndarray) -> str:
+def quality(model: Linear, labels: np.ndarray) -> str:
     """How good held-out predictions are, in words."""
     from instdata.ability.calibration import calibration_error
 
-    right = probabilities.argmax(1) == labels
-    error, low, high = calibration_error(probabilities.max(1), right)
+    right = model.held_out.argmax(1) == labels
+    error, low, high = calibration_error(model.confidence(model.held_out), right)
     return f"held-out accuracy {right.mean():.2f}, calibration error {error:.3f} ({low:.3f} to {high:.3f})"

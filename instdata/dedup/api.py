@@ -13,9 +13,11 @@ import pyarrow.compute as pc
 from instdata.dedup import corpus
 from instdata.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, prepare, scheme, sketch_into, slices
 from instdata.dedup.result import Deduped
+from instdata.dedup.sizes import NGRAM, parse_bytes
 from instdata.dedup.search import Found, copies, search, similarities
 from instdata.kernels import on_all_cores
 
+GROUP = 64 << 20  # bytes of text that are sketched at a time
 FLOOR = 0.7  # searched down to here, so that any higher threshold needs no new search
 
 
@@ -25,7 +27,7 @@ def dedup(
     *,
     method: str = "minhash",
     num_perm: int = 128,
-    ngram: int = 5,
+    ngram: int = NGRAM,
     priority: np.ndarray | None = None,
     contrast: bool = True,
     max_memory: int | str = "4GB",
@@ -37,7 +39,7 @@ def dedup(
         texts = pa.array(texts, pa.large_string())
     floor = min(threshold, FLOOR) if method == "minhash" else 1.0
     s = scheme(floor, num_perm, ngram)
-    sketched = sketch_all(slices(texts), len(texts), s, corpus.parse_bytes(max_memory), owned=True)
+    sketched = sketch_all(slices(texts), len(texts), s, parse_bytes(max_memory), owned=True)
     order = np.arange(len(texts)) if priority is None else np.asarray(priority, np.int64)
     return find_in(sketched, s, order, threshold, floor, method, contrast)
 
@@ -75,7 +77,7 @@ def sketch_all(parts: Iterable[pa.Array], rows: int, s: Scheme, memory: int, own
     texts = corpus.Texts(memory // 4, folder)
     sketch, valid = empty_sketch(rows, s, keys), np.ones(rows, bool)
 
-    def work(item: tuple[int, pa.Array]) -> tuple[np.ndarray, np.ndarray, bool]:
+    def work(item: tuple[int, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         at, part = item
         if part.null_count:
             valid[at : at + len(part)] = np.asarray(pc.is_valid(part))
@@ -95,12 +97,14 @@ def sketch_all(parts: Iterable[pa.Array], rows: int, s: Scheme, memory: int, own
 def _grouped(parts: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:
     """Slices of at most SLICE rows, several at a time: enough to keep all cores busy, little enough to stay in memory."""
     group: list[pa.Array] = []
+    held = 0
     for part in parts:
         for start in range(0, len(part), SLICE):
             group.append(part.slice(start, SLICE))
-            if len(group) == 32:
+            held += group[-1].nbytes
+            if len(group) == 32 or held > GROUP:
                 yield group
-                group = []
+                group, held = [], 0
     if group:
         yield group
 
@@ -113,12 +117,17 @@ class Near(NamedTuple):
     similarity: np.ndarray  # float64
 
 
-def near(queries: pa.Array | list[str], indexed: pa.Array | list[str], threshold: float = 0.7, *, num_perm: int = 128, ngram: int = 5) -> Near:
-    """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Index the smaller side and
-    stream the larger through Index.query_all where it does not fit in memory."""
+def near(queries: pa.Array | list[str], indexed: pa.Array | list[str], threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM) -> Near:
+    """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to nothing.
+    Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
     index = Index(threshold, num_perm=num_perm, ngram=ngram)
-    index.add(indexed)
-    return index.query_all(queries)
+    if len(indexed) <= len(queries):
+        index.add(indexed)
+        return index.query_all(queries)
+    index.add(queries)  # the smaller side is the one to keep
+    found = index.query_all(indexed)
+    by = np.lexsort((found.query, found.indexed))
+    return Near(found.indexed[by], found.query[by], found.similarity[by])
 
 
 class Index:
@@ -126,7 +135,7 @@ class Index:
 
     TAIL = 8192  # texts added since the last sort; they are compared one by one
 
-    def __init__(self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = 5):
+    def __init__(self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM):
         self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram)
         self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
         self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import mmap
-import re
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from instdata.dedup.minhash import Sets, Scheme, ngram_sets
-from instdata.errors import InputError
-from instdata.kernels import jit, on_all_cores
-
-GB = 1 << 30
-
-
-def parse_bytes(text: str | int) -> int:
-    """Bytes of "4GB", "500 MB" or a number. Raises InputError for anything else."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*", str(text).lower())
-    if not match:
-        raise InputError(f'max_memory: {text!r} is not a size; write for example "4GB"')
-    return int(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
-
+from instdata.kernels import jit
 
 @jit
 def gather(data, offsets, rows, at, out, out_offsets):

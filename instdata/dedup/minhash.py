@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from instdata.dedup.sizes import NGRAM, bands
 from instdata.dedup.text import SHORT, contrast_key, fold, folded_size, mix, ngrams, prepare, tables
 from instdata.errors import InputError, MissingExtra
 from instdata.kernels import jit, on_all_cores
@@ -19,20 +20,6 @@ from instdata.kernels import jit, on_all_cores
 Strings = pa.Array | pa.ChunkedArray | list
 SEED = 1
 SLICE = 4096  # rows that one kernel call takes
-CERTAIN = 0.9895  # the probability, 0.99 to two decimals, with which a pair at the threshold becomes a candidate
-
-def bands(threshold: float, num_perm: int) -> tuple[int, int]:
-    """(bands, rows a band): the longest bands, and then the fewest, with which a pair at the threshold shares at least one band
-    with probability 0.99. Raises InputError where num_perm hashes cannot give that."""
-    if not 0 < threshold <= 1:
-        raise InputError(f"dedup: threshold {threshold} is outside (0, 1]: at 0 every row would equal the first")
-    for rows in range(num_perm, 0, -1):
-        shared = threshold**rows
-        need = 1 if shared >= CERTAIN else int(np.ceil(np.log(1 - CERTAIN) / np.log1p(-shared))) if shared > 1e-9 else num_perm + 1
-        if need * rows <= num_perm and (rows <= 16 or threshold < 1):
-            return need, rows
-    need = int(np.ceil(np.log(1 - CERTAIN) / np.log1p(-threshold)))
-    raise InputError(f"dedup: num_perm {num_perm} is too small to find pairs at {threshold}; use num_perm: {need} or more, or a higher threshold")
 
 def permutations(num_perm: int) -> tuple[np.ndarray, np.ndarray]:
     """The a and b of datasketch's affine32 scheme (uint32)."""
@@ -50,7 +37,7 @@ class Scheme(NamedTuple):
     bands: int
     rows: int
 
-def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = 5) -> Scheme:
+def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
     count, rows = bands(threshold, num_perm)
     if not 1 <= ngram <= 64:
@@ -199,7 +186,7 @@ def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [chunk.slice(start, rows) for chunk in chunks for start in range(0, len(chunk), rows)]
 
-def signatures(texts: Strings, num_perm: int = 128, ngram: int = 5) -> np.ndarray:
+def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.ndarray:
     """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated with the
     upper halves of the n-gram hashes."""
     s = scheme(1.0, num_perm, ngram)
@@ -215,7 +202,7 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = 5) -> np.ndarra
     on_all_cores(work, range(len(parts)))
     return out
 
-def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = 5) -> list[Any]:
+def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> list[Any]:
     """The texts as datasketch.MinHash objects, for its LSH storages (Redis, Cassandra, ...). Raises MissingExtra without datasketch."""
     try:
         from datasketch import MinHash

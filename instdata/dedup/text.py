@@ -1,7 +1,7 @@
 """What two texts are compared by: the folded text, its character n-grams, and its contrast key.
 
 Folding is NFKC, case folding and one form of every quote, dash and full stop; runs of white space become one space, none
-next to a wide character; invisible characters go, and so does sentence punctuation at the end.
+next to a Chinese character or kana; invisible characters go, and so does sentence punctuation at the end.
 
 An n-gram is as many characters as fill `ngram` columns, where a wide character (Chinese, Japanese, Korean) fills two: at 5,
 five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text with fewer columns
@@ -22,7 +22,7 @@ from instdata.dedup.contrast import NEGATION, NUMBER, lexicon
 from instdata.kernels import jit
 
 SPACE, DROP, EXPAND = -1, -2, -3  # fold table: EXPAND - k is the k-th expansion
-WIDE, WORD, DIGIT, UPPER = 1, 2, 4, 8  # character classes
+WIDE, WORD, DIGIT, UPPER, UNSPACED = 1, 2, 4, 8, 16  # character classes; unspaced: Han and kana
 TABLE = 0x20000  # above: rare ideographs, folded to themselves
 SIDES = "\x1f"  # between prompt and response where the two are compared apart
 SHORT = 200  # characters (folded) up to which the contrast key counts
@@ -70,6 +70,7 @@ def tables() -> Tables:
     extra_at = [0]
     plain = [*range(0x3400, 0xA000), *range(0xAC00, 0xD7A4), *range(0x17000, 0x18D00)]
     kind[plain] = WIDE | WORD
+    kind[0x3400:0xA000] |= UNSPACED
     known = set(plain)
     for code in range(TABLE):
         if code in known or 0xD800 <= code < 0xF900:
@@ -99,7 +100,9 @@ def tables() -> Tables:
             kind[code] |= DIGIT
         if category == "Lu":
             kind[code] |= UPPER
-        if 0x2E80 <= code < 0x3000 or 0x3005 <= code < 0x3008 or 0x3040 <= code < 0x3400 or 0xF900 <= code < 0xFB00 or 0x1100 <= code < 0x1200:
+        if 0x2E80 <= code < 0x3000 or 0x3005 <= code < 0x3008 or 0x3040 <= code < 0x3400 or 0xF900 <= code < 0xFB00:
+            kind[code] |= WIDE | UNSPACED
+        elif 0x1100 <= code < 0x1200:
             kind[code] |= WIDE
     chars = Tables(fold, kind, np.array(extra, np.uint32), np.array(extra_at), np.zeros(2, np.uint64), np.zeros(2, np.uint64))
     return chars._replace(**_lexicon_table(chars))
@@ -223,7 +226,7 @@ def folded_size(data, start, end, t):
 
 @jit
 def kind_of(c, kind):
-    return kind[c] if c < TABLE else np.uint8(WIDE | WORD)
+    return kind[c] if c < TABLE else np.uint8(WIDE | WORD | UNSPACED)
 
 
 @jit
@@ -232,7 +235,7 @@ def fold(data, start, end, t, out, camel):
     Returns how many were written."""
     table, kind, extra, extra_at = t.fold, t.kind, t.extra, t.extra_at
     n, at = 0, start
-    pending, last_wide, lower = False, False, False
+    pending, last_unspaced, lower = False, False, False
     while at < end:
         c, width = decode(data, at)
         at += width
@@ -243,14 +246,14 @@ def fold(data, start, end, t, out, camel):
         if f == DROP:
             continue
         k = kind_of(c, kind)
-        wide = (k & WIDE) != 0
+        unspaced = (k & UNSPACED) != 0
         if pending:
-            if not (wide or last_wide):
+            if not (unspaced or last_unspaced):
                 out[n] = 32
                 camel[n] = False
                 n += 1
             pending = False
-        last_wide = wide
+        last_unspaced = unspaced
         if f <= EXPAND:
             for e in range(extra_at[EXPAND - f], extra_at[EXPAND - f + 1]):
                 out[n] = extra[e]
@@ -260,7 +263,7 @@ def fold(data, start, end, t, out, camel):
             out[n] = f
             camel[n] = lower and (k & UPPER) != 0
             n += 1
-        lower = (k & (WORD | DIGIT | UPPER)) == WORD and not wide
+        lower = (k & (WORD | WIDE | DIGIT | UPPER)) == WORD
     # Sentence punctuation at the end does not count, except a factorial.
     while n > 1:
         c = out[n - 1]

@@ -7,7 +7,6 @@ that servers reuse it, and what the user asks. Only `$words` are replaced; nothi
 from __future__ import annotations
 
 import json
-import re
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -66,9 +65,7 @@ def listing(name: str, fields: dict[str, Any], count: int) -> dict[str, Any]:
 def read_items(text: str) -> list[Any]:
     """The items of an answer that should be JSON, and often nearly is: fenced, with words around it, a bare list, or cut
     off in the last item (whole items before the cut are kept). Raises Unusable where there is none."""
-    body = re.sub(r"^\s*<think>.*?</think>", "", text, flags=re.S) if text.lstrip().startswith("<think>") else text
-    fence = re.search(r"```(?:json)?\s*\n([\[{].*)\n```", body, re.S)
-    body = fence.group(1) if fence else body
+    body = text.split("</think>", 1)[-1]
     starts = [i for i in (body.find("{"), body.find("[")) if i >= 0]
     if not starts:
         raise Unusable("no JSON")

@@ -94,6 +94,7 @@ class Budget:
         if limits.get("max_usd") is not None and price is None:
             raise InputError("max_usd needs the model's price: add price: {input: …, output: …} in USD per million tokens")
         self.store, self.scope, self.price, self.named = store, scope, price or FREE, limits
+        self.known = price is not None  # else USD cannot be told
         usd, requests, tokens = (limits.get(n) for n in ("max_usd", "max_requests", "max_tokens"))
         self.limit = tuple(math.inf if v is None else v for v in (None if usd is None else round(usd * PICO), requests, tokens))
 

@@ -207,7 +207,7 @@ class Client:
 
     async def _try(self, key: str, request: Request, attempt: int, worst: tuple[int, int, int]) -> Stored | tuple[bool, str, float | None]:
         """Send once: the stored answer, or (was it a 429, why it failed, seconds to wait)."""
-        actual: tuple[int, int, int] = (0, 0, 0)
+        actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
         try:
             body = request.body(self.at.model, attempt, self.schemas)
             raw = await self._api().chat.completions.with_raw_response.create(**body)
@@ -221,12 +221,12 @@ class Client:
             self._count(spent, cost, raw.headers)
             return Stored(text, None, cost)
         except self.openai.APIStatusError as e:
+            actual = (0, 0, 0)
             if e.status_code == 400 and self.schemas and request.schema and _about_schema(str(e)):
                 self.schemas = False  # the prompt asks for JSON in words as well
                 return True, "no JSON schema", 0.001
             return self._failed(e)
         except (self.openai.APIConnectionError, ValueError, OSError) as e:  # a ValueError is a body that is no JSON
-            actual = worst  # it may have been billed: the reservation stays
             self.usage.lost += 1
             if isinstance(e, self.openai.APITimeoutError):
                 self.pace.overloaded()

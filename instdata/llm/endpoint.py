@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from instdata.errors import BuildError, InputError, MissingExtra
 from instdata.llm.embedded import SLOTS, serve
-from instdata.llm.models import AUTO, MODELS, find, local_file
+from instdata.llm.models import AUTO, MODELS, find, pull, sha256_of
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
@@ -59,14 +59,19 @@ def resolve_model(model: str, base_url: str | None = None) -> str:
     return OPENAI_MODEL if configured() else LOCAL + AUTO
 
 
-def endpoint(model: str, base_url: str | None = None, base: Path = Path("."), say: Callable[[str], None] = print) -> Endpoint:
-    """The endpoint of a concrete model name; a registered local model is downloaded where it is missing.
+def endpoint(model: str, base_url: str | None = None, base: Path = Path(), say: Callable[[str], None] = print) -> Endpoint:
+    """The endpoint of a concrete model name; a registered local model is downloaded by `open`
+    where it is missing.
 
-    Raises InputError where nothing is configured for it, BuildError where a download fails."""
+    Raises InputError where nothing is configured for it."""
     if model.startswith(LOCAL):
         name = model.removeprefix(LOCAL)
-        path, sha = local_file(name if name in MODELS else str(base / Path(name).expanduser()), say)
-        return Endpoint(f"sha256:{sha}", path.stem, path.stem if name not in MODELS else name, SLOTS, 600.0, lambda stack: stack.enter_context(serve(path)))
+        if name in MODELS:
+            return Endpoint(f"sha256:{MODELS[name].sha256}", name, name, SLOTS, 600.0, lambda stack: stack.enter_context(serve(pull(name, say))))
+        path = (base / Path(name).expanduser()).resolve()
+        if not path.is_file():
+            raise InputError(f"{path}: no such model file")
+        return Endpoint(f"sha256:{sha256_of(path)}", path.stem, path.stem, SLOTS, 600.0, lambda stack: stack.enter_context(serve(path)))
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     key = os.environ.get("OPENAI_API_KEY", "")
     if url == OPENAI and not key:

@@ -95,20 +95,6 @@ def is_here(model: LocalModel) -> bool:
     return path.is_file() and path.stat().st_size == model.bytes
 
 
-def local_file(name: str, say: Say = print) -> tuple[Path, str]:
-    """(file, sha256) of a registered model, pulled where missing, or of any path that ends in .gguf.
-
-    Raises InputError where neither exists, BuildError where it cannot be downloaded."""
-    if name in MODELS:
-        return pull(name, say), MODELS[name].sha256
-    path = Path(name).expanduser()
-    if path.suffix != ".gguf":
-        find(name)
-    if not path.is_file():
-        raise InputError(f"{path}: no such model file")
-    return path.resolve(), sha256_of(path)
-
-
 def pull(name: str, say: Say = print) -> Path:
     """Download a registered model, or go on with a download that broke off; returns its file.
 

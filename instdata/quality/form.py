@@ -45,7 +45,10 @@ def repetition(t: Text) -> np.ndarray:
     key = _mix(key[inside] ^ _mix(word_row[inside].astype(np.uint64)))
     order = np.argsort(key, kind="stable")
     again = inside[order[1:][key[order[1:]] == key[order[:-1]]]]
-    cover = np.bincount(again, minlength=len(words)) - np.bincount(np.minimum(again + NGRAM, len(words)), minlength=len(words) + 1)[:-1]
+    cover = (
+        np.bincount(again, minlength=len(words))
+        - np.bincount(np.minimum(again + NGRAM, len(words)), minlength=len(words) + 1)[:-1]
+    )
     total = np.bincount(word_row, minlength=len(t))
     share = np.bincount(word_row, np.cumsum(cover) > 0, len(t)) / np.maximum(total, 1)
     return np.where(t.code, 0, share).astype(np.float32)
@@ -121,10 +124,8 @@ def echo(t: Text) -> np.ndarray:
     prompt, response = pc.utf8_trim_whitespace(t.prompt), pc.utf8_trim_whitespace(t.response)
     whole = pc.equal(pc.utf8_lower(prompt), pc.utf8_lower(response))
     line = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(t.line)), pc.utf8_lower(response))
-    rewriting = has(t.line, REWRITE) & (t.chars >= 15) & (t.chars < t.prompt_chars)
-    unchanged = among(
-        rewriting, lambda p, r: _ends_with(p, r), prompt, response
-    )
+    rewriting = has(t.line, REWRITE) & (t.chars >= 8) & (t.chars < t.prompt_chars)
+    unchanged = among(rewriting, lambda p, r: _ends_with(p, r), prompt, response)
     excused = has(
         t.line,
         r"(?i)\b(repeat|copy|echo|if (needed|necessary|it|there|the)|as is|say|type|same|verbatim|capital\w*|case|check)\b|重复|复述|照抄|原样|跟我说",
@@ -156,9 +157,12 @@ def truncated(t: Text) -> np.ndarray:
     cut = has(
         t.tail,
         r"[\pL\d)\"”’](,|，|、)$|[\pL,] (and|or|but|the|a|an|of|because|including|such as|their|its|your|my|our|and the|is a|are the|is the|to the|of the|in the)$|"
-        r"\p{Han}(的|和|与|以及|而且|因为|但是|并且|例如|包括|或者|由于|给|使|在|把|被|对)$|[\pL](:|：)$",
+        r"[\p{Han}，。](的|和|与|以及|而且|因为|但是|并且|例如|包括|或者|由于|给|使|在|把|被|对)$|[\pL](:|：)$",
     )
-    closing = has(t.tail, r"(?i)\b(best|sincerely|regards|yours|love|cheers|thanks|thank you|wishes|truly|faithfully|warmly|respectfully|gratitude|appreciation)\b[^.\n]{0,12},$|(此致|敬上|祝好|祝您|谨上)[，,]?$")
+    closing = has(
+        t.tail,
+        r"(?i)\b(best|sincerely|regards|yours|love|cheers|thanks|thank you|wishes|truly|faithfully|warmly|respectfully|gratitude|appreciation)\b[^.\n]{0,12},$|(此致|敬上|祝好|祝您|谨上|真挚|真诚|诚挚|敬礼|致敬)[^。，,]{0,4}[，,]?$",
+    )
     open_end = has(
         t.ask,
         r"(?i)\b(complete|finish|fill|continue|beginning|start|opening|first (line|half|part)|prefix|introduct\w*|incomplete|fragment|preposition|conjunction|article|header|subject|salutation|greeting|phrase|part of speech|punctuation|comma|remove|delete|label|title|heading|blank|split|truncat\w*|lead-?in|begin|edit|rewrite|format|form|template|survey|questionnaire|fields?|letters?|words?|line|notes|chords?|melody|initial\w*|poem|haiku|stanza|verse|tweet|outline|list|e-?mails?|respon\w+|repl(y|ies)|message|invit\w+|note)\b|"
@@ -223,14 +227,18 @@ def mixed_language(t: Text) -> np.ndarray:
 def wrong_target(t: Text) -> np.ndarray:
     """A translation that is still in the language it came from."""
     asked = pc.struct_field(pc.extract_regex(t.line, TRANSLATE), "target")
-    candidates = np.asarray(pc.is_valid(asked)) & (t.chars >= 12)
+    candidates = np.asarray(pc.is_valid(asked)) & (t.chars >= 8)
     if not candidates.any():
         return candidates
     target = np.array([TARGET.get(word.lower()) if word else None for word in asked.to_pylist()], object)
     given, sure = t.response_language
     source = np.isin(given, ["en", "zh"])
-    quoted = has(t.response, r"(?i)[\"“‘'「][A-Za-zÀ-ÿ]|翻译|意思|\b(means?|translat\w*)\b")  # an answer about the phrase
-    mixed = (target == "zh") & has(t.response, r"\p{Han}") | (target == "en") & has(t.response, r"[A-Za-z]{3,} [A-Za-z]{2,}")
+    quoted = has(
+        t.response, r"(?i)[\"“‘'「][A-Za-zÀ-ÿ]|翻译|意思|\b(means?|translat\w*)\b"
+    )  # an answer about the phrase
+    mixed = (target == "zh") & has(t.response, r"\p{Han}") | (target == "en") & has(
+        t.response, r"[A-Za-z]{3,} [A-Za-z]{2,}"
+    )
     more = has(t.line, r"(?i)\b(and|explain|pronounc\w*|phonetic|romaji|pinyin)\b|拼音|解释")
     return candidates & source & (given != target) & (sure >= 0.7) & ~mixed & ~quoted & ~more
 
@@ -270,7 +278,11 @@ def list_count(t: Text) -> np.ndarray:
 
     def fewer(k: str, response: str) -> bool:
         wanted = int(k) if k.isdigit() else NUMBERS[k.lower()]
-        given = max(len(BULLET.findall(response)), len(re.findall(r"^\s*\d{1,3}\s*[.)、:：．]", response, re.MULTILINE)), _numbered(response))
+        given = max(
+            len(BULLET.findall(response)),
+            len(re.findall(r"^\s*\d{1,3}\s*[.)、:：．]", response, re.MULTILINE)),
+            _numbered(response),
+        )
         return 0 < given < wanted
 
     return among(candidates, fewer, pc.fill_null(asked, ""), t.response)

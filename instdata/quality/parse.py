@@ -26,8 +26,9 @@ def invalid_python(t: Text) -> np.ndarray:
     """Python that does not parse: a ```python block, or a whole response that begins like a Python program."""
     fenced = has(t.response, r"(?im)^[ \t]*```[ \t]*(python|py|python3)\b")
     bare = (
-        has(t.response, r"^\s*(def \w+ ?\(|import \w+|from \w[\w.]* import |class \w+ ?[(:])")
-        & has(t.ask, r"(?i)python") & ~has(t.ask, OTHER_CODE)
+        has(t.response, r"^\s*(def [\w\p{Han}]+ ?\(|import \w+|from \w[\w.]* import |class \w+ ?[(:])")
+        & has(t.ask, r"(?i)python")
+        & ~has(t.ask, OTHER_CODE)
         & ~has(t.response, "```")
     )
     return among(fenced | bare, _bad_python, t.response)
@@ -44,7 +45,16 @@ def _parses(source: str) -> bool:
     if len(source) >= LIMIT or re.search(r"^\s*(>>> |\.\.\.\s*$|[%!]\w)|^\s*print +[^(\s=]", source, re.MULTILINE):
         return True  # too long to tell; a session, an excerpt, a notebook, or Python 2
     source = source.replace("\xa0", " ")  # the web's way to indent, not a fault of the code
-    lines = re.split(r"^\W*(?:output|example|explanation|sample|result|usage|输出|示例|解释|结果)\b[^\n]*:", source, maxsplit=1, flags=re.MULTILINE | re.IGNORECASE)[0].strip("\n").split("\n")
+    lines = (
+        re.split(
+            r"^\W*(?:output|example|explanation|sample|result|usage|输出|示例|解释|结果)[^\n]*[:：]",
+            source,
+            maxsplit=1,
+            flags=re.MULTILINE | re.IGNORECASE,
+        )[0]
+        .strip("\n")
+        .split("\n")
+    )
     indent = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
     lines = [line[indent:] for line in lines]
     wrong = _syntax_error(lines)

@@ -43,7 +43,7 @@ def empty_response(t: Text) -> np.ndarray:
 
 
 TASK_HEADER = (
-    r"(?i)(?:^|\n)\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(instruction|指令|说明|任务说明|任务指令)\**\s*[:：]"
+    r"(?i)\n\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(instruction|指令|说明|任务说明|任务指令)\**\s*[:：]"
 )
 TASK_PART = r"(?i)(?:^|\n)\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(input|output|输入|输出)\**\s*[:：]"
 NUMBERED_TASK = r"(?i)(?:^|\n|\s)#{0,4}\s*\d{1,3}\s*[.)．、]\s*\**(instruction|指令|说明|任务指令)\**\s*[:：]"
@@ -51,12 +51,14 @@ NUMBERED_TASK = r"(?i)(?:^|\n|\s)#{0,4}\s*\d{1,3}\s*[.)．、]\s*\**(instruction
 
 def merged_task(t: Text) -> np.ndarray:
     asked = has(t.ask, r"(?i)\b(instructions?|prompt|gpt)\b|指令") & ~has(t.response, NUMBERED_TASK)
-    several = has(t.response, NUMBERED_TASK) | (has(t.response, r"\n" + TASK_HEADER) & has(t.response, TASK_PART))
+    several = has(t.response, NUMBERED_TASK) | (has(t.response, TASK_HEADER) & has(t.response, TASK_PART))
     return several & ~asked
 
 
 def template_token(t: Text) -> np.ndarray:
-    token = r"(?i)(<|&lt;|\[|\()\s*(no ?(input|output)|无输入|无输出|没有输入|没有输出)\b?\s*[^<>&\n]{0,40}(>|&gt;|\]|\))"
+    token = (
+        r"(?i)(<|&lt;|\[|\()\s*(no ?(input|output)|无输入|无输出|没有输入|没有输出)\b?\s*[^<>&\n]{0,40}(>|&gt;|\]|\))"
+    )
     listed = has(t.prompt, token) & has(t.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
     return (has(t.response, token) | has(t.head, r"(?i)^\s*(无输入|no ?input)\s*$")) & ~listed
 
@@ -95,7 +97,9 @@ def self_reference(t: Text) -> np.ndarray:
         r"(?i)\b(pretend|imagine|act as|role|character|story|poem|dialog\w*|conversation|script|chatbot|robot|virtual assistant|personality|introduce)\b|"
         r"扮演|假装|想象|角色|故事|对话|机器人|诗",
     )
-    given = has(t.prompt, rf"(?i)\b(as|i am|i'm|i’m) an? {AI}\b|作为(一个)?(AI|人工智能|语言模型)|我是(一个)?(AI|人工智能)")
+    given = has(
+        t.prompt, rf"(?i)\b(as|i am|i'm|i’m) an? {AI}\b|作为(一个)?(AI|人工智能|语言模型)|我是(一个)?(AI|人工智能)"
+    )
     return says & ~played & ~given
 
 
@@ -112,9 +116,7 @@ EN_TASK = (
     rf"\b(gpt|language) models?[^.\n]{{0,12}} ({DENIES}|(is|are) not capable)[^.\n]{{0,10}} (of )?({DEEDS}|creating|generating)\b|"
     r"^\W*(no output (possible|as|because)|unable to (perform|complete|fulfill?|generate|create|provide|process|answer) (this|the|that))|requesting an? \w+ which can ?not"
 )
-EN_SELF = (
-    rf"(?i)^\W*((i'?m |i am |my apologies|unfortunately)?,?\s*(so |very |really |but )*(sorry|afraid|unfortunately)?[,.:;]? ?(but )?)(i|we|this|it|that)\b[^.\n]{{0,20}}?\b{DENIES}[^.\n]{{0,10}}\b{DEEDS}\b"
-)
+EN_SELF = rf"(?i)^\W*((i'?m |i am |my apologies|unfortunately)?,?\s*(so |very |really |but )*(sorry|afraid|unfortunately)?[,.:;]? ?(but )?)(i|we|this|it|that)\b[^.\n]{{0,20}}?\b{DENIES}[^.\n]{{0,10}}\b{DEEDS}\b"
 ZH_TASK = (
     r"(此|该|这个|这项|本|这类|此类)(类型的)?(任务|指令|请求|问题)[^。\n]{0,30}(模型[^。\n]{0,6})?(无法|不能)(被)?(生成|完成|执行|回答|实现)|模型(无法|不能)(直接)?(生成|完成|执行|回答|创建|处理|提供)|"
     r"^[\s\pP]*由于[^。\n]{0,20}，?我(无法|不能)(回答|完成|提供)"
@@ -136,27 +138,38 @@ def refusal(t: Text) -> np.ndarray:
     return (of_task | of_self) & ~asked
 
 
+INPUT = (
+    r"(input|text|sentence|passage|paragraph|article|context|information|details?|document|data|list|story|question|image|picture|photo|file|code|content|email|"
+    r"topic|statement|instructions?|options|table|numbers?|example)s?"
+)
+ZH_INPUT = r"(内容|文本|句子|文章|信息|段落|问题|输入|数据|上下文|原文|细节|图片|题目|材料|要求|列表|代码|文字)"
+MISSING = (
+    rf"(?i)\bno {INPUT} (was|is|were|has been|have been) (provided|given|specified|supplied)|"
+    rf"\b(the|your|any|an?) {INPUT} (is|was|were|are|has|have) (missing|not (been )?(provided|given|specified|included|available))\s*([.,!]|$|in the|so |and )|"
+    r"\byou (did not|didn't|have not|haven't) (provided?|given?|include|specif\w+)\b|"
+    rf"((您|你)|^[^。\n]{{0,25}})(没有|未|并未)(提供|给出|指定|输入|附上)[^。，\n]{{0,12}}{ZH_INPUT}"
+)
+ASKS_FOR = (
+    rf"(?i)(^|[.!?\n] ?|sorry,? (but )?)(could|can|would|will) you (please )?(provide|share|give|specify|tell|supply|clarify)\b[^.\n]{{0,60}}\b{INPUT}\b|"
+    rf"(^|[.!?,\n] ?)please (provide|share|specify|supply|give|clarify)\b[^.\n]{{0,60}}\b{INPUT}\b|"
+    r"\b(need|require) (more|additional|further) (information|context|details?)\b[^.\n]{0,40}\b(to|in order|before|about)\b|"
+    rf"((请|麻烦)(您|你)?|(您|你)需要)(先|再|能否)?(提供|给出|输入|补充|告诉我|说明)[^。，\n]{{0,16}}{ZH_INPUT}"
+)
+
+
 def missing_input(t: Text) -> np.ndarray:
-    what = r"(input|text|sentence|passage|paragraph|article|context|information|details?|document|data|list|story|question|image|picture|photo|file|code|content|email|topic|statement|instructions?|options|table|numbers?|example)s?"
-    says = has(
-        t.head,
-        r"(?i)(^|[.!?\n] ?|sorry,? (but )?)(could|can|would|will) you (please )?(provide|share|give|specify|tell|supply|clarify)\b[^.\n]{0,60}\b"
-        + what
-        + r"\b|"
-        r"(^|[.!?,\n] ?)please (provide|share|specify|supply|give|clarify)\b[^.\n]{0,60}\b" + what + r"\b|"
-        r"\bno " + what + r" (was|is|were|has been|have been) (provided|given|specified|supplied)|"
-        r"\b(the|your|any|an?) "
-        + what
-        + r" (is|was|were|are|has|have) (missing|not (been )?(provided|given|specified|included|available))\s*([.,!]|$|in the|so |and )|"
-        r"\b(need|require) (more|additional|further) (information|context|details?)\b[^.\n]{0,40}\b(to|in order|before|about)\b|you (did not|didn't|have not|haven't) (provided?|given?|include|specif\w+)\b|"
-        r"((请|麻烦)(您|你)?|(您|你)需要)(先|再|能否)?(提供|给出|输入|补充|告诉我|说明)(一下|更多|具体|相关|您|你|的|要|需要|一些|详细|完整|有关|待|想要|原|这个|该|所|更|具体的|更多的|[^。，\n]){0,12}(内容|文本|句子|文章|信息|段落|问题|输入|数据|上下文|原文|细节|图片|题目|材料|要求|列表|代码|文字)|"
-        r"(您|你)?(没有|未|并未)(提供|给出|指定|输入|附上)(任何|具体|相关|要|需要|所|的|足够|[^。，\n]){0,8}(内容|文本|句子|文章|信息|段落|输入|数据|上下文|原文|图片|题目|材料)",
+    spoken = has(
+        t.ask,
+        r"(?i)\b(customer|dialog\w*|conversation|chat\w*|story|script|role|e-?mail|letter|reply|respond)\b|对话|客服|故事|剧本|邮件|回复",
     )
     asked = has(t.ask, ROLE) | has(
         t.ask,
-        r"(?i)\b(ask\w*|request\w*|questions?|survey|form|tips|steps|advice|template|inquir\w*|invitation|support|instructions?|agent)\b|询问|请求|提问|问卷|申请|步骤|建议|问题|模板|请您",
+        r"(?i)\b(ask\w*|request\w*|questions?|survey|form|tips|steps|advice|template|inquir\w*|invitation|support|instructions?|agent)\b|"
+        r"询问|请求|提问|问卷|申请|步骤|建议|问题|模板|请您",
     )
-    return says & (t.chars < 400) & ~asked & ~t.code
+    spoken |= has(t.ask, MISSING)
+    says = (has(t.head, MISSING) & ~spoken) | (has(t.head, ASKS_FOR) & ~asked)
+    return says & (t.chars < 400) & ~t.code
 
 
 MEDIA = r"(image|picture|photo|photograph|video|audio|clip|screenshot|sound|recording|pdf|spreadsheet|attachment|painting|map|graph|chart|diagram|drawing|infographic|song|file|document)"
@@ -228,14 +241,15 @@ NAMES = r"(?i)\b(chatgpt|gpt-?[2345]|gpt (language )?model|openai|anthropic|clau
 def gpt_name(t: Text) -> np.ndarray:
     about = has(
         t.prompt,
-        r"(?i)\b(a\.?i\.?|gpt\S*|openai|models?|chat ?bots?|artificial|technolog\w*|machine|nlp|language|neural|transformers?|bots?|assistant|tools?|compan\w*|tech|comput\w*|software|data)\b|人工智能|模型|机器|语言|技术|科技|助手|工具|软件|公司|AI|GPT",
+        r"(?i)\b(a\.?i\.?|gpt\S*|openai|models?|chat ?bots?|artificial|technolog\w*|machine|nlp|language|neural|transformers?|bots?|assistant|tools?|compan\w*|tech|comput\w*|software|data|musk)\b|"
+        r"人工智能|模型|机器|语言|技术|科技|助手|工具|软件|公司|马斯克",
     )
     return has(t.response, NAMES) & ~about
 
 
 def mojibake(t: Text) -> np.ndarray:
     broken = (
-        r"â€[™œ\x{9d}\x{99}\x{9c}“”¦˜\x{80}\x{93}\x{94}\x{a6}]|Ã[©¨¡³±¼¶¤ªº\x{ad}§¢®´]|Â[°£»«·®©\x{a0}]|ï»¿|ï¿½|锟斤拷|烫烫烫|屯屯屯|"
+        r"â€[™œ\x{9d}\x{99}\x{9c}“”¦˜\x{80}\x{93}\x{94}\x{a6}]|Ã[\x{a0}-\x{bf}]|Â[°£»«·®©\x{a0}]|ï»¿|ï¿½|锟斤拷|烫烫烫|屯屯屯|"
         r"[ÃÂ][\x{80}-\x{9f}]|[äåæçèé][\x{80}-\x{9f}¡-¿][\x{80}-\x{9f}¡-¿]|[Ð][\x{80}-\x{9f}°-¿][ÐÑ]|ã€[‚\x{81}]|ï¼[Œ\x{81}š]"
     )
     about = has(t.ask, r"(?i)\b(encod\w*|mojibake|charset|utf-?8|garbled|decod\w*|unicode)\b|乱码|编码|解码")
@@ -249,7 +263,9 @@ def replacement_char(t: Text) -> np.ndarray:
 def invisible_chars(t: Text) -> np.ndarray:
     # Joiners (U+200C, U+200D) belong to Persian and to emoji; U+200B separates words where scripts have no spaces.
     control = r"[\x{00}-\x{08}\x{0b}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{202a}-\x{202e}\x{2066}-\x{2069}\p{Co}\x{fffe}\x{ffff}]"
-    zero_width = r"\S ?[\x{200b}\x{2060}\x{feff}]+ ?[^\s\x{200b}\x{2060}\x{feff}]"  # inside a line: at its ends it harms nobody
+    zero_width = (
+        r"\S ?[\x{200b}\x{2060}\x{feff}]+ ?[^\s\x{200b}\x{2060}\x{feff}]"  # inside a line: at its ends it harms nobody
+    )
     spaceless = r"[\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}\p{Tibetan}\p{Arabic}\p{Hebrew}]"
     found = np.zeros(len(t), bool)
     for texts in (t.prompt, t.response):
@@ -259,7 +275,7 @@ def invisible_chars(t: Text) -> np.ndarray:
 
 def markup_debris(t: Text) -> np.ndarray:
     entity = r"(?i)&(nbsp|amp|lt|gt|quot|apos|ldquo|rdquo|hellip|mdash|#\d{2,5}|#x[0-9a-f]{2,5});"
-    escape = r"\\u[0-9a-f]{4}|[\pL.!?。]\\n(\\n)?[A-Z\d\p{Han}-]"
+    escape = r"\\u[0-9a-f]{4}|[\pL.!?,;:。，]\\n(\\n)?[A-Z\d\p{Han}-]"
     tag = r"(?i)</?(br|p|div|span|font|b|i|u|strong|em|li|ul|ol|td|tr|center|blockquote)( [^<>\n]{0,100})?/?>"
     source = has(t.prompt, entity) | has(t.prompt, r"</?[a-z][a-z0-9]*( [^<>]{0,100})?>|\\[nu]")
     styled = has(
@@ -268,7 +284,9 @@ def markup_debris(t: Text) -> np.ndarray:
         r"格式|样式|粗体|加粗|斜体|字体|下划线|高亮|突出|颜色|表单|嵌入|排版|页面|模板|设计",
     )
     document = has(t.response, r"(?i)<(html|form|h[1-6]|body|label|input|img|table|style|section|a href)\b")
-    return ((has(t.response, entity) | has(t.response, escape)) & ~source & ~t.code) | (has(t.response, tag) & ~source & ~t.code & ~styled & ~document)
+    return ((has(t.response, entity) | has(t.response, escape)) & ~source & ~t.code) | (
+        has(t.response, tag) & ~source & ~t.code & ~styled & ~document
+    )
 
 
 def belle_word(t: Text) -> np.ndarray:

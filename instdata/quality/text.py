@@ -89,7 +89,7 @@ class Text:
 
 CODE_ASKED = (
     r"(?i)\b(html|css|xml|json|yaml|sql|code|coding|program|programming|script|function|regex|regular expression|"
-    r"javascript|java|python|php|c\+\+|c#|markdown|latex|algorithm|snippet|tags?|web ?(page|site|form)|query|api|url|svg|"
+    r"javascript|java|python|php|c\+\+|c#|markdown|latex|algorithm|snippet|tags?|web ?(page|site|form|app\w*)|query|api|url|svg|"
     r"compile|command|class|method|react|django|bash|shell|loop|variable|array|data structure|website|https?)\b|"
     r"代码|程序|编程|脚本|函数|网页|网站|标签|正则|算法|编码|命令|查询|数组|变量|表格|界面|应用"
 )

@@ -1,0 +1,43 @@
+# Everything here works from a fresh clone with Python 3.10+ and a package index; no hub, no key.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: belle install test test-slow lint bench clean
+.DEFAULT_GOAL := belle
+
+# The main job: install, then build recipes/belle.yaml with the embedded model (or your endpoint, where one is configured).
+belle: install
+	$(BIN)/instdata build recipes/belle.yaml
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[generate,local,classify,hub,report]'
+	$(BIN)/python -m instdata.kernels
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test]'
+	@touch $@
+
+test: $(VENV)/.tested
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+# Real models and large files: minutes.
+test-slow: $(VENV)/.tested
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy instdata
+
+bench: $(VENV)/.tested
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/build.py
+
+clean:
+	rm -rf $(VENV) builds dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

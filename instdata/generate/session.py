@@ -1,0 +1,121 @@
+"""What every method works with: a function that asks, with the step's endpoint, cache, budget, pace and usage."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from instdata.errors import MissingExtra
+from instdata.generate.prompt import read_items
+from instdata.llm.budget import Budget, price_of
+from instdata.llm.cache import PICO, Store, default_folder, digest
+from instdata.llm.client import Answer, Client, Request
+from instdata.llm.endpoint import LOCAL, endpoint
+from instdata.llm.pace import Pace
+from instdata.record import Rows
+from instdata.step import Context
+
+if TYPE_CHECKING:
+    from instdata.generate.step import Generate
+
+# What the embedded 1.5B model does on two cores, and a remote one per request at usual concurrency, for estimates.
+LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32
+
+
+class Session:
+    """Call it with requests for answers in the same order. `origin` is what rows name as their writer."""
+
+    def __init__(self, step: Generate, context: Context, client: Client, label: str):
+        self.step, self.context, self.client, self.label = step, context, client, label
+        self.origin = client.at.origin
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
+        with _bar(self.label, len(requests)) as advance:
+            return self.client.ask_all(requests, read, on_answer=advance)
+
+    def account(self, accepted: int | None = None) -> None:
+        """Write what was used into the build's usage."""
+        found = self.client.usage.as_dict(priced=self.client.budget.known)
+        spent = self.client.store.spent(self.client.budget.scope)[0]
+        found["usd_since_first_run"] = spent / PICO if self.client.budget.known else None
+        if accepted is not None:
+            found["rows_accepted"] = accepted
+            found["rows_per_usd"] = round(accepted * PICO / spent, 2) if spent else None
+        self.context.usage[self.label] = {"model": self.step.model, **found}
+
+
+@contextmanager
+def open_session(step: Generate, context: Context) -> Iterator[Session]:
+    """A session; what was used is accounted for however it ends."""
+    at = endpoint(step.model, step.base_url, context.base, context.say)
+    store = Store(context.cache or default_folder())
+    try:
+        label = step.name or step.kind
+        # A budget belongs to the step as configured; a higher limit goes on with the same one.
+        scope = digest([label, step.scoring(context), at.base])
+        limits = {n: getattr(step, n) for n in ("max_usd", "max_requests", "max_tokens")}
+        price = price_of(step.model, step.price)
+        budget = Budget(store, scope, price.halved() if price and step.batch_api else price, limits)
+        pace = Pace(step.concurrency or at.concurrency, step.rpm, step.tpm)
+        with Client(at, store, budget, pace) as client:
+            session = Session(step, context, client, label)
+            try:
+                yield session
+            finally:
+                session.account()
+    finally:
+        store.close()
+
+
+class Counting:
+    """Stands in for a session to see what would be asked: it keeps the requests and raises Enough."""
+
+    origin = ""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
+        self.requests += requests
+        raise Enough
+
+
+class Enough(Exception):
+    """The first round's requests are known."""
+
+
+def estimate(step: Generate, rows: Rows, method: Callable) -> dict[str, Any]:
+    """See Generate.estimate: the first round is rendered, and taken as typical."""
+    counting = Counting()
+    with suppress(Enough):
+        method(step, rows, counting)
+    sample = counting.requests
+    if not sample:
+        return {"requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
+    requests = step.requests(len(sample))
+    # A token is about four bytes of UTF-8 in either language; answers use half of what they may.
+    prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
+    completion = sum(r.max_tokens for r in sample) / len(sample) / 2
+    price = price_of(step.model, step.price)
+    usd = None if price is None else requests * price.picousd(int(prompt), 0, int(completion)) / PICO / (2 if step.batch_api else 1)
+    local = step.model.startswith(LOCAL)
+    seconds = requests * (prompt / 3 + completion) / LOCAL_TOKENS_PER_SECOND if local else requests * REMOTE_SECONDS / REMOTE_CONCURRENCY
+    return {"requests": requests, "tokens": int(requests * (prompt + completion)), "usd": usd, "minutes": round(seconds / 60, 1)}
+
+
+@contextmanager
+def _bar(label: str, total: int) -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal, nothing elsewhere (rounds are told in lines)."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ImportError as e:
+        raise MissingExtra("a progress bar", "llm") from e
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda: progress.advance(task)

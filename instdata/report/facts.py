@@ -1,0 +1,161 @@
+"""What the report says about a build, as plain data: counts from the manifest, the ledger and the rows' columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.record import split_messages
+
+SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
+SAMPLES = 320  # dropped rows shown in all
+PASSED = 5  # kept rows shown beside them
+CLUSTERS, MEMBERS, CLOSE = 20, 6, 15  # near-duplicate clusters, rows of each, and pairs closest to the threshold
+MEASURED = 100_000  # rows whose lengths are measured: the ladder's order makes a prefix a fair sample
+TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with Vega's 0.9 MB
+
+ROW = "rid, id, source, source_file, source_row, verdict, config, step, reason, evidence, ability"
+
+
+def open_ledger(folder: Path) -> Any:
+    """A DuckDB connection with the views `ledger` and `rows` (data/*.parquet of full) of a build folder."""
+    import duckdb
+
+    db = duckdb.connect()
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    db.read_parquet(escape(str(folder / "ledger.parquet"))).create_view("ledger")
+    db.read_parquet([escape(str(folder / f)) for f in manifest["configs"]["full"]["files"]]).create_view("rows")
+    return db
+
+
+def abilities(db: Any) -> list[dict[str, Any]]:
+    """For each ability: `before`, the rows read or generated under that label, and `after`, those in full."""
+    sql = """select ability, count(*) as before, count(*) filter (verdict = 'kept' and config = 'train') as after
+             from ledger where id is not null group by ability order by after desc, before desc, ability"""
+    return _dicts(db.execute(sql))
+
+
+def languages(db: Any) -> list[dict[str, Any]]:
+    """Rows of full in each language, the most frequent first."""
+    return _dicts(db.execute("select lang, count(*) as n from rows group by lang order by n desc, lang limit 20"))
+
+
+def lengths(folder: Path, files: list[str]) -> dict[str, Any]:
+    """Histograms of the characters of prompts and responses: for each, `bins` of {low, high, n}, bins doubling every
+    second one, and the median. Of the first MEASURED rows."""
+    parts: dict[str, list[np.ndarray]] = {"prompt": [], "response": []}
+    seen = 0
+    for name in files:
+        with pq.ParquetFile(folder / name) as file:
+            for batch in file.iter_batches(batch_size=10_000, columns=["messages"]):
+                for view, texts in zip(parts, split_messages(batch["messages"])):
+                    parts[view].append(np.asarray(pc.fill_null(pc.utf8_length(texts), 0)))
+                seen += len(batch)
+                if seen >= MEASURED:
+                    break
+        if seen >= MEASURED:
+            break
+    return {"rows": seen, **{view: _histogram(np.concatenate(p)) for view, p in parts.items() if p}}
+
+
+def _histogram(chars: np.ndarray) -> dict[str, Any]:
+    edges = np.unique(np.round(2 ** np.arange(0, 20.5, 0.5)).astype(int))
+    counts, _ = np.histogram(np.minimum(chars, edges[-1] - 1), np.concatenate([[0], edges]))
+    some = np.flatnonzero(counts)
+    lows = [0, *edges.tolist()]
+    bins = [{"low": lows[i], "high": lows[i + 1], "n": int(counts[i])} for i in range(some[0], some[-1] + 1)]
+    return {"bins": bins, "median": float(np.median(chars)), "longest": int(chars.max())}
+
+
+def dropped(db: Any, rows: int = SAMPLES) -> list[dict[str, Any]]:
+    """For each step and reason: how many rows were dropped or quarantined for it, and the rids of some of them, and of
+    some kept rows to set beside them. Which ones depends on their rid alone."""
+    sql = """with ranked as (
+                 select step, reason, rid, count(*) over one as n, row_number() over (one order by md5(rid), rid) as rank,
+                        count(*) over (partition by step, reason, id is null) as m
+                 from ledger where verdict <> 'kept' window one as (partition by step, reason))
+             select step, reason, any_value(n) as n, list(rid order by rank) filter (rank <= $most) as rids
+             from ranked group by step, reason order by step, reason"""
+    groups = _dicts(db.execute(sql.replace("$most", str(SAMPLE))))
+    most = max(2, rows // max(1, len(groups)))
+    passed = "select rid from ledger where verdict = 'kept' order by md5(rid), rid limit 100"
+    kept = [r for (r,) in db.execute(passed).fetchall()]
+    for i, group in enumerate(groups):
+        start = (i * PASSED) % max(1, len(kept))
+        group["rids"] = group["rids"][:most]
+        group["kept"] = (kept[start:] + kept[:start])[: min(PASSED, len(kept))]
+    return groups
+
+
+def duplicates(db: Any) -> dict[str, Any]:
+    """Rows dropped because they are near a kept one: `n`, the largest `clusters` {rid, n, rids, low}, the `close` pairs
+    of lowest similarity {rid, other, similarity, step}, and a histogram of similarity `bins` {low, n}."""
+    db.execute("""create temp table pairs as
+        select rid, step, json_extract_string(evidence, '$.rid') as other, try_cast(json_extract_string(evidence, '$.similarity') as double) as similarity
+        from ledger where verdict = 'dropped' and evidence is not null and json_extract_string(evidence, '$.rid') is not null""")
+    clusters = _dicts(db.execute(f"""select other as rid, count(*) as n, min(similarity) as low,
+            list(rid order by similarity desc, rid)[:{MEMBERS}] as rids, list(similarity order by similarity desc, rid)[:{MEMBERS}] as similarities
+        from pairs group by other order by n desc, md5(other), other limit {CLUSTERS}"""))
+    close = _dicts(db.execute(f"select * from pairs where similarity is not null order by similarity, rid limit {CLOSE}"))
+    bins = _dicts(db.execute("""select least(floor(similarity * 50) / 50, 0.98) as low, count(*) as n
+        from pairs where similarity is not null group by low order by low"""))
+    return {"n": db.execute("select count(*) from pairs").fetchone()[0], "clusters": clusters, "close": close, "bins": bins}
+
+
+def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The rows with these rids: their ledger columns, `history` (a line for each step: name, decision, scores) and
+    `turns`, the text, shortened so that all of them fit the page; rows whose text is gone have none."""
+    from instdata.history import messages_of
+
+    wanted = sorted(set(rids))
+    db.register("wanted", pa.table({"rid": pa.array(wanted, pa.string())}))
+    table = db.execute("select ledger.* from ledger semi join wanted using (rid) order by rid").to_arrow_table()
+    texts = messages_of(build, set(wanted))
+    names = [s["name"] for s in steps]
+    rows = {}
+    for row in table.to_pylist():
+        scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
+        row = {k: v for k, v in row.items() if not k.startswith("score_")}
+        row["evidence"] = json.loads(row["evidence"]) if row["evidence"] else {}
+        row["history"] = _history(row, scores, names)
+        rows[row["rid"]] = row
+    for limit in (800, 400, 200, 100, 50):
+        for rid, row in rows.items():
+            row["turns"] = _turns(texts.get(rid), limit)
+        if sum(len(t["text"].encode()) for r in rows.values() for t in r["turns"]) <= TEXT_BYTES:
+            break
+    return rows
+
+
+def _history(row: dict[str, Any], scores: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
+    """What each step decided and scored. A generated row enters at the step that made it."""
+    entered = names.index(row["source"]) if row["source"] in names else -1
+    left = names.index(row["step"]) if row["step"] in names else len(names) if row["step"] is None else -1
+    lines = []
+    for i, name in enumerate(names):
+        others = [n for n in names if n.startswith(f"{name}_")]
+        mine = {k[len(name) + 1 :]: v for k, v in scores.items() if k.startswith(f"{name}_") and not any(k.startswith(f"{o}_") for o in others)}
+        decision = "" if i < entered or i > left else "made" if i == entered else row["verdict"] if i == left else "kept"
+        if decision or mine:
+            lines.append({"name": name, "decision": decision, "reason": row["reason"] if i == left else None, "scores": mine})
+    return lines
+
+
+def _turns(messages: list[dict[str, str]] | None, limit: int) -> list[dict[str, Any]]:
+    """The first two turns and the last one, each cut after `limit` characters; `more` counts what was cut."""
+    messages = messages or []
+    shown = messages if len(messages) <= 4 else [*messages[:2], {"role": "", "content": f"… {len(messages) - 3} turns …"}, messages[-1]]
+    return [{"role": m["role"], "text": m["content"][:limit], "more": max(0, len(m["content"]) - limit)} for m in shown]
+
+
+def _dicts(result: Any) -> list[dict[str, Any]]:
+    names = [d[0] for d in result.description]
+    return [dict(zip(names, row)) for row in result.fetchall()]
