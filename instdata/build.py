@@ -241,6 +241,8 @@ def _write_report(folder: Path, say: Callable[[str], None]) -> None:
         write_report(folder)
     except MissingExtra as e:
         say(f"no report.html: {e}")
+    except Exception as e:  # the rows are safe and whole: a page about them is not worth the build
+        say(f"no report.html: {type(e).__name__}: {e}. `instdata report` tries again")
 
 
 def _totals(corpus: Corpus) -> dict[str, int]:

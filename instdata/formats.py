@@ -23,10 +23,10 @@ BLOCK_ROWS = 16_384  # records in one block of a columnar or CSV file
 
 @dataclass(frozen=True)
 class Bad:
-    """A record that cannot be read."""
+    """A record that cannot be read; `raw` only where no block holds its bytes (see raw_text)."""
 
     error: str
-    raw: str
+    raw: str = ""
 
 
 def kind_of(path: Path) -> str | None:
@@ -106,39 +106,52 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
 
 
 def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
-    """Each record as a dict under normalised keys, or why not; None for a blank line."""
-    if not isinstance(records, list):
-        yield from _decode_batch(records)
-        return
-    for record in records:
+    """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
+    for record in records if isinstance(records, list) else _rows_of_batch(records):
         if isinstance(record, bytes):
-            if not record.strip():
-                yield None
-                continue
             record = _parse_json(record)
         if isinstance(record, dict):
             try:
                 record = normalise_keys(record)
             except BadRow as e:
-                record = Bad(str(e), as_json(record))
+                record = Bad(str(e))
         yield record
 
 
-def _parse_json(raw: bytes) -> dict[str, Any] | Bad:
+def raw_text(records: Any, at: int) -> str:
+    """The text of a block's record as it stands in the file (bytes that are not UTF-8 escaped); of a columnar file, its
+    row as JSON."""
+    record = records[at] if isinstance(records, list) else next(_rows_of_batch(records.slice(at, 1)))
+    if isinstance(record, bytes):
+        return record.decode("utf-8", "backslashreplace").strip()
+    return record.raw if isinstance(record, Bad) else as_json(record)
+
+
+def as_json(record: Any) -> str:
+    """JSON of plain data; what JSON cannot hold, as Python writes it."""
+    try:
+        return orjson.dumps(record, default=str).decode()
+    except (TypeError, ValueError):
+        return repr(record)
+
+
+def _parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
     raw = raw.removeprefix(b"\xef\xbb\xbf")
+    if not raw.strip():
+        return None
     try:
         record = orjson.loads(raw)
     except (orjson.JSONDecodeError, ValueError, RecursionError) as e:
         try:
-            text, hint = raw.decode(), ""
+            raw.decode()
         except UnicodeDecodeError:
-            text, hint = raw.decode("utf-8", "backslashreplace"), "not UTF-8 (convert it, e.g. iconv -f gb18030 -t utf-8): "
-        return Bad(f"{hint}invalid JSON: {e}", text.strip())
+            return Bad("not UTF-8: convert the file, e.g. iconv -f gb18030 -t utf-8")
+        return Bad(f"invalid JSON: {e}")
     if not isinstance(record, dict):
-        return Bad(f"expected a JSON object, got {type(record).__name__}", raw.decode().strip())
+        return Bad(f"expected a JSON object, got {type(record).__name__}")
     # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer.
     if any(raw.count(b'"%s"' % k.encode()) > 1 for k in record) and _has_duplicate_key(raw):
-        return Bad("a key stands in the record twice", raw.decode().strip())
+        return Bad("a key stands in the record twice")
     return record
 
 
@@ -155,7 +168,7 @@ def _has_duplicate_key(raw: bytes) -> bool:
     return double
 
 
-def _decode_batch(batch: Any) -> Iterator[dict[str, Any] | Bad | None]:
+def _rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
     """Rows of an Arrow batch or table; whole numbers become text, so that they can be answers."""
     cols = {}
     for name, column in zip(batch.schema.names, batch.columns):
@@ -167,14 +180,9 @@ def _decode_batch(batch: Any) -> Iterator[dict[str, Any] | Bad | None]:
             cols[name] = [_cell(v) for v in column]
     for i in range(batch.num_rows):
         record = {k: v[i] for k, v in cols.items()}
-        broken = next((k for k, v in record.items() if isinstance(v, Bad)), None)
-        if broken:
-            yield Bad(f"{broken} is not UTF-8", record[broken].raw)
-            continue
-        try:
-            yield normalise_keys(record)
-        except BadRow as e:
-            yield Bad(str(e), as_json(record))
+        broken = [k for k, v in record.items() if isinstance(v, Bad)]
+        raw = {k: v.raw if isinstance(v, Bad) else v for k, v in record.items()}
+        yield Bad(f"{broken[0]} is not UTF-8", as_json(raw)) if broken else record
 
 
 def _cell(value: Any) -> Any:
@@ -182,12 +190,3 @@ def _cell(value: Any) -> Any:
         return value.as_py()
     except UnicodeDecodeError:
         return Bad("", value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace"))
-
-
-def as_json(record: Any) -> str:
-    try:
-        return orjson.dumps(record, default=str).decode()
-    except (TypeError, ValueError):
-        return repr(record)
-
-

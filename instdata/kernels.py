@@ -7,9 +7,11 @@ they compile several times faster than numba's own parallel loops.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,19 +23,29 @@ def home() -> Path:
     return Path(os.environ.get("INSTDATA_HOME", "~/.cache/instdata")).expanduser() / "kernels"
 
 
+@cache
+def folder() -> Path | None:
+    """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel changes,
+    but not when that of another kernel which it calls does: so the folder is named after all of them."""
+    sources = sorted((Path(__file__).parent / "dedup").glob("*.py"))
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
+    path = home() / digest
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return path if os.access(path, os.W_OK) else None
+
+
 def jit(function: Callable) -> Callable:
     """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
-    cache = str(home())
-    os.environ.setdefault("NUMBA_CACHE_DIR", cache)  # read when numba is imported
+    if folder():
+        os.environ["NUMBA_CACHE_DIR"] = str(folder())  # read when numba is imported
     import numba
 
-    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
-    try:
-        Path(os.environ["NUMBA_CACHE_DIR"]).mkdir(parents=True, exist_ok=True)
-        writable = os.access(os.environ["NUMBA_CACHE_DIR"], os.W_OK)
-    except OSError:
-        writable = False
-    return numba.njit(cache=writable, nogil=True, error_model="numpy")(function)
+    if folder():
+        numba.config.CACHE_DIR = str(folder())
+    return numba.njit(cache=bool(folder()), nogil=True, error_model="numpy")(function)
 
 
 def threads() -> int:

@@ -21,7 +21,7 @@ from instdata.corpus import BAD, Shard, read_parquet, write_parquet
 from instdata.engine import Engine
 from instdata.errors import BudgetReached
 from instdata.files import write_text
-from instdata.formats import as_json, decode, raw_blocks
+from instdata.formats import Bad, decode, raw_blocks, raw_text
 from instdata.lang import detect as detect_languages
 from instdata.record import CORPUS, MESSAGES, UNKNOWN, Rows, message_id, row_id
 from instdata.sources import Input
@@ -95,17 +95,15 @@ def read_block(block: Block) -> Shard:
         return Shard(block.path, pq.read_metadata(block.path).num_rows, pq.read_metadata(bad_path).num_rows, block.key)
     rows: list[tuple[int, int, Conversation, str | None]] = []  # record number, instance, conversation, meta
     bad: list[tuple[int, str, str]] = []
-    for number, record in enumerate(decode(block.records), block.first):
+    for i, record in enumerate(decode(block.records)):
         if isinstance(record, dict):
             try:
-                for nth, conversation in enumerate(adapt(record, item.format, item.fields)):
-                    extra = {"input_chars": conversation.input_chars} if conversation.input_chars else {}
-                    rows.append((number, nth, conversation, meta(record, item.fields, extra)))
+                rows += [(block.first + i, nth, c, _meta(record, item, c)) for nth, c in enumerate(adapt(record, item.format, item.fields))]
+                continue
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
-                error = str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}"
-                bad.append((number, error, as_json(record)))
-        elif record is not None:
-            bad.append((number, record.error, record.raw))
+                record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
+        if record is not None:
+            bad.append((block.first + i, record.error, raw_text(block.records, i)))
     table = _table(rows, item, block.taxonomy)
     bads = pa.table(
         {
@@ -120,6 +118,11 @@ def read_block(block: Block) -> Shard:
     write_parquet(bads, bad_path)
     write_parquet(table, block.path)
     return Shard(block.path, table.num_rows, len(bad), block.key)
+
+
+def _meta(record: dict[str, Any], item: Input, conversation: Conversation) -> str | None:
+    extra = {"input_chars": conversation.input_chars} if conversation.input_chars else {}
+    return meta(record, item.fields, extra)
 
 
 def _table(rows: list[tuple[int, int, Conversation, str | None]], item: Input, taxonomy: Taxonomy | None) -> pa.Table:

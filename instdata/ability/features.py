@@ -1,4 +1,5 @@
-"""A text as hashed features of what it asks for, compiled: n-grams of tokens, of its opening, of stems, and cues of form.
+"""A text as hashed features of what it asks for, compiled: n-grams of tokens and of its opening, stems, cues of form, and
+the concepts of the lexicon.
 
 A token is a word, a number (all alike), a punctuation mark, a line break, or one Chinese or Japanese character; width,
 case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is material.
@@ -6,18 +7,24 @@ case and quote style are folded. A long text is read at both ends only: the task
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pyarrow as pa
 
+from instdata.ability.lexicon import CONCEPTS
 from instdata.kernels import jit, on_all_cores
 
-WORDS, OPENING, STEMS, CUES = range(4)  # groups: each is normalised by itself, so that none drowns the others
+# Groups: each is normalised by itself, so that none drowns the others.
+WORDS, OPENING, STEMS, CUES, CONCEPT = range(5)
+GROUP_BITS = 3  # at the top of a hash
 HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
 STEM = 5  # letters: translate, translation and translating share them
 ROWS = 1024  # rows in one slice
 TOKENS = HEAD + TAIL + 2
-FEATURES = TOKENS * 6 + START * 3 + 200  # at most, in one text
+MOST = 40  # concepts of the opening that are paired
+FEATURES = TOKENS * 10 + START * 3 + MOST * MOST + 200  # at most, in one text
 
 LETTER, WIDE, NUMBER, MARK, BREAK, BLANK = range(6)  # kinds of character
 CHARS, LINES, NUMBERS, QUESTIONS, ASKS, COLONS, QUOTES, CODE, COMMAS, FIRST, CJK, UPPER, ITEMS, LATIN = range(14)
@@ -150,56 +157,105 @@ def read(data, lo, hi, token, stem, kind, cue):
 
 
 @jit
-def features_of(data, offsets, first, rows, out, ends):
-    """Hash every feature of some rows into `out`, the group in the top two bits; `ends` gets where each row stops."""
+def put(out, m, h, group):
+    """Write a feature at m; returns the next place."""
+    out[m] = h >> np.uint64(GROUP_BITS) | np.uint64(group) << np.uint64(64 - GROUP_BITS)
+    return m + 1
+
+
+@jit
+def look_up(slots, h):
+    """Where a hash is, or would be, in an open-addressed table."""
+    mask = np.uint64(len(slots) - 1)
+    at = h & mask
+    while slots[at] != 0 and slots[at] != h:
+        at = (at + np.uint64(1)) & mask
+    return at
+
+
+@jit
+def features_of(data, offsets, first, rows, slots, concepts, out, ends):
+    """Hash every feature of some rows into `out`; `ends` gets where each row stops."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    near = np.empty(MOST, np.int64)
     m = 0
     for row in range(rows):
         n = read(data, offsets[first + row], offsets[first + row + 1], token, stem, kind, cue)
         ends[row] = m
         if n == 0:
             continue
+        met = 0
         for i in range(n):
             h = np.uint64(WORDS)
             for k in range(min(4 if kind[i] == WIDE else 3, n - i)):
                 h = mix(h, token[i + k])
-                out[m] = h >> np.uint64(2) | np.uint64(WORDS) << np.uint64(62)
-                m += 1
+                m = put(out, m, h, WORDS)
+                at = look_up(slots, h)
+                if slots[at] != 0:
+                    m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
+                    if i < 2 * START and met < MOST:
+                        near[met] = concepts[at]
+                        met += 1
             h = np.uint64(STEMS)
             for k in range(min(2, n - i)):
                 h = mix(h, stem[i + k])
                 if kind[i] == -1 or kind[i + k] == -1:
-                    out[m] = h >> np.uint64(2) | np.uint64(STEMS) << np.uint64(62)
-                    m += 1
+                    m = put(out, m, h, STEMS)
         opening = min(n, START)
         for i in range(-1, opening):  # -1: anchored at the start, and longer
             h = np.uint64(OPENING)
             for k in range(min(6 if i < 0 else 3, opening - i)):
                 h = mix(h, np.uint64(1) if i + k < 0 else token[i + k])
-                out[m] = h >> np.uint64(2) | np.uint64(OPENING) << np.uint64(62)
-                m += 1
+                m = put(out, m, h, OPENING)
+        for i in range(met):
+            for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
+                low, high = min(near[i], near[k]), max(near[i], near[k])
+                m = put(out, m, mix(mix(np.uint64(1), low), high), CONCEPT)
         for i in range(len(cue)):
-            for k in range(i + 1):  # alone (k = i) and in pairs
-                h = mix(mix(np.uint64(CUES + 100 * i + 10_000 * k), cue[i]), cue[k])
-                out[m] = h >> np.uint64(2) | np.uint64(CUES) << np.uint64(62)
-                m += 1
+            for k in range(i + 1):
+                m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), CUES)
         ends[row] = m
     return m
 
 
+@cache
+def lexicon() -> tuple[np.ndarray, np.ndarray]:
+    """(slots, concepts): an open-addressed table from the hash of a phrase to the number of its concept, from 1."""
+    phrases = [(number, p.strip()) for number, words in enumerate(CONCEPTS.values(), 1) for p in words.split(",")]
+    slots, concepts = np.zeros(4096, np.uint64), np.zeros(4096, np.int64)
+    for number, phrase in phrases:
+        h = np.uint64(whole(np.frombuffer(phrase.encode(), np.uint8)))
+        at = look_up(slots, h)
+        slots[at], concepts[at] = h, number
+    return slots, concepts
+
+
+@jit
+def whole(data):
+    """The hash of a text as one n-gram."""
+    token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
+    kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    h = np.uint64(WORDS)
+    for i in range(read(data, 0, len(data), token, stem, kind, cue)):
+        h = mix(h, token[i])
+    return h
+
+
 def features(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(hashes, starts) of an array of strings: row i's features are hashes[starts[i]:starts[i+1]], with repetitions;
-    the top two bits are the group. A null is an empty text, which has none."""
+    the top GROUP_BITS are the group. A null is an empty text, which has none."""
     texts = texts.cast(pa.large_string())
     _, offsets, data = texts.buffers()
     offsets = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
 
+    slots, concepts = lexicon()
+
     def part(first: int) -> tuple[np.ndarray, np.ndarray]:
         rows = min(ROWS, len(texts) - first)
         out, ends = np.empty(rows * FEATURES, np.uint64), np.empty(rows, np.int64)
-        return out[: features_of(data, offsets, first, rows, out, ends)].copy(), ends
+        return out[: features_of(data, offsets, first, rows, slots, concepts, out, ends)].copy(), ends
 
     parts = on_all_cores(part, range(0, len(texts), ROWS))
     starts = np.concatenate([[0], *(np.diff(ends, prepend=0) for _, ends in parts)]).cumsum()

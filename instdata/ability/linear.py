@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from instdata.ability.features import ROWS, features
+from instdata.ability.features import GROUP_BITS, ROWS, features, look_up
 from instdata.kernels import jit, on_all_cores
 
 MAX_ROWS = 6_000  # training rows: the inverse takes about 10 s at this size
 RIDGE = 1.0
-PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 0.3]))  # weights of the groups: words, opening, stems, cues
-RESPONSE = np.sqrt(np.array([0.5, 0.5, 0.0, 1.0]))
+PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 0.6, 1.0]))  # of the groups: words, opening, stems, cues, concepts
+RESPONSE = np.sqrt(np.array([0.5, 0.5, 0.0, 1.0, 0.0]))
 
 
 @dataclass(frozen=True)
@@ -130,22 +130,19 @@ def space(texts: pa.Array, weights: np.ndarray, least: int) -> Space:
     new = np.ones(len(hashes), bool)
     new[1:] = (hashes[1:] != hashes[:-1]) | (row[1:] != row[:-1])
     known, frequency = np.unique(hashes[new], return_counts=True)
-    used = (frequency >= least) & (weights[(known >> np.uint64(62)).astype(int)] > 0) & (known != 0)
+    used = (frequency >= least) & (weights[(known >> np.uint64(64 - GROUP_BITS)).astype(int)] > 0) & (known != 0)
     known, frequency = known[used], frequency[used]
     size = 1 << max(4, int(np.ceil(np.log2(2 * len(known) + 1))))
     slots, columns = np.zeros(size, np.uint64), np.zeros(size, np.int32)
     fill(slots, columns, known)
     idf = np.log((1 + len(texts)) / (1 + frequency)) + 1
-    return Space(slots, columns, idf, (known >> np.uint64(62)).astype(np.uint8), weights)
+    return Space(slots, columns, idf, (known >> np.uint64(64 - GROUP_BITS)).astype(np.uint8), weights)
 
 
 @jit
 def fill(slots, columns, known):
-    mask = np.uint64(len(slots) - 1)
     for i in range(len(known)):
-        at = known[i] & mask
-        while slots[at] != 0:
-            at = (at + np.uint64(1)) & mask
+        at = look_up(slots, known[i])
         slots[at] = known[i]
         columns[at] = i
 
@@ -161,15 +158,12 @@ def vectors(space: Space, texts: pa.Array) -> Vectors:
 
 @jit
 def weigh(hashes, starts, slots, slot_columns, idf, group, weights, columns, values, ends):
-    mask = np.uint64(len(slots) - 1)
     count = np.zeros(len(idf), np.int32)
     n = 0
     for row in range(len(starts) - 1):
         begin = n
         for i in range(starts[row], starts[row + 1]):
-            at = hashes[i] & mask
-            while slots[at] != 0 and slots[at] != hashes[i]:
-                at = (at + np.uint64(1)) & mask
+            at = look_up(slots, hashes[i])
             if slots[at] == 0:
                 continue
             column = slot_columns[at]

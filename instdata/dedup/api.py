@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.dedup import corpus
+from instdata.dedup.embed import embeddings
 from instdata.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, prepare, scheme, sketch_into, slices
 from instdata.dedup.result import Deduped
-from instdata.dedup.sizes import NGRAM, parse_bytes
+from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.dedup.search import Found, copies, search, similarities
+from instdata.dedup.semantic import search_semantic
 from instdata.kernels import on_all_cores
 
 GROUP = 64 << 20  # bytes of text that are sketched at a time
-FLOOR = 0.7  # searched down to here, so that any higher threshold needs no new search
 
 
 def dedup(
     texts: pa.Array | pa.ChunkedArray | list[str],
     threshold: float = 0.7,
     *,
-    method: str = "minhash",
+    method: Literal["minhash", "exact", "semantic"] = "minhash",
+    model: str = EMBEDDING,
     num_perm: int = 128,
     ngram: int = NGRAM,
     priority: np.ndarray | None = None,
@@ -34,24 +36,29 @@ def dedup(
 ) -> Deduped:
     """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the positions; by
     default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide.
-    method "exact" finds copies of the folded text only. Raises InputError for options that cannot work."""
+    method "exact" finds copies of the folded text only, "semantic" compares embeddings of `model`. Raises InputError for options
+    that cannot work, MissingExtra."""
     if isinstance(texts, list):
         texts = pa.array(texts, pa.large_string())
-    floor = min(threshold, FLOOR) if method == "minhash" else 1.0
-    s = scheme(floor, num_perm, ngram)
+    floor = 1.0 if method == "exact" else min(threshold, FLOOR[method])
+    s = scheme(floor, num_perm, ngram) if method == "minhash" else scheme(1.0)
+    vectors = embeddings(slices(texts), model, None) if method == "semantic" else None
     sketched = sketch_all(slices(texts), len(texts), s, parse_bytes(max_memory), owned=True)
     order = np.arange(len(texts)) if priority is None else np.asarray(priority, np.int64)
-    return find_in(sketched, s, order, threshold, floor, method, contrast)
+    return find_in(sketched, s, order, threshold, floor, method, contrast, vectors)
 
 
-def find_in(sketched: Sketched, s: Scheme, order: np.ndarray, threshold: float, floor: float, method: str, contrast: bool = True) -> Deduped:
-    """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out)."""
+def find_in(sketched: Sketched, s: Scheme, order: np.ndarray, threshold: float, floor: float, method: str, contrast: bool = True, vectors: np.ndarray | None = None) -> Deduped:
+    """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method semantic needs
+    their unit `vectors`."""
     order = order[sketched.valid[order]]
+    sketch = sketched.sketch if contrast else sketched.sketch._replace(contrast=np.zeros_like(sketched.sketch.contrast))
     if method == "exact":
         none = np.empty(0, np.int64)
-        found = Found(copies(sketched.sketch.whole, order), none, none, np.empty(0))
+        found = Found(copies(sketch.whole, order), none, none, np.empty(0))
+    elif method == "semantic":
+        found = search_semantic(vectors, sketch, order, floor)
     else:
-        sketch = sketched.sketch if contrast else sketched.sketch._replace(contrast=np.zeros_like(sketched.sketch.contrast))
         found = search(sketched.texts, sketch, s, order, floor)
     rows = len(sketched.valid)
     by = np.argsort(found.later, kind="stable")

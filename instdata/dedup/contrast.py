@@ -1,7 +1,7 @@
 """Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd numbers").
 
 One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of unspaced
-scripts are found anywhere (longest first, up to four characters), others as whole words. Two short texts contrast unless
+scripts are found anywhere (longest first, up to six characters), others as whole words. Two short texts contrast unless
 they hold the same alternatives equally often, so a word belongs here only if swapping it, or adding it, changes the task.
 """
 

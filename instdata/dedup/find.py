@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.dedup.api import find_in, sketch_all
+from instdata.dedup.embed import embeddings
 from instdata.dedup.minhash import scheme
 from instdata.dedup.others import read
 from instdata.dedup.result import Deduped
@@ -29,15 +30,14 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
     older, names = _older(step, rows)
     keys: list[np.ndarray] = []  # per row: unanswered, then what `keep` prefers, smaller first
     texts = _texts(step, rows, older, keys)
+    folder = rows.context.cache if rows.context else None
+    vectors = None
     if step.method == "semantic":
-        from instdata.dedup.semantic import find_semantic
-
-        found = find_semantic(step, texts, keys, len(names), len(rows), floor, rows.context)
-    else:
-        s = scheme(floor, step.num_perm, step.ngram)
-        folder = rows.context.cache if rows.context else None
-        sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
-        found = find_in(sketched, s, priority(keys, len(names)), step.threshold, floor, step.method)
+        parts = list(texts)
+        vectors, texts = embeddings(parts, step.model, folder), iter(parts)
+    s = scheme(floor, step.num_perm, step.ngram) if step.method == "minhash" else scheme(1.0)
+    sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
+    found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)
 
 

@@ -8,7 +8,9 @@ import re
 from instdata.errors import InputError
 
 NGRAM = 5  # columns: five Latin letters, three Chinese characters
-EMBEDDING = "wordllama"
+EMBEDDING = "wordllama"  # static word embeddings whose weights lie in the package: any language, no network
+THRESHOLD = {"exact": 1.0, "minhash": 0.7, "semantic": 0.9}
+FLOOR = {"minhash": 0.7, "semantic": 0.85}  # searched down to here: no higher threshold needs a new search
 CERTAIN = 0.9895  # the probability, 0.99 to two decimals, with which a pair at the threshold becomes a candidate
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
+from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, THRESHOLD, bands, parse_bytes
 from instdata.errors import InputError
 from instdata.record import Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts
 
-FLOOR = {"minhash": 0.7, "semantic": 0.9, "exact": 1.0}  # searched down to here or the threshold, whichever is lower
 
 
 class Dedup(Step):
@@ -31,7 +31,7 @@ class Dedup(Step):
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
     view: Literal["prompt", "response", "full", "both"] = Field("prompt", description="What is compared; both: prompts and responses, each for itself.")
-    threshold: float = Threshold(0.7, gt=0, le=1, description="Similarity from which a row is a near copy.")
+    threshold: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = Threshold("auto", description="Similarity from which a row is a near copy. auto: 0.7, for semantic 0.9.")
     num_perm: int = Field(128, ge=1, le=4096, description="Hashes of a MinHash signature.")
     ngram: int | Literal["auto"] = Field("auto", description="Width of an n-gram in columns; Chinese, Japanese and Korean characters fill two. auto: 5.")
     keep: Literal["first", "longest", "best"] = Field("first", description="Which of several copies stays; best: highest `by`.")
@@ -43,8 +43,6 @@ class Dedup(Step):
     @field_validator("max_memory")
     @classmethod
     def _size(cls, value: str) -> str:
-        from instdata.dedup.sizes import parse_bytes
-
         try:
             parse_bytes(value)
         except InputError as e:
@@ -56,8 +54,6 @@ class Dedup(Step):
         if (self.keep == "best") != bool(self.by):
             raise ValueError("keep: best and by: <score> go together, e.g. by: score_quality_overall")
         if self.method == "minhash":
-            from instdata.dedup.sizes import bands
-
             try:
                 bands(self._floor, self.num_perm)
             except InputError as e:
@@ -69,13 +65,16 @@ class Dedup(Step):
         return self.keep == "best"
 
     @property
+    def _threshold(self) -> float:
+        return THRESHOLD[self.method] if self.threshold == "auto" else self.threshold
+
+    @property
     def _floor(self) -> float:
-        return min(self.threshold, FLOOR[self.method])
+        return 1.0 if self.method == "exact" else min(self._threshold, FLOOR[self.method])
 
     def resolve(self, context: Context) -> Dedup:
-        from instdata.dedup.sizes import EMBEDDING, NGRAM
-
-        return self.model_copy(update={"ngram": NGRAM if self.ngram == "auto" else self.ngram, "model": EMBEDDING if self.model == "auto" else self.model})
+        ngram, model = (NGRAM if self.ngram == "auto" else self.ngram), (EMBEDDING if self.model == "auto" else self.model)
+        return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:
         from instdata.dedup.others import missing
@@ -111,7 +110,7 @@ class Dedup(Step):
         pairs = np.asarray(struct.field("row")), np.asarray(struct.field("similarity"))
         rank = np.asarray(scores._rank)
         order = np.argsort(rank, kind="stable")[np.count_nonzero(rank < 0) :]
-        target, value = greedy(order, np.asarray(scores._copy_of), at, *pairs, self.threshold)
+        target, value = greedy(order, np.asarray(scores._copy_of), at, *pairs, self._threshold)
         drops = target != KEPT
         reason = "exact_duplicate" if self.method == "exact" else "near_duplicate"
         older = scores.column("_older").combine_chunks().flatten().to_pylist() if self.across else []

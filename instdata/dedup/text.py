@@ -1,11 +1,11 @@
 """What two texts are compared by: the folded text, its character n-grams, and its contrast key.
 
 Folding is NFKC, case folding and one form of every quote, dash and full stop; runs of white space become one space, none
-next to a Chinese character or kana; invisible characters go, and so does sentence punctuation at the end.
+next to a Chinese character or kana; invisible characters and inverted marks go, and so does sentence punctuation at the end.
 
 An n-gram is as many characters as fill `ngram` columns, where a wide character (Chinese, Japanese, Korean) fills two: at 5,
-five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text with fewer columns
-is one n-gram by itself.
+five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text of fewer than four
+n-grams' columns is one n-gram by itself: in "define art" and "define arc" most n-grams agree and the task does not.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SPACE, DROP, EXPAND = -1, -2, -3  # fold table: EXPAND - k is the k-th expansion
 WIDE, WORD, DIGIT, UPPER, UNSPACED = 1, 2, 4, 8, 16  # character classes; unspaced: Han and kana
 TABLE = 0x20000  # above: rare ideographs, folded to themselves
 SIDES = "\x1f"  # between prompt and response where the two are compared apart
+WHOLE = 4  # a text of fewer columns than this many n-grams is compared as a whole
 SHORT = 200  # characters (folded) up to which the contrast key counts
 
 SAME = {
@@ -40,7 +41,6 @@ SAME = {
     **dict.fromkeys("】〕〗", "]"),
     **dict.fromkeys("×✕", "*"),
     "÷": "/",
-    "`": "`",
 }
 
 
@@ -82,7 +82,7 @@ def tables() -> Tables:
         if char.isspace() or category in ("Zs", "Zl", "Zp", "Cc"):
             fold[code] = SPACE
             continue
-        if category == "Cf" or 0xFE00 <= code <= 0xFE0F:
+        if category == "Cf" or 0xFE00 <= code <= 0xFE0F or char in "¿¡":
             fold[code] = DROP
             continue
         folded = _fold_one(char)
@@ -308,6 +308,13 @@ def ngrams(chars, n, width, powers, side, kind, out):
     The lowest bit is the side (prompt 0, response 1), so that one set holds both."""
     h = np.uint64(0)
     count, first, columns = 0, 0, 0
+    if n < WHOLE * width:
+        for i in range(n):
+            columns += 1 + (kind_of(chars[i], kind) & WIDE)
+        if columns < WHOLE * width:
+            out[0] = (mix(run_hash(chars, 0, n)) & ~np.uint64(1)) | side
+            return 1
+        columns = 0
     for i in range(n):
         h = h * BASE + np.uint64(chars[i]) + np.uint64(1)
         columns += 1 + (kind_of(chars[i], kind) & WIDE)
@@ -318,9 +325,6 @@ def ngrams(chars, n, width, powers, side, kind, out):
             h -= (np.uint64(chars[first]) + np.uint64(1)) * powers[i - first]
             columns -= 1 + (kind_of(chars[first], kind) & WIDE)
             first += 1
-    if count == 0:
-        out[0] = (mix(h) & ~np.uint64(1)) | side
-        count = 1
     return count
 
 
@@ -377,7 +381,7 @@ def contrast_key(chars, camel, n, t):
             continue
         if k & WIDE:
             step = 1
-            for length in range(min(4, n - i), 0, -1):
+            for length in range(min(6, n - i), 0, -1):
                 m = meaning_of(mix(run_hash(chars, i, i + length)), words, meaning)
                 if m:
                     if m >= NUMBER:

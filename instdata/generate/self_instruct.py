@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
-CHARS_SHOWN = 600  # longer examples are shown only where there are no shorter ones
+CHARS_SHOWN = {"zh": 160, "en": 500}  # longer examples are shown only where there are no shorter ones
+TOKENS_APART = 90  # what a task may need besides its answer
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _plan_round(plan: Plan, goals: Sequence[Goal], records: Sequence[Item | Brok
     coming = {id(g): 0.0 for g in goals}
     planned: list[tuple[Goal, Request, list[int]]] = []
     for n in range(number, number + min(LARGEST_ROUND, FIRST_ROUND << min(turn, 10))):
-        behind = [g for g in goals if g.lacking - coming[id(g)] > 0.25]
+        behind = [g for g in goals if g.lacking - coming[id(g)] >= 0.75]
         if not behind:
             break
         goal = min(behind, key=lambda g: (len(g.accepted) + coming[id(g)]) / g.target)  # ties: the taxonomy's order
@@ -137,23 +138,24 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
     """Request `number`: examples of the ability (the last one from accepted rows once there are some) and subjects,
     drawn by the seed and the number alone."""
     draw = random.Random(f"{plan.seed}:{number}")
-    short = [e for e in goal.seeds if len(e.instruction) + len(e.response) <= CHARS_SHOWN]
-    pool = short or sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))[: plan.examples]
+    by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
+    few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 500) for e in by_size)
+    pool = by_size[: max(few, plan.examples)]
     examples = draw.sample(pool, min(plan.examples, len(pool)))
     if len(goal.accepted) >= 2 and len(examples) > 1:
         own = draw.choice(goal.accepted)
         examples[-1] = Example(own.instruction, own.response)
-    lines = [json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False) for e in examples]
+    lines = [json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":")) for e in examples]
     subjects = draw.sample(topics(plan.language), count)
     values = {
         "label": goal.label,
         "description": goal.description,
-        "examples": "\n".join(lines),
+        "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
         "topics": ("、" if plan.language == "zh" else ", ").join(subjects),
     }
-    limit = 100 + count * 4 * plan.chars
+    limit = count * (TOKENS_APART + 2 * plan.chars)
     request = Request(render(plan.template, values), limit, plan.temperature, tasks_schema(count), seed=plan.seed + number)
     return request, [e.row for e in examples if e.row >= 0]
 

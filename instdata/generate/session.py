@@ -115,7 +115,7 @@ def _bar(label: str, total: int) -> Iterator[Callable[[], None]]:
         from rich.console import Console
         from rich.progress import Progress
     except ImportError as e:
-        raise MissingExtra("a progress bar", "llm") from e
+        raise MissingExtra("a progress bar", "generate") from e
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)

@@ -22,7 +22,7 @@ from instdata.record import Rows
 from instdata.step import Context, Produced, SourceStep, Threshold
 
 # Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.
-CHARS = {"zh": 150, "en": 90}
+CHARS = {"zh": 80, "en": 60}
 
 
 class Generate(SourceStep):
@@ -38,7 +38,7 @@ class Generate(SourceStep):
     model: str = Field("auto", description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.")
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
-    temperature: float = Field(0.9, ge=0, le=2)
+    temperature: float = Field(0.7, ge=0, le=2)
     batch: int = Field(3, ge=1, le=20, description="Tasks per request.")
     examples: int = Field(2, ge=0, le=16, description="Examples shown in a request.")
     length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
@@ -82,7 +82,7 @@ class Generate(SourceStep):
         needed = ["openai"] + (["xllamacpp"] if self.model == "auto" or self.model.startswith(LOCAL) else [])
         missing = [name for name in needed if find_spec(name) is None]
         if missing:
-            problems.append(f"needs {' and '.join(missing)}: pip install 'instdata[llm]'")
+            problems.append(f"needs {' and '.join(missing)}: pip install 'instdata[local]'")
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:

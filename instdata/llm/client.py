@@ -90,7 +90,7 @@ class Client:
         try:
             import openai
         except ImportError as e:
-            raise MissingExtra("a language model", "llm") from e
+            raise MissingExtra("a language model", "generate") from e
         self.openai, self.at, self.store, self.budget = openai, at, store, budget
         self.pace = pace or Pace(at.concurrency)
         self.usage = Usage()

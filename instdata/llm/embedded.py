@@ -36,7 +36,7 @@ def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threa
     from importlib.util import find_spec
 
     if find_spec("xllamacpp") is None:
-        raise MissingExtra("the embedded model", "llm")
+        raise MissingExtra("the embedded model", "local")
     with tempfile.TemporaryFile() as log:
         command = [sys.executable, "-m", "instdata.llm.embedded", str(model), str(slots), str(slot_tokens), str(threads or cores())]
         # Spinning at barriers costs a factor of thirty as soon as anything else wants a core; sleeping costs a tenth.

@@ -90,7 +90,7 @@ def _first_model(base_url: str | None) -> str:
     try:
         from openai import OpenAI, OpenAIError
     except ImportError as e:
-        raise MissingExtra("a language model", "llm") from e
+        raise MissingExtra("a language model", "generate") from e
     url = base_url or os.environ["OPENAI_BASE_URL"]
     try:
         with OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", timeout=10, max_retries=1) as client:

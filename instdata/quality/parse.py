@@ -59,7 +59,7 @@ def _parses(source: str) -> bool:
     lines = [line[indent:] for line in lines]
     wrong = _syntax_error(lines)
     prose = wrong and re.match(r"\s*[A-Z][\w',-]*( [\w',()-]+){3,}[^=]*[.:!]?\s*$|\s*[^\x00-\x7f]{4}", lines[wrong - 1])
-    return wrong is None or bool(prose) and _syntax_error(lines[: wrong - 1]) is None
+    return wrong is None or (bool(prose) and _syntax_error(lines[: wrong - 1]) is None)
 
 
 def _syntax_error(lines: list[str]) -> int | None:

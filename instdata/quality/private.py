@@ -54,8 +54,11 @@ ID_NUMBER = re.compile(
 
 def id_number(t: Text) -> np.ndarray:
     pattern = r"\d{6}(18|19|20)\d{2}[01]\d[0-3]\d{4}[\dXx]"
-    test = lambda *texts: any(_id_checks(m[1]) for text in texts for m in ID_NUMBER.finditer(text))
-    return among(has(t.prompt, pattern) | has(t.response, pattern), test, t.prompt, t.response)
+
+    def real(*texts: str) -> bool:
+        return any(_id_checks(m[1]) for text in texts for m in ID_NUMBER.finditer(text))
+
+    return among(has(t.prompt, pattern) | has(t.response, pattern), real, t.prompt, t.response)
 
 
 def _id_checks(number: str) -> bool:
@@ -94,14 +97,14 @@ def _luhn(number: str) -> bool:
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
 
 
-SECRET = (
+CREDENTIAL = (
     r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bhf_[A-Za-z0-9]{30,}|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}|"
     r"-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP )?PRIVATE KEY|\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{10,}|\bsk_live_[0-9a-zA-Z]{20,}|\bglpat-[A-Za-z0-9_-]{20}"
 )
 
 
 def secret(t: Text) -> np.ndarray:
-    return has(t.prompt, SECRET) | has(t.response, SECRET)
+    return has(t.prompt, CREDENTIAL) | has(t.response, CREDENTIAL)
 
 
 def url(t: Text) -> np.ndarray:

@@ -22,8 +22,6 @@ CLUSTERS, MEMBERS, CLOSE = 20, 6, 15  # near-duplicate clusters, rows of each, a
 MEASURED = 100_000  # rows whose lengths are measured: the ladder's order makes a prefix a fair sample
 TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with Vega's 0.9 MB
 
-ROW = "rid, id, source, source_file, source_row, verdict, config, step, reason, evidence, ability"
-
 
 def open_ledger(folder: Path) -> Any:
     """A DuckDB connection with the views `ledger` and `rows` (data/*.parquet of full) of a build folder."""
@@ -45,7 +43,7 @@ def abilities(db: Any) -> list[dict[str, Any]]:
 
 def languages(db: Any) -> list[dict[str, Any]]:
     """Rows of full in each language, the most frequent first."""
-    return _dicts(db.execute("select lang, count(*) as n from rows group by lang order by n desc, lang limit 20"))
+    return _dicts(db.execute("select lang, count(*) as n from rows group by lang order by n desc, lang limit 10"))
 
 
 def lengths(folder: Path, files: list[str]) -> dict[str, Any]:
@@ -75,22 +73,27 @@ def _histogram(chars: np.ndarray) -> dict[str, Any]:
     return {"bins": bins, "median": float(np.median(chars)), "longest": int(chars.max())}
 
 
-def dropped(db: Any, rows: int = SAMPLES) -> list[dict[str, Any]]:
-    """For each step and reason: how many rows were dropped or quarantined for it, and the rids of some of them, and of
-    some kept rows to set beside them. Which ones depends on their rid alone."""
+def dropped(db: Any, steps: list[str]) -> list[dict[str, Any]]:
+    """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, the `rids`
+    of some of them, `others`, the rows that decided, and `kept`, some kept rows to set beside them. Which ones depends
+    on their rid alone."""
     sql = """with ranked as (
-                 select step, reason, rid, count(*) over one as n, row_number() over (one order by md5(rid), rid) as rank,
-                        count(*) over (partition by step, reason, id is null) as m
+                 select step, reason, rid, case when json_valid(evidence) then json_extract_string(evidence, '$.rid') end as other, count(*) over one as n, row_number() over (one order by md5(rid), rid) as rank
                  from ledger where verdict <> 'kept' window one as (partition by step, reason))
-             select step, reason, any_value(n) as n, list(rid order by rank) filter (rank <= $most) as rids
-             from ranked group by step, reason order by step, reason"""
-    groups = _dicts(db.execute(sql.replace("$most", str(SAMPLE))))
-    most = max(2, rows // max(1, len(groups)))
+             select step, reason, any_value(n) as n, list(rid order by rank) filter (rank <= $most) as rids,
+                    list(other order by rank) filter (rank <= $most and other is not null) as others
+             from ranked group by step, reason"""
+    groups = sorted(
+        _dicts(db.execute(sql, {"most": SAMPLE})),
+        key=lambda g: (steps.index(g["step"]) if g["step"] in steps else -1, -g["n"], g["reason"]),
+    )
+    most = max(2, SAMPLES // max(1, len(groups)))
     passed = "select rid from ledger where verdict = 'kept' order by md5(rid), rid limit 100"
     kept = [r for (r,) in db.execute(passed).fetchall()]
     for i, group in enumerate(groups):
         start = (i * PASSED) % max(1, len(kept))
         group["rids"] = group["rids"][:most]
+        group["others"] = group["others"] or []
         group["kept"] = (kept[start:] + kept[:start])[: min(PASSED, len(kept))]
     return groups
 
@@ -100,14 +103,21 @@ def duplicates(db: Any) -> dict[str, Any]:
     of lowest similarity {rid, other, similarity, step}, and a histogram of similarity `bins` {low, n}."""
     db.execute("""create temp table pairs as
         select rid, step, json_extract_string(evidence, '$.rid') as other, try_cast(json_extract_string(evidence, '$.similarity') as double) as similarity
-        from ledger where verdict = 'dropped' and evidence is not null and json_extract_string(evidence, '$.rid') is not null""")
-    clusters = _dicts(db.execute(f"""select other as rid, count(*) as n, min(similarity) as low,
-            list(rid order by similarity desc, rid)[:{MEMBERS}] as rids, list(similarity order by similarity desc, rid)[:{MEMBERS}] as similarities
-        from pairs group by other order by n desc, md5(other), other limit {CLUSTERS}"""))
-    close = _dicts(db.execute(f"select * from pairs where similarity is not null order by similarity, rid limit {CLOSE}"))
-    bins = _dicts(db.execute("""select least(floor(similarity * 50) / 50, 0.98) as low, count(*) as n
-        from pairs where similarity is not null group by low order by low"""))
-    return {"n": db.execute("select count(*) from pairs").fetchone()[0], "clusters": clusters, "close": close, "bins": bins}
+        from ledger where verdict = 'dropped' and json_valid(evidence) and json_extract_string(evidence, '$.rid') is not null""")
+    clusters = """select other as rid, count(*) as n, min(similarity) as low, list(rid order by similarity desc, rid)[:$members] as rids,
+            list(similarity order by similarity desc, rid)[:$members] as similarities
+        from pairs group by other order by n desc, md5(other), other limit $clusters"""
+    close = "select * from pairs where similarity is not null order by similarity, rid limit $close"
+    bins = _dicts(
+        db.execute("""select least(floor(similarity * 50) / 50, 0.98) as low, count(*) as n
+        from pairs where similarity is not null group by low order by low""")
+    )
+    return {
+        "n": db.execute("select count(*) from pairs").fetchall()[0][0],
+        "clusters": _dicts(db.execute(clusters, {"members": MEMBERS, "clusters": CLUSTERS})),
+        "close": _dicts(db.execute(close, {"close": CLOSE})),
+        "bins": bins,
+    }
 
 
 def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -117,14 +127,15 @@ def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str,
 
     wanted = sorted(set(rids))
     db.register("wanted", pa.table({"rid": pa.array(wanted, pa.string())}))
-    table = db.execute("select ledger.* from ledger semi join wanted using (rid) order by rid").to_arrow_table()
+    table = db.sql("select ledger.* from ledger semi join wanted using (rid) order by rid").to_arrow_table()
     texts = messages_of(build, set(wanted))
     names = [s["name"] for s in steps]
     rows = {}
     for row in table.to_pylist():
         scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
         row = {k: v for k, v in row.items() if not k.startswith("score_")}
-        row["evidence"] = json.loads(row["evidence"]) if row["evidence"] else {}
+        evidence = json.loads(row["evidence"]) if row["evidence"] else {}
+        row["evidence"] = evidence if isinstance(evidence, dict) else {"value": evidence}
         row["history"] = _history(row, scores, names)
         rows[row["rid"]] = row
     for limit in (800, 400, 200, 100, 50):
@@ -142,17 +153,29 @@ def _history(row: dict[str, Any], scores: dict[str, Any], names: list[str]) -> l
     lines = []
     for i, name in enumerate(names):
         others = [n for n in names if n.startswith(f"{name}_")]
-        mine = {k[len(name) + 1 :]: v for k, v in scores.items() if k.startswith(f"{name}_") and not any(k.startswith(f"{o}_") for o in others)}
-        decision = "" if i < entered or i > left else "made" if i == entered else row["verdict"] if i == left else "kept"
+        mine = {
+            k[len(name) + 1 :]: v
+            for k, v in scores.items()
+            if k.startswith(f"{name}_") and not any(k.startswith(f"{o}_") for o in others)
+        }
+        decision = (
+            "" if i < entered or i > left else "made" if i == entered else row["verdict"] if i == left else "kept"
+        )
         if decision or mine:
-            lines.append({"name": name, "decision": decision, "reason": row["reason"] if i == left else None, "scores": mine})
+            lines.append(
+                {"name": name, "decision": decision, "reason": row["reason"] if i == left else None, "scores": mine}
+            )
     return lines
 
 
 def _turns(messages: list[dict[str, str]] | None, limit: int) -> list[dict[str, Any]]:
     """The first two turns and the last one, each cut after `limit` characters; `more` counts what was cut."""
     messages = messages or []
-    shown = messages if len(messages) <= 4 else [*messages[:2], {"role": "", "content": f"… {len(messages) - 3} turns …"}, messages[-1]]
+    shown = (
+        messages
+        if len(messages) <= 4
+        else [*messages[:2], {"role": "", "content": f"… {len(messages) - 3} turns …"}, messages[-1]]
+    )
     return [{"role": m["role"], "text": m["content"][:limit], "more": max(0, len(m["content"]) - limit)} for m in shown]
 
 

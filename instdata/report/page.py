@@ -1,6 +1,100 @@
+"""report.html: one page that shows a build, self-contained, without network."""
+
+from __future__ import annotations
+
+import json
 from pathlib import Path
-from instdata.errors import MissingExtra
+from typing import Any
+
+from instdata.files import write_text
+from instdata.report import charts, facts
+
+HERE = Path(__file__).parent
 
 
 def write_report(folder: Path) -> Path:
-    raise MissingExtra("report.html", "report")
+    """Write report.html of a build folder; returns its path. The same folder and cache give the same bytes. Raises
+    MissingExtra where altair or vl-convert are absent."""
+    path = folder / "report.html"
+    write_text(path, page(folder))
+    return path
+
+
+def page(folder: Path, private: bool = True) -> str:
+    """The page as text. With private=False it shows no row's text, for publishing: counts and charts alone."""
+    vega = charts.vega_script()
+    found = gather(folder, private)
+    return _environment().get_template("page.html").render(
+        **found, private=private, vega=vega, css=(HERE / "page.css").read_text("utf-8"), js=(HERE / "page.js").read_text("utf-8"),
+        charts=charts.specs(found),
+    )  # fmt: skip
+
+
+def gather(folder: Path, private: bool = True) -> dict[str, Any]:
+    """Everything that the page shows, as plain data."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    run = json.loads((folder / "run.json").read_text("utf-8")) if (folder / "run.json").is_file() else {}
+    with facts.open_ledger(folder) as db:
+        groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)
+        rids = _shown(groups, duplicates) if private else set()
+        rows = facts.rows_by_rid(db, folder, rids, manifest["steps"]) if rids else {}
+        return {
+            "manifest": manifest,
+            "totals": manifest["totals"],
+            "steps": manifest["steps"],
+            "configs": manifest["configs"],
+            "seconds": run.get("seconds") if private else None,
+            "spent": _spent(run, private),
+            "groups": groups,
+            "duplicates": duplicates,
+            "rows": rows,
+            "abilities": facts.abilities(db),
+            "languages": facts.languages(db),
+            "lengths": facts.lengths(folder, manifest["configs"]["full"]["files"]),
+        }
+
+
+def _shown(groups: list[dict[str, Any]], duplicates: dict[str, Any]) -> set[str]:
+    rids = {r for g in groups for r in (*g["rids"], *g["others"], *g["kept"])}
+    rids |= {r for c in duplicates["clusters"] for r in (c["rid"], *c["rids"])}
+    return rids | {r for p in duplicates["close"] for r in (p["rid"], p["other"])}
+
+
+def _spent(run: dict[str, Any], private: bool) -> list[dict[str, Any]]:
+    """A line a step: seconds (they change with every run, so they are not published), and what its models used."""
+    usage, seconds = run.get("usage", {}), run.get("steps", {}) if private else {}
+    names = list(dict.fromkeys([*seconds, *usage]))
+    return [{"step": n, "seconds": seconds.get(n), **usage.get(n, {})} for n in names]
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def as_json(value: Any) -> Markup:
+        """JSON that may stand in a <script> element: nothing in it can end the element."""
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+        for char in "<>&\u2028\u2029":
+            text = text.replace(char, f"\\u{ord(char):04x}")
+        return Markup(text)  # noqa: S704 (every character that means something to HTML is escaped above)
+
+    env = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    env.filters |= {
+        "json": as_json,
+        "n": lambda n: f"{n:,}",
+        "share": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "",
+        "score": _score,
+    }
+    return env
+
+
+def _score(value: Any) -> str:
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 120 else text[:120] + "…"

@@ -31,7 +31,9 @@ def test_cases(name):
     assert (~wanted).sum() >= 5
     assert any("\u4e00" <= c <= "\u9fff" for case in cases for c in case["prompt"] + case["response"])
     got = fires(name, Text(pa.array([c["prompt"] for c in cases]), pa.array([c["response"] for c in cases])))
-    wrong = [(c["fires"], c["prompt"][:80], c["response"][:80]) for c, g in zip(cases, got, strict=True) if c["fires"] != g]
+    wrong = [
+        (c["fires"], c["prompt"][:80], c["response"][:80]) for c, g in zip(cases, got, strict=True) if c["fires"] != g
+    ]
     assert not wrong
 
 

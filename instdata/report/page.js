@@ -1,0 +1,103 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const specs = JSON.parse(document.getElementById("charts").textContent);
+  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+
+  // Charts follow the page's colours, so they are drawn again when the theme changes.
+  function draw() {
+    const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
+    const config = {
+      background: "transparent", font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
+      axis: { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 260 },
+      axisY: { grid: false, ticks: false, labelPadding: 6 },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 },
+    };
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, renderer: "svg", tooltip: { theme: root.dataset.theme } });
+    }
+  }
+
+  const themeButton = document.getElementById("theme");
+  function setTheme(theme) {
+    root.dataset.theme = theme;
+    themeButton.setAttribute("aria-pressed", String(theme === "dark"));
+    draw();
+  }
+  themeButton.addEventListener("click", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark"));
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", () => setTheme(system.matches ? "dark" : "light"));
+
+  const languageButton = document.getElementById("language");
+  function setLanguage(lang) {
+    root.lang = lang;
+    languageButton.textContent = lang === "zh" ? "English" : "中文";
+  }
+  languageButton.addEventListener("click", () => setLanguage(root.lang === "zh" ? "en" : "zh"));
+
+  setLanguage(navigator.language.startsWith("zh") ? "zh" : "en");
+  setTheme(system.matches ? "dark" : "light");
+
+  // A link to a group opens it.
+  function openTarget() {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target && target.tagName === "DETAILS") target.open = true;
+  }
+  addEventListener("hashchange", openTarget);
+  openTarget();
+
+  const search = document.getElementById("search");
+  if (!search) return;
+
+  // Dropped rows whose text, id or source holds every word of the search (or whose counterpart's does); a row that has
+  // a counterpart is shown and hidden with it.
+  const step = document.getElementById("step"), ability = document.getElementById("ability"), found = document.getElementById("found");
+  const items = [...document.querySelectorAll("#rows .row:not(.kept)")].map((row) => {
+    const element = row.parentElement.classList.contains("pair") ? row.parentElement : row;
+    return { row, element, group: row.closest(".group"), text: `${element.textContent} ${row.dataset.id}`.toLowerCase(), ability: row.querySelector(".ability").textContent };
+  });
+  const groups = [...document.querySelectorAll("#rows .group")];
+  function filter() {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fitting = new Set();
+    let shown = 0;
+    for (const item of items) {
+      const fits = (!step.value || item.group.dataset.step === step.value) && (!ability.value || item.ability === ability.value) && words.every((w) => item.text.includes(w));
+      item.element.hidden = !fits;
+      if (fits) fitting.add(item.group);
+      shown += fits;
+    }
+    for (const group of groups) {
+      group.hidden = !fitting.has(group);
+      if (words.length && !group.hidden) group.open = true;
+    }
+    found.textContent = `${shown} / ${items.length}`;
+  }
+  for (const control of [search, step, ability]) control.addEventListener("input", filter);
+  search.form.addEventListener("submit", (event) => event.preventDefault());
+  filter();
+
+  // One row's history: a copy of its card, opened.
+  const one = document.getElementById("one"), wanted = document.getElementById("wanted");
+  document.getElementById("lookup").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const name = wanted.value.trim();
+    one.replaceChildren();
+    if (!name) return;
+    const rows = new Map([...document.querySelectorAll("main .row")].filter((r) => r.dataset.rid === name || r.dataset.id === name).map((r) => [r.dataset.rid, r]));
+    for (const row of rows.values()) {
+      const copy = row.cloneNode(true);
+      copy.hidden = false;
+      copy.querySelector(".history").open = true;
+      one.append(copy);
+    }
+    if (!rows.size) {
+      const line = document.createElement("p");
+      line.className = "quiet";
+      const code = document.createElement("code");
+      code.textContent = `instdata why ${name}`;
+      line.append(root.lang === "zh" ? "不在本页的样本中，请运行：" : "Not among the rows on this page. Ask: ", code);
+      one.append(line);
+    }
+  });
+})();

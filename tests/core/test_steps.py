@@ -1,0 +1,243 @@
+"""Steps: third-party ones, raising ones, filter, sample, mix, holdout; scored once, decided often."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from instdata import step as steps
+from instdata.errors import InputError
+from instdata.step import Scores, Step, Threshold, Verdicts, drop, keep
+from tests.conftest import rows
+
+EXAMPLE = Path(__file__).parents[1] / "example_step"
+
+
+class Counted(Step):
+    """A step that writes down how many rows it scored."""
+
+    kind: ClassVar[str] = "counted"
+    scored: ClassVar[list[int]] = []
+
+    most: int = Threshold(1000)
+    unit: str = "chars"
+
+    def score(self, rows):
+        Counted.scored.append(len(rows))
+        if "boom" in rows.prompt.to_pylist():
+            raise RuntimeError("boom is too much")
+        return {"length": pc.utf8_length(rows.prompt), "_hidden": pa.array([[1]] * len(rows))}
+
+    def decide(self, scores):
+        return drop(scores.length > self.most, "too_long")
+
+
+class Broken(Step):
+    kind: ClassVar[str] = "broken"
+    scope: ClassVar[str] = "corpus"
+
+    def score(self, rows):
+        return {"wrong": pa.array([1])}
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """Steps of this file under their kinds, as an entry point would have it."""
+    known = {**steps.kinds(), "counted": f"{__name__}:Counted", "broken": f"{__name__}:Broken"}
+    monkeypatch.setattr(steps, "kinds", lambda: known)
+    monkeypatch.setattr("instdata.recipe.kinds", lambda: known)
+    steps.step_class.cache_clear()
+    Counted.scored.clear()
+    yield
+    steps.step_class.cache_clear()
+
+
+def ledger(done):
+    return {r["rid"].split(":")[1]: r for r in pq.read_table(done.path / "ledger.parquet").to_pylist()}
+
+
+def test_a_third_party_step_by_entry_point(bench, monkeypatch):
+    monkeypatch.undo()  # the real registry
+    monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache"))
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    steps.kinds.cache_clear()
+    try:
+        bench.jsonl("a.jsonl", [{"instruction": "a", "output": "STOP SHOUTING"}, {"instruction": "b", "output": "all calm"}])
+        done = bench.build(sources=[{"path": "a.jsonl"}], steps=["shout"])
+        assert {k: (r["verdict"], r["reason"], round(r["score_shout_capitals"], 2)) for k, r in ledger(done).items()} == {
+            "0": ("dropped", "shouting", 1.0),
+            "1": ("kept", None, 0.0),
+        }
+    finally:
+        steps.kinds.cache_clear()
+
+
+def test_the_docs_show_the_tested_step():
+    shown = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs/steps.md").read_text(), re.S)
+    assert (EXAMPLE / "instdata_shout.py").read_text() in shown
+
+
+def test_scores_are_computed_once_and_decided_often(bench):
+    bench.jsonl("a.jsonl", rows(40))
+    content = {"sources": [{"path": "a.jsonl"}]}
+    first = bench.build(**content, steps=[{"counted": {"most": 33}}])
+    assert Counted.scored == [40] and first.manifest["totals"]["dropped"] == 30
+    again = bench.build(**content, steps=[{"counted": {"most": 34}}])
+    assert Counted.scored == [40] and again.manifest["totals"]["dropped"] == 0
+    bench.build(**content, steps=[{"filter": {"where": "true"}}, {"counted": {"most": 33}}])
+    assert Counted.scored == [40]
+    bench.build(**content, steps=[{"counted": {"most": 33, "unit": "words"}}])
+    assert Counted.scored == [40, 40]
+
+
+def test_a_second_identical_build_does_nothing(bench):
+    bench.jsonl("a.jsonl", rows(40))
+    content = {"sources": [{"path": "a.jsonl"}], "steps": ["counted"]}
+    assert bench.build(**content).changed
+    before = {p: p.stat().st_mtime_ns for p in bench.folder.glob("out/**/*.parquet")}
+    assert not bench.build(**content).changed
+    assert {p: p.stat().st_mtime_ns for p in bench.folder.glob("out/**/*.parquet")} == before
+    (bench.folder / "out/ledger.parquet").unlink()
+    assert bench.build(**content).changed
+    bench.jsonl("a.jsonl", rows(41))
+    assert bench.build(**content).changed
+
+
+def test_a_row_that_a_step_raises_on_is_quarantined_alone(bench):
+    bench.jsonl("a.jsonl", [*rows(20), {"instruction": "boom", "output": "x"}, *rows(20, note="again")])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=["counted"])
+    row = ledger(done)["20"]
+    assert (row["verdict"], row["step"], row["score_counted_length"]) == ("quarantined", "counted", None)
+    assert json.loads(row["evidence"]) == {"error": "RuntimeError: boom is too much"}
+    assert Counter(r["verdict"] for r in ledger(done).values()) == {"kept": 40, "quarantined": 1}
+    (record,) = [json.loads(x) for x in (done.path / "quarantine.jsonl").read_text().splitlines()]
+    assert record["source_row"] == 20 and "boom" in record["raw"]
+    assert done.manifest["steps"][0]["quarantined"] == 1
+
+
+def test_a_step_that_returns_nonsense_is_named(bench):
+    bench.jsonl("a.jsonl", rows(3))
+    with pytest.raises(Exception, match=r"step broken: score returned columns that are not as long as the 3 rows: wrong \(1\)"):
+        bench.build(sources=[{"path": "a.jsonl"}], steps=["broken"])
+    assert not (bench.folder / "out/manifest.json").exists()
+
+
+def test_names_allow_a_kind_twice_and_scores_reach_filters(bench):
+    bench.jsonl("a.jsonl", rows(40))
+    done = bench.build(
+        sources=[{"path": "a.jsonl"}],
+        steps=[{"counted": {"name": "one"}}, {"name": "two", "counted": {"most": 33}}, {"filter": {"where": "score_one_length > 0 and score_two_length < 40 or id = ''"}}],
+    )
+    assert [s["name"] for s in done.manifest["steps"]] == ["one", "two", "filter"]
+    table = pq.read_table(done.path / "data")
+    assert {"score_one_length", "score_two_length"} <= set(table.column_names)
+    assert not [c for c in table.column_names if "hidden" in c or "keep" in c]
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("length(nope) > 1", 'Referenced column "nope" not found'),
+        ("1 = 1; drop table rows", "one expression|not an SQL"),
+        ("(select count(*) from read_csv('/etc/passwd')) > 0", "disabled|not allowed|permission|access"),
+        ("length(", "not an SQL expression"),
+        ("count(*) > 1", "about one row"),
+    ],
+)
+def test_filters_cannot_misbehave(bench, where, says):
+    bench.jsonl("a.jsonl", rows(3))
+    with pytest.raises(InputError, match=f"(?i){says}"):
+        bench.build(sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": where}}])
+
+
+def test_filter_drops_null_and_false(bench):
+    bench.jsonl("a.jsonl", [{"instruction": "a", "output": "b"}, {"instruction": "c"}, {"instruction": "dd", "output": "e"}])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": "length(response) = length(prompt)"}}])
+    assert [r["reason"] for r in ledger(done).values()] == [None, "filtered", "filtered"]
+
+
+@given(st.integers(1, 60), st.one_of(st.integers(1, 80).map(lambda n: {"rows": n}), st.integers(0, 100).map(lambda p: {"share": p / 100})))
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_samples_have_the_size_asked_for(bench, n, options):
+    bench.jsonl("a.jsonl", rows(n))
+    want = min(n, options["rows"]) if "rows" in options else int(n * options["share"] + 0.5)
+    if want == 0:
+        with pytest.raises(InputError, match="no row is left to publish: sample"):
+            bench.build(sources=[{"path": "a.jsonl"}], steps=[{"sample": options}])
+        return
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"sample": options}])
+    assert done.manifest["totals"]["kept"] == want
+
+
+def test_mix_reaches_its_weights(bench):
+    bench.jsonl("a.jsonl", rows(100))
+    bench.jsonl("b.jsonl", rows(30, note=1))
+    bench.jsonl("c.jsonl", rows(5, note=2))
+    done = bench.build(sources=[{"path": f"{n}.jsonl"} for n in "abc"], steps=[{"mix": {"weights": {"a": 2, "b": 1}}}])
+    kept = Counter(r["source"] for r in pq.read_table(done.path / "ledger.parquet").to_pylist() if r["verdict"] == "kept")
+    assert kept == {"a": 60, "b": 30}
+    with pytest.raises(InputError, match='no row has source "z"'):
+        bench.build(sources=[{"path": "a.jsonl"}], steps=[{"mix": {"weights": {"z": 2, "a": 1}}}])
+
+
+def test_verdicts_join_in_order():
+    both = drop(pa.array([True, False, True, None]), "first", ['{"a": 1}', None, None, None]) | drop(pa.array([True, True, False, False]), "second", ['{"b": 1}', '{"b": 2}', None, None])
+    assert both.reason.to_pylist() == ["first", "second", "first", None]
+    assert both.evidence.to_pylist() == ['{"a": 1}', '{"b": 2}', None, None]
+    assert keep(2).reason.to_pylist() == [None, None]
+    assert isinstance(keep(1) | keep(1), Verdicts)
+    assert Scores(pa.table({"x": [1.0, None]})).x[0] == 1.0
+
+
+WORDS = "river stone lamp garden paper engine cloud window market bridge tiger violin desert candle planet ladder button forest island copper".split()
+
+
+def distinct(n, **extra):
+    """Records whose prompts are not near copies of each other."""
+    return [
+        {"instruction": f"{WORDS[i % 20]} {WORDS[i // 20 % 20]} {i * 7919}: what of {WORDS[(i * 3 + 1) % 20]} and {WORDS[(i * 7 + 2) % 20]}?", "output": f"answer {i}", **extra} for i in range(n)
+    ]
+
+
+def test_holdout_takes_n_of_each_and_leaves_no_near_copy(bench):
+    records = distinct(60, ability="math")
+    copies = [{**r, "instruction": r["instruction"] + "!"} for r in records[:20]]
+    bench.jsonl("a.jsonl", records + copies + [{**r, "ability": "code", "instruction": "code " + r["output"] + " " + r["instruction"][::-1]} for r in records[:8]])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"holdout": {"per_ability": 6}}])
+    config = done.manifest["configs"]["holdout"]
+    assert config["by_ability"] == {"code": 4, "math": 6}
+    found = ledger(done)
+    held = {r["id"] for r in found.values() if r["config"] == "holdout"}
+    assert all(r["verdict"] == "kept" for r in found.values() if r["config"] == "holdout")
+    near = [r for r in found.values() if r["reason"] == "near_holdout"]
+    assert near and all(json.loads(r["evidence"])["id"] in held for r in near)
+    train = pq.read_table([done.path / f for f in done.manifest["configs"]["full"]["files"]])
+    prompts = [m[0]["content"].rstrip("!") for m in train["messages"].to_pylist()]
+    held_prompts = {m[0]["content"].rstrip("!") for m in pq.read_table(done.path / "data/holdout.parquet")["messages"].to_pylist()}
+    assert not held_prompts & set(prompts)
+    totals = done.manifest["totals"]
+    assert totals["kept"] == config["rows"] + len(train)
+
+
+def test_holdout_does_not_depend_on_file_order(bench):
+    records = distinct(40, ability="a") + distinct(80, ability="b")[40:]
+    bench.jsonl("x/1.jsonl", records[:30])
+    bench.jsonl("x/2.jsonl", records[30:])
+    bench.jsonl("y/1.jsonl", records[50:][::-1])
+    bench.jsonl("y/2.jsonl", records[:50])
+    held = []
+    for name in "xy":
+        done = bench.build(out=name + "out", sources=[{"path": name, "name": "s"}], steps=[{"holdout": {"per_ability": 5}}], subsets={"sizes": ["10%", "50%"]})
+        tables = [pq.read_table(done.path / f)["id"].to_pylist() for f in sorted(p.relative_to(done.path) for p in done.path.glob("data/*.parquet"))]
+        held.append(tables)
+    assert held[0] == held[1]

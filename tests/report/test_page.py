@@ -1,0 +1,135 @@
+"""report.html: what it says, that data stays text, and that every kind of build has one."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from instdata.errors import MissingExtra
+from instdata.report.page import gather, page, write_report
+from tests.conftest import Bench, rows
+from tests.report.conftest import EVIL
+
+VOID = {"meta", "link", "input", "br", "img", "hr"}
+
+
+class Checker(html.parser.HTMLParser):
+    """Elements and attributes of a page; raises where elements are not closed in order."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_it_is_one_small_page_without_network(small: Path) -> None:
+    path = write_report(small)
+    text = path.read_text("utf-8")
+    assert path.name == "report.html" and len(text.encode()) < 3_000_000
+    checker = Checker(text)
+    outside = [
+        v
+        for _, attrs in checker.tags
+        for k, v in attrs.items()
+        if k in ("src", "href", "action") and v and not v.startswith(("#", "data:,"))
+    ]
+    assert not outside
+    ids = [a["id"] for _, a in checker.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert all(f"#{a['href'][1:]}" == a["href"] and a["href"][1:] in ids for t, a in checker.tags if t == "a")
+
+
+def test_it_is_the_same_for_the_same_build(small: Path) -> None:
+    assert page(small) == page(small)
+
+
+def test_data_stays_text(small: Path) -> None:
+    text = page(small)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&lt;/style&gt;]]&gt;&lt;img" in text
+    assert EVIL not in text and "<img" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_labels_and_names_stay_text_in_the_charts(bench: Bench) -> None:
+    evil = "</script><script>alert(1)</script>"
+    made = bench.build(
+        sources=[{"path": str(bench.jsonl("r.jsonl", [{**r, "ability": evil} for r in rows(6)])), "name": "mine"}]
+    )
+    text = page(made.path)
+    assert evil not in text
+    specs = json.loads(re.search(r'<script type="application/json" id="charts">(.*?)</script>', text, re.DOTALL)[1])
+    assert "funnel" not in specs and "prompt" in specs
+
+
+def test_figures_are_the_manifests(small: Path) -> None:
+    found = gather(small)
+    manifest = json.loads((small / "manifest.json").read_text())
+    assert sum(g["n"] for g in found["groups"]) == manifest["totals"]["dropped"] + manifest["totals"]["quarantined"]
+    for step in manifest["steps"]:
+        assert {g["reason"]: g["n"] for g in found["groups"] if g["step"] == step["name"]} == step["reasons"]
+    assert {a["ability"]: a["after"] for a in found["abilities"] if a["after"]} == manifest["configs"]["full"][
+        "by_ability"
+    ]
+    assert sum(b["n"] for b in found["lengths"]["response"]["bins"]) == manifest["configs"]["full"]["rows"]
+    assert sum(row["n"] for row in found["languages"]) == manifest["configs"]["full"]["rows"]
+
+
+def test_dropped_rows_stand_beside_the_rows_that_decided(small: Path) -> None:
+    found = gather(small)
+    group = next(g for g in found["groups"] if g["reason"] == "near_duplicate")
+    assert group["rids"] and set(group["others"]) <= set(found["rows"])
+    for rid in group["rids"]:
+        row = found["rows"][rid]
+        assert row["turns"][0]["role"] == "user" and row["history"][0]["decision"] == "dropped"
+        assert found["rows"][row["evidence"]["rid"]]["verdict"] == "kept" or row["evidence"]["similarity"] >= 0.7
+    clusters = found["duplicates"]["clusters"]
+    assert max(c["n"] for c in clusters) >= 3 and sum(c["n"] for c in clusters) == found["duplicates"]["n"]
+
+
+def test_what_is_published_shows_no_row(small: Path) -> None:
+    text = page(small, private=False)
+    assert "rain forms" in page(small) and "rain forms" not in text and 'class="row' not in text
+    assert "near_duplicate" in text and gather(small, private=False)["seconds"] is None
+
+
+@pytest.mark.parametrize("cleaned", [False, True])
+def test_builds_of_every_kind_have_one(bench: Bench, monkeypatch: pytest.MonkeyPatch, cleaned: bool) -> None:
+    kinds = {
+        "one row": ([{"instruction": "说一句话", "output": "好"}], []),
+        "no steps": (rows(7), []),
+        "nothing dropped": (rows(7), [{"filter": {"where": "true"}}]),
+        "long": (
+            [{"instruction": "字" * 50_000, "output": "a" * 200_000}, *rows(3)],
+            [{"filter": {"where": "length(response) < 1000"}}],
+        ),
+        "odd name": ([{"instruction": "a [b]*?", "output": "c"}], []),
+    }
+    for name, (records, steps) in kinds.items():
+        file = bench.jsonl(f"{name}.jsonl", records)
+        made = bench.build(f"{name} [x]", sources=[{"path": str(file), "name": "mine"}], steps=steps)
+        if cleaned:
+            monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "elsewhere"))
+        Checker(page(made.path))
+        if steps and name == "long":
+            assert ("字" * 100 in page(made.path)) is not cleaned
+        monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache"))
+
+
+def test_without_the_extra_one_line_says_what_to_install(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    with pytest.raises(MissingExtra, match=r"instdata\[report\]"):
+        write_report(small)
