@@ -241,7 +241,9 @@ def main() -> None:
 
     as_json = "--json" in sys.argv
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False)  # a command's exit code; 130 where it was interrupted
+        if code == 130:
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except InstdataError as e:
         _fail(str(e), e.exit_code, as_json)

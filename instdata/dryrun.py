@@ -4,37 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
+
 from instdata.build import Plan
 from instdata.formats import raw_blocks
+from instdata.reading import peek
+from instdata.record import Rows
+from instdata.sources import Input
 
 # Rows a second on one core, measured (docs/benchmarks.md); a plan needs the order of magnitude only.
-RATES = {"read": 25_000, "quality": 8_000, "dedup": 20_000, "categorize": 10_000}
+RATES = {"read": 15_000, "quality": 8_000, "dedup": 25_000, "categorize": 10_000}
 OTHER = 100_000
+PEEK = 2_000  # rows of each input that a step which adds rows bases its estimate on
 
 
 def estimate(plan: Plan) -> dict[str, Any]:
-    """{sources, steps, rows, seconds, usd}: counts by reading the files once, costs by asking each step."""
-    sources = [{"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for inputs in plan.inputs for i in inputs]
-    rows = sum(s["rows"] for s in sources)
-    read = rows / RATES["read"] / plan.context.jobs
+    """{sources, steps, rows, seconds, usd, unpriced}: the files are counted, each step that adds rows is asked.
+
+    `unpriced` names steps whose model has no known price."""
+    inputs = [i for source in plan.inputs for i in source]
+    sources = [{"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for i in inputs]
+    read = rows = sum(s["rows"] for s in sources)
     steps = []
     for step in plan.recipe.steps:
-        item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope, "seconds": rows / RATES.get(step.kind, OTHER) / plan.context.jobs}
+        item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope}
         if step.scope == "source":
-            cost = step.cost(plan.context)
-            item |= cost
-            rows += cost["rows"]
+            cost = step.estimate(_sample(inputs, plan))
+            item |= {**cost, "seconds": round(cost.pop("minutes") * 60)}
+            rows += cost.get("rows", 0)
+        else:
+            item["seconds"] = round(rows / RATES.get(step.kind, OTHER) / plan.context.jobs, 1)
         steps.append(item)
     return {
         "sources": sources,
         "steps": steps,
-        "rows": sum(s["rows"] for s in sources),
-        "seconds": round(read + sum(s["seconds"] for s in steps), 1),
+        "rows": read,
+        "seconds": round(read / RATES["read"] / plan.context.jobs + sum(s["seconds"] for s in steps), 1),
         "usd": round(sum(s.get("usd") or 0 for s in steps), 4),
+        "unpriced": [s["name"] for s in steps if s["scope"] == "source" and s.get("usd") is None],
     }
 
 
-def _count(item: Any, limit: int | None) -> int:
+def _sample(inputs: list[Input], plan: Plan) -> Rows:
+    """The first rows of each input: seeds come whole."""
+    return Rows(pa.concat_tables([peek(i, plan.context.taxonomy, PEEK) for i in inputs]).combine_chunks(), plan.context)
+
+
+def _count(item: Input, limit: int | None) -> int:
     count = 0
     for _, records in raw_blocks(item.path, item.hub, limit):
         count += sum(1 for r in records if not isinstance(r, bytes) or r.strip()) if isinstance(records, list) else len(records)

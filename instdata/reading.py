@@ -93,17 +93,7 @@ def read_block(block: Block) -> Shard:
     bad_path = block.path.with_suffix(".bad.parquet")
     if not block.fresh and block.path.exists() and bad_path.exists():
         return Shard(block.path, pq.read_metadata(block.path).num_rows, pq.read_metadata(bad_path).num_rows, block.key)
-    rows: list[tuple[int, int, Conversation, str | None]] = []  # record number, instance, conversation, meta
-    bad: list[tuple[int, str, str]] = []
-    for i, record in enumerate(decode(block.records)):
-        if isinstance(record, dict):
-            try:
-                rows += [(block.first + i, nth, c, _meta(record, item, c)) for nth, c in enumerate(adapt(record, item.format, item.fields))]
-                continue
-            except Exception as e:  # one bad row costs one row, whatever is wrong with it
-                record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
-        if record is not None:
-            bad.append((block.first + i, record.error, raw_text(block.records, i)))
+    rows, bad = _parse(block.records, block.first, item)
     table = _table(rows, item, block.taxonomy)
     bads = pa.table(
         {
@@ -120,12 +110,38 @@ def read_block(block: Block) -> Shard:
     return Shard(block.path, table.num_rows, len(bad), block.key)
 
 
+def peek(item: Input, taxonomy: Taxonomy | None, most: int) -> pa.Table:
+    """The first rows of an input as they would enter the corpus, without writing anything."""
+    for first, records in raw_blocks(item.path, item.hub, most):
+        return _table(_parse(records, first, item)[0], item, taxonomy)
+    return CORPUS.empty_table()
+
+
+Parsed = tuple[int, int, Conversation, str | None]  # record number, instance, conversation, meta
+
+
+def _parse(records: Any, first: int, item: Input) -> tuple[list[Parsed], list[tuple[int, str, str]]]:
+    """(rows, what could not be read as (record number, error, raw text)) of a block's records."""
+    rows: list[Parsed] = []
+    bad: list[tuple[int, str, str]] = []
+    for i, record in enumerate(decode(records)):
+        if isinstance(record, dict):
+            try:
+                rows += [(first + i, nth, c, _meta(record, item, c)) for nth, c in enumerate(adapt(record, item.format, item.fields))]
+                continue
+            except Exception as e:  # one bad row costs one row, whatever is wrong with it
+                record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
+        if record is not None:
+            bad.append((first + i, record.error, raw_text(records, i)))
+    return rows, bad
+
+
 def _meta(record: dict[str, Any], item: Input, conversation: Conversation) -> str | None:
     extra = {"input_chars": conversation.input_chars} if conversation.input_chars else {}
     return meta(record, item.fields, extra)
 
 
-def _table(rows: list[tuple[int, int, Conversation, str | None]], item: Input, taxonomy: Taxonomy | None) -> pa.Table:
+def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Table:
     """The CORPUS table of read conversations."""
     count = len(rows)
     turns = [turn for _, _, c, _ in rows for turn in c.messages]

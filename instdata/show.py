@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,26 +64,33 @@ def row_history(rows: list[dict[str, Any]]) -> None:
     """What `why` prints."""
     console = _console()
     for row in rows:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, text in _facts(row):
+            grid.add_row(f"  {name}", escape(text))
         console.print(f"[bold]{escape(row['rid'])}[/]", soft_wrap=True)
-        line = row["verdict"] + (f" in config {row['config']}" if row["config"] else "")
-        if row["step"]:
-            line += f" by step {row['step']}: {row['reason']}"
-        console.print(f"  verdict   {escape(line)}")
-        console.print(f"  id        {row['id'] or 'none: it could not be read'}")
-        console.print(f"  from      {escape(row['source'])}, {escape(row['source_file'])}, row {row['source_row']}")
-        console.print(f"  ability   {escape(row['ability'] or '')}")
-        if row["evidence"]:
-            console.print(f"  evidence  {escape(json.dumps(row['evidence'], ensure_ascii=False))}", soft_wrap=True)
-        for name, value in row["scores"].items():
-            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-            console.print(f"  score     {escape(name)} = {escape(_short(shown, 200))}")
-        for turn in row.get("messages") or []:
-            console.print(f"  {turn['role']:<9} {escape(_short(turn['content'], 600))}")
-        if row.get("raw"):
-            console.print(f"  raw       {escape(_short(row['raw'], 600))}")
-        if not row.get("messages") and not row.get("raw"):
-            console.print("  text      not in the cache any more: build again to see it")
+        console.print(grid)
         console.print()
+
+
+def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "verdict", row["verdict"] + (f" in config {row['config']}" if row["config"] else "") + (
+        f" by step {row['step']}: {row['reason']}" if row["step"] else ""
+    )
+    yield "id", row["id"] or "none: it could not be read"
+    yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
+    yield "ability", row["ability"] or ""
+    for name, value in (row["evidence"] or {}).items():
+        yield "evidence", f"{name}: {value}"
+    for name, value in row["scores"].items():
+        yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
+    for turn in row.get("messages") or []:
+        yield turn["role"], _short(turn["content"], 600)
+    if row.get("raw"):
+        yield "raw", _short(row["raw"], 600)
+    elif not row.get("messages"):
+        yield "text", "not in the cache any more: build again to see it"
 
 
 def _short(text: str, most: int) -> str:
@@ -108,16 +115,19 @@ def plan_summary(plan: dict[str, Any]) -> None:
     sources = _table("source", "file", "format", ">rows")
     for item in plan["sources"]:
         sources.add_row(escape(item["source"]), escape(item["file"]), item["format"], f"{item['rows']:,}")
-    steps = _table("step", "scores", ">requests", ">tokens", ">USD", ">about")
+    seen = {"rows": "every row", "alive": "rows kept so far", "corpus": "rows kept so far", "source": "adds rows"}
+    steps = _table("step", "works on", ">requests", ">tokens", ">USD", ">about")
     for item in plan["steps"]:
         cost = ["" if item.get(k) is None else f"{item[k]:,}" for k in ("requests", "tokens")]
         usd = "" if item.get("usd") is None else f"{item['usd']:.2f}"
-        steps.add_row(escape(item["name"]), item["scope"], *cost, usd, _time(item["seconds"]))
+        steps.add_row(escape(item["name"]), seen[item["scope"]], *cost, usd, _time(item["seconds"]))
     console.print(sources)
     console.print()
-    console.print(steps)
-    console.print()
-    console.print(f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}; nothing was written")
+    if plan["steps"]:
+        console.print(steps)
+        console.print()
+    unknown = f" and what {', '.join(plan['unpriced'])} costs (no price known)" if plan["unpriced"] else ""
+    console.print(f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}{unknown}; nothing was written")
 
 
 def _time(seconds: float) -> str:

@@ -112,6 +112,10 @@ class SourceStep(Step):
         """New rows, from the rows still alive. Resumable through its own caches."""
         raise TypeError(f"{type(self).__name__} adds rows, so it must define produce()")
 
+    def estimate(self, rows: Rows) -> dict[str, Any]:
+        """What `produce` would cost, for --dry-run: {rows, requests, tokens, usd (None: no price known), minutes}."""
+        raise TypeError(f"{type(self).__name__} adds rows, so it must define estimate()")
+
 
 @dataclass
 class Produced:

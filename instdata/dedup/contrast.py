@@ -1,16 +1,21 @@
 """Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd numbers").
 
+Two short texts contrast where they differ in their numbers, their negations or the languages they name; and where, of one of
+SETS, each holds an alternative that the other lacks (an alternative more is no contrast: "the sea" / "the warm sea").
 One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of unspaced
-scripts are found anywhere (longest first, up to six characters), others as whole words. Two short texts contrast unless
-they hold the same alternatives equally often, so a word belongs here only if swapping it, or adding it, changes the task.
+scripts are found anywhere (longest first, up to six characters), others as whole words.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-NEGATION = np.uint64(1)
-NUMBER = np.uint64(1 << 62)  # a number word means NUMBER + its value
+# What a word means: from NUMBER on a number's value, from STRONG on something that both texts must hold equally often, below
+# it an alternative of a set, SET * (number of the set) + (number of the alternative).
+NUMBER = np.uint64(1 << 62)
+STRONG = np.uint64(1 << 61)
+NEGATION = STRONG
+SET = 256
 
 NEGATIONS = """not no never without cannot neither nor none nothing nobody except excluding excludes exclude avoid
 不 没 没有 无 無 非 未 别 別 勿 莫 除了 除外 避免 禁止
@@ -51,6 +56,9 @@ seventeen 十七
 eighteen 十八
 nineteen 十九
 twenty veinte vingt zwanzig venti vinte двадцать 二十"""
+
+LANGUAGES = """english, 英语, 英文, inglés, anglais, englisch, inglese, inglês, английский, английском, 英語, 영어, الإنجليزية, अंग्रेजी | chinese, mandarin, 中文, 汉语, 漢語, chino, chinois, chinesisch, китайский, 中国語, 중국어, الصينية | french, 法语, 法文, francés, français, französisch, francese, francês, французский, フランス語, 프랑스어, الفرنسية, फ्रेंच | german, 德语, 德文, alemán, allemand, deutsch, tedesco, alemão, немецкий, ドイツ語, 독일어, الألمانية, जर्मन | spanish, 西班牙语, 西语, español, espagnol, spanisch, spagnolo, espanhol, испанский, スペイン語, 스페인어, الإسبانية | italian, 意大利语, italiano, italien, italienisch, итальянский, イタリア語, 이탈리아어, الإيطالية | portuguese, 葡萄牙语, portugués, portugais, portugiesisch, português, португальский, ポルトガル語 | russian, 俄语, 俄文, ruso, russe, russisch, русский, ロシア語, 러시아어, الروسية | japanese, 日语, 日文, japonés, japonais, japanisch, японский, 日本語, 일본어, اليابانية | korean, 韩语, 韩文, coreano, coréen, koreanisch, корейский, 韓国語, 한국어 | arabic, 阿拉伯语, árabe, arabe, arabisch, арабский, アラビア語, 아랍어, العربية | hindi, 印地语, hindú, हिंदी, हिन्दी | latin, 拉丁语, latín | greek, 希腊语 | dutch, 荷兰语 | swedish, 瑞典语 | turkish, 土耳其语, türkçe | polish, 波兰语 | vietnamese, 越南语 | thai, 泰语 | indonesian, 印尼语 | hebrew, 希伯来语 | ukrainian | cantonese, 粤语 | bengali | urdu | persian, farsi
+python | java | javascript, js | typescript | c | cpp | csharp | rust | golang, go | ruby | php | swift | kotlin | scala | haskell | perl | lua | matlab | julia | sql | bash, shell | r | fortran | cobol"""
 
 SETS = """even, evens | odd, odds
 ascending, increasing | descending, decreasing
@@ -157,8 +165,6 @@ local | global
 client | server
 lossy | lossless
 supervised | unsupervised
-english, 英语, 英文, inglés, anglais, englisch, inglese, inglês, английский, английском, 英語, 영어, الإنجليزية, अंग्रेजी | chinese, mandarin, 中文, 汉语, 漢語, chino, chinois, chinesisch, китайский, 中国語, 중국어, الصينية | french, 法语, 法文, francés, français, französisch, francese, francês, французский, フランス語, 프랑스어, الفرنسية, फ्रेंच | german, 德语, 德文, alemán, allemand, deutsch, tedesco, alemão, немецкий, ドイツ語, 독일어, الألمانية, जर्मन | spanish, 西班牙语, 西语, español, espagnol, spanisch, spagnolo, espanhol, испанский, スペイン語, 스페인어, الإسبانية | italian, 意大利语, italiano, italien, italienisch, итальянский, イタリア語, 이탈리아어, الإيطالية | portuguese, 葡萄牙语, portugués, portugais, portugiesisch, português, португальский, ポルトガル語 | russian, 俄语, 俄文, ruso, russe, russisch, русский, ロシア語, 러시아어, الروسية | japanese, 日语, 日文, japonés, japonais, japanisch, японский, 日本語, 일본어, اليابانية | korean, 韩语, 韩文, coreano, coréen, koreanisch, корейский, 韓国語, 한국어 | arabic, 阿拉伯语, árabe, arabe, arabisch, арабский, アラビア語, 아랍어, العربية | hindi, 印地语, hindú, हिंदी, हिन्दी | latin, 拉丁语, latín | greek, 希腊语 | dutch, 荷兰语 | swedish, 瑞典语 | turkish, 土耳其语, türkçe | polish, 波兰语 | vietnamese, 越南语 | thai, 泰语 | indonesian, 印尼语 | hebrew, 希伯来语 | ukrainian | cantonese, 粤语 | bengali | urdu | persian, farsi
-python | java | javascript, js | typescript | c | cpp | csharp | rust | golang, go | ruby | php | swift | kotlin | scala | haskell | perl | lua | matlab | julia | sql | bash, shell | r | fortran | cobol
 升序, 从小到大, 递增 | 降序, 从大到小, 递减
 偶数 | 奇数 | 质数, 素数 | 合数
 最大 | 最小 | 最高 | 最低 | 最长 | 最短 | 最多 | 最少 | 最快 | 最慢 | 最早 | 最晚 | 最好 | 最差, 最坏 | 最新 | 最旧
@@ -262,17 +268,14 @@ avantajları | dezavantajları"""
 
 
 def lexicon() -> dict[str, int]:
-    """Every word and what it stands for: NEGATION, NUMBER + its value, or the number of its alternative."""
-    meaning: dict[str, int] = {}
-    for word in NEGATIONS.split():
-        meaning[word] = int(NEGATION)
+    """Every word and what it means; the first meaning of several."""
+    meaning: dict[str, int] = dict.fromkeys(NEGATIONS.split(), int(NEGATION))
     for value, line in enumerate(NUMBERS.splitlines(), 2):
         for word in line.split():
             meaning.setdefault(word, int(NUMBER) + value)
-    number = 2
-    for line in SETS.splitlines():
-        for alternative in line.split("|"):
-            for word in alternative.split(","):
-                meaning.setdefault(word.strip(), number)
-            number += 1
+    for base, text in ((int(STRONG), LANGUAGES), (0, SETS)):
+        for number, line in enumerate(text.splitlines(), 1):
+            for i, alternative in enumerate(line.split("|")):
+                for word in alternative.split(","):
+                    meaning.setdefault(word.strip(), base + SET * number + i)
     return meaning

@@ -87,8 +87,8 @@ def lower_bound(a, x):
 @jit
 def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, similarity, count):
     """For rows first..last of block y: the earliest rows of block x that come before them and are similar."""
-    values, at, sizes, contrast, tokens, token_at, short, _, _ = y
-    x_values, x_at, x_sizes, x_contrast, _, _, _, by_short, by_long = x
+    values, at, sizes, alternatives, contrast, tokens, token_at, short, _, _ = y
+    x_values, x_at, x_sizes, x_alternatives, x_contrast, _, _, _, by_short, by_long = x
     limit = hits.shape[1]
     stamp = np.full(len(x_sizes), -1, np.int64)
     near = np.empty(len(x_sizes), np.int64)
@@ -132,7 +132,7 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             for i in range(found):
                 other = near[i]
                 a, b = sizes[row], x_sizes[other]
-                if min(a, b) < t * max(a, b) - 1e-9 or contrasting(contrast[row], x_contrast[other]):
+                if min(a, b) < t * max(a, b) - 1e-9 or contrasting(contrast[row], x_contrast[other], alternatives[row], x_alternatives[other]):
                     continue
                 value = jaccard(values, at[row], at[row] + a, x_values, x_at[other], x_at[other] + b, t)
                 if value >= 0:
@@ -162,7 +162,7 @@ def join_dense(texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, 
             place = np.argsort(by)
             if len(loaded) > 1:
                 loaded.pop(next(iter(loaded)))
-            loaded[i] = (sets.values, sets.at[place], sets.sizes[place], contrast[rows[blocks[i]]])
+            loaded[i] = (sets.values, sets.at[place], sets.sizes[place], sets.alternatives[place], contrast[rows[blocks[i]]])
         return loaded[i]
 
     frequency = np.zeros(BUCKETS, np.uint32)
@@ -201,7 +201,7 @@ def join_dense(texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, 
 
 def indexed(block: tuple, frequency: np.ndarray, t: float, cross: bool) -> tuple:
     """The block's sets with their prefixes, and its postings by short and by long prefix."""
-    values, at, sizes, contrast = block
+    values, at, sizes, alternatives, contrast = block
     token_at, short = np.zeros(len(sizes) + 1, np.int64), np.empty(len(sizes), np.int64)
     none = np.empty(0, np.uint64)
     prefixes(values, at, sizes, frequency, t, none, token_at, short)
@@ -213,4 +213,4 @@ def indexed(block: tuple, frequency: np.ndarray, t: float, cross: bool) -> tuple
         postings(tokens, token_at, short, contrast, cross, use_short, out)
         out.sort()
         lists.append(out)
-    return values, at, sizes, contrast, tokens, token_at, short, *lists
+    return values, at, sizes, alternatives, contrast, tokens, token_at, short, *lists

@@ -35,7 +35,7 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
     if step.method == "semantic":
         parts = list(texts)
         vectors, texts = embeddings(parts, step.model, folder), iter(parts)
-    s = scheme(floor, step.num_perm, step.ngram) if step.method == "minhash" else scheme(1.0)
+    s = scheme(floor, step.num_perm, step.ngram, step.view == "both") if step.method == "minhash" else scheme(1.0)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
     found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)

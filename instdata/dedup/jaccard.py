@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from instdata.dedup.contrast import SET
 from instdata.kernels import jit
 
 
@@ -36,6 +37,24 @@ def jaccard(x, a, a_end, y, b, b_end, floor):
 
 
 @jit
-def contrasting(one, other):
-    """Whether two short texts' contrast keys tell them apart (0: not short)."""
-    return one != 0 and other != 0 and one != other
+def contrasting(one, other, mine, yours):
+    """Whether two short texts are different tasks: by their contrast keys (0: not short), or where of one set each holds an
+    alternative that the other lacks (`mine`, `yours`: sorted, 0 for none)."""
+    if one == 0 or other == 0:
+        return False
+    if one != other:
+        return True
+    for x in mine:
+        if x and not holds(yours, x):
+            for y in yours:
+                if y and y // SET == x // SET and not holds(mine, y):
+                    return True
+    return False
+
+
+@jit
+def holds(values, x):
+    for value in values:
+        if value == x:
+            return True
+    return False

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.dedup.sizes import NGRAM, bands
-from instdata.dedup.text import SHORT, contrast_key, fold, folded_size, mix, ngrams, prepare, tables
+from instdata.dedup.text import ALTERNATIVES, SHORT, contrast_key, fold, folded_size, mix, ngrams, prepare, tables
 from instdata.errors import InputError, MissingExtra
 from instdata.kernels import jit, on_all_cores
 
@@ -36,20 +36,21 @@ class Scheme(NamedTuple):
     b: np.ndarray
     bands: int
     rows: int
+    sides: bool  # texts are a prompt and a response with SIDES between, compared apart
 
-def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM) -> Scheme:
+def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, sides: bool = False) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
     count, rows = bands(threshold, num_perm)
     if not 1 <= ngram <= 64:
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
-    return Scheme(ngram, powers, *permutations(num_perm), count, rows)
+    return Scheme(ngram, powers, *permutations(num_perm), count, rows, sides)
 
 @jit
 def row_ngrams(data, start, end, t, s, chars, camel, out):
-    """N-gram hashes of a row into `out`. The row is one text, or a prompt and a response with SIDES between.
+    """N-gram hashes of a row into `out`. The row is one text, or a prompt and a response with SIDES between (if s.sides).
     Returns (how many n-grams, how many folded characters of the whole row)."""
-    cut = start
+    cut = start if s.sides else end
     while cut < end and data[cut] != 0x1F:
         cut += 1
     n = fold(data, start, cut, t, chars, camel)
@@ -95,7 +96,7 @@ def sketch_rows(data, offsets, t, s, signatures, keys, whole, contrast):
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size, np.uint32)
-    signature = np.empty(len(s.a), np.uint32)
+    signature, alternatives = np.empty(len(s.a), np.uint32), np.empty(0, np.int32)
     used = len(s.a) if len(signatures) else s.bands * s.rows
     for row in range(len(offsets) - 1):
         count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams)
@@ -117,7 +118,7 @@ def sketch_rows(data, offsets, t, s, signatures, keys, whole, contrast):
             two = (two + np.uint64(chars[i])) * np.uint64(0xD6E8FEB86659FD93)
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
-        contrast[row] = contrast_key(chars, camel, n, t) if n <= SHORT else np.uint64(0)
+        contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
 
 @jit
 def count_ngrams(data, offsets, t, s, at):
@@ -126,8 +127,8 @@ def count_ngrams(data, offsets, t, s, at):
         at[row + 1] = at[row] + folded_size(data, offsets[row], offsets[row + 1], t) + 2
 
 @jit
-def sets_of_rows(data, offsets, t, s, at, sets, sizes, lengths):
-    """Sorted unique n-gram hashes of every row at sets[at[row]:], how many (even hashes: the prompt's) and the folded length."""
+def sets_of_rows(data, offsets, t, s, at, sets, sizes, alternatives):
+    """Sorted unique n-gram hashes of every row at sets[at[row]:], how many, and a short row's contrasting words."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     for row in range(len(offsets) - 1):
@@ -139,29 +140,33 @@ def sets_of_rows(data, offsets, t, s, at, sets, sizes, lengths):
             if grams[i] != grams[unique - 1]:
                 grams[unique] = grams[i]
                 unique += 1
-        sizes[row], lengths[row] = unique, n
+        sizes[row] = unique
+        if n <= SHORT:
+            contrast_key(chars, camel, n, t, alternatives[row])
+        else:
+            alternatives[row] = 0
 
 class Sets(NamedTuple):
-    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]."""
+    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]. `alternatives`: see contrast_key."""
 
     values: np.ndarray
     at: np.ndarray
     sizes: np.ndarray
-    lengths: np.ndarray
+    alternatives: np.ndarray
 
 def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
     """The n-gram sets of prepared texts."""
     t, n = tables(), len(offsets) - 1
     at = np.zeros(n + 1, np.int64)
     count_ngrams(data, offsets, t, s, at)
-    values, sizes, lengths = np.empty(at[-1], np.uint64), np.empty(n, np.int64), np.empty(n, np.int64)
+    values, sizes, alternatives = np.empty(at[-1], np.uint64), np.empty(n, np.int64), np.empty((n, ALTERNATIVES), np.int32)
 
     def work(start: int) -> None:
         stop = min(start + 512, n)
-        sets_of_rows(data, offsets[start : stop + 1], t, s, at[start : stop + 1], values, sizes[start:stop], lengths[start:stop])
+        sets_of_rows(data, offsets[start : stop + 1], t, s, at[start : stop + 1], values, sizes[start:stop], alternatives[start:stop])
 
     on_all_cores(work, range(0, n, 512))
-    return Sets(values, at, sizes, lengths)
+    return Sets(values, at, sizes, alternatives)
 
 class Sketch(NamedTuple):
     """What the search keeps of each text."""

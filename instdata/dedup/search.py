@@ -83,12 +83,12 @@ def flatten(root):
 
 
 @jit
-def verify(values, at, sizes, contrast, first, second, floor, out):
+def verify(values, at, sizes, alternatives, contrast, first, second, floor, out):
     """True similarity of the pairs of rows (first, second); -1 where it is below `floor` or the two contrast."""
     for i in range(len(first)):
         a, b = first[i], second[i]
         out[i] = -1.0
-        if not contrasting(contrast[a], contrast[b]):
+        if not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b]):
             out[i] = jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor)
 
 
@@ -188,7 +188,7 @@ def similarities(sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np
 
     def work(at: int) -> None:
         part = slice(at, at + 8192)
-        verify(sets.values, sets.at, sets.sizes, contrast, first[part], second[part], floor, out[part])
+        verify(sets.values, sets.at, sets.sizes, sets.alternatives, contrast, first[part], second[part], floor, out[part])
 
     on_all_cores(work, range(0, len(first), 8192))
     return out

@@ -21,13 +21,14 @@ PROBES, CELL = 16, 200  # of faiss's inverted lists: how many are searched, rows
 
 
 @jit
-def take_pairs(similarity, y_start, x_start, contrast_y, contrast_x, floor, hits, values, count):
+def take_pairs(similarity, y_start, x_start, contrast, alternatives, floor, hits, values, count):
     """Append to each row's hits the columns, all before it, that reach `floor`."""
     for i in range(similarity.shape[0]):
         for j in range(min(similarity.shape[1], y_start + i - x_start)):
             if count[i] >= hits.shape[1]:
                 break
-            if similarity[i, j] >= floor and not contrasting(contrast_y[i], contrast_x[j]):
+            y, x = y_start + i, x_start + j
+            if similarity[i, j] >= floor and not contrasting(contrast[y], contrast[x], alternatives[y], alternatives[x]):
                 hits[i, count[i]], values[i, count[i]] = x_start + j, similarity[i, j]
                 count[i] += 1
 
@@ -51,7 +52,7 @@ def _exact(vectors: np.ndarray, contrast: np.ndarray, floor: float) -> tuple[np.
             found = vectors[rows] @ vectors[columns].T
             if found.max(initial=-1) >= floor:
                 # Rounded, so that the last bits of a matrix product decide nothing.
-                take_pairs(np.round(found, 5), y, x, contrast[rows], contrast[columns], floor, hits[rows], values[rows], count[rows])
+                take_pairs(np.round(found, 5), y, x, contrast, alternatives, floor, hits[rows], values[rows], count[rows])
     filled = np.arange(NEIGHBOURS) < count[:, None]
     return np.repeat(np.arange(n), count), hits[filled], np.minimum(values[filled], 1.0)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.dedup.contrast import NEGATION, NUMBER, lexicon
+from instdata.dedup.contrast import NEGATION, NUMBER, STRONG, lexicon
 from instdata.kernels import jit
 
 SPACE, DROP, EXPAND = -1, -2, -3  # fold table: EXPAND - k is the k-th expansion
@@ -26,6 +26,7 @@ WIDE, WORD, DIGIT, UPPER, UNSPACED = 1, 2, 4, 8, 16  # character classes; unspac
 TABLE = 0x20000  # above: rare ideographs, folded to themselves
 SIDES = "\x1f"  # between prompt and response where the two are compared apart
 WHOLE = 4  # a text of fewer columns than this many n-grams is compared as a whole
+ALTERNATIVES = 24  # words of contrasting sets that are looked at in a text
 SHORT = 200  # characters (folded) up to which the contrast key counts
 
 SAME = {
@@ -356,9 +357,11 @@ def neighbour(chars, n, i, step):
 
 
 @jit
-def contrast_key(chars, camel, n, t):
-    """A hash of what makes two similar short texts different tasks: their numbers in order, and the bags of their operators,
-    code tokens, negations, and words of the lexicon (antonyms, languages, ...). Never 0."""
+def contrast_key(chars, camel, n, t, alternatives):
+    """A hash of what two copies must have in common: their numbers and operators in order, and the bags of their code tokens,
+    negations and languages. Never 0. The words of contrasting sets go to `alternatives`, as many as fit, sorted, 0 for none."""
+    alternatives[:] = 0
+    listed = 0
     kind, words, meaning = t.kind, t.words, t.meaning  # a tuple handed down call by call costs a count of references each
     in_order, bag = np.uint64(0), np.uint64(0)
     code = False
@@ -386,8 +389,11 @@ def contrast_key(chars, camel, n, t):
                 if m:
                     if m >= NUMBER:
                         in_order = mix(in_order * BASE + m - NUMBER)
-                    else:
+                    elif m >= STRONG:
                         bag += mix(m)
+                    elif listed < len(alternatives):
+                        alternatives[listed] = np.int32(m)
+                        listed += 1
                     step = length
                     break
             i += step
@@ -412,10 +418,13 @@ def contrast_key(chars, camel, n, t):
                 m = np.uint64(NEGATION)
             if m >= NUMBER:
                 in_order = mix(in_order * BASE + m - NUMBER)
-            elif m:
+            elif m >= STRONG:
                 bag += mix(m)
             elif odd:
                 bag += mix(h)
+            elif m and listed < len(alternatives):
+                alternatives[listed] = np.int32(m)
+                listed += 1
             continue
         if c == 96:
             code = not code
@@ -430,4 +439,5 @@ def contrast_key(chars, camel, n, t):
         elif (c == 40 or c == 35 or c == 91) and i and is_word(chars[i - 1], kind):  # print(, c#, a[
             bag += mix(np.uint64(c))
         i += 1
+    alternatives[:listed].sort()
     return mix(in_order + mix(bag)) | np.uint64(1)

@@ -42,7 +42,8 @@ def plain_faults(item: Item, language: str) -> str | None:
         return "too_short"
     if not item.response:
         return "no_response"
-    return "echo" if _letters(item.response) == _letters(item.instruction) else None
+    task, answer = _letters(item.instruction), _letters(item.response)
+    return "echo" if answer in task and 2 * len(answer) >= len(task) else None
 
 
 def _letters(text: str) -> str:

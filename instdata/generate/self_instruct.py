@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 CHARS_SHOWN = {"zh": 160, "en": 500}  # longer examples are shown only where there are no shorter ones
-TOKENS_APART = 90  # what a task may need besides its answer
+TOKENS_APART = 80  # what a task may need besides its answer
+LESS_OF_THE_SAME = {"frequency_penalty": 0.3}  # small models fall into loops
 
 
 @dataclass(frozen=True)
@@ -155,8 +156,8 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
         "chars": plan.chars,
         "topics": ("、" if plan.language == "zh" else ", ").join(subjects),
     }
-    limit = count * (TOKENS_APART + 2 * plan.chars)
-    request = Request(render(plan.template, values), limit, plan.temperature, tasks_schema(count), seed=plan.seed + number)
+    limit = int(count * (TOKENS_APART + 1.5 * plan.chars))
+    request = Request(render(plan.template, values), limit, plan.temperature, tasks_schema(count), seed=plan.seed + number, more=LESS_OF_THE_SAME)
     return request, [e.row for e in examples if e.row >= 0]
 
 

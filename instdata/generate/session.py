@@ -59,7 +59,7 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
         price = price_of(step.model, step.price)
         budget = Budget(store, scope, price.halved() if price and step.batch_api else price, limits)
         pace = Pace(step.concurrency or at.concurrency, step.rpm, step.tpm)
-        with Client(at, store, budget, pace) as client:
+        with Client(at, store, budget, pace, timeout=step.timeout) as client:
             session = Session(step, context, client, label)
             try:
                 yield session

@@ -18,7 +18,7 @@ from instdata.errors import InputError
 from instdata.generate.prompt import LANGUAGES, template
 from instdata.llm.budget import Price
 from instdata.llm.endpoint import LOCAL, resolve_model
-from instdata.record import Rows
+from instdata.record import CORPUS, Rows
 from instdata.step import Context, Produced, SourceStep, Threshold
 
 # Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.
@@ -39,8 +39,8 @@ class Generate(SourceStep):
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
     temperature: float = Field(0.7, ge=0, le=2)
-    batch: int = Field(3, ge=1, le=20, description="Tasks per request.")
-    examples: int = Field(2, ge=0, le=16, description="Examples shown in a request.")
+    batch: int = Field(4, ge=1, le=20, description="Tasks per request.")
+    examples: int | None = Field(None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 1.")
     length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
     threshold: float = Field(0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy.")
     best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
@@ -50,6 +50,7 @@ class Generate(SourceStep):
     max_requests: int | None = Threshold(None, ge=0)
     max_tokens: int | None = Threshold(None, ge=0)
     price: Price | None = Threshold(None, description="USD per million tokens, where the built-in list is wrong or lacks the model.")
+    timeout: float | None = Threshold(None, gt=0, description="Seconds to wait for an answer; default: 120, for a local model 600.")
     concurrency: int | None = Threshold(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Threshold(None, gt=0, description="Requests a minute, at most.")
     tpm: float | None = Threshold(None, gt=0, description="Tokens a minute, at most.")
@@ -63,7 +64,9 @@ class Generate(SourceStep):
 
     def resolve(self, context: Context) -> Self:
         """The concrete model in place of `auto`. Only a configured endpoint is asked, for its first model."""
-        return self.model_copy(update={"model": resolve_model(self.model, self.base_url)})
+        model = resolve_model(self.model, self.base_url)
+        few = 1 if model.startswith(LOCAL) else 4  # on a CPU, reading a prompt costs as much as writing an answer
+        return self.model_copy(update={"model": model, "examples": few if self.examples is None else self.examples})
 
     def check(self, context: Context) -> list[str]:
         """A template that is missing, a language without one, an ability the taxonomy lacks, an extra not installed."""
@@ -92,16 +95,22 @@ class Generate(SourceStep):
 
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
-        from instdata.generate import session
-
-        with session.open_session(self, rows.context) as ask:
-            records, shown = self._method()(self, rows, ask)
         from instdata.generate.check import Item, table_of
+        from instdata.generate.session import open_session
 
-        counts = Counter(r.reason or "accepted" if isinstance(r, Item) else "unusable" for r in records)
-        ask.account(counts["accepted"])
-        rows.context.say(f"{self.name or self.kind}: " + ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0]))))
+        with open_session(self, rows.context) as ask:
+            records, shown = self._method()(self, rows, ask)
+            counts = Counter(r.reason or "accepted" if isinstance(r, Item) else "unusable" for r in records)
+            ask.account(counts["accepted"])
+        told = ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+        rows.context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
         return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
+
+    def cost(self, context: Context) -> dict[str, Any]:
+        """What --dry-run tells before any row is read: rows, requests, tokens, usd, seconds. Asks nothing."""
+        found = self.estimate(Rows(CORPUS.empty_table(), context))
+        rows = self.target or (sum(targets(self, context.taxonomy.names)) if self.per_ability and context.taxonomy is not None else 0)
+        return {"rows": rows, **found, "seconds": round(60 * found["minutes"], 1)}
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
         """requests, tokens, usd (None where no price is known) and minutes that produce would take, from a sample of

@@ -114,7 +114,8 @@ class Client:
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks))
         if self.api is not None:
             self.loop.run_until_complete(self.api.close())
         self.loop.close()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from instdata.errors import BuildError, InputError
 
@@ -93,6 +94,20 @@ def is_here(model: LocalModel) -> bool:
     """Whether the file is here. Its sha256 was checked before it got its name, so the size is enough."""
     path = path_of(model)
     return path.is_file() and path.stat().st_size == model.bytes
+
+
+def listing() -> list[dict]:
+    """Every registered model: name, bytes, licence, whether it is here, what it is good for."""
+    return [
+        {"name": m.name, "bytes": m.bytes, "licence": m.licence, "here": is_here(m), "good_for": m.good_for}
+        for m in MODELS.values()
+    ]
+
+
+def listing() -> list[dict[str, Any]]:
+    """What `models list` shows: name, bytes, sha256, licence, repo, good_for, here (whether downloaded), path."""
+    keys = ("name", "bytes", "sha256", "licence", "repo", "good_for")
+    return [{**{k: getattr(m, k) for k in keys}, "here": is_here(m), "path": str(path_of(m))} for m in MODELS.values()]
 
 
 def pull(name: str, say: Say = print) -> Path:

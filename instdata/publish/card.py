@@ -1,92 +1,138 @@
-"""The dataset card: README.md of a build folder, every figure from the manifest."""
+"""The dataset card: README.md (and README.zh.md) of a build, every figure from the manifest, the ledger and the rows."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from instdata.corpus import Corpus
 from instdata.files import write_text
 from instdata.record import UNKNOWN
 from instdata.resources import resource
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+CARDS = {"README.md": "dataset.md", "README.zh.md": "dataset.zh.md"}
 
 
-def write_card(plan: Any, corpus: Corpus, manifest: dict[str, Any], folder: Path) -> None:
-    """Write README.md: the Hub's YAML (configs as lists of files), then what the set is and how it came to be."""
+def write_card(plan: Any, corpus: Any, manifest: dict[str, Any], folder: Path) -> None:
+    """Write a build's cards; called once its recipe, rows and ledger are written."""
+    write_cards(folder, manifest)
+
+
+def write_cards(folder: Path, manifest: dict[str, Any], repo: str | None = None, run: dict[str, Any] | None = None, chart: str | None = None) -> None:
+    """Write README.md and README.zh.md into a folder that holds recipe.yaml, data/ and ledger.parquet.
+
+    `repo` is where the set is published (default: the recipe's); `run` adds what generation cost; `chart` is the path of
+    the abilities' chart in the folder.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    env = Environment(loader=FileSystemLoader(resource("hub_cards")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    env.filters["cell"] = _cell
-    text = env.get_template("dataset.md").render(
-        front=yaml.safe_dump(front_matter(plan, corpus, manifest), allow_unicode=True, sort_keys=False).rstrip(),
-        name=manifest["name"],
-        manifest=manifest,
-        recipe=plan.recipe,
-        recipe_yaml=yaml.safe_dump(plan.recipe.plain(), allow_unicode=True, sort_keys=False).rstrip(),
-        abilities=_abilities(corpus, manifest),
-        sources=_sources(plan, corpus),
-        unknown=UNKNOWN,
-    )
-    write_text(folder / "README.md", text)
+    recipe_yaml = (folder / "recipe.yaml").read_text("utf-8")
+    recipe = yaml.safe_load(recipe_yaml)
+    known = figures(folder, manifest)
+    env = Environment(loader=FileSystemLoader(resource("hub_cards")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown: `cell` escapes)
+    env.filters |= {"cell": _cell, "n": lambda n: f"{n:,}", "percent": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "0 %", "yaml": _yaml}
+    content = {
+        "front": _yaml(front_matter(recipe, manifest, known["languages"])),
+        "name": manifest["name"],
+        "manifest": manifest,
+        "repo": repo or recipe.get("publish", {}).get("repo") or f"builds/{manifest['name']}",
+        "recipe_yaml": recipe_yaml.rstrip(),
+        "fence": "`" * max(3, 1 + max(map(len, re.findall("`+", recipe_yaml)), default=0)),
+        "options": [next(iter(s.values())) for s in recipe.get("steps", [])],
+        "license": recipe.get("publish", {}).get("license"),
+        "usage": (run or {}).get("usage", {}),
+        "chart": chart,
+        "unknown": UNKNOWN,
+        **known,
+        "sources": _sources(recipe, known["by_source"]),
+    }
+    for name, template in CARDS.items():
+        write_text(folder / name, env.get_template(template).render(content))
 
 
-def front_matter(plan: Any, corpus: Corpus, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the Hub reads: configs, licence, languages, tags."""
+def figures(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the card says beyond the manifest: `languages` of full, the most frequent first; `abilities` with rows,
+    holdout and mean confidence; `by_source`: rows of full and who wrote them."""
+    from instdata.report.facts import open_ledger
+
+    configs = manifest["configs"]
+    held = configs.get("holdout", {}).get("by_ability", {})
+    with open_ledger(folder, manifest) as db:
+        languages = db.execute("select lang, count(*) as n from rows where lang is not null group by lang order by n desc, lang").fetchall()
+        known = db.execute("select ability, avg(ability_confidence) filter (not isnan(ability_confidence)) from rows group by ability").fetchall()
+        origins = db.execute("select source, origin, count(*) as n from rows group by all order by source, n desc, origin").fetchall()
+    confidence = dict(known)
+    abilities = [{"name": name, "rows": rows, "holdout": held.get(name, 0), "confidence": confidence.get(name)} for name, rows in configs["full"]["by_ability"].items()]
+    by_source: dict[str, dict[str, int]] = {}
+    for source, origin, rows in origins:
+        by_source.setdefault(source, {})[origin or UNKNOWN] = rows
+    return {
+        "languages": dict(languages),
+        "abilities": sorted(abilities, key=lambda a: (a["name"] == UNKNOWN, -a["rows"], a["name"])),
+        "by_source": by_source,
+    }
+
+
+def front_matter(recipe: dict[str, Any], manifest: dict[str, Any], languages: dict[str, int]) -> dict[str, Any]:
+    """What the Hub reads: configs, licence, languages, sizes, tags."""
     configs = []
     for name, config in manifest["configs"].items():
         split = "test" if name == "holdout" else "train"
         entry: dict[str, Any] = {"config_name": name, "data_files": [{"split": split, "path": list(config["files"])}]}
         configs.append(entry | ({"default": True} if name == "full" else {}))
     rows = manifest["configs"]["full"]["rows"]
-    langs = sorted({x for x in _column(corpus, "lang") if x})
+    labelled = any(s["kind"] == "categorize" for s in manifest["steps"])
+    hubs = [s["hub"] for s in recipe["sources"] if s.get("hub")]
     front: dict[str, Any] = {"pretty_name": manifest["name"]}
-    if plan.recipe.publish.license:
-        front["license"] = plan.recipe.publish.license
-    if langs:
-        front["language"] = langs
+    if recipe.get("publish", {}).get("license"):
+        front["license"] = recipe["publish"]["license"]
+    if common := [lang for lang, n in languages.items() if n >= 0.01 * rows]:  # a guess on a few rows is no language of the set
+        front["language"] = common
     front |= {
         "task_categories": ["text-generation"],
+        "annotations_creators": ["machine-generated" if labelled else "found"],
         "size_categories": [next((word for limit, word in SIZES if rows < limit), "n>10M")],
+        "source_datasets": [f"extended|{h}" for h in hubs] or ["original"],
         "tags": ["instruction-tuning", "instdata", *(["synthetic"] if manifest["totals"]["generated"] else [])],
         "configs": configs,
     }
     return front
 
 
-def _column(corpus: Corpus, name: str) -> set[str | None]:
-    """The values of a column over the rows kept."""
-    kept = corpus.state.step < 0
-    found: set[str | None] = set()
-    for shard in range(len(corpus.shards)):
-        values = corpus.columns(shard, [name])[name]
-        found |= set(values.filter(kept[corpus.span(shard)]).unique().to_pylist())
-    return found
+def _sources(recipe: dict[str, Any], by_source: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    """A line a source: its rows in full, who wrote them, its licence. Rows of no source of the recipe were generated, under
+    the terms of the models that wrote them."""
+    lines = []
+    given = {s["name"]: s for s in recipe["sources"]}
+    for name in [*given, *(n for n in by_source if n not in given)]:
+        origins = by_source.get(name, {})
+        source = given.get(name)
+        place = "generated" if source is None else source.get("hub") or "files"
+        terms = model_terms(origins) if source is None else source.get("license") or "not stated"
+        lines.append({"name": name, "from": place, "rows": sum(origins.values()), "origins": ", ".join(origins) or "no row kept", "license": terms})
+    return lines
 
 
-def _abilities(corpus: Corpus, manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each ability: rows in the smallest size, in full and in the holdout, and the mean confidence of its labels."""
-    configs = manifest["configs"]
-    state = corpus.state
-    out = []
-    for name, rows in configs["full"]["by_ability"].items():
-        mine = (state.step < 0) & (state.ability == corpus.abilities.code(name))
-        known = state.confidence[mine]
-        known = known[known == known]
-        held = configs.get("holdout", {}).get("by_ability", {}).get(name, 0)
-        out.append({"name": name, "rows": rows, "holdout": held, "confidence": float(known.mean()) if len(known) else None})
-    return sorted(out, key=lambda a: (a["name"] == UNKNOWN, -a["rows"], a["name"]))
+def model_terms(origins: dict[str, int]) -> str:
+    """The licences of the models that wrote rows, as far as they are known."""
+    from instdata.llm.models import MODELS
+
+    found = []
+    for name in origins:
+        model = MODELS.get(name.removeprefix("local:"))
+        found.append(f"{name}: {model.licence}" if model else f"{name}: its provider's terms")
+    return "; ".join(found) or "no row kept"
 
 
-def _sources(plan: Any, corpus: Corpus) -> list[dict[str, Any]]:
-    rows = [{"name": s.name, "license": s.license or "not stated", "origin": s.origin or "as each row says", "from": s.hub or "files"} for s in plan.recipe.sources]
-    made = [{"name": t.name, "license": "the generating model's terms", "origin": ", ".join(sorted(x for x in _column(corpus, "origin") if x and x not in ("human", UNKNOWN))) or "no row kept", "from": "generated"} for t in corpus.done if t.added]
-    return rows + made
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000).rstrip()
 
 
 def _cell(value: Any) -> str:
-    """Text for a cell of a Markdown table, whatever the data says."""
-    return str(value).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    """Text for Markdown, in a table or not, whatever the data says."""
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
+    return re.sub(r"([\\|`*\[\]])", r"\\\1", text).replace("<", "&lt;").replace("\n", " ")

@@ -24,7 +24,7 @@ def repetition(t: Text) -> np.ndarray:
     Numbers and single letters are no words: tables, sums and melodies repeat by nature.
     """
     share = np.zeros(len(t), np.float32)
-    code, row = _codepoints(t.response)
+    code, row = t.points
     dense = ((code >= 0x3040) & (code <= 0x9FFF)) | ((code >= 0xAC00) & (code <= 0xD7A3)) | (code >= 0x20000)
     wordy = dense | _is_word(code)
     if len(code) == 0:
@@ -52,14 +52,6 @@ def repetition(t: Text) -> np.ndarray:
     total = np.bincount(word_row, minlength=len(t))
     share = np.bincount(word_row, np.cumsum(cover) > 0, len(t)) / np.maximum(total, 1)
     return np.where(t.code, 0, share).astype(np.float32)
-
-
-def _codepoints(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Every character of every text, one after another: (code points uint32, number of the text int64)."""
-    lengths = np.asarray(pc.utf8_length(texts)).astype(np.int64)
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    data = bytes(texts.buffers()[2][offsets[0] : offsets[-1]]) if offsets[-1] > offsets[0] else b""
-    return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32), np.repeat(np.arange(len(texts)), lengths)
 
 
 def _is_word(code: np.ndarray) -> np.ndarray:
@@ -100,7 +92,7 @@ def repeated_line(t: Text) -> np.ndarray:
 
 def repeated_char(t: Text) -> np.ndarray:
     """A letter, Chinese character or sentence mark 12 times running (rules, dots to fill and digits do not count)."""
-    code, row = _codepoints(t.response)
+    code, row = t.points
     if len(code) < 12:
         return np.zeros(len(t), bool)
     stop = np.flatnonzero(np.append((code[1:] != code[:-1]) | (row[1:] != row[:-1]), True))
@@ -210,18 +202,19 @@ def wrong_language(t: Text) -> np.ndarray:
 
 def mixed_language(t: Text) -> np.ndarray:
     """A run of six words in one script inside a response in the other, that the prompt neither has nor asks for."""
+    return t.only(has(t.response, r"\p{Han}") & has(t.response, r"[A-Za-z]{2}"), _mixed)
+
+
+def _mixed(t: Text) -> np.ndarray:
     latin, han = r"(?:[A-Za-z][A-Za-z'’-]*[ ,]+){6,}[A-Za-z]", r"\p{Han}[\p{Han}，、]{9,}"
-    english_in_chinese = (
-        has(t.response, latin)
-        & (count(t.response, r"\p{Han}") >= 10)
-        & ~has(t.prompt, r"[A-Za-z]{3,} [A-Za-z]{2,} [A-Za-z]{2,}")
-    )
-    chinese_in_english = has(t.response, han) & (count(t.response, r"[A-Za-z]+") >= 10) & ~has(t.prompt, r"\p{Han}")
+    english = has(t.response, latin) & (count(t.response, r"\p{Han}") >= 10)
+    english &= ~has(t.prompt, r"[A-Za-z]{3,} [A-Za-z]{2,} [A-Za-z]{2,}")
+    chinese = has(t.response, han) & (count(t.response, r"[A-Za-z]+") >= 10) & ~has(t.prompt, r"\p{Han}")
     about = has(t.prompt, ABOUT_LANGUAGE) | has(
         t.prompt, r"(?i)引用|名言|诗|电影|书|论文|文献|参考|GPT|SQL|Python|Java|HTML|API|quote|poem|china|chinese"
     )
     quoted = has(t.response, r"[\"“《(（‘'](?:[A-Za-z][A-Za-z'’-]*[ ,]+){6,}[^\"”》)）]{0,200}[\"”》)）’']|https?://")
-    return (english_in_chinese | chinese_in_english) & ~about & ~quoted & ~t.code
+    return (english | chinese) & ~about & ~quoted & ~t.code
 
 
 def wrong_target(t: Text) -> np.ndarray:

@@ -19,7 +19,7 @@ from instdata.record import Rows
 from instdata.step import Context
 
 LOCAL = "local:"
-BATCH_TOKENS = 8192  # of a padded batch
+BATCH_TOKENS = 4096  # of a padded batch
 
 
 class CausalModel(BaseModel):
@@ -135,10 +135,13 @@ def losses(net: Any, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
                 seen[row, :n] = 1
                 scored[row, len(before) : n] = True
             ids, scored = ids.to(device), scored.to(device)
-            logits = net(input_ids=ids, attention_mask=seen.to(device)).logits[:, :-1]
-            target = scored[:, 1:]
+            kept = (
+                width - min(len(pairs[i][0]) for i in batch) + 1
+            )  # positions from the first that predicts a response token
+            logits = net(input_ids=ids, attention_mask=seen.to(device), logits_to_keep=kept).logits[:, :-1]
+            ids, target = ids[:, 1 - kept :], scored[:, 1 - kept :]
             # in float32, and only where a response token is predicted: the vocabulary is wide
-            loss = torch.nn.functional.cross_entropy(logits[target].float(), ids[:, 1:][target], reduction="none")
+            loss = torch.nn.functional.cross_entropy(logits[target].float(), ids[target], reduction="none")
             row = target.nonzero()[:, 0]
             total = torch.zeros(len(batch), device=device).index_add_(0, row, loss)
             found[batch] = (total / target.sum(1)).double().cpu().numpy()

@@ -56,11 +56,11 @@ def merged_task(t: Text) -> np.ndarray:
 
 
 def template_token(t: Text) -> np.ndarray:
-    token = (
+    mark = (
         r"(?i)(<|&lt;|\[|\()\s*(no ?(input|output)|无输入|无输出|没有输入|没有输出)\b?\s*[^<>&\n]{0,40}(>|&gt;|\]|\))"
     )
-    listed = has(t.prompt, token) & has(t.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
-    return (has(t.response, token) | has(t.head, r"(?i)^\s*(无输入|no ?input)\s*$")) & ~listed
+    listed = has(t.prompt, mark) & has(t.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
+    return (has(t.response, mark) | has(t.head, r"(?i)^\s*(无输入|no ?input)\s*$")) & ~listed
 
 
 def chat_marker(t: Text) -> np.ndarray:
@@ -207,8 +207,14 @@ def needs_media(t: Text) -> np.ndarray:
     return (stand_in | (points & bare & (t.prompt_chars < 150))) & ~about
 
 
+LINK = r"https?://\S+|www\.\S+"
+
+
 def needs_link(t: Text) -> np.ndarray:
-    link = r"https?://\S+|www\.\S+"
+    return t.only(has(t.prompt, LINK), _needs_link)
+
+
+def _needs_link(t: Text) -> np.ndarray:
     opens = has(
         t.line,
         r"(?i)\b(open|visit|click|go to|browse|read|summari[sz]e|article|web ?page|website|content|headline|title|post|link|review|news|extract|find|according|author|analy[sz]e|scrape|blog|describe)\b|打开|访问|点击|浏览|阅读|总结|概括|摘要|文章|网页|网站|标题|新闻|链接",
@@ -218,7 +224,7 @@ def needs_link(t: Text) -> np.ndarray:
         r"(?i)\b(html|css|code|function|program|script|python|url (encode|decode|shorten)|regex|parse|domain|create|generate|format|shorten|hyperlink|cite|citation|reference|related|links?\b.{0,20}\b(button|page)|validate|valid|anchor|protocol)\b|代码|编写|程序|域名|引用|缩短|生成|创建|格式",
     )
     rest = t.prompt_chars - count(t.prompt, r"[!-~]")  # a prompt that is little more than the task and the address
-    bare = has(t.prompt, r"(?s)^\s*[^\n]{0,200}\s*?[^\n]{0,40}(" + link + r")[^\n]{0,20}\s*$") & (rest < 400)
+    bare = has(t.prompt, r"(?s)^\s*[^\n]{0,200}\s*?[^\n]{0,40}(" + LINK + r")[^\n]{0,20}\s*$") & (rest < 400)
     return bare & opens & ~builds & ~has(t.line, r"[:：]\s*[\"“].{40,}")
 
 

@@ -30,6 +30,24 @@ class Text:
     def __len__(self) -> int:
         return len(self.prompts)
 
+    def only(self, rows: np.ndarray, rule: Callable[[Text], np.ndarray]) -> np.ndarray:
+        """A rule's mask over all rows, asked of `rows` (a mask) alone."""
+        found = np.zeros(len(self), bool)
+        at = np.flatnonzero(rows)
+        if len(at):
+            index = pa.array(at)
+            found[at] = rule(Text(self.prompts.take(index), self.responses.take(index)))
+        return found
+
+    @cached_property
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every character of every response, one after another: (code points uint32, number of the row int64)."""
+        texts = self.response
+        lengths = np.asarray(pc.utf8_length(texts)).astype(np.int64)
+        offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        data = bytes(texts.buffers()[2][offsets[0] : offsets[-1]]) if offsets[-1] > offsets[0] else b""
+        return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32), np.repeat(np.arange(len(texts)), lengths)
+
     @cached_property
     def prompt(self) -> pa.Array:
         return pc.utf8_slice_codeunits(pc.fill_null(self.prompts, ""), 0, LIMIT)

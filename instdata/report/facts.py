@@ -23,12 +23,11 @@ MEASURED = 100_000  # rows whose lengths are measured: the ladder's order makes 
 TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with Vega's 0.9 MB
 
 
-def open_ledger(folder: Path) -> Any:
+def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
     """A DuckDB connection with the views `ledger` and `rows` (data/*.parquet of full) of a build folder."""
     import duckdb
 
     db = duckdb.connect()
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     db.read_parquet(escape(str(folder / "ledger.parquet"))).create_view("ledger")
     db.read_parquet([escape(str(folder / f)) for f in manifest["configs"]["full"]["files"]]).create_view("rows")
     return db

@@ -34,7 +34,7 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
     """Everything that the page shows, as plain data."""
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     run = json.loads((folder / "run.json").read_text("utf-8")) if (folder / "run.json").is_file() else {}
-    with facts.open_ledger(folder) as db:
+    with facts.open_ledger(folder, manifest) as db:
         groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)
         rids = _shown(groups, duplicates) if private else set()
         rows = facts.rows_by_rid(db, folder, rids, manifest["steps"]) if rids else {}

@@ -1,0 +1,106 @@
+"""What is published of a build: its folder again, without any row's private side."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.corpus import ROW_GROUP
+from instdata.files import digest, whole
+from instdata.output import write_json
+from instdata.publish.card import write_cards
+
+# Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
+LEDGER = ("rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability")
+POINTS_AT = ("id", "rid", "similarity")  # what is published of evidence
+CHART = "charts/abilities.png"
+
+
+def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[str, Any]:
+    """Write what is published of a build into an empty folder; returns its manifest.
+
+    Rows lose `meta` unless asked for, the ledger keeps ids, steps and reasons, and the report shows no row. The manifest
+    gains the sha256 of every other file; charts and report are left out where the report extra is not installed.
+    """
+    manifest = json.loads((build / "manifest.json").read_text("utf-8"))
+    run = json.loads((build / "run.json").read_text("utf-8")) if (build / "run.json").is_file() else {}
+    for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
+        _write_rows(build / name, folder / name, meta)
+    for config in manifest["configs"].values():
+        config["sha256"] = joined_digest([folder / f for f in config["files"]])
+    _write_ledger(build / "ledger.parquet", folder / "ledger.parquet")
+    shutil.copyfile(build / "recipe.yaml", folder / "recipe.yaml")
+    chart = _write_charts(build, folder)
+    write_cards(folder, manifest, repo, run, chart)
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    manifest["published"] = {"meta": meta, "files": {f: digest(folder / f) for f in files}}
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def joined_digest(paths: list[Path]) -> str:
+    """sha256 of the bytes of files, one after the other: a config's in the manifest."""
+    sha = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while data := file.read(1 << 20):
+                sha.update(data)
+    return sha.hexdigest()
+
+
+def _write_rows(source: Path, target: Path, meta: bool) -> None:
+    if meta:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return
+    with pq.ParquetFile(source) as file:
+        names = [n for n in file.schema_arrow.names if n != "meta"]
+        schema = pa.schema([file.schema_arrow.field(n) for n in names])
+        with whole(target) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                writer.write_table(file.read_row_group(group, columns=names), row_group_size=ROW_GROUP)
+
+
+def _write_ledger(source: Path, target: Path) -> None:
+    with pq.ParquetFile(source) as file:
+        schema = pa.schema([*(file.schema_arrow.field(n) for n in LEDGER), ("evidence", pa.string())])
+        with whole(target) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, columns=[*LEDGER, "evidence"])
+                pointing = pa.chunked_array([_pointers(c) for c in table["evidence"].chunks], pa.string())
+                writer.write_table(table.set_column(table.column_names.index("evidence"), "evidence", pointing).select(schema.names))
+
+
+def _pointers(evidence: pa.Array) -> pa.Array:
+    """Evidence reduced to the row that it points at."""
+    some = pc.indices_nonzero(pc.fill_null(pc.match_substring(evidence, '"rid"'), False)).to_pylist()
+    out: list[str | None] = [None] * len(evidence)
+    for i in some:
+        found = json.loads(evidence[i].as_py())
+        out[i] = json.dumps({k: found[k] for k in POINTS_AT if k in found}, ensure_ascii=False) if "rid" in found else None
+    return pa.array(out, pa.string())
+
+
+def _write_charts(build: Path, folder: Path) -> str | None:
+    from instdata.errors import MissingExtra
+    from instdata.files import write_text
+    from instdata.report.charts import png
+    from instdata.report.page import gather, page
+
+    try:
+        write_text(folder / "report.html", page(build, private=False))
+        picture = png("abilities", gather(build, private=False))
+    except MissingExtra:
+        return None
+    if picture is None:
+        return None
+    with whole(folder / CHART) as file:
+        file.write(picture)
+    return CHART

@@ -1,0 +1,178 @@
+"""The commands as a person or a script meets them: real processes, exit codes, one line an error, JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import rows
+
+
+class Shell:
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "instdata.cli", *args]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80", **(env or {})}, timeout=120)
+        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def json(self, *args: str, code: int = 0) -> dict:
+        return json.loads(self(*args, "--json", code=code).stdout)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    return Shell(tmp_path)
+
+
+def test_init_and_build_work_in_an_empty_folder(shell):
+    assert "now: instdata build dataset.yaml" in shell("init").stdout
+    done = shell("build")
+    assert re.search(r"in 216 \+ generated 0 = kept 2\d\d \+ dropped", done.stdout)
+    for line in [*done.stdout.splitlines(), *done.stderr.splitlines()]:
+        assert len(line) <= 80, line
+    again = shell.json("build")
+    assert again["changed"] is False and again["build"] == "builds/dataset"
+    assert set(again["configs"]) == {"10pct", "30pct", "50pct", "100pct", "full", "holdout"}
+    assert "is there already" in shell("init", code=2).stderr
+    (shell.folder / "other.yaml").write_text("{}")
+    assert "which recipe? Here are dataset.yaml, other.yaml" in shell("build", code=2).stderr
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A folder with a build of kept, dropped, held-out and unreadable rows."""
+    shell = Shell(tmp_path_factory.mktemp("built"))
+    cache = {"INSTDATA_CACHE": str(shell.folder / "cache")}
+    records = [*rows(30), rows(1)[0], {"instruction": "Who are you?", "output": "As an AI language model, I have no name."}]
+    lines = [json.dumps(r) for r in records]
+    (shell.folder / "a.jsonl").write_text("\n".join([*lines, "{broken", ""]))
+    (shell.folder / "r.yaml").write_text("name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: 3}}]\nsubsets: {sizes: [10, 50%]}\n")
+    call = shell.__call__
+    shell.env = cache
+    Shell.__call__(shell, "build", "r.yaml", env=cache)
+    return shell, cache, call
+
+
+def test_why_tells_a_rows_history(built):
+    shell, cache, _ = built
+    dropped = shell("why", "a/a.jsonl:31", env=cache).stdout
+    assert "dropped by step quality: self_reference" in " ".join(dropped.split()) and "As an AI language model" in dropped
+    copy = json.loads(shell("why", "a/a.jsonl:30", "--json", env=cache).stdout)["rows"][0]
+    assert (copy["step"], copy["evidence"]["rid"]) == ("dedup", "a/a.jsonl:0")
+    both = json.loads(shell("why", copy["id"], "--json", env=cache).stdout)["rows"]
+    assert {r["rid"] for r in both} == {"a/a.jsonl:0", "a/a.jsonl:30"}
+    broken = shell("why", "a/a.jsonl:32", env=cache).stdout
+    assert "quarantined by step read: unreadable" in broken and "{broken" in broken and "invalid JSON" in broken
+    assert "no row has the id or rid" in shell("why", "nope", code=2, env=cache).stderr
+    for text in (dropped, broken):
+        assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_diff_export_report(built):
+    shell, cache, _ = built
+    shell("build", "r.yaml", "--out", "builds/two", "--set", "quality.rules=[too_short]", env=cache)
+    found = json.loads(shell("diff", "demo", "two", "--json", env=cache).stdout)
+    assert (found["rows_in"], found["rows_out"]) == (1, 0)
+    assert {"before": "quality: self_reference", "after": "kept", "rows": 1} in found["decisions"]
+    assert "1 rows in, 0 rows out" in shell("diff", "demo", "two", env=cache).stdout
+    for format in ("alpaca", "sharegpt", "messages", "prompt_completion"):
+        out = json.loads(shell("export", "demo", "--format", format, "--out", f"{format}.jsonl", "--json", env=cache).stdout)
+        assert out["written"] == 27 and out["left_out"] == 0
+        again = shell.json("build", "r.yaml", "--out", f"builds/{format}", "--set", f"sources.0.path={format}.jsonl", "--set", "steps=[]", "--set", "subsets.sizes=[5]")
+        assert again["totals"]["kept"] == 27
+    assert json.loads((shell.folder / "alpaca.jsonl").read_text().splitlines()[0]).keys() == {"instruction", "input", "output"}
+    shell("export", "demo", "--format", "alpaca", "--out", "a.json", "--config", "holdout", env=cache)
+    assert len(json.loads((shell.folder / "a.json").read_text())) == 3
+    assert 'no config "hold"' in shell("export", "demo", "--out", "x.jsonl", "--config", "hold", code=2, env=cache).stderr
+    assert (shell.folder / shell("report", "demo", env=cache).stdout.strip()).stat().st_size > 10_000
+
+
+def test_dry_run_writes_nothing(built):
+    shell, _, _ = built
+    before = sorted(shell.folder.rglob("*"))
+    plan = shell.json("build", "r.yaml", "--dry-run", "--out", "builds/three")
+    assert plan["rows"] == 33 and [s["name"] for s in plan["steps"]] == ["dedup", "quality", "holdout"] and plan["usd"] == 0
+    assert "nothing was written" in shell("build", "r.yaml", "--dry-run").stdout
+    assert sorted(shell.folder.rglob("*")) == before
+
+
+def test_validate_lists_everything(shell):
+    (shell.folder / "r.yaml").write_text("name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {treshold: 0.7}\n")
+    done = shell("validate", "r.yaml", code=2)
+    assert 'r.yaml:5: unknown key "treshold" in step dedup. Did you mean "threshold"?' in done.stderr
+    (shell.folder / "r.yaml").write_text("name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {threshold: 0.7}\n")
+    assert shell.json("validate", "r.yaml", code=2) == {"errors": [{"file": "r.yaml", "line": 3, "message": "gone.jsonl: no such file or folder."}]}
+    assert shell.json("validate", "missing.yaml", code=2)["errors"][0]["message"].startswith("missing.yaml: no such recipe")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["build", "gone.yaml"], 2, "no such recipe"),
+        (["biuld"], 2, "No such command"),
+        (["build", "--jobs", "0", "x.yaml"], 2, "jobs"),
+        (["build", "--set", "x", "x.yaml"], 2, "no such recipe"),
+        (["why", "x"], 2, "there is no build under builds/ yet"),
+        (["report", "gone"], 2, "no finished build there"),
+        (["export"], 2, "--out"),
+        (["cache", "shrink"], 2, "cache size"),
+        (["models", "pull"], 2, "models pull NAME"),
+        (["models", "pull", "gpt-9"], 2, "gpt-9"),
+        (["init", "../x"], 2, "letters"),
+    ],
+)
+def test_errors_are_one_line_with_the_remedy(shell, args, code, says):
+    done = shell(*args, code=code)
+    assert says in done.stderr
+    assert json.loads(shell(*args, "--json", code=code).stdout)["exit_code"] == code
+
+
+def test_schema_doctor_cache_models(shell):
+    schema = shell.json("schema")
+    assert schema["properties"]["steps"] and "step.dedup" in schema["$defs"]
+    assert {e["extra"] for e in shell.json("doctor")["extras"]} >= {"generate", "local", "classify", "hub", "report"}
+    secret = "sk-do-not-show-this"
+    assert secret not in shell("doctor", env={"OPENAI_API_KEY": secret, "HF_TOKEN": secret}).stdout
+    assert set(shell.json("cache")) == {"steps", "requests", "models", "kernels"}
+    assert shell.json("cache", "clean")["steps"]["bytes"] == 0
+    assert any("qwen" in m["name"] for m in shell.json("models", "list")["models"])
+
+
+def test_ctrl_c_is_130_and_resumable(shell):
+    (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(60_000)))
+    (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\nsteps: [quality]\n")
+    command = [sys.executable, "-m", "instdata.cli", "build", "r.yaml"]
+    process = subprocess.Popen(command, cwd=shell.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    first = process.stderr.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    rest = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, first + rest
+    assert "run the same command again" in rest and "Traceback" not in rest
+    assert shell.json("build", "r.yaml", "--quiet")["totals"]["in"] == 60_000
+
+
+def test_quiet_and_json_keep_stdout_clean(shell):
+    (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(9)))
+    (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\n")
+    quiet = shell("build", "r.yaml", "--quiet")
+    assert quiet.stdout == quiet.stderr == ""
+    loud = shell("build", "r.yaml", "--json", "--fresh")
+    assert len(loud.stdout.splitlines()) == 1 and "read" in loud.stderr
+
+
+def test_importing_and_helping_stay_light():
+    """No heavy package is imported before a command needs it (times are in benchmarks/startup.py)."""
+    code = "import sys, instdata, instdata.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    assert not loaded & {"numpy", "pyarrow", "pydantic", "duckdb", "numba", "torch", "openai", "sklearn", "rich", "yaml", "jinja2"}

@@ -1,0 +1,95 @@
+"""Language detection: languages, short and code-only texts, adversarial ones, speed."""
+
+import time
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instdata.lang import detect
+
+
+def one(text):
+    lang, confidence = detect(pa.array([text], pa.string()))
+    return lang[0].as_py(), float(confidence[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("你好", "zh"),
+        ("安娜是一名教师", "zh"),
+        ("写一个Python函数", "zh"),
+        ("把下面的句子翻译成英文:I love you", "zh"),
+        ("これは日本語の文章です", "ja"),
+        ("안녕하세요, 반갑습니다", "ko"),
+        ("The capital of France is Paris", "en"),
+        ("HELLO WORLD THIS IS ENGLISH", "en"),
+        ("Bonjour tout le monde, comment allez-vous", "fr"),
+        ("Explain this code\n```python\nprint(1)\n```", "en"),
+        ("</s> hello world people of the earth", "en"),
+        ("__label__en this is an English sentence", "en"),
+    ],
+)
+def test_languages(text, lang):
+    assert one(text)[0] == lang
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "   ",
+        None,
+        "42",
+        "OK",
+        "Apple",
+        "x = [1, 2]; print(x)",
+        "```python\nimport os\nos.getcwd()\n```",
+        "😀😀",
+        "\x00\x00",
+    ],
+)
+def test_undecidable(text):
+    assert one(text) == (None, 0.0)
+
+
+def test_slices_and_no_rows():
+    lang, confidence = detect(pa.array(["a", None, "这是中文吧", "x" * 5]).slice(1, 2))
+    assert lang.to_pylist() == [None, "zh"]
+    assert confidence.tolist() == [0.0, 1.0]
+    assert len(detect(pa.array([], pa.string()))[0]) == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.one_of(st.none(), st.text()), max_size=8))
+def test_any_text(texts):
+    lang, confidence = detect(pa.array(texts, pa.string()))
+    assert len(lang) == len(confidence) == len(texts)
+    assert confidence.dtype == np.float32
+    assert all((c == 0) == (l is None) and 0 <= c <= 1 for l, c in zip(lang.to_pylist(), confidence, strict=True))  # noqa: E741
+    alone = [detect(pa.array([t], pa.string()))[0][0].as_py() for t in texts]
+    assert lang.to_pylist() == alone
+
+
+@pytest.mark.parametrize(
+    "text", ["```" * 300_000, "<a" * 500_000, "(" * 1_000_000, " " * 1_000_000, "é" * 500_000, "🙂" * 250_000]
+)
+def test_a_megabyte_is_read_at_once(text):
+    start = time.process_time()
+    one(text)
+    assert time.process_time() - start < 0.1
+
+
+def test_speed(realdata):
+    import json
+
+    rows = json.loads((realdata / "alpaca_en_52k.json").read_text("utf-8"))[:10_000]
+    texts = pa.array([f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in rows])
+    detect(texts[:100])
+    start = time.process_time()
+    lang, _ = detect(texts)
+    assert len(texts) / (time.process_time() - start) > 15_000  # 60,000 on an idle core
+    assert lang.to_pylist().count("en") > 0.99 * len(texts)
