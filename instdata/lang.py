@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 SAMPLE = 100  # characters that the model sees: more cost time and change nothing
 HEAD = 400  # characters looked at to find them
 FENCED_HEAD = 20_000  # the same for rows with a code block, which may come first
-LEAST = 0.3  # the model's probability below which nothing is said
+LEAST = 0.3  # the model's probability below which nothing is said …
+LEAST_SHORT = 0.9  # … and for the shortest texts, on which it is often sure and wrong; in between, in proportion
+ENOUGH_LETTERS = 50
 LEAST_LETTERS = 10  # alphabetic texts with fewer letters say too little
 DENSE = 4  # one character of Chinese, Japanese, Korean, … says as much as four letters
 
@@ -56,7 +58,8 @@ def detect(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
     chinese = (han > 0) & (share >= 0.4) & (dense - han <= 0.05 * han)
     ask = np.flatnonzero(~chinese & (letters + DENSE * dense >= LEAST_LETTERS))
     labels, probability = _predict(sample.take(pa.array(ask)).to_pylist())
-    sure = probability >= LEAST
+    length = np.minimum(letters + DENSE * dense, ENOUGH_LETTERS)[ask] / ENOUGH_LETTERS
+    sure = probability >= LEAST_SHORT + (LEAST - LEAST_SHORT) * length
 
     lang = np.full(len(sample), None, object)
     confidence = np.zeros(len(sample), np.float32)

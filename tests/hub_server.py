@@ -13,6 +13,7 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -72,7 +73,7 @@ class Repo:
 class Failure:
     method: str
     path: str
-    how: int | str
+    how: int | str | Callable[[], None]
     times: int
     after: int
 
@@ -97,9 +98,9 @@ class Hub:
         self.server.shutdown()
         self.server.server_close()
 
-    def fail(self, method: str, path: str, how: int | str, times: int = 1, after: int = 0) -> None:
-        """Answer the next `times` requests whose path matches the regex, after `after` that may pass, with a status, or
-        "reset" the connection."""
+    def fail(self, method: str, path: str, how: int | str | Callable[[], None], times: int = 1, after: int = 0) -> None:
+        """Answer the next `times` requests whose path matches the regex, after `after` that may pass, with a status,
+        "reset" the connection, or call a function first and go on."""
         self.failures.append(Failure(method, path, how, times, after))
 
     def repo(self, name: str, kind: str = "datasets") -> Repo:
@@ -135,6 +136,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.hub.lock:
             self.hub.requests.append((self.command, path))
             how = self._planned(path)
+        if callable(how):
+            how = how()
         if how == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
@@ -158,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return data
 
-    def _planned(self, path: str) -> int | str | None:
+    def _planned(self, path: str) -> int | str | Callable[[], None] | None:
         for plan in self.hub.failures:
             if plan.times and plan.method == self.command and re.search(plan.path, path):
                 if plan.after:
@@ -234,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         if (kind, name) in self.hub.repos:
             self._send(409, json.dumps({"url": url, "error": "You already created this repo"}).encode())
             return
-        repo = self.hub.repos[kind, name] = Repo(bool(asked.get("private")))
+        repo = self.hub.repos[kind, name] = Repo(asked.get("visibility") == "private" or bool(asked.get("private")))
         repo.commit("initial commit", {".gitattributes": Blob(b"*.parquet filter=lfs diff=lfs merge=lfs -text\n", False)})
         self._json({"url": url, "name": name, "id": name})
 

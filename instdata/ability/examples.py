@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from instdata.ability.step import TrainFile
     from instdata.sources import Input
 
+FEW = 20
 TEXTS = pa.schema([("prompt", pa.string()), ("response", pa.string()), ("ability", pa.string()), ("row", pa.int64())])
 
 
@@ -34,6 +36,7 @@ class Examples:
     labels: np.ndarray  # int64: position in `classes`
     classes: list[str]
     row: np.ndarray
+    taught: np.ndarray  # bool: labelled by a teacher
     sources: dict[str, int]
 
     def describe(self) -> str:
@@ -42,17 +45,18 @@ class Examples:
 
 
 def labelled(rows: Rows, file: TrainFile | None) -> Examples:
-    """Everything there is to learn from. The taxonomy's examples and its shipped seeds stand in only for abilities that
-    nothing else shows. Of more than MAX_ROWS rows, an even share of each ability is taken.
+    """Everything there is to learn from. The taxonomy's examples and its shipped seeds help out for abilities that
+    fewer than FEW labelled rows show. Of more than MAX_ROWS rows, an even share of each ability is taken.
 
     Raises InputError where fewer than two abilities have an example."""
     context = rows.context or Context()
     mine = pa.table([rows.prompt, rows.response, rows.ability, pa.array(np.arange(len(rows)))], schema=TEXTS)
     theirs = _from_files(inputs(file, context, seeds=False), context)
     learned = {"labelled rows": _known(mine), "rows of the train file": _known(theirs)}
-    seen = {a for t in learned.values() for a in t["ability"].to_pylist()}
+    count = Counter(a for t in learned.values() for a in t["ability"].to_pylist())
+    enough = sorted(a for a, n in count.items() if n >= FEW)
     spare = _known(pa.concat_tables([_own_examples(context), _from_files(inputs(None, context), context)]))
-    missing = pc.invert(pc.is_in(spare["ability"], value_set=pa.array(sorted(seen), pa.string())))
+    missing = pc.invert(pc.is_in(spare["ability"], value_set=pa.array(enough, pa.string())))
     learned["examples of the taxonomy"] = spare.filter(missing)
     table = pa.concat_tables(learned.values()).combine_chunks()
     classes = sorted(set(table["ability"].to_pylist()))
@@ -69,7 +73,10 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     order = order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(order) > MAX_ROWS else order
     table = table.take(pa.array(order)).combine_chunks()
     prompt, response, _, row = (c.chunk(0) for c in table.columns)
-    return Examples(prompt, response, labels[order], classes, np.asarray(row), {k: len(v) for k, v in learned.items()})
+    none = np.zeros(len(table), bool)
+    return Examples(
+        prompt, response, labels[order], classes, np.asarray(row), none, {k: len(v) for k, v in learned.items()}
+    )
 
 
 def inputs(file: TrainFile | None, context: Context, seeds: bool = True) -> list[Input]:

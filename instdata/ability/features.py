@@ -16,15 +16,16 @@ from instdata.ability.lexicon import CONCEPTS
 from instdata.kernels import jit, on_all_cores
 
 # Groups: each is normalised by itself, so that none drowns the others.
-WORDS, OPENING, STEMS, CUES, CONCEPT = range(5)
+WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES = range(6)
 GROUP_BITS = 3  # at the top of a hash
 HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
 STEM = 5  # letters: translate, translation and translating share them
-ROWS = 1024  # rows in one slice
+LONGEST = 24  # bytes of a word whose pieces count
+ROWS = 512  # rows in one slice
 TOKENS = HEAD + TAIL + 2
-MOST = 40  # concepts of the opening that are paired
-FEATURES = TOKENS * 10 + START * 3 + MOST * MOST + 200  # at most, in one text
+MOST = 20  # concepts of the opening that are paired
+FEATURES = TOKENS * 10 + START * 3 + START * 3 * LONGEST + MOST * MOST + 200  # at most, in one text
 
 LETTER, WIDE, NUMBER, MARK, BREAK, BLANK = range(6)  # kinds of character
 CHARS, LINES, NUMBERS, QUESTIONS, ASKS, COLONS, QUOTES, CODE, COMMAS, FIRST, CJK, UPPER, ITEMS, LATIN = range(14)
@@ -79,7 +80,7 @@ def level(x):
 
 
 @jit
-def read(data, lo, hi, token, stem, kind, cue):
+def read(data, lo, hi, token, stem, kind, cue, span):
     """Fill the tokens of data[lo:hi] (UTF-8) and the cues; returns the number of tokens."""
     chars = 0
     for i in range(lo, hi):
@@ -98,6 +99,7 @@ def read(data, lo, hi, token, stem, kind, cue):
                     at += 1
                 seen += 1
             before = BREAK
+        begin = at
         b = data[at]
         more = min(0 if b < 0x80 else 1 if b < 0xE0 else 2 if b < 0xF0 else 3, hi - at - 1)
         raw = np.int64(b) if more == 0 else np.int64(b) & (0x3F >> more)
@@ -118,6 +120,7 @@ def read(data, lo, hi, token, stem, kind, cue):
                 token[n - 1] = h
                 if size <= STEM:
                     stem[n - 1] = h
+                span[n - 1, 1] = at
                 kind[n - 1] = LETTER if size <= STEM else -1  # -1: a word longer than its stem
             continue
         h = mix(np.uint64(kd + 1), c)
@@ -125,6 +128,7 @@ def read(data, lo, hi, token, stem, kind, cue):
         token[n] = h
         stem[n] = h
         kind[n] = kd
+        span[n, 0], span[n, 1] = begin, at
         n += 1
         cue[NUMBERS] += kd == NUMBER
         cue[LATIN] += kd == LETTER
@@ -174,14 +178,23 @@ def look_up(slots, h):
 
 
 @jit
+def contains(numbers, wanted):
+    for number in numbers:  # noqa: SIM110
+        if number == wanted:
+            return True
+    return False
+
+
+@jit
 def features_of(data, offsets, first, rows, slots, concepts, out, ends):
     """Hash every feature of some rows into `out`; `ends` gets where each row stops."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    span = np.empty((TOKENS, 2), np.int64)
     near = np.empty(MOST, np.int64)
     m = 0
     for row in range(rows):
-        n = read(data, offsets[first + row], offsets[first + row + 1], token, stem, kind, cue)
+        n = read(data, offsets[first + row], offsets[first + row + 1], token, stem, kind, cue, span)
         ends[row] = m
         if n == 0:
             continue
@@ -194,7 +207,7 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
                 at = look_up(slots, h)
                 if slots[at] != 0:
                     m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
-                    if i < 2 * START and met < MOST:
+                    if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
                         near[met] = concepts[at]
                         met += 1
             h = np.uint64(STEMS)
@@ -208,6 +221,15 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
             for k in range(min(6 if i < 0 else 3, opening - i)):
                 h = mix(h, np.uint64(1) if i + k < 0 else token[i + k])
                 m = put(out, m, h, OPENING)
+        for i in range(opening):  # pieces of 3 to 5 bytes, the word's ends marked
+            if kind[i] == LETTER or kind[i] == -1:
+                lo, hi = span[i, 0], min(span[i, 1], span[i, 0] + LONGEST)
+                for j in range(lo - 1, hi - 1):
+                    h = np.uint64(PIECES)
+                    for k in range(min(5, hi - j + 1)):
+                        h = mix(h, 1 if j + k < lo or j + k == hi else data[j + k] | 32)
+                        if k >= 2:
+                            m = put(out, m, h, PIECES)
         for i in range(met):
             for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
                 low, high = min(near[i], near[k]), max(near[i], near[k])
@@ -236,8 +258,9 @@ def whole(data):
     """The hash of a text as one n-gram."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    span = np.empty((TOKENS, 2), np.int64)
     h = np.uint64(WORDS)
-    for i in range(read(data, 0, len(data), token, stem, kind, cue)):
+    for i in range(read(data, 0, len(data), token, stem, kind, cue, span)):
         h = mix(h, token[i])
     return h
 

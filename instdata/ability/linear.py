@@ -16,9 +16,10 @@ from instdata.ability.features import GROUP_BITS, ROWS, features, look_up
 from instdata.kernels import jit, on_all_cores
 
 MAX_ROWS = 6_000  # training rows: the inverse takes about 10 s at this size
-RIDGE = 1.0
-PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 0.6, 1.0]))  # of the groups: words, opening, stems, cues, concepts
-RESPONSE = np.sqrt(np.array([0.5, 0.5, 0.0, 1.0, 0.0]))
+RIDGE = 2.0
+# Weights of the groups: words, opening, stems, cues, concepts, pieces.
+PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0]))
+RESPONSE = np.sqrt(np.array([1.0, 0.5, 0.5, 1.0, 0.0, 0.0]))
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,7 @@ class Linear:
 
     def confidence(self, scores: np.ndarray) -> np.ndarray:
         """How likely the best class is right."""
-        offset, slope = self.platt
-        return 1 / (1 + np.exp(-offset - slope * margin(scores)))
+        return sigmoid(self.platt, margin(scores))
 
 
 def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: list[str]) -> Linear:
@@ -100,6 +100,11 @@ def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: l
         classes, *spaces, transposed_dot(prompt, dual, len(spaces[0].idf)), response_weights,
         dual.sum(0), average @ response_weights, platt(margin(held_out), held_out.argmax(1) == labels), held_out,
     )  # fmt: skip
+
+
+def sigmoid(curve: tuple[float, float], lead: np.ndarray) -> np.ndarray:
+    """The logistic curve of `platt` at each lead."""
+    return 1 / (1 + np.exp(-curve[0] - curve[1] * lead))
 
 
 def margin(scores: np.ndarray) -> np.ndarray:

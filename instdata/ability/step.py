@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,13 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from instdata.errors import InputError
+from instdata.llm.budget import Price
 from instdata.record import UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts
 
 if TYPE_CHECKING:
+    from instdata.ability.embedding import Embedded
+    from instdata.ability.examples import Examples
     from instdata.ability.linear import Linear
 
-Method = Literal["auto", "learned"]
+    Model = Linear | Embedded
+
+WORDLLAMA = "wordllama"
+Method = Literal["auto", "rules", "learned", "embedding", "llm", "cascade"]
 
 
 class TrainFile(BaseModel):
@@ -39,46 +46,93 @@ class Categorize(Step):
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
 
-    method: Method = Field("auto", description="learned: a linear model on n-grams and the task's form.")
+    method: Method = Field(
+        "auto",
+        description="learned (auto): a linear model on n-grams and the task's form. rules: the taxonomy's own words. "
+        "embedding: sentence embeddings. llm: a language model. cascade: learned, and the uncertain rows by the llm.",
+    )
     train: TrainFile | None = Field(None, description="Labelled rows to learn from, besides those of the sources.")
     min_confidence: float = Threshold(0.3, ge=0, le=1, description='Below this the label is "unknown".')
-    override: bool = Threshold(False, description="Replace labels that came with the row, too.")
+    override: bool = Field(False, description="Replace labels that came with the row, too.")
+    teacher: Literal["llm"] | None = Field(None, description="Label a sample by the llm; the method learns from it.")
+    sample: int = Field(500, ge=1, description="Rows that the teacher labels.")
+    ask_below: float = Field(0.5, ge=0, le=1, description="cascade: the confidence below which the llm is asked.")
+    encoder: str = Field("wordllama", description="embedding: wordllama, or a sentence-transformers model.")
+    model: str = Field("auto", description="llm and teacher: a model of the endpoint, or local:NAME.")
+    base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
+    max_usd: float | None = Threshold(None, ge=0, description="Never spend more; exit code 4 when it is reached.")
+    max_requests: int | None = Threshold(None, ge=0)
+    max_tokens: int | None = Threshold(None, ge=0)
+    price: Price | None = Threshold(None, description="USD per million tokens, where the built-in list is wrong.")
+
+    @property
+    def asks(self) -> bool:
+        """Whether a language model is needed."""
+        return self.teacher is not None or self.method in ("llm", "cascade")
 
     def resolve(self, context: Context) -> Self:
-        return self.model_copy(update={"method": "learned"}) if self.method == "auto" else self
+        update: dict[str, Any] = {"method": "learned"} if self.method == "auto" else {}
+        if self.asks:
+            from instdata.llm.endpoint import resolve_model
+
+            update["model"] = resolve_model(self.model, self.base_url)
+        return self.model_copy(update=update)
 
     def check(self, context: Context) -> list[str]:
         from instdata.ability.examples import inputs
 
+        package = {WORDLLAMA: WORDLLAMA}.get(self.encoder, "sentence_transformers")
+        needed = [("openai", "generate")] * self.asks + [(package, "embed")] * (self.method == "embedding")
+        problems = [
+            f"needs {name}: pip install 'instdata[{extra}]'" for name, extra in needed if find_spec(name) is None
+        ]
+        if context.taxonomy is None and (self.asks or self.method == "rules"):
+            problems.append("needs taxonomy: in the recipe")
         try:
             inputs(self.train, context)
         except InputError as e:
-            return [message for _, _, message in e.problems]
-        return []
+            problems += [message for _, _, message in e.problems]
+        return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
         from instdata.ability.examples import inputs
 
         files = [[i.digest, i.format, i.fields] for i in inputs(self.train, context)]
         taxonomy = context.taxonomy.digest() if context.taxonomy else None
-        return {**super().scoring(context), "files": files, "taxonomy": taxonomy}
+        seed = context.seed if self.teacher else None
+        return {**super().scoring(context), "files": files, "taxonomy": taxonomy, "seed": seed}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """label and confidence of every row. A row that was learned from gets the label that a model without it gives,
         so that labels which came with rows can be compared with it."""
+        from instdata.ability import llm
         from instdata.ability.examples import labelled
-        from instdata.ability.linear import train
 
+        context = rows.context
         examples = labelled(rows, self.train)
-        model = train(examples.prompts, examples.responses, examples.labels, examples.classes)
-        scores = model.scores(rows.prompt, rows.response)
-        mine = examples.row >= 0
-        scores[examples.row[mine]] = model.held_out[mine]
-        rows.context.say(f"categorize: {examples.describe()}; {quality(model, examples.labels)}")
+        if self.teacher:
+            examples = llm.taught(self, rows, examples)
+        names = context.taxonomy.names if context.taxonomy else examples.classes
+        given = known_labels(rows.ability)
+        best, confidence = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+        if self.method != "llm":
+            model = fit(self, context, examples)
+            scores = model.scores(rows.prompt, rows.response)
+            mine = examples.row >= 0
+            scores[examples.row[mine]] = model.held_out[mine]
+            best = np.array([names.index(c) for c in model.classes])[scores.argmax(1)]
+            confidence = model.confidence(scores)
+            context.say(f"{self.name or self.kind}: {examples.describe()}; {quality(model, examples)}")
+        if self.method in ("llm", "cascade"):
+            ask = np.asarray(given.is_null()) | self.override  # nothing is paid for a label that is there
+            ask &= (confidence < self.ask_below) | (self.method == "llm")
+            at = np.flatnonzero(ask)
+            found, sure = llm.label_rows(self, context, rows.prompt.take(pa.array(at)), examples)
+            best[at[found >= 0]], confidence[at[found >= 0]] = found[found >= 0], sure[found >= 0]
         return {
-            "label": pa.array(examples.classes).take(pa.array(scores.argmax(1))),
-            "confidence": np.round(model.confidence(scores), 4).astype(np.float32),
-            "_given": known_labels(rows.ability),
+            "label": pa.array(names).take(pa.array(best)),
+            "confidence": np.round(confidence, 4).astype(np.float32),
+            "_given": given,
         }
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -97,10 +151,28 @@ def known_labels(ability: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(ability, UNKNOWN), pa.scalar(None, pa.string()), ability)
 
 
-def quality(model: Linear, labels: np.ndarray) -> str:
+def fit(step: Categorize, context: Context, examples: Examples) -> Model:
+    """The model that a method makes of the examples."""
+    if step.method == "rules":
+        from instdata.ability.rules import from_words
+
+        return from_words(context.taxonomy, examples)
+    if step.method == "embedding":
+        from instdata.ability.embedding import train as train_embedding
+
+        return train_embedding(examples, step.encoder)
+    from instdata.ability.linear import train
+
+    return train(examples.prompts, examples.responses, examples.labels, examples.classes)
+
+
+def quality(model: Model, examples: Examples) -> str:
     """How good held-out predictions are, in words."""
     from instdata.ability.calibration import calibration_error
 
-    right = model.held_out.argmax(1) == labels
+    right = np.array(model.classes)[model.held_out.argmax(1)] == np.array(examples.classes)[examples.labels]
     error, low, high = calibration_error(model.confidence(model.held_out), right)
-    return f"held-out accuracy {right.mean():.2f}, calibration error {error:.3f} ({low:.3f} to {high:.3f})"
+    said = f"held-out accuracy {right.mean():.2f}, calibration error {error:.3f} ({low:.3f} to {high:.3f})"
+    if examples.taught.any():
+        said += f", agreement with the teacher {right[examples.taught].mean():.2f}"
+    return said

@@ -21,12 +21,21 @@ def __getattr__(name: str) -> Any:
 
 def warm() -> None:
     """Compile every kernel by running each once."""
-    from instdata.dedup.api import dedup, near
-    from instdata.dedup.minhash import signatures
+    import numpy as np
+    import pyarrow as pa
+
+    from instdata.dedup.api import find_in, near, sketch_all
+    from instdata.dedup.leaks import leaks
+    from instdata.dedup.minhash import scheme, signatures, slices
 
     words = ["alpha", "bravo", "carbon", "delta", "echoes", "foxtrot"]
     long = " ".join(words * 8)
-    texts = [f"Tell me in some detail about {a} and {b}, e\u0301 {long if i % 2 else ''}" for i, a in enumerate(words) for b in words] * 2
-    dedup(texts, 0.5).kept  # noqa: B018 - computed on access
+    texts = [f"Tell me in some detail about {a} and {b}, e\u0301 {long if i % 2 else ''}" for i, a in enumerate(words) for b in words]
+    s, order = scheme(0.5), np.arange(len(texts) + 1)
+    for memory in (1 << 30, 1):  # in memory, and from temporary files: numba compiles both
+        sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)
+        find_in(sketched, s, order, 0.5, 0.5, "minhash").kept  # noqa: B018 - computed on access
+    find_in(sketched, s, order, 0.9, 0.9, "semantic", vectors=np.eye(len(order), 8, dtype=np.float32)).kept  # noqa: B018
     near(texts[:2], texts[:9], 0.5)
     signatures(texts[:2])
+    leaks(pa.array(texts), pa.array(texts), pa.array([long, *texts[:2]]))

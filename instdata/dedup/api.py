@@ -17,6 +17,7 @@ from instdata.dedup.result import Deduped
 from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.dedup.search import Found, copies, search, similarities
 from instdata.dedup.semantic import search_semantic
+from instdata.errors import InputError
 from instdata.kernels import on_all_cores
 
 GROUP = 64 << 20  # bytes of text that are sketched at a time
@@ -40,6 +41,8 @@ def dedup(
     that cannot work, MissingExtra."""
     if isinstance(texts, list):
         texts = pa.array(texts, pa.large_string())
+    if not 0 < threshold <= 1:
+        raise InputError(f"dedup: threshold {threshold} is outside (0, 1]")
     floor = 1.0 if method == "exact" else min(threshold, FLOOR[method])
     s = scheme(floor, num_perm, ngram) if method == "minhash" else scheme(1.0)
     vectors = embeddings(slices(texts), model, None) if method == "semantic" else None
@@ -57,7 +60,7 @@ def find_in(sketched: Sketched, s: Scheme, order: np.ndarray, threshold: float, 
         none = np.empty(0, np.int64)
         found = Found(copies(sketch.whole, order), none, none, np.empty(0))
     elif method == "semantic":
-        found = search_semantic(vectors, sketch, order, floor)
+        found = search_semantic(vectors, sketched.texts, sketch, s, order, floor)
     else:
         found = search(sketched.texts, sketch, s, order, floor)
     rows = len(sketched.valid)

@@ -27,12 +27,12 @@ CROSS = np.uint64(0x5BD1E995)
 def count_frequencies(values, at, sizes, frequency):
     for row in range(len(sizes)):
         for i in range(at[row], at[row] + sizes[row]):
-            frequency[values[i] >> np.uint64(44)] += 1
+            frequency[values[i] >> np.uint64(35)] += 1
 
 
 @jit
 def prefixes(values, at, sizes, frequency, t, tokens, token_at, short):
-    """The long prefix of each row at tokens[token_at[row]:], rarest first (the upper 32 bits of n-gram hashes), and the length
+    """The long prefix of each row at tokens[token_at[row]:], rarest first (the upper 32 bits of 55-bit n-gram hashes), and the length
     of its short prefix. A first call with no tokens counts."""
     for row in range(len(sizes)):
         n = sizes[row]
@@ -43,7 +43,7 @@ def prefixes(values, at, sizes, frequency, t, tokens, token_at, short):
             order = np.empty(n, np.uint64)
             for i in range(n):
                 h = values[at[row] + i]
-                order[i] = np.uint64(frequency[h >> np.uint64(44)]) << np.uint64(32) | (h >> np.uint64(32))
+                order[i] = np.uint64(frequency[h >> np.uint64(35)]) << np.uint64(32) | (h >> np.uint64(23))
             order.sort()
             for i in range(long):
                 tokens[token_at[row] + i] = order[i] & np.uint64(0xFFFFFFFF)

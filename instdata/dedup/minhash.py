@@ -1,7 +1,7 @@
 """MinHash signatures, their band keys, and n-gram sets, computed from the text's bytes by compiled kernels.
 
 The permutations are datasketch's `affine32` scheme at its seed 1: a*h + b mod 2^32 over MurmurHash3's 32-bit finalizer, with
-h the upper half of an n-gram's 64-bit hash. So a signature here equals the one that datasketch.MinHash computes.
+h the upper 32 bits of an n-gram's 55-bit hash. So a signature here equals the one that datasketch.MinHash computes.
 Broder, "On the resemblance and containment of documents", 1997; Leskovec et al., "Mining of Massive Datasets", ch. 3.
 """
 
@@ -65,8 +65,8 @@ def row_ngrams(data, start, end, t, s, chars, camel, out):
 
 @jit
 def premixed(h):
-    """MurmurHash3's 32-bit finalizer of an n-gram hash's upper half: datasketch's one-shot mix."""
-    x = np.uint32(h >> np.uint64(32))
+    """MurmurHash3's 32-bit finalizer of an n-gram hash's upper 32 bits: datasketch's one-shot mix."""
+    x = np.uint32(h >> np.uint64(23))
     x = np.uint32(x ^ (x >> np.uint32(16)))
     x = np.uint32(x * np.uint32(0x85EBCA6B))
     x = np.uint32(x ^ (x >> np.uint32(13)))
@@ -91,8 +91,8 @@ def scratch_size(data, offsets, t):
     return most + 8
 
 @jit
-def sketch_rows(data, offsets, t, s, signatures, keys, whole, contrast):
-    """Per row: signature (if `signatures` has rows), band keys, two hashes of the whole folded text, contrast key (0: too long)."""
+def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast):
+    """Per row: signature (if `signatures` has rows), band keys (in columns from `first` on), two hashes of the whole folded text, contrast key (0: too long)."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size, np.uint32)
@@ -110,7 +110,7 @@ def sketch_rows(data, offsets, t, s, signatures, keys, whole, contrast):
             h = np.uint64(band + 1)
             for k in range(band * s.rows, band * s.rows + s.rows):
                 h = mix(h * np.uint64(31) + np.uint64(signature[k]))
-            keys[band, row] = np.uint32(h >> np.uint64(32))
+            keys[band, first + row] = np.uint32(h >> np.uint64(32))
         one, two = np.uint64(n + 1), np.uint64(n + 7)
         for i in range(n):
             one = (one ^ np.uint64(chars[i])) * np.uint64(0x9FB21C651E98DF25)
@@ -121,30 +121,45 @@ def sketch_rows(data, offsets, t, s, signatures, keys, whole, contrast):
         contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
 
 @jit
-def count_ngrams(data, offsets, t, s, at):
-    """Upper bounds of the rows' n-grams, summed up into `at`."""
-    for row in range(len(offsets) - 1):
-        at[row + 1] = at[row] + folded_size(data, offsets[row], offsets[row + 1], t) + 2
-
-@jit
-def sets_of_rows(data, offsets, t, s, at, sets, sizes, alternatives):
-    """Sorted unique n-gram hashes of every row at sets[at[row]:], how many, and a short row's contrasting words."""
+def grams_of_rows(data, offsets, t, s, grams, alternatives):
+    """row << 55 | n-gram hash of all rows, one after the other, and short rows' contrasting words. Returns how many."""
     size = scratch_size(data, offsets, t)
-    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
+    chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
+    total = 0
     for row in range(len(offsets) - 1):
-        grams = sets[at[row] : at[row + 1]]
-        count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams)
-        grams[:count].sort()
-        unique = 1
-        for i in range(1, count):
-            if grams[i] != grams[unique - 1]:
-                grams[unique] = grams[i]
-                unique += 1
-        sizes[row] = unique
+        count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, own)
+        for i in range(count):
+            grams[total + i] = np.uint64(row) << np.uint64(55) | own[i]
+        total += count
         if n <= SHORT:
             contrast_key(chars, camel, n, t, alternatives[row])
         else:
             alternatives[row] = 0
+    return total
+
+
+@jit
+def split_rows(grams, ends):
+    """Drop repeats from sorted `grams`, in place, and their row numbers; `ends` gets where each row ends. Returns how many stay."""
+    n = 0
+    for i in range(len(grams)):
+        if i == 0 or grams[i] != grams[i - 1]:
+            ends[np.int64(grams[i] >> np.uint64(55))] = n + 1
+            grams[n] = grams[i]
+            n += 1
+    for i in range(n):
+        grams[i] &= np.uint64((1 << 55) - 1)
+    return n
+
+
+@jit
+def most_grams(data, offsets, t):
+    """An upper bound of the rows' n-grams in all."""
+    total = 0
+    for row in range(len(offsets) - 1):
+        total += folded_size(data, offsets[row], offsets[row + 1], t) + 2
+    return total
+
 
 class Sets(NamedTuple):
     """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]. `alternatives`: see contrast_key."""
@@ -154,19 +169,30 @@ class Sets(NamedTuple):
     sizes: np.ndarray
     alternatives: np.ndarray
 
+ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
+
+
 def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
     """The n-gram sets of prepared texts."""
     t, n = tables(), len(offsets) - 1
+    alternatives = np.empty((n, ALTERNATIVES), np.int32)
+
+    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+        part = offsets[start : start + ROWS + 1]
+        grams = np.empty(most_grams(data, part, t), np.uint64)
+        grams = grams[: grams_of_rows(data, part, t, s, grams, alternatives[start : start + ROWS])]
+        grams.sort()  # numpy's vectorised sort: many times faster than one compiled by numba, row by row
+        ends = np.zeros(len(part) - 1, np.int64)
+        return grams[: split_rows(grams, ends)].copy(), ends
+
+    parts = on_all_cores(work, range(0, n, ROWS))
     at = np.zeros(n + 1, np.int64)
-    count_ngrams(data, offsets, t, s, at)
-    values, sizes, alternatives = np.empty(at[-1], np.uint64), np.empty(n, np.int64), np.empty((n, ALTERNATIVES), np.int32)
+    base = 0
+    for start, (grams, ends) in zip(range(0, n, ROWS), parts):
+        at[start + 1 : start + 1 + len(ends)] = ends + base
+        base += len(grams)
+    return Sets(np.concatenate([grams for grams, _ in parts]) if parts else np.empty(0, np.uint64), at, np.diff(at), alternatives)
 
-    def work(start: int) -> None:
-        stop = min(start + 512, n)
-        sets_of_rows(data, offsets[start : stop + 1], t, s, at[start : stop + 1], values, sizes[start:stop], alternatives[start:stop])
-
-    on_all_cores(work, range(0, n, 512))
-    return Sets(values, at, sizes, alternatives)
 
 class Sketch(NamedTuple):
     """What the search keeps of each text."""
@@ -182,7 +208,7 @@ def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
     stop = at + len(offsets) - 1
     none = np.empty((0, 0), np.uint32)
-    sketch_rows(data, offsets, tables(), s, none, found.keys[:, at:stop], found.whole[at:stop], found.contrast[at:stop])
+    sketch_rows(data, offsets, tables(), s, none, found.keys, at, found.whole[at:stop], found.contrast[at:stop])
 
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
     """The texts in order, cut so that a slice holds at most `rows` rows."""
@@ -193,7 +219,7 @@ def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
 
 def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.ndarray:
     """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated with the
-    upper halves of the n-gram hashes."""
+    upper 32 bits of the n-gram hashes."""
     s = scheme(1.0, num_perm, ngram)
     parts, t = slices(texts), tables()
     starts = np.cumsum([0] + [len(p) for p in parts])
@@ -202,7 +228,7 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
     def work(i: int) -> None:
         data, offsets = prepare(parts[i])
         found = empty_sketch(len(parts[i]), s)
-        sketch_rows(data, offsets, t, s, out[starts[i] : starts[i + 1]], *found)
+        sketch_rows(data, offsets, t, s, out[starts[i] : starts[i + 1]], found.keys, 0, found.whole, found.contrast)
 
     on_all_cores(work, range(len(parts)))
     return out

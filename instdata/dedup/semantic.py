@@ -10,8 +10,10 @@ import numpy as np
 
 from instdata.dedup.dense import NEIGHBOURS
 from instdata.dedup.jaccard import contrasting
-from instdata.dedup.minhash import Sketch
+from instdata.dedup.corpus import Texts
+from instdata.dedup.minhash import Scheme, Sketch
 from instdata.dedup.search import Found, copies
+from instdata.dedup.text import ALTERNATIVES
 from instdata.errors import MissingExtra
 from instdata.kernels import jit
 
@@ -33,16 +35,27 @@ def take_pairs(similarity, y_start, x_start, contrast, alternatives, floor, hits
                 count[i] += 1
 
 
-def search_semantic(vectors: np.ndarray, sketch: Sketch, order: np.ndarray, floor: float) -> Found:
+@jit
+def drop_contrasting(row, other, contrast, alternatives, held):
+    for i in range(len(row)):
+        a, b = row[i], other[i]
+        held[i] = not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b])
+
+
+def search_semantic(vectors: np.ndarray, texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: float) -> Found:
     """Pairs of rows of `order` (in priority order) with cosine `floor` or above. `vectors` are unit vectors by row."""
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
-    ordered, contrast = vectors[rows], sketch.contrast[rows]
-    later, earlier, similarity = (_exact if len(rows) <= EXACT else _faiss)(ordered, contrast, floor)
+    alternatives = np.zeros((len(copy_of), ALTERNATIVES), np.int32)
+    for start in range(0, len(copy_of), BLOCK):
+        part = np.arange(start, min(start + BLOCK, len(copy_of)))
+        alternatives[part] = texts.sets(part, s).alternatives
+    find = _exact if len(rows) <= EXACT else _faiss
+    later, earlier, similarity = find(vectors[rows], sketch.contrast[rows], alternatives[rows], floor)
     return Found(copy_of, rows[later], rows[earlier], similarity)
 
 
-def _exact(vectors: np.ndarray, contrast: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _exact(vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = len(vectors)
     hits, values, count = np.empty((n, NEIGHBOURS), np.int64), np.empty((n, NEIGHBOURS)), np.zeros(n, np.int64)
     for y in range(0, n, BLOCK):
@@ -57,7 +70,7 @@ def _exact(vectors: np.ndarray, contrast: np.ndarray, floor: float) -> tuple[np.
     return np.repeat(np.arange(n), count), hits[filled], np.minimum(values[filled], 1.0)
 
 
-def _faiss(vectors: np.ndarray, contrast: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _faiss(vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same from an inverted-list index: the pairs found are true, some are missed."""
     try:
         import faiss
@@ -74,9 +87,11 @@ def _faiss(vectors: np.ndarray, contrast: np.ndarray, floor: float) -> tuple[np.
     for start in range(0, n, BLOCK):
         limits, found, other = index.range_search(vectors[start : start + BLOCK], floor)
         row = start + np.repeat(np.arange(len(limits) - 1), np.diff(limits).astype(np.int64))
-        # Symmetric, so each pair is seen from its later row; of these the earliest neighbours count.
-        both = (other < row) & ~((contrast[row] != 0) & (contrast[other] != 0) & (contrast[row] != contrast[other]))
-        row, other, found = row[both], other[both], np.round(found[both].astype(np.float64), 5)
+        # Each pair is seen from its later row; of these the earliest neighbours count.
+        held = np.empty(len(row), bool)
+        drop_contrasting(row, other, contrast, alternatives, held)
+        held &= other < row
+        row, other, found = row[held], other[held], np.round(found[held].astype(np.float64), 5)
         by = np.lexsort((other, row))
         row, other, found = row[by], other[by], found[by]
         first = np.arange(len(row)) - np.searchsorted(row, row) < NEIGHBOURS

@@ -165,7 +165,7 @@ def composers() -> np.ndarray:
             mark[code] = True
         if not (parts := unicodedata.decomposition(chr(code)).split()):
             continue
-        if unicodedata.combining(unicodedata.normalize("NFKC", chr(code))[0]):
+        if any(map(unicodedata.combining, unicodedata.normalize("NFKC", chr(code)))):
             mark[code] = True
         if len(parts) == 2 and parts[0][0] != "<":
             mark[min(int(parts[1], 16), TABLE - 1)] = True
@@ -305,7 +305,7 @@ def _text_hash(data, start, end, t):
 
 @jit
 def ngrams(chars, n, width, powers, side, kind, out):
-    """Write the 64-bit hash of every n-gram, in the order of the text, repeats included; returns how many.
+    """Write the 55-bit hash of every n-gram, in the order of the text, repeats included; returns how many.
     The lowest bit is the side (prompt 0, response 1), so that one set holds both."""
     h = np.uint64(0)
     count, first, columns = 0, 0, 0
@@ -313,7 +313,7 @@ def ngrams(chars, n, width, powers, side, kind, out):
         for i in range(n):
             columns += 1 + (kind_of(chars[i], kind) & WIDE)
         if columns < WHOLE * width:
-            out[0] = (mix(run_hash(chars, 0, n)) & ~np.uint64(1)) | side
+            out[0] = ((mix(run_hash(chars, 0, n)) >> np.uint64(10)) << np.uint64(1)) | side
             return 1
         columns = 0
     for i in range(n):
@@ -321,7 +321,7 @@ def ngrams(chars, n, width, powers, side, kind, out):
         columns += 1 + (kind_of(chars[i], kind) & WIDE)
         # The shortest run that ends at i or later and fills the width, for each start.
         while columns >= width:
-            out[count] = (mix(h) & ~np.uint64(1)) | side
+            out[count] = ((mix(h) >> np.uint64(10)) << np.uint64(1)) | side
             count += 1
             h -= (np.uint64(chars[first]) + np.uint64(1)) * powers[i - first]
             columns -= 1 + (kind_of(chars[first], kind) & WIDE)

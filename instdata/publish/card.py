@@ -42,7 +42,7 @@ def write_cards(folder: Path, manifest: dict[str, Any], repo: str | None = None,
         "repo": repo or recipe.get("publish", {}).get("repo") or f"builds/{manifest['name']}",
         "recipe_yaml": recipe_yaml.rstrip(),
         "fence": "`" * max(3, 1 + max(map(len, re.findall("`+", recipe_yaml)), default=0)),
-        "options": [next(iter(s.values())) for s in recipe.get("steps", [])],
+        "options": [*(next(iter(s.values())) for s in recipe.get("steps", [])), {}],  # the pseudo-step close has none
         "license": recipe.get("publish", {}).get("license"),
         "usage": (run or {}).get("usage", {}),
         "chart": chart,

@@ -49,7 +49,7 @@ def joined_digest(paths: list[Path]) -> str:
     """sha256 of the bytes of files, one after the other: a config's in the manifest."""
     sha = hashlib.sha256()
     for path in paths:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             while data := file.read(1 << 20):
                 sha.update(data)
     return sha.hexdigest()
@@ -84,7 +84,8 @@ def _pointers(evidence: pa.Array) -> pa.Array:
     out: list[str | None] = [None] * len(evidence)
     for i in some:
         found = json.loads(evidence[i].as_py())
-        out[i] = json.dumps({k: found[k] for k in POINTS_AT if k in found}, ensure_ascii=False) if "rid" in found else None
+        if isinstance(found, dict) and "rid" in found:
+            out[i] = json.dumps({k: found[k] for k in POINTS_AT if k in found}, ensure_ascii=False)
     return pa.array(out, pa.string())
 
 
@@ -92,11 +93,12 @@ def _write_charts(build: Path, folder: Path) -> str | None:
     from instdata.errors import MissingExtra
     from instdata.files import write_text
     from instdata.report.charts import png
-    from instdata.report.page import gather, page
+    from instdata.report.page import gather, render
 
+    found = gather(build, private=False)
     try:
-        write_text(folder / "report.html", page(build, private=False))
-        picture = png("abilities", gather(build, private=False))
+        write_text(folder / "report.html", render(found))
+        picture = png("abilities", found)
     except MissingExtra:
         return None
     if picture is None:

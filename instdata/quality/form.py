@@ -61,13 +61,11 @@ def _is_word(code: np.ndarray) -> np.ndarray:
 
 def _hash_runs(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """A hash of the values from each start to the next; zeros count for nothing."""
-    place = np.minimum(
-        np.arange(starts[0], len(values)) - np.repeat(starts, np.diff(np.append(starts, len(values)))), 63
-    )
-    weight = np.cumprod(np.full(64, 0xD6E8FEB86659FD93, np.uint64))
-    return np.add.reduceat(
-        _mix(values[starts[0] :].astype(np.uint64)) * (values[starts[0] :] > 0) * weight[place], starts - starts[0]
-    )
+    values = values[starts[0] :]
+    place = np.arange(len(values), dtype=np.int32) - np.repeat(
+        starts - starts[0], np.diff(np.append(starts - starts[0], len(values)))
+    ).astype(np.int32)
+    return np.add.reduceat(CHARS[values & 0xFFFF] * WEIGHTS[np.minimum(place, 63)], starts - starts[0])
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
@@ -75,6 +73,10 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+CHARS = _mix(np.arange(1 << 16, dtype=np.uint64))  # a hash of each character; that of 0 is 0
+WEIGHTS = np.cumprod(np.full(64, 0xD6E8FEB86659FD93, np.uint64))  # of each place in a word
 
 
 REPEATING = r"(?i)\b(repeat\w*|times|chant|chorus|song|lyrics|poem|rhyme|mantra|pattern|tongue twister|refrain|ascii|loop|pi|binary|rap|verse)\b|重复|遍|诗|歌|曲|口号|绕口令"
@@ -93,17 +95,17 @@ def repeated_line(t: Text) -> np.ndarray:
 def repeated_char(t: Text) -> np.ndarray:
     """A letter, Chinese character or sentence mark 12 times running (rules, dots to fill and digits do not count)."""
     code, row = t.points
-    if len(code) < 12:
-        return np.zeros(len(t), bool)
-    stop = np.flatnonzero(np.append((code[1:] != code[:-1]) | (row[1:] != row[:-1]), True))
-    length = np.diff(np.append(-1, stop))
-    value = code[stop]
-    letter = _is_word(value) & ~((value >= 48) & (value <= 57)) & ((value | 32) != ord("x")) | (value >= 0x3400) & (
-        value < 0xFF00
-    ) & (value != 0xFEFF)
-    mark = np.isin(value, [ord(c) for c in "!?！？。，,"])
     found = np.zeros(len(t), bool)
-    found[row[stop[(length >= 12) & (letter | mark) & ~((value >= 0x2500) & (value < 0x2600))]]] = True
+    if len(code) < 12:
+        return found
+    same = (code[1:] == code[:-1]) & (row[1:] == row[:-1])
+    for step in (1, 2, 4, 3):  # 1 + 1 + 2 + 4 + 3: eleven in a row like the one before
+        same = same[:-step] & same[step:]
+    at = np.flatnonzero(same)
+    value = code[at]
+    letter = _is_word(value) & ~((value >= ord("0")) & (value <= ord("9"))) & ((value | 32) != ord("x"))
+    letter |= (value >= 0x3400) & (value < 0xFF00) & (value != 0xFEFF)
+    found[row[at[letter | np.isin(value, [ord(c) for c in "!?！？。，,"])]]] = True
     return found & ~t.code & ~has(t.ask, REPEATING)
 
 

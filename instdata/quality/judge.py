@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+from contextlib import closing
 from typing import Any, Literal
 
 import numpy as np
@@ -68,25 +68,13 @@ class Judge(BaseModel):
 
 
 def score(judge: Judge, name: str, rows: Rows) -> dict[str, np.ndarray]:
-    """llm_<scale> of each row (float32, 1 to 5; NaN without a response or a usable verdict). Raises BudgetReached."""
-    from instdata.generate.session import open_session
-
+    """llm_<scale> of each row (float32, 1 to 5; NaN without a response or a usable verdict). `name` is the step's: its
+    budget and its line in the build's usage go by it. Raises BudgetReached; what was answered is cached."""
     context = rows.context or Context()
-    scores = {f"llm_{scale}": np.full(len(rows), np.nan, np.float32) for scale in judge.scales}
     prompts, responses, langs = rows.prompt.to_pylist(), rows.response.to_pylist(), rows.lang.to_pylist()
     at = [i for i, response in enumerate(responses) if response and response.strip()]
-    step = SimpleNamespace(
-        **judge.model_dump(exclude={"price"}),
-        price=judge.price,
-        name=name,
-        kind="quality",
-        batch_api=False,
-        scoring=lambda _: judge.shapes(),
-    )
-    with open_session(step, context) as ask:
-        answers = ask(
-            [request(judge, prompts[i], responses[i], langs[i] == "zh") for i in at], lambda text: read(judge, text)
-        )
+    answers = _ask(judge, name, context, [request(judge, prompts[i], responses[i], langs[i] == "zh") for i in at])
+    scores = {f"llm_{scale}": np.full(len(rows), np.nan, np.float32) for scale in judge.scales}
     for i, answer in zip(at, answers, strict=True):
         for scale, value in (answer.value or {}).items():
             scores[f"llm_{scale}"][i] = value
@@ -94,6 +82,26 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, np.ndarray]:
     if missing:
         context.say(f"{name}: {missing:,} of {len(at):,} rows got no usable verdict and have no score")
     return scores
+
+
+def _ask(judge: Judge, name: str, context: Context, requests: list[Any]) -> list[Any]:
+    """The answers in order, from the cache or the endpoint, within the step's budget."""
+    from instdata.llm.budget import Budget, price_of
+    from instdata.llm.cache import Store, default_folder, digest
+    from instdata.llm.client import Client
+    from instdata.llm.endpoint import endpoint
+    from instdata.llm.pace import Pace
+
+    at = endpoint(judge.model, judge.base_url, context.base, context.say)
+    with closing(Store(context.cache or default_folder())) as store:
+        limits = {n: getattr(judge, n) for n in ("max_usd", "max_requests", "max_tokens")}
+        budget = Budget(store, digest([name, judge.shapes(), at.base]), price_of(judge.model, judge.price), limits)
+        pace = Pace(judge.concurrency or at.concurrency, judge.rpm, judge.tpm)
+        with Client(at, store, budget, pace) as client:
+            try:
+                return client.ask_all(requests, lambda text: read(judge, text))
+            finally:
+                context.usage[name] = {"model": judge.model, **client.usage.as_dict(priced=budget.known)}
 
 
 def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:

@@ -94,7 +94,7 @@ def self_reference(t: Text) -> np.ndarray:
     )
     played = has(
         t.ask,
-        r"(?i)\b(pretend|imagine|act as|role|character|story|poem|dialog\w*|conversation|script|chatbot|robot|virtual assistant|personality|introduce)\b|"
+        r"(?i)\b(pretend|imagine|act as|role\w*|character|story|poem|dialog\w*|conversation|script|chatbot|robot|virtual assistant|personality|introduce)\b|"
         r"扮演|假装|想象|角色|故事|对话|机器人|诗",
     )
     given = has(
@@ -231,7 +231,7 @@ def _needs_link(t: Text) -> np.ndarray:
 def placeholder(t: Text) -> np.ndarray:
     left = has(
         t.response,
-        r"(?i)lorem ipsum|[\[<({【（](please )?(insert|enter|fill in|put|add|place) (your |the |an? |some |specific |relevant )?[\w ,/'’-]{1,40}( here)?[\])}>】）]|[\[<](placeholder|your (answer|text|response|code|content|essay|story)( here)?|text here|answer here|content here|to be (filled|added|completed))[\]>]|"
+        r"(?i)lorem ipsum|[\[<{【](please )?(insert|enter|fill in|put|add|place) (your |the |an? |some |specific |relevant )?[\w ,/'’-]{1,40}( here)?[\]>}】]|[(（](insert|fill in) [\w ,/'’-]{1,40}[)）]|[\[<](placeholder|your (answer|text|response|code|content|essay|story)( here)?|text here|answer here|content here|to be (filled|added|completed))[\]>]|"
         r"[【\[（(](请)?(在)?(此处|这里)?(填写|插入|填入|输入|补充|添加)[^】\]）)\n]{0,15}[】\]）)]|(此处|这里)(省略|填写|插入)|[（(【\[]略[）)】\]]|待补充|未完待续",
     )
     wanted = has(

@@ -234,12 +234,12 @@ class Quality(Step):
         return verdicts if self.top is None else verdicts | self._top(scores, np.asarray(pc.is_null(verdicts.reason)))
 
     def _language(self, scores: Scores) -> Verdicts:
-        lang, prompt_lang = scores.column("_lang"), scores.column("_prompt_lang")
+        lang = scores.column("_lang")
         wanted = pa.array(self.language, pa.string())
-        spoken = pc.or_(pc.is_in(lang, wanted), pc.is_in(prompt_lang, wanted))
-        outside = np.asarray(pc.and_(pc.is_valid(lang), pc.invert(spoken))) & (
-            scores.lang_confidence >= self.min_confidence
-        )
+        spoken = np.zeros(len(scores), bool)  # a translation task speaks two languages: one of them is enough
+        for name in ("_lang", "_prompt_lang", "_row_lang"):
+            spoken |= np.asarray(pc.is_in(scores.column(name), wanted))
+        outside = np.asarray(pc.is_valid(lang)) & ~spoken & (scores.lang_confidence >= self.min_confidence)
         return drop(outside, self.outside, _evidence(outside, "lang", lang.to_pylist()))
 
     def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
@@ -275,6 +275,7 @@ def _by_rules(rows: Rows) -> dict[str, Any]:
                 "flags": table.flags(table.fired(text)),
                 "_lang": pa.array(np.where(undecided, asked, given), pa.string()),
                 "_prompt_lang": pa.array(asked, pa.string()),
+                "_row_lang": rows.lang.slice(start, 8192),
             }
         )
     return {k: pa.concat_arrays([pa.array(p[k]) for p in parts]) for k in parts[0]}

@@ -41,12 +41,14 @@ class Text:
 
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every character of every response, one after another: (code points uint32, number of the row int64)."""
+        """Every character of every response, one after another: (code points uint32, number of the row int32)."""
         texts = self.response
         lengths = np.asarray(pc.utf8_length(texts)).astype(np.int64)
         offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
         data = bytes(texts.buffers()[2][offsets[0] : offsets[-1]]) if offsets[-1] > offsets[0] else b""
-        return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32), np.repeat(np.arange(len(texts)), lengths)
+        return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32), np.repeat(
+            np.arange(len(texts), dtype=np.int32), lengths
+        )
 
     @cached_property
     def prompt(self) -> pa.Array:
@@ -94,8 +96,8 @@ class Text:
 
     @cached_property
     def prompt_language(self) -> tuple[np.ndarray, np.ndarray]:
-        """(code or None, confidence) of each prompt."""
-        lang, confidence = detect(self.prompts)
+        """(code or None, confidence) of each prompt's first line: what follows may be material in any language."""
+        lang, confidence = detect(self.line)
         return np.array(lang.to_pylist(), object), confidence
 
     @cached_property

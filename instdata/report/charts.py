@@ -17,19 +17,34 @@ BAR = 20  # pixels of one horizontal bar, its gap included
 CHARTS = ("funnel", "reasons", "abilities", "sizes", "prompt", "response", "languages", "similarity")
 
 
-def vega_script() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script, out of vl-convert; kept in $INSTDATA_HOME, for making it takes a
-    second. Raises MissingExtra."""
+def require() -> Any:
+    """The module that holds Vega. Raises MissingExtra where it or altair is absent."""
     try:
         import altair  # noqa: F401
         import vl_convert
     except ImportError as e:
         raise MissingExtra("report.html", "report") from e
+    return vl_convert
+
+
+def vega_script() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, out of vl-convert; kept in $INSTDATA_HOME, for making it takes a
+    second. Raises MissingExtra."""
+    vl_convert = require()
     home = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser()
     path = home / "report" / f"vega-{version('vl-convert-python')}.js"
     if not path.is_file():
         write_text(path, vl_convert.javascript_bundle())
     return path.read_text("utf-8")
+
+
+def png(name: str, facts: dict[str, Any], width: int = 760) -> bytes | None:
+    """One chart as a picture, `width` pixels wide; None where there is nothing to draw. Raises MissingExtra."""
+    vl_convert = require()
+    spec = specs(facts).get(name)
+    if spec is None:
+        return None
+    return vl_convert.vegalite_to_png(spec | {"width": width, "background": "white"}, scale=2)
 
 
 def specs(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -22,12 +22,23 @@ def write_report(folder: Path) -> Path:
 
 def page(folder: Path, private: bool = True) -> str:
     """The page as text. With private=False it shows no row's text, for publishing: counts and charts alone."""
-    vega = charts.vega_script()
-    found = gather(folder, private)
-    return _environment().get_template("page.html").render(
-        **found, private=private, vega=vega, css=(HERE / "page.css").read_text("utf-8"), js=(HERE / "page.js").read_text("utf-8"),
-        charts=charts.specs(found),
-    )  # fmt: skip
+    charts.require()
+    return render(gather(folder, private))
+
+
+def render(found: dict[str, Any]) -> str:
+    """The page of what `gather` found."""
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            **found,
+            charts=charts.specs(found),
+            vega=charts.vega_script(),
+            css=(HERE / "page.css").read_text("utf-8"),
+            js=(HERE / "page.js").read_text("utf-8"),
+        )
+    )
 
 
 def gather(folder: Path, private: bool = True) -> dict[str, Any]:
@@ -39,6 +50,7 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
         rids = _shown(groups, duplicates) if private else set()
         rows = facts.rows_by_rid(db, folder, rids, manifest["steps"]) if rids else {}
         return {
+            "private": private,
             "manifest": manifest,
             "totals": manifest["totals"],
             "steps": manifest["steps"],

@@ -1,4 +1,6 @@
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -52,7 +54,7 @@ def test_thresholds_only_re_decide(belle):
     assert all(c < 1 for c in np.delete(strict["ability_confidence"], 3))
     override = apply(Categorize(min_confidence=0, override=True), rows)
     assert override["ability"] == override["label"]
-    one, other = Categorize(min_confidence=0.1), Categorize(min_confidence=0.9, override=True)
+    one, other = Categorize(min_confidence=0.1), Categorize(min_confidence=0.9)
     assert one.scoring(belle) == other.scoring(belle)
 
 
@@ -90,6 +92,49 @@ def test_bad_training_data_is_one_clear_line(tmp_path, belle):
         Categorize().score(rows_of([("a", "b", None)], context))
     missing = Categorize(train={"path": "gone.jsonl"})
     assert "gone.jsonl" in missing.check(context)[0]
+
+
+@pytest.mark.parametrize("method", ["rules", "embedding"])
+def test_other_methods_without_a_network(belle, method):
+    if method == "embedding":
+        pytest.importorskip("wordllama")
+    step = Categorize(method=method, min_confidence=0)
+    assert not step.check(belle)
+    got = apply(step, rows_of(TASKS, belle))
+    assert got["ability"][1] == "translation"
+    assert all(0 <= c <= 1 for c in got["confidence"])
+
+
+def test_a_missing_extra_is_a_line_to_type(belle, monkeypatch):
+    monkeypatch.setattr("instdata.ability.step.find_spec", lambda name: None)
+    for step, extra in ((Categorize(method="embedding"), "embed"), (Categorize(teacher="llm", model="x"), "generate")):
+        assert f"pip install 'instdata[{extra}]'" in step.check(belle)[0]
+    assert not Categorize(method="learned").check(belle)
+    assert Categorize(method="rules").check(Context()) == ["needs taxonomy: in the recipe"]
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "llm"}, {"method": "cascade", "ask_below": 1.0}, {"teacher": "llm", "sample": 2}]
+)
+def test_a_language_model_labels_through_the_one_client(belle, tmp_path, monkeypatch, options):
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from llm.server import running
+
+    said = []
+    context = Context(taxonomy=belle.taxonomy, cache=tmp_path, say=said.append)
+    with running(fixed='{"ability": "Math"}') as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        step = Categorize(**options, min_confidence=0, model="m")
+        got = apply(step, rows_of(TASKS, context))
+        before = server.stats()["requests"]
+        assert apply(step, rows_of(TASKS, context)) == got
+        assert server.stats()["requests"] == before  # answered by the cache
+    assert got["ability"][3] == "summarization"
+    if "teacher" in options:
+        assert "agreement with the teacher" in said[0] and before == 2
+    else:
+        assert [got["ability"][i] for i in (0, 1, 2, 4)] == ["math"] * 4
+        assert 0 < got["confidence"][0] < 0.3  # it says math of everything: one label in twelve is right
 
 
 def test_same_bytes_for_any_number_of_threads(belle, monkeypatch):

@@ -135,7 +135,7 @@ def test_not_text(tmp_path):
 def test_unknown_names_suggest():
     with pytest.raises(InputError, match='Did you mean "belle"'):
         load_taxonomy("bele")
-    with pytest.raises(InputError, match="missing.yaml: cannot be read"):
+    with pytest.raises(InputError, match=r"missing\.yaml: cannot be read"):
         load_taxonomy("missing.yaml")
 
 

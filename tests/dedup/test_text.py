@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from instdata.dedup.api import sketch_all
 from instdata.dedup.contrast import lexicon
+from instdata.dedup.jaccard import contrasting
 from instdata.dedup.minhash import ngram_sets, scheme, slices
 from instdata.dedup.sizes import bands, parse_bytes
 from instdata.dedup.text import prepare
@@ -60,8 +61,10 @@ def test_sets_have_the_sizes_of_python_sets(texts, width):
 
 
 def contrast(*texts):
-    keys = sketch_all(slices(list(texts)), len(texts), scheme(), 1 << 30).sketch.contrast
-    return len(set(keys.tolist())) > 1
+    s = scheme()
+    keys = sketch_all(slices(list(texts)), len(texts), s, 1 << 30).sketch.contrast
+    alternatives = ngram_sets(*prepare(pa.array(texts)), s).alternatives
+    return contrasting(keys[0], keys[1], alternatives[0], alternatives[1])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +87,9 @@ def contrast(*texts):
         ("翻译成英文", "翻译成英语", False),
         ("升序", "降序", True),
         ("メリット", "デメリット", True),
-        ("a cat sat", "a hat sat", True),
+        ("a cat sat", "a dog sat", True),
+        ("a cat sat", "a hat sat", False),
+        ("a cat sat", "a cat sat on a dog", False),
         ("one mat sat", "one hat sat", False),
     ],
 )

@@ -76,7 +76,7 @@ def test_another_server_never_gets_an_old_answer(produce):
 
 @pytest.mark.parametrize("concurrency", [1, 16, 256])
 def test_never_more_than_a_dollar(produce, concurrency):
-    price = {"input": 800.0, "output": 2000.0}
+    price = {"input": 20.0, "output": 50.0}
     with running(faults=0.2, latency=0.01, stall=2) as server:
         with pytest.raises(BudgetReached, match="run again with a higher limit"):
             produce(server, target=5000, max_usd=1.0, price=price, concurrency=concurrency, timeout=0.5)

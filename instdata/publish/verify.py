@@ -1,0 +1,270 @@
+"""Is a set what its manifest says? Everything is counted and hashed again from the files."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from instdata.errors import InputError
+from instdata.files import digest
+from instdata.publish.publication import joined_digest
+from instdata.record import MESSAGES, PUBLISHED, message_id, split_messages
+
+HOLDOUT = "holdout"
+NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
+
+
+def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
+    """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first.
+
+    Returns {ok, problems, checks: [{name, detail, problems}], target}. Raises InputError where there is nothing to check.
+    """
+    folder = locate(target, revision)
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        names = [f for c in manifest["configs"].values() for f in c["files"]] + list(manifest.get("published", {}).get("files", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise InputError(f"{target}: not a set that instdata published: its manifest.json cannot be read ({type(e).__name__}: {e})") from e
+    outside = [n for n in names if not NAME.fullmatch(n) or ".." in n]
+    if outside:
+        raise InputError(f"{target}: its manifest names files outside of it: {outside[0]!r}")
+    checks = [_check(name, check, folder, manifest) for name, check in CHECKS.items()]
+    problems = [f"{c['name']}: {p}" for c in checks for p in c["problems"]]
+    return {"ok": not problems, "problems": problems, "checks": checks, "target": str(target)}
+
+
+def locate(target: str | Path, revision: str | None = None) -> Path:
+    """The folder to check: a build, or the snapshot of a Hub dataset."""
+    from instdata.history import find_build
+
+    try:
+        return find_build(Path(target))
+    except InputError:
+        if str(target).count("/") != 1 or str(target).startswith((".", "/")):
+            raise
+    from instdata.publish.remote import snapshot
+
+    return snapshot(str(target), revision)
+
+
+def _check(name: str, check: Callable[[Path, dict[str, Any]], Iterator[str]], folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Run a check; whatever it trips over is a problem of the set. (A check yields problems, and "= …" as its detail.)"""
+    said: list[str] = []
+    try:
+        said += check(folder, manifest)
+    except Exception as e:  # the files are not ours: nothing that they hold may end the other checks
+        said.append(f"cannot be checked: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else e!r}")
+    detail = next((s[2:] for s in said if s.startswith("= ")), "")
+    return {"name": name, "detail": detail, "problems": [s for s in said if not s.startswith("= ")]}
+
+
+def _files(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Every file is there, with the bytes that were published."""
+    expected = manifest.get("published", {}).get("files", {})
+    for name, sha256 in expected.items():
+        if not (folder / name).is_file():
+            yield f"{name} is missing"
+        elif digest(folder / name) != sha256:
+            yield f"{name} has other bytes than were published"
+    missing = [f for c in manifest["configs"].values() for f in c["files"] if f not in expected and not (folder / f).is_file()]
+    yield from (f"{name} is missing" for name in sorted(set(missing)))
+    yield f"= {len(expected) or len({f for c in manifest['configs'].values() for f in c['files']})} files"
+
+
+def _hashes(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Each config's files have the config's sha256."""
+    for name, config in manifest["configs"].items():
+        found = joined_digest([folder / f for f in config["files"]])
+        if found != config["sha256"]:
+            yield f"config {name}: sha256 {found[:16]}…, the manifest says {config['sha256'][:16]}…"
+    yield f"= {len(manifest['configs'])} configs"
+
+
+def _counts(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Each config has its rows, in all and of each ability."""
+    for name, config in manifest["configs"].items():
+        found = _abilities(folder, config["files"])
+        if sum(found.values()) != config["rows"]:
+            yield f"config {name}: {sum(found.values()):,} rows, the manifest says {config['rows']:,}"
+        for ability in sorted(set(found) | set(config["by_ability"])):
+            if found.get(ability, 0) != config["by_ability"].get(ability, 0):
+                yield f"config {name}: {found.get(ability, 0):,} rows of {ability}, the manifest says {config['by_ability'].get(ability, 0):,}"
+    yield f"= {manifest['configs']['full']['rows']:,} rows in full"
+
+
+def _abilities(folder: Path, files: list[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for name in files:
+        with pq.ParquetFile(folder / name) as file:
+            for batch in file.iter_batches(columns=["ability"], batch_size=1 << 16):
+                for item in pc.value_counts(batch["ability"]).to_pylist():
+                    counts[item["values"]] = counts.get(item["values"], 0) + item["counts"]
+    return counts
+
+
+def _nesting(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Sizes are the first files of full, no row stands twice, and the card's configs are the manifest's."""
+    configs = manifest["configs"]
+    full = configs["full"]["files"]
+    for name, config in configs.items():
+        if name != HOLDOUT and config["files"] != full[: len(config["files"])]:
+            yield f"config {name} is not a prefix of full"
+    twice = _query(folder, manifest, "select count(*) from (select source, source_file, source_row from rows group by all having count(*) > 1)")
+    if twice:
+        yield f"{twice:,} rows stand in full more than once"
+    card = _front_matter(folder)
+    shown = {c["config_name"]: c["data_files"][0]["path"] for c in card.get("configs", [])}
+    if shown != {name: c["files"] for name, c in configs.items()}:
+        yield "the configs of README.md are not those of the manifest"
+    yield f"= {len(configs) - (HOLDOUT in configs)} sizes"
+
+
+def _front_matter(folder: Path) -> dict[str, Any]:
+    parts = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    return yaml.safe_load(parts[1]) if len(parts) == 3 else {}
+
+
+def _shares(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Every size has each ability's share of full within one row; per-ability sizes have their number of each."""
+    full = manifest["configs"]["full"]
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+    each = (recipe.get("subsets") or {}).get("per_ability")
+    worst = 0.0
+    for name, config in manifest["configs"].items():
+        if name in ("full", HOLDOUT):
+            continue
+        found = _abilities(folder, config["files"])
+        for ability, rows in full["by_ability"].items():
+            if each is not None:
+                expected: float = min(int(name.partition("-")[0]), rows)
+                off = math.inf if found.get(ability, 0) != expected else 0.0
+            else:
+                expected = rows * config["rows"] / full["rows"]
+                off = abs(found.get(ability, 0) - expected)
+            worst = max(worst, off)
+            if off > 1 + 1e-9:
+                yield f"config {name}: {found.get(ability, 0):,} rows of {ability}, its share is {expected:,.1f}"
+    yield f"= at most {worst:.2f} rows off"
+
+
+def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """No held-out row stands in full, by its id or as a near copy of its prompt."""
+    if HOLDOUT not in manifest["configs"]:
+        yield "= nothing is held out"
+        return
+    held, full = (pa.concat_tables(_tables(folder, manifest["configs"][c]["files"], ["id", "messages"])) for c in (HOLDOUT, "full"))
+    same = pc.sum(pc.is_in(full["id"], held["id"])).as_py() or 0
+    if same:
+        yield f"{same:,} rows of full are held out"
+    from instdata.dedup import near
+
+    prompts = [pa.concat_arrays([split_messages(c)[0] for c in t["messages"].chunks]) for t in (held, full)]
+    found = near(*prompts, _holdout_threshold(folder))
+    copies = len(np.unique(np.asarray(found.indexed))) if len(found.indexed) else 0
+    if copies:
+        yield f"{copies:,} rows of full are near copies of held-out ones"
+    yield f"= {len(held):,} held-out rows against {len(full):,}"
+
+
+def _holdout_threshold(folder: Path) -> float:
+    steps = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8")).get("steps", [])
+    return next((s["holdout"].get("threshold", 0.7) for s in steps if "holdout" in s), 0.7)
+
+
+def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """in + generated = kept + dropped + quarantined, by the manifest, by step, and by the ledger, whose kept rows are the
+    rows published."""
+    totals = manifest["totals"]
+    if totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]:
+        yield f"the totals do not add up: {totals}"
+    for step in manifest["steps"]:
+        if step["in"] + step["added"] != step["kept"] + step["dropped"] + step["quarantined"] or step["dropped"] != sum(step["reasons"].values()):
+            yield f"step {step['name']} does not add up"
+    with _database(folder, manifest) as db:
+        found = dict(db.execute("select verdict, count(*) from ledger group by verdict").fetchall())
+        for verdict in ("kept", "dropped", "quarantined"):
+            if found.get(verdict, 0) != totals[verdict]:
+                yield f"{found.get(verdict, 0):,} rows {verdict} in the ledger, the manifest says {totals[verdict]:,}"
+        reasons: dict[str, dict[str, int]] = {}
+        for step, reason, n in db.execute("select step, reason, count(*) from ledger where verdict = 'dropped' group by all").fetchall():
+            reasons.setdefault(step, {})[reason] = n
+        for step in manifest["steps"]:
+            if reasons.get(step["name"], {}) != step["reasons"]:
+                yield f"step {step['name']}: the ledger's reasons are not the manifest's"
+        key = "source, source_file, source_row, id"
+        for config, view in (("train", "rows"), (HOLDOUT, "held")):
+            kept = f"select {key} from ledger where verdict = 'kept' and config = '{config}'"  # noqa: S608
+            apart = f"select count(*) from (({kept} except all select {key} from {view}) union all (select {key} from {view} except all {kept}))"  # noqa: S608
+            n = db.execute(apart).fetchall()[0][0]
+            if n:
+                yield f"{n:,} rows are kept for {config} by the ledger or by the data, not by both"
+    yield f"= {sum(found.values()):,} records"
+
+
+def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Files have the published columns, every row a conversation that ends with an answer, and ids are the texts' hashes."""
+    rows = wrong = unanswered = 0
+    for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
+        with pq.ParquetFile(folder / name) as file:
+            schema = file.schema_arrow
+            expected = [(f.name, MESSAGES if f.name == "messages" else f.type) for f in PUBLISHED]
+            if [(f.name, f.type) for f in schema][: len(expected)] != expected:
+                yield f"{name}: its columns are not id, messages, ability, … of the published types"
+            strange = [n for n in schema.names[len(expected) :] if n != "meta" and not n.startswith("score_")]
+            if strange:
+                yield f"{name}: unknown columns {', '.join(strange)}"
+            for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 13):
+                rows += len(batch)
+                unanswered += split_messages(batch["messages"])[1].null_count
+                ids = (message_id([(m["role"], m["content"]) for m in messages]) for messages in batch["messages"].to_pylist())
+                wrong += sum(a != b for a, b in zip(ids, batch["id"].to_pylist()))
+    if wrong:
+        yield f"{wrong:,} ids are not the hashes of their messages"
+    if unanswered:
+        yield f"{unanswered:,} rows do not end with the assistant's turn"
+    yield f"= {rows:,} ids recomputed"
+
+
+def _tables(folder: Path, files: list[str], columns: list[str]) -> list[pa.Table]:
+    return [pq.ParquetFile(folder / f).read(columns=columns) for f in files]
+
+
+def _database(folder: Path, manifest: dict[str, Any]) -> Any:
+    """A DuckDB connection with the views ledger, rows and held."""
+    from instdata.report.facts import open_ledger
+
+    db = open_ledger(folder, manifest)
+    files = manifest["configs"].get(HOLDOUT, {}).get("files", [])
+    if files:
+        db.read_parquet([escape(str(folder / f)) for f in files]).create_view("held")
+    else:
+        db.execute("create view held as from rows where false")
+    return db
+
+
+def _query(folder: Path, manifest: dict[str, Any], sql: str) -> int:
+    with _database(folder, manifest) as db:
+        return db.execute(sql).fetchall()[0][0]
+
+
+CHECKS = {
+    "files": _files,
+    "hashes": _hashes,
+    "counts": _counts,
+    "nesting": _nesting,
+    "shares": _shares,
+    "leaks": _leaks,
+    "ledger": _ledger,
+    "schema": _schema,
+}

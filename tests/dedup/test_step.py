@@ -1,0 +1,130 @@
+"""The dedup step: what it scores, decides, and names as evidence."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from instdata.dedup.step import Dedup
+from instdata.record import MESSAGES, Rows
+from instdata.step import Context, Scores
+
+LONG = "The quick brown fox jumps over the lazy dog near the river bank at dawn"
+
+
+def rows(pairs, base=None, scores=None):
+    conversations = [[{"role": "user", "content": p}] + ([{"role": "assistant", "content": r}] if r else []) for p, r in pairs]
+    return Rows(pa.table({"messages": pa.array(conversations, MESSAGES)}), Context(base=base or "."), scores or {})
+
+
+def run(step, given):
+    step = step.resolve(given.context)
+    scored = pa.table(dict(step.score(given)))
+    assert scored.num_rows == len(given)
+    return scored, step.decide(Scores(scored))
+
+
+def test_the_near_copy_goes_and_the_answered_row_stays():
+    given = rows([(LONG, None), (LONG + ".", "an answer"), (LONG + " again", "x"), ("Something that nobody else has asked for", "y")])
+    scored, verdicts = run(Dedup(), given)
+    assert verdicts.reason.to_pylist() == ["near_duplicate", None, "near_duplicate", None]
+    assert verdicts.other.tolist() == [1, -1, 1, -1]
+    assert json.loads(verdicts.evidence[0].as_py()) == {"similarity": 1.0}
+    similarity = scored["similarity"].to_pylist()
+    assert similarity[0] == 1.0 and similarity[1] is None and 0.7 < similarity[2] < 1 and similarity[3] is None
+
+
+def test_a_higher_threshold_scores_nothing_anew():
+    context = Context()
+    keys = [json.dumps(Dedup(threshold=t).resolve(context).scoring(context)) for t in (0.7, 0.8, 1.0, "auto")]
+    assert len(set(keys)) == 1
+    assert json.dumps(Dedup(threshold=0.6).resolve(context).scoring(context)) not in keys
+    assert json.dumps(Dedup(max_memory="1GB").resolve(context).scoring(context)) in keys
+    assert json.dumps(Dedup(num_perm=64).resolve(context).scoring(context)) not in keys
+    given = rows([(LONG, "a"), (LONG + " again", "b")])
+    scored, _ = run(Dedup(threshold=0.7), given)
+    assert Dedup(threshold=0.95).decide(Scores(scored)).reason.null_count == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, [0]),
+        ({"keep": "longest"}, [2]),
+        ({"keep": "best", "by": "score_q_x"}, [1]),
+        ({"method": "exact"}, [0, 2]),
+        ({"view": "response"}, [0, 1, 2]),
+        ({"view": "both"}, [0, 1, 2]),
+        ({"view": "full", "threshold": 0.6}, [0]),
+    ],
+)
+def test_keep_and_view(options, kept):
+    given = rows([(LONG, "short"), (LONG + "!", "words"), (LONG + " again", "the longest of them")], scores={"score_q_x": pa.chunked_array([[1.0, 5.0, None]])})
+    _, verdicts = run(Dedup(**options), given)
+    assert np.flatnonzero(verdicts.reason.is_null().to_numpy(zero_copy_only=False)).tolist() == kept
+
+
+def test_both_needs_both():
+    given = rows([(LONG, "one answer that is long enough to be compared"), (LONG, "One answer that is long enough to be compared."), (LONG, "quite another reply, about ships and harbours")])
+    _, verdicts = run(Dedup(view="both"), given)
+    assert verdicts.reason.to_pylist() == [None, "near_duplicate", None]
+
+
+def test_responses_that_are_missing_are_no_copies():
+    _, verdicts = run(Dedup(view="response"), rows([("a b c", None), ("d e f", None), ("g h i", " ")]))
+    assert verdicts.reason.null_count == 3
+
+
+def test_across(tmp_path):
+    (tmp_path / "old.jsonl").write_text(json.dumps({"instruction": LONG, "output": "z"}) + "\nnot json\n" + json.dumps({"instruction": LONG + " more", "output": "z"}) + "\n")
+    given = rows([("Something that nobody else has asked for", "y"), (LONG + ".", "b"), (LONG + " again", "b")], base=tmp_path)
+    step = Dedup(across=["old.jsonl"])
+    _, verdicts = run(step, given)
+    assert verdicts.reason.to_pylist() == [None, "near_duplicate", "near_duplicate"]
+    assert [json.loads(e)["across"] for e in verdicts.evidence.to_pylist()[1:]] == ["old.jsonl:0"] * 2
+    assert verdicts.other.tolist() == [-1, -1, -1]
+    before = step.scoring(given.context)
+    (tmp_path / "old.jsonl").write_text("{}")
+    assert step.scoring(given.context) != before
+    assert Dedup(across=["gone.jsonl"]).check(given.context)[0].startswith("across: gone.jsonl: no such file")
+
+
+@pytest.mark.parametrize("options", [{"num_perm": 1}, {"threshold": 0}, {"threshold": 0.01}, {"max_memory": "x"}, {"keep": "best"}, {"by": "x"}, {"metod": 1}])
+def test_impossible_options(options):
+    with pytest.raises(ValidationError):
+        Dedup(**options)
+
+
+def test_empty_corpus():
+    scored, verdicts = run(Dedup(), rows([]))
+    assert len(verdicts.reason) == 0
+
+
+def test_semantic(tmp_path):
+    pytest.importorskip("wordllama")
+    asked = ["How do I bake bread?", "What is the way to bake bread at home?", "How do I fix a bike?", "list the even numbers", "list the odd numbers", "How do I bake bread"]
+    given = rows([(a, "x") for a in asked])
+    given.context = Context(cache=tmp_path)
+    scored, verdicts = run(Dedup(method="semantic", threshold=0.85), given)
+    assert verdicts.reason.to_pylist() == [None, "near_duplicate", None, None, None, "near_duplicate"]
+    kept = list((tmp_path / "embeddings").iterdir())
+    assert len(kept) == 1
+    before = kept[0].stat().st_mtime_ns
+    assert pa.table(dict(Dedup(method="semantic", threshold=0.86).resolve(given.context).score(given))).equals(scored)
+    assert kept[0].stat().st_mtime_ns == before, "embeddings are computed once"
+
+
+def test_semantic_at_scale_agrees_with_faiss(monkeypatch):
+    pytest.importorskip("faiss")
+    from instdata.dedup import semantic
+
+    random = np.random.default_rng(0)
+    vectors = random.normal(size=(3000, 32)).astype(np.float32)
+    vectors[1500:] = vectors[:1500] + random.normal(size=(1500, 32)).astype(np.float32) * 0.2
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    none = np.zeros(3000, np.uint64), np.zeros((3000, 24), np.int32)
+    exact, ann = (f(vectors, *none, 0.9) for f in (semantic._exact, semantic._faiss))
+    truth, found = ({(int(a), int(b)) for a, b in zip(*r[:2])} for r in (exact, ann))
+    assert found <= truth and len(found) > 0.95 * len(truth) > 1000
