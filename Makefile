@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: belle install test test-slow lint bench clean
+.PHONY: belle install test test-slow lint schema bench clean
 .DEFAULT_GOAL := belle
 
 # The main job: install, then build recipes/belle.yaml with the embedded model (or your endpoint, where one is configured).
@@ -34,6 +34,10 @@ lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy instdata
+
+# The schema that editors use; a test says when it is behind.
+schema: $(VENV)/.installed
+	$(BIN)/instdata schema > recipes/recipe.schema.json
 
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/startup.py

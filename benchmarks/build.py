@@ -1,6 +1,6 @@
 """A whole build of the real 52,002 Alpaca rows (recipes/alpaca.yaml), cold and again, with peak memory.
 
-    python benchmarks/build.py [alpaca_en_52k.json]
+python benchmarks/build.py [alpaca_en_52k.json]
 """
 
 from __future__ import annotations
@@ -19,9 +19,23 @@ DATA = Path(os.environ.get("INSTDATA_REALDATA") or HERE.parent / "shared" / "dat
 
 
 def once(data: Path, folder: Path, *more: str) -> tuple[float, dict]:
-    command = [sys.executable, "-m", "instdata.cli", "build", str(HERE / "recipes/alpaca.yaml"), "--set", f"sources.0.path={data}", "--out", str(folder / "out"), "--json", *more]
+    command = [
+        sys.executable,
+        "-m",
+        "instdata.cli",
+        "build",
+        str(HERE / "recipes/alpaca.yaml"),
+        "--set",
+        f"sources.0.path={data}",
+        "--out",
+        str(folder / "out"),
+        "--json",
+        *more,
+    ]
     started = time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "INSTDATA_CACHE": str(folder / "cache")})
+    done = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={**os.environ, "INSTDATA_CACHE": str(folder / "cache")}
+    )
     return time.perf_counter() - started, json.loads(done.stdout)
 
 
@@ -37,7 +51,9 @@ def main() -> None:
             again, _ = once(data, folder)
             changed, _ = once(data, folder, "--set", "dedup.threshold=0.8")
             run = json.loads((folder / "out/run.json").read_text())
-        print(f"run {attempt}: cold {cold:.1f} s, again {again:.2f} s, new threshold {changed:.1f} s, largest process {peak:.2f} GB, {result['totals']}")
+        print(
+            f"run {attempt}: cold {cold:.1f} s, again {again:.2f} s, new threshold {changed:.1f} s, largest process {peak:.2f} GB, {result['totals']}"
+        )
     print("steps of the last one:", run["steps"])
 
 

@@ -36,7 +36,13 @@ KEYS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 LABELS = {"ability": ("ability",), "origin": ("origin",)}
 # Which of our fields says what format a `map` means, and what a record cannot do without.
-MAIN = {"alpaca": "instruction", "prompt_completion": "prompt", "messages": "messages", "sharegpt": "conversations", "seeds": "instances"}
+MAIN = {
+    "alpaca": "instruction",
+    "prompt_completion": "prompt",
+    "messages": "messages",
+    "sharegpt": "conversations",
+    "seeds": "instances",
+}
 
 ROLES = {
     "system": "system", "developer": "system",
@@ -161,7 +167,9 @@ def _seeds(got: dict[str, Any], ability: str | None, origin: str | None) -> list
 def _prompt_completion(got: dict[str, Any]) -> Messages:
     prompt, completion = got.get("prompt"), got.get("completion")
     messages = _turns(prompt, "prompt") if isinstance(prompt, list) else [("user", _text(got, "prompt"))]
-    answer = _turns(completion, "completion") if isinstance(completion, list) else [("assistant", _text(got, "completion"))]
+    answer = (
+        _turns(completion, "completion") if isinstance(completion, list) else [("assistant", _text(got, "completion"))]
+    )
     return messages + answer
 
 
@@ -221,7 +229,15 @@ def _list(value: Any, field: str) -> list[Any]:
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text", type(None): "missing"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+        str: "text",
+        type(None): "missing",
+    }
     return names.get(type(value), f"a {type(value).__name__}")
 
 
@@ -262,8 +278,12 @@ def _write_alpaca(messages: list[dict[str, str]], answered: bool, input_chars: i
     return record
 
 
-def meta(record: dict[str, Any], fields: dict[str, tuple[str, ...]], extra: dict[str, Any]) -> str | None:
+def used_keys(fields: dict[str, tuple[str, ...]]) -> set[str]:
+    """The keys that feed a field."""
+    return {key for keys in fields.values() for key in keys}
+
+
+def meta(record: dict[str, Any], used: set[str], extra: dict[str, Any]) -> str | None:
     """JSON of the columns that feed no field, plus `extra`; None where there are none."""
-    used = {key for keys in fields.values() for key in keys}
     rest = {k: v for k, v in record.items() if k not in used} | extra
     return orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=str).decode() if rest else None

@@ -13,12 +13,24 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from instdata.corpus import BAD, CONFIGS, Corpus, Part, Shard, Sidecar, State, Tally, ability_codes, read_parquet, write_parquet
+from instdata.corpus import (
+    BAD,
+    CONFIGS,
+    Corpus,
+    Part,
+    Shard,
+    Sidecar,
+    State,
+    Tally,
+    ability_codes,
+    read_parquet,
+    write_parquet,
+)
 from instdata.engine import Engine
 from instdata.errors import BuildError, InstdataError
 from instdata.lang import detect as detect_languages
+from instdata.progress import track
 from instdata.record import CORPUS, Rows, message_id, row_id
 from instdata.step import Context, Produced, Scores, SourceStep, Step, Verdicts, drop
 
@@ -73,7 +85,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
         parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
         if corpus.context.fresh or not path.exists():
             wanted[i] = (path, at)
-    context = replace(corpus.context, say=_silent)
+    context = replace(corpus.context, say=_silent, bars=False)
 
     def tasks() -> Any:
         for i, (path, at) in wanted.items():
@@ -81,7 +93,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             scores = corpus.scores(i) if step.reads_scores else {}
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
-    for _ in engine.map(score_shard, tasks()):
+    for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
         pass
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     rows, verdicts = [], []
@@ -93,12 +105,14 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     return after, np.concatenate(rows) if rows else np.empty(0, np.int64), _joined(verdicts)
 
 
-def score_shard(task: Task) -> None:
-    """Score one shard and write its sidecar."""
+def score_shard(task: Task) -> int:
+    """Score one shard and write its sidecar; returns the number of its rows."""
     table = read_parquet(task.shard.path, [n for n in CORPUS.names if n != "ability"])
     table = table.append_column("ability", task.labels).select(CORPUS.names)
     rows = Rows(table, task.context, task.scores)
-    write_parquet(_scored(task.step, rows if task.at is None else rows.take(task.at)), task.out)
+    rows = rows if task.at is None else rows.take(task.at)
+    write_parquet(_scored(task.step, rows), task.out)
+    return len(rows)
 
 
 def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
@@ -161,7 +175,9 @@ def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
     columns = {name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v) for name, v in scored.items()}
     wrong = [f"{name} ({len(c)})" for name, c in columns.items() if len(c) != rows]
     if wrong:
-        raise BuildError(f"step {step.name}: score returned columns that are not as long as the {rows} rows: {', '.join(wrong)}")
+        raise BuildError(
+            f"step {step.name}: score returned columns that are not as long as the {rows} rows: {', '.join(wrong)}"
+        )
     # A table without columns has no length: keep one.
     return pa.table(columns or {"_none": pa.nulls(rows, pa.bool_())})
 
@@ -185,7 +201,9 @@ def _decide(step: Step, table: pa.Table) -> Verdicts:
     else:
         other = None if verdicts.other is None else np.where(index < 0, -1, verdicts.other[index])
         sets = {k: spread(v) for k, v in verdicts.set.items()}
-        out = Verdicts(spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings)
+        out = Verdicts(
+            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings
+        )
     out.errors = raised
     return out
 
@@ -204,7 +222,10 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
     if any(p.other is not None for p in parts):
         raise BuildError("a row-wise step cannot point at other rows")
     names = list(dict.fromkeys(n for p in parts for n in p.set))
-    sets = {n: column([p.set.get(n) for p in parts], pa.float32() if n == "ability_confidence" else pa.string()) for n in names}
+    sets = {
+        n: column([p.set.get(n) for p in parts], pa.float32() if n == "ability_confidence" else pa.string())
+        for n in names
+    }
     out = Verdicts(
         column([p.reason for p in parts], pa.string()) if parts else pa.nulls(0, pa.string()),
         column([p.evidence for p in parts], pa.string()),
@@ -257,7 +278,13 @@ def _produced_shard(step: SourceStep, made: Produced, good: pa.Table, cache: Pat
         schema=CORPUS,
     )
     broken = made.table.filter(made.table["error"].is_valid())
-    bad = pa.table([pa.array([step.name] * len(broken), pa.string()), *(broken[c].cast(t) for c, t in zip(BAD.names[1:], BAD.types[1:]))], schema=BAD)
+    bad = pa.table(
+        [
+            pa.array([step.name] * len(broken), pa.string()),
+            *(broken[c].cast(t) for c, t in zip(BAD.names[1:], BAD.types[1:])),
+        ],
+        schema=BAD,
+    )
     rids = hashlib.sha256("\n".join([*table["rid"].to_pylist(), *table["id"].to_pylist()]).encode())
     for column in ("meta", "origin", "ability"):
         rids.update(repr(table[column].to_pylist()).encode())
@@ -303,7 +330,9 @@ def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -
     return replace(corpus, state=state, errors=errors, evidence=[*corpus.evidence, *evidence])
 
 
-def _evidence(corpus: Corpus, rows: np.ndarray, drops: np.ndarray, verdicts: Verdicts) -> list[tuple[np.ndarray, pa.Array]]:
+def _evidence(
+    corpus: Corpus, rows: np.ndarray, drops: np.ndarray, verdicts: Verdicts
+) -> list[tuple[np.ndarray, pa.Array]]:
     """The evidence of dropped rows, with the id and rid of the row it points at."""
     if not drops.any() or (verdicts.evidence is None and verdicts.other is None):
         return []
@@ -354,5 +383,7 @@ def tally(corpus: Corpus, name: str, kind: str, number: int, before: np.ndarray,
     kept = int((reached & (state.step < 0)).sum())
     counted = Tally(name, kind, int(before.sum()), added, kept, sum(reasons.values()), quarantined, reasons)
     if counted.before + added != kept + counted.dropped + quarantined:
-        raise BuildError(f"step {name} lost rows: {counted.manifest()}. This is a bug in the step or in instdata; nothing was written")
+        raise BuildError(
+            f"step {name} lost rows: {counted.manifest()}. This is a bug in the step or in instdata; nothing was written"
+        )
     return replace(corpus, done=[*corpus.done, counted])

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import yaml
 
 from instdata import __version__
@@ -69,7 +68,7 @@ class Build:
 
 def prepare(
     path: Path, sets: list[str] = (), limit: int | None = None, jobs: int = 1, fresh: bool = False,
-    say: Callable[[str], None] = lambda line: None, online: bool = True,
+    say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
 ) -> Plan:  # fmt: skip
     """Read a recipe and resolve it. Raises InputError with every problem found, before any work. With `online` false
     the Hub and endpoints are left alone: enough to validate, not to build."""
@@ -92,7 +91,7 @@ def prepare(
     except InputError as e:
         problems += [_located(p, document) for p in e.problems]
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
-    context = Context(recipe.seed, taxonomy, base, cache_folder(), jobs, fresh, seeds, say)
+    context = Context(recipe.seed, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars)
     steps = []
     for i, step in enumerate(recipe.steps):
         try:
@@ -166,7 +165,12 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             "seconds": round(time.time() - started, 3),
             "steps": seconds,
             "usage": plan.context.usage,
-            "host": {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system(), "jobs": plan.context.jobs},
+            "host": {
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "system": platform.system(),
+                "jobs": plan.context.jobs,
+            },
             "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
             "sizes": {str(p.relative_to(staged)): p.stat().st_size for p in sorted(staged.rglob("*")) if p.is_file()},
         }
@@ -177,13 +181,13 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
-    recipe, context, cache = plan.recipe, plan.context, plan.context.cache
+    recipe, context = plan.recipe, plan.context
     clock = _Clock(context.say)
-    shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, cache, context.taxonomy, recipe.limit, context.fresh)
+    shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     corpus = _corpus(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, cache)
+        corpus = apply(step, number, corpus, engine, context.cache)
         clock.lap(step.name, _told(corpus.done[-1]))
     corpus = close(corpus)
     if len(corpus.done) > len(recipe.steps):
@@ -196,7 +200,9 @@ def _corpus(shards: list, context: Context) -> Corpus:
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()
     codes = [ability_codes(read_parquet(s.path, ["ability"])["ability"], words) for s in shards]
-    return replace(corpus, state=State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32)), abilities=words)
+    return replace(
+        corpus, state=State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32)), abilities=words
+    )
 
 
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
@@ -206,8 +212,13 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
     if not len(pool):
-        raise InputError("no row is left to publish: " + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or "the sources hold none"))
-    subsets = ladder(corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed)
+        raise InputError(
+            "no row is left to publish: "
+            + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or "the sources hold none")
+        )
+    subsets = ladder(
+        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed
+    )
     for line in subsets.warnings:
         plan.context.say(line)
     folder.mkdir(parents=True)
@@ -215,8 +226,13 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
     totals = _totals(corpus)
-    if totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"] or entered != totals["in"] + totals["generated"]:
-        raise BuildError(f"the build lost rows: {totals}, {entered} in the ledger. This is a bug in instdata; nothing was written")
+    if (
+        totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
+        or entered != totals["in"] + totals["generated"]
+    ):
+        raise BuildError(
+            f"the build lost rows: {totals}, {entered} in the ledger. This is a bug in instdata; nothing was written"
+        )
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "name": recipe.name,
@@ -296,7 +312,11 @@ class _Clock:
 
 
 def _told(tally: Tally) -> str:
-    return f"{tally.kept:,} kept" + _also(added=tally.added, quarantined=tally.quarantined) + (f", {_told_drops(tally)}" if tally.dropped else "")
+    return (
+        f"{tally.kept:,} kept"
+        + _also(added=tally.added, quarantined=tally.quarantined)
+        + (f", {_told_drops(tally)}" if tally.dropped else "")
+    )
 
 
 def _told_drops(tally: Tally) -> str:

@@ -15,7 +15,9 @@ def chairman(counts: np.ndarray) -> np.ndarray:
     if len(counts) < 2:
         return np.zeros(int(counts.sum()), np.int32)
     if int(counts.sum()) ** 2 * 2 * len(counts) >= 2**63:
-        raise InputError(f"{int(counts.sum()):,} rows of {len(counts):,} abilities are more than a ladder can order exactly")
+        raise InputError(
+            f"{int(counts.sum()):,} rows of {len(counts):,} abilities are more than a ladder can order exactly"
+        )
     return _turns(counts)
 
 

@@ -8,7 +8,7 @@ import sys
 import traceback
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,16 @@ app = typer.Typer(
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
-BuildDir = Annotated[Optional[Path], typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False)]
-RecipeFile = Annotated[Optional[Path], typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)]
-Sets = Annotated[Optional[list[str]], typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")]
+BuildDir = Annotated[
+    Path | None,
+    typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
+]
+RecipeFile = Annotated[
+    Path | None, typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")
+]
 
 
 class Format(str, Enum):
@@ -39,13 +46,23 @@ class EngineName(str, Enum):
 @app.command()
 def build(
     recipe: RecipeFile = None,
-    out: Annotated[Optional[Path], typer.Option(help="The build folder (default builds/<name>).", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The build folder (default builds/<name>).", show_default=False)
+    ] = None,
     set_: Sets = None,
-    limit: Annotated[Optional[int], typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, counts, cost and time; write nothing.")] = False,
-    jobs: Annotated[Optional[int], typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, counts, cost and time; write nothing.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)
+    ] = None,
     engine: Annotated[EngineName, typer.Option(help="Where row-wise work runs.")] = EngineName.local,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -57,7 +74,7 @@ def build(
 
     path = _recipe(recipe)
     say = _sayer(quiet)
-    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say)
+    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
         from instdata.dryrun import estimate
 
@@ -81,7 +98,9 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     except InputError as e:
         problems = e.problems
     if json_:
-        print(json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False))
+        print(
+            json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False)
+        )
     elif problems:
         print(InputError(problems), file=sys.stderr)
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", file=sys.stderr)
@@ -94,7 +113,9 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
 @app.command()
 def why(
     id: Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")],
-    build: Annotated[Optional[Path], typer.Option("--build", help="The build folder; the newest by default.", show_default=False)] = None,
+    build: Annotated[
+        Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
+    ] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -152,7 +173,7 @@ def export(
 @app.command()
 def models(
     action: Annotated[str, typer.Argument(help="list or pull")] = "list",
-    name: Annotated[Optional[str], typer.Argument(help="The model to pull.", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(help="The model to pull.", show_default=False)] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -172,7 +193,9 @@ def models(
 
 
 @app.command()
-def cache(action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False) -> None:
+def cache(
+    action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False
+) -> None:
     """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
     from instdata.cache import clean, size
     from instdata.errors import InputError
@@ -193,12 +216,21 @@ def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
 
 
 @app.command()
-def init(name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset", json_: AsJson = False, quiet: Quiet = False) -> None:
+def init(
+    name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Write a first recipe and the seed tasks that it reads, ready to build."""
     from instdata.start import write_recipe
 
     files = write_recipe(name, Path())
-    _result({"files": [str(f) for f in files]}, json_, lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"), quiet)
+    _result(
+        {"files": [str(f) for f in files]},
+        json_,
+        lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"),
+        quiet,
+    )
 
 
 @app.command()
@@ -220,7 +252,9 @@ def _recipe(given: Path | None) -> Path:
     here = sorted([*Path().glob("*.yaml"), *Path().glob("*.yml")])
     if len(here) == 1:
         return here[0]
-    raise InputError(f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}")
+    raise InputError(
+        f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"
+    )
 
 
 def _sayer(quiet: bool) -> Any:

@@ -208,7 +208,11 @@ class Corpus:
             names = sidecar.published()
             table = _sidecar(part.path, tuple(n for n, _ in names)).slice(part.lo, part.hi - part.lo) if part else None
             for name, kind in names:
-                column = _spread(table[name], part.at, self.shards[shard].rows) if part else pa.chunked_array([pa.nulls(self.shards[shard].rows, kind)])
+                column = (
+                    _spread(table[name], part.at, self.shards[shard].rows)
+                    if part
+                    else pa.chunked_array([pa.nulls(self.shards[shard].rows, kind)])
+                )
                 out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
         return out
 
@@ -252,7 +256,9 @@ class CorpusRows(Rows):
         if name not in CORPUS.names:
             raise AttributeError(name)
         parts = [self.corpus.columns(s, [name])[name].take(pa.array(at)) for s, at in self._by_shard()]
-        return pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], CORPUS.field(name).type)
+        return (
+            pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], CORPUS.field(name).type)
+        )
 
     @property
     def shown(self) -> np.ndarray:

@@ -26,12 +26,18 @@ EXTRAS = {
 def examine() -> dict[str, Any]:
     """Extras and whether their packages can be imported; the endpoint, keys (yes or no), caches, cores."""
     extras = [
-        {"extra": name, "there": all(find_spec(m) for m in modules), "for": purpose, "install": f"pip install 'instdata[{name}]'"}
+        {
+            "extra": name,
+            "there": all(find_spec(m) for m in modules),
+            "for": purpose,
+            "install": f"pip install 'instdata[{name}]'",
+        }
         for name, (modules, purpose) in EXTRAS.items()
     ]
     configured = {
         "instdata": f"{__version__} on Python {sys.version.split()[0]}, {cores()} cores",
-        "endpoint": os.environ.get("OPENAI_BASE_URL") or ("api.openai.com" if os.environ.get("OPENAI_API_KEY") else "none: the embedded model"),
+        "endpoint": os.environ.get("OPENAI_BASE_URL")
+        or ("api.openai.com" if os.environ.get("OPENAI_API_KEY") else "none: the embedded model"),
         "api key": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
         "hub token": "set" if _hub_token() else "not set",
         "cache": str(cache_folder()),

@@ -23,7 +23,9 @@ def estimate(plan: Plan) -> dict[str, Any]:
 
     `unpriced` names steps whose model has no known price."""
     inputs = [i for source in plan.inputs for i in source]
-    sources = [{"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for i in inputs]
+    sources = [
+        {"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for i in inputs
+    ]
     read = rows = sum(s["rows"] for s in sources)
     steps = []
     for step in plan.recipe.steps:
@@ -53,5 +55,9 @@ def _sample(inputs: list[Input], plan: Plan) -> Rows:
 def _count(item: Input, limit: int | None) -> int:
     count = 0
     for _, records in raw_blocks(item.path, item.hub, limit):
-        count += sum(1 for r in records if not isinstance(r, bytes) or r.strip()) if isinstance(records, list) else len(records)
+        count += (
+            sum(1 for r in records if not isinstance(r, bytes) or r.strip())
+            if isinstance(records, list)
+            else len(records)
+        )
     return count

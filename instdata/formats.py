@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instdata.adapters import BadRow, normalise_keys
-from instdata.files import Damaged, csv_records, elements, lines, pieces
+from instdata.files import PIECE, Damaged, csv_records, elements, lines, pieces
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 BLOCK_ROWS = 16_384  # records in one block of a columnar or CSV file
@@ -64,6 +64,14 @@ def raw_blocks(path: str, hub: tuple | None = None, limit: int | None = None) ->
             return
 
 
+def block_count(path: str) -> int | None:
+    """About how many blocks a file gives; None where only reading tells."""
+    file = Path(path)
+    if not file.is_file() or kind_of(file) not in (".jsonl", ".ndjson", ".json") or file.suffix in (".gz", ".zst"):
+        return None
+    return max(1, -(-file.stat().st_size // PIECE))
+
+
 def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
     if hub is not None:
         yield from hub_dataset(hub).with_format("arrow").iter(batch_size=BLOCK_ROWS)
@@ -74,7 +82,9 @@ def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
         if kind == ".parquet":
             yield from _parquet(file)
         elif kind in (".csv", ".tsv"):
-            records = (r if isinstance(r, dict) else Bad(*r) for r in csv_records(file, "," if kind == ".csv" else "\t"))
+            records = (
+                r if isinstance(r, dict) else Bad(*r) for r in csv_records(file, "," if kind == ".csv" else "\t")
+            )
             while block := list(islice(records, BLOCK_ROWS)):
                 yield block
         elif kind == ".json":

@@ -47,10 +47,14 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
     found = []
     for batch in ledger.iter_batches():
         table = pa.table(batch)
-        mine = table.filter(pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False)))
+        mine = table.filter(
+            pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False))
+        )
         found += mine.to_pylist()
     if not found:
-        raise InputError(f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row')
+        raise InputError(
+            f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row'
+        )
     texts = messages_of(build, {r["rid"] for r in found})
     raw = _raw(build, found)
     rows = []
@@ -110,7 +114,9 @@ def difference(a: Path, b: Path) -> dict[str, Any]:
         count = {
             "rows_in": db.execute(f"select count(*) {joined} where {kept.format('<>', '=')}").fetchone()[0],
             "rows_out": db.execute(f"select count(*) {joined} where {kept.format('=', '<>')}").fetchone()[0],
-            "labels_changed": db.execute("select count(*) from x join y using (id) where x.ability <> y.ability").fetchone()[0],
+            "labels_changed": db.execute(
+                "select count(*) from x join y using (id) where x.ability <> y.ability"
+            ).fetchone()[0],
         }
         cases = f"""select coalesce(x.step || ': ' || x.reason, x.verdict, 'absent') before,
                            coalesce(y.step || ': ' || y.reason, y.verdict, 'absent') after, count(*) n
@@ -123,7 +129,9 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
     """The rows of a config, in order. Raises InputError for an unknown config."""
     configs = manifest(build)["configs"]
     if config not in configs:
-        raise InputError(f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}')
+        raise InputError(
+            f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}'
+        )
     for name in configs[config]["files"]:
         yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
 

@@ -27,7 +27,9 @@ class Holdout(Step):
     reads_labels: ClassVar[bool] = True
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
-    threshold: float = Field(0.7, gt=0, le=1, description="Jaccard similarity of prompts from which a row is a near copy.")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="Jaccard similarity of prompts from which a row is a near copy."
+    )
 
     def scoring(self, context: Context) -> dict[str, Any]:
         return {**super().scoring(context), "seed": context.seed}
@@ -48,23 +50,37 @@ class Holdout(Step):
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
         # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
         while True:
-            chosen = _next(codes, first, free & ~held & (copy_of < 0), wanted - np.bincount(codes[held], minlength=len(names)))
+            chosen = _next(
+                codes, first, free & ~held & (copy_of < 0), wanted - np.bincount(codes[held], minlength=len(names))
+            )
             if not len(chosen):
                 break
             for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold)):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
-                if other != row and copy_of[row] < 0 and not held[other] and not value <= np.nan_to_num(similarity[other]):
+                if (
+                    other != row
+                    and copy_of[row] < 0
+                    and not held[other]
+                    and not value <= np.nan_to_num(similarity[other])
+                ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
-        return {"_held": held, "_near": copy_of, "similarity": similarity, "_short": _short(names, codes, held, self.per_ability)}
+        return {
+            "_held": held,
+            "_near": copy_of,
+            "similarity": similarity,
+            "_short": _short(names, codes, held, self.per_ability),
+        }
 
     def decide(self, scores: Scores) -> Verdicts:
         near = scores._near
         verdicts = drop(near >= 0, "near_holdout", other=near)
         share = [f'{{"similarity": {s:.4f}}}' if n >= 0 else None for n, s in zip(near, scores.similarity)]
         verdicts.evidence = pa.array(share, pa.string())
-        verdicts.config = pc.if_else(scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string()))
+        verdicts.config = pc.if_else(
+            scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
+        )
         short = [s for s in scores.column("_short").unique().to_pylist() if s]
         verdicts.warnings = [f"holdout: {s}" for s in short]
         return verdicts
@@ -86,8 +102,10 @@ def _short(names: list[str], codes: np.ndarray, held: np.ndarray, wanted: int) -
     have, gave = np.bincount(codes, minlength=len(names)), np.bincount(codes[held], minlength=len(names))
     for code, name in enumerate(names):
         if gave[code] < wanted:
-            why = "at most half of it may go" if gave[code] == have[code] // 2 else "the others are seeds, unanswered or near copies"
+            why = (
+                "at most half of it may go"
+                if gave[code] == have[code] // 2
+                else "the others are seeds, unanswered or near copies"
+            )
             lines[np.argmax(codes == code)] = f"{name} gives {gave[code]} of {wanted} rows: it has {have[code]}, {why}"
     return pa.array(lines, pa.string())
-
-

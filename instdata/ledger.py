@@ -100,7 +100,9 @@ def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
         "verdict": pa.array(["quarantined"] * n, pa.string()),
         "step": bad["source"],
         "reason": pa.array(["unreadable"] * n, pa.string()),
-        "evidence": pa.array([json.dumps({"error": e}, ensure_ascii=False) for e in bad["error"].to_pylist()], pa.string()),
+        "evidence": pa.array(
+            [json.dumps({"error": e}, ensure_ascii=False) for e in bad["error"].to_pylist()], pa.string()
+        ),
         "ability": pa.array([UNKNOWN] * n, pa.string()),
     }
     generated = {t.name for t in corpus.done}

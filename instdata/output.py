@@ -37,7 +37,9 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise BuildError(f"{folder}: another build (process {file.read().strip() or '?'}) is writing here; wait for it or choose another --out") from None
+            raise BuildError(
+                f"{folder}: another build (process {file.read().strip() or '?'}) is writing here; wait for it or choose another --out"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -93,7 +95,9 @@ def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, in
     edges = np.linspace(0, total, buckets + 1).astype(np.int64)
     scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
     try:
-        writers = [pa.ipc.new_file(scratch / str(b), schema.append(pa.field("place", pa.int64()))) for b in range(buckets)]
+        writers = [
+            pa.ipc.new_file(scratch / str(b), schema.append(pa.field("place", pa.int64()))) for b in range(buckets)
+        ]
         for shard in range(len(corpus.shards)):
             at = np.flatnonzero(place[corpus.span(shard)] >= 0)
             mine = place[corpus.span(shard)][at]
@@ -136,7 +140,9 @@ def _sorted(scratch: Path, buckets: int) -> Iterator[pa.Table]:
 
 def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) -> pa.Table:
     """The rows `at` of a shard as they are published."""
-    table = corpus.columns(shard, ["id", "messages", "ability", "lang", "origin", "source", "source_file", "source_row", "meta"])
+    table = corpus.columns(
+        shard, ["id", "messages", "ability", "lang", "origin", "source", "source_file", "source_row", "meta"]
+    )
     table = table.take(pa.array(at))
     confidence = corpus.state.confidence[corpus.span(shard)][at]
     columns: dict[str, Any] = {n: table[n] for n in table.column_names}
@@ -164,5 +170,3 @@ def move_into_place(staged: Path, out: Path) -> None:
     for name in sorted(new, key=lambda p: p.name == "manifest.json"):
         os.replace(staged / name, out / name)
     shutil.rmtree(staged, ignore_errors=True)
-
-

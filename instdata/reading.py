@@ -16,15 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instdata.ability.taxonomy import Taxonomy, normalise_label
-from instdata.adapters import BadRow, Conversation, adapt, meta
+from instdata.adapters import BadRow, Conversation, adapt, meta, used_keys
 from instdata.corpus import BAD, Shard, read_parquet, write_parquet
 from instdata.engine import Engine
 from instdata.errors import BudgetReached
 from instdata.files import write_text
-from instdata.formats import Bad, decode, raw_blocks, raw_text
+from instdata.formats import Bad, block_count, decode, raw_blocks, raw_text
 from instdata.lang import detect as detect_languages
+from instdata.progress import track
 from instdata.record import CORPUS, MESSAGES, UNKNOWN, Rows, message_id, row_id
 from instdata.sources import Input
+from instdata.step import Context
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Block:
     fresh: bool
 
 
-def read_sources(opened: list[list[Input]], limits: list[float], engine: Engine, cache: Path, taxonomy: Taxonomy | None, limit: int | None = None, fresh: bool = False) -> list[Shard]:
+def read_sources(
+    opened: list[list[Input]], limits: list[float], engine: Engine, context: Context, limit: int | None = None
+) -> list[Shard]:
     """All rows as shards, in the recipe's order of sources and the files' order of names; cached by content.
 
     `limits` holds each source's max_bad. Raises BudgetReached where more rows than that cannot be read.
@@ -50,7 +54,7 @@ def read_sources(opened: list[list[Input]], limits: list[float], engine: Engine,
         mine: list[Shard] = []
         left = limit
         for item in inputs:
-            got = _read_input(item, engine, cache, taxonomy, left, fresh)
+            got = _read_input(item, engine, context, left)
             mine += got
             left = None if left is None else left - sum(s.rows + s.bad for s in got)
         rows, bad = sum(s.rows for s in mine), sum(s.bad for s in mine)
@@ -68,20 +72,30 @@ def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int,
     )
 
 
-def _read_input(item: Input, engine: Engine, cache: Path, taxonomy: Taxonomy | None, limit: int | None, fresh: bool) -> list[Shard]:
+def _read_input(item: Input, engine: Engine, context: Context, limit: int | None) -> list[Shard]:
     if limit is not None and limit <= 0:
         return []
+    cache, taxonomy = context.cache, context.taxonomy
     key = item.key(taxonomy, limit)
     index = cache / "sources" / f"{key}.json"
-    if index.exists() and not fresh:
+    if index.exists() and not context.fresh:
         shards = [Shard(cache / s["path"], s["rows"], s["bad"], s["key"]) for s in json.loads(index.read_text())]
-        if all(s.path.exists() for s in shards):
+        if all(s.path.exists() and s.bad_path.exists() for s in shards):
             return shards
     blocks = (
-        Block(item, first, records, cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet", f"{key}-{i:05d}", taxonomy, fresh)
+        Block(
+            item,
+            first,
+            records,
+            cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet",
+            f"{key}-{i:05d}",
+            taxonomy,
+            context.fresh,
+        )
         for i, (first, records) in enumerate(raw_blocks(item.path, item.hub, limit))
     )
-    shards = list(engine.map(read_block, blocks))
+    made = engine.map(read_block, blocks)
+    shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
     entries = [{"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key} for s in shards]
     write_text(index, json.dumps(entries))
     return shards
@@ -124,10 +138,14 @@ def _parse(records: Any, first: int, item: Input) -> tuple[list[Parsed], list[tu
     """(rows, what could not be read as (record number, error, raw text)) of a block's records."""
     rows: list[Parsed] = []
     bad: list[tuple[int, str, str]] = []
+    used = used_keys(item.fields)
     for i, record in enumerate(decode(records)):
         if isinstance(record, dict):
             try:
-                rows += [(first + i, nth, c, _meta(record, item, c)) for nth, c in enumerate(adapt(record, item.format, item.fields))]
+                rows += [
+                    (first + i, nth, c, _meta(record, used, c))
+                    for nth, c in enumerate(adapt(record, item.format, item.fields))
+                ]
                 continue
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
                 record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
@@ -136,9 +154,8 @@ def _parse(records: Any, first: int, item: Input) -> tuple[list[Parsed], list[tu
     return rows, bad
 
 
-def _meta(record: dict[str, Any], item: Input, conversation: Conversation) -> str | None:
-    extra = {"input_chars": conversation.input_chars} if conversation.input_chars else {}
-    return meta(record, item.fields, extra)
+def _meta(record: dict[str, Any], used: set[str], conversation: Conversation) -> str | None:
+    return meta(record, used, {"input_chars": conversation.input_chars} if conversation.input_chars else {})
 
 
 def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Table:
@@ -149,7 +166,8 @@ def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Tab
     for _, _, c, _ in rows:
         ends.append(ends[-1] + len(c.messages))
     struct = pa.StructArray.from_arrays(
-        [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())], names=["role", "content"]
+        [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())],
+        names=["role", "content"],
     )
     messages = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct).cast(MESSAGES)
     labels = [c.ability for _, _, c, _ in rows]
@@ -158,7 +176,10 @@ def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Tab
     texts = Rows(pa.table({"messages": messages})).full
     return pa.table(
         {
-            "rid": pa.array([row_id(item.source, item.file, n) + (f"#{nth + 1}" if nth else "") for n, nth, _, _ in rows], pa.string()),
+            "rid": pa.array(
+                [row_id(item.source, item.file, n) + (f"#{nth + 1}" if nth else "") for n, nth, _, _ in rows],
+                pa.string(),
+            ),
             "id": pa.array([message_id(c.messages) for _, _, c, _ in rows], pa.string()),
             "messages": messages,
             "ability": pa.array(names, pa.string()),

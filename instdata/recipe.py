@@ -37,16 +37,25 @@ def share(value: Any) -> float:
 class Source(Strict):
     """Where rows come from: files (`path`: a file, a glob, a folder, a list of those) or a Hub dataset (`hub`)."""
 
-    path: str | list[str] | None = Field(None, description="A file, a folder, a glob, or a list of them; relative to the recipe.")
-    hub: str | None = Field(None, description="A dataset on the Hugging Face Hub: owner/name. With a path too, the path is read: a local copy.")
+    path: str | list[str] | None = Field(
+        None, description="A file, a folder, a glob, or a list of them; relative to the recipe."
+    )
+    hub: str | None = Field(
+        None,
+        description="A dataset on the Hugging Face Hub: owner/name. With a path too, the path is read: a local copy.",
+    )
     config: str | None = Field(None, description="The Hub dataset's config.")
     split: str = Field("train", description="The Hub dataset's split.")
     revision: str | None = Field(None, description="The Hub dataset's revision; pinned to a commit in the manifest.")
     name: str = Field("", description="The name in rows and tables; by default the file's or the repo's.")
     format: Literal["auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds"] = "auto"
-    map: dict[str, str] = Field({}, description="Our field: their column, e.g. {instruction: question, ability: class}.")
+    map: dict[str, str] = Field(
+        {}, description="Our field: their column, e.g. {instruction: question, ability: class}."
+    )
     origin: str | None = Field(None, description='"human", or the model that wrote the responses.')
-    max_bad: float = Field(0.01, description="The build stops when more than this share, and at least 10 rows, is unreadable.")
+    max_bad: float = Field(
+        0.01, description="The build stops when more than this share, and at least 10 rows, is unreadable."
+    )
     license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
 
     _share = field_validator("max_bad", mode="before")(share)
@@ -56,7 +65,9 @@ class Source(Strict):
     def _fields(cls, value: dict[str, str]) -> dict[str, str]:
         for ours in value:
             if ours not in MAPPED:
-                raise ValueError(f'"{ours}" is not a field that can be mapped ({", ".join(MAPPED)}).{did_you_mean(ours, MAPPED)}')
+                raise ValueError(
+                    f'"{ours}" is not a field that can be mapped ({", ".join(MAPPED)}).{did_you_mean(ours, MAPPED)}'
+                )
         return value
 
     @model_validator(mode="after")
@@ -193,7 +204,9 @@ class Recipe(BaseModel):
         return {**head, "steps": steps, **{k: v for k, v in out.items() if k not in head}}
 
 
-def read_recipe(path: Path, sets: list[str] = (), limit: int | None = None, shown: str | None = None) -> tuple[Recipe, Document]:
+def read_recipe(
+    path: Path, sets: list[str] = (), limit: int | None = None, shown: str | None = None
+) -> tuple[Recipe, Document]:
     """Read and validate a recipe. Raises InputError with every problem found, each with its line."""
     document = load_yaml(path, shown)
     if not isinstance(document.data, dict):
@@ -232,7 +245,9 @@ def _steps(items: Any, document: Document, problems: list) -> list[Step]:
         kind = words[0]
         options = item[kind] if item[kind] is not None else {}
         if kind not in kinds():
-            text = f'unknown step "{kind}".{did_you_mean(kind, kinds()) or " Known: " + ", ".join(sorted(kinds())) + "."}'
+            text = (
+                f'unknown step "{kind}".{did_you_mean(kind, kinds()) or " Known: " + ", ".join(sorted(kinds())) + "."}'
+            )
             problems.append((document.file, document.line((*at, kind)), text))
             continue
         if not isinstance(options, dict):
@@ -248,14 +263,28 @@ def _steps(items: Any, document: Document, problems: list) -> list[Step]:
     seen: dict[str, int] = {}
     for i, step in enumerate(steps):
         if not WORD.match(step.name):
-            problems.append((document.file, document.line(("steps", i)), f'step name "{step.name}": letters, digits, "_", "-" and "." only'))
+            problems.append(
+                (
+                    document.file,
+                    document.line(("steps", i)),
+                    f'step name "{step.name}": letters, digits, "_", "-" and "." only',
+                )
+            )
         if step.name in seen:
-            problems.append((document.file, document.line(("steps", i)), f'two steps are named "{step.name}": give this one a `name:`'))
+            problems.append(
+                (
+                    document.file,
+                    document.line(("steps", i)),
+                    f'two steps are named "{step.name}": give this one a `name:`',
+                )
+            )
         seen[step.name] = i
     placed = [s.kind for s in steps]
     if "holdout" in placed and "generate" in placed[placed.index("holdout") :]:
         line = document.line(("steps", len(placed) - 1 - placed[::-1].index("generate")))
-        problems.append((document.file, line, "generate comes after holdout: new rows could copy held-out ones; move it before"))
+        problems.append(
+            (document.file, line, "generate comes after holdout: new rows could copy held-out ones; move it before")
+        )
     return steps
 
 
@@ -316,7 +345,13 @@ def _environment(data: Any, path: tuple, document: Document, problems: list) -> 
     def value(match: re.Match) -> str:
         name = match[1]
         if _SECRET.search(name):
-            problems.append((document.file, document.line(path), f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by themselves"))
+            problems.append(
+                (
+                    document.file,
+                    document.line(path),
+                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by themselves",
+                )
+            )
         elif name not in os.environ:
             problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
         return os.environ.get(name, "")
@@ -336,14 +371,18 @@ def _set(document: Document, item: str) -> None:
         options = _step_options(document.data.get("steps"), parts[0])
         if options is None:
             known = [*Recipe.model_fields, *(next(iter(_kind(s)), "") for s in document.data.get("steps") or [])]
-            raise InputError(f'--set {key}: no key or step "{parts[0]}" in {document.file}.{did_you_mean(parts[0], known)}')
+            raise InputError(
+                f'--set {key}: no key or step "{parts[0]}" in {document.file}.{did_you_mean(parts[0], known)}'
+            )
         target, parts = options, parts[1:]
         if not parts:
             raise InputError(f"--set {item}: name an option of the step, e.g. --set dedup.threshold=0.8")
     for part, then in zip(parts, [*parts[1:], None]):
         if isinstance(target, list):
             if not part.isdigit() or int(part) >= len(target):
-                raise InputError(f'--set {key}: "{part}" is not one of the {len(target)} items (0 to {len(target) - 1})')
+                raise InputError(
+                    f'--set {key}: "{part}" is not one of the {len(target)} items (0 to {len(target) - 1})'
+                )
             part = int(part)
         elif not isinstance(target, dict):
             raise InputError(f'--set {key}: "{part}" has nothing below it')
@@ -381,10 +420,26 @@ def json_schema() -> dict[str, Any]:
             schema["$defs"][f"{kind}.{name}"] = definition
         schema["$defs"][f"step.{kind}"] = options
         body = {"anyOf": [{"$ref": f"#/$defs/step.{kind}"}, {"type": "null"}]}
-        items.append({"type": "object", "properties": {kind: body, "name": {"type": "string"}}, "required": [kind], "additionalProperties": False})
-    schema["properties"]["steps"] = {"type": "array", "items": {"anyOf": [{"enum": sorted(kinds())}, *items]}, "default": []}
+        items.append(
+            {
+                "type": "object",
+                "properties": {kind: body, "name": {"type": "string"}},
+                "required": [kind],
+                "additionalProperties": False,
+            }
+        )
+    schema["properties"]["steps"] = {
+        "type": "array",
+        "items": {"anyOf": [{"enum": sorted(kinds())}, *items]},
+        "default": [],
+    }
     schema["required"] = ["sources"]
     sizes = {"type": "array", "items": {"type": ["string", "integer", "number"]}}
-    schema["$defs"]["Subsets"]["properties"]["sizes"] = {"anyOf": [sizes, {"type": "object", "properties": {"per_ability": {"type": "array", "items": {"type": "integer"}}}}]}
+    schema["$defs"]["Subsets"]["properties"]["sizes"] = {
+        "anyOf": [
+            sizes,
+            {"type": "object", "properties": {"per_ability": {"type": "array", "items": {"type": "integer"}}}},
+        ]
+    }
     schema["$defs"]["Source"]["properties"]["max_bad"] = {"type": ["number", "string"], "default": "1%"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "instdata recipe", **schema}

@@ -44,19 +44,34 @@ class Filter(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         import duckdb
 
-        table = rows.table.drop_columns(["rid", "messages"]).append_column("prompt", rows.prompt).append_column("response", rows.response)
+        table = (
+            rows.table.drop_columns(["rid", "messages"])
+            .append_column("prompt", rows.prompt)
+            .append_column("response", rows.response)
+        )
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():
             table = table.append_column(name, column)
-        with duckdb.connect(config={"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}) as db:
+        with duckdb.connect(
+            config={"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
+        ) as db:
             db.register("rows", table)
             db.execute("set lock_configuration = true")
             try:
-                kept = db.sql(f"select coalesce(cast(({self.where}\n) as boolean), false) as keep from rows").to_arrow_table()
-            except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.PermissionException) as e:
+                kept = db.sql(
+                    f"select coalesce(cast(({self.where}\n) as boolean), false) as keep from rows"
+                ).to_arrow_table()
+            except (
+                duckdb.BinderException,
+                duckdb.CatalogException,
+                duckdb.ParserException,
+                duckdb.PermissionException,
+            ) as e:
                 raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
         if len(kept) != len(rows):
-            raise InputError(f"step {self.name}: where: an expression about one row is needed, this one gives {len(kept)} values for {len(rows)} rows")
+            raise InputError(
+                f"step {self.name}: where: an expression about one row is needed, this one gives {len(kept)} values for {len(rows)} rows"
+            )
         return {"_keep": kept["keep"]}
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -64,7 +79,9 @@ class Filter(Step):
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip() and "^" not in line and "LINE" not in line)[:400]
+    return " ".join(
+        line.strip() for line in str(error).splitlines() if line.strip() and "^" not in line and "LINE" not in line
+    )[:400]
 
 
 class _Chosen(Step):
@@ -132,7 +149,9 @@ class Mix(_Chosen):
         counts = np.bincount(codes, minlength=len(words))
         missing = [v for v, w in self.weights.items() if w and v not in words]
         if missing:
-            raise InputError(f'step {self.name}: no row has {self.by} "{missing[0]}"; there are {", ".join(map(str, words))}')
+            raise InputError(
+                f'step {self.name}: no row has {self.by} "{missing[0]}"; there are {", ".join(map(str, words))}'
+            )
         total = min(int(counts[words.index(v)] / w) for v, w in self._shares().items() if w)
         dropped = np.ones(len(codes), bool)
         for code, word in enumerate(words):

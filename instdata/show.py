@@ -18,7 +18,9 @@ def _console() -> Console:
 
 def _table(*columns: str, title: str | None = None) -> Table:
     """Columns whose name starts with '>' are right-aligned."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    )
     for name in columns:
         table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
     return table
@@ -41,7 +43,9 @@ def build_summary(done: Any) -> None:
     names = sorted(set(full["by_ability"]) | set(held["by_ability"]), key=lambda a: (-full["by_ability"].get(a, 0), a))
     for name in names:
         rows = full["by_ability"].get(name, 0)
-        abilities.add_row(escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", f"{held['by_ability'].get(name, 0):,}")
+        abilities.add_row(
+            escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", f"{held['by_ability'].get(name, 0):,}"
+        )
     sizes = _table("config", ">rows")
     for name, config in m["configs"].items():
         sizes.add_row(escape(name), f"{config['rows']:,}")
@@ -51,7 +55,9 @@ def build_summary(done: Any) -> None:
     console.print()
     console.print(sizes)
     console.print()
-    console.print(f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + quarantined {t['quarantined']:,}")
+    console.print(
+        f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + quarantined {t['quarantined']:,}"
+    )
     what = f"built in {done.run['seconds']:.1f} s" if done.changed else "up to date: nothing had to be done"
     console.print(f"{what}\n", soft_wrap=True)
     parts = (("dataset", "data"), ("card", "README.md"), ("report", "report.html"), ("ledger", "ledger.parquet"))
@@ -75,8 +81,11 @@ def row_history(rows: list[dict[str, Any]]) -> None:
 
 
 def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "verdict", row["verdict"] + (f" in config {row['config']}" if row["config"] else "") + (
-        f" by step {row['step']}: {row['reason']}" if row["step"] else ""
+    yield (
+        "verdict",
+        row["verdict"]
+        + (f" in config {row['config']}" if row["config"] else "")
+        + (f" by step {row['step']}: {row['reason']}" if row["step"] else ""),
     )
     yield "id", row["id"] or "none: it could not be read"
     yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
@@ -101,7 +110,9 @@ def _short(text: str, most: int) -> str:
 def build_difference(found: dict[str, Any]) -> None:
     """What `diff` prints."""
     console = _console()
-    console.print(f"{found['rows_in']:,} rows in, {found['rows_out']:,} rows out, {found['labels_changed']:,} labels changed")
+    console.print(
+        f"{found['rows_in']:,} rows in, {found['rows_out']:,} rows out, {found['labels_changed']:,} labels changed"
+    )
     if found["decisions"]:
         table = _table("before", "after", ">rows")
         for item in found["decisions"]:
@@ -127,7 +138,9 @@ def plan_summary(plan: dict[str, Any]) -> None:
         console.print(steps)
         console.print()
     unknown = f" and what {', '.join(plan['unpriced'])} costs (no price known)" if plan["unpriced"] else ""
-    console.print(f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}{unknown}; nothing was written")
+    console.print(
+        f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}{unknown}; nothing was written"
+    )
 
 
 def _time(seconds: float) -> str:
@@ -155,7 +168,12 @@ def examination(found: dict[str, Any]) -> None:
     console = _console()
     table = _table("extra", "there", "for", "else")
     for item in found["extras"]:
-        table.add_row(item["extra"], "yes" if item["there"] else "no", item["for"], "" if item["there"] else escape(item["install"]))
+        table.add_row(
+            item["extra"],
+            "yes" if item["there"] else "no",
+            item["for"],
+            "" if item["there"] else escape(item["install"]),
+        )
     console.print(table)
     console.print()
     for name, value in found["configured"].items():

@@ -146,7 +146,9 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         dataset = hub_dataset(hub)
     except Exception as e:  # the clients raise many kinds: network, missing repo, gated repo, unknown split
         said = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise InputError(f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?") from e
+        raise InputError(
+            f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?"
+        ) from e
     records = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
     format, fields = _understand(source, records, f"hub: {source.hub}")
     file = f"{source.config or 'default'}-{source.split}"
@@ -159,12 +161,16 @@ def _understand(source: Source, records: list[dict[str, Any]], where: str) -> tu
     seen = list(dict.fromkeys(k for r in records for k in r))
     for ours, theirs in source.map.items():
         if records and normalise_key(theirs) not in seen:
-            raise InputError(f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {", ".join(seen[:20])}')
+            raise InputError(
+                f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {", ".join(seen[:20])}'
+            )
     format = source.format
     if format == "auto":
         format = mapped_format(source.map) or detect(records) or ("" if records else "alpaca")
     if not format:
-        raise InputError(f"{where}: the format is not clear from its columns ({', '.join(seen[:20])}): give format: or map: {{instruction: …, output: …}}")
+        raise InputError(
+            f"{where}: the format is not clear from its columns ({', '.join(seen[:20])}): give format: or map: {{instruction: …, output: …}}"
+        )
     return format, columns(format, source.map)
 
 

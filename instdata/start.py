@@ -11,6 +11,7 @@ from instdata.recipe import WORD
 from instdata.resources import resource
 
 RECIPE = """\
+# yaml-language-server: $schema=recipe.schema.json
 # What this does: `instdata build {file}`. The grammar by example: docs/recipes.md; `instdata schema` for your editor.
 name: {name}
 seed: 0
@@ -35,6 +36,7 @@ def write_recipe(name: str, folder: Path) -> list[Path]:
     if not WORD.match(name):
         raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
     recipe = folder / f"{name}.yaml"
+    schema = folder / "recipe.schema.json"
     seeds = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
     there = [p for p in (recipe, *seeds) if p.exists()]
     if there:
@@ -42,5 +44,6 @@ def write_recipe(name: str, folder: Path) -> list[Path]:
     (folder / "seeds").mkdir(exist_ok=True)
     for target, source in seeds.items():
         shutil.copyfile(source, target)
+    shutil.copyfile(resource("recipes/recipe.schema.json"), schema)
     write_text(recipe, RECIPE.format(name=name, file=recipe.name))
-    return [recipe, *seeds]
+    return [recipe, schema, *seeds]

@@ -56,6 +56,7 @@ class Context:
     fresh: bool = False  # score again even what is cached
     seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
     say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
+    bars: bool = False  # show progress bars: someone watches a terminal
     usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
 
 
@@ -75,7 +76,9 @@ class Step(BaseModel):
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
 
-    name: str = Field("", description="The step's name; give one to use a kind twice.", json_schema_extra={"threshold": True})
+    name: str = Field(
+        "", description="The step's name; give one to use a kind twice.", json_schema_extra={"threshold": True}
+    )
 
     def resolve(self, context: Context) -> Self:
         """A copy with every `auto` replaced by a concrete value. Must not depend on what is installed."""
@@ -89,7 +92,9 @@ class Step(BaseModel):
         """Everything besides the rows that shapes the scores: the cache key's part. Override to add digests of files,
         the seed or the taxonomy where score uses them."""
         fields = type(self).model_fields
-        options = self.model_dump(mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")})
+        options = self.model_dump(
+            mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")}
+        )
         return {"kind": self.kind, "version": self.version, "options": options}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
@@ -168,7 +173,11 @@ class Verdicts:
             evidence=_either(mine, self.evidence, later.evidence),
             other=None if self.other is None and later.other is None else np.where(mine, _others(self), _others(later)),
             set={**later.set, **self.set},
-            config=self.config if later.config is None else later.config if self.config is None else pc.coalesce(self.config, later.config),
+            config=self.config
+            if later.config is None
+            else later.config
+            if self.config is None
+            else pc.coalesce(self.config, later.config),
             warnings=self.warnings + later.warnings,
         )
 
@@ -180,7 +189,13 @@ def keep(rows: int) -> Verdicts:
 
 def drop(where: Any, reason: str, evidence: Any = None, other: np.ndarray | None = None) -> Verdicts:
     """Drop the rows where a boolean mask (numpy or arrow, null counts as False) holds, for one reason word."""
-    mask = pa.array(where) if isinstance(where, np.ndarray) else where.combine_chunks() if isinstance(where, pa.ChunkedArray) else where
+    mask = (
+        pa.array(where)
+        if isinstance(where, np.ndarray)
+        else where.combine_chunks()
+        if isinstance(where, pa.ChunkedArray)
+        else where
+    )
     mask = pc.fill_null(mask, False)
     reasons = pc.if_else(mask, pa.scalar(reason), pa.scalar(None, pa.string()))
     return Verdicts(reasons, None if evidence is None else pa.array(evidence, pa.string()), other)

@@ -59,4 +59,12 @@ def bench(tmp_path: Path) -> Bench:
 
 def rows(n: int, **extra: Any) -> list[dict[str, Any]]:
     """n distinct alpaca records."""
-    return [{"instruction": f"Explain item number {i} of the list", "input": "", "output": f"It is the {i}th thing.", **extra} for i in range(n)]
+    return [
+        {
+            "instruction": f"Explain item number {i} of the list",
+            "input": "",
+            "output": f"It is the {i}th thing.",
+            **extra,
+        }
+        for i in range(n)
+    ]

@@ -342,3 +342,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, blob.data, headers)
         start, end = int(span[1]), min(int(span[2] or len(blob.data)), len(blob.data) - 1)
         self._send(206, blob.data[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(blob.data)}"})
+
+
+if __name__ == "__main__":  # python tests/hub_server.py > hub.env & … source hub.env
+    hub = Hub()
+    print(f"export HF_ENDPOINT={hub.url} HF_HUB_DISABLE_XET=1 HF_TOKEN=hf_writer", flush=True)
+    threading.Event().wait()

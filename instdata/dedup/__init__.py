@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
-API = {"dedup": "api", "near": "api", "Index": "api", "Near": "api", "Deduped": "result", "signatures": "minhash", "to_datasketch": "minhash"}
+API = {
+    "dedup": "api",
+    "near": "api",
+    "Index": "api",
+    "Near": "api",
+    "Deduped": "result",
+    "signatures": "minhash",
+    "to_datasketch": "minhash",
+}
 __all__ = [*API, "warm"]
 
 
@@ -30,7 +38,11 @@ def warm() -> None:
 
     words = ["alpha", "bravo", "carbon", "delta", "echoes", "foxtrot"]
     long = " ".join(words * 8)
-    texts = [f"Tell me in some detail about {a} and {b}, e\u0301 {long if i % 2 else ''}" for i, a in enumerate(words) for b in words]
+    texts = [
+        f"Tell me in some detail about {a} and {b}, e\u0301 {long if i % 2 else ''}"
+        for i, a in enumerate(words)
+        for b in words
+    ]
     s, order = scheme(0.5), np.arange(len(texts) + 1)
     for memory in (1 << 30, 1):  # in memory, and from temporary files: numba compiles both
         sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)

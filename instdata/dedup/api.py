@@ -14,9 +14,9 @@ from instdata.dedup import corpus
 from instdata.dedup.embed import embeddings
 from instdata.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, prepare, scheme, sketch_into, slices
 from instdata.dedup.result import Deduped
-from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.dedup.search import Found, copies, search, similarities
 from instdata.dedup.semantic import search_semantic
+from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.errors import InputError
 from instdata.kernels import on_all_cores
 
@@ -51,7 +51,16 @@ def dedup(
     return find_in(sketched, s, order, threshold, floor, method, contrast, vectors)
 
 
-def find_in(sketched: Sketched, s: Scheme, order: np.ndarray, threshold: float, floor: float, method: str, contrast: bool = True, vectors: np.ndarray | None = None) -> Deduped:
+def find_in(
+    sketched: Sketched,
+    s: Scheme,
+    order: np.ndarray,
+    threshold: float,
+    floor: float,
+    method: str,
+    contrast: bool = True,
+    vectors: np.ndarray | None = None,
+) -> Deduped:
     """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method semantic needs
     their unit `vectors`."""
     order = order[sketched.valid[order]]
@@ -77,7 +86,9 @@ class Sketched(NamedTuple):
     valid: np.ndarray  # bool: has a text
 
 
-def sketch_all(parts: Iterable[pa.Array], rows: int, s: Scheme, memory: int, owned: bool = False, folder: Path | None = None) -> Sketched:
+def sketch_all(
+    parts: Iterable[pa.Array], rows: int, s: Scheme, memory: int, owned: bool = False, folder: Path | None = None
+) -> Sketched:
     """Sketch slices of texts in their order, `rows` in all. Half of `memory` (bytes) holds band keys and texts; what exceeds it
     lies in temporary files in `folder`. `owned`: the caller keeps the texts in memory anyway."""
     key_bytes = 4 * s.bands * rows
@@ -127,7 +138,14 @@ class Near(NamedTuple):
     similarity: np.ndarray  # float64
 
 
-def near(queries: pa.Array | list[str], indexed: pa.Array | list[str], threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM) -> Near:
+def near(
+    queries: pa.Array | list[str],
+    indexed: pa.Array | list[str],
+    threshold: float = 0.7,
+    *,
+    num_perm: int = 128,
+    ngram: int = NGRAM,
+) -> Near:
     """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to nothing.
     Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
     index = Index(threshold, num_perm=num_perm, ngram=ngram)
@@ -183,7 +201,11 @@ class Index:
         """Every pair of a text given and an indexed one at the threshold or above."""
         texts = _array(texts)
         parts = [self._query_slice(part, start) for start, part in _starts(slices(texts))]
-        return Near(*map(np.concatenate, zip(*parts))) if parts else Near(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        return (
+            Near(*map(np.concatenate, zip(*parts)))
+            if parts
+            else Near(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        )
 
     def _query_slice(self, texts: pa.Array, start: int) -> Near:
         data, offsets = prepare(texts)
@@ -212,10 +234,14 @@ class Index:
         count = high - low
         query_tail = np.repeat(np.arange(len(keys)), count)
         place_tail = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-        indexed = np.concatenate([known[place] & np.uint64(0xFFFFFFFF), (by[place_tail] + self._sorted.shape[1]).astype(np.uint64)])
+        indexed = np.concatenate(
+            [known[place] & np.uint64(0xFFFFFFFF), (by[place_tail] + self._sorted.shape[1]).astype(np.uint64)]
+        )
         return np.concatenate([query, query_tail]).astype(np.uint64) << np.uint64(32) | indexed
 
-    def _verified(self, data: np.ndarray, offsets: np.ndarray, contrast: np.ndarray, query: np.ndarray, indexed: np.ndarray) -> np.ndarray:
+    def _verified(
+        self, data: np.ndarray, offsets: np.ndarray, contrast: np.ndarray, query: np.ndarray, indexed: np.ndarray
+    ) -> np.ndarray:
         if not len(query):
             return np.empty(0)
         ours, theirs = np.unique(query), np.unique(indexed)
@@ -226,11 +252,19 @@ class Index:
         joined = np.concatenate([own_data[: own_offsets[-1]], other_data])
         sets = ngram_sets(joined, np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]), self.scheme)
         keys = np.concatenate([contrast[ours], self._contrast[theirs]])
-        return similarities(sets, keys, np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed), self.threshold)
+        return similarities(
+            sets, keys, np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed), self.threshold
+        )
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:
-    return pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    return (
+        pa.array(texts, pa.large_string())
+        if isinstance(texts, list)
+        else texts.combine_chunks()
+        if isinstance(texts, pa.ChunkedArray)
+        else texts
+    )
 
 
 def _starts(parts: list[pa.Array]) -> Iterator[tuple[int, pa.Array]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from instdata.dedup.minhash import Sets, Scheme, ngram_sets
+from instdata.dedup.minhash import Scheme, Sets, ngram_sets
 from instdata.kernels import jit
+
 
 @jit
 def gather(data, offsets, rows, at, out, out_offsets):

@@ -25,9 +25,18 @@ class Decontaminate(Step):
     kind: ClassVar[str] = "decontaminate"
     scope: ClassVar[Scope] = "corpus"
 
-    against: list[str] = Field(min_length=1, description="Files, folders or globs of evaluation items, in any format that sources have.")
-    ngram: int = Field(13, ge=2, le=100, description="Consecutive words, or characters in scripts without spaces, that may not be shared.")
-    threshold: float = Field(0.7, ge=0.3, le=1, description="Jaccard similarity from which two prompts are near copies.")
+    against: list[str] = Field(
+        min_length=1, description="Files, folders or globs of evaluation items, in any format that sources have."
+    )
+    ngram: int = Field(
+        13,
+        ge=2,
+        le=100,
+        description="Consecutive words, or characters in scripts without spaces, that may not be shared.",
+    )
+    threshold: float = Field(
+        0.7, ge=0.3, le=1, description="Jaccard similarity from which two prompts are near copies."
+    )
 
     def check(self, context: Context) -> list[str]:
         from instdata.dedup.others import missing
@@ -49,14 +58,16 @@ class Decontaminate(Step):
         for batch, where in read(self.against, rows.context):
             prompts.append(batch.prompt)
             names += where.to_pylist()
-        found = Items(pa.concat_arrays(prompts) if prompts else pa.array([], pa.string()), self.ngram, self.threshold).leaks(
-            ((batch.prompt, batch.full) for batch in rows.batches()), lambda at: rows.take(at).full
-        )
+        found = Items(
+            pa.concat_arrays(prompts) if prompts else pa.array([], pa.string()), self.ngram, self.threshold
+        ).leaks(((batch.prompt, batch.full) for batch in rows.batches()), lambda at: rows.take(at).full)
         rule, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
         for row, item, why, text, similarity in zip(*found):
             shown = {"rule": why, "item": names[item], "text": text}
             rule[row] = why
-            evidence[row] = json.dumps(shown if np.isnan(similarity) else {**shown, "similarity": round(similarity, 4)}, ensure_ascii=False)
+            evidence[row] = json.dumps(
+                shown if np.isnan(similarity) else {**shown, "similarity": round(similarity, 4)}, ensure_ascii=False
+            )
         return {"rule": pa.array(rule, pa.string()), "_evidence": pa.array(evidence, pa.string())}
 
     def decide(self, scores: Scores) -> Verdicts:

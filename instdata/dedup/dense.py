@@ -132,7 +132,9 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             for i in range(found):
                 other = near[i]
                 a, b = sizes[row], x_sizes[other]
-                if min(a, b) < t * max(a, b) - 1e-9 or contrasting(contrast[row], x_contrast[other], alternatives[row], x_alternatives[other]):
+                if min(a, b) < t * max(a, b) - 1e-9 or contrasting(
+                    contrast[row], x_contrast[other], alternatives[row], x_alternatives[other]
+                ):
                     continue
                 value = jaccard(values, at[row], at[row] + a, x_values, x_at[other], x_at[other] + b, t)
                 if value >= 0:
@@ -144,7 +146,9 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             low, high = high, high * 4
 
 
-def join_dense(texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def join_dense(
+    texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(later, earlier, similarity) of pairs at `floor` or above among `rows` (in priority order), as places in `rows`.
 
     Each row's NEIGHBOURS earliest similar rows are found, and where it has more, as many again at each of LEVELS: in a cluster
@@ -162,7 +166,13 @@ def join_dense(texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, 
             place = np.argsort(by)
             if len(loaded) > 1:
                 loaded.pop(next(iter(loaded)))
-            loaded[i] = (sets.values, sets.at[place], sets.sizes[place], sets.alternatives[place], contrast[rows[blocks[i]]])
+            loaded[i] = (
+                sets.values,
+                sets.at[place],
+                sets.sizes[place],
+                sets.alternatives[place],
+                contrast[rows[blocks[i]]],
+            )
         return loaded[i]
 
     frequency = np.zeros(BUCKETS, np.uint32)
@@ -173,7 +183,11 @@ def join_dense(texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, 
     active = np.ones(len(rows), bool)
     later, earlier, found = [], [], []
     for t in [floor, *(level for level in LEVELS if level > floor)]:
-        hits, similarity, count = np.empty((len(rows), NEIGHBOURS), np.int64), np.empty((len(rows), NEIGHBOURS)), np.zeros(len(rows), np.int64)
+        hits, similarity, count = (
+            np.empty((len(rows), NEIGHBOURS), np.int64),
+            np.empty((len(rows), NEIGHBOURS)),
+            np.zeros(len(rows), np.int64),
+        )
         for i, x_rows in enumerate(blocks):
             x = indexed(load(i), frequency, t, cross)
             for j in range(i, len(blocks)):

@@ -34,7 +34,11 @@ def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndar
     if path and path.exists():
         return np.load(path, allow_pickle=False).astype(np.float32)
     encode = _encoder(model)
-    parts = [encode(["" if t is None else t for t in part.slice(at, BATCH).to_pylist()]) for part in texts for at in range(0, len(part), BATCH)]
+    parts = [
+        encode(["" if t is None else t for t in part.slice(at, BATCH).to_pylist()])
+        for part in texts
+        for at in range(0, len(part), BATCH)
+    ]
     vectors = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
     norm = np.linalg.norm(np.nan_to_num(vectors), axis=1, keepdims=True)
     vectors = (np.nan_to_num(vectors) / np.where(norm > 0, norm, 1)).astype(np.float16)
@@ -62,5 +66,7 @@ def _encoder(model: str) -> Callable[[list[str]], np.ndarray]:
     try:
         loaded = SentenceTransformer(model, trust_remote_code=False)
     except Exception as e:  # the hub client raises many kinds
-        raise InputError(f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which needs no hub") from e
+        raise InputError(
+            f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which needs no hub"
+        ) from e
     return lambda batch: loaded.encode(batch, batch_size=64, show_progress_bar=False)

@@ -70,8 +70,12 @@ def _score(step: Dedup, batch: Rows) -> np.ndarray:
     from instdata.errors import InputError
 
     if step.by not in batch.scores:
-        raise InputError(f'dedup: by: there is no score "{step.by}" before this step; there are: {", ".join(sorted(batch.scores)) or "none"}')
-    return np.nan_to_num(pc.fill_null(batch.scores[step.by].cast(pa.float64()), -np.inf).to_numpy(), nan=-np.inf, neginf=-1e300)
+        raise InputError(
+            f'dedup: by: there is no score "{step.by}" before this step; there are: {", ".join(sorted(batch.scores)) or "none"}'
+        )
+    return np.nan_to_num(
+        pc.fill_null(batch.scores[step.by].cast(pa.float64()), -np.inf).to_numpy(), nan=-np.inf, neginf=-1e300
+    )
 
 
 def view(step: Dedup, rows: Rows) -> pa.Array:
@@ -116,9 +120,18 @@ def columns(found: Deduped, older: int, names: list[str]) -> dict[str, Any]:
         "similarity": pa.array(best, pa.float32(), from_pandas=True),
         "_rank": pa.array(rank),
         "_copy_of": pa.array(copy_of),
-        "_near": pa.LargeListArray.from_arrays(pa.array(at), pa.StructArray.from_arrays([pa.array(near), pa.array(similarity)], ["row", "similarity"])).cast(NEAR),
+        "_near": pa.LargeListArray.from_arrays(
+            pa.array(at), pa.StructArray.from_arrays([pa.array(near), pa.array(similarity)], ["row", "similarity"])
+        ).cast(NEAR),
     }
     if older:
-        refers = [sorted({int(copy_of[i]), *near[at[i] : at[i + 1]].tolist()}) if copy_of[i] < -1 or (near[at[i] : at[i + 1]] < -1).any() else [] for i in range(rows)]
-        out["_older"] = pa.array([[{"row": r, "where": names[-2 - r]} for r in refer if r < -1] for refer in refers], OLDER)
+        refers = [
+            sorted({int(copy_of[i]), *near[at[i] : at[i + 1]].tolist()})
+            if copy_of[i] < -1 or (near[at[i] : at[i + 1]] < -1).any()
+            else []
+            for i in range(rows)
+        ]
+        out["_older"] = pa.array(
+            [[{"row": r, "where": names[-2 - r]} for r in refer if r < -1] for refer in refers], OLDER
+        )
     return out

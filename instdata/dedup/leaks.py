@@ -68,13 +68,18 @@ class Items:
             for query, item, similarity in zip(*found):
                 if similarity > near.get(total + int(query), (0, 0.0))[1]:
                     near[total + int(query)] = int(item), float(similarity)
-            for start, (row, number) in zip(range(0, len(fulls), SLICE), on_all_cores(self._matches, [fulls.slice(s, SLICE) for s in range(0, len(fulls), SLICE)])):
+            for start, (row, number) in zip(
+                range(0, len(fulls), SLICE),
+                on_all_cores(self._matches, [fulls.slice(s, SLICE) for s in range(0, len(fulls), SLICE)]),
+            ):
                 rows.append(row + start + total)
                 numbers.append(number)
             total += len(prompts)
         row, number = np.concatenate([np.empty(0, np.int64), *rows]), np.concatenate([np.empty(0, np.int64), *numbers])
         # A whole item counts however many rows hold it; a piece of one does not when it is everywhere.
-        rows_with = np.bincount(np.unique(np.stack([number, row]), axis=1)[0] if len(row) else number, minlength=len(self.item))
+        rows_with = np.bincount(
+            np.unique(np.stack([number, row]), axis=1)[0] if len(row) else number, minlength=len(self.item)
+        )
         alive = (self.counts[self.item] < self.ngram) | ((rows_with <= BOILERPLATE) & (self.items_with <= BOILERPLATE))
         return self._explained(near, np.unique(row[alive[number]]), alive, fetch)
 
@@ -87,7 +92,9 @@ class Items:
             matches(data, offsets, t, self.wanted, self.power, row, number)
         return row, number
 
-    def _explained(self, near: dict[int, tuple[int, float]], overlapping: np.ndarray, alive: np.ndarray, fetch: callable) -> Leaks:
+    def _explained(
+        self, near: dict[int, tuple[int, float]], overlapping: np.ndarray, alive: np.ndarray, fetch: callable
+    ) -> Leaks:
         t, span = tables(), np.zeros(2, np.int64)
         why: dict[int, tuple[int, str, str, float]] = {}
         data, offsets = prepare(fetch(overlapping)) if len(overlapping) else (None, None)
@@ -100,9 +107,17 @@ class Items:
             why[row] = item, "near_prompt", self.prompts[item].as_py()[:500], similarity
         order = sorted(why)
         items, rules, texts, similarities = zip(*(why[r] for r in order)) if order else ((), (), (), ())
-        return Leaks(np.array(order, np.int64), np.array(items, np.int64), list(rules), list(texts), np.array(similarities, np.float64))
+        return Leaks(
+            np.array(order, np.int64),
+            np.array(items, np.int64),
+            list(rules),
+            list(texts),
+            np.array(similarities, np.float64),
+        )
 
 
-def leaks(prompts: pa.Array, fulls: pa.Array, items: pa.Array | list[str], ngram: int = 13, threshold: float = 0.7) -> Leaks:
+def leaks(
+    prompts: pa.Array, fulls: pa.Array, items: pa.Array | list[str], ngram: int = 13, threshold: float = 0.7
+) -> Leaks:
     """Rows (prompts, and prompts with responses) that leak evaluation items, for texts in memory."""
     return Items(items, ngram, threshold).leaks([(prompts, fulls)], lambda at: fulls.take(pa.array(at)))

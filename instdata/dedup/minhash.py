@@ -21,11 +21,13 @@ Strings = pa.Array | pa.ChunkedArray | list
 SEED = 1
 SLICE = 4096  # rows that one kernel call takes
 
+
 def permutations(num_perm: int) -> tuple[np.ndarray, np.ndarray]:
     """The a and b of datasketch's affine32 scheme (uint32)."""
     random = np.random.RandomState(SEED)
     a = random.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
     return a, random.randint(0, 1 << 32, num_perm, dtype=np.uint32)
+
 
 class Scheme(NamedTuple):
     """How texts become n-grams, signatures and band keys."""
@@ -38,6 +40,7 @@ class Scheme(NamedTuple):
     rows: int
     sides: bool  # texts are a prompt and a response with SIDES between, compared apart
 
+
 def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, sides: bool = False) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
     count, rows = bands(threshold, num_perm)
@@ -45,6 +48,7 @@ def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, side
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
     return Scheme(ngram, powers, *permutations(num_perm), count, rows, sides)
+
 
 @jit
 def row_ngrams(data, start, end, t, s, chars, camel, out):
@@ -63,6 +67,7 @@ def row_ngrams(data, start, end, t, s, chars, camel, out):
         n += 1 + m
     return count, n
 
+
 @jit
 def premixed(h):
     """MurmurHash3's 32-bit finalizer of an n-gram hash's upper 32 bits: datasketch's one-shot mix."""
@@ -73,6 +78,7 @@ def premixed(h):
     x = np.uint32(x * np.uint32(0xC2B2AE35))
     return np.uint32(x ^ (x >> np.uint32(16)))
 
+
 @jit
 def smallest(hashes, count, a, b):
     """min over the hashes of a*h + b mod 2^32. Indexed and branched as LLVM vectorises it: 5 times faster than min()."""
@@ -82,6 +88,7 @@ def smallest(hashes, count, a, b):
         low = v if v < low else low
     return low
 
+
 @jit
 def scratch_size(data, offsets, t):
     """The most characters that any of these rows can fold to, and some room."""
@@ -89,6 +96,7 @@ def scratch_size(data, offsets, t):
     for row in range(len(offsets) - 1):
         most = max(most, folded_size(data, offsets[row], offsets[row + 1], t))
     return most + 8
+
 
 @jit
 def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast):
@@ -119,6 +127,7 @@ def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast):
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
         contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
+
 
 @jit
 def grams_of_rows(data, offsets, t, s, grams, alternatives):
@@ -169,6 +178,7 @@ class Sets(NamedTuple):
     sizes: np.ndarray
     alternatives: np.ndarray
 
+
 ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
 
 
@@ -191,7 +201,12 @@ def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
     for start, (grams, ends) in zip(range(0, n, ROWS), parts):
         at[start + 1 : start + 1 + len(ends)] = ends + base
         base += len(grams)
-    return Sets(np.concatenate([grams for grams, _ in parts]) if parts else np.empty(0, np.uint64), at, np.diff(at), alternatives)
+    return Sets(
+        np.concatenate([grams for grams, _ in parts]) if parts else np.empty(0, np.uint64),
+        at,
+        np.diff(at),
+        alternatives,
+    )
 
 
 class Sketch(NamedTuple):
@@ -201,8 +216,12 @@ class Sketch(NamedTuple):
     whole: np.ndarray  # uint64[n, 2]: equal where the folded texts are
     contrast: np.ndarray  # uint64[n]
 
+
 def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
-    return Sketch(np.empty((s.bands, n), np.uint32) if keys is None else keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64))
+    return Sketch(
+        np.empty((s.bands, n), np.uint32) if keys is None else keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64)
+    )
+
 
 def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
@@ -210,12 +229,14 @@ def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s
     none = np.empty((0, 0), np.uint32)
     sketch_rows(data, offsets, tables(), s, none, found.keys, at, found.whole[at:stop], found.contrast[at:stop])
 
+
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
     """The texts in order, cut so that a slice holds at most `rows` rows."""
     if isinstance(texts, list):
         texts = pa.array(texts, pa.large_string())
     chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
     return [chunk.slice(start, rows) for chunk in chunks for start in range(0, len(chunk), rows)]
+
 
 def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.ndarray:
     """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated with the
@@ -233,6 +254,7 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
     on_all_cores(work, range(len(parts)))
     return out
 
+
 def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> list[Any]:
     """The texts as datasketch.MinHash objects, for its LSH storages (Redis, Cassandra, ...). Raises MissingExtra without datasketch."""
     try:
@@ -240,4 +262,7 @@ def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> li
     except ImportError as e:
         raise MissingExtra("to_datasketch", "test") from e
     shared = permutations(num_perm)
-    return [MinHash(seed=SEED, hashvalues=row, permutations=shared, scheme="affine32") for row in signatures(texts, num_perm, ngram)]
+    return [
+        MinHash(seed=SEED, hashvalues=row, permutations=shared, scheme="affine32")
+        for row in signatures(texts, num_perm, ngram)
+    ]

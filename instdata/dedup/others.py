@@ -15,7 +15,16 @@ from instdata.record import MESSAGES, Rows
 from instdata.step import Context
 
 BATCH = 8192
-QUESTIONS = ("question", "prompt", "instruction", "problem", "query", "text", "input", "turns")  # where a file has no known format
+QUESTIONS = (
+    "question",
+    "prompt",
+    "instruction",
+    "problem",
+    "query",
+    "text",
+    "input",
+    "turns",
+)  # where a file has no known format
 
 
 def files(paths: list[str], context: Context) -> list[tuple[Path, str]]:
@@ -74,7 +83,7 @@ def _conversations(path: Path) -> Iterator[list[tuple[str, str]] | None]:
     from instdata.sources import open_sources
 
     try:
-        item = open_sources([Source(path=str(path))], Path("."))[0][0]
+        item = open_sources([Source(path=str(path))], Path())[0][0]
     except InputError:
         item = None  # no instruction data; an evaluation file has its question somewhere
     for record in records(raw_blocks(str(path))):

@@ -11,7 +11,14 @@ import pyarrow as pa
 from instdata.errors import InputError
 
 
-def greedy(order: np.ndarray, copy_of: np.ndarray, at: np.ndarray, earlier: np.ndarray, similarity: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+def greedy(
+    order: np.ndarray,
+    copy_of: np.ndarray,
+    at: np.ndarray,
+    earlier: np.ndarray,
+    similarity: np.ndarray,
+    threshold: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """(kept row, similarity) of every row to drop at `threshold`; kept row is -1 where the row stays.
 
     In priority order a row goes if a *kept* row before it is similar enough, so A~B~C with A!~C keeps A and C. Of several
@@ -67,7 +74,9 @@ class Deduped:
     def rethreshold(self, threshold: float) -> Deduped:
         """The result at another threshold, from the pairs already found. Raises InputError below the floor searched."""
         if not self.floor <= threshold <= 1:
-            raise InputError(f"dedup: pairs were searched from similarity {self.floor} to 1, so {threshold} needs a new search: call dedup(texts, threshold={threshold})")
+            raise InputError(
+                f"dedup: pairs were searched from similarity {self.floor} to 1, so {threshold} needs a new search: call dedup(texts, threshold={threshold})"
+            )
         return Deduped(threshold, self.floor, self.order, self.copy_of, self.at, self.earlier, self.similarity)
 
     def least_similar_dropped(self, n: int = 10) -> pa.Table:

@@ -175,7 +175,13 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.nd
         if texts.sizes(needed).sum() > BLOCK and len(part) > 1:
             step = len(part) // 2
             continue
-        found = similarities(texts.sets(needed, s), contrast[needed], np.searchsorted(needed, rows[first]), np.searchsorted(needed, rows[second]), floor)
+        found = similarities(
+            texts.sets(needed, s),
+            contrast[needed],
+            np.searchsorted(needed, rows[first]),
+            np.searchsorted(needed, rows[second]),
+            floor,
+        )
         held = found >= 0
         yield first[held], second[held], found[held]
         start += len(part)
@@ -188,7 +194,9 @@ def similarities(sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np
 
     def work(at: int) -> None:
         part = slice(at, at + 8192)
-        verify(sets.values, sets.at, sets.sizes, sets.alternatives, contrast, first[part], second[part], floor, out[part])
+        verify(
+            sets.values, sets.at, sets.sizes, sets.alternatives, contrast, first[part], second[part], floor, out[part]
+        )
 
     on_all_cores(work, range(0, len(first), 8192))
     return out

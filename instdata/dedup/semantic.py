@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from instdata.dedup.corpus import Texts
 from instdata.dedup.dense import NEIGHBOURS
 from instdata.dedup.jaccard import contrasting
-from instdata.dedup.corpus import Texts
 from instdata.dedup.minhash import Scheme, Sketch
 from instdata.dedup.search import Found, copies
 from instdata.dedup.text import ALTERNATIVES
@@ -30,7 +30,9 @@ def take_pairs(similarity, y_start, x_start, contrast, alternatives, floor, hits
             if count[i] >= hits.shape[1]:
                 break
             y, x = y_start + i, x_start + j
-            if similarity[i, j] >= floor and not contrasting(contrast[y], contrast[x], alternatives[y], alternatives[x]):
+            if similarity[i, j] >= floor and not contrasting(
+                contrast[y], contrast[x], alternatives[y], alternatives[x]
+            ):
                 hits[i, count[i]], values[i, count[i]] = x_start + j, similarity[i, j]
                 count[i] += 1
 
@@ -42,7 +44,9 @@ def drop_contrasting(row, other, contrast, alternatives, held):
         held[i] = not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b])
 
 
-def search_semantic(vectors: np.ndarray, texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: float) -> Found:
+def search_semantic(
+    vectors: np.ndarray, texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: float
+) -> Found:
     """Pairs of rows of `order` (in priority order) with cosine `floor` or above. `vectors` are unit vectors by row."""
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
@@ -55,7 +59,9 @@ def search_semantic(vectors: np.ndarray, texts: Texts, sketch: Sketch, s: Scheme
     return Found(copy_of, rows[later], rows[earlier], similarity)
 
 
-def _exact(vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _exact(
+    vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = len(vectors)
     hits, values, count = np.empty((n, NEIGHBOURS), np.int64), np.empty((n, NEIGHBOURS)), np.zeros(n, np.int64)
     for y in range(0, n, BLOCK):
@@ -65,12 +71,16 @@ def _exact(vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, 
             found = vectors[rows] @ vectors[columns].T
             if found.max(initial=-1) >= floor:
                 # Rounded, so that the last bits of a matrix product decide nothing.
-                take_pairs(np.round(found, 5), y, x, contrast, alternatives, floor, hits[rows], values[rows], count[rows])
+                take_pairs(
+                    np.round(found, 5), y, x, contrast, alternatives, floor, hits[rows], values[rows], count[rows]
+                )
     filled = np.arange(NEIGHBOURS) < count[:, None]
     return np.repeat(np.arange(n), count), hits[filled], np.minimum(values[filled], 1.0)
 
 
-def _faiss(vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _faiss(
+    vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same from an inverted-list index: the pairs found are true, some are missed."""
     try:
         import faiss

@@ -22,12 +22,16 @@ def bands(threshold: float, num_perm: int) -> tuple[int, int]:
     for rows in range(min(num_perm, 16), 0, -1):
         if (count := _needed(threshold**rows)) * rows <= num_perm:
             return count, rows
-    raise InputError(f"dedup: num_perm {num_perm} cannot find pairs at {threshold} with probability 0.99; use num_perm: {_needed(threshold)} or more, or a higher threshold")
+    raise InputError(
+        f"dedup: num_perm {num_perm} cannot find pairs at {threshold} with probability 0.99; use num_perm: {_needed(threshold)} or more, or a higher threshold"
+    )
 
 
 def _needed(agree: float) -> int:
     """Bands so that one agrees with probability CERTAIN, where each does with probability `agree`."""
-    return 1 if agree >= CERTAIN else math.ceil(math.log(1 - CERTAIN) / math.log1p(-agree)) if agree > 1e-12 else 1 << 30
+    return (
+        1 if agree >= CERTAIN else math.ceil(math.log(1 - CERTAIN) / math.log1p(-agree)) if agree > 1e-12 else 1 << 30
+    )
 
 
 def parse_bytes(text: str | int) -> int:

@@ -17,7 +17,6 @@ from instdata.record import Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts
 
 
-
 class Dedup(Step):
     """Drop rows that are near copies of a kept row ("near_duplicate", "exact_duplicate").
 
@@ -30,14 +29,24 @@ class Dedup(Step):
     scope: ClassVar[Scope] = "corpus"
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
-    view: Literal["prompt", "response", "full", "both"] = Field("prompt", description="What is compared; both: prompts and responses, each for itself.")
-    threshold: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = Threshold("auto", description="Similarity from which a row is a near copy. auto: 0.7, for semantic 0.9.")
+    view: Literal["prompt", "response", "full", "both"] = Field(
+        "prompt", description="What is compared; both: prompts and responses, each for itself."
+    )
+    threshold: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = Threshold(
+        "auto", description="Similarity from which a row is a near copy. auto: 0.7, for semantic 0.9."
+    )
     num_perm: int = Field(128, ge=1, le=4096, description="Hashes of a MinHash signature.")
-    ngram: int | Literal["auto"] = Field("auto", description="Width of an n-gram in columns; Chinese, Japanese and Korean characters fill two. auto: 5.")
-    keep: Literal["first", "longest", "best"] = Field("first", description="Which of several copies stays; best: highest `by`.")
+    ngram: int | Literal["auto"] = Field(
+        "auto", description="Width of an n-gram in columns; Chinese, Japanese and Korean characters fill two. auto: 5."
+    )
+    keep: Literal["first", "longest", "best"] = Field(
+        "first", description="Which of several copies stays; best: highest `by`."
+    )
     by: str = Field("", description="With keep: best, the score that decides, e.g. score_quality_overall.")
     across: list[str] = Field([], description="Files of older releases: what they have already goes.")
-    model: str = Field("auto", description="With method: semantic, a sentence-transformers model; auto: the one that needs no hub.")
+    model: str = Field(
+        "auto", description="With method: semantic, a sentence-transformers model; auto: the one that needs no hub."
+    )
     max_memory: str = Field("4GB", description="Beyond it, texts and keys lie in temporary files.")
 
     @field_validator("max_memory")
@@ -73,7 +82,10 @@ class Dedup(Step):
         return 1.0 if self.method == "exact" else min(self._threshold, FLOOR[self.method])
 
     def resolve(self, context: Context) -> Dedup:
-        ngram, model = (NGRAM if self.ngram == "auto" else self.ngram), (EMBEDDING if self.model == "auto" else self.model)
+        ngram, model = (
+            (NGRAM if self.ngram == "auto" else self.ngram),
+            (EMBEDDING if self.model == "auto" else self.model),
+        )
         return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:

@@ -105,7 +105,9 @@ def tables() -> Tables:
             kind[code] |= WIDE | UNSPACED
         elif 0x1100 <= code < 0x1200:
             kind[code] |= WIDE
-    chars = Tables(fold, kind, np.array(extra, np.uint32), np.array(extra_at), np.zeros(2, np.uint64), np.zeros(2, np.uint64))
+    chars = Tables(
+        fold, kind, np.array(extra, np.uint32), np.array(extra_at), np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+    )
     return chars._replace(**_lexicon_table(chars))
 
 
@@ -130,7 +132,11 @@ def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(UTF-8 bytes, offsets) of a string array without copying the text; both read-only, nulls empty."""
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offsets, data = texts.buffers()
-    at = np.zeros(1, np.int64) if offsets is None or not len(texts) else np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1]
+    at = (
+        np.zeros(1, np.int64)
+        if offsets is None or not len(texts)
+        else np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1]
+    )
     at = at.astype(np.int64)
     at.flags.writeable = False
     bytes_ = np.frombuffer(data, np.uint8) if data is not None and data.size else np.frombuffer(b"\0", np.uint8)
@@ -149,7 +155,9 @@ def prepare(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     combining = np.zeros(len(texts), np.bool_)
     if mark_combining(data, offsets, composers(), combining):
         where = pa.array(combining)
-        texts = pc.replace_with_mask(texts, where, pc.utf8_normalize(texts.filter(where), "NFKC"))
+        # An acute accent by itself is an apostrophe; NFKC would make it a space and a combining mark.
+        some = pc.replace_substring(texts.filter(where), "´", "'")
+        texts = pc.replace_with_mask(texts, where, pc.utf8_normalize(some, "NFKC"))
         data, offsets = buffers(texts)
     return data, offsets
 
@@ -158,8 +166,8 @@ def prepare(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 def composers() -> np.ndarray:
     """Which characters may change with the one before them: combining marks, second halves of compositions, jamo."""
     mark = np.zeros(TABLE, np.bool_)
-    for code in range(0x300, TABLE):
-        if 0x3400 <= code < 0xA000 or 0xAC00 <= code < 0xF900:
+    for code in range(0x80, TABLE):
+        if 0x3400 <= code < 0xA000 or 0xAC00 <= code < 0xF900 or chr(code) in SAME:
             continue
         if unicodedata.combining(chr(code)):
             mark[code] = True
@@ -193,7 +201,7 @@ def mark_combining(data, offsets, composer, out):
     for row in range(len(offsets) - 1):
         at, end = offsets[row], offsets[row + 1]
         while at < end:
-            if data[at] < 0xCC:  # below U+0300 nothing composes
+            if data[at] < 0x80:
                 at += 1
                 continue
             c, n = decode(data, at)
@@ -268,7 +276,16 @@ def fold(data, start, end, t, out, camel):
     # Sentence punctuation at the end does not count, except a factorial.
     while n > 1:
         c = out[n - 1]
-        if not (c == 46 or c == 63 or c == 44 or c == 58 or c == 59 or c == 126 or c == 32 or (c == 33 and (out[n - 2] < 48 or out[n - 2] > 57))):
+        if not (
+            c == 46
+            or c == 63
+            or c == 44
+            or c == 58
+            or c == 59
+            or c == 126
+            or c == 32
+            or (c == 33 and (out[n - 2] < 48 or out[n - 2] > 57))
+        ):
             break
         n -= 1
     return n
@@ -362,7 +379,11 @@ def contrast_key(chars, camel, n, t, alternatives):
     negations and languages. Never 0. The words of contrasting sets go to `alternatives`, as many as fit, sorted, 0 for none."""
     alternatives[:] = 0
     listed = 0
-    kind, words, meaning = t.kind, t.words, t.meaning  # a tuple handed down call by call costs a count of references each
+    kind, words, meaning = (
+        t.kind,
+        t.words,
+        t.meaning,
+    )  # a tuple handed down call by call costs a count of references each
     in_order, bag = np.uint64(0), np.uint64(0)
     code = False
     i = 0
@@ -373,7 +394,11 @@ def contrast_key(chars, camel, n, t, alternatives):
             h = np.uint64(0)
             while i < n and (
                 kind_of(chars[i], kind) & DIGIT
-                or (i + 1 < n and (chars[i] == 46 or chars[i] == 44 or chars[i] == 58) and kind_of(chars[i + 1], kind) & DIGIT)
+                or (
+                    i + 1 < n
+                    and (chars[i] == 46 or chars[i] == 44 or chars[i] == 58)
+                    and kind_of(chars[i + 1], kind) & DIGIT
+                )
             ):
                 if chars[i] == 46 or chars[i] == 58:
                     h = mix(h + np.uint64(chars[i]))
@@ -428,13 +453,21 @@ def contrast_key(chars, camel, n, t, alternatives):
             continue
         if c == 96:
             code = not code
-        elif c == 43 or c == 42 or c == 47 or c == 94 or c == 61 or c == 60 or c == 62 or c == 37 or c == 124 or c == 38:  # + * / ^ = < > % | &
+        elif (
+            c == 43 or c == 42 or c == 47 or c == 94 or c == 61 or c == 60 or c == 62 or c == 37 or c == 124 or c == 38
+        ):  # + * / ^ = < > % | &
             before, after = neighbour(chars, n, i, -1), neighbour(chars, n, i, 1)
-            if code or (is_word(before, kind) or before == 41) and (is_word(after, kind) or after == 40) or i and (c == 43 and is_word(chars[i - 1], kind)):
+            if (
+                code
+                or ((is_word(before, kind) or before == 41) and (is_word(after, kind) or after == 40))
+                or (i and (c == 43 and is_word(chars[i - 1], kind)))
+            ):
                 in_order = mix(in_order * BASE + np.uint64(c))
         elif c == 45:  # minus: before a number, not inside a word or a range of words
             before, after = neighbour(chars, n, i, -1), neighbour(chars, n, i, 1)
-            if kind_of(after, kind) & DIGIT and (kind_of(before, kind) & DIGIT or not (i and is_word(chars[i - 1], kind))):
+            if kind_of(after, kind) & DIGIT and (
+                kind_of(before, kind) & DIGIT or not (i and is_word(chars[i - 1], kind))
+            ):
                 in_order = mix(in_order * BASE + np.uint64(c))
         elif (c == 40 or c == 35 or c == 91) and i and is_word(chars[i - 1], kind):  # print(, c#, a[
             bag += mix(np.uint64(c))

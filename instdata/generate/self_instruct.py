@@ -166,7 +166,7 @@ def _take(plan: Plan, goal: Goal, answer: Answer, seen: Novelty, rids: Sequence[
     records: list[Item | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
     meta = {"method": "self-instruct", "request": answer.key}
     items = [_item(raw, goal, plan.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])]
-    goal.barren = goal.barren + 1 if goal.lacking > 0 else 0
+    goal.barren = goal.barren + 1 if len(goal.accepted) < goal.target else 0
     for item in items:
         if len(goal.accepted) >= goal.target:
             item.reason = "over_target"

@@ -94,9 +94,16 @@ def test_bad_records_say_what_is_wrong(record, format, says):
 
 
 def test_seeds_give_one_row_an_instance():
-    record = {"instruction": "翻译", "instances": [{"input": "a", "output": "甲"}, {"input": "b", "output": "乙"}], "ability": "translation"}
+    record = {
+        "instruction": "翻译",
+        "instances": [{"input": "a", "output": "甲"}, {"input": "b", "output": "乙"}],
+        "ability": "translation",
+    }
     found = adapt(record, "seeds", columns("seeds", {}))
-    assert [c.messages for c in found] == [[("user", "翻译\n\na"), ("assistant", "甲")], [("user", "翻译\n\nb"), ("assistant", "乙")]]
+    assert [c.messages for c in found] == [
+        [("user", "翻译\n\na"), ("assistant", "甲")],
+        [("user", "翻译\n\nb"), ("assistant", "乙")],
+    ]
     assert {(c.origin, c.ability) for c in found} == {("human", "translation")}
 
 

@@ -35,7 +35,11 @@ SUBSETS = {"sizes": ["10%", "30%", 200]}
 def fingerprint(out: Path) -> dict[str, str]:
     """sha256 of everything that must be the same: all files but run.json and the lock."""
     skip = {"run.json", ".lock"}
-    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.rglob("*")) if p.is_file() and p.name not in skip}
+    return {
+        str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(out.rglob("*"))
+        if p.is_file() and p.name not in skip
+    }
 
 
 def corpus(n: int) -> list[dict]:
@@ -62,7 +66,14 @@ def test_one_and_two_workers_give_the_same_bytes(bench, monkeypatch):
         seen.append(fingerprint(done.path))
         assert len(list((bench.folder / f"cache{jobs}" / "shards").rglob("*-*[0-9].parquet"))) > 5
     assert seen[0] == seen[1]
-    assert {"manifest.json", "ledger.parquet", "README.md", "recipe.yaml", "quarantine.jsonl", "data/holdout.parquet"} <= set(seen[0])
+    assert {
+        "manifest.json",
+        "ledger.parquet",
+        "README.md",
+        "recipe.yaml",
+        "quarantine.jsonl",
+        "data/holdout.parquet",
+    } <= set(seen[0])
 
 
 def test_the_order_of_files_does_not_matter(bench):
@@ -71,7 +82,9 @@ def test_the_order_of_files_does_not_matter(bench):
         bench.jsonl(f"{'cab'[i]}.jsonl", records[i * 100 : i * 100 + 100])
     seen = []
     for i, paths in enumerate([["a.jsonl", "b.jsonl", "c.jsonl"], ["c.jsonl", "b.jsonl", "a.jsonl"], "*.jsonl"]):
-        done = bench.build(out=f"out{i}", taxonomy="belle", sources=[{"path": paths, "name": "all"}], steps=STEPS, subsets=SUBSETS)
+        done = bench.build(
+            out=f"out{i}", taxonomy="belle", sources=[{"path": paths, "name": "all"}], steps=STEPS, subsets=SUBSETS
+        )
         found = fingerprint(done.path)
         seen.append({k: found[k] for k in found if k.endswith("parquet") or k == "manifest.json"})
     assert seen[0] == seen[1] == seen[2]
@@ -89,9 +102,19 @@ def test_rows_split_over_files_in_any_order_give_the_same_subsets(bench, rng, fi
         old.unlink()
     for i in range(files):
         bench.jsonl(f"in/{i}.jsonl", records[i::files])
-    done = bench.build(taxonomy="belle", sources=[{"path": "in"}], steps=[{"dedup": {}}, {"holdout": {"per_ability": 4}}, {"sample": {"share": 0.9}}], subsets=SUBSETS | {"sizes": ["10%", 50]})
-    ids = [pq.read_table(done.path / f)["id"].to_pylist() for f in sorted(map(str, done.manifest["configs"]["full"]["files"]))]
-    digest = hashlib.sha256(json.dumps([ids, pq.read_table(done.path / "data/holdout.parquet")["id"].to_pylist()]).encode()).hexdigest()
+    done = bench.build(
+        taxonomy="belle",
+        sources=[{"path": "in"}],
+        steps=[{"dedup": {}}, {"holdout": {"per_ability": 4}}, {"sample": {"share": 0.9}}],
+        subsets=SUBSETS | {"sizes": ["10%", 50]},
+    )
+    ids = [
+        pq.read_table(done.path / f)["id"].to_pylist()
+        for f in sorted(map(str, done.manifest["configs"]["full"]["files"]))
+    ]
+    digest = hashlib.sha256(
+        json.dumps([ids, pq.read_table(done.path / "data/holdout.parquet")["id"].to_pylist()]).encode()
+    ).hexdigest()
     assert digest == SPLIT.setdefault("digest", digest)
 
 
@@ -100,7 +123,14 @@ SPLIT: dict[str, str] = {}
 
 def run(folder: Path, cache: Path, out: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "instdata.cli", "build", "recipe.yaml", "--out", out, "--jobs", "2", "--json"]
-    return subprocess.Popen(command, cwd=folder, env={**os.environ, "INSTDATA_CACHE": str(cache)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "INSTDATA_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 def test_kill_9_at_ten_moments_and_resume(bench):
@@ -139,7 +169,9 @@ def test_load_dataset_reads_every_config(bench, monkeypatch):
     datasets = pytest.importorskip("datasets")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     bench.jsonl("a.jsonl", corpus(400))
-    done = bench.build(taxonomy="belle", sources=[{"path": "a.jsonl"}], steps=STEPS, subsets={"sizes": ["10%", "30%", "0.0001M", 200]})
+    done = bench.build(
+        taxonomy="belle", sources=[{"path": "a.jsonl"}], steps=STEPS, subsets={"sizes": ["10%", "30%", "0.0001M", 200]}
+    )
     rows = {}
     for name, config in done.manifest["configs"].items():
         split = "test" if name == "holdout" else "train"
@@ -148,7 +180,9 @@ def test_load_dataset_reads_every_config(bench, monkeypatch):
     sizes = sorted((n for n in rows if n != "holdout"), key=lambda n: len(rows[n]))
     for smaller, larger in zip(sizes, sizes[1:]):
         assert list(rows[larger])[: len(rows[smaller])] == list(rows[smaller])
-    assert len(datasets.load_dataset(str(done.path), split="train", cache_dir=str(bench.folder / "hf"))) == len(rows["full"])
+    assert len(datasets.load_dataset(str(done.path), split="train", cache_dir=str(bench.folder / "hf"))) == len(
+        rows["full"]
+    )
 
 
 def test_per_ability_ladder(bench):
@@ -169,7 +203,18 @@ def test_no_steps_and_no_subsets(bench):
 def test_rows_without_a_response_are_dropped_last(bench):
     bench.jsonl("a.jsonl", [*distinct(3), {"instruction": "nobody answered this", "output": " "}])
     done = bench.build(sources=[{"path": "a.jsonl"}])
-    assert done.manifest["steps"] == [{"name": "close", "kind": "close", "in": 4, "added": 0, "kept": 3, "dropped": 1, "quarantined": 0, "reasons": {"no_response": 1}}]
+    assert done.manifest["steps"] == [
+        {
+            "name": "close",
+            "kind": "close",
+            "in": 4,
+            "added": 0,
+            "kept": 3,
+            "dropped": 1,
+            "quarantined": 0,
+            "reasons": {"no_response": 1},
+        }
+    ]
 
 
 def test_an_older_build_is_replaced_whole(bench):
@@ -190,7 +235,10 @@ def test_a_failed_build_leaves_the_older_one(bench):
 
 def test_one_build_at_a_time_per_folder(bench):
     bench.jsonl("a.jsonl", distinct(5))
-    with locked(bench.folder / "out"), pytest.raises(BuildError, match=f"another build .process {os.getpid()}. is writing here"):
+    with (
+        locked(bench.folder / "out"),
+        pytest.raises(BuildError, match=f"another build .process {os.getpid()}. is writing here"),
+    ):
         bench.build(sources=[{"path": "a.jsonl"}])
     bench.build(sources=[{"path": "a.jsonl"}])
 
@@ -209,7 +257,10 @@ def test_a_lost_row_fails_the_build(bench, monkeypatch):
 def test_seeds_and_the_seed(bench):
     bench.jsonl("a.jsonl", distinct(100))
     content = {"sources": [{"path": "a.jsonl"}], "subsets": {"sizes": ["10%"]}}
-    ids = [pq.read_table(bench.build(**content, seed=s).path / "data/00-10pct.parquet")["id"].to_pylist() for s in (0, 1, 0)]
+    ids = [
+        pq.read_table(bench.build(**content, seed=s).path / "data/00-10pct.parquet")["id"].to_pylist()
+        for s in (0, 1, 0)
+    ]
     assert ids[0] == ids[2] != ids[1]
 
 
@@ -238,10 +289,22 @@ def test_two_gigabytes_build_in_two_gigabytes(bench):
     with open(path, "wb") as file:
         n = 0
         while file.tell() < 2 << 30:
-            file.write(json.dumps({"instruction": f"{n * 7919} of {n}: {filler[n % 200:]}", "output": f"answer {n} " + filler}).encode() + b"\n")
+            file.write(
+                json.dumps(
+                    {"instruction": f"{n * 7919} of {n}: {filler[n % 200 :]}", "output": f"answer {n} " + filler}
+                ).encode()
+                + b"\n"
+            )
             n += 1
     assert block
-    plan = prepare(bench.recipe(sources=[{"path": "big.jsonl"}], steps=[{"quality": {}}, {"dedup": {"method": "exact"}}], subsets={"sizes": ["10%"]}), jobs=2)
+    plan = prepare(
+        bench.recipe(
+            sources=[{"path": "big.jsonl"}],
+            steps=[{"quality": {}}, {"dedup": {"method": "exact"}}],
+            subsets={"sizes": ["10%"]},
+        ),
+        jobs=2,
+    )
     watcher = subprocess.Popen([sys.executable, "-c", WATCH, str(os.getpid())], stdout=subprocess.PIPE, text=True)
     done = build(plan, bench.folder / "out")
     watcher.send_signal(signal.SIGINT)

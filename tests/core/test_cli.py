@@ -21,7 +21,14 @@ class Shell:
 
     def __call__(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "instdata.cli", *args]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "80", **(env or {})}, timeout=120)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "COLUMNS": "80", **(env or {})},
+            timeout=120,
+        )
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done
@@ -54,10 +61,16 @@ def built(tmp_path_factory):
     """A folder with a build of kept, dropped, held-out and unreadable rows."""
     shell = Shell(tmp_path_factory.mktemp("built"))
     cache = {"INSTDATA_CACHE": str(shell.folder / "cache")}
-    records = [*rows(30), rows(1)[0], {"instruction": "Who are you?", "output": "As an AI language model, I have no name."}]
+    records = [
+        *rows(30),
+        rows(1)[0],
+        {"instruction": "Who are you?", "output": "As an AI language model, I have no name."},
+    ]
     lines = [json.dumps(r) for r in records]
     (shell.folder / "a.jsonl").write_text("\n".join([*lines, "{broken", ""]))
-    (shell.folder / "r.yaml").write_text("name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: 3}}]\nsubsets: {sizes: [10, 50%]}\n")
+    (shell.folder / "r.yaml").write_text(
+        "name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: 3}}]\nsubsets: {sizes: [10, 50%]}\n"
+    )
     call = shell.__call__
     shell.env = cache
     Shell.__call__(shell, "build", "r.yaml", env=cache)
@@ -67,7 +80,9 @@ def built(tmp_path_factory):
 def test_why_tells_a_rows_history(built):
     shell, cache, _ = built
     dropped = shell("why", "a/a.jsonl:31", env=cache).stdout
-    assert "dropped by step quality: self_reference" in " ".join(dropped.split()) and "As an AI language model" in dropped
+    assert (
+        "dropped by step quality: self_reference" in " ".join(dropped.split()) and "As an AI language model" in dropped
+    )
     copy = json.loads(shell("why", "a/a.jsonl:30", "--json", env=cache).stdout)["rows"][0]
     assert (copy["step"], copy["evidence"]["rid"]) == ("dedup", "a/a.jsonl:0")
     both = json.loads(shell("why", copy["id"], "--json", env=cache).stdout)["rows"]
@@ -87,14 +102,33 @@ def test_diff_export_report(built):
     assert {"before": "quality: self_reference", "after": "kept", "rows": 1} in found["decisions"]
     assert "1 rows in, 0 rows out" in shell("diff", "demo", "two", env=cache).stdout
     for format in ("alpaca", "sharegpt", "messages", "prompt_completion"):
-        out = json.loads(shell("export", "demo", "--format", format, "--out", f"{format}.jsonl", "--json", env=cache).stdout)
+        out = json.loads(
+            shell("export", "demo", "--format", format, "--out", f"{format}.jsonl", "--json", env=cache).stdout
+        )
         assert out["written"] == 27 and out["left_out"] == 0
-        again = shell.json("build", "r.yaml", "--out", f"builds/{format}", "--set", f"sources.0.path={format}.jsonl", "--set", "steps=[]", "--set", "subsets.sizes=[5]")
+        again = shell.json(
+            "build",
+            "r.yaml",
+            "--out",
+            f"builds/{format}",
+            "--set",
+            f"sources.0.path={format}.jsonl",
+            "--set",
+            "steps=[]",
+            "--set",
+            "subsets.sizes=[5]",
+        )
         assert again["totals"]["kept"] == 27
-    assert json.loads((shell.folder / "alpaca.jsonl").read_text().splitlines()[0]).keys() == {"instruction", "input", "output"}
+    assert json.loads((shell.folder / "alpaca.jsonl").read_text().splitlines()[0]).keys() == {
+        "instruction",
+        "input",
+        "output",
+    }
     shell("export", "demo", "--format", "alpaca", "--out", "a.json", "--config", "holdout", env=cache)
     assert len(json.loads((shell.folder / "a.json").read_text())) == 3
-    assert 'no config "hold"' in shell("export", "demo", "--out", "x.jsonl", "--config", "hold", code=2, env=cache).stderr
+    assert (
+        'no config "hold"' in shell("export", "demo", "--out", "x.jsonl", "--config", "hold", code=2, env=cache).stderr
+    )
     assert (shell.folder / shell("report", "demo", env=cache).stdout.strip()).stat().st_size > 10_000
 
 
@@ -102,18 +136,30 @@ def test_dry_run_writes_nothing(built):
     shell, _, _ = built
     before = sorted(shell.folder.rglob("*"))
     plan = shell.json("build", "r.yaml", "--dry-run", "--out", "builds/three")
-    assert plan["rows"] == 33 and [s["name"] for s in plan["steps"]] == ["dedup", "quality", "holdout"] and plan["usd"] == 0
+    assert (
+        plan["rows"] == 33
+        and [s["name"] for s in plan["steps"]] == ["dedup", "quality", "holdout"]
+        and plan["usd"] == 0
+    )
     assert "nothing was written" in shell("build", "r.yaml", "--dry-run").stdout
     assert sorted(shell.folder.rglob("*")) == before
 
 
 def test_validate_lists_everything(shell):
-    (shell.folder / "r.yaml").write_text("name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {treshold: 0.7}\n")
+    (shell.folder / "r.yaml").write_text(
+        "name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {treshold: 0.7}\n"
+    )
     done = shell("validate", "r.yaml", code=2)
     assert 'r.yaml:5: unknown key "treshold" in step dedup. Did you mean "threshold"?' in done.stderr
-    (shell.folder / "r.yaml").write_text("name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {threshold: 0.7}\n")
-    assert shell.json("validate", "r.yaml", code=2) == {"errors": [{"file": "r.yaml", "line": 3, "message": "gone.jsonl: no such file or folder."}]}
-    assert shell.json("validate", "missing.yaml", code=2)["errors"][0]["message"].startswith("missing.yaml: no such recipe")
+    (shell.folder / "r.yaml").write_text(
+        "name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {threshold: 0.7}\n"
+    )
+    assert shell.json("validate", "r.yaml", code=2) == {
+        "errors": [{"file": "r.yaml", "line": 3, "message": "gone.jsonl: no such file or folder."}]
+    }
+    assert shell.json("validate", "missing.yaml", code=2)["errors"][0]["message"].startswith(
+        "missing.yaml: no such recipe"
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,5 +220,19 @@ def test_quiet_and_json_keep_stdout_clean(shell):
 def test_importing_and_helping_stay_light():
     """No heavy package is imported before a command needs it (times are in benchmarks/startup.py)."""
     code = "import sys, instdata, instdata.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    assert not loaded & {"numpy", "pyarrow", "pydantic", "duckdb", "numba", "torch", "openai", "sklearn", "rich", "yaml", "jinja2"}
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & {
+        "numpy",
+        "pyarrow",
+        "pydantic",
+        "duckdb",
+        "numba",
+        "torch",
+        "openai",
+        "sklearn",
+        "rich",
+        "yaml",
+        "jinja2",
+    }

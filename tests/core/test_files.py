@@ -16,7 +16,9 @@ from instdata.files import Damaged, csv_records, elements, lines, pieces, whole
 from instdata.jsonsplit import split_values
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
 
 
@@ -42,7 +44,9 @@ def test_json_values_that_follow_each_other_are_cut(values, indent):
 
 def test_one_broken_element_costs_itself(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text('[\n  {"a": "fine"},\n  {"a": "no end of the text},\n  {"a": "fine too"},\n  {"a": 1,,},\n  {"a": 4}\n]')
+    path.write_text(
+        '[\n  {"a": "fine"},\n  {"a": "no end of the text},\n  {"a": "fine too"},\n  {"a": 1,,},\n  {"a": 4}\n]'
+    )
     found = [e for block in elements(path) for e in block]
     assert len(found) == 5
     assert [json.loads(found[i]) for i in (0, 2, 4)] == [{"a": "fine"}, {"a": "fine too"}, {"a": 4}]
@@ -93,7 +97,7 @@ def test_damage_in_the_middle(tmp_path):
 def test_csv_with_broken_records(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
-        "\ufeffinstruction,output\r\nfine,one\r\n\"two\nlines\",ok\r\ntoo,many,fields\r\n\"never closed,oops\r\nafter,it\r\n".encode()
+        '\ufeffinstruction,output\r\nfine,one\r\n"two\nlines",ok\r\ntoo,many,fields\r\n"never closed,oops\r\nafter,it\r\n'.encode()
         + b"latin,caf\xe9\r\n"
         + "中文,好\r\n".encode()
     )
@@ -104,7 +108,11 @@ def test_csv_with_broken_records(tmp_path):
         {"instruction": "after", "output": "it"},
         {"instruction": "中文", "output": "好"},
     ]
-    assert [error for error, _ in (r for r in found if not isinstance(r, dict))] == ["3 fields, expected 2", "not valid CSV: unexpected end of data", "not UTF-8"]
+    assert [error for error, _ in (r for r in found if not isinstance(r, dict))] == [
+        "3 fields, expected 2",
+        "not valid CSV: unexpected end of data",
+        "not UTF-8",
+    ]
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import jsonschema
 import pytest
 import yaml
@@ -41,7 +43,10 @@ subsets: {sizes: [10%, 1O0%]}
     found = dict(problems(path))
     assert "letters, digits" in found[1]
     assert found[2] == 'unknown key "sed" in the recipe. Did you mean "seed"?'
-    assert found[4] in ('unknown key "pth" in sources.0. Did you mean "path"?', "sources.0: a source needs either path: or hub:")
+    assert found[4] in (
+        'unknown key "pth" in sources.0. Did you mean "path"?',
+        "sources.0: a source needs either path: or hub:",
+    )
     assert "alpaca" in found[5] and "alpcaa" in found[5]
     assert found[7] == 'unknown step "dedupe". Did you mean "dedup"?'
     assert found[8] == "step sample: give either rows: or share:"
@@ -57,7 +62,11 @@ subsets: {sizes: [10%, 1O0%]}
         ("- a list", "a recipe is a mapping"),
         ("name: !!python/object:os.system {}", "not allowed"),
         ("name: a\nname: b", "stands here twice"),
-        ("a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "\n".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 10)}]" for p, n in zip("abcdefgh", "bcdefghi")), "too large"),
+        (
+            "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+            + "\n".join(f"{n}: &{n} [{', '.join([f'*{p}'] * 10)}]" for p, n in zip("abcdefgh", "bcdefghi")),
+            "too large",
+        ),
         ("name: t\nsources: [{path: '${NO_SUCH_NAME}'}]", "NO_SUCH_NAME is not set"),
         ("name: t\nsources: [{path: '${OPENAI_API_KEY}'}]", "looks like a secret"),
         ("name: t\nsources: []", "at least 1 item"),
@@ -76,20 +85,50 @@ def test_bad_yaml_is_one_clear_line(tmp_path, text, says):
 def test_set_reaches_every_value(tmp_path, monkeypatch):
     monkeypatch.setenv("FOLDER", "data")
     path = tmp_path / "r.yaml"
-    path.write_text("name: t\nsources:\n  - path: ${FOLDER}/a.jsonl\nsteps:\n  - sample: {rows: 5}\n  - filter:\n      where: lang = 'zh'\n")
-    sets = ["seed=7", "sources.0.path=b.jsonl", "sample.rows=9", "filter.where=1 = 1", "subsets.sizes=[10%, 2k]", "publish.repo=me/x", "steps.0.sample.name=s"]
+    path.write_text(
+        "name: t\nsources:\n  - path: ${FOLDER}/a.jsonl\nsteps:\n  - sample: {rows: 5}\n  - filter:\n      where: lang = 'zh'\n"
+    )
+    sets = [
+        "seed=7",
+        "sources.0.path=b.jsonl",
+        "sample.rows=9",
+        "filter.where=1 = 1",
+        "subsets.sizes=[10%, 2k]",
+        "publish.repo=me/x",
+        "steps.0.sample.name=s",
+    ]
     recipe, _ = read_recipe(path, sets)
-    assert (recipe.seed, recipe.sources[0].path, recipe.steps[0].rows, recipe.steps[1].where) == (7, "b.jsonl", 9, "1 = 1")
+    assert (recipe.seed, recipe.sources[0].path, recipe.steps[0].rows, recipe.steps[1].where) == (
+        7,
+        "b.jsonl",
+        9,
+        "1 = 1",
+    )
     assert (recipe.subsets.sizes, recipe.publish.repo, recipe.steps[0].name) == (["10%", "2k"], "me/x", "s")
     assert read_recipe(path)[0].sources[0].path == "data/a.jsonl"
-    for bad, says in [("nope.x=1", "no key or step"), ("sources.3.path=x", "not one of the 1"), ("seed", "write key=value"), ("sample=3", "name an option"), ("smple.rows=1", 'Did you mean "sample"')]:
+    for bad, says in [
+        ("nope.x=1", "no key or step"),
+        ("sources.3.path=x", "not one of the 1"),
+        ("seed", "write key=value"),
+        ("sample=3", "name an option"),
+        ("smple.rows=1", 'Did you mean "sample"'),
+    ]:
         with pytest.raises(InputError, match=says):
             read_recipe(path, [bad])
 
 
 @pytest.mark.parametrize(
     ("text", "name", "rows_"),
-    [("600", "600", 600), (600, "600", 600), ("600k", "600k", 600_000), ("0.2M", "0.2M", 200_000), ("10%", "10pct", 100), ("2.5%", "2.5pct", 25), ("100%", "100pct", 1000), ("0.01%", "0.01pct", 1)],
+    [
+        ("600", "600", 600),
+        (600, "600", 600),
+        ("600k", "600k", 600_000),
+        ("0.2M", "0.2M", 200_000),
+        ("10%", "10pct", 100),
+        ("2.5%", "2.5pct", 25),
+        ("100%", "100pct", 1000),
+        ("0.01%", "0.01pct", 1),
+    ],
 )
 def test_sizes(text, name, rows_):
     size = parse_size(text)
@@ -120,13 +159,24 @@ def test_preflight_finds_everything_before_any_work(bench):
     bench.jsonl("odd.jsonl", [{"text": "no known format"}])
     path = bench.recipe(
         taxonomy="bele",
-        sources=[{"path": "missing.jsonl"}, {"path": "a.jsonl", "map": {"output": "outptu"}}, {"path": "odd.jsonl"}, {"path": "a.jsonl", "name": "odd"}],
+        sources=[
+            {"path": "missing.jsonl"},
+            {"path": "a.jsonl", "map": {"output": "outptu"}},
+            {"path": "odd.jsonl"},
+            {"path": "a.jsonl", "name": "odd"},
+        ],
         steps=[{"filter": {"where": "1 = 1"}}],
     )
     with pytest.raises(InputError) as caught:
         prepare(path)
     text = str(caught.value)
-    for part in ('unknown taxonomy "bele"', "missing.jsonl: no such file", 'no column "outptu". Did you mean "output"?', "the format is not clear", 'two sources are named "odd"'):
+    for part in (
+        'unknown taxonomy "bele"',
+        "missing.jsonl: no such file",
+        'no column "outptu". Did you mean "output"?',
+        "the format is not clear",
+        'two sources are named "odd"',
+    ):
         assert part in text
     assert all(line for _, line, _ in caught.value.problems[:2])
 
@@ -135,10 +185,12 @@ def test_shipped_recipes_fit_the_schema():
     schema = json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
+    shipped = json.loads(resource("recipes/recipe.schema.json").read_text())
+    assert shipped == schema, "options changed: run `make schema`"
     paths = sorted(resource("recipes").glob("*.yaml"))
     assert {"belle", "doit", "alpaca"} <= {p.stem for p in paths}
     for path in paths:
-        assert path.read_text().startswith("# yaml-language-server: $schema="), path
+        assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json"), path
         validator.validate(yaml.safe_load(path.read_text()))
         read_recipe(path)
     with pytest.raises(jsonschema.ValidationError):
@@ -147,7 +199,11 @@ def test_shipped_recipes_fit_the_schema():
 
 def test_the_resolved_recipe_reads_back(bench):
     bench.jsonl("a.jsonl", rows(20))
-    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"name": "half", "sample": {"share": "50%"}}, {"filter": {"where": "1 = 1"}}], subsets={"sizes": ["10%", 4]})
+    done = bench.build(
+        sources=[{"path": "a.jsonl"}],
+        steps=[{"name": "half", "sample": {"share": "50%"}}, {"filter": {"where": "1 = 1"}}],
+        subsets={"sizes": ["10%", 4]},
+    )
     (bench.folder / "again.yaml").write_text((done.path / "recipe.yaml").read_text())
     assert prepare(bench.folder / "again.yaml").sha256 == done.manifest["recipe_sha256"]
     assert "auto" not in (done.path / "recipe.yaml").read_text().replace("model: auto", "")

@@ -42,7 +42,9 @@ BAD_LINES = {
 def verdicts(done):
     table = pq.read_table(done.path / "ledger.parquet")
     totals = done.manifest["totals"]
-    assert totals["in"] + totals["generated"] == totals["kept"] + totals["dropped"] + totals["quarantined"] == len(table)
+    assert (
+        totals["in"] + totals["generated"] == totals["kept"] + totals["dropped"] + totals["quarantined"] == len(table)
+    )
     assert len(set(table["rid"].to_pylist())) == len(table)
     return dict(zip(table["rid"].to_pylist(), table["verdict"].to_pylist()))
 
@@ -54,7 +56,9 @@ def quarantined(done):
 @pytest.mark.parametrize("name", BAD_LINES)
 def test_a_bad_line_costs_itself(bench, name):
     path = bench.folder / "a.jsonl"
-    path.write_bytes(GOOD.replace(b"hello", b"one") + b"\n" + BAD_LINES[name] + b"\n\r\n" + GOOD.replace(b"hello", b"two") + b"\r\n")
+    path.write_bytes(
+        GOOD.replace(b"hello", b"one") + b"\n" + BAD_LINES[name] + b"\n\r\n" + GOOD.replace(b"hello", b"two") + b"\r\n"
+    )
     done = bench.build(sources=[{"path": "a.jsonl"}])
     assert verdicts(done) == {"a/a.jsonl:0": "kept", "a/a.jsonl:1": "quarantined", "a/a.jsonl:3": "kept"}
     (record,) = quarantined(done)
@@ -65,9 +69,10 @@ def test_a_bad_line_costs_itself(bench, name):
 junk = st.one_of(
     st.sampled_from(list(BAD_LINES.values())),
     st.binary(max_size=60).filter(lambda b: b"\n" not in b),
-    st.dictionaries(st.sampled_from(["instruction", "input", "output", "messages", "x"]), st.none() | st.text() | st.integers() | st.lists(st.text())).map(
-        lambda d: json.dumps(d).encode()
-    ),
+    st.dictionaries(
+        st.sampled_from(["instruction", "input", "output", "messages", "x"]),
+        st.none() | st.text() | st.integers() | st.lists(st.text()),
+    ).map(lambda d: json.dumps(d).encode()),
     st.integers(0, 10**6).map(lambda i: b'{"instruction": "task %d", "output": "answer"}' % i),
 )
 
@@ -83,7 +88,10 @@ def test_nothing_is_ever_lost(bench, lines, suffix):
     if suffix.endswith("zst"):
         data = zstandard.compress(data)
     (bench.folder / f"a.{suffix}").write_bytes(data)
-    done = bench.build(sources=[{"path": f"a.{suffix}", "max_bad": 1.0, "format": "alpaca"}], steps=[{"filter": {"where": "length(prompt) % 2 = 1"}}])
+    done = bench.build(
+        sources=[{"path": f"a.{suffix}", "max_bad": 1.0, "format": "alpaca"}],
+        steps=[{"filter": {"where": "length(prompt) % 2 = 1"}}],
+    )
     found = verdicts(done)
     if suffix != "json":
         assert len(found) == sum(1 for x in [GOOD, *lines] if x.strip(b" \t\r\x0b\x0c"))
@@ -98,12 +106,29 @@ def test_bom_and_windows_lines(bench):
 
 
 def test_a_20_mb_line_is_a_row_like_any_other(bench):
-    (bench.folder / "a.jsonl").write_bytes(GOOD + b"\n" + GOOD.replace(b"hello", b"y" * 20_000_000) + b"\n" + b'{"instruction": "' + b"z" * 20_000_000 + b"\n" + GOOD + b"\n")
-    assert list(verdicts(bench.build(sources=[{"path": "a.jsonl"}])).values()) == ["kept", "kept", "kept", "quarantined"]
+    (bench.folder / "a.jsonl").write_bytes(
+        GOOD
+        + b"\n"
+        + GOOD.replace(b"hello", b"y" * 20_000_000)
+        + b"\n"
+        + b'{"instruction": "'
+        + b"z" * 20_000_000
+        + b"\n"
+        + GOOD
+        + b"\n"
+    )
+    assert list(verdicts(bench.build(sources=[{"path": "a.jsonl"}])).values()) == [
+        "kept",
+        "kept",
+        "kept",
+        "quarantined",
+    ]
 
 
 def test_a_truncated_gzip_costs_one_row(bench):
-    text = b"".join(b'{"instruction": "task %d", "output": "%x"}\n' % (i, hash((i, "salt")) & (2**64 - 1)) for i in range(5000))
+    text = b"".join(
+        b'{"instruction": "task %d", "output": "%x"}\n' % (i, hash((i, "salt")) & (2**64 - 1)) for i in range(5000)
+    )
     packed = gzip.compress(text)
     (bench.folder / "a.jsonl.gz").write_bytes(packed[: len(packed) // 2])
     done = bench.build(sources=[{"path": "a.jsonl.gz"}])
@@ -113,7 +138,7 @@ def test_a_truncated_gzip_costs_one_row(bench):
 
 
 def test_every_kind_of_file_gives_the_same_rows(bench):
-    records = [{"instruction": f"问题 {i}, \"quoted\"\nnext line", "input": "", "output": f"答案 {i}"} for i in range(30)]
+    records = [{"instruction": f'问题 {i}, "quoted"\nnext line', "input": "", "output": f"答案 {i}"} for i in range(30)]
     folder = bench.folder
     bench.jsonl("jsonl/a.jsonl", records)
     text = (folder / "jsonl/a.jsonl").read_bytes()
@@ -140,7 +165,9 @@ def test_every_kind_of_file_gives_the_same_rows(bench):
     (folder / "parquetgz/a.parquet.gz").write_bytes(gzip.compress((folder / "parquet/a.parquet").read_bytes()))
     seen = {}
     for path in sorted(folder.glob("*/a.*")):
-        done = bench.build(out=f"out-{path.parent.name}", sources=[{"path": str(path.relative_to(folder)), "name": "a"}])
+        done = bench.build(
+            out=f"out-{path.parent.name}", sources=[{"path": str(path.relative_to(folder)), "name": "a"}]
+        )
         table = pq.read_table(done.path / "data").select(["id", "messages", "lang", "source_row"])
         seen[path.parent.name] = table.sort_by("id").to_pylist()
     assert len(seen) == 11
@@ -161,7 +188,9 @@ def test_too_many_bad_rows_stop_the_build(bench):
     path.write_bytes(path.read_bytes() + b"{bad\n" * 9)
     bench.build(sources=[{"path": "a.jsonl"}])
     path.write_bytes(path.read_bytes() + b"{bad\n")
-    with pytest.raises(BudgetReached, match=r"10 of 510 rows cannot be read, more than max_bad \(1.00%\).*row 500.*invalid JSON"):
+    with pytest.raises(
+        BudgetReached, match=r"10 of 510 rows cannot be read, more than max_bad \(1.00%\).*row 500.*invalid JSON"
+    ):
         bench.build(sources=[{"path": "a.jsonl"}])
     bench.build(sources=[{"path": "a.jsonl", "max_bad": "2%"}])
 
@@ -189,8 +218,13 @@ def test_missing_inputs_are_found_before_any_work(bench, source, says):
 
 def test_labels_meet_the_taxonomy(bench):
     labels = ["closed\u00a0QA", "Closed-QA", "closed_qa", "CLOSED QA", "ｍａｔｈ", "astrology", "", None]
-    bench.jsonl("a.jsonl", [{"instruction": f"task {i}", "output": "x", "class": label} for i, label in enumerate(labels)])
-    done = bench.build(taxonomy="belle", sources=[{"path": "a.jsonl", "map": {"instruction": "instruction", "output": "output", "ability": "class"}}])
+    bench.jsonl(
+        "a.jsonl", [{"instruction": f"task {i}", "output": "x", "class": label} for i, label in enumerate(labels)]
+    )
+    done = bench.build(
+        taxonomy="belle",
+        sources=[{"path": "a.jsonl", "map": {"instruction": "instruction", "output": "output", "ability": "class"}}],
+    )
     table = pq.read_table(done.path / "data").sort_by("source_row")
     assert table["ability"].to_pylist() == ["closed_qa"] * 4 + ["math", "unknown", "unknown", "unknown"]
     assert table["meta"].to_pylist()[5:] == ['{"ability":"astrology"}', None, None]
@@ -208,21 +242,34 @@ def test_the_limit_counts_rows_of_each_source(bench):
     bench.jsonl("a/2.jsonl", rows(9))
     bench.jsonl("b.jsonl", rows(9))
     done = bench.build(sources=[{"path": "a"}, {"path": "b.jsonl"}], limit=5)
-    assert list(verdicts(done)) == [*(f"a/1.jsonl:{i}" for i in range(3)), "a/2.jsonl:0", "a/2.jsonl:1", *(f"b/b.jsonl:{i}" for i in range(5))]
+    assert list(verdicts(done)) == [
+        *(f"a/1.jsonl:{i}" for i in range(3)),
+        "a/2.jsonl:0",
+        "a/2.jsonl:1",
+        *(f"b/b.jsonl:{i}" for i in range(5)),
+    ]
 
 
 def test_real_files_are_read(bench, realdata):
     sources = [
         {"path": str(realdata / "alpaca_zh/human_checked_9251.jsonl")},
         {"path": str(realdata / "belle/zh_seed_tasks.jsonl")},
-        {"path": str(realdata / "belle/eval_v1_labelled.jsonl"), "map": {"instruction": "question", "output": "std_answer", "ability": "class"}},
+        {
+            "path": str(realdata / "belle/eval_v1_labelled.jsonl"),
+            "map": {"instruction": "question", "output": "std_answer", "ability": "class"},
+        },
         {"path": str(realdata / "dolly/dolly_dev.jsonl"), "map": {"ability": "category"}},
         {"path": str(realdata / "gsm8k/train.jsonl")},
         {"path": str(realdata / "self_instruct/seed_tasks.jsonl")},
-        {"path": str(realdata / "code/HumanEval.jsonl.gz"), "map": {"prompt": "prompt", "completion": "canonical_solution"}},
+        {
+            "path": str(realdata / "code/HumanEval.jsonl.gz"),
+            "map": {"prompt": "prompt", "completion": "canonical_solution"},
+        },
         {"path": str(realdata / "doit/gpteacher_roleplay.json")},
     ]
     done = bench.build(taxonomy="belle", sources=sources)
-    assert [(r["source_file"], r["error"]) for r in quarantined(done)] == [("eval_v1_labelled.jsonl", "output is a number, expected text")]
+    assert [(r["source_file"], r["error"]) for r in quarantined(done)] == [
+        ("eval_v1_labelled.jsonl", "output is a number, expected text")
+    ]
     assert done.manifest["totals"]["in"] >= 9251 + 175 + 1172 + 1495 + 7473 + 175 + 164 + 1923
     assert done.manifest["configs"]["full"]["by_ability"]["math"] == 153

@@ -72,9 +72,13 @@ def test_a_third_party_step_by_entry_point(bench, monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLE))
     steps.kinds.cache_clear()
     try:
-        bench.jsonl("a.jsonl", [{"instruction": "a", "output": "STOP SHOUTING"}, {"instruction": "b", "output": "all calm"}])
+        bench.jsonl(
+            "a.jsonl", [{"instruction": "a", "output": "STOP SHOUTING"}, {"instruction": "b", "output": "all calm"}]
+        )
         done = bench.build(sources=[{"path": "a.jsonl"}], steps=["shout"])
-        assert {k: (r["verdict"], r["reason"], round(r["score_shout_capitals"], 2)) for k, r in ledger(done).items()} == {
+        assert {
+            k: (r["verdict"], r["reason"], round(r["score_shout_capitals"], 2)) for k, r in ledger(done).items()
+        } == {
             "0": ("dropped", "shouting", 1.0),
             "1": ("kept", None, 0.0),
         }
@@ -127,7 +131,9 @@ def test_a_row_that_a_step_raises_on_is_quarantined_alone(bench):
 
 def test_a_step_that_returns_nonsense_is_named(bench):
     bench.jsonl("a.jsonl", rows(3))
-    with pytest.raises(Exception, match=r"step broken: score returned columns that are not as long as the 3 rows: wrong \(1\)"):
+    with pytest.raises(
+        Exception, match=r"step broken: score returned columns that are not as long as the 3 rows: wrong \(1\)"
+    ):
         bench.build(sources=[{"path": "a.jsonl"}], steps=["broken"])
     assert not (bench.folder / "out/manifest.json").exists()
 
@@ -136,7 +142,11 @@ def test_names_allow_a_kind_twice_and_scores_reach_filters(bench):
     bench.jsonl("a.jsonl", rows(40))
     done = bench.build(
         sources=[{"path": "a.jsonl"}],
-        steps=[{"counted": {"name": "one"}}, {"name": "two", "counted": {"most": 33}}, {"filter": {"where": "score_one_length > 0 and score_two_length < 40 or id = ''"}}],
+        steps=[
+            {"counted": {"name": "one"}},
+            {"name": "two", "counted": {"most": 33}},
+            {"filter": {"where": "score_one_length > 0 and score_two_length < 40 or id = ''"}},
+        ],
     )
     assert [s["name"] for s in done.manifest["steps"]] == ["one", "two", "filter"]
     table = pq.read_table(done.path / "data")
@@ -161,12 +171,19 @@ def test_filters_cannot_misbehave(bench, where, says):
 
 
 def test_filter_drops_null_and_false(bench):
-    bench.jsonl("a.jsonl", [{"instruction": "a", "output": "b"}, {"instruction": "c"}, {"instruction": "dd", "output": "e"}])
-    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": "length(response) = length(prompt)"}}])
+    bench.jsonl(
+        "a.jsonl", [{"instruction": "a", "output": "b"}, {"instruction": "c"}, {"instruction": "dd", "output": "e"}]
+    )
+    done = bench.build(
+        sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": "length(response) = length(prompt)"}}]
+    )
     assert [r["reason"] for r in ledger(done).values()] == [None, "filtered", "filtered"]
 
 
-@given(st.integers(1, 60), st.one_of(st.integers(1, 80).map(lambda n: {"rows": n}), st.integers(0, 100).map(lambda p: {"share": p / 100})))
+@given(
+    st.integers(1, 60),
+    st.one_of(st.integers(1, 80).map(lambda n: {"rows": n}), st.integers(0, 100).map(lambda p: {"share": p / 100})),
+)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_samples_have_the_size_asked_for(bench, n, options):
     bench.jsonl("a.jsonl", rows(n))
@@ -184,14 +201,18 @@ def test_mix_reaches_its_weights(bench):
     bench.jsonl("b.jsonl", rows(30, note=1))
     bench.jsonl("c.jsonl", rows(5, note=2))
     done = bench.build(sources=[{"path": f"{n}.jsonl"} for n in "abc"], steps=[{"mix": {"weights": {"a": 2, "b": 1}}}])
-    kept = Counter(r["source"] for r in pq.read_table(done.path / "ledger.parquet").to_pylist() if r["verdict"] == "kept")
+    kept = Counter(
+        r["source"] for r in pq.read_table(done.path / "ledger.parquet").to_pylist() if r["verdict"] == "kept"
+    )
     assert kept == {"a": 60, "b": 30}
     with pytest.raises(InputError, match='no row has source "z"'):
         bench.build(sources=[{"path": "a.jsonl"}], steps=[{"mix": {"weights": {"z": 2, "a": 1}}}])
 
 
 def test_verdicts_join_in_order():
-    both = drop(pa.array([True, False, True, None]), "first", ['{"a": 1}', None, None, None]) | drop(pa.array([True, True, False, False]), "second", ['{"b": 1}', '{"b": 2}', None, None])
+    both = drop(pa.array([True, False, True, None]), "first", ['{"a": 1}', None, None, None]) | drop(
+        pa.array([True, True, False, False]), "second", ['{"b": 1}', '{"b": 2}', None, None]
+    )
     assert both.reason.to_pylist() == ["first", "second", "first", None]
     assert both.evidence.to_pylist() == ['{"a": 1}', '{"b": 2}', None, None]
     assert keep(2).reason.to_pylist() == [None, None]
@@ -199,20 +220,54 @@ def test_verdicts_join_in_order():
     assert Scores(pa.table({"x": [1.0, None]})).x[0] == 1.0
 
 
-WORDS = "river stone lamp garden paper engine cloud window market bridge tiger violin desert candle planet ladder button forest island copper".split()
+WORDS = [
+    "river",
+    "stone",
+    "lamp",
+    "garden",
+    "paper",
+    "engine",
+    "cloud",
+    "window",
+    "market",
+    "bridge",
+    "tiger",
+    "violin",
+    "desert",
+    "candle",
+    "planet",
+    "ladder",
+    "button",
+    "forest",
+    "island",
+    "copper",
+]
 
 
 def distinct(n, **extra):
     """Records whose prompts are not near copies of each other."""
     return [
-        {"instruction": f"{WORDS[i % 20]} {WORDS[i // 20 % 20]} {i * 7919}: what of {WORDS[(i * 3 + 1) % 20]} and {WORDS[(i * 7 + 2) % 20]}?", "output": f"answer {i}", **extra} for i in range(n)
+        {
+            "instruction": f"{WORDS[i % 20]} {WORDS[i // 20 % 20]} {i * 7919}: what of {WORDS[(i * 3 + 1) % 20]} and {WORDS[(i * 7 + 2) % 20]}?",
+            "output": f"answer {i}",
+            **extra,
+        }
+        for i in range(n)
     ]
 
 
 def test_holdout_takes_n_of_each_and_leaves_no_near_copy(bench):
     records = distinct(60, ability="math")
     copies = [{**r, "instruction": r["instruction"] + "!"} for r in records[:20]]
-    bench.jsonl("a.jsonl", records + copies + [{**r, "ability": "code", "instruction": "code " + r["output"] + " " + r["instruction"][::-1]} for r in records[:8]])
+    bench.jsonl(
+        "a.jsonl",
+        records
+        + copies
+        + [
+            {**r, "ability": "code", "instruction": "code " + r["output"] + " " + r["instruction"][::-1]}
+            for r in records[:8]
+        ],
+    )
     done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"holdout": {"per_ability": 6}}])
     config = done.manifest["configs"]["holdout"]
     assert config["by_ability"] == {"code": 4, "math": 6}
@@ -223,7 +278,9 @@ def test_holdout_takes_n_of_each_and_leaves_no_near_copy(bench):
     assert near and all(json.loads(r["evidence"])["id"] in held for r in near)
     train = pq.read_table([done.path / f for f in done.manifest["configs"]["full"]["files"]])
     prompts = [m[0]["content"].rstrip("!") for m in train["messages"].to_pylist()]
-    held_prompts = {m[0]["content"].rstrip("!") for m in pq.read_table(done.path / "data/holdout.parquet")["messages"].to_pylist()}
+    held_prompts = {
+        m[0]["content"].rstrip("!") for m in pq.read_table(done.path / "data/holdout.parquet")["messages"].to_pylist()
+    }
     assert not held_prompts & set(prompts)
     totals = done.manifest["totals"]
     assert totals["kept"] == config["rows"] + len(train)
@@ -237,7 +294,15 @@ def test_holdout_does_not_depend_on_file_order(bench):
     bench.jsonl("y/2.jsonl", records[:50])
     held = []
     for name in "xy":
-        done = bench.build(out=name + "out", sources=[{"path": name, "name": "s"}], steps=[{"holdout": {"per_ability": 5}}], subsets={"sizes": ["10%", "50%"]})
-        tables = [pq.read_table(done.path / f)["id"].to_pylist() for f in sorted(p.relative_to(done.path) for p in done.path.glob("data/*.parquet"))]
+        done = bench.build(
+            out=name + "out",
+            sources=[{"path": name, "name": "s"}],
+            steps=[{"holdout": {"per_ability": 5}}],
+            subsets={"sizes": ["10%", "50%"]},
+        )
+        tables = [
+            pq.read_table(done.path / f)["id"].to_pylist()
+            for f in sorted(p.relative_to(done.path) for p in done.path.glob("data/*.parquet"))
+        ]
         held.append(tables)
     assert held[0] == held[1]

@@ -48,7 +48,9 @@ def test_the_order_is_free_of_the_input_order(n, seed, random):
     codes = np.array(back)[abilities[shuffled]]
     renamed = [names[back.index(i)] for i in range(len(names))]
     second = ladder(ids.take(pa.array(shuffled)), codes, renamed, None, seed)
-    assert ids.take(pa.array(first.order)).to_pylist() == ids.take(pa.array(np.array(shuffled)[second.order])).to_pylist()
+    assert (
+        ids.take(pa.array(first.order)).to_pylist() == ids.take(pa.array(np.array(shuffled)[second.order])).to_pylist()
+    )
 
 
 @given(counts, st.lists(st.integers(1, 100), min_size=1, max_size=6, unique=True))

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.dedup.overlap import read_folded
-from instdata.dedup.text import WIDE, WHOLE, prepare, tables
+from instdata.dedup.text import WHOLE, WIDE, prepare, tables
 
 
 def folded(text: str) -> str:

@@ -15,7 +15,12 @@ def pairs():
     for path in sorted(CASES.glob("*.tsv")):
         for line in path.read_text("utf-8").splitlines():
             lang, kind, label, *texts = line.split("\t")
-            yield lang, kind, label, [t.replace("\\n", "\n").replace("\\t", "\t").replace("\\u0301", "\u0301") for t in texts]
+            yield (
+                lang,
+                kind,
+                label,
+                [t.replace("\\n", "\n").replace("\\t", "\t").replace("\\u0301", "\u0301") for t in texts],
+            )
 
 
 PAIRS = list(pairs())
@@ -30,7 +35,11 @@ def test_there_are_enough():
 
 @pytest.mark.parametrize("label", ["same", "different"])
 def test_pairs(label):
-    wrong = [texts for _, _, wanted, texts in PAIRS if wanted == label and (len(dedup(texts).dropped) == 1) != (label == "same")]
+    wrong = [
+        texts
+        for _, _, wanted, texts in PAIRS
+        if wanted == label and (len(dedup(texts).dropped) == 1) != (label == "same")
+    ]
     assert not wrong
 
 

@@ -34,14 +34,20 @@ def test_shared_ngram_in_prompt_or_response():
     piece = "ducks lay sixteen eggs per day. She eats three for breakfast every morning and"
     assert found([f"Solve this. Her {piece} more?"], [DUCKS])[0] == (0, "shared_ngram", piece.lower())
     assert found(["Tell me a story"], [DUCKS], [f"Once, {piece} so on."])[0][1] == "shared_ngram"
-    assert not found(["lay sixteen eggs per day. She eats three for breakfast every morning"], [DUCKS]), "twelve words are too few"
+    assert not found(["lay sixteen eggs per day. She eats three for breakfast every morning"], [DUCKS]), (
+        "twelve words are too few"
+    )
 
 
 def test_short_items_are_found_as_a_whole():
-    got = found([f"Here is my homework, please do it for me: {WATER} I need it by noon, and please be nice about it."], [WATER])
+    got = found(
+        [f"Here is my homework, please do it for me: {WATER} I need it by noon, and please be nice about it."], [WATER]
+    )
     assert got[0] == (0, "contains_item", "what is the boiling point of water at sea level")
     assert not found(["Here is the boiling point of water at sea level in a table, please comment on it"], [WATER])
-    assert not found(["Please say hi to everyone who is in the room today"], ["Hi", "say hi"]), "very short items only as near copies"
+    assert not found(["Please say hi to everyone who is in the room today"], ["Hi", "say hi"]), (
+        "very short items only as near copies"
+    )
     assert found(["hi!"], ["Hi"])[0][1] == "near_prompt"
 
 
@@ -50,7 +56,10 @@ def test_scripts_without_spaces():
     assert got[0] == (0, "shared_ngram", MOON)
     assert found(["解题：他给了小红两个苹果，又从商店买了三个苹果"], [APPLES])[0][1] == "shared_ngram"
     assert not found(["小红从商店买了三个苹果和两个梨"], [APPLES])
-    assert found([f"อ่านข้อความนี้แล้วสรุปเป็นภาษาง่าย ๆ ให้เด็กประถมอ่านเข้าใจ {THAI} จบข้อความ ขอบคุณมากครับ"], [THAI])[0][1] == "shared_ngram"
+    assert (
+        found([f"อ่านข้อความนี้แล้วสรุปเป็นภาษาง่าย ๆ ให้เด็กประถมอ่านเข้าใจ {THAI} จบข้อความ ขอบคุณมากครับ"], [THAI])[0][1]
+        == "shared_ngram"
+    )
 
 
 def test_boilerplate_is_no_leak():
@@ -63,7 +72,9 @@ def test_boilerplate_is_no_leak():
 
 
 def test_numbers_tell_items_apart():
-    assert not found(["Tom had 12 apples and ate 5. How many has he left?"], ["Tom had 12 apples and ate 7. How many has he left?"])
+    assert not found(
+        ["Tom had 12 apples and ate 5. How many has he left?"], ["Tom had 12 apples and ate 7. How many has he left?"]
+    )
 
 
 def test_nothing_to_find():
@@ -72,8 +83,17 @@ def test_nothing_to_find():
 
 
 def test_step(tmp_path):
-    (tmp_path / "eval.jsonl").write_text("\n".join(json.dumps({"question": q, "id": i}, ensure_ascii=False) for i, q in enumerate([WATER, DUCKS])))
-    given = rows([("Clean and tidy question about cats", "meow"), (DUCKS + " How?", "x"), ("Homework to do for tomorrow morning, please", WATER + " It is 100 degrees, as everyone knows.")], base=tmp_path)
+    (tmp_path / "eval.jsonl").write_text(
+        "\n".join(json.dumps({"question": q, "id": i}, ensure_ascii=False) for i, q in enumerate([WATER, DUCKS]))
+    )
+    given = rows(
+        [
+            ("Clean and tidy question about cats", "meow"),
+            (DUCKS + " How?", "x"),
+            ("Homework to do for tomorrow morning, please", WATER + " It is 100 degrees, as everyone knows."),
+        ],
+        base=tmp_path,
+    )
     step = Decontaminate(against=["eval.jsonl"])
     assert step.check(given.context) == []
     scored = pa.table(dict(step.score(given)))
@@ -82,7 +102,11 @@ def test_step(tmp_path):
     evidence = [json.loads(e) for e in verdicts.evidence.to_pylist()[1:]]
     assert [e["item"] for e in evidence] == ["eval.jsonl:1", "eval.jsonl:0"]
     assert evidence[0]["rule"] == "near_prompt" and evidence[0]["similarity"] > 0.7
-    assert evidence[1] == {"rule": "contains_item", "item": "eval.jsonl:0", "text": "what is the boiling point of water at sea level"}
+    assert evidence[1] == {
+        "rule": "contains_item",
+        "item": "eval.jsonl:0",
+        "text": "what is the boiling point of water at sea level",
+    }
     assert "gone.json" in Decontaminate(against=["gone.json"]).check(given.context)[0]
     with pytest.raises(ValidationError):
         Decontaminate(against=[])
@@ -92,5 +116,11 @@ def test_evaluation_files_of_many_shapes(realdata, tmp_path):
     from instdata.dedup.others import read
     from instdata.step import Context
 
-    for name, least in (("belle/eval_v1_labelled.jsonl", 1172), ("gsm8k/train.jsonl", 7473), ("judge/mt_bench_80.jsonl", 80), ("code/HumanEval.jsonl.gz", 164), ("self_instruct/user_oriented_252.jsonl", 252)):
+    for name, least in (
+        ("belle/eval_v1_labelled.jsonl", 1172),
+        ("gsm8k/train.jsonl", 7473),
+        ("judge/mt_bench_80.jsonl", 80),
+        ("code/HumanEval.jsonl.gz", 164),
+        ("self_instruct/user_oriented_252.jsonl", 252),
+    ):
         assert sum(len(batch) for batch, _ in read([str(realdata / name)], Context(base=tmp_path))) >= least, name

@@ -22,7 +22,9 @@ from .reference import all_pairs, jaccard, ngram_set
 def planted(request):
     """Real texts, and copies of some with a share of their characters overwritten: every similarity from 0.4 to 1."""
     realdata = request.getfixturevalue("realdata")
-    english = [r["instruction"] + "\n" + r["output"] for r in json.loads((realdata / "alpaca_en_52k.json").read_text())[:1500]]
+    english = [
+        r["instruction"] + "\n" + r["output"] for r in json.loads((realdata / "alpaca_en_52k.json").read_text())[:1500]
+    ]
     lines = (realdata / "alpaca_zh" / "human_checked_9251.jsonl").read_text("utf-8").splitlines()[:700]
     chinese = [(r := json.loads(line))["instruction"] + "\n" + r["output"] for line in lines]
     random = np.random.default_rng(7)
@@ -54,7 +56,9 @@ def test_recall_and_precision_against_all_pairs(planted, truth_from_half, thresh
     pairs = {(int(a), int(b)): s for a, b, s in zip(found.earlier, later, found.similarity) if s >= threshold}
     copies = {(int(a), int(b)) for b, a in enumerate(found.copy_of) if a >= 0}
     assert len(truth) > 200
-    assert all(truth.get(pair) == similarity for pair, similarity in pairs.items()), "precision 1.0, and exact similarities"
+    assert all(truth.get(pair) == similarity for pair, similarity in pairs.items()), (
+        "precision 1.0, and exact similarities"
+    )
     # A copy of a row stands for all pairs of that row.
     missed = [p for p in truth if p not in pairs and p not in copies and not any(found.copy_of[i] >= 0 for i in p)]
     assert len(missed) <= 0.03 * len(truth)
@@ -78,7 +82,11 @@ def test_no_chaining():
     a = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo"
     b = a.replace("alpha ", "") + " lima"
     c = b.replace("bravo ", "") + " november"
-    assert jaccard(ngram_set(a), ngram_set(c)) < 0.7 <= min(jaccard(ngram_set(a), ngram_set(b)), jaccard(ngram_set(b), ngram_set(c)))
+    assert (
+        jaccard(ngram_set(a), ngram_set(c))
+        < 0.7
+        <= min(jaccard(ngram_set(a), ngram_set(b)), jaccard(ngram_set(b), ngram_set(c)))
+    )
     assert dedup([a, b, c]).kept.tolist() == [0, 2]
     assert dedup([b, a, c]).kept.tolist() == [0]
 
@@ -91,8 +99,14 @@ def templates(n):
     random = np.random.default_rng(n)
     w = words(random, 3 * n)
     numbers = random.permutation(10 * n)[: 2 * n]
-    yield [f"Translate the word '{w[3 * i]}' into French and use it in one sentence about {w[3 * i + 1]} and {w[3 * i + 2]}." for i in range(n)]
-    yield [f"What is {numbers[2 * i]} plus {numbers[2 * i + 1]}? Please show all the steps of your calculation." for i in range(n)]
+    yield [
+        f"Translate the word '{w[3 * i]}' into French and use it in one sentence about {w[3 * i + 1]} and {w[3 * i + 2]}."
+        for i in range(n)
+    ]
+    yield [
+        f"What is {numbers[2 * i]} plus {numbers[2 * i + 1]}? Please show all the steps of your calculation."
+        for i in range(n)
+    ]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -113,7 +127,10 @@ def test_templates_stay_and_take_near_linear_time(which):
 
 def test_long_template_with_one_slot_is_one_row_and_a_closer_copy_is_found_at_a_higher_threshold():
     random = np.random.default_rng(1)
-    frame = "You answer for a shop that sells shoes. A customer named {} writes that the parcel did not arrive in time and asks for help. " * 2
+    frame = (
+        "You answer for a shop that sells shoes. A customer named {} writes that the parcel did not arrive in time and asks for help. "
+        * 2
+    )
     frame += "Write an answer that is friendly and short, explains where the parcel may be, and says what we will do about it today or tomorrow."
     texts = [frame.format(a, b) for a, b in np.array(words(random, 4000)).reshape(-1, 2)]
     found = dedup([*texts, texts[1000] + " Thank you so much"])
@@ -133,11 +150,17 @@ def test_dense_join_agrees_with_comparing_all_pairs(planted, monkeypatch):
     got = dedup(planted)
     pairs = [{(a, b) for a, b, _ in zip(*f.pairs.to_pydict().values())} for f in (wanted, got)]
     assert len(pairs[0] - pairs[1]) <= 0.02 * len(pairs[0])
-    assert set(got.similarity.tolist()) >= set(wanted.similarity.tolist()) - {1.0} or len(got.earlier) >= 0.98 * len(wanted.earlier)
+    assert set(got.similarity.tolist()) >= set(wanted.similarity.tolist()) - {1.0} or len(got.earlier) >= 0.98 * len(
+        wanted.earlier
+    )
 
 
 def same(one, other):
-    return one.pairs.equals(other.pairs) and one.earlier.tolist() == other.earlier.tolist() and one.similarity.tolist() == other.similarity.tolist()
+    return (
+        one.pairs.equals(other.pairs)
+        and one.earlier.tolist() == other.earlier.tolist()
+        and one.similarity.tolist() == other.similarity.tolist()
+    )
 
 
 def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch, tmp_path):
@@ -172,7 +195,11 @@ def test_result_object():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=30)), max_size=30), st.sampled_from([0.3, 0.7, 1.0]), st.sampled_from(["minhash", "exact"]))
+@given(
+    st.lists(st.one_of(st.none(), st.text(st.characters(exclude_categories=["Cs"]), max_size=30)), max_size=30),
+    st.sampled_from([0.3, 0.7, 1.0]),
+    st.sampled_from(["minhash", "exact"]),
+)
 def test_anything_goes(texts, threshold, method):
     found = dedup(texts, threshold, method=method)
     kept = set(found.kept.tolist())
@@ -183,7 +210,9 @@ def test_anything_goes(texts, threshold, method):
             assert i not in kept, "an exact copy always goes"
 
 
-@pytest.mark.parametrize("texts", [[], [""], ["", ""], ["a"], ["a", "a", "b"], ["😀", "🎉", "😀"], [" ", "\n"], [None, None]])
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["", ""], ["a"], ["a", "a", "b"], ["😀", "🎉", "😀"], [" ", "\n"], [None, None]]
+)
 def test_small_inputs(texts):
     found = dedup(texts)
     distinct = len({t.strip() for t in texts if t is not None}) + texts.count(None)
@@ -197,7 +226,9 @@ def test_huge_rows():
     assert found.kept.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("options", [{"threshold": 0}, {"threshold": 1.5}, {"num_perm": 1}, {"ngram": 0}, {"max_memory": "lots"}])
+@pytest.mark.parametrize(
+    "options", [{"threshold": 0}, {"threshold": 1.5}, {"num_perm": 1}, {"ngram": 0}, {"max_memory": "lots"}]
+)
 def test_impossible_options_are_clear_errors(options):
     with pytest.raises(InputError):
         dedup(["a", "b"], **options)
@@ -205,7 +236,9 @@ def test_impossible_options_are_clear_errors(options):
 
 def test_threshold_one_and_few_hashes():
     assert dedup(["aaaa bbbb cccc dddd eeee", "aaaa bbbb cccc dddd eeee ffff"], 1.0).kept.tolist() == [0, 1]
-    assert dedup(["Write a poem about the sea", "Write a poem about the sea today"], 0.7, num_perm=4).kept.tolist() == [0]
+    assert dedup(["Write a poem about the sea", "Write a poem about the sea today"], 0.7, num_perm=4).kept.tolist() == [
+        0
+    ]
 
 
 def test_signatures_equal_datasketch():
@@ -231,7 +264,11 @@ def test_to_datasketch_feeds_its_lsh():
 
 def test_near_and_index_agree_with_brute_force(planted, truth_from_half):
     one, other = planted[:700], planted[700:]
-    truth = {(i, j - 700) for (i, j), s in truth_from_half.items() if i < 700 <= j and s >= 0.7 and not contrast(planted, (i, j))}
+    truth = {
+        (i, j - 700)
+        for (i, j), s in truth_from_half.items()
+        if i < 700 <= j and s >= 0.7 and not contrast(planted, (i, j))
+    }
     both = [{(int(q), int(i)) for q, i in zip(*near(a, b)[:2])} for a, b in ((one, other), (other, one))]
     assert both[0] == {(b, a) for a, b in both[1]}
     assert both[0] <= truth and len(truth - both[0]) <= 0.03 * len(truth)
@@ -246,7 +283,11 @@ def test_index_grows(monkeypatch):
         index.add(batch)
         texts += batch
         best, similarity = index.query([t + " more" for t in batch] + ["nothing is like this text at all"])
-        assert best.tolist() == [*range(len(texts) - 5, len(texts)), -1] and similarity[-1] == 0 and similarity[:-1].min() > 0.8
+        assert (
+            best.tolist() == [*range(len(texts) - 5, len(texts)), -1]
+            and similarity[-1] == 0
+            and similarity[:-1].min() > 0.8
+        )
     assert len(index) == len(texts) == 60
     index.add([None])
     assert index.query([None, texts[0]])[0].tolist() == [-1, 0]

@@ -15,7 +15,9 @@ LONG = "The quick brown fox jumps over the lazy dog near the river bank at dawn"
 
 
 def rows(pairs, base=None, scores=None):
-    conversations = [[{"role": "user", "content": p}] + ([{"role": "assistant", "content": r}] if r else []) for p, r in pairs]
+    conversations = [
+        [{"role": "user", "content": p}] + ([{"role": "assistant", "content": r}] if r else []) for p, r in pairs
+    ]
     return Rows(pa.table({"messages": pa.array(conversations, MESSAGES)}), Context(base=base or "."), scores or {})
 
 
@@ -27,7 +29,14 @@ def run(step, given):
 
 
 def test_the_near_copy_goes_and_the_answered_row_stays():
-    given = rows([(LONG, None), (LONG + ".", "an answer"), (LONG + " again", "x"), ("Something that nobody else has asked for", "y")])
+    given = rows(
+        [
+            (LONG, None),
+            (LONG + ".", "an answer"),
+            (LONG + " again", "x"),
+            ("Something that nobody else has asked for", "y"),
+        ]
+    )
     scored, verdicts = run(Dedup(), given)
     assert verdicts.reason.to_pylist() == ["near_duplicate", None, "near_duplicate", None]
     assert verdicts.other.tolist() == [1, -1, 1, -1]
@@ -61,13 +70,22 @@ def test_a_higher_threshold_scores_nothing_anew():
     ],
 )
 def test_keep_and_view(options, kept):
-    given = rows([(LONG, "short"), (LONG + "!", "words"), (LONG + " again", "the longest of them")], scores={"score_q_x": pa.chunked_array([[1.0, 5.0, None]])})
+    given = rows(
+        [(LONG, "short"), (LONG + "!", "words"), (LONG + " again", "the longest of them")],
+        scores={"score_q_x": pa.chunked_array([[1.0, 5.0, None]])},
+    )
     _, verdicts = run(Dedup(**options), given)
     assert np.flatnonzero(verdicts.reason.is_null().to_numpy(zero_copy_only=False)).tolist() == kept
 
 
 def test_both_needs_both():
-    given = rows([(LONG, "one answer that is long enough to be compared"), (LONG, "One answer that is long enough to be compared."), (LONG, "quite another reply, about ships and harbours")])
+    given = rows(
+        [
+            (LONG, "one answer that is long enough to be compared"),
+            (LONG, "One answer that is long enough to be compared."),
+            (LONG, "quite another reply, about ships and harbours"),
+        ]
+    )
     _, verdicts = run(Dedup(view="both"), given)
     assert verdicts.reason.to_pylist() == [None, "near_duplicate", None]
 
@@ -78,8 +96,15 @@ def test_responses_that_are_missing_are_no_copies():
 
 
 def test_across(tmp_path):
-    (tmp_path / "old.jsonl").write_text(json.dumps({"instruction": LONG, "output": "z"}) + "\nnot json\n" + json.dumps({"instruction": LONG + " more", "output": "z"}) + "\n")
-    given = rows([("Something that nobody else has asked for", "y"), (LONG + ".", "b"), (LONG + " again", "b")], base=tmp_path)
+    (tmp_path / "old.jsonl").write_text(
+        json.dumps({"instruction": LONG, "output": "z"})
+        + "\nnot json\n"
+        + json.dumps({"instruction": LONG + " more", "output": "z"})
+        + "\n"
+    )
+    given = rows(
+        [("Something that nobody else has asked for", "y"), (LONG + ".", "b"), (LONG + " again", "b")], base=tmp_path
+    )
     step = Dedup(across=["old.jsonl"])
     _, verdicts = run(step, given)
     assert verdicts.reason.to_pylist() == [None, "near_duplicate", "near_duplicate"]
@@ -91,7 +116,18 @@ def test_across(tmp_path):
     assert Dedup(across=["gone.jsonl"]).check(given.context)[0].startswith("across: gone.jsonl: no such file")
 
 
-@pytest.mark.parametrize("options", [{"num_perm": 1}, {"threshold": 0}, {"threshold": 0.01}, {"max_memory": "x"}, {"keep": "best"}, {"by": "x"}, {"metod": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_perm": 1},
+        {"threshold": 0},
+        {"threshold": 0.01},
+        {"max_memory": "x"},
+        {"keep": "best"},
+        {"by": "x"},
+        {"metod": 1},
+    ],
+)
 def test_impossible_options(options):
     with pytest.raises(ValidationError):
         Dedup(**options)
@@ -104,7 +140,14 @@ def test_empty_corpus():
 
 def test_semantic(tmp_path):
     pytest.importorskip("wordllama")
-    asked = ["How do I bake bread?", "What is the way to bake bread at home?", "How do I fix a bike?", "list the even numbers", "list the odd numbers", "How do I bake bread"]
+    asked = [
+        "How do I bake bread?",
+        "What is the way to bake bread at home?",
+        "How do I fix a bike?",
+        "list the even numbers",
+        "list the odd numbers",
+        "How do I bake bread",
+    ]
     given = rows([(a, "x") for a in asked])
     given.context = Context(cache=tmp_path)
     scored, verdicts = run(Dedup(method="semantic", threshold=0.85), given)

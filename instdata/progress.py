@@ -1,0 +1,34 @@
+"""A progress bar with rate and time left, on a terminal; elsewhere the build's lines are enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T], int], show: bool) -> Iterator[T]:
+    """The items, as they come. With `show`, a bar on stderr counts them against `total` (None: unknown) and says how many
+    rows a second go by; it leaves when it is done."""
+    if not show:
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(),
+        TextColumn("{task.fields[said]:>28}"),
+        TimeRemainingColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total, said="")
+        seen = 0
+        for item in items:
+            seen += rows(item)
+            elapsed = progress.tasks[task].elapsed or 1e-9
+            progress.update(task, advance=1, said=f"{seen:,} rows, {seen / elapsed:,.0f}/s")
+            yield item

@@ -1,0 +1,145 @@
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instdata.ability.calibration import calibration_error, confusion
+from instdata.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
+from instdata.ability.lexicon import CONCEPTS
+from instdata.ability.linear import margin, platt, sigmoid, train
+
+TEXTS = [
+    "Translate into French: I am hungry.",
+    "翻译成英文：我饿了。",
+    "",
+    None,
+    "写一首关于秋天的诗。",
+    "x = 1\n" * 500,
+]
+
+
+def group(hashes, number):
+    return set(hashes[(hashes >> np.uint64(64 - GROUP_BITS)) == number].tolist())
+
+
+@given(st.lists(st.text(max_size=60) | st.none(), max_size=8))
+@settings(max_examples=25, deadline=None)
+def test_a_row_is_read_alike_wherever_it_stands(texts):
+    hashes, starts = features(pa.array([*TEXTS, *texts], pa.string()))
+    for i, text in enumerate(texts, len(TEXTS)):
+        alone, _ = features(pa.array([text], pa.string()))
+        assert (hashes[starts[i] : starts[i + 1]] == alone).all()
+
+
+@pytest.mark.parametrize("unit", ["a", "а", "字", "translate ", "是否", "\n", "?", "1 ", "𠀀", "é", "word "])
+def test_no_text_has_more_features_than_there_is_room_for(unit):
+    for count in (1, 24, 26, 900, 2000, 100_000):
+        assert len(features(pa.array([unit * count]))[0]) <= FEATURES
+
+
+def test_width_case_and_quotes_are_folded():
+    hashes, starts = features(pa.array(["translate this: “a”?", 'ＴＲＡＮＳＬＡＴＥ\u00a0this： "A"？', "a?"]))
+    rows = [set(hashes[a:b].tolist()) for a, b in itertools.pairwise(starts)]
+    assert len(rows[0] & rows[1]) > 0.7 * len(rows[0]) > len(rows[0] & rows[2])
+
+
+def test_chinese_and_english_share_concepts():
+    hashes, starts = features(pa.array(["Translate this.", "翻译这句话。", "Add these."]))
+    one, two, three = (group(hashes[a:b], CONCEPT) for a, b in itertools.pairwise(starts))
+    assert one & two and not one & three
+
+
+def test_every_phrase_of_the_lexicon_is_found():
+    phrases = [(n, p.strip()) for n, words in enumerate(CONCEPTS.values(), 1) for p in words.split(",")]
+    slots, _ = lexicon()
+    assert np.count_nonzero(slots) < len(slots) / 2
+    hashes, starts = features(pa.array([p for _, p in phrases]))
+    missed = [p for (_, p), a, b in zip(phrases, starts, starts[1:]) if not group(hashes[a:b], CONCEPT)]
+    assert not missed
+
+
+def dataset(rows: int, classes: int = 3):
+    verbs = ["translate", "summarize", "compute", "classify", "rewrite"][:classes]
+    random = np.random.default_rng(0)
+    labels = random.integers(0, classes, rows)
+    prompts = pa.array([f"{verbs[k]} item {random.integers(50)} of {random.integers(50)}" for k in labels])
+    return prompts, pa.array([f"answer {k} {i}" if i % 2 else None for i, k in enumerate(labels)]), labels, verbs
+
+
+def test_what_is_held_out_is_what_a_model_without_the_row_says():
+    prompts, responses, labels, classes = dataset(60)
+    model = train(prompts, responses, labels, classes)
+    assert (model.held_out.argmax(1) == labels).mean() > 0.95
+    rest = pa.array(np.arange(1, 60))
+    # Not to the last digit: without the row, its words weigh a little otherwise.
+    without = train(prompts.take(rest), responses.take(rest), labels[1:], classes)
+    assert np.allclose(without.scores(prompts[:1], responses[:1]), model.held_out[:1], atol=0.1)
+
+
+def test_a_missing_response_is_no_cue():
+    """Where only one class lacks responses, lacking one must not give the class away."""
+    prompts = pa.array([f"do {i}" for i in range(100)])
+    labels = np.arange(100) % 2
+    responses = pa.array([None if k else "some response" for k in labels], pa.string())
+    scores = train(prompts, responses, labels, ["a", "b"]).scores(
+        pa.array(["do it"] * 2), pa.array([None, "some response"])
+    )
+    assert np.allclose(scores[0], scores[1], atol=0.05)
+
+
+def test_results_do_not_depend_on_batches():
+    prompts, responses, labels, classes = dataset(700)
+    model = train(prompts, responses, labels, classes)
+    whole = model.scores(prompts, responses)
+    parts = [model.scores(prompts.slice(i, 100), responses.slice(i, 100)) for i in range(0, 700, 100)]
+    assert (np.concatenate(parts) == whole).all()
+    assert model.scores(prompts[:0], responses[:0]).shape == (0, 3)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_platt_recovers_the_curve(seed):
+    random = np.random.default_rng(seed)
+    lead = random.random(20_000)
+    offset, slope = platt(lead, random.random(20_000) < sigmoid((-1.0, 4.0), lead))
+    assert abs(offset + 1) < 0.3 and abs(slope - 4) < 0.6
+
+
+@pytest.mark.parametrize("right", [[], [True], [False] * 5, [True] * 50])
+def test_platt_stays_finite(right):
+    curve = platt(np.linspace(0, 1, len(right)), np.array(right, bool))
+    assert np.isfinite(curve).all()
+    assert sigmoid(curve, np.array([0.0]))[0] < 0.97
+    assert margin(np.array([[0.2, 0.9, 0.1]]))[0] == pytest.approx(0.7)
+
+
+def test_calibration_error():
+    sure = np.linspace(0.05, 0.95, 10_000)
+    random = np.random.default_rng(0)
+    error, low, high = calibration_error(sure, random.random(10_000) < sure)
+    assert error < 0.02 and low <= high < 0.03
+    assert calibration_error(np.full(100, 0.9), np.arange(100) % 2 == 0)[0] == pytest.approx(0.4)
+    assert np.isnan(calibration_error(np.ones(3), np.ones(3, bool))[0])
+
+
+def test_confusion_counts_labelled_rows():
+    table = confusion(pa.array(["a", "a", None, "b", "x"]), pa.array(["a", "b", "a", "b", "a"]), ["a", "b"])
+    assert table.tolist() == [[1, 1], [0, 1]]
+
+
+def test_accuracy_on_real_rows(realdata):
+    """Two folds of the smallest file: a guard, not the benchmark (docs/ability.md)."""
+    import json
+
+    rows = [json.loads(line) for line in (realdata / "belle" / "eval_v1_labelled.jsonl").open(encoding="utf-8")]
+    classes, labels = np.unique([r["class"] for r in rows], return_inverse=True)
+    prompts, none = pa.array([r["question"] for r in rows]), pa.nulls(len(rows), pa.string())
+    seen, held = (pa.array(np.flatnonzero(np.arange(len(rows)) % 2 == k)) for k in (0, 1))
+    model = train(prompts.take(seen), none.take(seen), labels[np.asarray(seen)], classes.tolist())
+    scores = model.scores(prompts.take(held), none.take(held))
+    right = scores.argmax(1) == labels[np.asarray(held)]
+    assert right.mean() > 0.9
+    assert calibration_error(model.confidence(scores), right)[0] < 0.05
