@@ -33,11 +33,13 @@ from instdata.ledger import write_ledger, write_quarantine
 from instdata.output import locked, move_into_place, write_data, write_json
 from instdata.reading import read_sources
 from instdata.recipe import Recipe, read_recipe
+from instdata.record import UNKNOWN
 from instdata.sources import Input, open_sources, with_commit
 from instdata.step import Context
 from instdata.subset import ladder
 
 SCHEMA_VERSION = 1
+TRAINED = "smollm2-135m-instruct"  # what `ablate: {model: auto}` means (instdata/llm/models.py)
 
 
 def cache_folder() -> Path:
@@ -105,13 +107,14 @@ def prepare(
     if not online:
         return Plan(recipe, opened, context, "")
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
-    recipe = recipe.model_copy(update={"sources": sources, "steps": steps})
+    trained = recipe.ablate.model_copy(update={"model": TRAINED}) if recipe.ablate.model == "auto" else recipe.ablate
+    recipe = recipe.model_copy(update={"sources": sources, "steps": steps, "ablate": trained})
     return Plan(recipe, opened, context, _identity(recipe, opened, context))
 
 
 def _located(problem: tuple[str, int | None, str], document: Any) -> tuple[str, int | None, str]:
     """A source's problem with the recipe's line: open_sources names sources as `sources.<i>`."""
-    where, line, message = problem
+    where, _, message = problem
     if where.startswith("sources."):
         at = ("sources", int(where.partition(".")[2]))
         inner = (*at, "path") if (*at, "path") in document.lines else (*at, "hub")
@@ -200,9 +203,9 @@ def _corpus(shards: list, context: Context) -> Corpus:
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()
     codes = [ability_codes(read_parquet(s.path, ["ability"])["ability"], words) for s in shards]
-    return replace(
-        corpus, state=State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32)), abilities=words
-    )
+    state = State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32))
+    state.confidence[state.ability != words.code(UNKNOWN)] = 1  # somebody labelled the row
+    return replace(corpus, state=state, abilities=words)
 
 
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class State:
     quarantined: np.ndarray  # bool
     config: np.ndarray  # int8: TRAIN or HOLDOUT
     ability: np.ndarray  # int32: code in `abilities`
-    confidence: np.ndarray  # float32, NaN where no step said
+    confidence: np.ndarray  # float32: 1 for a label that came with the row, NaN where nobody said
     shown: np.ndarray  # bool: a generation prompt may have shown it
 
     @classmethod

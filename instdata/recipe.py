@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,8 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from instdata.errors import InputError
+from instdata.overrides import override, substitute
 from instdata.step import Step, kinds, step_class
-from instdata.yamlfile import Document, did_you_mean, load_yaml, parse_yaml
+from instdata.yamlfile import Document, did_you_mean, load_yaml
 
 WORD = re.compile(r"^\w[\w.\-]*$")
 FORMATS = ("auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds")
@@ -212,12 +212,12 @@ def read_recipe(
     if not isinstance(document.data, dict):
         raise InputError([(document.file, 1, "a recipe is a mapping with name:, sources: and steps:")])
     for item in sets:
-        _set(document, item)
+        override(document, item, Recipe.model_fields)
     if limit is not None:
         document.data["limit"] = limit
     document.data.setdefault("name", path.stem)
     problems: list[tuple[str, int | None, str]] = []
-    data = _environment(document.data, (), document, problems)
+    data = substitute(document.data, (), document, problems)
     steps = _steps(data.pop("steps", None) or [], document, problems)
     recipe = None
     try:
@@ -327,87 +327,6 @@ def _owner(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
 def _types(annotation: Any) -> list[Any]:
     inner = getattr(annotation, "__args__", ())
     return [annotation, *(t for a in inner for t in _types(a))]
-
-
-_NAME = re.compile(r"\$\{(\w+)\}")
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW", re.I)
-
-
-def _environment(data: Any, path: tuple, document: Document, problems: list) -> Any:
-    """Replace ${NAME} in strings. A secret is refused: the resolved recipe is kept and published."""
-    if isinstance(data, dict):
-        return {k: _environment(v, (*path, k), document, problems) for k, v in data.items()}
-    if isinstance(data, list):
-        return [_environment(v, (*path, i), document, problems) for i, v in enumerate(data)]
-    if not isinstance(data, str):
-        return data
-
-    def value(match: re.Match) -> str:
-        name = match[1]
-        if _SECRET.search(name):
-            problems.append(
-                (
-                    document.file,
-                    document.line(path),
-                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by themselves",
-                )
-            )
-        elif name not in os.environ:
-            problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
-        return os.environ.get(name, "")
-
-    return _NAME.sub(value, data)
-
-
-def _set(document: Document, item: str) -> None:
-    """Apply one `--set key.path=value`; the path starts at a top-level key or at a step's name."""
-    key, eq, text = item.partition("=")
-    parts = key.strip().split(".")
-    if not eq or not all(parts):
-        raise InputError(f"--set {item}: write key=value, e.g. --set generate.target=200")
-    value = parse_yaml(text, f"--set {key}").data
-    target: Any = document.data
-    if parts[0] not in Recipe.model_fields:
-        options = _step_options(document.data.get("steps"), parts[0])
-        if options is None:
-            known = [*Recipe.model_fields, *(next(iter(_kind(s)), "") for s in document.data.get("steps") or [])]
-            raise InputError(
-                f'--set {key}: no key or step "{parts[0]}" in {document.file}.{did_you_mean(parts[0], known)}'
-            )
-        target, parts = options, parts[1:]
-        if not parts:
-            raise InputError(f"--set {item}: name an option of the step, e.g. --set dedup.threshold=0.8")
-    for part, then in zip(parts, [*parts[1:], None]):
-        if isinstance(target, list):
-            if not part.isdigit() or int(part) >= len(target):
-                raise InputError(
-                    f'--set {key}: "{part}" is not one of the {len(target)} items (0 to {len(target) - 1})'
-                )
-            part = int(part)
-        elif not isinstance(target, dict):
-            raise InputError(f'--set {key}: "{part}" has nothing below it')
-        if then is None:
-            target[part] = value
-        else:
-            if isinstance(target, dict) and target.get(part) is None:
-                target[part] = {}
-            target = target[part]
-
-
-def _kind(item: Any) -> list[str]:
-    return [item] if isinstance(item, str) else [k for k in item if k != "name"] if isinstance(item, dict) else []
-
-
-def _step_options(steps: Any, name: str) -> dict | None:
-    """The options of the step of this name, made where the recipe left them out; None where there is no such step."""
-    for i, item in enumerate(steps or []):
-        kind = next(iter(_kind(item)), "")
-        item = steps[i] = {item: {}} if isinstance(item, str) else item
-        options = item.get(kind) if isinstance(item, dict) else None
-        if isinstance(item, dict) and name in (item.get("name"), (options or {}).get("name"), kind):
-            item[kind] = options or {}
-            return item[kind]
-    return None
 
 
 def json_schema() -> dict[str, Any]:

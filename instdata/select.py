@@ -34,7 +34,7 @@ class Filter(Step):
         import duckdb
 
         try:
-            statements = duckdb.extract_statements(f"select ({value}\n) as keep from rows")
+            statements = duckdb.extract_statements(f"select ({value}\n) as keep from rows")  # noqa: S608 (the expression is the option)
         except duckdb.Error as e:
             raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
         if len(statements) != 1:
@@ -58,15 +58,11 @@ class Filter(Step):
             db.register("rows", table)
             db.execute("set lock_configuration = true")
             try:
-                kept = db.sql(
-                    f"select coalesce(cast(({self.where}\n) as boolean), false) as keep from rows"
-                ).to_arrow_table()
-            except (
-                duckdb.BinderException,
-                duckdb.CatalogException,
-                duckdb.ParserException,
-                duckdb.PermissionException,
-            ) as e:
+                kept = db.sql(f"select coalesce(cast(({self.where}\n) as boolean), false) as keep from rows")  # noqa: S608
+                kept = kept.to_arrow_table()
+            except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as e:
+                raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
+            except duckdb.PermissionException as e:
                 raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
         if len(kept) != len(rows):
             raise InputError(

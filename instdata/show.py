@@ -30,7 +30,7 @@ def build_result(done: Any) -> dict[str, Any]:
     """What `build --json` prints."""
     m = done.manifest
     return {
-        "build": str(done.path), "totals": m["totals"], "configs": {k: v["rows"] for k, v in m["configs"].items()},
+        "build": str(done.path), "totals": m["totals"], "configs": m["configs"],
         "steps": m["steps"], "seconds": done.run["seconds"], "changed": done.changed,
     }  # fmt: skip
 

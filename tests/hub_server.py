@@ -40,7 +40,13 @@ class Blob:
 
     def entry(self, path: str) -> dict[str, Any]:
         lfs = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
-        return {"type": "file", "path": path, "size": len(self.data), "oid": self.oid, **({"lfs": lfs} if self.lfs else {})}
+        return {
+            "type": "file",
+            "path": path,
+            "size": len(self.data),
+            "oid": self.oid,
+            **({"lfs": lfs} if self.lfs else {}),
+        }
 
 
 @dataclass
@@ -65,7 +71,11 @@ class Repo:
         return self.commits[-1]
 
     def at(self, revision: str) -> Commit | None:
-        sha = self.commits[-1].sha if revision in ("main", "refs/heads/main") else self.tags.get(revision.removeprefix("refs/tags/"), revision)
+        sha = (
+            self.commits[-1].sha
+            if revision in ("main", "refs/heads/main")
+            else self.tags.get(revision.removeprefix("refs/tags/"), revision)
+        )
         return next((c for c in self.commits if c.sha == sha), None)
 
 
@@ -132,7 +142,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         url = urlsplit(self.path)
         path = unquote(url.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) if not self.headers.get("Transfer-Encoding") else self._chunks()
+        body = (
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if not self.headers.get("Transfer-Encoding")
+            else self._chunks()
+        )
         with self.hub.lock:
             self.hub.requests.append((self.command, path))
             how = self._planned(path)
@@ -149,7 +163,11 @@ class _Handler(BaseHTTPRequestHandler):
             with self.hub.lock:
                 self._route(path, parse_qs(url.query), body, url.path)
         except _Refused as e:
-            self._send(e.status, json.dumps({"error": e.message}).encode(), {"X-Error-Code": e.code, "X-Error-Message": e.message})
+            self._send(
+                e.status,
+                json.dumps({"error": e.message}).encode(),
+                {"X-Error-Code": e.code, "X-Error-Message": e.message},
+            )
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _handle
 
@@ -173,7 +191,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, data: bytes = b"", headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -209,7 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/whoami-v2":
             if not (role := self._role()):
                 raise _Refused(401, "", "Invalid username or password.")
-            self._json({"type": "user", "name": USER, "orgs": [], "auth": {"accessToken": {"displayName": "t", "role": role}}})
+            self._json(
+                {"type": "user", "name": USER, "orgs": [], "auth": {"accessToken": {"displayName": "t", "role": role}}}
+            )
         elif path == "/api/repos/create":
             self._create(json.loads(body))
         elif path == "/api/validate-yaml":
@@ -238,7 +262,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(409, json.dumps({"url": url, "error": "You already created this repo"}).encode())
             return
         repo = self.hub.repos[kind, name] = Repo(asked.get("visibility") == "private" or bool(asked.get("private")))
-        repo.commit("initial commit", {".gitattributes": Blob(b"*.parquet filter=lfs diff=lfs merge=lfs -text\n", False)})
+        repo.commit(
+            "initial commit", {".gitattributes": Blob(b"*.parquet filter=lfs diff=lfs merge=lfs -text\n", False)}
+        )
         self._json({"url": url, "name": name, "id": name})
 
     def _batch(self, asked: dict[str, Any]) -> None:
@@ -269,18 +295,48 @@ class _Handler(BaseHTTPRequestHandler):
         commit = self._commit(repo, revision)
         if what == "revision":
             siblings = [{"rfilename": p, **({"size": len(b.data), "blobId": b.oid, **({"lfs": {"sha256": b.sha256, "size": len(b.data), "pointerSize": 134}} if b.lfs else {})} if "blobs" in query else {})} for p, b in sorted(commit.files.items())]  # fmt: skip
-            self._json({"id": name, "sha": commit.sha, "private": repo.private, "siblings": siblings, "tags": [], "lastModified": DATE, "disabled": False, "gated": False, "downloads": 0, "likes": 0})
+            self._json(
+                {
+                    "id": name,
+                    "sha": commit.sha,
+                    "private": repo.private,
+                    "siblings": siblings,
+                    "tags": [],
+                    "lastModified": DATE,
+                    "disabled": False,
+                    "gated": False,
+                    "downloads": 0,
+                    "likes": 0,
+                }
+            )
         elif what == "tree":
             self._tree(commit, folder, "recursive" in query and query["recursive"] != ["False"])
         elif what == "paths-info":
             asked = json.loads(body) if body.startswith(b"{") else {"paths": parse_qs(body.decode()).get("paths", [])}
-            folders = [{"type": "directory", "path": p, "oid": "0" * 40, "size": 0} for p in asked["paths"] if any(f.startswith(f"{p}/") for f in commit.files)]
+            folders = [
+                {"type": "directory", "path": p, "oid": "0" * 40, "size": 0}
+                for p in asked["paths"]
+                if any(f.startswith(f"{p}/") for f in commit.files)
+            ]
             self._json([commit.files[p].entry(p) for p in asked["paths"] if p in commit.files] + folders)
         elif what == "commits":
             history = repo.commits[: repo.commits.index(commit) + 1][::-1]
-            self._json([{"id": c.sha, "title": c.title, "message": c.message, "date": DATE, "authors": [{"user": USER}]} for c in history])
+            self._json(
+                [
+                    {"id": c.sha, "title": c.title, "message": c.message, "date": DATE, "authors": [{"user": USER}]}
+                    for c in history
+                ]
+            )
         elif what == "preupload":
-            files = [{"path": f["path"], "uploadMode": "lfs" if _is_lfs(f["path"], f["size"]) else "regular", "shouldIgnore": False, "oid": self._known(commit, f["path"])} for f in json.loads(body)["files"]]
+            files = [
+                {
+                    "path": f["path"],
+                    "uploadMode": "lfs" if _is_lfs(f["path"], f["size"]) else "regular",
+                    "shouldIgnore": False,
+                    "oid": self._known(commit, f["path"]),
+                }
+                for f in json.loads(body)["files"]
+            ]
             self._json({"files": files})
         elif what == "commit":
             self._write(repo, name, kind, body)
@@ -306,7 +362,10 @@ class _Handler(BaseHTTPRequestHandler):
         depths = [range(1, len(p)) if recursive else range(1, min(2, len(p))) for p in parts]
         folders = dict.fromkeys(prefix + "/".join(p[:d]) for p, ds in zip(parts, depths) for d in ds)
         files = [p for p in inside if recursive or "/" not in p[len(prefix) :]]
-        self._json([{"type": "directory", "path": f, "oid": "0" * 40, "size": 0} for f in folders] + [commit.files[p].entry(p) for p in files])
+        self._json(
+            [{"type": "directory", "path": f, "oid": "0" * 40, "size": 0} for f in folders]
+            + [commit.files[p].entry(p) for p in files]
+        )
 
     def _write(self, repo: Repo, name: str, kind: str, body: bytes) -> None:
         lines = [json.loads(line) for line in body.splitlines() if line.strip()]
@@ -341,7 +400,9 @@ class _Handler(BaseHTTPRequestHandler):
         if not span:
             return self._send(200, blob.data, headers)
         start, end = int(span[1]), min(int(span[2] or len(blob.data)), len(blob.data) - 1)
-        self._send(206, blob.data[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(blob.data)}"})
+        self._send(
+            206, blob.data[start : end + 1], {**headers, "Content-Range": f"bytes {start}-{end}/{len(blob.data)}"}
+        )
 
 
 if __name__ == "__main__":  # python tests/hub_server.py > hub.env & … source hub.env

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,10 +48,12 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     """Everything there is to learn from. The taxonomy's examples and its shipped seeds help out for abilities that
     fewer than FEW labelled rows show. Of more than MAX_ROWS rows, an even share of each ability is taken.
 
-    Raises InputError where fewer than two abilities have an example."""
+    Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context or Context()
     mine = pa.table([rows.prompt, rows.response, rows.ability, pa.array(np.arange(len(rows)))], schema=TEXTS)
     theirs = _from_files(inputs(file, context, seeds=False), context)
+    if file is not None:
+        _enough(theirs, file, context)
     learned = {"labelled rows": _known(mine), "rows of the train file": _known(theirs)}
     count = Counter(a for t in learned.values() for a in t["ability"].to_pylist())
     enough = sorted(a for a, n in count.items() if n >= FEW)
@@ -68,6 +70,7 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
             f"categorize: {have}, and nothing can be learned from that. Map a label column to ability: in a source, "
             "give train: {path: …}, or give the taxonomy examples of at least two abilities"
         )
+    table = table.filter(pc.is_in(table["ability"], value_set=pa.array(classes)))
     labels = np.asarray(pc.index_in(table["ability"], value_set=pa.array(classes)).combine_chunks())
     order = np.argsort(labels, kind="stable")
     order = order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(order) > MAX_ROWS else order
@@ -79,6 +82,18 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     )
 
 
+def _enough(table: pa.Table, file: TrainFile, context: Context) -> None:
+    """Whether a train file can teach anything. Raises InputError."""
+    known = _known(table)["ability"].to_pylist()
+    if len(set(known)) < 2:
+        have = f'all {len(known):,} labelled rows are "{known[0]}"' if known else "no row has a label of the taxonomy"
+        raise InputError(
+            f"categorize: train: {file.path}: {have}; it takes two abilities. map: {{ability: …}} names the column"
+        )
+    if len(known) < len(table):
+        context.say(f"categorize: {len(table) - len(known):,} rows of the train file have no label of the taxonomy")
+
+
 def inputs(file: TrainFile | None, context: Context, seeds: bool = True) -> list[Input]:
     """The files to learn from: the user's, and the seeds that ship with the taxonomy. Raises InputError."""
     from instdata.recipe import Source
@@ -88,8 +103,6 @@ def inputs(file: TrainFile | None, context: Context, seeds: bool = True) -> list
     if file is not None:
         source = Source(path=file.path, map=file.map, name="train")
         found += open_sources([source], context.base)[0]
-        if any("ability" not in i.fields for i in found):
-            raise InputError("categorize: train: no column feeds ability: give map: {ability: …}")
     name = context.taxonomy.name if seeds and context.taxonomy else ""
     if name.isidentifier() and list(resource("recipes/seeds").glob(f"{name}_*.jsonl")):
         source = Source(path=f"{name}_*.jsonl", format="seeds", name="seeds")
@@ -102,9 +115,8 @@ def _from_files(files: list[Input], context: Context) -> pa.Table:
     from instdata.reading import read_sources
 
     with tempfile.TemporaryDirectory() as spare:
-        shards = (
-            read_sources([files], [0.01], Engine(), context.cache or Path(spare), context.taxonomy) if files else []
-        )
+        place = replace(context, cache=context.cache or Path(spare))
+        shards = read_sources([files], [0.01], Engine(), place) if files else []
         tables = [pq.read_table(s.path) for s in shards]
     parts = [Rows(t) for t in tables if t.num_rows]
     nowhere: list[Any] = [pa.array(np.full(len(r), -1)) for r in parts]

@@ -113,7 +113,7 @@ def read(data, lo, hi, token, stem, kind, cue, span):
             before = BLANK
             continue
         last = c
-        if kd == before and (kd == LETTER or kd == NUMBER):  # noqa: SIM109
+        if kd == before and (kd == LETTER or kd == NUMBER):
             if kd == LETTER:
                 h = mix(h, c)
                 size += 1

@@ -240,3 +240,9 @@ def add_gram(columns, values, starts, first, step, width, out):
             out[row, other] = total
         for i in range(starts[row], starts[row + 1]):
             dense[columns[i]] = 0.0
+
+
+def warm() -> None:
+    """Compile the kernels by running each once."""
+    texts = pa.array(["translate this", "翻译这句话", "add 1 and 2?", "2 + 2"])
+    train(texts, texts, np.array([0, 0, 1, 1]), ["translation", "math"]).scores(texts, texts)

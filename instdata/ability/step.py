@@ -108,7 +108,7 @@ class Categorize(Step):
         from instdata.ability import llm
         from instdata.ability.examples import labelled
 
-        context = rows.context
+        context = rows.context or Context()
         examples = labelled(rows, self.train)
         if self.teacher:
             examples = llm.taught(self, rows, examples)
@@ -131,6 +131,7 @@ class Categorize(Step):
             best[at[found >= 0]], confidence[at[found >= 0]] = found[found >= 0], sure[found >= 0]
         return {
             "label": pa.array(names).take(pa.array(best)),
+            # Rounded: the last digits of a matrix inverse depend on the number of threads.
             "confidence": np.round(confidence, 4).astype(np.float32),
             "_given": given,
         }

@@ -43,6 +43,7 @@ def warm() -> None:
         for i, a in enumerate(words)
         for b in words
     ]
+    texts += [f"{long}: {i}" for i in range(40)]  # one large group
     s, order = scheme(0.5), np.arange(len(texts) + 1)
     for memory in (1 << 30, 1):  # in memory, and from temporary files: numba compiles both
         sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)

@@ -17,6 +17,7 @@ from instdata.dedup.result import Deduped
 from instdata.dedup.search import Found, copies, search, similarities
 from instdata.dedup.semantic import search_semantic
 from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
+from instdata.dedup.text import frozen
 from instdata.errors import InputError
 from instdata.kernels import on_all_cores
 
@@ -249,8 +250,9 @@ class Index:
         both.append(data, offsets)
         own_data, own_offsets = both.fetch(ours)
         other_data, other_offsets = self._texts.fetch(theirs)
-        joined = np.concatenate([own_data[: own_offsets[-1]], other_data])
-        sets = ngram_sets(joined, np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]), self.scheme)
+        joined = frozen(np.concatenate([own_data[: own_offsets[-1]], other_data]))
+        bounds = frozen(np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]))
+        sets = ngram_sets(joined, bounds, self.scheme)
         keys = np.concatenate([contrast[ours], self._contrast[theirs]])
         return similarities(
             sets, keys, np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed), self.threshold
@@ -258,13 +260,9 @@ class Index:
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:
-    return (
-        pa.array(texts, pa.large_string())
-        if isinstance(texts, list)
-        else texts.combine_chunks()
-        if isinstance(texts, pa.ChunkedArray)
-        else texts
-    )
+    if isinstance(texts, list):
+        return pa.array(texts, pa.large_string())
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 
 def _starts(parts: list[pa.Array]) -> Iterator[tuple[int, pa.Array]]:

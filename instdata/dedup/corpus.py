@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from instdata.dedup.minhash import Scheme, Sets, ngram_sets
+from instdata.dedup.text import frozen
 from instdata.kernels import jit
 
 
@@ -61,10 +62,12 @@ class Texts:
         out_offsets = np.concatenate([[0], np.cumsum(self.sizes(rows))])
         out = np.empty(max(1, out_offsets[-1]), np.uint8)
         for (data, offsets), local, where in self._split(rows):
-            gather(self._bytes(data), np.asarray(offsets, np.int64), local, where.start, out, out_offsets)
+            gather(
+                frozen(self._bytes(data)), frozen(np.asarray(offsets, np.int64)), local, where.start, out, out_offsets
+            )
         if self._map is not None:
             self._map.madvise(mmap.MADV_DONTNEED) if hasattr(mmap, "MADV_DONTNEED") else None  # keep the cap
-        return out, out_offsets
+        return frozen(out), frozen(out_offsets)
 
     def sets(self, rows: np.ndarray, s: Scheme) -> Sets:
         """N-gram sets of these rows (sorted positions)."""

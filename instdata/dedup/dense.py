@@ -8,6 +8,8 @@ similarity joins", 2006; Xiao et al., "Efficient similarity joins for near-dupli
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from instdata.dedup.corpus import Texts
@@ -156,7 +158,7 @@ def join_dense(
     """
     sizes = texts.sizes(np.sort(rows))[np.argsort(np.argsort(rows))]
     cuts = [0, *np.flatnonzero(np.diff(np.cumsum(sizes) // BLOCK)) + 1, len(rows)]
-    blocks = [slice(a, b) for a, b in zip(cuts, cuts[1:]) if b > a]
+    blocks = [slice(a, b) for a, b in pairwise(cuts) if b > a]
     loaded = {}
 
     def load(i: int) -> tuple:
@@ -191,16 +193,10 @@ def join_dense(
         for i, x_rows in enumerate(blocks):
             x = indexed(load(i), frequency, t, cross)
             for j in range(i, len(blocks)):
-                y_rows = blocks[j]
+                rows_of = blocks[j]
                 y = x if i == j else indexed(load(j), frequency, t, cross)
-                part = (active[y_rows], hits[y_rows], similarity[y_rows], count[y_rows])
-                n = y_rows.stop - y_rows.start
-                step = max(64, n // (8 * threads()) + 1)
-
-                def work(start: int) -> None:
-                    probe(start, min(start + step, n), i == j, y, y_rows.start, x, x_rows.start, cross, t, *part)
-
-                on_all_cores(work, range(0, n, step))
+                found_so_far = (active[rows_of], hits[rows_of], similarity[rows_of], count[rows_of])
+                _probe_all(i == j, y, rows_of.start, x, x_rows.start, cross, t, *found_so_far)
         filled = np.arange(NEIGHBOURS) < count[:, None]
         later.append(np.repeat(np.arange(len(rows)), count))
         earlier.append(hits[filled])
@@ -211,6 +207,27 @@ def join_dense(
     y, x, value = map(np.concatenate, (later, earlier, found))
     _, first = np.unique(y * len(rows) + x, return_index=True)
     return y[first], x[first], value[first]
+
+
+def _probe_all(
+    own: bool,
+    y: tuple,
+    y_base: int,
+    x: tuple,
+    x_base: int,
+    cross: bool,
+    t: float,
+    active: np.ndarray,
+    *found: np.ndarray,
+) -> None:
+    """`probe` for all rows of block y, on all cores."""
+    n = len(active)
+    step = max(64, n // (8 * threads()) + 1)
+
+    def work(start: int) -> None:
+        probe(start, min(start + step, n), own, y, y_base, x, x_base, cross, t, active, *found)
+
+    on_all_cores(work, range(0, n, step))
 
 
 def indexed(block: tuple, frequency: np.ndarray, t: float, cross: bool) -> tuple:

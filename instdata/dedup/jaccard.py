@@ -54,7 +54,7 @@ def contrasting(one, other, mine, yours):
 
 @jit
 def holds(values, x):
-    for value in values:
+    for value in values:  # noqa: SIM110 - numba compiles no generator
         if value == x:
             return True
     return False

@@ -128,19 +128,22 @@ def _insert(hashes: np.ndarray, meaning: np.ndarray, key: np.uint64, value: np.u
     hashes[at], meaning[at] = key, value
 
 
+def frozen(array: np.ndarray) -> np.ndarray:
+    """The array, read-only: numba compiles a kernel anew for arrays that can be written to."""
+    array.flags.writeable = False
+    return array
+
+
 def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(UTF-8 bytes, offsets) of a string array without copying the text; both read-only, nulls empty."""
     width = np.int64 if pa.types.is_large_string(texts.type) else np.int32
     _, offsets, data = texts.buffers()
-    at = (
-        np.zeros(1, np.int64)
-        if offsets is None or not len(texts)
-        else np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1]
-    )
-    at = at.astype(np.int64)
-    at.flags.writeable = False
-    bytes_ = np.frombuffer(data, np.uint8) if data is not None and data.size else np.frombuffer(b"\0", np.uint8)
-    return bytes_, at
+    if offsets is None or not len(texts):
+        at = np.zeros(1, np.int64)
+    else:
+        at = np.frombuffer(offsets, width)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    some = data is not None and data.size
+    return frozen(np.frombuffer(data if some else b"\0", np.uint8)), frozen(at)
 
 
 def prepare(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from instdata.errors import MissingExtra
 from instdata.generate.prompt import read_items
-from instdata.llm.budget import Budget, price_of
+from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import PICO, Store, default_folder, digest
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint
@@ -30,43 +29,52 @@ class Session:
     def __init__(self, step: Generate, context: Context, client: Client, label: str):
         self.step, self.context, self.client, self.label = step, context, client, label
         self.origin = client.at.origin
+        self.accepted: int | None = None
+        self.judging: Client | None = None  # where the judge is another model
 
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
         with _bar(self.label, len(requests)) as advance:
             return self.client.ask_all(requests, read, on_answer=advance)
+
+    def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]:
+        """Answers of the step's judge, under the same budget."""
+        return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
 
     def account(self, accepted: int | None = None) -> None:
         """Write what was used into the build's usage."""
         found = self.client.usage.as_dict(priced=self.client.budget.known)
         spent = self.client.store.spent(self.client.budget.scope)[0]
         found["usd_since_first_run"] = spent / PICO if self.client.budget.known else None
-        if accepted is not None:
-            found["rows_accepted"] = accepted
-            found["rows_per_usd"] = round(accepted * PICO / spent, 2) if spent else None
+        if self.judging:
+            found["judge"] = {"model": self.step.judge, **self.judging.usage.as_dict(priced=self.judging.budget.known)}
+        self.accepted = self.accepted if accepted is None else accepted
+        if self.accepted is not None:
+            found["rows_accepted"] = self.accepted
+            found["rows_per_usd"] = round(self.accepted * PICO / spent, 2) if spent else None
         self.context.usage[self.label] = {"model": self.step.model, **found}
 
 
 @contextmanager
 def open_session(step: Generate, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
-    at = endpoint(step.model, step.base_url, context.base, context.say)
     store = Store(context.cache or default_folder())
-    try:
-        label = step.name or step.kind
-        # A budget belongs to the step as configured; a higher limit goes on with the same one.
-        scope = digest([label, step.scoring(context), at.base])
-        limits = {n: getattr(step, n) for n in ("max_usd", "max_requests", "max_tokens")}
-        price = price_of(step.model, step.price)
+    label = step.name or step.kind
+    # A budget belongs to the step as configured; a higher limit goes on with the same one.
+    scope = digest([label, step.scoring(context)])
+    limits = {n: getattr(step, n) for n in ("max_usd", "max_requests", "max_tokens")}
+
+    def client(model: str, own_price: Price | None) -> Client:
+        at, price = endpoint(model, step.base_url, context.base, context.say), price_of(model, own_price)
         budget = Budget(store, scope, price.halved() if price and step.batch_api else price, limits)
-        pace = Pace(step.concurrency or at.concurrency, step.rpm, step.tpm)
-        with Client(at, store, budget, pace, timeout=step.timeout) as client:
-            session = Session(step, context, client, label)
-            try:
-                yield session
-            finally:
-                session.account()
-    finally:
-        store.close()
+        return Client(at, store, budget, Pace(step.concurrency or at.concurrency, step.rpm, step.tpm), timeout=step.timeout)
+
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        session = Session(step, context, stack.enter_context(client(step.model, step.price)), label)
+        if step.judge and step.judge != step.model:
+            session.judging = stack.enter_context(client(step.judge, None))
+        stack.callback(session.account)
+        yield session
 
 
 class Counting:
@@ -111,11 +119,9 @@ def _bar(label: str, total: int) -> Iterator[Callable[[], None]]:
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    try:
-        from rich.console import Console
-        from rich.progress import Progress
-    except ImportError as e:
-        raise MissingExtra("a progress bar", "generate") from e
+    from rich.console import Console
+    from rich.progress import Progress
+
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)

@@ -115,12 +115,12 @@ def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
         return None
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        names = ("base", "model", "request", "response", "unusable", "prompt_tokens", "cached_tokens", "completion_tokens", "picousd")
-        row = db.execute(f"select {', '.join(names)} from requests where key = ?", (key,)).fetchone()
+        db.row_factory = sqlite3.Row
+        row = db.execute("select * from requests where key = ?", (key,)).fetchone()
     finally:
         db.close()
     if row is None:
         return None
-    found = dict(zip(names, row, strict=True))
+    found = dict(row)
     found["usd"] = found.pop("picousd") / PICO
-    return {"key": key, **found, "request": json.loads(found["request"])}
+    return {**found, "request": json.loads(found["request"])}

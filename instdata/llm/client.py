@@ -24,6 +24,7 @@ from instdata.llm.pace import Pace, seconds
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone
+BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
 MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
 
 
@@ -86,7 +87,7 @@ class Answer:
 class Client:
     """An endpoint with its cache, budget and pace. A context manager; used from one thread."""
 
-    def __init__(self, at: Endpoint, store: Store, budget: Budget, pace: Pace | None = None, backoff: float = 0.5, timeout: float | None = None):
+    def __init__(self, at: Endpoint, store: Store, budget: Budget, pace: Pace | None = None, timeout: float | None = None):
         try:
             import openai
         except ImportError as e:
@@ -94,7 +95,7 @@ class Client:
         self.openai, self.at, self.store, self.budget = openai, at, store, budget
         self.pace = pace or Pace(at.concurrency)
         self.usage = Usage()
-        self.backoff, self.timeout = backoff, timeout or at.timeout
+        self.timeout = timeout or at.timeout
         self.stop: Exception | None = None
         self.schemas = True  # until the endpoint says that it knows none
         self.pending: dict[str, asyncio.Task] = {}
@@ -192,7 +193,7 @@ class Client:
             tries += not limited
             if tries >= TRIES:
                 raise BuildError(f"{self.at.base} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on")
-            pause = self.backoff * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
+            pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
 
     async def _reserve(self, worst: tuple[int, int, int]) -> None:

@@ -96,14 +96,6 @@ def is_here(model: LocalModel) -> bool:
     return path.is_file() and path.stat().st_size == model.bytes
 
 
-def listing() -> list[dict]:
-    """Every registered model: name, bytes, licence, whether it is here, what it is good for."""
-    return [
-        {"name": m.name, "bytes": m.bytes, "licence": m.licence, "here": is_here(m), "good_for": m.good_for}
-        for m in MODELS.values()
-    ]
-
-
 def listing() -> list[dict[str, Any]]:
     """What `models list` shows: name, bytes, sha256, licence, repo, good_for, here (whether downloaded), path."""
     keys = ("name", "bytes", "sha256", "licence", "repo", "good_for")

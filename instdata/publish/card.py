@@ -13,7 +13,13 @@ from instdata.files import write_text
 from instdata.record import UNKNOWN
 from instdata.resources import resource
 
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
+SIZES = (
+    (1_000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+)
 CARDS = {"README.md": "dataset.md", "README.zh.md": "dataset.zh.md"}
 
 
@@ -22,7 +28,13 @@ def write_card(plan: Any, corpus: Any, manifest: dict[str, Any], folder: Path) -
     write_cards(folder, manifest)
 
 
-def write_cards(folder: Path, manifest: dict[str, Any], repo: str | None = None, run: dict[str, Any] | None = None, chart: str | None = None) -> None:
+def write_cards(
+    folder: Path,
+    manifest: dict[str, Any],
+    repo: str | None = None,
+    run: dict[str, Any] | None = None,
+    chart: str | None = None,
+) -> None:
     """Write README.md and README.zh.md into a folder that holds recipe.yaml, data/ and ledger.parquet.
 
     `repo` is where the set is published (default: the recipe's); `run` adds what generation cost; `chart` is the path of
@@ -33,8 +45,20 @@ def write_cards(folder: Path, manifest: dict[str, Any], repo: str | None = None,
     recipe_yaml = (folder / "recipe.yaml").read_text("utf-8")
     recipe = yaml.safe_load(recipe_yaml)
     known = figures(folder, manifest)
-    env = Environment(loader=FileSystemLoader(resource("hub_cards")), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)  # noqa: S701 (Markdown: `cell` escapes)
-    env.filters |= {"cell": _cell, "n": lambda n: f"{n:,}", "percent": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "0 %", "yaml": _yaml}
+    env = Environment(
+        loader=FileSystemLoader(resource("hub_cards")),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (Markdown: `cell` escapes)
+    )
+    env.filters |= {
+        "cell": _cell,
+        "n": lambda n: f"{n:,}",
+        "percent": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "0 %",
+        "yaml": _yaml,
+    }
     content = {
         "front": _yaml(front_matter(recipe, manifest, known["languages"])),
         "name": manifest["name"],
@@ -62,11 +86,20 @@ def figures(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     configs = manifest["configs"]
     held = configs.get("holdout", {}).get("by_ability", {})
     with open_ledger(folder, manifest) as db:
-        languages = db.execute("select lang, count(*) as n from rows where lang is not null group by lang order by n desc, lang").fetchall()
-        known = db.execute("select ability, avg(ability_confidence) filter (not isnan(ability_confidence)) from rows group by ability").fetchall()
-        origins = db.execute("select source, origin, count(*) as n from rows group by all order by source, n desc, origin").fetchall()
+        languages = db.execute(
+            "select lang, count(*) as n from rows where lang is not null group by lang order by n desc, lang"
+        ).fetchall()
+        known = db.execute(
+            "select ability, avg(ability_confidence) filter (not isnan(ability_confidence)) from rows group by ability"
+        ).fetchall()
+        origins = db.execute(
+            "select source, origin, count(*) as n from rows group by all order by source, n desc, origin"
+        ).fetchall()
     confidence = dict(known)
-    abilities = [{"name": name, "rows": rows, "holdout": held.get(name, 0), "confidence": confidence.get(name)} for name, rows in configs["full"]["by_ability"].items()]
+    abilities = [
+        {"name": name, "rows": rows, "holdout": held.get(name, 0), "confidence": confidence.get(name)}
+        for name, rows in configs["full"]["by_ability"].items()
+    ]
     by_source: dict[str, dict[str, int]] = {}
     for source, origin, rows in origins:
         by_source.setdefault(source, {})[origin or UNKNOWN] = rows
@@ -90,7 +123,9 @@ def front_matter(recipe: dict[str, Any], manifest: dict[str, Any], languages: di
     front: dict[str, Any] = {"pretty_name": manifest["name"]}
     if recipe.get("publish", {}).get("license"):
         front["license"] = recipe["publish"]["license"]
-    if common := [lang for lang, n in languages.items() if n >= 0.01 * rows]:  # a guess on a few rows is no language of the set
+    if common := [
+        lang for lang, n in languages.items() if n >= 0.01 * rows
+    ]:  # a guess on a few rows is no language of the set
         front["language"] = common
     front |= {
         "task_categories": ["text-generation"],
@@ -113,7 +148,15 @@ def _sources(recipe: dict[str, Any], by_source: dict[str, dict[str, int]]) -> li
         source = given.get(name)
         place = "generated" if source is None else source.get("hub") or "files"
         terms = model_terms(origins) if source is None else source.get("license") or "not stated"
-        lines.append({"name": name, "from": place, "rows": sum(origins.values()), "origins": ", ".join(origins) or "no row kept", "license": terms})
+        lines.append(
+            {
+                "name": name,
+                "from": place,
+                "rows": sum(origins.values()),
+                "origins": ", ".join(origins) or "no row kept",
+                "license": terms,
+            }
+        )
     return lines
 
 

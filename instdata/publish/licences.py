@@ -12,7 +12,9 @@ def objections(sources: list[dict[str, Any]], license: str | None) -> list[tuple
     "unknown-license", for what nobody stated, and "license", for terms that contradict."""
     found = []
     if _unknown(license):
-        found.append(("unknown-license", "the recipe does not say under which licence the set is published: add publish.license"))
+        found.append(
+            ("unknown-license", "the recipe does not say under which licence the set is published: add publish.license")
+        )
     for source in sources:
         name, theirs = source.get("name", "?"), (source.get("license") or "").lower()
         if _unknown(theirs):
@@ -24,7 +26,9 @@ def objections(sources: list[dict[str, Any]], license: str | None) -> list[tuple
         elif _non_commercial(theirs) and not _non_commercial(license):
             found.append(("license", f"source {name}: {theirs} allows non-commercial use only, {license} allows more"))
         elif _share_alike(theirs) and not _same_family(theirs, license):
-            found.append(("license", f"source {name}: {theirs} must be shared under the same terms, not under {license}"))
+            found.append(
+                ("license", f"source {name}: {theirs} must be shared under the same terms, not under {license}")
+            )
     return found
 
 

@@ -75,7 +75,9 @@ def _write_ledger(source: Path, target: Path) -> None:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=[*LEDGER, "evidence"])
                 pointing = pa.chunked_array([_pointers(c) for c in table["evidence"].chunks], pa.string())
-                writer.write_table(table.set_column(table.column_names.index("evidence"), "evidence", pointing).select(schema.names))
+                writer.write_table(
+                    table.set_column(table.column_names.index("evidence"), "evidence", pointing).select(schema.names)
+                )
 
 
 def _pointers(evidence: pa.Array) -> pa.Array:

@@ -49,7 +49,9 @@ def push(
     wishes = recipe.get("publish", {})
     repo = repo or wishes.get("repo")
     if not repo or not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise InputError(f"which dataset? Give --repo owner/name, or publish.repo in the recipe{f' (not {repo!r})' if repo else ''}")
+        raise InputError(
+            f"which dataset? Give --repo owner/name, or publish.repo in the recipe{f' (not {repo!r})' if repo else ''}"
+        )
     api = client()
     if not dry_run:
         writer(api, repo)
@@ -60,11 +62,24 @@ def push(
         _object_to_secrets(folder, allow)
         files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
-        done = {"repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": files}
+        done: dict[str, Any] = {
+            "repo": repo,
+            "commit": None,
+            "changed": False,
+            "tag": tag,
+            "url": f"{api.endpoint}/datasets/{repo}",
+            "summary": "",
+            "files": files,
+        }
         if dry_run:
             return done
         with told(repo):
-            api.create_repo(repo, repo_type="dataset", private=wishes.get("private", True) if private is None else private, exist_ok=True)
+            api.create_repo(
+                repo,
+                repo_type="dataset",
+                private=wishes.get("private", True) if private is None else private,
+                exist_ok=True,
+            )
             remote = _Remote(api, repo)
             if "moved-head" not in allow:
                 remote.check_head()
@@ -97,7 +112,9 @@ def _object_to_secrets(folder: Path, allow: Collection[str]) -> None:
                 if "meta" in columns:
                     rows += pc.sum(pc.match_substring_regex(batch["meta"], CREDENTIAL)).as_py() or 0
     if rows:
-        found.append(("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality"))
+        found.append(
+            ("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality")
+        )
     for name in ("recipe.yaml", "README.md"):
         if re.search(CREDENTIAL, (folder / name).read_text("utf-8")):
             found.append(("credentials", f"{name} holds what looks like a key or token"))
@@ -107,8 +124,15 @@ def _object_to_secrets(folder: Path, allow: Collection[str]) -> None:
 def _refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
     left = [(kind, line) for kind, line in found if kind not in allow]
     if left:
-        hint = "--accept-unknown-license" if {k for k, _ in left} == {"unknown-license"} else f"--allow {','.join(dict.fromkeys(k for k, _ in left))}"
-        raise InputError([("", None, line) for _, line in left] + [("", None, f"nothing was published. To publish all the same: {hint}")])
+        hint = (
+            "--accept-unknown-license"
+            if {k for k, _ in left} == {"unknown-license"}
+            else f"--allow {','.join(dict.fromkeys(k for k, _ in left))}"
+        )
+        raise InputError(
+            [("", None, line) for _, line in left]
+            + [("", None, f"nothing was published. To publish all the same: {hint}")]
+        )
 
 
 class _Remote:
@@ -126,7 +150,9 @@ class _Remote:
             return
         title = self.api.list_repo_commits(self.repo, repo_type="dataset", revision=self.head)[0].title
         if not title.startswith(OURS):
-            raise BuildError(f'{self.repo}: its head {self.head[:10]} ("{title}") is not a push of instdata: pushing would overwrite it. Look at it first; to overwrite it: --allow moved-head')
+            raise BuildError(
+                f'{self.repo}: its head {self.head[:10]} ("{title}") is not a push of instdata: pushing would overwrite it. Look at it first; to overwrite it: --allow moved-head'
+            )
 
     def difference(self, folder: Path, files: Collection[str]) -> dict[str, bool]:
         """Files that are new or changed (True), and those that are to go (False)."""
@@ -137,9 +163,16 @@ class _Remote:
         """One commit on top of the head that was looked at."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-        operations = [CommitOperationAdd(f, folder / f) if new else CommitOperationDelete(f) for f, new in changed.items()]
+        operations = [
+            CommitOperationAdd(f, folder / f) if new else CommitOperationDelete(f) for f, new in changed.items()
+        ]
         made = self.api.create_commit(
-            self.repo, operations, commit_message=title, commit_description=message, repo_type="dataset", parent_commit=self.head
+            self.repo,
+            operations,
+            commit_message=title,
+            commit_description=message,
+            repo_type="dataset",
+            parent_commit=self.head,
         )
         self.head = made.oid
 
@@ -168,17 +201,31 @@ def _summary(remote: _Remote, folder: Path) -> str:
 
     new = json.loads((folder / "manifest.json").read_text("utf-8"))
     if not {"manifest.json", "ledger.parquet"} <= set(remote.files):
-        return f"First build: {new['totals']['kept']:,} rows kept of {new['totals']['in'] + new['totals']['generated']:,}."
-    paths = [remote.api.hf_hub_download(remote.repo, f, repo_type="dataset", revision=remote.head) for f in ("manifest.json", "ledger.parquet")]
+        return (
+            f"First build: {new['totals']['kept']:,} rows kept of {new['totals']['in'] + new['totals']['generated']:,}."
+        )
+    paths = [
+        remote.api.hf_hub_download(remote.repo, f, repo_type="dataset", revision=remote.head)
+        for f in ("manifest.json", "ledger.parquet")
+    ]
     before = json.loads(Path(paths[0]).read_text("utf-8"))
     found = difference(Path(paths[1]).parent, folder)
     lines = [f"{found['rows_in']:,} rows in, {found['rows_out']:,} out, {found['labels_changed']:,} labels changed."]
     for name in dict.fromkeys([*before["configs"], *new["configs"]]):
         a, b = (m["configs"].get(name, {}).get("rows") for m in (before, new))
         if a != b:
-            lines.append(f"- {name}: {'absent' if a is None else f'{a:,}'} to {'absent' if b is None else f'{b:,}'} rows")
+            lines.append(
+                f"- {name}: {'absent' if a is None else f'{a:,}'} to {'absent' if b is None else f'{b:,}'} rows"
+            )
     if before["recipe_sha256"] != new["recipe_sha256"]:
         lines.append(f"- recipe {before['recipe_sha256'][:16]} to {new['recipe_sha256'][:16]}")
     if before["versions"] != new["versions"]:
-        lines.append("- " + ", ".join(f"{k} {before['versions'].get(k, 'absent')} to {v}" for k, v in new["versions"].items() if before["versions"].get(k) != v))
+        lines.append(
+            "- "
+            + ", ".join(
+                f"{k} {before['versions'].get(k, 'absent')} to {v}"
+                for k, v in new["versions"].items()
+                if before["versions"].get(k) != v
+            )
+        )
     return "\n".join(lines)

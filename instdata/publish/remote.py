@@ -69,7 +69,9 @@ def told(repo: str) -> Iterator[None]:
         if status == 403:
             raise InputError(f"{repo}: this token may not write there: {LOGIN}") from e
         if status == 412:
-            raise BuildError(f"{repo}: somebody committed in the meantime: nothing was overwritten. Look at it, then push again") from e
+            raise BuildError(
+                f"{repo}: somebody committed in the meantime: nothing was overwritten. Look at it, then push again"
+            ) from e
         if status == 409:
             raise HubError(f"{repo}: the Hub reports a conflict ({said}): push again") from e
         if status == 400 or (isinstance(e, ValueError) and cause is None):

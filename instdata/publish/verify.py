@@ -33,9 +33,13 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
     folder = locate(target, revision)
     try:
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        names = [f for c in manifest["configs"].values() for f in c["files"]] + list(manifest.get("published", {}).get("files", {}))
+        names = [f for c in manifest["configs"].values() for f in c["files"]] + list(
+            manifest.get("published", {}).get("files", {})
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise InputError(f"{target}: not a set that instdata published: its manifest.json cannot be read ({type(e).__name__}: {e})") from e
+        raise InputError(
+            f"{target}: not a set that instdata published: its manifest.json cannot be read ({type(e).__name__}: {e})"
+        ) from e
     outside = [n for n in names if not NAME.fullmatch(n) or ".." in n]
     if outside:
         raise InputError(f"{target}: its manifest names files outside of it: {outside[0]!r}")
@@ -58,7 +62,9 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
     return snapshot(str(target), revision)
 
 
-def _check(name: str, check: Callable[[Path, dict[str, Any]], Iterator[str]], folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+def _check(
+    name: str, check: Callable[[Path, dict[str, Any]], Iterator[str]], folder: Path, manifest: dict[str, Any]
+) -> dict[str, Any]:
     """Run a check; whatever it trips over is a problem of the set. (A check yields problems, and "= …" as its detail.)"""
     said: list[str] = []
     try:
@@ -77,7 +83,9 @@ def _files(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is missing"
         elif digest(folder / name) != sha256:
             yield f"{name} has other bytes than were published"
-    missing = [f for c in manifest["configs"].values() for f in c["files"] if f not in expected and not (folder / f).is_file()]
+    missing = [
+        f for c in manifest["configs"].values() for f in c["files"] if f not in expected and not (folder / f).is_file()
+    ]
     yield from (f"{name} is missing" for name in sorted(set(missing)))
     yield f"= {len(expected) or len({f for c in manifest['configs'].values() for f in c['files']})} files"
 
@@ -120,7 +128,11 @@ def _nesting(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     for name, config in configs.items():
         if name != HOLDOUT and config["files"] != full[: len(config["files"])]:
             yield f"config {name} is not a prefix of full"
-    twice = _query(folder, manifest, "select count(*) from (select source, source_file, source_row from rows group by all having count(*) > 1)")
+    twice = _query(
+        folder,
+        manifest,
+        "select count(*) from (select source, source_file, source_row from rows group by all having count(*) > 1)",
+    )
     if twice:
         yield f"{twice:,} rows stand in full more than once"
     card = _front_matter(folder)
@@ -163,7 +175,10 @@ def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     if HOLDOUT not in manifest["configs"]:
         yield "= nothing is held out"
         return
-    held, full = (pa.concat_tables(_tables(folder, manifest["configs"][c]["files"], ["id", "messages"])) for c in (HOLDOUT, "full"))
+    held, full = (
+        pa.concat_tables(_tables(folder, manifest["configs"][c]["files"], ["id", "messages"]))
+        for c in (HOLDOUT, "full")
+    )
     same = pc.sum(pc.is_in(full["id"], held["id"])).as_py() or 0
     if same:
         yield f"{same:,} rows of full are held out"
@@ -189,7 +204,9 @@ def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     if totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]:
         yield f"the totals do not add up: {totals}"
     for step in manifest["steps"]:
-        if step["in"] + step["added"] != step["kept"] + step["dropped"] + step["quarantined"] or step["dropped"] != sum(step["reasons"].values()):
+        if step["in"] + step["added"] != step["kept"] + step["dropped"] + step["quarantined"] or step["dropped"] != sum(
+            step["reasons"].values()
+        ):
             yield f"step {step['name']} does not add up"
     with _database(folder, manifest) as db:
         found = dict(db.execute("select verdict, count(*) from ledger group by verdict").fetchall())
@@ -197,7 +214,9 @@ def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
             if found.get(verdict, 0) != totals[verdict]:
                 yield f"{found.get(verdict, 0):,} rows {verdict} in the ledger, the manifest says {totals[verdict]:,}"
         reasons: dict[str, dict[str, int]] = {}
-        for step, reason, n in db.execute("select step, reason, count(*) from ledger where verdict = 'dropped' group by all").fetchall():
+        for step, reason, n in db.execute(
+            "select step, reason, count(*) from ledger where verdict = 'dropped' group by all"
+        ).fetchall():
             reasons.setdefault(step, {})[reason] = n
         for step in manifest["steps"]:
             if reasons.get(step["name"], {}) != step["reasons"]:
@@ -227,7 +246,10 @@ def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
             for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 13):
                 rows += len(batch)
                 unanswered += split_messages(batch["messages"])[1].null_count
-                ids = (message_id([(m["role"], m["content"]) for m in messages]) for messages in batch["messages"].to_pylist())
+                ids = (
+                    message_id([(m["role"], m["content"]) for m in messages])
+                    for messages in batch["messages"].to_pylist()
+                )
                 wrong += sum(a != b for a, b in zip(ids, batch["id"].to_pylist()))
     if wrong:
         yield f"{wrong:,} ids are not the hashes of their messages"

@@ -151,7 +151,7 @@ def truncated(t: Text) -> np.ndarray:
     cut = has(
         t.tail,
         r"[\pL\d)\"”’](,|，|、)$|[\pL,] (and|or|but|the|a|an|of|because|including|such as|their|its|your|my|our|and the|is a|are the|is the|to the|of the|in the)$|"
-        r"[\p{Han}，。](的|和|与|以及|而且|因为|但是|并且|例如|包括|或者|由于|给|使|在|把|被|对)$|[\pL](:|：)$",
+        r"[\p{Han}，。]((它们|他们|她们|其)的|和|与|以及|而且|因为|但是|并且|例如|包括|或者|由于|给|使|在|把|被|对)$|[\pL](:|：)$",
     )
     closing = has(
         t.tail,
@@ -199,7 +199,8 @@ def wrong_language(t: Text) -> np.ndarray:
     scripts = np.isin(asked, DENSE_SCRIPT) != np.isin(given, DENSE_SCRIPT)
     # between two languages in Latin letters the model is often sure and wrong
     decided = np.where(scripts, (sure_asked >= SURE) & (sure_given >= 0.8), (sure_asked >= 0.95) & (sure_given >= 0.95))
-    return decided & (t.chars >= 40) & (asked != given) & ~has(t.prompt, ABOUT_LANGUAGE) & ~t.code
+    shown = has(t.prompt, r"(?:[A-Za-z'’-]+[ ,.]+){4}[A-Za-z]+") & has(t.prompt, r"\p{Han}")  # the prompt has both
+    return decided & (t.chars >= 40) & (asked != given) & ~shown & ~has(t.prompt, ABOUT_LANGUAGE) & ~t.code
 
 
 def mixed_language(t: Text) -> np.ndarray:

@@ -113,7 +113,7 @@ def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
     text = ASK[chinese].format(scales="\n".join(lines), prompt=prompt[:SHOWN], response=response[:SHOWN], form=form)
     schema = {
         "type": "object",
-        "properties": {scale: {"type": "integer", "minimum": 1, "maximum": 5} for scale in judge.scales},
+        "properties": {scale: {"type": "integer", "enum": [1, 2, 3, 4, 5]} for scale in judge.scales},
         "required": list(judge.scales),
         "additionalProperties": False,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,11 @@ def score(learned: Learned, rows: Rows) -> np.ndarray:
 def classifier(learned: Learned, context: Context) -> tuple[Any, dict[str, float]]:
     """(the floret model, its held-out precision, recall and counts), from the cache or trained. Raises InputError
     where one class has no rows."""
+    from instdata.llm.cache import default_folder
+
     floret = _floret()
     key = hashlib.sha256(json.dumps(digest(learned, context)).encode()).hexdigest()[:32]
-    folder = (context.cache or Path(tempfile.gettempdir())) / "learned"
+    folder = (context.cache or default_folder()) / "learned"
     path, notes = folder / f"{key}.bin", folder / f"{key}.json"
     if not (path.exists() and notes.exists()):
         lines = [_read(files, context) for files in inputs(learned, context)]
@@ -153,7 +156,7 @@ def _read(files: list[Any], context: Context) -> list[str]:
     from instdata.reading import read_sources
 
     with tempfile.TemporaryDirectory() as spare:
-        shards = read_sources([files], [0.01], Engine(), context.cache or Path(spare), None)
+        shards = read_sources([files], [0.01], Engine(), replace(context, cache=context.cache or Path(spare)))
         tables = [Rows(pq.read_table(s.path)) for s in shards if s.rows]
     return list(dict.fromkeys(line for rows in tables for line in _lines(rows.prompt, rows.response)))
 

@@ -143,13 +143,16 @@ class Quality(Step):
         return self.model_copy(update={"rules": [name for name in self.chosen if name != rule]})
 
     def resolve(self, context: Context) -> Self:
-        """The judge's concrete model in place of `auto`."""
-        if self.llm is None:
-            return self
-        from instdata.llm.endpoint import resolve_model
+        """The rules that unset means, and the judge's concrete model in place of `auto`."""
+        update: dict[str, Any] = {}
+        if self.rules is None:
+            update["rules"] = [] if self.scored_by else "default"
+        if self.llm is not None:
+            from instdata.llm.endpoint import resolve_model
 
-        model = resolve_model(self.llm.model, self.llm.base_url)
-        return self.model_copy(update={"llm": self.llm.model_copy(update={"model": model})})
+            model = resolve_model(self.llm.model, self.llm.base_url)
+            update["llm"] = self.llm.model_copy(update={"model": model})
+        return self.model_copy(update=update)
 
     def check(self, context: Context) -> list[str]:
         """Missing files of good and bad rows, missing weights, extras that are not installed."""

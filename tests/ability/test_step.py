@@ -90,6 +90,11 @@ def test_bad_training_data_is_one_clear_line(tmp_path, belle):
         Categorize().score(rows_of([("a", "b", "cats"), ("b", "c", "cats")], context))
     with pytest.raises(InputError, match="no labelled row"):
         Categorize().score(rows_of([("a", "b", None)], context))
+    for labels, says in ((["math"] * 3, 'all 3 labelled rows are "math"'), (["?"] * 3, "no row has a label")):
+        (tmp_path / "one.jsonl").write_text("".join(json.dumps({"prompt": "x", "kind": a}) + "\n" for a in labels))
+        step = Categorize(train={"path": "one.jsonl", "map": {"ability": "kind"}})
+        with pytest.raises(InputError, match=says):
+            step.score(rows_of([("a", "b", None)], Context(taxonomy=belle.taxonomy, base=tmp_path)))
     missing = Categorize(train={"path": "gone.jsonl"})
     assert "gone.jsonl" in missing.check(context)[0]
 

@@ -190,7 +190,7 @@ def test_result_object():
     assert found.rethreshold(0.9).kept.tolist() == [0, 2, 3]
     assert found.rethreshold(0.9).rethreshold(0.7).kept.tolist() == [0, 3]
     assert found.least_similar_dropped(1)["dropped"].to_pylist() == [2]
-    with pytest.raises(InputError, match="searched from similarity 0.7"):
+    with pytest.raises(InputError, match=r"searched from similarity 0\.7"):
         found.rethreshold(0.6)
 
 

@@ -134,7 +134,7 @@ def test_impossible_options(options):
 
 
 def test_empty_corpus():
-    scored, verdicts = run(Dedup(), rows([]))
+    _, verdicts = run(Dedup(), rows([]))
     assert len(verdicts.reason) == 0
 
 

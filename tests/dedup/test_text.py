@@ -115,7 +115,7 @@ def test_bands_find_a_pair_at_the_threshold(threshold):
 def test_bands_as_promised():
     assert bands(0.7, 128) == (25, 5)
     for threshold, num_perm in ((0.7, 1), (0.02, 128)):
-        with pytest.raises(InputError, match="num_perm: [0-9]+ or more"):
+        with pytest.raises(InputError, match=r"num_perm: [0-9]+ or more"):
             bands(threshold, num_perm)
     for threshold in (0, -1, 1.1):
         with pytest.raises(InputError, match="outside"):

@@ -51,8 +51,10 @@ def reasons(made: Produced) -> Counter:
 
 
 @pytest.fixture
-def produce(tmp_path: Path) -> Callable[..., tuple[Produced, dict]]:
+def produce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Produced, dict]]:
     """produce(server, **options) -> (what was made, the usage that run.json would get)."""
+
+    monkeypatch.setattr("instdata.llm.client.BACKOFF", 0.02)
 
     def run(server: Any, given: Callable[[Context], Rows] = seeds, seed: int = 0, cache: Path | None = None, **options: Any):
         context = Context(seed=seed, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=cache or tmp_path / "cache")

@@ -34,8 +34,9 @@ def han(count: int, *seed: object) -> str:
 
 class Server:
     def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0, kinds: tuple = TRANSPORT + CONTENT,
-                 fixed: str | None = None, status: int | None = None):  # fmt: skip
+                 fixed: str | None = None, status: int | None = None, no_schema: bool = False, window: bool = False):  # fmt: skip
         self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = faults, latency, per_second, stall, kinds, fixed, status
+        self.no_schema, self.window = no_schema, window
         self.sent: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.faulty: Counter[str] = Counter()
@@ -86,6 +87,8 @@ class Server:
             self.faulty["rate_limited"] += 1
             return await send(writer, 429, {"error": {"message": "slow down"}})
         request = json.loads(body)
+        if self.no_schema and "response_format" in request:
+            return await send(writer, 400, {"error": {"message": "response_format is not supported"}})
         key = hashlib.blake2b(body, digest_size=12).hexdigest()
         self.sent[key] += 1
         self.at_once += 1
@@ -154,8 +157,13 @@ class Server:
         return {"id": key, "object": "chat.completion", "created": 0, "model": request["model"], "choices": [] if fault == "empty_choices" else [choice], "usage": usage}
 
     def admitted(self) -> bool:
-        """A token bucket of `per_second`, a fifth of a second deep."""
+        """A token bucket of `per_second`, a fifth of a second deep, or that many in each whole second."""
         now = time.monotonic()
+        if self.window:
+            if int(now) != int(self.filled):
+                self.allowance, self.filled = self.per_second, now
+            self.allowance -= 1
+            return self.allowance >= 0
         self.allowance = min(max(1.0, self.per_second / 5), self.allowance + (now - self.filled) * self.per_second)
         self.filled = now
         if self.allowance < 1:

@@ -22,7 +22,9 @@ def test_the_card_is_as_it_was(small: Path, name: str) -> None:
     """After a change that is meant: INSTDATA_GOLDEN=write pytest tests/publish/test_card.py, and read the difference."""
     manifest = json.loads((small / "manifest.json").read_text())
     text = (small / name).read_text("utf-8")
-    text = text.replace(manifest["recipe_sha256"][:16], "<recipe hash>").replace(f"instdata {manifest['versions']['instdata']}", "instdata <version>")
+    text = text.replace(manifest["recipe_sha256"][:16], "<recipe hash>").replace(
+        f"instdata {manifest['versions']['instdata']}", "instdata <version>"
+    )
     text = re.sub(r"```yaml\n.*?\n```", "```yaml\n<recipe>\n```", text, flags=re.DOTALL)
     if os.environ.get("INSTDATA_GOLDEN") == "write":
         GOLDEN.mkdir(exist_ok=True)
@@ -35,7 +37,11 @@ def test_the_hub_reads_it(small: Path) -> None:
 
     card = DatasetCard.load(small / "README.md").data
     assert card.license == "cc-by-4.0" and card.language == ["en"] and card.size_categories == ["n<1K"]
-    assert card.task_categories == ["text-generation"] and card.annotations_creators == ["found"] and card.source_datasets == ["original"]
+    assert (
+        card.task_categories == ["text-generation"]
+        and card.annotations_creators == ["found"]
+        and card.source_datasets == ["original"]
+    )
     assert [c["config_name"] for c in card.configs] == ["25pct", "100pct", "full", "holdout"]
 
 
@@ -52,11 +58,17 @@ def test_figures_are_the_manifests(small: Path) -> None:
 def test_both_languages_say_the_same() -> None:
     english, chinese = ((resource("hub_cards") / n).read_text("utf-8") for n in ("dataset.md", "dataset.zh.md"))
     english = english[english.index("# {{ name }}") :]
-    for pattern in (r"\{[{%] [^\"}]*? [}%]\}", r"`instdata[^`]*`", r"https://[^)]*"):  # figures and logic, commands, links
+    for pattern in (
+        r"\{[{%] [^\"}]*? [}%]\}",
+        r"`instdata[^`]*`",
+        r"https://[^)]*",
+    ):  # figures and logic, commands, links
         found = [sorted(re.findall(pattern, text)) for text in (english, chinese)]
         assert found[0] and found[0] == found[1]
     for start in ("## ", "### ", "|", "```"):  # sections, tables, code
-        assert sum(line.startswith(start) for line in english.split("\n")) == sum(line.startswith(start) for line in chinese.split("\n"))
+        assert sum(line.startswith(start) for line in english.split("\n")) == sum(
+            line.startswith(start) for line in chinese.split("\n")
+        )
 
 
 def test_names_stay_text(small: Path, tmp_path: Path) -> None:
@@ -76,8 +88,22 @@ def test_what_generation_cost_is_told(small: Path, tmp_path: Path) -> None:
     shutil.copytree(small, tmp_path / "set")
     manifest = json.loads((small / "manifest.json").read_text())
     recipe = yaml.safe_load((small / "recipe.yaml").read_text())
-    manifest["steps"].insert(0, {"name": "generate", "kind": "generate", "in": 60, "added": 9, "kept": 67, "dropped": 2, "quarantined": 0, "reasons": {"over_target": 2}})
-    recipe["steps"].insert(0, {"generate": {"method": "self-instruct", "model": "local:qwen", "language": "zh", "target": 7}})
+    manifest["steps"].insert(
+        0,
+        {
+            "name": "generate",
+            "kind": "generate",
+            "in": 60,
+            "added": 9,
+            "kept": 67,
+            "dropped": 2,
+            "quarantined": 0,
+            "reasons": {"over_target": 2},
+        },
+    )
+    recipe["steps"].insert(
+        0, {"generate": {"method": "self-instruct", "model": "local:qwen", "language": "zh", "target": 7}}
+    )
     (tmp_path / "set/recipe.yaml").write_text(yaml.safe_dump(recipe))
     usage = {"generate": {"requests": 5, "prompt_tokens": 1234, "completion_tokens": 99, "usd": 0.25}}
     write_cards(tmp_path / "set", manifest, run={"usage": usage})

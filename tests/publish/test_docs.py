@@ -22,6 +22,8 @@ def test_the_documented_script_runs(tmp_path: Path) -> None:
     script = re.search(r"```bash\n(.*?)```", (ROOT / "docs/publish.md").read_text("utf-8"), re.DOTALL)[1]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "bytes would go to" in done.stdout and "pushed" in done.stdout and "num_rows: 15" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -21,16 +22,21 @@ from instdata.publish.verify import verify
 from tests.hub_server import Blob, Hub
 from tests.publish.conftest import DROPPED, RECIPE, make, records
 
+# The clients' own warning about how they send bytes.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 
 def rows_of(build: Path, config: str) -> pa.Table:
-    import json
-
     files = json.loads((build / "manifest.json").read_text())["configs"][config]["files"]
     return pa.concat_tables(pq.read_table(build / f) for f in files)
 
 
 def sent(hub: Hub, *methods: str) -> list[str]:
-    return [path for method, path in hub.requests if method in methods and not path.endswith(("validate-yaml", "paths-info/main"))]
+    return [
+        path
+        for method, path in hub.requests
+        if method in methods and not path.endswith(("validate-yaml", "paths-info/main"))
+    ]
 
 
 def test_what_is_pushed_loads_as_the_build(hub: Hub, small: Path) -> None:
@@ -40,11 +46,21 @@ def test_what_is_pushed_loads_as_the_build(hub: Hub, small: Path) -> None:
     repo = hub.repo("me/small")
     assert done["changed"] and done["repo"] == "me/small" and done["commit"] == repo.commits[-1].sha
     assert repo.private and len(repo.commits) == 2 and repo.tags == {done["tag"]: done["commit"]}
-    assert {"README.md", "README.zh.md", "manifest.json", "recipe.yaml", "ledger.parquet", "report.html", "charts/abilities.png"} <= set(repo.commits[-1].files)
+    assert {
+        "README.md",
+        "README.zh.md",
+        "manifest.json",
+        "recipe.yaml",
+        "ledger.parquet",
+        "report.html",
+        "charts/abilities.png",
+    } <= set(repo.commits[-1].files)
     for config, split in (("25pct", "train"), ("100pct", "train"), ("full", "train"), ("holdout", "test")):
         loaded = datasets.load_dataset("me/small", config, split=split).with_format("arrow")[:]
         expected = rows_of(small, config).drop_columns(["meta"])
-        assert str(loaded.select(expected.column_names).to_pylist()) == str(expected.to_pylist())  # as text: NaN is not equal to itself
+        assert str(loaded.select(expected.column_names).to_pylist()) == str(
+            expected.to_pylist()
+        )  # as text: NaN is not equal to itself
     assert verify("me/small")["ok"]
 
 
@@ -63,7 +79,11 @@ def test_a_changed_build_is_one_commit_that_says_what_changed(hub: Hub, small: P
     repo = hub.repo("me/small")
     assert done["changed"] and len(repo.commits) == 3 and len(repo.tags) == 2
     assert repo.commits[-1].title == f"instdata: {done['tag']}" and repo.commits[-1].message == done["summary"]
-    assert "rows in" in done["summary"] and "25pct: 13 to absent rows" in done["summary"] and "20: absent to 20 rows" in done["summary"]
+    assert (
+        "rows in" in done["summary"]
+        and "25pct: 13 to absent rows" in done["summary"]
+        and "20: absent to 20 rows" in done["summary"]
+    )
     assert not any("25pct" in f for f in repo.commits[-1].files)
     assert verify("me/small")["ok"]
 
@@ -77,8 +97,22 @@ def test_nothing_private_is_published(hub: Hub, small: Path) -> None:
     assert text.count(DROPPED) == 1  # the copy that was kept
     assert "private note" not in text and "in 5 different ways" not in text
     assert all("meta" not in t.column_names for t in tables.values())
-    assert set(tables["ledger.parquet"].column_names) == {"rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability", "evidence"}
-    assert "similarity" in str(tables["ledger.parquet"]["evidence"].to_pylist()) and "private note 3" in str(rows_of(small, "full")["meta"].to_pylist())
+    assert set(tables["ledger.parquet"].column_names) == {
+        "rid",
+        "id",
+        "source",
+        "source_file",
+        "source_row",
+        "verdict",
+        "config",
+        "step",
+        "reason",
+        "ability",
+        "evidence",
+    }
+    assert "similarity" in str(tables["ledger.parquet"]["evidence"].to_pylist()) and "private note 3" in str(
+        rows_of(small, "full")["meta"].to_pylist()
+    )
 
 
 def test_meta_is_published_where_it_is_asked_for(hub: Hub, tmp_path: Path) -> None:
@@ -95,8 +129,13 @@ def test_a_dry_run_shows_files_and_sends_nothing(hub: Hub, small: Path, monkeypa
     assert not hub.requests and not hub.repos
 
 
-@pytest.mark.parametrize(("token", "said"), [(None, "no Hugging Face token"), ("hf_reader", "only reads"), ("hf_nobody", "does not accept this token")])
-def test_a_token_that_may_not_write_is_told_before_any_upload(hub: Hub, small: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str) -> None:
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [(None, "no Hugging Face token"), ("hf_reader", "only reads"), ("hf_nobody", "does not accept this token")],
+)
+def test_a_token_that_may_not_write_is_told_before_any_upload(
+    hub: Hub, small: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, said: str
+) -> None:
     monkeypatch.setenv("HF_TOKEN", token) if token else monkeypatch.delenv("HF_TOKEN")
     with pytest.raises(InputError, match=said) as error:
         push(small)
@@ -108,7 +147,7 @@ def test_a_head_that_no_push_made_is_not_overwritten(hub: Hub, small: Path, tmp_
     push(small)
     repo = hub.repo("me/small")
     repo.commit("Update README.md", {**repo.commits[-1].files, "README.md": Blob(b"by hand", False)})
-    with pytest.raises(BuildError, match="Update README.md.*--allow moved-head"):
+    with pytest.raises(BuildError, match=r"Update README.md.*--allow moved-head"):
         push(small)
     assert repo.commits[-1].title == "Update README.md"
     assert push(small, allow=["moved-head"])["changed"] and verify("me/small")["ok"]
@@ -161,14 +200,18 @@ def test_killed_while_uploading_and_pushed_again(hub: Hub, small: Path) -> None:
 
 def test_what_must_not_be_published_is_refused_unless_it_is_named(hub: Hub, tmp_path: Path) -> None:
     unlicensed = make(tmp_path / "a", recipe=RECIPE.replace(", license: mit", "").replace(", license: cc-by-4.0", ""))
-    with pytest.raises(InputError, match="source mine: its licence is not stated(.|\n)*--accept-unknown-license"):
+    with pytest.raises(InputError, match=r"source mine: its licence is not stated(.|\n)*--accept-unknown-license"):
         push(unlicensed)
     closed = make(tmp_path / "b", recipe=RECIPE.replace("license: mit", "license: cc-by-nc-4.0"))
-    with pytest.raises(InputError, match="non-commercial use only(.|\n)*--allow license"):
+    with pytest.raises(InputError, match=r"non-commercial use only(.|\n)*--allow license"):
         push(closed)
     key = {"instruction": "Which key is it?", "output": "hf_" + "aB3dE6gH9j" * 3 + "kL", "ability": "code"}
-    leaky = make(tmp_path / "c", lines=[*records(), key, {**key, "instruction": "And the one used last summer?"}], recipe=RECIPE.replace("  - holdout: {per_ability: 2}\n", ""))
-    with pytest.raises(InputError, match="2 rows hold what looks like a key(.|\n)*--allow credentials"):
+    leaky = make(
+        tmp_path / "c",
+        lines=[*records(), key, {**key, "instruction": "And the one used last summer?"}],
+        recipe=RECIPE.replace("  - holdout: {per_ability: 2}\n", ""),
+    )
+    with pytest.raises(InputError, match=r"2 rows hold what looks like a key(.|\n)*--allow credentials"):
         push(leaky)
     assert not sent(hub, "PUT", "POST")
     assert push(unlicensed, allow=["unknown-license"])["changed"]
@@ -180,7 +223,9 @@ def test_a_damaged_build_is_refused(hub: Hub, small: Path, tmp_path: Path) -> No
     copy = tmp_path / "copy"
     shutil.copytree(small, copy)
     held = pq.read_table(copy / "data/holdout.parquet")
-    pq.write_table(pa.concat_tables([pq.read_table(copy / "data/00-25pct.parquet"), held]), copy / "data/00-25pct.parquet")
+    pq.write_table(
+        pa.concat_tables([pq.read_table(copy / "data/00-25pct.parquet"), held]), copy / "data/00-25pct.parquet"
+    )
     with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):
         push(copy)
     assert not hub.repos

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,7 +105,11 @@ def test_a_manifest_cannot_point_outside_of_its_folder(published: Path, name: st
 
 def test_what_is_nothing_to_verify_is_one_clear_line(hub: Hub, published: Path) -> None:
     hub.add("me/other", {"README.md": b"hello"})
-    for target, said in (("me/none", "no such dataset"), ("me/other", "not a set that instdata published"), ("nowhere", "no finished build")):
+    for target, said in (
+        ("me/none", "no such dataset"),
+        ("me/other", "not a set that instdata published"),
+        ("nowhere", "no finished build"),
+    ):
         with pytest.raises(InputError, match=said):
             verify(target)
     for text in ("", "[]", "{}", '{"configs": {"full": {}}}'):

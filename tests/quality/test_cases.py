@@ -37,6 +37,16 @@ def test_cases(name):
     assert not wrong
 
 
+def test_every_rule_is_documented():
+    text = (Path(__file__).parents[2] / "docs" / "quality.md").read_text("utf-8")
+    for rule in RULES:
+        assert f"| `{rule.name}` | {rule.about} |" in text
+
+
+def test_every_file_of_cases_belongs_to_a_rule():
+    assert {path.stem for path in CASES.iterdir()} == {*BY_NAME, "repetition"}
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.name)
 def test_examples_of_the_table(rule):
     for example, wanted in ((rule.catches, True), (rule.spares, False)):

@@ -173,11 +173,13 @@ def test_diverse_puts_likes_last():
         ("写一首关于春天的诗", "a" * 40),
         ("What is a prime number?", "a" * 30),
     ]
-    kept = lambda **more: np.flatnonzero(
-        [r is None for r in reasons(Quality(rules=[], top=0.5, by="chars", **more), pairs)]
-    )  # noqa: E731
-    assert kept().tolist() == [1, 2, 3, 4]
-    assert kept(diverse=True).tolist() == [4, 5, 6, 7]
+
+    def kept(**more):
+        step = Quality(rules=[], top=0.5, by="chars", **more)
+        return [i for i, reason in enumerate(reasons(step, pairs)) if reason is None]
+
+    assert kept() == [1, 2, 3, 4]
+    assert kept(diverse=True) == [4, 5, 6, 7]
 
 
 @settings(deadline=None, max_examples=15)

@@ -1,0 +1,93 @@
+"""Values that come from outside a recipe file: `--set` on the command line, ${NAME} from the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from instdata.errors import InputError
+from instdata.yamlfile import Document, did_you_mean, parse_yaml
+
+_NAME = re.compile(r"\$\{(\w+)\}")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW", re.I)
+
+
+def substitute(data: Any, path: tuple, document: Document, problems: list) -> Any:
+    """Replace ${NAME} in strings. A secret is refused: the resolved recipe is kept and published."""
+    if isinstance(data, dict):
+        return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
+    if isinstance(data, list):
+        return [substitute(v, (*path, i), document, problems) for i, v in enumerate(data)]
+    if not isinstance(data, str):
+        return data
+
+    def value(match: re.Match) -> str:
+        name = match[1]
+        if _SECRET.search(name):
+            problems.append(
+                (
+                    document.file,
+                    document.line(path),
+                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by themselves",
+                )
+            )
+        elif name not in os.environ:
+            problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
+        return os.environ.get(name, "")
+
+    return _NAME.sub(value, data)
+
+
+def override(document: Document, item: str, known: Iterable[str]) -> None:
+    """Apply one `--set key.path=value`; the path starts at one of the `known` top-level keys or at a step's name.
+
+    Raises InputError where there is no such place."""
+    key, eq, text = item.partition("=")
+    parts = key.strip().split(".")
+    if not eq or not all(parts):
+        raise InputError(f"--set {item}: write key=value, e.g. --set generate.target=200")
+    value = parse_yaml(text, f"--set {key}").data
+    target: Any = document.data
+    if parts[0] not in known:
+        options = _step_options(document.data.get("steps"), parts[0])
+        if options is None:
+            words = [*known, *(next(iter(_kind(s)), "") for s in document.data.get("steps") or [])]
+            raise InputError(
+                f'--set {key}: no key or step "{parts[0]}" in {document.file}.{did_you_mean(parts[0], words)}'
+            )
+        target, parts = options, parts[1:]
+        if not parts:
+            raise InputError(f"--set {item}: name an option of the step, e.g. --set dedup.threshold=0.8")
+    for part, then in zip(parts, [*parts[1:], None]):
+        if isinstance(target, list):
+            if not part.isdigit() or int(part) >= len(target):
+                raise InputError(
+                    f'--set {key}: "{part}" is not one of the {len(target)} items (0 to {len(target) - 1})'
+                )
+            part = int(part)
+        elif not isinstance(target, dict):
+            raise InputError(f'--set {key}: "{part}" has nothing below it')
+        if then is None:
+            target[part] = value
+        else:
+            if isinstance(target, dict) and target.get(part) is None:
+                target[part] = {}
+            target = target[part]
+
+
+def _kind(item: Any) -> list[str]:
+    return [item] if isinstance(item, str) else [k for k in item if k != "name"] if isinstance(item, dict) else []
+
+
+def _step_options(steps: Any, name: str) -> dict | None:
+    """The options of the step of this name, made where the recipe left them out; None where there is no such step."""
+    for i, item in enumerate(steps or []):
+        kind = next(iter(_kind(item)), "")
+        item = steps[i] = {item: {}} if isinstance(item, str) else item
+        options = item.get(kind) if isinstance(item, dict) else None
+        if isinstance(item, dict) and name in (item.get("name"), (options or {}).get("name"), kind):
+            item[kind] = options or {}
+            return item[kind]
+    return None
