@@ -16,8 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.ability.calibration import calibration_error
+from instdata.ability.examples import labelled
 from instdata.ability.linear import train
+from instdata.ability.taxonomy import load_taxonomy
+from instdata.record import CORPUS, Rows
 from instdata.resources import resource
+from instdata.step import Context
 
 FILES = {
     "belle": ("belle/eval_v1_labelled.jsonl", ("question",), "std_answer", "class"),
@@ -114,6 +118,18 @@ def elsewhere(folder: Path) -> str:
     return "belle -> seeds, " + "; ".join(said)
 
 
+def unlabelled(folder: Path) -> str:
+    """Accuracy on the belle file where no label is given at all: `auto` then learns from what ships with the taxonomy."""
+    prompts, responses, labels, classes = read(folder, "belle")
+    shipped = labelled(Rows(CORPUS.empty_table(), Context(taxonomy=load_taxonomy("belle"))), None)
+    model = train(shipped.prompts, shipped.responses, shipped.labels, shipped.classes)
+    scores = model.scores(prompts, responses)
+    right = np.array(model.classes)[scores.argmax(1)] == np.array(classes)[labels]
+    error, low, high = calibration_error(model.confidence(scores), right)
+    said = f"accuracy {right.mean():.3f}, calibration error {error:.3f} ({low:.3f} to {high:.3f})"
+    return f"{len(shipped.labels)} shipped examples -> belle: {said}"
+
+
 def main() -> None:
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     here = Path(os.environ.get("INSTDATA_REALDATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -142,6 +158,7 @@ def main() -> None:
             paired = gain(np.mean(right, axis=0), np.mean(base, axis=0))
             line += f"; baseline {np.mean(base):.3f}, gain {paired} points"
         print(line, flush=True)
+    print(unlabelled(args.folder))
     if args.baseline:
         print(elsewhere(args.folder))
 

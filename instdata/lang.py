@@ -104,7 +104,9 @@ def _scripts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     first = np.frombuffer(data, np.uint8)[: offsets[-1]] if data else np.empty(0, np.uint8)
     second = np.append(first[1:], 0).astype(np.uint8)
     latin = (first | 32) - np.uint8(97) < 26
-    starts = latin & ~np.append(False, latin[:-1])[: len(latin)]
+    before = np.append(False, latin)
+    before[offsets[:-1]] = False  # a text's first letter begins a word, whatever the text before ends with
+    starts = latin & ~before[: len(latin)]
     other = (first >= 0xC3) & (first <= 0xE1)  # Latin with accents up to Georgian, Thai and the Indic scripts
     han = ((first >= 0xE4) & (first <= 0xE9)) | ((first == 0xE3) & (second >= 0x90))
     kana_hangul = ((first == 0xE3) & (second >= 0x81) & (second <= 0x83)) | ((first >= 0xEA) & (first <= 0xED))

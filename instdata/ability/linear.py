@@ -15,7 +15,7 @@ import pyarrow as pa
 from instdata.ability.features import GROUP_BITS, ROWS, features, look_up
 from instdata.kernels import jit, on_all_cores
 
-MAX_ROWS = 6_000  # training rows: the inverse takes about 10 s at this size
+MAX_ROWS = 4_000  # training rows: time and memory grow with their square; about 10 s on two cores
 RIDGE = 2.0
 # Weights of the groups: words, opening, stems, cues, concepts, pieces.
 PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0]))

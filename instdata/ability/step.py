@@ -114,7 +114,7 @@ class Categorize(Step):
             examples = llm.taught(self, rows, examples)
         names = context.taxonomy.names if context.taxonomy else examples.classes
         given = known_labels(rows.ability)
-        best, confidence = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+        best, confidence = np.full(len(rows), len(names)), np.zeros(len(rows))  # unknown, until somebody says
         if self.method != "llm":
             model = fit(self, context, examples)
             scores = model.scores(rows.prompt, rows.response)
@@ -130,7 +130,7 @@ class Categorize(Step):
             found, sure = llm.label_rows(self, context, rows.prompt.take(pa.array(at)), examples)
             best[at[found >= 0]], confidence[at[found >= 0]] = found[found >= 0], sure[found >= 0]
         return {
-            "label": pa.array(names).take(pa.array(best)),
+            "label": pa.array([*names, UNKNOWN]).take(pa.array(best)),
             # Rounded: the last digits of a matrix inverse depend on the number of threads.
             "confidence": np.round(confidence, 4).astype(np.float32),
             "_given": given,

@@ -51,11 +51,16 @@ def _letters(text: str) -> str:
 
 
 def wrong_language(texts: Sequence[str], language: str) -> np.ndarray:
-    """Which texts are surely in another language; those that cannot be told are let through."""
-    from instdata.lang import detect
-
+    """Which texts are surely in another language; those that cannot be told are let through, as are those whose first
+    line is right (what follows may be material to translate)."""
     if not texts:
         return np.empty(0, bool)
+    return _surely_other(texts, language) & _surely_other([t.split("\n", 1)[0] for t in texts], language)
+
+
+def _surely_other(texts: Sequence[str], language: str) -> np.ndarray:
+    from instdata.lang import detect
+
     found, sure = detect(pa.array(texts, pa.string()))
     return np.array([lang is not None and lang != language for lang in found.to_pylist()], bool) & (np.asarray(sure) >= 0.6)
 

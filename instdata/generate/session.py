@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from instdata.generate.prompt import read_items
+from instdata.llm.batch import fill
 from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import PICO, Store, default_folder, digest
 from instdata.llm.client import Answer, Client, Request
@@ -33,6 +34,8 @@ class Session:
         self.judging: Client | None = None  # where the judge is another model
 
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
+        if self.step.batch_api:
+            fill(self.client, requests, self.context.say)
         with _bar(self.label, len(requests)) as advance:
             return self.client.ask_all(requests, read, on_answer=advance)
 

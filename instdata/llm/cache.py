@@ -12,6 +12,8 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,21 @@ class Store:
     def put_batch(self, key: str, batch: str) -> None:
         """Remember a batch as soon as it exists: after a kill it is polled, not sent again."""
         self.db.execute("insert or replace into batches values (?, ?, ?)", (key, batch, time.time()))
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """What is written inside is written together, or not at all."""
+        self.db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self.db.execute("rollback")
+            raise
+        self.db.execute("commit")
+
+    def forget_batch(self, key: str) -> None:
+        """A batch whose answers are in the cache: what it failed on may be handed in again."""
+        self.db.execute("delete from batches where key = ?", (key,))
 
 
 def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:

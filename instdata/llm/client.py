@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,7 +139,7 @@ class Client:
             return await asyncio.gather(*map(one, requests))
 
         self.stop = None
-        answers = self.loop.run_until_complete(every())
+        answers = self.run(every())
         if self.stop is not None:
             raise self.stop
         return answers
@@ -212,16 +212,17 @@ class Client:
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
         try:
             body = request.body(self.at.model, attempt, self.schemas)
-            raw = await self._api().chat.completions.with_raw_response.create(**body)
+            raw = await self.connect().chat.completions.with_raw_response.create(**body)
             text = raw.http_response.text
             spent = tokens(text)
             if spent is None:
                 raise ValueError("no JSON")
-            cost = self.budget.price.picousd(*spent) if spent != (0, 0, 0) else worst[0]
-            self.store.put(key, self.at.base, self.at.model, json.dumps(body, ensure_ascii=False), text, spent, cost)
-            actual = (cost, 1, spent[0] + spent[2])
-            self._count(spent, cost, raw.headers)
-            return Stored(text, None, cost)
+            actual = self.keep(key, body, text, spent, worst[0])
+            self.answered = time.monotonic()
+            total = actual[2]
+            self.typical = 0.9 * self.typical + 0.1 * total if self.typical else total
+            self.pace.accepted(raw.headers)
+            return Stored(text, None, actual[0])
         except self.openai.APIStatusError as e:
             actual = (0, 0, 0)
             if e.status_code == 400 and self.schemas and request.schema and _about_schema(str(e)):
@@ -238,17 +239,22 @@ class Client:
             self.unsettled -= 1
             self.settled.set()
 
-    def _count(self, spent: tuple[int, int, int], cost: int, headers: Any) -> None:
+    def keep(self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0) -> tuple[int, int, int]:
+        """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed. Where the
+        server did not count tokens, `unknown` picodollars are taken as its price."""
+        cost = self.budget.price.picousd(*spent) if spent != (0, 0, 0) else unknown
+        self.store.put(key, self.at.base, self.at.model, json.dumps(body, ensure_ascii=False), text, spent, cost)
         u = self.usage
         u.requests += 1
         u.prompt_tokens += spent[0]
         u.cached_tokens += spent[1]
         u.completion_tokens += spent[2]
         u.picousd += cost
-        self.answered = time.monotonic()
-        total = spent[0] + spent[2]
-        self.typical = 0.9 * self.typical + 0.1 * total if self.typical else total
-        self.pace.accepted(headers)
+        return (cost, 1, spent[0] + spent[2])
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """What a coroutine on this client's connection comes to."""
+        return self.loop.run_until_complete(work)
 
     def _failed(self, e: Any) -> tuple[bool, str, float | None]:
         """What a refusal means: wait and send again, or give up at once with one clear line."""
@@ -267,7 +273,7 @@ class Client:
         kind = InputError if status in (400, 401, 403, 404) else BuildError
         raise kind(f"{self.at.base} refused the request with {status}{hint} ({said})")
 
-    def _api(self) -> Any:
+    def connect(self) -> Any:
         """The connection, made when the first request is sent: a run answered by the cache starts no server."""
         if self.api is None:
             url = self.at.open(self.stack)

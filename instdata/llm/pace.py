@@ -31,6 +31,7 @@ class Pace:
         self.known = 0.0  # the best rate that the endpoint was seen to accept
         self.rpm, self.tpm = rpm or math.inf, tpm or math.inf
         self.next_at = self.next_tokens_at = self.last_cut = self.last_overload = self.grown_at = 0.0
+        self.refused = 0  # 429s since the last cut
         self.successes: deque[float] = deque()
         self.started: float | None = None
 
@@ -81,12 +82,19 @@ class Pace:
         recent = bool(self.successes) and self.successes[-1] > now - 1
         if retry_after and not recent:
             self.next_at = max(self.next_at, now + min(retry_after, 60))
+        self.refused += 1
         if now - self.last_cut < SETTLE:
             return
         seen = len(self.successes) / max(0.2, min(WINDOW, now - (self.started or now)))
-        self.rate = max(0.5, 0.98 * seen if self.rate == math.inf else max(0.5 * self.rate, 0.98 * min(seen, self.rate)))
+        if self.rate == math.inf:
+            self.rate = 0.98 * seen
+        elif self.refused > sum(t > now - SETTLE for t in self.successes):  # far beyond what is allowed
+            self.rate = max(0.5 * self.rate, 0.98 * min(seen, self.rate))
+        else:
+            self.rate *= 0.97
+        self.rate = max(0.5, self.rate)
         self.known = max(seen, 0.8 * self.known)
-        self.last_cut = self.grown_at = now
+        self.last_cut, self.grown_at, self.refused = now, now, 0
 
     def overloaded(self) -> None:
         """A time-out, 502, 503 or 504 came: half as many at once, at most once a second."""

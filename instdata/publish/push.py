@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tempfile
-from collections.abc import Callable, Collection
+import shutil
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 
 from instdata.errors import BuildError, InputError
 from instdata.files import digest
+from instdata.output import locked
 from instdata.publish.licences import objections
 from instdata.publish.publication import write_publication
 from instdata.publish.remote import client, told, writer
@@ -56,8 +58,7 @@ def push(
     if not dry_run:
         writer(api, repo)
     _object(build, recipe, allow)
-    with tempfile.TemporaryDirectory(prefix="instdata-push-") as scratch:
-        folder = Path(scratch)
+    with _scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))
         _object_to_secrets(folder, allow)
         files = {p.relative_to(folder).as_posix(): p.stat().st_size for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -90,6 +91,19 @@ def push(
                 remote.commit(folder, changed, f"{OURS}{tag}", done["summary"])
             remote.tag(tag)
             return done | {"commit": remote.head, "changed": bool(changed)}
+
+
+@contextmanager
+def _scratch(build: Path) -> Iterator[Path]:
+    """An empty folder in the build's, which nothing else may write meanwhile; what a killed push left goes first."""
+    folder = build / ".push"
+    with locked(build):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _object(build: Path, recipe: dict[str, Any], allow: Collection[str]) -> None:

@@ -175,21 +175,25 @@ def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     if HOLDOUT not in manifest["configs"]:
         yield "= nothing is held out"
         return
-    held, full = (
-        pa.concat_tables(_tables(folder, manifest["configs"][c]["files"], ["id", "messages"]))
-        for c in (HOLDOUT, "full")
+    from instdata.dedup import Index
+
+    held = pa.concat_tables(
+        pq.ParquetFile(folder / f).read(["id", "messages"]) for f in manifest["configs"][HOLDOUT]["files"]
     )
-    same = pc.sum(pc.is_in(full["id"], held["id"])).as_py() or 0
+    index = Index(_holdout_threshold(folder))
+    index.add(pa.concat_arrays([split_messages(c)[0] for c in held["messages"].chunks]))
+    rows = same = copies = 0
+    for name in manifest["configs"]["full"]["files"]:
+        with pq.ParquetFile(folder / name) as file:
+            for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 16):
+                rows += len(batch)
+                same += pc.sum(pc.is_in(batch["id"], held["id"])).as_py()
+                copies += len(np.unique(index.query_all(split_messages(batch["messages"])[0]).query))
     if same:
         yield f"{same:,} rows of full are held out"
-    from instdata.dedup import near
-
-    prompts = [pa.concat_arrays([split_messages(c)[0] for c in t["messages"].chunks]) for t in (held, full)]
-    found = near(*prompts, _holdout_threshold(folder))
-    copies = len(np.unique(np.asarray(found.indexed))) if len(found.indexed) else 0
     if copies:
         yield f"{copies:,} rows of full are near copies of held-out ones"
-    yield f"= {len(held):,} held-out rows against {len(full):,}"
+    yield f"= {len(held):,} held-out rows against {rows:,}"
 
 
 def _holdout_threshold(folder: Path) -> float:
@@ -256,10 +260,6 @@ def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     if unanswered:
         yield f"{unanswered:,} rows do not end with the assistant's turn"
     yield f"= {rows:,} ids recomputed"
-
-
-def _tables(folder: Path, files: list[str], columns: list[str]) -> list[pa.Table]:
-    return [pq.ParquetFile(folder / f).read(columns=columns) for f in files]
 
 
 def _database(folder: Path, manifest: dict[str, Any]) -> Any:

@@ -81,7 +81,7 @@ def leaked_prompt(t: Text) -> np.ndarray:
     return has(t.response, known) & ~has(t.prompt, known)
 
 
-AI = r"(ai|a\.i\.|artificial intelligence|(ai |large |text-based |gpt(-\d)? )?language model|gpt(-\d)? model|virtual assistant|chatbot)"
+AI = r"(ai|a\.i\.|artificial intelligence|(ai |large |text-based |gpt(-\d)? )?language model|gpt(-\d)? model|virtual assistant|chatbot|computer program)"
 
 
 def self_reference(t: Text) -> np.ndarray:
@@ -103,9 +103,9 @@ def self_reference(t: Text) -> np.ndarray:
     return says & ~played & ~given
 
 
-DENIES = r"(can ?not|can't|can’t|(am|are|is) (unable|not able) to|don't have (the ability|access)|do not have (the ability|access))"
+DENIES = r"(can ?not|can't|can’t|(unable|not able) to)"
 DEEDS = (
-    r"(assist|help|provide|fulfill?|comply|completed?|perform(ed)?|generated?|created?|answer(ed)?|access(ed)?|process|done?|display(ed)?|draw|play|open|see|view|"
+    r"(assist|help|provide|fulfill?|comply|completed?|perform(ed)?|generated?|created?|answer(ed)?|access(ed)?|process|done?|display(ed)?|draw|play|open|see|view|browse|discuss|give|offer|"
     r"executed?|write|produce|respond)"
 )
 # Said of the task or the model: nobody in a story speaks so.
@@ -116,14 +116,18 @@ EN_TASK = (
     rf"\b(gpt|language) models?[^.\n]{{0,12}} ({DENIES}|(is|are) not capable)[^.\n]{{0,10}} (of )?({DEEDS}|creating|generating)\b|"
     r"^\W*(no output (possible|as|because)|unable to (perform|complete|fulfill?|generate|create|provide|process|answer) (this|the|that))|requesting an? \w+ which can ?not"
 )
-EN_SELF = rf"(?i)^\W*((i'?m |i am |my apologies|unfortunately)?,?\s*(so |very |really |but )*(sorry|afraid|unfortunately)?[,.:;]? ?(but )?)(i|we|this|it|that)\b[^.\n]{{0,20}}?\b{DENIES}[^.\n]{{0,10}}\b{DEEDS}\b"
+EN_SELF = (
+    r"(?i)^\W*(as an? [^,.\n]{1,50}, )?(i'?m |i am |i |my apologies|unfortunately)?,?\s*(so |very |really |but )*(sorry|afraid|apologi[sz]e|unfortunately)?[,.:;]? ?(but )?(i|we|this|it|that)\b[^.\n]{0,20}?\b"
+    rf"({DENIES}[^.\n]{{0,18}}\b{DEEDS}\b|(do not|don't|don’t) have (the ability|access|the capability)\b|must (respectfully )?decline\b)"
+)
 ZH_TASK = (
+    r"^[\s\pP]*(无法|不能)(回答|完成|提供|生成)[^。\n]{0,8}[\s\pP]*$|"
     r"(此|该|这个|这项|本|这类|此类)(类型的)?(任务|指令|请求|问题)[^。\n]{0,30}(模型[^。\n]{0,6})?(无法|不能)(被)?(生成|完成|执行|回答|实现)|模型(无法|不能)(直接)?(生成|完成|执行|回答|创建|处理|提供)|"
     r"^[\s\pP]*由于[^。\n]{0,20}，?我(无法|不能)(回答|完成|提供)"
 )
 ZH_SELF = (
     r"^[\s\pP]*(非常|很|十分|真的|实在)?(抱歉|对不起|不好意思|遗憾|请原谅)[^。！\n]{0,20}(我|系统|本人)[^。！\n]{0,12}(无法|不能|没有办法|没办法|不具备|没有能力|不支持)|^[\s\pP]*(非常|很|十分)?(抱歉|对不起)，?(无法|不能)|"
-    r"^[\s\pP]*(我|本模型|本系统|该模型|作为[^，。\n]{0,20}，?我?)[^。，\n]{0,8}(无法|不能|没有能力)(直接|为您|为你|对此|给出|给您|帮您|帮你|真正|满足您的|提供|回答|完成|生成|访问|打开|执行|处理|协助|查看|看到|播放|绘制|画出|显示)"
+    r"^[\s\pP]*(我|本模型|本系统|该模型|作为[^，。\n]{0,20}，?我?)[^。，\n]{0,8}(无法|不能|没有能力)(直接|为您|为你|对此|给出|给您|帮您|帮你|帮助您|帮助你|真正|满足您的|提供|回答|完成|生成|访问|打开|执行|处理|协助|查看|看到|播放|绘制|画出|显示)"
 )
 
 

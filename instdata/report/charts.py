@@ -87,7 +87,7 @@ def _funnel(steps: list[dict[str, Any]]) -> Any:
         legend=alt.Legend(orient="top"),
     )
     return _chart(rows, 24 * len(steps)).mark_bar().encode(
-        x=alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=6)), y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
+        x=alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=6)), y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
         color=colour, order="order:Q", tooltip=["step:N", "verdict:N", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def _amount(most: int, least: int) -> Any:
     import altair as alt
 
     if most <= 100 * max(1, least):
-        return alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4))
+        return alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4))
     ticks = [0, *(10**k for k in range(10) if 10**k <= most)]
     return alt.X(
         "rows:Q", title="logarithmic", scale=alt.Scale(type="symlog"), axis=alt.Axis(format="~s", values=ticks)
@@ -130,7 +130,7 @@ def _abilities(abilities: list[dict[str, Any]]) -> Any:
     if not rows:
         return None
     return _chart(rows, 30 * len(abilities)).mark_bar().encode(
-        x=alt.X("share:Q", title=None, axis=alt.Axis(format="%")), y=alt.Y("ability:N", title=None, sort=None),
+        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6)), y=alt.Y("ability:N", title=None, sort=None),
         yOffset=alt.YOffset("when:N", sort=["before", "after"]),
         color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]), legend=alt.Legend(orient="top")),
         tooltip=["ability:N", "when:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
@@ -149,7 +149,7 @@ def _sizes(configs: dict[str, dict[str, Any]], abilities: list[str]) -> Any:
         for name, c in sizes.items() for i, a in enumerate(abilities) if c["by_ability"].get(a)
     ]  # fmt: skip
     return _chart(rows, 26 * len(sizes)).mark_bar().encode(
-        x=alt.X("share:Q", title=None, axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])), y=alt.Y("config:N", title=None, sort=None),
+        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6), scale=alt.Scale(domain=[0, 1])), y=alt.Y("config:N", title=None, sort=None),
         color=alt.Color("ability:N", title=None, sort=abilities, scale=alt.Scale(scheme="tableau20"), legend=alt.Legend(orient="bottom", columns=5, symbolLimit=40)),
         order="order:Q", tooltip=["config:N", "ability:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
@@ -173,7 +173,7 @@ def _histogram(found: dict[str, Any] | None, title: str) -> Any:
     axis = alt.Axis(values=[10**k for k in range(7)], format="~s", grid=False)
     return _chart(rows, 160).mark_bar(color=AFTER, binSpacing=1).encode(
         x=alt.X("from:Q", title=title, bin="binned", scale=alt.Scale(type="log"), axis=axis), x2="to:Q",
-        y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4, grid=True)),
+        y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4, grid=True)),
         tooltip=[alt.Tooltip("at:N", title="characters"), alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
 
@@ -196,6 +196,6 @@ def _similarity(bins: list[dict[str, Any]]) -> Any:
     if not bins:
         return None
     return _chart([{"from": b["low"], "to": round(b["low"] + 0.02, 2), "rows": b["n"]} for b in bins], 120).mark_bar(color=VERDICTS["dropped"]).encode(
-        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q", y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickCount=4)),
+        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q", y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4)),
         tooltip=["from:Q", "to:Q", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip

@@ -149,3 +149,44 @@ def test_same_bytes_for_any_number_of_threads(belle, monkeypatch):
         monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
         results.append(apply(Categorize(), rows_of(tasks, belle)))
     assert results[0] == results[1]
+
+
+def test_an_answer_that_cannot_be_used_is_unknown(belle, tmp_path, monkeypatch):
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from llm.server import running
+
+    with running(fixed="no idea") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        step = Categorize(method="llm", min_confidence=0, model="m")
+        got = apply(step, rows_of(TASKS, Context(taxonomy=belle.taxonomy, cache=tmp_path)))
+    assert got["ability"] == ["unknown", "unknown", "unknown", "summarization", "unknown"]
+
+
+def test_many_labelled_rows_are_thinned_evenly(belle, monkeypatch):
+    from instdata.ability import examples
+
+    monkeypatch.setattr(examples, "MAX_ROWS", 60)
+    tasks = [(f"{t} {i}", r, "code" if i % 10 else "math") for i in range(100) for t, r, _ in TASKS[:2]]
+    found = examples.labelled(rows_of(tasks, Context(taxonomy=belle.taxonomy)), None)
+    assert len(found.labels) == 60
+    assert {found.classes[k] for k in found.labels} >= {"code", "math"}
+    got = apply(Categorize(), rows_of(tasks, belle))
+    assert set(got["ability"]) == {"code", "math"} and set(got["ability_confidence"]) == {1.0}
+
+
+def test_hostile_text_costs_no_more_than_its_length(belle):
+    import time
+
+    big = [
+        "a" * 1_000_000,
+        "字" * 300_000,
+        "\n" * 1_000_000,
+        "((((" * 250_000,
+        "\U0010ffff" * 250_000,
+        "\u202e\u0301" * 200_000,
+    ]
+    rows = rows_of([(f"{b}x", b, None) for b in big], belle)
+    Categorize().score(rows)
+    began = time.perf_counter()
+    Categorize().score(rows)
+    assert time.perf_counter() - began < 5

@@ -189,3 +189,33 @@ def test_auto_is_the_endpoint_or_the_embedded_model(monkeypatch):
 @pytest.mark.parametrize(("text", "value"), [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360), ("1h2m", 3720), (None, None), ("soon", None)])
 def test_waiting_times(text, value):
     assert seconds(text) == value
+
+
+def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_path):
+    from instdata.llm import batch
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with running() as server:
+        one = client(server.url)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(batch, "_await", killed)
+            batch.fill(one, asks(30), print)
+        two = client(server.url)
+        batch.fill(two, asks(30), print, wait=0.01)
+        assert server.stats()["batches"] == 1, "the batch of the killed run is polled, not handed in again"
+        answers = two.ask_all(asks(30))
+        stats = server.stats()
+    assert all(a.value for a in answers) and two.usage.requests == 30
+    assert stats["answered"] == 30 and stats["repeated"] == 0
+    assert two.usage.picousd == stats["prompt"] * 10**6 + stats["completion"] * 2 * 10**6
+    assert two.store.spent("s") == (two.usage.picousd, 30, stats["prompt"] + stats["completion"])
+
+
+def test_a_batch_that_could_pass_the_budget_is_not_handed_in(client):
+    from instdata.llm import batch
+
+    with running() as server, pytest.raises(BudgetReached):
+        batch.fill(client(server.url, {"max_requests": 10}), asks(30), print)
+        assert server.stats()["batches"] == 0

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -229,3 +230,19 @@ def test_a_damaged_build_is_refused(hub: Hub, small: Path, tmp_path: Path) -> No
     with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):
         push(copy)
     assert not hub.repos
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_rows_are_pushed_in_half_a_minute(hub: Hub, tmp_path: Path) -> None:
+    lines = [
+        {"instruction": f"Write line {i} of a poem about the {i * 7919 % 100_003} stars", "output": f"Line {i}. " * 40}
+        for i in range(100_000)
+    ]
+    made = make(
+        tmp_path,
+        lines=lines,
+        recipe=RECIPE.replace("  - dedup: {threshold: 0.7}\n", "").replace("  - holdout: {per_ability: 2}\n", ""),
+    )
+    started = time.monotonic()
+    assert push(made)["changed"]
+    assert time.monotonic() - started < 30

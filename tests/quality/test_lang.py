@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from instdata.lang import detect
@@ -64,6 +64,7 @@ def test_slices_and_no_rows():
 
 
 @settings(deadline=None, max_examples=40)
+@example(["A", "A㐀A"])
 @given(st.lists(st.one_of(st.none(), st.text()), max_size=8))
 def test_any_text(texts):
     lang, confidence = detect(pa.array(texts, pa.string()))

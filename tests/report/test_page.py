@@ -5,6 +5,7 @@ from __future__ import annotations
 import html.parser
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -133,3 +134,24 @@ def test_without_the_extra_one_line_says_what_to_install(small: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     with pytest.raises(MissingExtra, match=r"instdata\[report\]"):
         write_report(small)
+
+
+def test_what_models_cost_is_told(small: Path, tmp_path: Path) -> None:
+    shutil.copytree(small, tmp_path / "set")
+    run = json.loads((small / "run.json").read_text())
+    run["usage"] = {
+        "generate": {
+            "model": "gpt-<b>",
+            "requests": 1200,
+            "cache_hits": 3,
+            "prompt_tokens": 5,
+            "completion_tokens": 7,
+            "retries": 0,
+            "usd": 0.5,
+        }
+    }
+    (tmp_path / "set/run.json").write_text(json.dumps(run))
+    text = page(tmp_path / "set")
+    assert "gpt-&lt;b&gt;" in text and '<td class="num">1,200</td>' in text and '<td class="num">0.5000</td>' in text
+    (tmp_path / "set/run.json").unlink()
+    assert "No model was asked" in page(tmp_path / "set")

@@ -1,0 +1,105 @@
+"""The batch API: requests handed in as files, at half the price, answered within a day.
+
+What is handed in is written down at once, so a killed build polls its batches instead of paying for new ones. Answers
+go into the same cache as any other; what a batch failed on is asked directly afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from instdata.errors import InputError
+from instdata.llm.cache import digest
+from instdata.llm.client import Client, Request, tokens
+
+LARGEST = 20_000  # requests in one file; OpenAI takes 50,000 and 200 MB
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between looks at a batch
+OVER = ("completed", "failed", "expired", "cancelled")
+
+
+def fill(client: Client, requests: Sequence[Request], say: Callable[[str], None], wait: float = FIRST_WAIT) -> None:
+    """Put the answers of these requests (their first attempts) into the client's cache, by batches.
+
+    Raises BudgetReached before a batch that could pass the limit, InputError where the endpoint takes no batches."""
+    missing: dict[str, Request] = {}
+    for request in requests:
+        key = request.key(client.at, 0)
+        if client.store.get(key) is None:
+            missing.setdefault(key, request)
+    keys = sorted(missing)
+    for start in range(0, len(keys), LARGEST):
+        _one(client, {k: missing[k] for k in keys[start : start + LARGEST]}, say, wait)
+
+
+def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None], wait: float) -> None:
+    name = digest(sorted(requests))
+    worst = _worst(client, requests)
+    number = client.store.batch_of(name)
+    if number is None:
+        if not client.budget.reserve(worst):
+            raise client.budget.reached()
+        number = client.run(_hand_in(client, requests))
+        client.store.put_batch(name, number)
+        say(f"batch {number}: {len(requests)} requests handed in")
+    batch = _await(client, number, say, wait)
+    lines = [] if batch.output_file_id is None else client.run(_content(client, batch.output_file_id)).splitlines()
+    spent = [0, 0, 0]
+    with client.store.at_once():
+        for line in lines:
+            billed = _keep(client, json.loads(line), requests)
+            spent = [a + b for a, b in zip(spent, billed, strict=True)]
+        client.budget.settle(worst, tuple(spent))
+        client.store.forget_batch(name)
+    say(f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly")
+
+
+def _worst(client: Client, requests: dict[str, Request]) -> tuple[int, int, int]:
+    each = [client.budget.worst(r.prompt_bytes(), r.max_tokens) for r in requests.values()]
+    return tuple(sum(column) for column in zip(*each, strict=True))
+
+
+def _await(client: Client, number: str, say: Callable[[str], None], wait: float) -> Any:
+    told = ""
+    while True:
+        batch = client.run(_look(client, number))
+        if batch.status in OVER:
+            return batch
+        if batch.status != told:
+            told = batch.status
+            say(f"batch {number}: {told}; a build stopped now goes on waiting when it is run again")
+        time.sleep(wait)
+        wait = min(LONGEST_WAIT, 2 * wait)
+
+
+def _keep(client: Client, line: dict[str, Any], requests: dict[str, Request]) -> tuple[int, int, int]:
+    """Cache one answered line; returns the (picodollars, requests, tokens) billed for it."""
+    key, response = line.get("custom_id"), line.get("response") or {}
+    if key not in requests or response.get("status_code") != 200:
+        return (0, 0, 0)
+    text = json.dumps(response["body"], ensure_ascii=False)
+    return client.keep(key, requests[key].body(client.at.model, 0), text, tokens(text) or (0, 0, 0))
+
+
+async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
+    lines = [
+        json.dumps({"custom_id": k, "method": "POST", "url": "/v1/chat/completions", "body": r.body(client.at.model, 0)}, ensure_ascii=False)
+        for k, r in requests.items()
+    ]
+    api = client.connect()
+    try:
+        file = await api.files.create(file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch")
+        batch = await api.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    except client.openai.APIStatusError as e:
+        raise InputError(f"{client.at.base} takes no batches ({e.status_code}): leave out batch_api") from None
+    return batch.id
+
+
+async def _look(client: Client, number: str) -> Any:
+    return await client.connect().with_options(max_retries=8).batches.retrieve(number)
+
+
+async def _content(client: Client, file: str) -> str:
+    return (await client.connect().with_options(max_retries=8).files.content(file)).text
