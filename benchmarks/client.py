@@ -1,8 +1,8 @@
 """What our client costs beside the bare AsyncOpenAI client, and what it gets out of a rate-limited server.
 
-    python benchmarks/client.py                 overhead: a server that answers after 20 ms, 64 at once, cache and ledger on
-    python benchmarks/client.py --storm         50 requests a second allowed, everything else 429; 30 s warm-up, then 60 s
-    python benchmarks/client.py --storm --window  the same, counted in whole seconds instead of a token bucket
+python benchmarks/client.py                 overhead: a server that answers after 20 ms, 64 at once, cache and ledger on
+python benchmarks/client.py --storm         50 requests a second allowed, everything else 429; 30 s warm-up, then 60 s
+python benchmarks/client.py --storm --window  the same, counted in whole seconds instead of a token bucket
 """
 
 from __future__ import annotations
@@ -50,7 +50,12 @@ async def bare(url: str, n: int, of: str) -> float:
 
 def opened(url: str, folder: str) -> Client:
     store = Store(Path(folder))
-    return Client(endpoint("served", url), store, Budget(store, "benchmark", Price(input=1, output=2), {"max_usd": 1000.0}), Pace(AT_ONCE))
+    return Client(
+        endpoint("served", url),
+        store,
+        Budget(store, "benchmark", Price(input=1, output=2), {"max_usd": 1000.0}),
+        Pace(AT_ONCE),
+    )
 
 
 def ours(url: str, n: int, of: str) -> float:
@@ -64,19 +69,33 @@ def ours(url: str, n: int, of: str) -> float:
 
 def overhead(n: int = 3000, rounds: int = 3) -> dict[str, float]:
     with running(latency=0.02) as server:
-        pairs = [(asyncio.run(bare(server.url, n, f"bare {r}")), ours(server.url, n, f"ours {r}")) for r in range(rounds)]
+        pairs = [
+            (asyncio.run(bare(server.url, n, f"bare {r}")), ours(server.url, n, f"ours {r}")) for r in range(rounds)
+        ]
     best = max(pairs, key=lambda p: p[1] / p[0])
     shares = sorted(o / b for b, o in pairs)
-    return {"bare_per_second": round(best[0]), "ours_per_second": round(best[1]), "share": round(shares[len(shares) // 2], 3)}
+    return {
+        "bare_per_second": round(best[0]),
+        "ours_per_second": round(best[1]),
+        "share": round(shares[len(shares) // 2], 3),
+    }
 
 
 def storm(window: bool, warm_up: int = 30, measured: int = 60) -> dict[str, float]:
     n = ALLOWED * (warm_up + measured + 5)
-    with running(per_second=ALLOWED, window=window, latency=0.02) as server, tempfile.TemporaryDirectory() as folder, opened(server.url, folder) as client:
+    with (
+        running(per_second=ALLOWED, window=window, latency=0.02) as server,
+        tempfile.TemporaryDirectory() as folder,
+        opened(server.url, folder) as client,
+    ):
         answers = client.ask_all(requests(n, "storm"))
         counts = server.stats()["per_second"][warm_up : warm_up + measured]
         lost = sum(a.value is None for a in answers)
-        return {"share_of_allowed": round(sum(counts) / len(counts) / ALLOWED, 3), "rows_lost": lost, "rate_limited": client.usage.rate_limited}
+        return {
+            "share_of_allowed": round(sum(counts) / len(counts) / ALLOWED, 3),
+            "rows_lost": lost,
+            "rate_limited": client.usage.rate_limited,
+        }
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 Messages = list[tuple[str, str]]  # (role, content)
+INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
 
 # Our field -> the keys that feed it where `map` names none, per format.
 KEYS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -97,12 +98,9 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
     return None
 
 
-def mapped_format(mapping: dict[str, str]) -> str | None:
-    """The format that a `map` speaks of; None where it only maps labels."""
-    for format, main in MAIN.items():
-        if main in mapping:
-            return format
-    return None
+def mapped_formats(mapping: dict[str, str]) -> list[str]:
+    """The formats that have all fields of a `map`."""
+    return [format for format, fields in KEYS.items() if set(mapping) <= set(fields) | set(LABELS)]
 
 
 def columns(format: str, mapping: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -271,7 +269,8 @@ def _write_alpaca(messages: list[dict[str, str]], answered: bool, input_chars: i
         raise ValueError("alpaca holds alternating user and assistant turns only")
     user = turns[-1]["content"]
     cut = len(user) - input_chars
-    record["instruction"], record["input"] = (user[: cut - 2], user[cut:]) if input_chars else (user, "")
+    apart = input_chars > 0 and user[max(0, cut - 2) : cut] == "\n\n"
+    record["instruction"], record["input"] = (user[: cut - 2], user[cut:]) if apart else (user, "")
     record["output"] = messages[-1]["content"] if answered else ""
     if len(turns) > 1:
         record["history"] = [[turns[i]["content"], turns[i + 1]["content"]] for i in range(0, len(turns) - 1, 2)]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from instdata.corpus import (
     BAD,
@@ -28,12 +29,13 @@ from instdata.corpus import (
     write_parquet,
 )
 from instdata.engine import Engine
-from instdata.errors import BuildError, InstdataError
+from instdata.errors import BudgetReached, BuildError, InstdataError
 from instdata.lang import detect as detect_languages
 from instdata.progress import track
 from instdata.record import CORPUS, Rows, message_id, row_id
 from instdata.step import Context, Produced, Scores, SourceStep, Step, Verdicts, drop
 
+MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
@@ -83,7 +85,9 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
         key = _key(scoring, shard.key, None if at is None else at.tobytes(), _seen(step, corpus, i))
         path = cache / "scores" / key[:2] / f"{key}.parquet"
         parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
-        if corpus.context.fresh or not path.exists():
+        if (
+            corpus.context.fresh or not path.exists() or RAISED in pq.read_schema(path).names
+        ):  # a failure may have passed
             wanted[i] = (path, at)
     context = replace(corpus.context, say=_silent, bars=False)
 
@@ -158,17 +162,31 @@ def _silent(line: str) -> None:
 
 def _scored(step: Step, rows: Rows) -> pa.Table:
     """The scores of some rows. Where scoring raises, rows are scored in halves until the row that raises is alone:
-    it gets nulls and the error."""
-    try:
-        return _table(step, step.score(rows), len(rows))
-    except InstdataError:
-        raise
-    except Exception as e:
-        if len(rows) == 1:
-            return pa.table({RAISED: [f"{type(e).__name__}: {e}"]})
-    half = len(rows) // 2
-    halves = [_scored(step, rows.take(np.arange(a, b))) for a, b in ((0, half), (half, len(rows)))]
-    return pa.concat_tables(halves, promote_options="default")
+    it gets nulls and the error. Raises BudgetReached where more than MAX_RAISED of the rows raise."""
+    left = [max(10, int(len(rows) * MAX_RAISED))]
+
+    def scored(part: Rows) -> pa.Table:
+        try:
+            return _table(step, step.score(part), len(part))
+        except InstdataError:
+            raise
+        except Exception as e:
+            error = f"{type(e).__name__}: {e}"
+        if len(part) == 1:
+            left[0] -= 1
+            if left[0] < 0:
+                raise BudgetReached(
+                    f"step {step.name} fails on more than {MAX_RAISED:.0%} of the rows. The last one: {error}. "
+                    "Mend what it says and run again"
+                )
+            return pa.table({RAISED: [error]})
+        half = len(part) // 2
+        return pa.concat_tables(
+            [scored(part.take(np.arange(half))), scored(part.take(np.arange(half, len(part))))],
+            promote_options="default",
+        )
+
+    return scored(rows)
 
 
 def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:

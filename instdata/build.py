@@ -23,16 +23,17 @@ import numpy as np
 import yaml
 
 from instdata import __version__
-from instdata.ability.taxonomy import load_taxonomy
+from instdata.ability.taxonomy import Taxonomy, load_taxonomy
 from instdata.apply import apply, close
 from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet
+from instdata.draft import Draft, read_draft
 from instdata.engine import Engine, open_engine
 from instdata.errors import BuildError, InputError, MissingExtra
 from instdata.files import digest, write_text
 from instdata.ledger import write_ledger, write_quarantine
 from instdata.output import locked, move_into_place, write_data, write_json
 from instdata.reading import read_sources
-from instdata.recipe import Recipe, read_recipe
+from instdata.recipe import Recipe
 from instdata.record import UNKNOWN
 from instdata.sources import Input, open_sources, with_commit
 from instdata.step import Context
@@ -77,33 +78,31 @@ def prepare(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such recipe. `instdata init` writes one")
-    recipe, document = read_recipe(path, sets, limit)
-    problems: list[tuple[str, int | None, str]] = []
-    base = path.parent
-    taxonomy = None
-    if recipe.taxonomy is not None:
-        try:
-            taxonomy = load_taxonomy(recipe.taxonomy, base)
-        except InputError as e:
-            at = (document.file, document.line(("taxonomy",)))
-            problems += [p if p[0] else (*at, p[2]) for p in e.problems]
+    draft = read_draft(path, sets, limit)
+    base, names = path.parent, {s.name for _, s in draft.steps}
+    taxonomy = _taxonomy(draft, base)
     opened: list[list[Input]] = []
     try:
-        opened = open_sources(recipe.sources, base, online)
+        opened = open_sources(draft.sources, base, names, online)
     except InputError as e:
-        problems += [_located(p, document) for p in e.problems]
+        for where, _, message in e.problems:
+            at = ("sources", int(where.partition(".")[2]))
+            draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
-    context = Context(recipe.seed, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars)
+    context = Context(
+        draft.recipe.seed if draft.recipe else 0, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars
+    )
     steps = []
-    for i, step in enumerate(recipe.steps):
+    for i, step in draft.steps:
         try:
             found = step.check(context)
-            steps.append(step.resolve(context) if online and not found else step)
+            steps.append(step.resolve(context) if online and not found and not draft.problems else step)
         except InputError as e:
             found = [m for _, _, m in e.problems]
-        problems += [(document.file, document.line(("steps", i)), f"step {step.name}: {m}") for m in found]
-    if problems:
-        raise InputError(problems)
+        for message in found:
+            draft.problem(("steps", i), f"step {step.name}: {message}")
+    draft.fail()
+    recipe = draft.recipe
     if not online:
         return Plan(recipe, opened, context, "")
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
@@ -112,14 +111,20 @@ def prepare(
     return Plan(recipe, opened, context, _identity(recipe, opened, context))
 
 
-def _located(problem: tuple[str, int | None, str], document: Any) -> tuple[str, int | None, str]:
-    """A source's problem with the recipe's line: open_sources names sources as `sources.<i>`."""
-    where, _, message = problem
-    if where.startswith("sources."):
-        at = ("sources", int(where.partition(".")[2]))
-        inner = (*at, "path") if (*at, "path") in document.lines else (*at, "hub")
-        return (document.file, document.line(inner), message)
-    return problem
+def _taxonomy(draft: Draft, base: Path) -> Taxonomy | None:
+    """The recipe's taxonomy; problems go to the draft."""
+    name = draft.recipe.taxonomy if draft.recipe else draft.document.data.get("taxonomy")
+    if not isinstance(name, str):
+        return None
+    try:
+        return load_taxonomy(name, base)
+    except InputError as e:
+        for file, line, message in e.problems:
+            if file:
+                draft.problems.append((file, line, message))
+            else:
+                draft.problem(("taxonomy",), message)
+    return None
 
 
 def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> str:
@@ -175,7 +180,11 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "jobs": plan.context.jobs,
             },
             "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
-            "sizes": {str(p.relative_to(staged)): p.stat().st_size for p in sorted(staged.rglob("*")) if p.is_file()},
+            "sizes": {
+                str(p.relative_to(staged)): p.stat().st_size
+                for p in sorted(staged.rglob("*"))
+                if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
+            },
         }
         write_json(staged / "run.json", run)
         move_into_place(staged, out)

@@ -76,9 +76,18 @@ class Sidecar:
     def published(self) -> list[tuple[str, pa.DataType]]:
         """(column, type) of the scores that rows and the ledger show: numbers and text whose names have no leading
         underscore."""
-        part = next(iter(self.parts.values()), None)
-        schema = pq.read_schema(part.path) if part else []
-        return [(f.name, f.type) for f in schema if not f.name.startswith("_") and _showable(f.type)]
+        # A shard of which every row raised has no scores, so all parts are looked at.
+        fields = {f.name: f.type for p in dict.fromkeys(p.path for p in self.parts.values()) for f in _schema(p)}
+        return [(name, kind) for name, kind in fields.items() if not name.startswith("_") and _showable(kind)]
+
+
+def _schema(path: Path) -> pa.Schema:
+    return _cached_schema(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _cached_schema(path: Path, written: int) -> pa.Schema:
+    return pq.read_schema(path)
 
 
 def _showable(kind: pa.DataType) -> bool:
@@ -206,13 +215,17 @@ class Corpus:
         for sidecar in self.sidecars:
             part = sidecar.parts.get(shard)
             names = sidecar.published()
-            table = _sidecar(part.path, tuple(n for n, _ in names)).slice(part.lo, part.hi - part.lo) if part else None
+            there = set(_schema(part.path).names) if part else set()
+            stored = tuple(n for n, _ in names if n in there)
+            table = (
+                _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
+                if stored
+                else None
+            )
             for name, kind in names:
-                column = (
-                    _spread(table[name], part.at, self.shards[shard].rows)
-                    if part
-                    else pa.chunked_array([pa.nulls(self.shards[shard].rows, kind)])
-                )
+                rows = self.shards[shard].rows
+                scored = table is not None and name in there
+                column = _spread(table[name], part.at, rows) if scored else pa.chunked_array([pa.nulls(rows, kind)])
                 out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
         return out
 
@@ -228,7 +241,7 @@ class Corpus:
 
 
 @lru_cache(maxsize=16)
-def _sidecar(path: Path, names: tuple[str, ...]) -> pa.Table:
+def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_parquet(path, list(names))
 

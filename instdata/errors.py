@@ -36,7 +36,11 @@ class MissingExtra(InputError):
     """An optional package is needed. Raised where it is imported, so that the base install stays small."""
 
     def __init__(self, what: str, extra: str):
+        self._args = (what, extra)
         super().__init__(f"{what} needs an optional package: pip install 'instdata[{extra}]'")
+
+    def __reduce__(self) -> tuple:  # a worker may raise it
+        return type(self), self._args
 
 
 def format_problem(file: str, line: int | None, message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from collections import deque
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from instdata.errors import InputError
 
 PIECE = 4 << 20  # bytes of (decompressed) text in one block of records
 RECORD_LIMIT = 64 << 20  # a CSV or JSON record longer than this has an unclosed quote or bracket
@@ -32,7 +35,8 @@ def pieces(path: Path) -> Iterator[bytes]:
     """
     carry, error = bytearray(), None
     with open(path, "rb") as file:
-        stream = _inflate(file, path.suffix) if path.suffix in (".gz", ".zst") else iter(lambda: file.read(PIECE), b"")
+        suffix = path.suffix.lower()
+        stream = _inflate(file, suffix) if suffix in (".gz", ".zst") else iter(lambda: file.read(PIECE), b"")
         try:
             for data in stream:
                 carry += data
@@ -99,10 +103,11 @@ def lines(path: Path) -> Iterator[list[bytes]]:
 
 def elements(path: Path) -> Iterator[list[bytes]]:
     """The elements of a JSON array, or the values of a file of several JSON values, in lists of about PIECE bytes.
-    Elements are cut by brackets and quotes alone, so a broken one costs itself. Raises Damaged as `pieces` does."""
+    Elements are cut by brackets and quotes, so a broken one costs itself. Raises Damaged as `pieces` does, and where an
+    array does not end."""
     from instdata.jsonsplit import split_values
 
-    carry, inside, error = b"", None, None
+    carry, inside, closed, error = b"", None, False, None
     try:
         for piece in pieces(path):
             data = carry + piece
@@ -110,20 +115,58 @@ def elements(path: Path) -> Iterator[list[bytes]]:
                 data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
                 inside = data[:1] == b"["
                 data = data[1:] if inside else data
-            found, used = split_values(data, inside)
+            found, used, ends = split_values(data, inside)
+            closed = closed or ends
             if found:
-                yield found
+                yield [part for value in found for part in _mended(value)]
             carry = data[used:]
             if len(carry) > RECORD_LIMIT:  # no record is that long: its quotes or brackets are broken
-                yield [carry]
+                yield _mended(carry)
                 carry = b""
     except Damaged as e:
         error = e
     last = carry.strip()
-    if error:
-        raise Damaged(str(error), last)
-    if last not in (b"", b"]", b","):
-        yield [last]
+    if error or (inside and not closed and not last):
+        raise Damaged(str(error or "the JSON array does not end: the file is truncated"), last)
+    if last and not closed:
+        # A broken quote may have hidden the array's own closing bracket.
+        yield _mended(last if _parses(last) or not inside else last.removesuffix(b"]"))
+
+
+JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
+
+
+def _mended(value: bytes) -> list[bytes]:
+    """A value, or, where it does not parse and so may have swallowed its neighbours, what lies between the joints of
+    objects in it, put together again as far as that gives values that parse."""
+    if not JOINT.search(value) or _parses(value):
+        return [value]
+    joints = [0, *(m.end() for m in JOINT.finditer(value)), len(value)]
+    parts = [value[a:b] for a, b in zip(joints, joints[1:])]
+    out: list[bytes] = []
+    while parts:
+        # The longest run of parts that is one value: nested objects have joints of their own.
+        run = next((n for n in range(min(len(parts), 64), 0, -1) if _parses(_trim(b"".join(parts[:n])))), 0)
+        if run:
+            out.append(_trim(b"".join(parts[:run])))
+            parts = parts[run:]
+        else:
+            out.append(_trim(parts.pop(0)))
+    return out
+
+
+def _trim(value: bytes) -> bytes:
+    return value.rstrip().removesuffix(b",").rstrip()
+
+
+def _parses(value: bytes) -> bool:
+    import orjson
+
+    try:
+        orjson.loads(value)
+    except ValueError:
+        return False
+    return True
 
 
 def csv_records(path: Path, delimiter: str) -> Iterator[dict[str, str] | tuple[str, str]]:
@@ -144,6 +187,9 @@ def csv_records(path: Path, delimiter: str) -> Iterator[dict[str, str] | tuple[s
             continue
         if header is None and error is None:
             header = [name.removeprefix("\ufeff") for name in row]
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise InputError(f'{path.name}: the header has the column "{twice}" twice')
             continue
         fits = error is None and header is not None and len(row) == len(header)
         if not fits and len(taken) > 1:

@@ -106,7 +106,7 @@ def _parquet(path: Path) -> Iterator[Any]:
         try:
             with pq.ParquetFile(source) as file:
                 yield from file.iter_batches(batch_size=BLOCK_ROWS)
-        except pa.ArrowException as e:
+        except (pa.ArrowException, OSError) as e:
             raise Damaged(f"the Parquet data is damaged: {str(e).splitlines()[0]}") from e
 
 
@@ -174,7 +174,10 @@ def _has_duplicate_key(raw: bytes) -> bool:
         double = double or len(out) < len(items)
         return out
 
-    json.loads(raw, object_pairs_hook=pairs)
+    try:
+        json.loads(raw, object_pairs_hook=pairs)
+    except RecursionError:  # deeper than Python reads; orjson read it, so it is valid
+        return False
     return double
 
 
@@ -199,4 +202,4 @@ def _cell(value: Any) -> Any:
     try:
         return value.as_py()
     except UnicodeDecodeError:
-        return Bad("", value.as_buffer().to_pybytes().decode("utf-8", "backslashreplace"))
+        return Bad("", str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.adapters import write_record
+from instdata.adapters import INPUT, write_record
 from instdata.build import cache_folder
 from instdata.corpus import read_parquet
 from instdata.errors import InputError
@@ -55,7 +55,7 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
         raise InputError(
             f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row'
         )
-    texts = messages_of(build, {r["rid"] for r in found})
+    texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
     raw = _raw(build, found)
     rows = []
     for row in found:
@@ -85,6 +85,18 @@ def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
     return found
 
 
+def _published(build: Path, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of kept rows by rid, from the data itself."""
+    wanted = {r["id"] for r in rows if r["verdict"] == "kept"}
+    found: dict[str, list[dict[str, str]]] = {}
+    for path in sorted((build / "data").glob("*.parquet")) if wanted else []:
+        at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["id"])["id"], pa.array(sorted(wanted))))
+        if len(at):
+            table = read_parquet(path, ["id", "messages"]).take(at)
+            found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+    return {r["rid"]: found[r["id"]] for r in rows if r["verdict"] == "kept" and r["id"] in found}
+
+
 def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
     """The raw text of quarantined rows."""
     wanted = {(r["source"], r["source_file"], r["source_row"]): r["rid"] for r in rows if r["verdict"] == "quarantined"}
@@ -106,20 +118,24 @@ def difference(a: Path, b: Path) -> dict[str, Any]:
     with duckdb.connect() as db:
         for name, build in (("a", a), ("b", b)):
             db.read_parquet(str(build / "ledger.parquet")).create_view(name)
-        one = "select id, min(verdict) verdict, min(ability) ability, min(step) step, min(reason) reason from {} where id is not null group by id"
+        # An id may have several rows: it is kept where any is; its label and what became of it are then that row's.
+        best = "arg_min({}, case verdict when 'kept' then 0 else 1 end)"
+        one = f"""select id, bool_or(verdict = 'kept') kept, {best.format("ability")} ability,
+                         {best.format("case verdict when 'kept' then 'kept' else step || ': ' || reason end")} became
+                  from {{}} where id is not null group by id"""
         db.execute(f"create temp table x as {one.format('a')}")
         db.execute(f"create temp table y as {one.format('b')}")
-        kept = "coalesce(x.verdict, '') {} 'kept' and coalesce(y.verdict, '') {} 'kept'"
         joined = "from x full join y using (id)"
-        count = {
-            "rows_in": db.execute(f"select count(*) {joined} where {kept.format('<>', '=')}").fetchone()[0],
-            "rows_out": db.execute(f"select count(*) {joined} where {kept.format('=', '<>')}").fetchone()[0],
-            "labels_changed": db.execute(
-                "select count(*) from x join y using (id) where x.ability <> y.ability"
-            ).fetchone()[0],
+
+        def number(what: str) -> int:
+            return db.execute(f"select count(*) {joined} where {what}").fetchone()[0]
+
+        count: dict[str, Any] = {
+            "rows_in": number("coalesce(y.kept, false) and not coalesce(x.kept, false)"),
+            "rows_out": number("coalesce(x.kept, false) and not coalesce(y.kept, false)"),
+            "labels_changed": number("x.ability <> y.ability"),
         }
-        cases = f"""select coalesce(x.step || ': ' || x.reason, x.verdict, 'absent') before,
-                           coalesce(y.step || ': ' || y.reason, y.verdict, 'absent') after, count(*) n
+        cases = f"""select coalesce(x.became, 'absent') before, coalesce(y.became, 'absent') after, count(*) n
                     {joined} group by 1, 2 having before <> after order by n desc, before, after"""
         count["decisions"] = [dict(zip(("before", "after", "rows"), r)) for r in db.execute(cases).fetchall()]
     return count
@@ -159,4 +175,5 @@ def export(build: Path, format: str, out: Path, config: str = "full") -> dict[st
 
 
 def _input_chars(meta: str | None) -> int:
-    return int(orjson.loads(meta).get("input_chars", 0)) if meta else 0
+    value = orjson.loads(meta).get(INPUT) if meta else 0
+    return value if isinstance(value, int) else 0

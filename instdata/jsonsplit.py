@@ -10,22 +10,23 @@ QUOTE, BACKSLASH, COMMA, NEWLINE = ord('"'), ord("\\"), ord(","), ord("\n")
 OPEN, OPEN2, CLOSE, CLOSE2 = ord("{"), ord("["), ord("}"), ord("]")
 
 
-def split_values(data: bytes, in_array: bool) -> tuple[list[bytes], int]:
-    """(the complete values in `data`, the number of bytes they and what lies between them take).
+def split_values(data: bytes, in_array: bool) -> tuple[list[bytes], int, bool]:
+    """(the complete values in `data`, the number of bytes they and what lies between them take, whether the array's
+    closing bracket was seen).
 
     `in_array`: values are separated by commas, a closing bracket at their level ends them; otherwise they just follow
     each other. A raw line break inside a string cannot be JSON: the value is broken, and the next value starts at the
     next line that opens a brace no deeper than the first value's line did.
     """
-    spans, used = _spans(np.frombuffer(data, np.uint8), in_array)
-    return [data[start:end] for start, end in spans], int(used)
+    spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
+    return [data[start:end] for start, end in spans], int(used), bool(closed)
 
 
 @jit
 def _spans(data, in_array):
     n = len(data)
     out = np.empty((n // 2 + 1, 2), np.int64)
-    count, i, used = 0, 0, 0
+    count, i, used, closed = 0, 0, 0, False
     indent = -1  # columns before the first value's brace, where it starts a line
     while i < n:
         c = data[i]
@@ -33,8 +34,7 @@ def _spans(data, in_array):
             i += 1
             continue
         if in_array and c == CLOSE2:
-            i += 1
-            used = n  # nothing that matters follows the array
+            closed = True  # nothing that matters follows the array
             break
         start, depth, in_string, broken, done = i, 0, False, False, False
         line = i
@@ -77,8 +77,8 @@ def _spans(data, in_array):
                     done = True
                     break
         if not done:
-            return out[:count], start
+            return out[:count], start, False
         out[count, 0], out[count, 1] = start, min(i, n)
         count += 1
         used = i
-    return out[:count], max(used, i) if i >= n or used == n else used
+    return out[:count], n if closed else max(used, i), closed

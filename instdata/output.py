@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -19,20 +20,34 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus import HOLDOUT, ROW_GROUP, Corpus
-from instdata.errors import BuildError
+from instdata.errors import BuildError, InputError
 from instdata.files import whole
 from instdata.ledger import score_fields
 from instdata.record import PUBLISHED
 from instdata.subset import Ladder
 
+LOCK = ".instdata.lock"
+OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files
 BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
+
+
+def _is_build(folder: Path) -> bool:
+    try:
+        return "recipe_sha256" in json.loads((folder / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One build at a time per folder. The system frees the lock when its owner dies. Raises BuildError if it is taken."""
+    """One build at a time per folder. The system frees the lock when its owner dies. Raises BuildError if it is taken,
+    InputError where the folder holds something else than a build: a build replaces what is there."""
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a+") as file:
+    if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
+        raise InputError(
+            f"{folder}: this folder holds something else than a build; choose a new or empty one with --out"
+        )
+    with open(folder / LOCK, "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -164,9 +179,9 @@ def move_into_place(staged: Path, out: Path) -> None:
     (out / "manifest.json").unlink(missing_ok=True)
     (out / "data").mkdir(exist_ok=True)
     new = sorted(p.relative_to(staged) for p in staged.rglob("*") if p.is_file())
-    for old in (out / "data").glob("*.parquet"):
+    for old in [*(p for p in (out / "data").iterdir() if OURS.fullmatch(p.name)), out / "report.html"]:
         if old.relative_to(out) not in new:
-            old.unlink()
+            old.unlink(missing_ok=True)
     for name in sorted(new, key=lambda p: p.name == "manifest.json"):
         os.replace(staged / name, out / name)
     shutil.rmtree(staged, ignore_errors=True)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instdata.ability.taxonomy import Taxonomy, normalise_label
-from instdata.adapters import BadRow, Conversation, adapt, meta, used_keys
+from instdata.adapters import INPUT, BadRow, Conversation, adapt, meta, used_keys
 from instdata.corpus import BAD, Shard, read_parquet, write_parquet
 from instdata.engine import Engine
 from instdata.errors import BudgetReached
@@ -155,7 +155,7 @@ def _parse(records: Any, first: int, item: Input) -> tuple[list[Parsed], list[tu
 
 
 def _meta(record: dict[str, Any], used: set[str], conversation: Conversation) -> str | None:
-    return meta(record, used, {"input_chars": conversation.input_chars} if conversation.input_chars else {})
+    return meta(record, used, {INPUT: conversation.input_chars} if conversation.input_chars else {})
 
 
 def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Table:

@@ -1,19 +1,15 @@
-"""The recipe as pydantic models: reading, `--set`, every error at once, and the form that is hashed."""
+"""The recipe as pydantic models; draft.py reads them from a file."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from instdata.errors import InputError
-from instdata.overrides import override, substitute
 from instdata.step import Step, kinds, step_class
-from instdata.yamlfile import Document, did_you_mean, load_yaml
+from instdata.values import Share, Size, parse_size
+from instdata.yamlfile import did_you_mean
 
 WORD = re.compile(r"^\w[\w.\-]*$")
 FORMATS = ("auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds")
@@ -23,15 +19,6 @@ MAPPED = ("instruction", "input", "output", "system", "history", "messages", "co
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def share(value: Any) -> float:
-    """`1%` or `0.01` -> 0.01. Raises ValueError outside 0..1."""
-    text = str(value).strip()
-    number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
-    if not 0 <= number <= 1:
-        raise ValueError(f"{value} is not a share: write 0.01 or 1%")
-    return number
 
 
 class Source(Strict):
@@ -53,12 +40,10 @@ class Source(Strict):
         {}, description="Our field: their column, e.g. {instruction: question, ability: class}."
     )
     origin: str | None = Field(None, description='"human", or the model that wrote the responses.')
-    max_bad: float = Field(
+    max_bad: Share = Field(
         0.01, description="The build stops when more than this share, and at least 10 rows, is unreadable."
     )
     license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
-
-    _share = field_validator("max_bad", mode="before")(share)
 
     @field_validator("map")
     @classmethod
@@ -81,41 +66,6 @@ class Source(Strict):
     @property
     def paths(self) -> list[str]:
         return [] if self.path is None else [self.path] if isinstance(self.path, str) else list(self.path)
-
-
-@dataclass(frozen=True)
-class Size:
-    """One size of a ladder: a number of rows or a share of the pool, and the name of its config."""
-
-    name: str
-    rows: int | None = None
-    share: float | None = None
-
-    def of(self, pool: int) -> int:
-        """The number of rows, given the pool's: a share is rounded to the nearest row, at least one."""
-        return self.rows if self.rows is not None else max(1, int(pool * self.share + 0.5))
-
-
-def parse_size(value: Any) -> Size:
-    """600, "600", "600k", "0.2M", "10%". Raises ValueError with the accepted forms."""
-    text = str(value).strip()
-    bad = ValueError(f'"{value}" is not a size: write 600, 200k, 0.2M or 10%')
-    unit = {"k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}.get(text[-1:], 1)
-    digits = text[:-1] if unit > 1 or text.endswith("%") else text
-    try:
-        number = Decimal(digits.replace("_", ""))
-    except InvalidOperation:
-        raise bad from None
-    if isinstance(value, bool) or not number.is_finite() or not 0 < number < 10**12:
-        raise bad
-    if text.endswith("%"):
-        if number > 100:
-            raise ValueError(f'"{value}": a share of the pool is at most 100%')
-        return Size(f"{digits}pct", share=float(number / 100))
-    rows = number * unit
-    if rows != int(rows):
-        raise bad
-    return Size(text, rows=int(rows))
 
 
 class Subsets(Strict):
@@ -204,131 +154,6 @@ class Recipe(BaseModel):
         return {**head, "steps": steps, **{k: v for k, v in out.items() if k not in head}}
 
 
-def read_recipe(
-    path: Path, sets: list[str] = (), limit: int | None = None, shown: str | None = None
-) -> tuple[Recipe, Document]:
-    """Read and validate a recipe. Raises InputError with every problem found, each with its line."""
-    document = load_yaml(path, shown)
-    if not isinstance(document.data, dict):
-        raise InputError([(document.file, 1, "a recipe is a mapping with name:, sources: and steps:")])
-    for item in sets:
-        override(document, item, Recipe.model_fields)
-    if limit is not None:
-        document.data["limit"] = limit
-    document.data.setdefault("name", path.stem)
-    problems: list[tuple[str, int | None, str]] = []
-    data = substitute(document.data, (), document, problems)
-    steps = _steps(data.pop("steps", None) or [], document, problems)
-    recipe = None
-    try:
-        recipe = Recipe(**{**data, "sources": data.get("sources") or []}, steps=[])
-    except ValidationError as e:
-        problems += _explain(e, Recipe, (), document, "the recipe")
-    if problems or recipe is None:
-        raise InputError(sorted(problems, key=lambda p: p[1] or 0))
-    return recipe.model_copy(update={"steps": steps}), document
-
-
-def _steps(items: Any, document: Document, problems: list) -> list[Step]:
-    """Step objects from `[{kind: options}, …]`; a bare word is a step with default options."""
-    steps: list[Step] = []
-    if not isinstance(items, list):
-        problems.append((document.file, document.line(("steps",)), "steps: is a list; start each step with a dash"))
-        return steps
-    for i, item in enumerate(items):
-        at: tuple[str | int, ...] = ("steps", i)
-        item = {item: {}} if isinstance(item, str) else item
-        words = [k for k in item if k != "name"] if isinstance(item, dict) else []
-        if len(words) != 1:
-            problems.append((document.file, document.line(at), "a step is one `kind: {options}` (and perhaps `name:`)"))
-            continue
-        kind = words[0]
-        options = item[kind] if item[kind] is not None else {}
-        if kind not in kinds():
-            text = (
-                f'unknown step "{kind}".{did_you_mean(kind, kinds()) or " Known: " + ", ".join(sorted(kinds())) + "."}'
-            )
-            problems.append((document.file, document.line((*at, kind)), text))
-            continue
-        if not isinstance(options, dict):
-            problems.append((document.file, document.line((*at, kind)), f"the options of step {kind} are a mapping"))
-            continue
-        try:
-            cls = step_class(kind)
-            steps.append(cls(**{"name": item.get("name", kind), **options}))
-        except InputError as e:
-            problems.append((document.file, document.line((*at, kind)), str(e)))
-        except ValidationError as e:
-            problems += _explain(e, cls, (*at, kind), document, f"step {kind}")
-    seen: dict[str, int] = {}
-    for i, step in enumerate(steps):
-        if not WORD.match(step.name):
-            problems.append(
-                (
-                    document.file,
-                    document.line(("steps", i)),
-                    f'step name "{step.name}": letters, digits, "_", "-" and "." only',
-                )
-            )
-        if step.name in seen:
-            problems.append(
-                (
-                    document.file,
-                    document.line(("steps", i)),
-                    f'two steps are named "{step.name}": give this one a `name:`',
-                )
-            )
-        seen[step.name] = i
-    placed = [s.kind for s in steps]
-    if "holdout" in placed and "generate" in placed[placed.index("holdout") :]:
-        line = document.line(("steps", len(placed) - 1 - placed[::-1].index("generate")))
-        problems.append(
-            (document.file, line, "generate comes after holdout: new rows could copy held-out ones; move it before")
-        )
-    return steps
-
-
-def _explain(error: ValidationError, model: type[BaseModel], at: tuple, document: Document, where: str) -> list:
-    """pydantic's errors as (file, line, message) with the fix."""
-    found = []
-    for item in error.errors():
-        path = (*at, *item["loc"])
-        key = str(item["loc"][-1]) if item["loc"] else ""
-        owner = _owner(model, item["loc"][:-1])
-        names = [f for f in owner.model_fields if owner is not Recipe or f != "steps"] if owner else []
-        place = ".".join(str(p) for p in item["loc"][:-1]) or where
-        if item["type"] == "extra_forbidden":
-            hint = did_you_mean(key, names) or f" Known: {', '.join(names)}."
-            message = f'unknown key "{key}" in {place}.{hint}'
-        elif item["type"] == "missing":
-            message = f'"{key}" is missing in {place}'
-        else:
-            words = item["msg"].removeprefix("Value error, ")
-            got = "" if item["type"] in ("value_error", "too_short") else f" (got {str(item['input'])[:60]!r})"
-            message = f"{'.'.join(str(p) for p in item['loc']) or where}: {words[:1].lower()}{words[1:]}{got}"
-            message = message if where == "the recipe" or not item["loc"] else f"{where}: {message}"
-        found.append((document.file, document.line(path), message))
-    return found
-
-
-def _owner(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
-    """The model that a location inside another one belongs to."""
-    for part in path:
-        if isinstance(part, int):
-            continue
-        info = model.model_fields.get(str(part))
-        inner = [a for a in _types(info.annotation) if isinstance(a, type) and issubclass(a, BaseModel)] if info else []
-        if not inner:
-            return model if info is None else None
-        model = inner[0]
-    return model
-
-
-def _types(annotation: Any) -> list[Any]:
-    inner = getattr(annotation, "__args__", ())
-    return [annotation, *(t for a in inner for t in _types(a))]
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON schema of recipes, with every installed step's options."""
     schema = Recipe.model_json_schema()
@@ -360,5 +185,4 @@ def json_schema() -> dict[str, Any]:
             {"type": "object", "properties": {"per_ability": {"type": "array", "items": {"type": "integer"}}}},
         ]
     }
-    schema["$defs"]["Source"]["properties"]["max_bad"] = {"type": ["number", "string"], "default": "1%"}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "instdata recipe", **schema}

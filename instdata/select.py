@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +12,10 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from instdata.errors import InputError
-from instdata.recipe import share
 from instdata.record import UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts, drop
 from instdata.subset import priority
+from instdata.values import Count, Share
 
 
 class Filter(Step):
@@ -30,54 +31,75 @@ class Filter(Step):
 
     @field_validator("where")
     @classmethod
-    def _one_expression(cls, value: str) -> str:
+    def _about_one_row(cls, value: str) -> str:
         import duckdb
 
         try:
-            statements = duckdb.extract_statements(f"select ({value}\n) as keep from rows")  # noqa: S608 (the expression is the option)
+            with duckdb.connect() as db:
+                if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
+                    raise ValueError("one expression, without a semicolon")
+                tree = db.execute("select json_serialize_sql(?)", [f"select ({value}\n) from rows"]).fetchone()[0]
+                names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
+                impure = {name for (name,) in db.execute(names).fetchall()}
         except duckdb.Error as e:
             raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
-        if len(statements) != 1:
-            raise ValueError("one expression, without a semicolon")
+        for word in _beyond_the_row(json.loads(tree), impure):
+            raise ValueError(
+                f"{word}: the expression must say the same of a row whatever the other rows, the time or chance"
+            )
         return value
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         import duckdb
 
-        table = (
-            rows.table.drop_columns(["rid", "messages"])
-            .append_column("prompt", rows.prompt)
-            .append_column("response", rows.response)
-        )
+        table = rows.table.drop_columns(["rid", "messages"])
+        table = table.append_column("prompt", rows.prompt).append_column("response", rows.response)
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():
             table = table.append_column(name, column)
-        with duckdb.connect(
-            config={"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
-        ) as db:
+        options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
+        with duckdb.connect(config=options) as db:
             db.register("rows", table)
             db.execute("set lock_configuration = true")
             try:
-                kept = db.sql(f"select coalesce(cast(({self.where}\n) as boolean), false) as keep from rows")  # noqa: S608
-                kept = kept.to_arrow_table()
-            except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException) as e:
+                found = db.sql(f"select ({self.where}\n) as keep from rows")
+                if str(found.types[0]) not in ("BOOLEAN", '"NULL"', "NULL"):
+                    raise InputError(
+                        f"step {self.name}: where: is {found.types[0]}, not true or false; compare it with something"
+                    )
+                return {"_keep": found.to_arrow_table()["keep"]}
+            except (duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException) as e:
                 raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
-            except duckdb.PermissionException as e:
-                raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
-        if len(kept) != len(rows):
-            raise InputError(
-                f"step {self.name}: where: an expression about one row is needed, this one gives {len(kept)} values for {len(rows)} rows"
-            )
-        return {"_keep": kept["keep"]}
 
     def decide(self, scores: Scores) -> Verdicts:
-        return drop(pc.invert(scores.column("_keep")), "filtered")
+        return drop(pc.invert(pc.fill_null(scores.column("_keep").cast(pa.bool_()), False)), "filtered")
+
+
+# Functions that look at other rows, the clock or chance.
+IMPURE = "function_type in ('aggregate', 'window', 'table', 'pragma') or stability <> 'CONSISTENT'"
+CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+
+
+def _beyond_the_row(tree: Any, impure: set[str]) -> Iterator[str]:
+    """The parts of a parsed expression that are not about one row."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _beyond_the_row(item, impure)
+    elif isinstance(tree, dict):
+        kind, name = tree.get("class"), str(tree.get("function_name", "")).lower()
+        if kind in ("SUBQUERY", "WINDOW"):
+            yield f"a {kind.lower()}"
+        if kind == "FUNCTION" and name in impure:
+            yield f"{name}()"
+        if kind == "COLUMN_REF" and str(tree.get("column_names", [""])[-1]).lower() in CLOCK:
+            yield tree["column_names"][-1]
+        for item in tree.values():
+            yield from _beyond_the_row(item, impure)
 
 
 def _first_lines(error: Exception) -> str:
-    return " ".join(
-        line.strip() for line in str(error).splitlines() if line.strip() and "^" not in line and "LINE" not in line
-    )[:400]
+    lines = [x.strip() for x in str(error).splitlines() if x.strip() and "^" not in x and "LINE" not in x]
+    return " ".join(lines)[:400]
 
 
 class _Chosen(Step):
@@ -101,10 +123,8 @@ class Sample(_Chosen):
 
     kind: ClassVar[str] = "sample"
 
-    rows: int | None = Threshold(None, ge=1, description="How many rows to keep.")
-    share: float | None = Threshold(None, description="Which share to keep: 10% or 0.1.")
-
-    _share = field_validator("share", mode="before")(lambda v: v if v is None else share(v))
+    rows: Count | None = Threshold(None, ge=1, description="How many rows to keep.")
+    share: Share | None = Threshold(None, description="Which share to keep: 10% or 0.1.")
 
     @model_validator(mode="after")
     def _one(self) -> Sample:

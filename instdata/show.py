@@ -99,7 +99,7 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if row.get("raw"):
         yield "raw", _short(row["raw"], 600)
     elif not row.get("messages"):
-        yield "text", "not in the cache any more: build again to see it"
+        yield "text", "not in the cache any more: `instdata build --fresh` brings it back"
 
 
 def _short(text: str, most: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.ability.taxonomy import Taxonomy
-from instdata.adapters import columns, detect, mapped_format, normalise_key, normalise_keys
+from instdata.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
 from instdata.errors import InputError, MissingExtra
 from instdata.files import digest
 from instdata.formats import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
@@ -45,42 +45,55 @@ def source_name(source: Source) -> str:
     """The recipe's name, else the repo's, or the file's or folder's without its suffixes."""
     if source.name:
         return source.name
-    text = source.hub or source.paths[0]
+    text = source.paths[0] if source.paths else source.hub or ""
     name = Path(text.rstrip("/")).name
+    if source.hub and not source.paths:
+        return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
     stem = name.split(".")[0] if not set("*?[") & set(name) else Path(text).parent.name
     return "".join(c if c.isalnum() or c in "_-" else "-" for c in stem).strip("-") or "source"
 
 
-def open_sources(sources: list[Source], base: Path, online: bool = True) -> list[list[Input]]:
-    """The inputs of each source, files in the order of their names. Looks at the first records of each file; Hub
-    datasets are left out where `online` is false.
+def open_sources(
+    sources: list[tuple[int, Source]], base: Path, reserved: set[str] = frozenset(), online: bool = True
+) -> list[list[Input]]:
+    """The inputs of each source (with its place in the recipe), files in the order of their names. Looks at the first
+    records of each file; Hub datasets are left out where `online` is false. `reserved` names are taken by steps.
 
-    Raises InputError with every problem: missing files, unknown formats, columns in `map` that no record has.
+    Raises InputError with every problem, its file being `sources.<place>`: missing files, unknown formats, columns in
+    `map` that no record has.
     """
     problems: list[tuple[str, int | None, str]] = []
-    opened = []
-    names = [source_name(s) for s in sources]
-    for i, (source, name) in enumerate(zip(sources, names)):
-        if name in names[:i]:
-            problems.append((f"sources.{i}", None, f'two sources are named "{name}": give this one a `name:`'))
-            continue
+    opened: list[list[Input]] = []
+    names: set[str] = set()
+    for i, source in sources:
+        where, name = f"sources.{i}", source_name(source)
+        if name in names:
+            problems.append((where, None, f'two sources are named "{name}": give this one a `name:`'))
+        if name in reserved:
+            problems.append((where, None, f'source and step are both named "{name}": give this one another `name:`'))
+        names.add(name)
         if not source.paths and not online:
             continue
         try:
             opened.append(_open_files(source, name, base) if source.paths else _open_hub(source, name))
         except InputError as e:
-            problems += [(f or f"sources.{i}", line, m) for f, line, m in e.problems]
+            problems += [(where, None, m) for _, _, m in e.problems]
     if problems:
         raise InputError(problems)
     return opened
 
 
 def _open_files(source: Source, name: str, base: Path) -> list[Input]:
-    found = []
+    found, problems = [], []
     for path, file in find_files(source, base):
-        peeked = list(islice(records(raw_blocks(str(path))), PEEK))
-        format, fields = _understand(source, [r for r in peeked if isinstance(r, dict)], str(path))
-        found.append(Input(name, file, str(path), digest(path), format, fields, _origin(source, format)))
+        peeked = [r for r in islice(records(raw_blocks(str(path))), PEEK) if isinstance(r, dict)]
+        try:
+            format, fields = _understand(source, peeked, file, path)
+            found.append(Input(name, file, str(path), digest(path), format, fields, _origin(source, format)))
+        except InputError as e:
+            problems += e.problems
+    if problems:
+        raise InputError(problems)
     return found
 
 
@@ -92,13 +105,18 @@ def find_files(source: Source, base: Path) -> list[tuple[Path, str]]:
     """(path, name in rows) of each file of a source, sorted by name. Names are the files' without folder; where two
     are alike, the path below their common folder."""
     found: list[Path] = []
+    problems: list[tuple[str, int | None, str]] = []
     for text in source.paths:
         given = Path(text).expanduser()
         given = given if given.is_absolute() else base / given
         try:
             found += _matches(given, text)
         except PermissionError as e:
-            raise InputError(f"{e.filename or text}: no permission to read it") from e
+            problems.append(("", None, f"{e.filename or text}: no permission to read it"))
+        except InputError as e:
+            problems += e.problems
+    if problems:
+        raise InputError(problems)
     found = sorted({p.resolve(): p for p in found}.values(), key=lambda p: (p.name, str(p)))
     for path in found:
         try:
@@ -149,29 +167,63 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         raise InputError(
             f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?"
         ) from e
-    records = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
-    format, fields = _understand(source, records, f"hub: {source.hub}")
+    peeked = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
+    format, fields = _understand(source, peeked, f"hub: {source.hub}")
     file = f"{source.config or 'default'}-{source.split}"
     identity = f"hub:{source.hub}@{commit}:{source.config}:{source.split}"
     return [Input(name, file, f"hub:{source.hub}", identity, format, fields, _origin(source, format), hub)]
 
 
-def _understand(source: Source, records: list[dict[str, Any]], where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """(format, fields) of a file, from its first records and the recipe."""
-    seen = list(dict.fromkeys(k for r in records for k in r))
-    for ours, theirs in source.map.items():
-        if records and normalise_key(theirs) not in seen:
-            raise InputError(
-                f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {", ".join(seen[:20])}'
-            )
+def _understand(
+    source: Source, peeked: list[dict[str, Any]], where: str, path: Path | None = None
+) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """(format, fields) of a file, from its first records and the recipe. Raises InputError with every problem."""
+    seen = list(dict.fromkeys(k for r in peeked for k in r))
+    shown = ", ".join(seen[:20])
+    problems = [
+        (
+            "",
+            None,
+            f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
+        )
+        for ours, theirs in source.map.items()
+        if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
+    ]
+    fitting = mapped_formats(source.map)
+    if not fitting:
+        problems.append(("", None, f"{where}: map: {', '.join(source.map)} are fields of different formats"))
+    if problems:
+        raise InputError(problems)
     format = source.format
     if format == "auto":
-        format = mapped_format(source.map) or detect(records) or ("" if records else "alpaca")
+        format = _fitting(fitting, detect(peeked), source.map, seen)
+    elif format not in fitting:
+        raise InputError(
+            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in KEYS[format])}"
+        )
+    if not format and not peeked:
+        format = fitting[0]
     if not format:
         raise InputError(
-            f"{where}: the format is not clear from its columns ({', '.join(seen[:20])}): give format: or map: {{instruction: …, output: …}}"
+            f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
         )
     return format, columns(format, source.map)
+
+
+def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:
+    """Of the formats that have all mapped fields: the one whose main field is mapped, else the one that the columns
+    show, else one whose main field has a column; None where there is none."""
+    for format in fitting:
+        if MAIN[format] in mapping:
+            return format
+    if detected in fitting:
+        return detected
+    return next((f for f in fitting if mapping and any(k in seen for k in KEYS[f][MAIN[f]])), None)
+
+
+def _occurs(column: str, path: Path) -> bool:
+    """Whether any record of a file has a column: a rare one need not be among the first."""
+    return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
 
 
 def with_commit(source: Source, inputs: list[Input]) -> Source:

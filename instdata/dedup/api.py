@@ -113,6 +113,7 @@ def sketch_all(
         for data, offsets in on_all_cores(work, zip(starts, group)):
             texts.append(data, offsets, owned)
         at = int(starts[-1])
+        corpus.release(sketch.keys)
     return Sketched(texts, sketch, valid)
 
 

@@ -66,7 +66,7 @@ class Texts:
                 frozen(self._bytes(data)), frozen(np.asarray(offsets, np.int64)), local, where.start, out, out_offsets
             )
         if self._map is not None:
-            self._map.madvise(mmap.MADV_DONTNEED) if hasattr(mmap, "MADV_DONTNEED") else None  # keep the cap
+            forget(self._map)
         return frozen(out), frozen(out_offsets)
 
     def sets(self, rows: np.ndarray, s: Scheme) -> Sets:
@@ -92,3 +92,15 @@ def spilled(shape: tuple[int, ...], dtype: type, folder: Path | None) -> np.ndar
     """An uninitialised array in a temporary file, which is gone once nothing refers to it."""
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+
+
+def release(array: np.ndarray) -> None:
+    """Let go of the pages of a spilled array that are in memory."""
+    if isinstance(array, np.memmap):
+        forget(array._mmap)
+
+
+def forget(pages: mmap.mmap) -> None:
+    """Drop a file's pages from this process (they stay in the file), so that the cap holds. Not every system can."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)

@@ -8,7 +8,7 @@ boilerplate and does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ class Items:
         self.item, self.items_with = item[:count, 0], item[:count, 1]
         self.ngram, self.counts = ngram, counts
 
-    def leaks(self, batches: Iterable[tuple[pa.Array, pa.Array]], fetch: callable) -> Leaks:
+    def leaks(self, batches: Iterable[tuple[pa.Array, pa.Array]], fetch: Callable[[np.ndarray], pa.Array]) -> Leaks:
         """Search rows, given as (prompts, full texts) batch by batch; `fetch(positions)` gives the full texts of some rows again."""
         near: dict[int, tuple[int, float]] = {}
         rows, numbers, total = [], [], 0
@@ -93,7 +93,11 @@ class Items:
         return row, number
 
     def _explained(
-        self, near: dict[int, tuple[int, float]], overlapping: np.ndarray, alive: np.ndarray, fetch: callable
+        self,
+        near: dict[int, tuple[int, float]],
+        overlapping: np.ndarray,
+        alive: np.ndarray,
+        fetch: Callable[[np.ndarray], pa.Array],
     ) -> Leaks:
         t, span = tables(), np.zeros(2, np.int64)
         why: dict[int, tuple[int, str, str, float]] = {}

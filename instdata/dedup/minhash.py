@@ -99,8 +99,9 @@ def scratch_size(data, offsets, t):
 
 
 @jit
-def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast):
-    """Per row: signature (if `signatures` has rows), band keys (in columns from `first` on), two hashes of the whole folded text, contrast key (0: too long)."""
+def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast, bits):
+    """Per row: signature (if `signatures` has rows), band keys (in columns from `first` on), two hashes of the whole folded
+    text, contrast key (0: too long), and a bit of each of the first 128 hashes."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size, np.uint32)
@@ -119,6 +120,10 @@ def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast):
             for k in range(band * s.rows, band * s.rows + s.rows):
                 h = mix(h * np.uint64(31) + np.uint64(signature[k]))
             keys[band, first + row] = np.uint32(h >> np.uint64(32))
+        bits[row] = 0
+        for k in range(min(used, 128)):
+            bit = np.uint64(np.uint32(signature[k] * np.uint32(0x9E3779B1)) >> np.uint32(31))
+            bits[row, k >> 6] |= bit << np.uint64(k & 63)
         one, two = np.uint64(n + 1), np.uint64(n + 7)
         for i in range(n):
             one = (one ^ np.uint64(chars[i])) * np.uint64(0x9FB21C651E98DF25)
@@ -215,19 +220,21 @@ class Sketch(NamedTuple):
     keys: np.ndarray  # uint32[bands, n]
     whole: np.ndarray  # uint64[n, 2]: equal where the folded texts are
     contrast: np.ndarray  # uint64[n]
+    bits: np.ndarray  # uint64[n, 2]: one bit of each hash (Li and König, "b-bit minwise hashing", 2010)
 
 
 def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
-    return Sketch(
-        np.empty((s.bands, n), np.uint32) if keys is None else keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64)
-    )
+    if keys is None:
+        keys = np.empty((s.bands, n), np.uint32)
+    return Sketch(keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64), np.empty((n, 2), np.uint64))
 
 
 def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
     stop = at + len(offsets) - 1
     none = np.empty((0, 0), np.uint32)
-    sketch_rows(data, offsets, tables(), s, none, found.keys, at, found.whole[at:stop], found.contrast[at:stop])
+    part = [column[at:stop] for column in found[1:]]
+    sketch_rows(data, offsets, tables(), s, none, found.keys, at, *part)
 
 
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
@@ -249,7 +256,7 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
     def work(i: int) -> None:
         data, offsets = prepare(parts[i])
         found = empty_sketch(len(parts[i]), s)
-        sketch_rows(data, offsets, t, s, out[starts[i] : starts[i + 1]], found.keys, 0, found.whole, found.contrast)
+        sketch_rows(data, offsets, t, s, out[starts[i] : starts[i + 1]], found.keys, 0, *found[1:])
 
     on_all_cores(work, range(len(parts)))
     return out

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instdata.dedup.corpus import Texts
+from instdata.dedup.corpus import Texts, release
 from instdata.dedup.dense import join_dense
 from instdata.dedup.jaccard import contrasting, jaccard
 from instdata.dedup.minhash import Scheme, Sets, Sketch
@@ -32,8 +32,17 @@ class Found(NamedTuple):
 
 
 @jit
-def band_groups(packed, keys, band, rows, small, pairs, links):
-    """Pairs of one band's small groups that share no earlier band, and (first, other) links of its large groups, each packed
+def ones(x):
+    """How many bits are set."""
+    x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@jit
+def band_groups(packed, keys, band, rows, small, bits, differing, pairs, links):
+    """Pairs of one band's small groups that share no earlier band and whose bits differ in at most `differing`, and (first, other) links of its large groups, each packed
     as low << 32 | high. Returns how many of both there are; only as many as fit are written."""
     n_pairs, n_links, start, n = 0, 0, 0, len(packed)
     while start < n:
@@ -51,9 +60,10 @@ def band_groups(packed, keys, band, rows, small, pairs, links):
                 a = packed[i] & LOW
                 for j in range(i + 1, stop):
                     b = packed[j] & LOW
-                    seen = False
-                    for earlier in range(band):
-                        seen |= keys[earlier, rows[a]] == keys[earlier, rows[b]]
+                    x, y = rows[a], rows[b]
+                    seen = ones(bits[x, 0] ^ bits[y, 0]) + ones(bits[x, 1] ^ bits[y, 1]) > differing
+                    for earlier in range(0 if seen else band):
+                        seen |= keys[earlier, x] == keys[earlier, y]
                     if not seen:
                         if n_pairs < len(pairs):
                             pairs[n_pairs] = (a << np.uint64(32)) | b
@@ -116,7 +126,7 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     """
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
-    candidates, root = _candidates(sketch.keys, rows)
+    candidates, root = _candidates(sketch, rows, s, floor)
     later, earlier, similarity = [], [], []
     for first, second, value in _verified(texts, rows, candidates, sketch.contrast, s, floor):
         earlier.append(first)
@@ -132,19 +142,23 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     return Found(copy_of, rows[y[by]], rows[x[by]], np.concatenate([np.empty(0), *similarity])[by])
 
 
-def _candidates(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """(candidate pairs as earlier << 32 | later, root of each row's component of large groups), by place in `rows`."""
-    index = np.arange(len(rows), dtype=np.uint64)
+    keys, index = sketch.keys, np.arange(len(rows), dtype=np.uint64)
+    # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.
+    n, share = min(s.bands * s.rows, 128), (1 - floor) / 2
+    differing = int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
     root = np.arange(len(rows))
 
     def band(i: int) -> tuple[np.ndarray, np.ndarray]:
         packed = keys[i][rows].astype(np.uint64) << np.uint64(32) | index
         packed.sort()
         none = np.empty(0, np.uint64)
-        n_pairs, n_links = band_groups(packed, keys, i, rows, SMALL, none, none)
+        n_pairs, n_links = band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, none, none)
         pairs, links = np.empty(n_pairs, np.uint64), np.empty(n_links, np.uint64)
         if n_pairs or n_links:
-            band_groups(packed, keys, i, rows, SMALL, pairs, links)
+            band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, pairs, links)
+        release(keys)
         return pairs, links
 
     found = on_all_cores(band, range(len(keys)))

@@ -47,7 +47,7 @@ class Dedup(Step):
     model: str = Field(
         "auto", description="With method: semantic, a sentence-transformers model; auto: the one that needs no hub."
     )
-    max_memory: str = Field("4GB", description="Beyond it, texts and keys lie in temporary files.")
+    max_memory: str = Field("1GB", description="Beyond it, texts and keys lie in temporary files.")
 
     @field_validator("max_memory")
     @classmethod

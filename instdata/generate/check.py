@@ -62,7 +62,9 @@ def _surely_other(texts: Sequence[str], language: str) -> np.ndarray:
     from instdata.lang import detect
 
     found, sure = detect(pa.array(texts, pa.string()))
-    return np.array([lang is not None and lang != language for lang in found.to_pylist()], bool) & (np.asarray(sure) >= 0.6)
+    return np.array([lang is not None and lang != language for lang in found.to_pylist()], bool) & (
+        np.asarray(sure) >= 0.6
+    )
 
 
 class Novelty:
@@ -121,4 +123,11 @@ def _row(number: int, record: Item | Broken, method: str) -> dict[str, Any]:
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
     messages = [{"role": "user", "content": record.instruction}, {"role": "assistant", "content": record.response}]
     evidence = json.dumps(record.evidence, sort_keys=True) if record.evidence else None
-    return {**where, "messages": messages, "ability": record.ability, "origin": record.origin, "reason": record.reason, "evidence": evidence}
+    return {
+        **where,
+        "messages": messages,
+        "ability": record.ability,
+        "origin": record.origin,
+        "reason": record.reason,
+        "evidence": evidence,
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,27 +18,38 @@ from instdata.generate.prompt import read_object, render, template, text_of
 from instdata.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.llm.client import Answer, Request
 from instdata.record import Rows
+from instdata.step import Context
 
 if TYPE_CHECKING:
+    from instdata.generate.session import Asking
     from instdata.generate.step import Generate
 
 WAYS = {
     "harder": {"zh": "加一个条件或限制，使它更难", "en": "add one condition or restriction that makes it harder"},
-    "deeper": {"zh": "追问原因、比较或推导，使它需要多步思考", "en": "ask for reasons, a comparison or a derivation, so that it takes several steps"},
-    "concrete": {"zh": "把笼统的说法换成具体的人物、数字、场景", "en": "replace what is general by concrete people, numbers and places"},
-    "broader": {"zh": "保持同一领域，换成一个少见的相近话题", "en": "stay in the field, but move to a rarer neighbouring topic"},
+    "deeper": {
+        "zh": "追问原因、比较或推导，使它需要多步思考",
+        "en": "ask for reasons, a comparison or a derivation, so that it takes several steps",
+    },
+    "concrete": {
+        "zh": "把笼统的说法换成具体的人物、数字、场景",
+        "en": "replace what is general by concrete people, numbers and places",
+    },
+    "broader": {
+        "zh": "保持同一领域，换成一个少见的相近话题",
+        "en": "stay in the field, but move to a rarer neighbouring topic",
+    },
 }
 DRAWS = 3  # times the whole list of (row, way) is gone through before giving up
 FIELDS = {"instruction": {"type": "string"}, "answerable": {"type": "boolean"}, "response": {"type": "string"}}
 SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "additionalProperties": False}
 
 
-def produce(step: Generate, rows: Rows, ask: Callable) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
     """The step's records and the positions of the rows they were made from."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
-    given = shuffled(given_rows(rows, np.flatnonzero(own)), rows.context.seed)
+    given = shuffled(given_rows(rows, np.flatnonzero(own)), context.seed)
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
-    text = template("evolve", step.language, step.prompt, rows.context.base)
+    text = template("evolve", step.language, step.prompt, context.base)
     used: set[int] = set()
 
     def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
@@ -56,7 +67,13 @@ def produce(step: Generate, rows: Rows, ask: Callable) -> tuple[list[Item | Brok
             judge([item], seen, rids, step.language)
         return [*made, item]
 
-    records = run(_candidates(step, text, given, rows.context.seed), step.target, lambda r: ask(r, read_object), take, rows.context.say)
+    records = run(
+        _candidates(step, text, given, context.seed),
+        step.target,
+        lambda r: ask(r, read_object),
+        take,
+        context.say,
+    )
     return records, used
 
 
@@ -66,6 +83,12 @@ def _candidates(step: Generate, text: str, given: list[Given], seed: int) -> Ite
         for n, g in enumerate(given):
             way = names[(n + turn) % len(names)]
             how = WAYS[way].get(step.language, WAYS[way]["en"])
-            values = {"way": how, "chars": step.words(), "task": json.dumps({"instruction": g.prompt}, ensure_ascii=False)}
-            request = Request(render(text, values), 120 + 3 * step.words(), step.temperature, SCHEMA, seed=seed, draw=draw)
+            values = {
+                "way": how,
+                "chars": step.words(),
+                "task": json.dumps({"instruction": g.prompt}, ensure_ascii=False),
+            }
+            request = Request(
+                render(text, values), 120 + 3 * step.words(), step.temperature, SCHEMA, seed=seed, draw=draw
+            )
             yield Candidate(g, (request,), way)

@@ -38,9 +38,13 @@ def render(text: str, values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     """The (role, content) messages of a template. Raises InputError for a $word that is not in `values`."""
     system, user = text.split("\n---\n", 1)
     try:
-        return tuple((role, Template(part).substitute(values).strip()) for role, part in (("system", system), ("user", user)))
+        return tuple(
+            (role, Template(part).substitute(values).strip()) for role, part in (("system", system), ("user", user))
+        )
     except (KeyError, ValueError) as e:
-        raise InputError(f"prompt: {e} is not something a prompt can show; it knows {', '.join('$' + n for n in values)}") from e
+        raise InputError(
+            f"prompt: {e} is not something a prompt can show; it knows {', '.join('$' + n for n in values)}"
+        ) from e
 
 
 @cache

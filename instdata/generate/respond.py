@@ -21,30 +21,39 @@ from instdata.generate.prompt import read_object, render, template
 from instdata.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.llm.client import Answer, Request, Unusable
 from instdata.record import Rows
+from instdata.step import Context
 
 if TYPE_CHECKING:
+    from instdata.generate.session import Asking
     from instdata.generate.step import Generate
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
-CHOICE_SCHEMA = {"type": "object", "properties": {"best": {"type": "integer"}}, "required": ["best"], "additionalProperties": False}
+CHOICE_SCHEMA = {
+    "type": "object",
+    "properties": {"best": {"type": "integer"}},
+    "required": ["best"],
+    "additionalProperties": False,
+}
 JUDGE = {
     "zh": "下面是一个任务和几个回答。选出最正确、最完整的一个，只输出 JSON：{\"best\": 编号}\n---\n任务：$task\n$answers",
     "en": 'Here are a task and several answers. Choose the one that is most correct and complete. Reply with JSON only: {"best": number}\n---\nTask: $task\n$answers',
 }  # fmt: skip
 
 
-def produce(step: Generate, rows: Rows, ask: Callable) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
     """The step's records and the positions of the rows they answer."""
     open_rows = np.asarray(pc.invert(pc.is_valid(rows.response)))
     given = given_rows(rows, np.flatnonzero(open_rows))
-    given = shuffled(given, rows.context.seed) if step.target else given
-    text = template("respond", step.language, step.prompt, rows.context.base)
+    given = shuffled(given, context.seed) if step.target else given
+    text = template("respond", step.language, step.prompt, context.base)
     length = 10 * step.words()
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
             messages = render(text, {"task": g.prompt})
-            draws = (Request(messages, length, step.temperature, seed=rows.context.seed, draw=d) for d in range(step.best_of))
+            draws = (
+                Request(messages, length, step.temperature, seed=context.seed, draw=d) for d in range(step.best_of)
+            )
             yield Candidate(g, tuple(draws))
 
     def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
@@ -52,13 +61,17 @@ def produce(step: Generate, rows: Rows, ask: Callable) -> tuple[list[Item | Brok
         usable = [a for a in answers if a.value is not None]
         if not usable:
             return made
-        at, how = choose(candidate.given, [a.value for a in usable], lambda texts: _judged(step, rows, ask, candidate.given, texts))
+        at, how = choose(
+            candidate.given, [a.value for a in usable], lambda texts: _judged(step, ask, candidate.given, texts)
+        )
         best = usable[max(at, 0)]
-        item = record(candidate, best, "respond", ask.origin, candidate.given.prompt, best.value, chosen_by=how, draws=len(usable))
+        item = record(
+            candidate, best, "respond", ask.origin, candidate.given.prompt, best.value, chosen_by=how, draws=len(usable)
+        )
         item.reason = "not_verified" if at < 0 else None
         return [*made, item]
 
-    return run(candidates(), step.target, lambda r: ask(r, read_text), take, rows.context.say), set()
+    return run(candidates(), step.target, lambda r: ask(r, read_text), take, context.say), set()
 
 
 def read_text(text: str) -> str:
@@ -108,12 +121,18 @@ def _reference(meta: str | None) -> str | None:
     return str(found) if found not in (None, "") else None
 
 
-def _judged(step: Generate, rows: Rows, ask: Callable, given: Given, texts: Sequence[str]) -> int | None:
+def _judged(step: Generate, ask: Asking, given: Given, texts: Sequence[str]) -> int | None:
     """Which text the judge prefers, or None without a judge or a verdict."""
     if step.judge is None:
         return None
     listed = "\n".join(f"[{n}] {t}" for n, t in enumerate(texts, 1))
-    request = Request(render(JUDGE.get(step.language, JUDGE["en"]), {"task": given.prompt, "answers": listed}), 20, 0.0, CHOICE_SCHEMA, seed=0)
+    request = Request(
+        render(JUDGE.get(step.language, JUDGE["en"]), {"task": given.prompt, "answers": listed}),
+        20,
+        0.0,
+        CHOICE_SCHEMA,
+        seed=0,
+    )
     (answer,) = ask.judge([request], read_object)
     best = answer.value.get("best") if answer.value else None
     return best - 1 if isinstance(best, int) and 1 <= best <= len(texts) else None

@@ -93,9 +93,13 @@ def run(
                     item.reason = "over_target" if accepted == target else None
                     accepted += item.reason is None
             records += made
-        say(f"round {turn + 1}: {accepted}{f' of {target}' if target is not None else ''} rows accepted, {asked} asked for")
+        say(
+            f"round {turn + 1}: {accepted}{f' of {target}' if target is not None else ''} rows accepted, {asked} asked for"
+        )
     if target is not None and accepted < target:
-        raise BuildError(f"{accepted} of {target} rows: every row was used and the model gave no more acceptable ones; lower target or add rows")
+        raise BuildError(
+            f"{accepted} of {target} rows: every row was used and the model gave no more acceptable ones; lower target or add rows"
+        )
     return records
 
 
@@ -106,10 +110,16 @@ def foreign(item: Item, language: str) -> bool:
 
 def broken(answers: Sequence[Answer], method: str, given: Given) -> list[Item | Broken]:
     """One quarantined record for each unusable answer."""
-    return [Broken(f.text, f.why, {"method": method, "request": f.key, "from": given.rid}) for a in answers for f in a.failures]
+    return [
+        Broken(f.text, f.why, {"method": method, "request": f.key, "from": given.rid})
+        for a in answers
+        for f in a.failures
+    ]
 
 
-def record(candidate: Candidate, answer: Answer, method: str, origin: str, instruction: str, response: str, **more: Any) -> Item:
+def record(
+    candidate: Candidate, answer: Answer, method: str, origin: str, instruction: str, response: str, **more: Any
+) -> Item:
     """The item that an answer makes of a candidate."""
     meta = {"method": method, "request": answer.key, "from": candidate.given.rid, **more}
     ability = candidate.given.ability if candidate.given.ability != "unknown" else None

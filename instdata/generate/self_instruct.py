@@ -22,8 +22,10 @@ from instdata.generate.prompt import render, tasks_schema, template, text_of, to
 from instdata.generate.step import labelled, targets
 from instdata.llm.client import Answer, Request
 from instdata.record import Rows
+from instdata.step import Context
 
 if TYPE_CHECKING:
+    from instdata.generate.session import Asking
     from instdata.generate.step import Generate
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
@@ -113,7 +115,9 @@ def run(
     return records, shown
 
 
-def _plan_round(plan: Plan, goals: Sequence[Goal], records: Sequence[Item | Broken], turn: int, number: int) -> list[tuple[Goal, Request, list[int]]]:
+def _plan_round(
+    plan: Plan, goals: Sequence[Goal], records: Sequence[Item | Broken], turn: int, number: int
+) -> list[tuple[Goal, Request, list[int]]]:
     """The round's requests: always for the ability that is furthest behind its target, counting what is already asked
     for at the yield so far. A round ends at its size, or when enough is asked for."""
     written = sum(isinstance(r, Item) and r.reason != "over_target" for r in records)
@@ -146,7 +150,10 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
     if len(goal.accepted) >= 2 and len(examples) > 1:
         own = draw.choice(goal.accepted)
         examples[-1] = Example(own.instruction, own.response)
-    lines = [json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":")) for e in examples]
+    lines = [
+        json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
+        for e in examples
+    ]
     subjects = draw.sample(topics(plan.language), count)
     values = {
         "label": goal.label,
@@ -157,7 +164,14 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
         "topics": ("、" if plan.language == "zh" else ", ").join(subjects),
     }
     limit = int(count * (TOKENS_APART + 1.5 * plan.chars))
-    request = Request(render(plan.template, values), limit, plan.temperature, tasks_schema(count), seed=plan.seed + number, more=LESS_OF_THE_SAME)
+    request = Request(
+        render(plan.template, values),
+        limit,
+        plan.temperature,
+        tasks_schema(count),
+        seed=plan.seed + number,
+        more=LESS_OF_THE_SAME,
+    )
     return request, [e.row for e in examples if e.row >= 0]
 
 
@@ -197,27 +211,27 @@ def _spread(goals: Sequence[Goal]) -> None:
                 open_goals[n % len(open_goals)].target += 1
 
 
-def produce(step: Generate, rows: Rows, ask: Callable) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
     """The step's records and the positions of the rows that prompts showed."""
-    goals = goals_of(step, rows)
+    goals = goals_of(step, rows, context)
     plan = Plan(
-        template("self-instruct", step.language, step.prompt, rows.context.base),
-        step.language, ask.origin, step.batch, step.examples, step.words(), step.temperature, rows.context.seed,
+        template("self-instruct", step.language, step.prompt, context.base),
+        step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
     )  # fmt: skip
     seen = Novelty(rows.prompt.to_pylist(), step.threshold)
-    return run(plan, goals, seen, rows.rid.to_pylist(), ask, rows.context.say, spread=step.target is not None)
+    return run(plan, goals, seen, rows.rid.to_pylist(), ask, context.say, spread=step.target is not None)
 
 
-def goals_of(step: Generate, rows: Rows) -> list[Goal]:
+def goals_of(step: Generate, rows: Rows, context: Context) -> list[Goal]:
     """The abilities to write for, in the taxonomy's order (else the seeds', by name; else one without a name)."""
-    at = labelled(rows)
+    at = labelled(rows, context.seed_sources)
     names, prompts, responses = (c.take(pa.array(at)).to_pylist() for c in (rows.ability, rows.prompt, rows.response))
     foreign = wrong_language(prompts, step.language)
     seeds: dict[str | None, list[Example]] = {}
     for row, name, prompt, response, other in zip(at.tolist(), names, prompts, responses, foreign, strict=True):
         if not other:
             seeds.setdefault(name, []).append(Example(prompt, response, row))
-    taxonomy = rows.context.taxonomy
+    taxonomy = context.taxonomy
     if taxonomy is None:
         names = sorted(seeds) or [None]
         told = {n: (n or {"zh": "各类任务"}.get(step.language, "any task"), "") for n in names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.generate.prompt import read_items
 from instdata.llm.batch import fill
@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 # What the embedded 1.5B model does on two cores, and a remote one per request at usual concurrency, for estimates.
 LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32
+
+
+class Asking(Protocol):
+    """What a method may do: ask the model, ask the judge, and know the name that rows give as their writer."""
+
+    origin: str
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = ...) -> list[Answer]: ...
+
+    def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]: ...
 
 
 class Session:
@@ -69,7 +79,9 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
     def client(model: str, own_price: Price | None) -> Client:
         at, price = endpoint(model, step.base_url, context.base, context.say), price_of(model, own_price)
         budget = Budget(store, scope, price.halved() if price and step.batch_api else price, limits)
-        return Client(at, store, budget, Pace(step.concurrency or at.concurrency, step.rpm, step.tpm), timeout=step.timeout)
+        return Client(
+            at, store, budget, Pace(step.concurrency or at.concurrency, step.rpm, step.tpm), timeout=step.timeout
+        )
 
     with ExitStack() as stack:
         stack.callback(store.close)
@@ -92,16 +104,18 @@ class Counting:
         self.requests += requests
         raise Enough
 
+    judge = __call__
+
 
 class Enough(Exception):
     """The first round's requests are known."""
 
 
-def estimate(step: Generate, rows: Rows, method: Callable) -> dict[str, Any]:
+def estimate(step: Generate, rows: Rows, context: Context, method: Callable) -> dict[str, Any]:
     """See Generate.estimate: the first round is rendered, and taken as typical."""
     counting = Counting()
     with suppress(Enough):
-        method(step, rows, counting)
+        method(step, rows, context, counting)
     sample = counting.requests
     if not sample:
         return {"requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
@@ -110,10 +124,23 @@ def estimate(step: Generate, rows: Rows, method: Callable) -> dict[str, Any]:
     prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
     completion = sum(r.max_tokens for r in sample) / len(sample) / 2
     price = price_of(step.model, step.price)
-    usd = None if price is None else requests * price.picousd(int(prompt), 0, int(completion)) / PICO / (2 if step.batch_api else 1)
+    usd = (
+        None
+        if price is None
+        else requests * price.picousd(int(prompt), 0, int(completion)) / PICO / (2 if step.batch_api else 1)
+    )
     local = step.model.startswith(LOCAL)
-    seconds = requests * (prompt / 3 + completion) / LOCAL_TOKENS_PER_SECOND if local else requests * REMOTE_SECONDS / REMOTE_CONCURRENCY
-    return {"requests": requests, "tokens": int(requests * (prompt + completion)), "usd": usd, "minutes": round(seconds / 60, 1)}
+    seconds = (
+        requests * (prompt / 3 + completion) / LOCAL_TOKENS_PER_SECOND
+        if local
+        else requests * REMOTE_SECONDS / REMOTE_CONCURRENCY
+    )
+    return {
+        "requests": requests,
+        "tokens": int(requests * (prompt + completion)),
+        "usd": usd,
+        "minutes": round(seconds / 60, 1),
+    }
 
 
 @contextmanager

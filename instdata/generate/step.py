@@ -30,27 +30,46 @@ class Generate(SourceStep):
 
     kind: ClassVar[str] = "generate"
 
-    method: Literal["self-instruct", "evolve", "respond", "translate"] = Field("self-instruct", description="How rows are made.")
-    target: int | None = Field(None, gt=0, description="Accepted rows, exactly. respond and translate do every row where it is left out.")
+    method: Literal["self-instruct", "evolve", "respond", "translate"] = Field(
+        "self-instruct", description="How rows are made."
+    )
+    target: int | None = Field(
+        None, gt=0, description="Accepted rows, exactly. respond and translate do every row where it is left out."
+    )
     per_ability: int | dict[str, float] | None = Field(
         None, description="With target: weights of abilities. Without: rows for each ability, or for every one."
     )
-    model: str = Field("auto", description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.")
+    model: str = Field(
+        "auto",
+        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.",
+    )
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
     temperature: float = Field(0.7, ge=0, le=2)
     batch: int = Field(4, ge=1, le=20, description="Tasks per request.")
-    examples: int | None = Field(None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 1.")
+    examples: int | None = Field(
+        None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 1."
+    )
     length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
-    threshold: float = Field(0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy.")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy."
+    )
     best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
-    judge: str | None = Field(None, description="respond: the model that chooses among them; default: agreement, or a verifier.")
+    judge: str | None = Field(
+        None, description="respond: the model that chooses among them; default: agreement, or a verifier."
+    )
     prompt: str | None = Field(None, description="A template of one's own, from the recipe's folder.")
-    max_usd: float | None = Threshold(None, ge=0, description="Never spend more than this; exit code 4 when it is reached.")
+    max_usd: float | None = Threshold(
+        None, ge=0, description="Never spend more than this; exit code 4 when it is reached."
+    )
     max_requests: int | None = Threshold(None, ge=0)
     max_tokens: int | None = Threshold(None, ge=0)
-    price: Price | None = Threshold(None, description="USD per million tokens, where the built-in list is wrong or lacks the model.")
-    timeout: float | None = Threshold(None, gt=0, description="Seconds to wait for an answer; default: 120, for a local model 600.")
+    price: Price | None = Threshold(
+        None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
+    )
+    timeout: float | None = Threshold(
+        None, gt=0, description="Seconds to wait for an answer; default: 120, for a local model 600."
+    )
     concurrency: int | None = Threshold(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Threshold(None, gt=0, description="Requests a minute, at most.")
     tpm: float | None = Threshold(None, gt=0, description="Tokens a minute, at most.")
@@ -78,7 +97,9 @@ class Generate(SourceStep):
         except InputError as e:
             problems.append(str(e))
         if self.prompt is None and self.language not in LANGUAGES:
-            problems.append(f"there is no {self.language} prompt (only {', '.join(LANGUAGES)}): give one with prompt: FILE")
+            problems.append(
+                f"there is no {self.language} prompt (only {', '.join(LANGUAGES)}): give one with prompt: FILE"
+            )
         if isinstance(self.per_ability, dict) and context.taxonomy is not None:
             unknown = sorted(set(self.per_ability) - set(context.taxonomy.names))
             problems += [f"per_ability: {name} is not in the taxonomy {context.taxonomy.name}" for name in unknown]
@@ -91,25 +112,33 @@ class Generate(SourceStep):
     def scoring(self, context: Context) -> dict[str, Any]:
         text = template(self.method, self.language, self.prompt, context.base)
         taxonomy = context.taxonomy.digest() if context.taxonomy is not None else None
-        return {**super().scoring(context), "prompt": hashlib.sha256(text.encode()).hexdigest(), "taxonomy": taxonomy, "seed": context.seed}
+        return {
+            **super().scoring(context),
+            "prompt": hashlib.sha256(text.encode()).hexdigest(),
+            "taxonomy": taxonomy,
+            "seed": context.seed,
+        }
 
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
         from instdata.generate.check import Item, table_of
         from instdata.generate.session import open_session
 
-        with open_session(self, rows.context) as ask:
-            records, shown = self._method()(self, rows, ask)
+        context = rows.context or Context()
+        with open_session(self, context) as ask:
+            records, shown = self._method()(self, rows, context, ask)
             counts = Counter(r.reason or "accepted" if isinstance(r, Item) else "unusable" for r in records)
             ask.account(counts["accepted"])
         told = ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
-        rows.context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
+        context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
         return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
 
     def cost(self, context: Context) -> dict[str, Any]:
         """What --dry-run tells before any row is read: rows, requests, tokens, usd, seconds. Asks nothing."""
         found = self.estimate(Rows(CORPUS.empty_table(), context))
-        rows = self.target or (sum(targets(self, context.taxonomy.names)) if self.per_ability and context.taxonomy is not None else 0)
+        rows = self.target or (
+            sum(targets(self, context.taxonomy.names)) if self.per_ability and context.taxonomy is not None else 0
+        )
         return {"rows": rows, **found, "seconds": round(60 * found["minutes"], 1)}
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
@@ -117,7 +146,7 @@ class Generate(SourceStep):
         rendered prompts. Asks nothing."""
         from instdata.generate import session
 
-        return session.estimate(self, rows, self._method())
+        return session.estimate(self, rows, rows.context or Context(), self._method())
 
     def _method(self) -> Callable:
         from importlib import import_module
@@ -128,7 +157,9 @@ class Generate(SourceStep):
         """About how many requests the step makes, when its first round has so many: three quarters of the rows are kept."""
         if self.method in ("respond", "translate"):
             return first_round
-        wanted = self.target or (sum(self.per_ability.values()) if isinstance(self.per_ability, dict) else self.per_ability * 12)
+        wanted = self.target or (
+            sum(self.per_ability.values()) if isinstance(self.per_ability, dict) else 12 * (self.per_ability or 1)
+        )
         return math.ceil(wanted / 0.75 / (self.batch if self.method == "self-instruct" else 1))
 
     def words(self) -> int:
@@ -136,10 +167,10 @@ class Generate(SourceStep):
         return self.length or CHARS.get(self.language, CHARS["en"])
 
 
-def labelled(rows: Rows) -> np.ndarray:
+def labelled(rows: Rows, seed_sources: frozenset[str]) -> np.ndarray:
     """Positions of the rows that may serve as examples: answered, of a known ability, from seeds where there are any."""
     known = np.asarray(pc.and_(pc.is_valid(rows.response), pc.is_valid(rows.ability)), bool)
-    seeds = np.asarray(pc.is_in(rows.source, pa.array(sorted(rows.context.seed_sources), pa.string())), bool)
+    seeds = np.asarray(pc.is_in(rows.source, pa.array(sorted(seed_sources), pa.string())), bool)
     return np.flatnonzero(known & seeds if (known & seeds).any() else known)
 
 
@@ -147,8 +178,8 @@ def targets(step: Generate, names: Sequence[str | None]) -> list[int]:
     """Rows for each ability: weights of `target` (largest remainders, ties in order), or counts as given."""
     wish = step.per_ability
     if step.target is None:
-        return [int(wish.get(n, 0)) if isinstance(wish, dict) else int(wish or 0) for n in names]
-    weights = [float(wish.get(n, 0)) if isinstance(wish, dict) else 1.0 for n in names]
+        return [int(wish.get(n or "", 0)) if isinstance(wish, dict) else int(wish or 0) for n in names]
+    weights = [float(wish.get(n or "", 0)) if isinstance(wish, dict) else 1.0 for n in names]
     total = sum(weights)
     if total <= 0:
         raise InputError("per_ability gives no ability a weight above 0")

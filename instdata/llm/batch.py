@@ -46,19 +46,19 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
         say(f"batch {number}: {len(requests)} requests handed in")
     batch = _await(client, number, say, wait)
     lines = [] if batch.output_file_id is None else client.run(_content(client, batch.output_file_id)).splitlines()
-    spent = [0, 0, 0]
+    spent = (0, 0, 0)
     with client.store.at_once():
         for line in lines:
             billed = _keep(client, json.loads(line), requests)
-            spent = [a + b for a, b in zip(spent, billed, strict=True)]
-        client.budget.settle(worst, tuple(spent))
+            spent = (spent[0] + billed[0], spent[1] + billed[1], spent[2] + billed[2])
+        client.budget.settle(worst, spent)
         client.store.forget_batch(name)
     say(f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly")
 
 
 def _worst(client: Client, requests: dict[str, Request]) -> tuple[int, int, int]:
     each = [client.budget.worst(r.prompt_bytes(), r.max_tokens) for r in requests.values()]
-    return tuple(sum(column) for column in zip(*each, strict=True))
+    return (sum(e[0] for e in each), sum(e[1] for e in each), sum(e[2] for e in each))
 
 
 def _await(client: Client, number: str, say: Callable[[str], None], wait: float) -> Any:
@@ -85,13 +85,18 @@ def _keep(client: Client, line: dict[str, Any], requests: dict[str, Request]) ->
 
 async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
     lines = [
-        json.dumps({"custom_id": k, "method": "POST", "url": "/v1/chat/completions", "body": r.body(client.at.model, 0)}, ensure_ascii=False)
+        json.dumps(
+            {"custom_id": k, "method": "POST", "url": "/v1/chat/completions", "body": r.body(client.at.model, 0)},
+            ensure_ascii=False,
+        )
         for k, r in requests.items()
     ]
     api = client.connect()
     try:
         file = await api.files.create(file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch")
-        batch = await api.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        batch = await api.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
     except client.openai.APIStatusError as e:
         raise InputError(f"{client.at.base} takes no batches ({e.status_code}): leave out batch_api") from None
     return batch.id

@@ -15,6 +15,9 @@ from instdata.llm.cache import PICO, Store
 PRICES_OF = "2025-08"  # when the list below was right; `price:` in the recipe overrides it
 
 
+Cost = tuple[int, int, int]  # picodollars, requests, tokens
+
+
 class Price(BaseModel):
     """USD per million tokens."""
 
@@ -22,7 +25,9 @@ class Price(BaseModel):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
-    cached: float | None = Field(None, ge=0, description="Prompt tokens the server had cached; default: as input.")
+    cached: float | None = Field(
+        default=None, ge=0, description="Prompt tokens the server had cached; default: as input."
+    )
 
     def picousd(self, prompt: int, cached: int, completion: int) -> int:
         """What tokens cost, in picodollars. `cached` tokens are part of `prompt`."""
@@ -31,7 +36,13 @@ class Price(BaseModel):
 
     def halved(self) -> Price:
         """The price through the batch API."""
-        return Price(input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2)
+        return Price(
+            input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2
+        )
+
+
+def _or_none(limit: float | None) -> float:
+    return math.inf if limit is None else limit
 
 
 def _pico(usd_per_million: float) -> int:
@@ -92,23 +103,26 @@ class Budget:
     def __init__(self, store: Store, scope: str, price: Price | None, limits: Mapping[str, float | None] | None = None):
         limits = limits or {}
         if limits.get("max_usd") is not None and price is None:
-            raise InputError("max_usd needs the model's price: add price: {input: …, output: …} in USD per million tokens")
+            raise InputError(
+                "max_usd needs the model's price: add price: {input: …, output: …} in USD per million tokens"
+            )
         self.store, self.scope, self.price, self.named = store, scope, price or FREE, limits
         self.known = price is not None  # else USD cannot be told
         usd, requests, tokens = (limits.get(n) for n in ("max_usd", "max_requests", "max_tokens"))
-        self.limit = tuple(math.inf if v is None else v for v in (None if usd is None else round(usd * PICO), requests, tokens))
+        self.limit = (_or_none(None if usd is None else round(usd * PICO)), _or_none(requests), _or_none(tokens))
 
-    def worst(self, prompt_bytes: int, max_completion: int) -> tuple[int, int, int]:
+    def worst(self, prompt_bytes: int, max_completion: int) -> Cost:
         """No tokenizer makes more tokens than bytes; every completion stops at its limit."""
         return (self.price.picousd(prompt_bytes, 0, max_completion), 1, prompt_bytes + max_completion)
 
-    def reserve(self, cost: tuple[int, int, int]) -> bool:
+    def reserve(self, cost: Cost) -> bool:
         """True where the worst case fits, and then it is on disk."""
         return self.store.reserve(self.scope, cost, self.limit)
 
-    def settle(self, reserved: tuple[int, int, int], actual: tuple[int, int, int]) -> None:
+    def settle(self, reserved: Cost, actual: Cost) -> None:
         """Replace a reservation by what was billed."""
-        self.store.correct(self.scope, tuple(a - r for a, r in zip(actual, reserved, strict=True)))
+        by = (actual[0] - reserved[0], actual[1] - reserved[1], actual[2] - reserved[2])
+        self.store.correct(self.scope, by)
 
     def reached(self) -> BudgetReached:
         """The error of a budget that has no room for another request."""

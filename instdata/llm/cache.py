@@ -91,9 +91,14 @@ class Store:
 
     def correct(self, scope: str, by: tuple[int, int, int]) -> None:
         """Add a (mostly negative) correction to a budget: what a reservation turned out not to need."""
-        self.db.execute("update spend set picousd = picousd + ?, requests = requests + ?, tokens = tokens + ? where scope = ?", (*by, scope))
+        self.db.execute(
+            "update spend set picousd = picousd + ?, requests = requests + ?, tokens = tokens + ? where scope = ?",
+            (*by, scope),
+        )
 
-    def put(self, key: str, base: str, model: str, request: str, response: str, tokens: tuple[int, int, int], picousd: int) -> None:
+    def put(
+        self, key: str, base: str, model: str, request: str, response: str, tokens: tuple[int, int, int], picousd: int
+    ) -> None:
         """Keep an answer with its (prompt, cached, completion) tokens and price. The first answer of a key stays."""
         self.db.execute(
             "insert or ignore into requests values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?)",

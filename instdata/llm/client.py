@@ -47,12 +47,19 @@ class Request:
     def body(self, model: str, attempt: int, schema: bool = True) -> dict[str, Any]:
         """The request as the API takes it."""
         limit = "max_completion_tokens" if model.startswith(("gpt-5", "o1", "o3", "o4")) else "max_tokens"
-        body = {"model": model, "messages": [{"role": r, "content": c} for r, c in self.messages], limit: self.max_tokens}
+        body = {
+            "model": model,
+            "messages": [{"role": r, "content": c} for r, c in self.messages],
+            limit: self.max_tokens,
+        }
         body |= {"temperature": self.temperature, **self.more}
         if self.seed is not None:
             body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
         if self.schema is not None and schema:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": self.schema, "strict": True}}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": self.schema, "strict": True},
+            }
         return body
 
     def key(self, at: Endpoint, attempt: int) -> str:
@@ -87,7 +94,9 @@ class Answer:
 class Client:
     """An endpoint with its cache, budget and pace. A context manager; used from one thread."""
 
-    def __init__(self, at: Endpoint, store: Store, budget: Budget, pace: Pace | None = None, timeout: float | None = None):
+    def __init__(
+        self, at: Endpoint, store: Store, budget: Budget, pace: Pace | None = None, timeout: float | None = None
+    ):
         try:
             import openai
         except ImportError as e:
@@ -122,7 +131,13 @@ class Client:
         self.loop.close()
         self.stack.close()
 
-    def ask_all(self, requests: Sequence[Request], read: Callable[[str], Any] = str, attempts: int = 3, on_answer: Callable[[], None] = lambda: None) -> list[Answer]:
+    def ask_all(
+        self,
+        requests: Sequence[Request],
+        read: Callable[[str], Any] = str,
+        attempts: int = 3,
+        on_answer: Callable[[], None] = lambda: None,
+    ) -> list[Answer]:
         """Answers in the order of the requests. Where one request must stop the build (a refused key, a budget reached),
         those in flight are still waited for and kept, then its error is raised."""
 
@@ -188,11 +203,15 @@ class Client:
                 return wait
             self.usage.retries += 1
             if time.monotonic() - self.answered > PATIENCE:
-                raise BuildError(f"{self.at.base} has answered nothing for {PATIENCE:.0f} s. Everything so far is saved; run again to go on")
+                raise BuildError(
+                    f"{self.at.base} has answered nothing for {PATIENCE:.0f} s. Everything so far is saved; run again to go on"
+                )
             limited, reason, after = wait
             tries += not limited
             if tries >= TRIES:
-                raise BuildError(f"{self.at.base} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on")
+                raise BuildError(
+                    f"{self.at.base} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on"
+                )
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
 
@@ -207,7 +226,9 @@ class Client:
             raise self.stop
         self.unsettled += 1
 
-    async def _try(self, key: str, request: Request, attempt: int, worst: tuple[int, int, int]) -> Stored | tuple[bool, str, float | None]:
+    async def _try(
+        self, key: str, request: Request, attempt: int, worst: tuple[int, int, int]
+    ) -> Stored | tuple[bool, str, float | None]:
         """Send once: the stored answer, or (was it a 429, why it failed, seconds to wait)."""
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
         try:
@@ -239,7 +260,9 @@ class Client:
             self.unsettled -= 1
             self.settled.set()
 
-    def keep(self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0) -> tuple[int, int, int]:
+    def keep(
+        self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0
+    ) -> tuple[int, int, int]:
         """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed. Where the
         server did not count tokens, `unknown` picodollars are taken as its price."""
         cost = self.budget.price.picousd(*spent) if spent != (0, 0, 0) else unknown
@@ -259,7 +282,9 @@ class Client:
     def _failed(self, e: Any) -> tuple[bool, str, float | None]:
         """What a refusal means: wait and send again, or give up at once with one clear line."""
         status, headers = e.status_code, e.response.headers
-        after = seconds(headers.get("retry-after-ms", "") and headers["retry-after-ms"] + "ms") or seconds(headers.get("retry-after"))
+        after = seconds(headers.get("retry-after-ms", "") and headers["retry-after-ms"] + "ms") or seconds(
+            headers.get("retry-after")
+        )
         if status == 429 and "insufficient_quota" not in str(e):
             self.usage.rate_limited += 1
             self.pace.limited(after)
@@ -268,7 +293,11 @@ class Client:
             if status in (502, 503, 504, 529):
                 self.pace.overloaded()
             return False, f"HTTP {status}", after
-        hint = {401: ": check OPENAI_API_KEY", 403: ": check OPENAI_API_KEY and its rights", 404: f": is there a model {self.at.model}?"}.get(status, "")
+        hint = {
+            401: ": check OPENAI_API_KEY",
+            403: ": check OPENAI_API_KEY and its rights",
+            404: f": is there a model {self.at.model}?",
+        }.get(status, "")
         said = self.at.clean(" ".join(str(getattr(e, "message", e)).split()))[:300]
         kind = InputError if status in (400, 401, 403, 404) else BuildError
         raise kind(f"{self.at.base} refused the request with {status}{hint} ({said})")
@@ -302,7 +331,8 @@ def tokens(response: str) -> tuple[int, int, int] | None:
     usage = body.get("usage") or {}
     details = usage.get("prompt_tokens_details") or {}
     counts = (usage.get("prompt_tokens"), details.get("cached_tokens"), usage.get("completion_tokens"))
-    return tuple(c if isinstance(c, int) and c >= 0 else 0 for c in counts)
+    prompt, cached, completion = (c if isinstance(c, int) and c >= 0 else 0 for c in counts)
+    return prompt, cached, completion
 
 
 def _about_schema(message: str) -> bool:

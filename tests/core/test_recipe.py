@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from instdata.build import prepare
+from instdata.draft import read_recipe
 from instdata.errors import InputError
-from instdata.recipe import json_schema, parse_size, read_recipe, share
+from instdata.recipe import json_schema
 from instdata.resources import resource
+from instdata.values import parse_size, share
 from instdata.yamlfile import parse_yaml
 from tests.conftest import rows
 
@@ -97,7 +99,7 @@ def test_set_reaches_every_value(tmp_path, monkeypatch):
         "publish.repo=me/x",
         "steps.0.sample.name=s",
     ]
-    recipe, _ = read_recipe(path, sets)
+    recipe = read_recipe(path, sets)
     assert (recipe.seed, recipe.sources[0].path, recipe.steps[0].rows, recipe.steps[1].where) == (
         7,
         "b.jsonl",
@@ -105,7 +107,7 @@ def test_set_reaches_every_value(tmp_path, monkeypatch):
         "1 = 1",
     )
     assert (recipe.subsets.sizes, recipe.publish.repo, recipe.steps[0].name) == (["10%", "2k"], "me/x", "s")
-    assert read_recipe(path)[0].sources[0].path == "data/a.jsonl"
+    assert read_recipe(path).sources[0].path == "data/a.jsonl"
     for bad, says in [
         ("nope.x=1", "no key or step"),
         ("sources.3.path=x", "not one of the 1"),
@@ -151,7 +153,7 @@ def test_per_ability_has_two_spellings(tmp_path):
     for i, text in enumerate(["{per_ability: [1, 4]}", "{sizes: {per_ability: [1, 4]}}"]):
         path = tmp_path / f"{i}.yaml"
         path.write_text(f"sources: [{{path: a}}]\nsubsets: {text}\n")
-        assert [s.name for s in read_recipe(path)[0].subsets.parsed] == ["1-per-ability", "4-per-ability"]
+        assert [s.name for s in read_recipe(path).subsets.parsed] == ["1-per-ability", "4-per-ability"]
 
 
 def test_preflight_finds_everything_before_any_work(bench):

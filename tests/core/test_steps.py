@@ -55,7 +55,7 @@ def registered(monkeypatch):
     """Steps of this file under their kinds, as an entry point would have it."""
     known = {**steps.kinds(), "counted": f"{__name__}:Counted", "broken": f"{__name__}:Broken"}
     monkeypatch.setattr(steps, "kinds", lambda: known)
-    monkeypatch.setattr("instdata.recipe.kinds", lambda: known)
+    monkeypatch.setattr("instdata.draft.kinds", lambda: known)
     steps.step_class.cache_clear()
     Counted.scored.clear()
     yield
@@ -159,9 +159,15 @@ def test_names_allow_a_kind_twice_and_scores_reach_filters(bench):
     [
         ("length(nope) > 1", 'Referenced column "nope" not found'),
         ("1 = 1; drop table rows", "one expression|not an SQL"),
-        ("(select count(*) from read_csv('/etc/passwd')) > 0", "disabled|not allowed|permission|access"),
+        ("(select count(*) from read_csv('/etc/passwd')) > 0", "a subquery: the expression must say the same"),
+        ("random() < 0.5", r"random\(\): the expression must"),
+        ("now() > date '2020-01-01'", r"now\(\)"),
+        ("current_date > date '2020-01-01'", "current_date"),
+        ("row_number() over () < 3", "a window"),
+        ("length(getenv('HOME')) > 0", "getenv|does not exist"),
+        ("lang", "is VARCHAR, not true or false"),
         ("length(", "not an SQL expression"),
-        ("count(*) > 1", "about one row"),
+        ("count(*) > 1", "count|must say the same"),
     ],
 )
 def test_filters_cannot_misbehave(bench, where, says):

@@ -32,11 +32,19 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path):
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
 
     def run(*args: str) -> str:
-        done = subprocess.run([str(tmp_path / "venv/bin/instdata"), *args], cwd=empty, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [str(tmp_path / "venv/bin/instdata"), *args], cwd=empty, env=env, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    where = subprocess.run([str(python), "-c", "import instdata; print(instdata.__file__)"], cwd=empty, env=env, capture_output=True, text=True)
+    where = subprocess.run(
+        [str(python), "-c", "import instdata; print(instdata.__file__)"],
+        cwd=empty,
+        env=env,
+        capture_output=True,
+        text=True,
+    )
     assert str(site) in where.stdout
     run("init")
     assert "built in" in run("build")

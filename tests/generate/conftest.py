@@ -20,12 +20,18 @@ ABILITIES = ("math", "code", "chat", "story")
 
 
 def taxonomy() -> Taxonomy:
-    return Taxonomy.model_validate({"name": "t", "abilities": [{"name": n, "description": f"what {n} is"} for n in ABILITIES]})
+    return Taxonomy.model_validate(
+        {"name": "t", "abilities": [{"name": n, "description": f"what {n} is"} for n in ABILITIES]}
+    )
 
 
-def rows(conversations: list[list[tuple[str, str]]], abilities: list[str | None], context: Context, source: str = "seeds") -> Rows:
+def rows(
+    conversations: list[list[tuple[str, str]]], abilities: list[str | None], context: Context, source: str = "seeds"
+) -> Rows:
     n = len(conversations)
-    messages = pa.array([[{"role": r, "content": c} for r, c in talk] for talk in conversations], CORPUS.field("messages").type)
+    messages = pa.array(
+        [[{"role": r, "content": c} for r, c in talk] for talk in conversations], CORPUS.field("messages").type
+    )
     table = pa.table(
         {
             "rid": [f"{source}/s.jsonl:{i}" for i in range(n)], "id": [message_id(c) for c in conversations], "messages": messages,
@@ -38,7 +44,11 @@ def rows(conversations: list[list[tuple[str, str]]], abilities: list[str | None]
 
 
 def seeds(context: Context) -> Rows:
-    talks = [[("user", f"请完成{name}任务：第{i}种做法是什么"), ("assistant", f"做法{i}如下")] for name in ABILITIES for i in range(3)]
+    talks = [
+        [("user", f"请完成{name}任务：第{i}种做法是什么"), ("assistant", f"做法{i}如下")]
+        for name in ABILITIES
+        for i in range(3)
+    ]
     return rows(talks, [name for name in ABILITIES for _ in range(3)], context)
 
 
@@ -56,9 +66,15 @@ def produce(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
 
     monkeypatch.setattr("instdata.llm.client.BACKOFF", 0.02)
 
-    def run(server: Any, given: Callable[[Context], Rows] = seeds, seed: int = 0, cache: Path | None = None, **options: Any):
-        context = Context(seed=seed, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=cache or tmp_path / "cache")
-        step = Generate(name="generate", base_url=server.url, **{"model": "served", "price": PRICE, **options}).resolve(context)
+    def run(
+        server: Any, given: Callable[[Context], Rows] = seeds, seed: int = 0, cache: Path | None = None, **options: Any
+    ):
+        context = Context(
+            seed=seed, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=cache or tmp_path / "cache"
+        )
+        step = Generate(name="generate", base_url=server.url, **{"model": "served", "price": PRICE, **options}).resolve(
+            context
+        )
         return step.produce(given(context)), context.usage["generate"]
 
     return run

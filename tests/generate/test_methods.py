@@ -15,11 +15,19 @@ from tests.llm.server import running
 
 
 def unanswered(context):
-    return rows([[("user", f"请回答第{i}个问题：什么是{word}")] for i, word in enumerate("山水云月花鸟")], [None] * 6, context, "mine")
+    return rows(
+        [[("user", f"请回答第{i}个问题：什么是{word}")] for i, word in enumerate("山水云月花鸟")],
+        [None] * 6,
+        context,
+        "mine",
+    )
 
 
 def english(context):
-    talks = [[("user", f"Write a short note about topic number {i} for us"), ("assistant", f"A note about {i}")] for i in range(5)]
+    talks = [
+        [("user", f"Write a short note about topic number {i} for us"), ("assistant", f"A note about {i}")]
+        for i in range(5)
+    ]
     found = rows(talks, ["chat"] * 5, context, "en")
     found.table = found.table.set_column(4, "lang", [["en"] * 5])
     return found
@@ -37,7 +45,10 @@ def test_evolve_makes_new_rows_of_the_same_ability(produce):
 
 def test_evolve_refuses_what_is_unanswerable_or_not_new(produce):
     answer = {"instruction": "请完成math任务：第1种做法是什么", "answerable": True, "response": "一种做法"}
-    with running(fixed=json.dumps({**answer, "answerable": False})) as server, pytest.raises(BuildError, match="0 of 2 rows"):
+    with (
+        running(fixed=json.dumps({**answer, "answerable": False})) as server,
+        pytest.raises(BuildError, match="0 of 2 rows"),
+    ):
         produce(server, method="evolve", target=2)
     with running(fixed=json.dumps(answer)) as server, pytest.raises(BuildError, match="0 of 2 rows"):
         produce(server, method="evolve", target=2)

@@ -52,7 +52,8 @@ def test_a_second_run_asks_nothing_and_a_higher_target_only_the_rest(produce):
 
 
 @pytest.mark.parametrize(
-    "change", [{"temperature": 0.1}, {"model": "other"}, {"seed": 1}, {"batch": 2}, {"prompt": "own.txt"}, {"language": "en"}]
+    "change",
+    [{"temperature": 0.1}, {"model": "other"}, {"seed": 1}, {"batch": 2}, {"prompt": "own.txt"}, {"language": "en"}],
 )
 def test_a_changed_request_never_gets_an_old_answer(produce, change, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -111,7 +112,9 @@ def test_weights_and_counts_per_ability(produce):
 
 
 def test_a_model_that_cannot_is_told_apart_from_one_that_can(produce):
-    with running(fixed='{"tasks": [{"instruction": "请解释什么是月食", "response": "地球挡住了太阳照向月球的光"}]}') as server:
+    with running(
+        fixed='{"tasks": [{"instruction": "请解释什么是月食", "response": "地球挡住了太阳照向月球的光"}]}'
+    ) as server:
         with pytest.raises(BuildError, match="no acceptable row in 5 requests"):
             produce(server, target=40)
         assert server.stats()["requests"] < 60

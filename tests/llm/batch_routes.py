@@ -17,7 +17,13 @@ def route(server: Any, method: str, path: str, body: bytes) -> dict | str:
         return server.files[parts[1]] if parts[-1] == "content" else {"id": parts[1], "object": "file"}
     if method == "POST" and len(parts) == 1:
         number = f"batch_{len(server.batches)}"
-        server.batches[number] = {"id": number, "object": "batch", "status": "validating", "looks": 0, **json.loads(body)}
+        server.batches[number] = {
+            "id": number,
+            "object": "batch",
+            "status": "validating",
+            "looks": 0,
+            **json.loads(body),
+        }
         return server.batches[number]
     batch = server.batches[parts[1]]
     batch["looks"] += 1
@@ -32,7 +38,15 @@ def route(server: Any, method: str, path: str, body: bytes) -> dict | str:
 def file_of(server: Any, content: str) -> dict:
     name = f"file_{len(server.files)}"
     server.files[name] = content
-    return {"id": name, "object": "file", "bytes": len(content), "created_at": 0, "filename": "x.jsonl", "purpose": "batch", "status": "processed"}
+    return {
+        "id": name,
+        "object": "file",
+        "bytes": len(content),
+        "created_at": 0,
+        "filename": "x.jsonl",
+        "purpose": "batch",
+        "status": "processed",
+    }
 
 
 def finish(server: Any, batch: dict) -> None:
@@ -40,13 +54,21 @@ def finish(server: Any, batch: dict) -> None:
     for n, line in enumerate(server.files[batch["input_file_id"]].splitlines()):
         request = json.loads(line)
         if n % 7 == 6:
-            failed.append({"custom_id": request["custom_id"], "response": {"status_code": 500, "body": {"error": {"message": "oops"}}}, "error": None})
+            failed.append(
+                {
+                    "custom_id": request["custom_id"],
+                    "response": {"status_code": 500, "body": {"error": {"message": "oops"}}},
+                    "error": None,
+                }
+            )
             continue
         key = hashlib.blake2b(json.dumps(request["body"], sort_keys=True).encode(), digest_size=12).hexdigest()
         answer = server.content(request["body"], key)
         server.answered[key] += 1
         server.prompt += answer["usage"]["prompt_tokens"]
         server.completion += answer["usage"]["completion_tokens"]
-        done.append({"custom_id": request["custom_id"], "response": {"status_code": 200, "body": answer}, "error": None})
+        done.append(
+            {"custom_id": request["custom_id"], "response": {"status_code": 200, "body": answer}, "error": None}
+        )
     batch["output_file_id"] = file_of(server, "".join(json.dumps(d) + "\n" for d in done))["id"]
     batch["error_file_id"] = file_of(server, "".join(json.dumps(d) + "\n" for d in failed))["id"] if failed else None

@@ -35,7 +35,15 @@ def han(count: int, *seed: object) -> str:
 class Server:
     def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0, kinds: tuple = TRANSPORT + CONTENT,
                  fixed: str | None = None, status: int | None = None, no_schema: bool = False, window: bool = False):  # fmt: skip
-        self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = faults, latency, per_second, stall, kinds, fixed, status
+        self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = (
+            faults,
+            latency,
+            per_second,
+            stall,
+            kinds,
+            fixed,
+            status,
+        )
         self.no_schema, self.window = no_schema, window
         self.sent: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
@@ -80,7 +88,11 @@ class Server:
 
             return await send(writer, 200, route(self, method, path, body))
         if path == "/v1/models":
-            return await send(writer, 200, {"object": "list", "data": [{"id": "served", "object": "model", "created": 0, "owned_by": "test"}]})
+            return await send(
+                writer,
+                200,
+                {"object": "list", "data": [{"id": "served", "object": "model", "created": 0, "owned_by": "test"}]},
+            )
         if self.status:
             return await send(writer, self.status, {"error": {"message": f"no, not with key {path}"}})
         if self.per_second and not self.admitted():
@@ -121,7 +133,10 @@ class Server:
             return False
         if fault == "cut_body":
             data = json.dumps(answer).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data) + data[: len(data) // 2])
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(data)
+                + data[: len(data) // 2]
+            )
             await writer.drain()
             return False
         if fault == "body_no_json":
@@ -148,13 +163,22 @@ class Server:
         schema = request.get("response_format", {}).get("json_schema", {}).get("schema", {})
         fault = self.fault(key)
         text = self.fixed or written(schema, key, fault)
-        text = {"invalid_json": '{"tasks": [{"instruction": ', "wrong_schema": '{"answer": 42, "tasks": []}'}.get(fault or "", text)
+        text = {"invalid_json": '{"tasks": [{"instruction": ', "wrong_schema": '{"answer": 42, "tasks": []}'}.get(
+            fault or "", text
+        )
         if fault in CONTENT:
             self.faulty[fault] += 1
         prompt = sum(len(m["content"]) for m in request["messages"])
         usage = {"prompt_tokens": prompt, "completion_tokens": len(text), "total_tokens": prompt + len(text)}
         choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
-        return {"id": key, "object": "chat.completion", "created": 0, "model": request["model"], "choices": [] if fault == "empty_choices" else [choice], "usage": usage}
+        return {
+            "id": key,
+            "object": "chat.completion",
+            "created": 0,
+            "model": request["model"],
+            "choices": [] if fault == "empty_choices" else [choice],
+            "usage": usage,
+        }
 
     def admitted(self) -> bool:
         """A token bucket of `per_second`, a fifth of a second deep, or that many in each whole second."""
@@ -182,9 +206,14 @@ def written(schema: dict, key: str, fault: str | None) -> str:
         return json.dumps({f: han(30, key, f) for f in fields}, ensure_ascii=False)
     names, items = list(listing["items"]["properties"]), []
     for n in range(listing.get("maxItems", 1)):
-        texts = {f: "请说明" + han(30, key if fault != "duplicates" else "same", n if fault != "duplicates" else 0, f) for f in names}
+        texts = {
+            f: "请说明" + han(30, key if fault != "duplicates" else "same", n if fault != "duplicates" else 0, f)
+            for f in names
+        }
         if fault == "wrong_language":
-            texts = {f: f"Please explain in a few words what the number {number(key, n, f)} means to people" for f in names}
+            texts = {
+                f: f"Please explain in a few words what the number {number(key, n, f)} means to people" for f in names
+            }
         items.append(texts)
     text = json.dumps({fields[0]: items}, ensure_ascii=False)
     return text[: len(text) * 2 // 3] if fault == "truncated" else text
@@ -193,7 +222,10 @@ def written(schema: dict, key: str, fault: str | None) -> str:
 async def send(writer: asyncio.StreamWriter, status: int, body: dict | str, more: dict | None = None) -> bool:
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     head = "".join(f"{k}: {v}\r\n" for k, v in (more or {}).items())
-    writer.write(f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{head}\r\n".encode() + data)
+    writer.write(
+        f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n{head}\r\n".encode()
+        + data
+    )
     await writer.drain()
     return True
 
@@ -220,7 +252,12 @@ class Running:
 @contextmanager
 def running(**options: object) -> Iterator[Running]:
     """The server as a process, for as long as the block lasts."""
-    process = subprocess.Popen([sys.executable, str(Path(__file__).resolve()), json.dumps(options)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).resolve()), json.dumps(options)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield Running(process.stdout.readline().strip())
     finally:

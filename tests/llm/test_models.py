@@ -24,7 +24,16 @@ CONTENT = bytes(range(256)) * 11  # 2,816 bytes in three parts
 def small(monkeypatch, tmp_path):
     """A model of three wheels, an index that is a function, no hub."""
     model = models.LocalModel(
-        "small", "small.gguf", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), "MIT", "no/repo", ("p1==1", "p2==1", "p3==1"), 1000, ".bin", "tests"
+        "small",
+        "small.gguf",
+        len(CONTENT),
+        hashlib.sha256(CONTENT).hexdigest(),
+        "MIT",
+        "no/repo",
+        ("p1==1", "p2==1", "p3==1"),
+        1000,
+        ".bin",
+        "tests",
     )
     asked: list[str] = []
 
@@ -119,7 +128,9 @@ def test_the_server_ends_with_us(how):
     if not models.is_here(model):
         pytest.skip("no local model here: instdata models pull smollm2-135m-instruct")
     code = SERVING.format(root=str(Path(__file__).parents[2]), model=str(models.path_of(model)))
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     url = process.stdout.readline().strip()
     assert url.startswith("http://127.0.0.1:")
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
@@ -127,6 +138,9 @@ def test_the_server_ends_with_us(how):
     os.kill(process.pid, how)
     process.wait()
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{children[0]}").exists() and "Z" not in Path(f"/proc/{children[0]}/stat").read_text().split(")")[1][:3]:
+    while (
+        Path(f"/proc/{children[0]}").exists()
+        and "Z" not in Path(f"/proc/{children[0]}/stat").read_text().split(")")[1][:3]
+    ):
         assert time.monotonic() < deadline, "the server outlived us"
         time.sleep(0.1)

@@ -155,3 +155,7 @@ def test_what_models_cost_is_told(small: Path, tmp_path: Path) -> None:
     assert "gpt-&lt;b&gt;" in text and '<td class="num">1,200</td>' in text and '<td class="num">0.5000</td>' in text
     (tmp_path / "set/run.json").unlink()
     assert "No model was asked" in page(tmp_path / "set")
+
+
+def test_the_build_writes_it_with_the_text_of_dropped_rows(small: Path) -> None:
+    assert (small / "report.html").read_text("utf-8") == page(small)
