@@ -101,62 +101,66 @@ def lines(path: Path) -> Iterator[list[bytes]]:
         yield [last]
 
 
-def elements(path: Path) -> Iterator[list[bytes]]:
-    """The elements of a JSON array, or the values of a file of several JSON values, in lists of about PIECE bytes.
-    Elements are cut by brackets and quotes, so a broken one costs itself. Raises Damaged as `pieces` does, and where an
-    array does not end."""
-    from instdata.jsonsplit import split_values
-
-    carry, inside, closed, error = b"", None, False, None
-    try:
-        for piece in pieces(path):
-            data = carry + piece
-            if inside is None:
-                data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-                inside = data[:1] == b"["
-                data = data[1:] if inside else data
-            found, used, ends = split_values(data, inside)
-            closed = closed or ends
-            if found:
-                yield [part for value in found for part in _mended(value)]
-            carry = data[used:]
-            if len(carry) > RECORD_LIMIT:  # no record is that long: its quotes or brackets are broken
-                yield _mended(carry)
-                carry = b""
-    except Damaged as e:
-        error = e
-    last = carry.strip()
-    if error or (inside and not closed and not last):
-        raise Damaged(str(error or "the JSON array does not end: the file is truncated"), last)
-    if last and not closed:
-        # A broken quote may have hidden the array's own closing bracket.
-        yield _mended(last if _parses(last) or not inside else last.removesuffix(b"]"))
-
-
 JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 
 
-def _mended(value: bytes) -> list[bytes]:
-    """A value, or, where it does not parse and so may have swallowed its neighbours, what lies between the joints of
-    objects in it, put together again as far as that gives values that parse."""
-    if not JOINT.search(value) or _parses(value):
-        return [value]
-    joints = [0, *(m.end() for m in JOINT.finditer(value)), len(value)]
-    parts = [value[a:b] for a, b in zip(joints, joints[1:])]
-    out: list[bytes] = []
-    while parts:
-        # The longest run of parts that is one value: nested objects have joints of their own.
-        run = next((n for n in range(min(len(parts), 64), 0, -1) if _parses(_trim(b"".join(parts[:n])))), 0)
-        if run:
-            out.append(_trim(b"".join(parts[:run])))
-            parts = parts[run:]
-        else:
-            out.append(_trim(parts.pop(0)))
-    return out
+def elements(path: Path) -> Iterator[list[bytes]]:
+    """The elements of a JSON array, or the values of a file of several JSON values, in lists of about PIECE bytes.
+
+    Values are cut by brackets and quotes. One that does not parse may have swallowed its neighbours (a quote that is
+    not closed): it is cut at its first joint of objects, and cutting starts anew behind it, so that it costs itself.
+    Raises Damaged as `pieces` does, and where an array does not end.
+    """
+    data, inside, closed, loose, error = b"", None, False, False, None
+    stream = pieces(path)
+    while True:
+        try:
+            piece = next(stream, b"")
+        except Damaged as e:
+            piece, error = b"", e
+        data += piece
+        if inside is None:
+            data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+            inside = data[:1] == b"["
+            data = data[1:] if inside else data
+        while True:
+            found, data, ends, cut = _cut(data, inside and not loose, last=not piece)
+            loose, closed = loose or cut, closed or ends
+            if found:
+                yield found
+            if not cut:
+                break
+        if not piece:
+            break
+    rest = data.strip().removesuffix(b"]") if loose else data.strip()
+    if error or (inside and not closed and not loose and not rest):
+        raise Damaged(str(error or "the JSON array does not end: the file is truncated"), rest)
+    if rest and not closed:
+        yield [rest]
+
+
+def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes], bytes, bool, bool]:
+    """(values, the data that is left, whether the array ended, whether a broken value was cut at a joint: then the rest
+    is to be cut anew)."""
+    from instdata.jsonsplit import split_values
+
+    spans, used, ends = split_values(data, in_array)
+    found = []
+    for start, end in spans:
+        value = data[start:end]
+        joint = None if _parses(value) else JOINT.search(value)
+        if joint:
+            return [*found, _trim(value[: joint.end()])], data[start + joint.end() :], False, True
+        found.append(value)
+    left = data[used:]
+    joint = JOINT.search(left) if last or len(left) > RECORD_LIMIT else None
+    if joint and not ends:
+        return [*found, _trim(left[: joint.end()])], left[joint.end() :], False, True
+    return found, left, ends, False
 
 
 def _trim(value: bytes) -> bytes:
-    return value.rstrip().removesuffix(b",").rstrip()
+    return value.strip().removesuffix(b",").rstrip()
 
 
 def _parses(value: bytes) -> bool:

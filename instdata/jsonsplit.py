@@ -10,16 +10,16 @@ QUOTE, BACKSLASH, COMMA, NEWLINE = ord('"'), ord("\\"), ord(","), ord("\n")
 OPEN, OPEN2, CLOSE, CLOSE2 = ord("{"), ord("["), ord("}"), ord("]")
 
 
-def split_values(data: bytes, in_array: bool) -> tuple[list[bytes], int, bool]:
-    """(the complete values in `data`, the number of bytes they and what lies between them take, whether the array's
-    closing bracket was seen).
+def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], int, bool]:
+    """(start and end of the complete values in `data`, the number of bytes they and what lies between them take, whether
+    the array's closing bracket was seen).
 
     `in_array`: values are separated by commas, a closing bracket at their level ends them; otherwise they just follow
-    each other. A raw line break inside a string cannot be JSON: the value is broken, and the next value starts at the
+    each other, and stray closing brackets between them are skipped. A raw line break inside a string cannot be JSON: the value is broken, and the next value starts at the
     next line that opens a brace no deeper than the first value's line did.
     """
     spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
-    return [data[start:end] for start, end in spans], int(used), bool(closed)
+    return [(int(start), int(end)) for start, end in spans], int(used), bool(closed)
 
 
 @jit
@@ -31,6 +31,9 @@ def _spans(data, in_array):
     while i < n:
         c = data[i]
         if c == 32 or c == 9 or c == 10 or c == 13 or c == COMMA:
+            i += 1
+            continue
+        if not in_array and (c == CLOSE2 or c == CLOSE):
             i += 1
             continue
         if in_array and c == CLOSE2:

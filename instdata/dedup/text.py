@@ -35,7 +35,7 @@ SAME = {
     **dict.fromkeys("؛", ";"),
     **dict.fromkeys("؟", "?"),
     **dict.fromkeys("“”„‟«»「」『』《》〈〉〝〞", '"'),
-    **dict.fromkeys("‘’‚‛´`ʼ", "'"),
+    **dict.fromkeys("‘’‚‛´ʼ", "'"),
     **dict.fromkeys("‐‑‒–—―−─", "-"),
     **dict.fromkeys("〜～", "~"),
     **dict.fromkeys("【〔〖", "["),
@@ -57,9 +57,11 @@ class Tables(NamedTuple):
 
 
 def _fold_one(char: str) -> str:
+    if char in SAME:
+        return SAME[char]
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", char).casefold())
     folded = "".join(str(unicodedata.digit(c)) if unicodedata.category(c) == "Nd" else c for c in folded)
-    return "".join(SAME.get(c, c) for c in folded) if char != "`" else char
+    return "".join(SAME.get(c, c) for c in folded)
 
 
 @cache

@@ -17,7 +17,6 @@ from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import Store, show
 from instdata.llm.client import Client, Request, Unusable
 from instdata.llm.endpoint import endpoint, public, resolve_model
-from instdata.llm.pace import Pace, seconds
 from tests.llm.server import running
 
 PRICE = Price(input=1, output=2)
@@ -28,9 +27,9 @@ def client(tmp_path, monkeypatch):
     monkeypatch.setattr("instdata.llm.client.BACKOFF", 0.02)
     opened = []
 
-    def make(url, limits=None, scope="s", price=PRICE, pace=None, **more):
+    def make(url, limits=None, scope="s", price=PRICE, **more):
         store = Store(tmp_path)
-        opened.append(Client(endpoint("served", url), store, Budget(store, scope, price, limits), pace, **more))
+        opened.append(Client(endpoint("served", url), store, Budget(store, scope, price, limits), **more))
         return opened[-1]
 
     yield make
@@ -102,17 +101,6 @@ def test_a_dead_server_is_told(client, monkeypatch):
         pass
     with pytest.raises(BuildError, match="run again to go on"):
         client(server.url).ask_all(asks(1))
-
-
-def test_429_storm_reaches_the_allowed_rate(client):
-    """A short form of benchmarks/client.py --storm: 50 requests a second are let through; the last five seconds count."""
-    with running(per_second=50, latency=0.02) as server:
-        one = client(server.url, pace=Pace(64))
-        answers = one.ask_all(asks(600))
-        counts = server.stats()["per_second"][-6:-1]
-    assert len(answers) == 600 and all(a.value for a in answers)
-    assert one.usage.rate_limited < 600
-    assert sum(counts) / len(counts) >= 0.85 * 50
 
 
 @pytest.mark.parametrize("limits", [{"max_usd": 0.002}, {"max_requests": 9}, {"max_tokens": 900}])
@@ -188,13 +176,6 @@ def test_auto_is_the_endpoint_or_the_embedded_model(monkeypatch):
     monkeypatch.delenv("OPENAI_BASE_URL")
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         endpoint("gpt-x")
-
-
-@pytest.mark.parametrize(
-    ("text", "value"), [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360), ("1h2m", 3720), (None, None), ("soon", None)]
-)
-def test_waiting_times(text, value):
-    assert seconds(text) == value
 
 
 def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_path):
