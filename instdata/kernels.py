@@ -68,6 +68,7 @@ def warm() -> None:
     """Compile every kernel by running each once on a few texts."""
     import numpy as np
 
+    from instdata.ability.linear import warm as warm_ability
     from instdata.chairman import chairman
     from instdata.dedup import warm as warm_dedup
     from instdata.jsonsplit import split_values
@@ -75,6 +76,7 @@ def warm() -> None:
     chairman(np.array([1, 2]))
     split_values(b"{}", True)
     warm_dedup()
+    warm_ability()
 
 
 if __name__ == "__main__":

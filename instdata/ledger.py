@@ -82,9 +82,9 @@ def _evidence(corpus: Corpus, shard: int) -> pa.Array:
     for rows, texts in corpus.evidence:
         lo, hi = np.searchsorted(rows, [span.start, span.stop])
         out[rows[lo:hi] - span.start] = texts.slice(lo, hi - lo).to_pylist()
-    for row, error in corpus.errors.items():
-        if span.start <= row < span.stop:
-            out[row - span.start] = json.dumps({"error": error}, ensure_ascii=False)
+    raised = np.flatnonzero(corpus.state.quarantined[span])
+    for row in raised.tolist():
+        out[row] = json.dumps({"error": corpus.errors[row + span.start]}, ensure_ascii=False)
     return pa.array(out, pa.string())
 
 
@@ -98,16 +98,13 @@ def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
         "rid": pa.array(rids, pa.string()),
         **{c: bad[c] for c in ("source", "source_file", "source_row")},
         "verdict": pa.array(["quarantined"] * n, pa.string()),
-        "step": bad["source"],
+        "step": pa.array([corpus.shards[shard].step or "read"] * n, pa.string()),
         "reason": pa.array(["unreadable"] * n, pa.string()),
         "evidence": pa.array(
             [json.dumps({"error": e}, ensure_ascii=False) for e in bad["error"].to_pylist()], pa.string()
         ),
         "ability": pa.array([UNKNOWN] * n, pa.string()),
     }
-    generated = {t.name for t in corpus.done}
-    # A record that a source file holds was not seen by any step; one that generation made belongs to its step.
-    columns["step"] = pa.array([s if s in generated else "read" for s in bad["source"].to_pylist()], pa.string())
     return pa.table([columns.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
 
 

@@ -105,7 +105,7 @@ def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, in
     each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
     schema = pa.schema([*PUBLISHED, *score_fields(corpus), ("meta", pa.string())])
     total = files[-1][1]
-    size = sum(s.path.stat().st_size for s in corpus.shards) * 4  # shards are compressed about fourfold
+    size = sum(s.size for s in corpus.shards)
     buckets = max(1, -(-size // BUCKET))
     edges = np.linspace(0, total, buckets + 1).astype(np.int64)
     scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))

@@ -11,7 +11,7 @@ from instdata.errors import InputError
 from instdata.yamlfile import Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
-_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSW", re.I)
+_SECRET = {"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"}
 
 
 def substitute(data: Any, path: tuple, document: Document, problems: list) -> Any:
@@ -25,7 +25,7 @@ def substitute(data: Any, path: tuple, document: Document, problems: list) -> An
 
     def value(match: re.Match) -> str:
         name = match[1]
-        if _SECRET.search(name):
+        if _SECRET & set(name.upper().split("_")):
             problems.append(
                 (
                     document.file,
@@ -53,7 +53,7 @@ def override(document: Document, item: str, known: Iterable[str]) -> None:
     if parts[0] not in known:
         options = _step_options(document.data.get("steps"), parts[0])
         if options is None:
-            words = [*known, *(next(iter(_kind(s)), "") for s in document.data.get("steps") or [])]
+            words = [*known, *(kind for s in _list(document.data.get("steps")) for kind in _kind(s))]
             raise InputError(
                 f'--set {key}: no key or step "{parts[0]}" in {document.file}.{did_you_mean(parts[0], words)}'
             )
@@ -83,11 +83,15 @@ def _kind(item: Any) -> list[str]:
 
 def _step_options(steps: Any, name: str) -> dict | None:
     """The options of the step of this name, made where the recipe left them out; None where there is no such step."""
-    for i, item in enumerate(steps or []):
-        kind = next(iter(_kind(item)), "")
+    for i, item in enumerate(_list(steps)):
         item = steps[i] = {item: {}} if isinstance(item, str) else item
-        options = item.get(kind) if isinstance(item, dict) else None
-        if isinstance(item, dict) and name in (item.get("name"), (options or {}).get("name"), kind):
-            item[kind] = options or {}
-            return item[kind]
+        for kind in _kind(item):
+            options = item[kind] or {}
+            if isinstance(options, dict) and name in (item.get("name"), options.get("name"), kind):
+                item[kind] = options
+                return options
     return None
+
+
+def _list(steps: Any) -> list[Any]:
+    return steps if isinstance(steps, list) else []

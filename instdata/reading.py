@@ -7,6 +7,7 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,9 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     key = item.key(taxonomy, limit)
     index = cache / "sources" / f"{key}.json"
     if index.exists() and not context.fresh:
-        shards = [Shard(cache / s["path"], s["rows"], s["bad"], s["key"]) for s in json.loads(index.read_text())]
+        shards = [
+            Shard(cache / s["path"], s["rows"], s["bad"], s["key"], s["size"]) for s in json.loads(index.read_text())
+        ]
         if all(s.path.exists() and s.bad_path.exists() for s in shards):
             return shards
     blocks = (
@@ -96,7 +99,10 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     )
     made = engine.map(read_block, blocks)
     shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
-    entries = [{"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key} for s in shards]
+    entries = [
+        {"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key, "size": s.size}
+        for s in shards
+    ]
     write_text(index, json.dumps(entries))
     return shards
 
@@ -106,7 +112,8 @@ def read_block(block: Block) -> Shard:
     item = block.input
     bad_path = block.path.with_suffix(".bad.parquet")
     if not block.fresh and block.path.exists() and bad_path.exists():
-        return Shard(block.path, pq.read_metadata(block.path).num_rows, pq.read_metadata(bad_path).num_rows, block.key)
+        there = read_parquet(block.path)
+        return Shard(block.path, len(there), pq.read_metadata(bad_path).num_rows, block.key, there.nbytes)
     rows, bad = _parse(block.records, block.first, item)
     table = _table(rows, item, block.taxonomy)
     bads = pa.table(
@@ -121,14 +128,14 @@ def read_block(block: Block) -> Shard:
     )
     write_parquet(bads, bad_path)
     write_parquet(table, block.path)
-    return Shard(block.path, table.num_rows, len(bad), block.key)
+    return Shard(block.path, table.num_rows, len(bad), block.key, table.nbytes)
 
 
-def peek(item: Input, taxonomy: Taxonomy | None, most: int) -> pa.Table:
-    """The first rows of an input as they would enter the corpus, without writing anything."""
+def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> Iterator[pa.Table]:
+    """The rows of an input, or of its first `most` records, as they would enter the corpus, a block at a time. Writes
+    nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
     for first, records in raw_blocks(item.path, item.hub, most):
-        return _table(_parse(records, first, item)[0], item, taxonomy)
-    return CORPUS.empty_table()
+        yield _table(_parse(records, first, item)[0], item, taxonomy)
 
 
 Parsed = tuple[int, int, Conversation, str | None]  # record number, instance, conversation, meta

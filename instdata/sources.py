@@ -11,6 +11,7 @@ from typing import Any
 
 from instdata.ability.taxonomy import Taxonomy
 from instdata.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
+from instdata.corpus import versions
 from instdata.errors import InputError, MissingExtra
 from instdata.files import digest
 from instdata.formats import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
@@ -38,7 +39,9 @@ class Input:
     def key(self, taxonomy: Taxonomy | None, limit: int | None) -> str:
         """What the shards are cached under."""
         parts = [VERSION, self.source, self.file, self.digest, self.format, self.fields, self.origin, limit]
-        return hashlib.sha256(json.dumps([*parts, taxonomy and taxonomy.digest()]).encode()).hexdigest()[:32]
+        return hashlib.sha256(json.dumps([*parts, taxonomy and taxonomy.digest(), versions()]).encode()).hexdigest()[
+            :32
+        ]
 
 
 def source_name(source: Source) -> str:

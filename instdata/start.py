@@ -36,14 +36,15 @@ def write_recipe(name: str, folder: Path) -> list[Path]:
     if not WORD.match(name):
         raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
     recipe = folder / f"{name}.yaml"
-    schema = folder / "recipe.schema.json"
-    seeds = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
-    there = [p for p in (recipe, *seeds) if p.exists()]
-    if there:
-        raise InputError(f"{there[0]} is there already: choose another name, or remove it")
+    files = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
+    files[folder / "recipe.schema.json"] = resource("recipes/recipe.schema.json")
+    changed = [p for p, ours in files.items() if p.exists() and p.read_bytes() != ours.read_bytes()]
+    if recipe.exists():
+        raise InputError(f"{recipe} is there already: choose another name, or remove it")
+    if changed:
+        raise InputError(f"{changed[0]} is there already and is another file: remove or rename it")
     (folder / "seeds").mkdir(exist_ok=True)
-    for target, source in seeds.items():
-        shutil.copyfile(source, target)
-    shutil.copyfile(resource("recipes/recipe.schema.json"), schema)
+    for target, ours in files.items():
+        shutil.copyfile(ours, target)
     write_text(recipe, RECIPE.format(name=name, file=recipe.name))
-    return [recipe, schema, *seeds]
+    return [recipe, *files]

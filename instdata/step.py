@@ -8,11 +8,10 @@ Third parties add steps through the entry-point group `instdata.steps` (docs/ste
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +30,7 @@ from instdata.record import Rows
 # source: sees the rows still alive at its place and adds rows (`produce` instead of `score`)
 Scope = Literal["rows", "alive", "corpus", "source"]
 
+GROUP = "instdata.steps"
 BUILTIN = {
     "generate": "instdata.generate.step:Generate",
     "dedup": "instdata.dedup.step:Dedup",
@@ -75,6 +75,7 @@ class Step(BaseModel):
     version: ClassVar[int] = 1  # raise it when score changes its mind
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
+    reads_shown: ClassVar[bool] = False  # score looks at rows.shown: what generation may have shown (scope corpus)
 
     name: str = Field(
         "", description="The step's name; give one to use a kind twice.", json_schema_extra={"threshold": True}
@@ -107,6 +108,11 @@ class Step(BaseModel):
         """Keep or drop each row, given its scores."""
         return keep(len(scores))
 
+    def estimate(self, rows: Rows) -> dict[str, Any] | None:
+        """What the step would cost, for --dry-run, given a sample of rows: {rows (that it adds), requests, tokens, usd
+        (None: no price is known), minutes}; None where it asks no model."""
+        return None
+
 
 class SourceStep(Step):
     """A step that adds rows."""
@@ -116,10 +122,6 @@ class SourceStep(Step):
     def produce(self, rows: Rows) -> Produced:
         """New rows, from the rows still alive. Resumable through its own caches."""
         raise TypeError(f"{type(self).__name__} adds rows, so it must define produce()")
-
-    def estimate(self, rows: Rows) -> dict[str, Any]:
-        """What `produce` would cost, for --dry-run: {rows, requests, tokens, usd (None: no price known), minutes}."""
-        raise TypeError(f"{type(self).__name__} adds rows, so it must define estimate()")
 
 
 @dataclass
@@ -213,18 +215,18 @@ def _either(mine: np.ndarray, a: pa.Array | None, b: pa.Array | None) -> pa.Arra
 
 
 @cache
-def kinds() -> dict[str, str]:
-    """Every step kind that recipes may use, as `module:Class`: the built-in ones and installed entry points."""
-    found = {ep.name: ep.value for ep in entry_points(group="instdata.steps")}
-    return {**found, **BUILTIN}
+def kinds() -> dict[str, EntryPoint]:
+    """Every step kind that recipes may use: the built-in ones and installed entry points."""
+    found = {ep.name: ep for ep in entry_points(group=GROUP)}
+    return {**found, **{kind: EntryPoint(kind, place, GROUP) for kind, place in BUILTIN.items()}}
 
 
 @cache
 def step_class(kind: str) -> type[Step]:
     """The class of a step kind. Raises KeyError for an unknown kind, InputError where a third-party step cannot be
     loaded."""
-    module, _, name = kinds()[kind].partition(":")
+    found = kinds()[kind]
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as e:
-        raise InputError(f"step {kind}: {module}:{name} cannot be loaded: {e}") from e
+        return found.load()
+    except Exception as e:  # whatever somebody's module raises when it is imported
+        raise InputError(f"step {kind}: {found.value} cannot be loaded: {type(e).__name__}: {e}") from e

@@ -7,6 +7,7 @@ ability's share of it within one row (R. Tijdeman, The chairman assignment probl
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from instdata.errors import InputError
 from instdata.recipe import Subsets
+from instdata.record import UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,18 @@ class Ladder:
     warnings: list[str]
 
 
-def ladder(ids: pa.Array, abilities: np.ndarray, names: list[str], subsets: Subsets | None, seed: int) -> Ladder:
-    """The ladder of a pool: ids (32 hex digits), ability codes into `names`, sizes.
+def ladder(
+    ids: pa.Array, abilities: np.ndarray, names: list[str], subsets: Subsets | None, seed: int, wanted: list[str] = ()
+) -> Ladder:
+    """The ladder of a pool: ids (32 hex digits), ability codes into `names`, sizes; `wanted` are the taxonomy's abilities,
+    which a per-ability ladder needs rows of.
 
     Raises InputError naming what is missing where a size is larger than the pool and `on_short` is not "clip".
     """
     strata = sorted({int(a) for a in np.unique(abilities)}, key=lambda a: names[a])
     members = [_by_priority(ids, np.flatnonzero(abilities == a), seed) for a in strata]
     if subsets is not None and subsets.per_ability is not None:
-        return _per_ability(members, [names[a] for a in strata], subsets)
+        return _per_ability(members, [names[a] for a in strata], subsets, wanted)
     from instdata.chairman import chairman  # compiled: imported where it is needed
 
     turns = chairman(np.array([len(m) for m in members], np.int64))
@@ -57,7 +62,7 @@ def priority(ids: pa.Array | pa.ChunkedArray, seed: int, purpose: str = "") -> n
     """A pseudo-random uint64 for each id (32 hex digits), the same for the same seed, purpose and id."""
     ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     halves = np.frombuffer(bytes.fromhex("".join(ids.to_pylist())), ">u8").reshape(-1, 2).astype(np.uint64)
-    salt = np.uint64(int.from_bytes(purpose.encode()[:8].ljust(8, b"\0"), "big")) ^ np.uint64(seed)
+    salt = np.uint64(int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "big")) ^ np.uint64(seed)
     return _mix(halves[:, 0] ^ _mix(halves[:, 1] + _mix(np.array([salt]))))
 
 
@@ -69,18 +74,20 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-def _per_ability(members: list[np.ndarray], names: list[str], subsets: Subsets) -> Ladder:
-    """k rows of each ability for each size k: ordered by rank within the ability, then by ability."""
+def _per_ability(members: list[np.ndarray], names: list[str], subsets: Subsets, wanted: list[str]) -> Ladder:
+    """k rows of each ability for each size k: ordered by rank within the ability, then by ability. Rows of no known
+    ability take part, but nobody asks for a number of them."""
     rank = np.concatenate([np.arange(len(m)) for m in members]) if members else np.empty(0, np.int64)
     stratum = np.concatenate([np.full(len(m), i) for i, m in enumerate(members)]) if members else rank
     rows = np.concatenate(members) if members else rank
     by = np.lexsort((stratum, rank))
     order, rank = rows[by], rank[by]
     sizes = sorted(subsets.parsed, key=lambda s: s.rows)
+    have = {name: 0 for name in wanted} | {n: len(m) for n, m in zip(names, members) if n != UNKNOWN}
     short = [
-        f"{s.name}: {', '.join(f'{n} has {len(m):,}' for n, m in zip(names, members) if len(m) < s.rows)}"
+        f"{s.name}: {', '.join(f'{n} has {rows:,}' for n, rows in have.items() if rows < s.rows)}"
         for s in sizes
-        if any(len(m) < s.rows for m in members)
+        if any(rows < s.rows for rows in have.values())
     ]
     warnings = _short(short, "too few rows of some abilities", subsets)
     return _cut(order, [(int(np.searchsorted(rank, s.rows)), s.name) for s in sizes], warnings)

@@ -81,8 +81,8 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             out: dict[str, Any] = {}
             for key_node, value_node in node.value:
-                key = self.scalar(key_node)
-                key = key if isinstance(key, str) else str(key)
+                self.scalar(key_node)  # says what is wrong with it
+                key = key_node.value  # as written: `no` is Norwegian here, not false
                 self.lines[(*path, key)] = key_node.start_mark.line + 1
                 if key in out:
                     raise InputError([(self.file, key_node.start_mark.line + 1, f'the key "{key}" stands here twice')])

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.ability.linear import MAX_ROWS
 from instdata.errors import InputError
@@ -102,23 +99,18 @@ def inputs(file: TrainFile | None, context: Context, seeds: bool = True) -> list
     found: list[Input] = []
     if file is not None:
         source = Source(path=file.path, map=file.map, name="train")
-        found += open_sources([source], context.base)[0]
+        found += open_sources([(0, source)], context.base)[0]
     name = context.taxonomy.name if seeds and context.taxonomy else ""
     if name.isidentifier() and list(resource("recipes/seeds").glob(f"{name}_*.jsonl")):
         source = Source(path=f"{name}_*.jsonl", format="seeds", name="seeds")
-        found += open_sources([source], resource("recipes/seeds"))[0]
+        found += open_sources([(0, source)], resource("recipes/seeds"))[0]
     return found
 
 
 def _from_files(files: list[Input], context: Context) -> pa.Table:
-    from instdata.engine import Engine
-    from instdata.reading import read_sources
+    from instdata.reading import tables
 
-    with tempfile.TemporaryDirectory() as spare:
-        place = replace(context, cache=context.cache or Path(spare))
-        shards = read_sources([files], [0.01], Engine(), place) if files else []
-        tables = [pq.read_table(s.path) for s in shards]
-    parts = [Rows(t) for t in tables if t.num_rows]
+    parts = [Rows(t) for item in files for t in tables(item, context.taxonomy) if len(t)]
     nowhere: list[Any] = [pa.array(np.full(len(r), -1)) for r in parts]
     return pa.concat_tables(
         [

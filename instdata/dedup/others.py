@@ -83,7 +83,7 @@ def _conversations(path: Path) -> Iterator[list[tuple[str, str]] | None]:
     from instdata.sources import open_sources
 
     try:
-        item = open_sources([Source(path=str(path))], Path())[0][0]
+        item = open_sources([(0, Source(path=str(path)))], Path())[0][0]
     except InputError:
         item = None  # no instruction data; an evaluation file has its question somewhere
     for record in records(raw_blocks(str(path))):

@@ -260,14 +260,17 @@ def fold(data, start, end, t, out, camel):
         if f == DROP:
             continue
         k = kind_of(c, kind)
-        unspaced = (k & UNSPACED) != 0
+        # Whether it has no spaces beside it, judged by what it is folded to.
+        begins, ends = f, f
+        if f <= EXPAND:
+            begins, ends = extra[extra_at[EXPAND - f]], extra[extra_at[EXPAND - f + 1] - 1]
         if pending:
-            if not (unspaced or last_unspaced):
+            if not (kind_of(begins, kind) & UNSPACED or last_unspaced):
                 out[n] = 32
                 camel[n] = False
                 n += 1
             pending = False
-        last_unspaced = unspaced
+        last_unspaced = (kind_of(ends, kind) & UNSPACED) != 0
         if f <= EXPAND:
             for e in range(extra_at[EXPAND - f], extra_at[EXPAND - f + 1]):
                 out[n] = extra[e]

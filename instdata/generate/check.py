@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,19 @@ import pyarrow as pa
 
 # The shortest instruction that can be a task, in characters: unspaced scripts say more in each.
 SHORTEST = {"zh": 5, "ja": 5, "ko": 5, "th": 8}
+
+# A task that speaks of material ("the given passage", “以下文章”) …
+SPEAKS_OF = re.compile(
+    r"\b(?:(?<!\ba\s)given|following|provided|above)\s+(?:\w+\s+){0,2}(?:passage|sentence|statement|text|paragraph|article|conversation|dialogue"
+    r"|list|data|table|equation|code|poem|story)s?\b|\b(?:the|this) (?:passage|text|paragraph|article|conversation)\b"
+    r"|(?:给定|以下|下面|下列|上述|所给|提供|这个|这段|这篇|这首)的?[^，。？！：\n]{0,8}(?:文|句|段|诗|对话|内容|信息|数据|清单|记录|描述|问题|歌词|计划|总结)",
+    re.I,
+)
+# … must hold it: another line, or something after a colon or in quotes.
+HOLDS = re.compile(r"\S\s*\n\s*\S|[:：]\s*\S{2}|[\"“'‘「《].{2}|```|①")
+
+# A short answer that asks for what the task lacks.
+ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (?:provide|tell me|share))", re.I)
 
 
 @dataclass
@@ -43,6 +57,10 @@ def plain_faults(item: Item, language: str) -> str | None:
     if not item.response:
         return "no_response"
     task, answer = _letters(item.instruction), _letters(item.response)
+    if SPEAKS_OF.search(item.instruction) and not HOLDS.search(item.instruction):
+        return "missing_material"
+    if len(item.response) < 120 and ASKS_BACK.match(item.response):
+        return "asks_back"
     return "echo" if answer in task and 2 * len(answer) >= len(task) else None
 
 

@@ -18,8 +18,9 @@ from instdata.errors import InputError
 from instdata.generate.prompt import LANGUAGES, template
 from instdata.llm.budget import Price
 from instdata.llm.endpoint import LOCAL, resolve_model
-from instdata.record import CORPUS, Rows
+from instdata.record import Rows
 from instdata.step import Context, Produced, SourceStep, Threshold
+from instdata.values import Count
 
 # Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.
 CHARS = {"zh": 80, "en": 60}
@@ -33,7 +34,7 @@ class Generate(SourceStep):
     method: Literal["self-instruct", "evolve", "respond", "translate"] = Field(
         "self-instruct", description="How rows are made."
     )
-    target: int | None = Field(
+    target: Count | None = Field(
         None, gt=0, description="Accepted rows, exactly. respond and translate do every row where it is left out."
     )
     per_ability: int | dict[str, float] | None = Field(
@@ -133,20 +134,16 @@ class Generate(SourceStep):
         context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
         return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
 
-    def cost(self, context: Context) -> dict[str, Any]:
-        """What --dry-run tells before any row is read: rows, requests, tokens, usd, seconds. Asks nothing."""
-        found = self.estimate(Rows(CORPUS.empty_table(), context))
-        rows = self.target or (
-            sum(targets(self, context.taxonomy.names)) if self.per_ability and context.taxonomy is not None else 0
-        )
-        return {"rows": rows, **found, "seconds": round(60 * found["minutes"], 1)}
-
     def estimate(self, rows: Rows) -> dict[str, Any]:
-        """requests, tokens, usd (None where no price is known) and minutes that produce would take, from a sample of
-        rendered prompts. Asks nothing."""
+        """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from its first
+        round of prompts over these rows. Asks nothing."""
         from instdata.generate import session
 
-        return session.estimate(self, rows, rows.context or Context(), self._method())
+        context = rows.context or Context()
+        found = session.estimate(self, rows, context, self._method())
+        names = context.taxonomy.names if context.taxonomy is not None else [None]
+        rows_made = self.target or (sum(targets(self, names)) if self.per_ability else found["requests"])
+        return {"rows": rows_made, **found}
 
     def _method(self) -> Callable:
         from importlib import import_module

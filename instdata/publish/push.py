@@ -143,10 +143,8 @@ def _refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
             if {k for k, _ in left} == {"unknown-license"}
             else f"--allow {','.join(dict.fromkeys(k for k, _ in left))}"
         )
-        raise InputError(
-            [("", None, line) for _, line in left]
-            + [("", None, f"nothing was published. To publish all the same: {hint}")]
-        )
+        lines: list[tuple[str, int | None, str]] = [("", None, line) for _, line in left]
+        raise InputError([*lines, ("", None, f"nothing was published. To publish all the same: {hint}")])
 
 
 class _Remote:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.errors import InputError, MissingExtra
@@ -40,7 +38,7 @@ def inputs(learned: Learned, context: Context) -> list[Any]:
     from instdata.sources import open_sources
 
     sources = [Source(path=getattr(learned, name), map=learned.map, name=name) for name in ("good", "bad")]
-    return open_sources(sources, context.base)
+    return open_sources(list(enumerate(sources)), context.base)
 
 
 def digest(learned: Learned, context: Context) -> list[Any]:
@@ -152,13 +150,10 @@ def _lines(prompts: pa.Array, responses: pa.Array) -> list[str]:
 
 def _read(files: list[Any], context: Context) -> list[str]:
     """The different lines of some files, in their order."""
-    from instdata.engine import Engine
-    from instdata.reading import read_sources
+    from instdata.reading import tables
 
-    with tempfile.TemporaryDirectory() as spare:
-        shards = read_sources([files], [0.01], Engine(), replace(context, cache=context.cache or Path(spare)))
-        tables = [Rows(pq.read_table(s.path)) for s in shards if s.rows]
-    return list(dict.fromkeys(line for rows in tables for line in _lines(rows.prompt, rows.response)))
+    parts = (Rows(table) for item in files for table in tables(item, context.taxonomy) if len(table))
+    return list(dict.fromkeys(line for rows in parts for line in _lines(rows.prompt, rows.response)))
 
 
 def _floret() -> Any:

@@ -188,9 +188,11 @@ def test_load_dataset_reads_every_config(bench, monkeypatch):
 def test_per_ability_ladder(bench):
     records = corpus(200)
     bench.jsonl("a.jsonl", records)
-    done = bench.build(taxonomy="belle", sources=[{"path": "a.jsonl"}], subsets={"per_ability": [1, 4, 16]})
+    done = bench.build(sources=[{"path": "a.jsonl"}], subsets={"per_ability": [1, 4, 16]})
     assert [c["by_ability"]["code"] for c in done.manifest["configs"].values()] == [1, 4, 16, 50]
     assert list(done.manifest["configs"]) == ["1-per-ability", "4-per-ability", "16-per-ability", "full"]
+    with pytest.raises(InputError, match="4-per-ability: .*summarization has 0"):
+        bench.build(taxonomy="belle", sources=[{"path": "a.jsonl"}], subsets={"per_ability": [4]})
 
 
 def test_no_steps_and_no_subsets(bench):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import ClassVar
 
@@ -53,7 +54,8 @@ class Broken(Step):
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
     """Steps of this file under their kinds, as an entry point would have it."""
-    known = {**steps.kinds(), "counted": f"{__name__}:Counted", "broken": f"{__name__}:Broken"}
+    mine = {kind: EntryPoint(kind, f"{__name__}:{kind.title()}", steps.GROUP) for kind in ("counted", "broken")}
+    known = {**steps.kinds(), **mine}
     monkeypatch.setattr(steps, "kinds", lambda: known)
     monkeypatch.setattr("instdata.draft.kinds", lambda: known)
     steps.step_class.cache_clear()

@@ -90,7 +90,7 @@ def test_near_copies_of_held_out_rows_are_leaks(published: Path) -> None:
 
 
 def test_per_ability_sizes_are_checked(tmp_path: Path) -> None:
-    made = make(tmp_path, recipe=RECIPE.replace("sizes: [25%, 100%]", "per_ability: [2, 8]"))
+    made = make(tmp_path, recipe=RECIPE.replace("sizes: [25%, 100%]", "per_ability: [2, 8], on_short: clip"))
     assert verify(made)["ok"]
     edit(made, "data/00-2-per-ability.parquet", set_column("ability", lambda t: pa.array(["math"] * len(t))))
     assert any(p.startswith("shares: config 2-per-ability: 6 rows of math") for p in verify(made)["problems"])

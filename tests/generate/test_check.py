@@ -1,0 +1,36 @@
+"""What an item must be by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from instdata.generate.check import Item, plain_faults, wrong_language
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "fault"),
+    [
+        ("写诗", "春眠不觉晓", "too_short"),
+        ("请写一首关于春天的诗", "", "no_response"),
+        ("请把这句话改得更正式：我明天不来了", "请把这句话改得更正式：我明天不来了。", "echo"),
+        ("将以下古诗翻译成现代汉语。", "青青园中葵", "missing_material"),
+        ("将以下古诗翻译成现代汉语。\n春眠不觉晓", "春天睡得香，不知不觉天亮了", None),
+        ("给定一个主题，生成一段描述性文本", "好的，请告诉我你想要的主题是什么", "asks_back"),
+        ("把下面的句子改成被动句：风吹倒了树", "树被风吹倒了", None),
+        ("Extract all names from the given passage, separated by commas.", "Ann", "missing_material"),
+        ("Write a function that sums the numbers in a given list.", "sum(x)", None),
+        ("Summarise the conversation.\nSam: Hi\nJo: Hello", "Sam and Jo greet.", None),
+    ],
+)
+def test_plain_faults(task, answer, fault):
+    assert plain_faults(Item(task, answer, None, "m"), "zh" if not task.isascii() else "en") == fault
+
+
+def test_language_is_judged_by_the_task_not_its_material():
+    tasks = [
+        "将以下法语翻译成中文。\nLe marché ouvre à huit heures le samedi, on y trouve du pain.",
+        "A teacher has forty-five students in class.",
+        "请解释光速",
+    ]
+    assert wrong_language(tasks, "zh").tolist() == [False, True, False]
+    assert wrong_language([], "zh").tolist() == []
