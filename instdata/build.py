@@ -199,6 +199,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             },
         }
         write_json(staged / "run.json", run)
+        # It reads run.json: what was spent, and where the text of dropped rows lies.
+        _write_report(staged, plan.context.say)
         move_into_place(staged, out)
     return Build(out, manifest, run, changed=True)
 
@@ -230,8 +232,8 @@ def _corpus(shards: list, context: Context) -> Corpus:
 
 
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
-    """Write everything but run.json into a fresh folder; returns the manifest."""
-    from instdata.publish.card import write_card
+    """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
+    from instdata.publish.card import write_cards
 
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
@@ -270,9 +272,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "totals": totals,
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
-    write_card(plan, corpus, manifest, folder)
+    write_cards(folder, manifest)
     write_json(folder / "manifest.json", manifest)
-    _write_report(folder, plan.context.say)
     return manifest
 
 

@@ -171,6 +171,64 @@ def export(
     _result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
 
 
+@app.command("push-to-hub")
+def push_to_hub(
+    build: BuildDir = None,
+    repo: Annotated[str | None, typer.Option(help="owner/name; by default the recipe's.", show_default=False)] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public", help="For a new dataset; by default as the recipe says: private.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files and their sizes; send nothing.")] = False,
+    accept_unknown_license: Annotated[
+        bool, typer.Option("--accept-unknown-license", help="Publish rows whose licence nobody stated.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Pass over an objection; the refusal names it.", metavar="NAME", show_default=False),
+    ] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Publish a build as one Hub dataset: a config for each size, one commit, a tag. The same build again changes nothing."""
+    from instdata.history import find_build
+    from instdata.publish.push import push
+    from instdata.show import pushed
+
+    named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
+    done = push(find_build(build), repo, private, dry_run, named, _sayer(quiet))
+    _result(done, json_, lambda: pushed(done), quiet)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REPO|BUILD]",
+            help="owner/name on the Hub, or a build; the newest build by default.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A tag or commit of the Hub dataset.", show_default=False)
+    ] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a published set, or a build, against its manifest: hashes, counts, nesting, shares, leaks, ledger, ids."""
+    from instdata.history import find_build
+    from instdata.publish.verify import verify as check
+    from instdata.show import verification
+
+    found = check(target or find_build(None), revision)
+    _result(found, json_, lambda: verification(found), quiet)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
 @app.command()
 def models(
     action: Annotated[str, typer.Argument(help="list or pull")] = "list",

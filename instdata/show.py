@@ -178,3 +178,40 @@ def examination(found: dict[str, Any]) -> None:
     console.print()
     for name, value in found["configured"].items():
         console.print(f"{name:<10} {escape(str(value))}", soft_wrap=True)
+
+
+def pushed(done: dict[str, Any]) -> None:
+    """What `push-to-hub` prints."""
+    console = _console()
+    if done["commit"] is None:
+        table = _table("file", ">bytes")
+        for name, size in done["files"].items():
+            table.add_row(escape(name), f"{size:,}")
+        console.print(table)
+        console.print(
+            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}",
+            soft_wrap=True,
+        )
+        return
+    if done["summary"]:
+        console.print(escape(done["summary"]) + "\n", soft_wrap=True)
+    word = "pushed" if done["changed"] else "up to date: nothing was sent"
+    console.print(
+        f"{word}\n{'dataset':<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
+        soft_wrap=True,
+    )
+
+
+def verification(found: dict[str, Any]) -> None:
+    """What `verify` prints."""
+    console = _console()
+    table = _table("check", "found", "verdict")
+    for check in found["checks"]:
+        table.add_row(
+            check["name"],
+            escape(check["detail"]),
+            "fine" if not check["problems"] else f"{len(check['problems'])} wrong",
+        )
+    console.print(table)
+    for problem in found["problems"]:
+        console.print(f"\n{escape(problem)}", soft_wrap=True)

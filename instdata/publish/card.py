@@ -23,11 +23,6 @@ SIZES = (
 CARDS = {"README.md": "dataset.md", "README.zh.md": "dataset.zh.md"}
 
 
-def write_card(plan: Any, corpus: Any, manifest: dict[str, Any], folder: Path) -> None:
-    """Write a build's cards; called once its recipe, rows and ledger are written."""
-    write_cards(folder, manifest)
-
-
 def write_cards(
     folder: Path,
     manifest: dict[str, Any],
