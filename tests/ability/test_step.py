@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from ability_rows import rows_of
+from tests.ability.ability_rows import rows_of
 
 from instdata.ability.step import Categorize
 from instdata.ability.taxonomy import Taxonomy, load_taxonomy
