@@ -341,7 +341,7 @@ class _Clock:
     def lap(self, name: str, told: str) -> None:
         now = time.time()
         self.laps[name] = round(now - self.last, 3)
-        self.say(f"{name:<14} {told:<52} {now - self.last:6.1f} s")
+        self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
         self.last = now
 
 
@@ -355,8 +355,14 @@ def _told(tally: Tally) -> str:
 
 def _told_drops(tally: Tally) -> str:
     most = sorted(tally.reasons.items(), key=lambda r: -r[1])
-    words = ", ".join(f"{reason} {n:,}" for reason, n in most[:3]) + (", …" if len(most) > 3 else "")
-    return f"{tally.dropped:,} dropped ({words})"
+    return f"{tally.dropped:,} dropped ({', '.join(f'{reason} {n:,}' for reason, n in most)})"
+
+
+def _fitting(told: str, width: int) -> str:
+    """A line's reasons, as many as fit."""
+    while len(told) > width and ", " in told:
+        told = told.removesuffix(", …)").rpartition(", ")[0] + ", …)"
+    return told
 
 
 def _also(**counts: int) -> str:

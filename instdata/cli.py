@@ -317,7 +317,19 @@ def _recipe(given: Path | None) -> Path:
 
 
 def _sayer(quiet: bool) -> Any:
-    return (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))
+    """Lines for people go to stderr, folded at the terminal's width."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((80, 24)).columns
+
+    def say(line: str) -> None:
+        for part in line.splitlines():
+            fits = len(part) <= width
+            text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
+            print(text, file=sys.stderr, flush=True)
+
+    return (lambda line: None) if quiet else say
 
 
 def _result(value: dict[str, Any], as_json: bool, show: Any, quiet: bool = False) -> None:

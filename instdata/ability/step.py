@@ -58,7 +58,7 @@ class Categorize(Step):
     sample: int = Field(500, ge=1, description="Rows that the teacher labels.")
     ask_below: float = Field(0.5, ge=0, le=1, description="cascade: the confidence below which the llm is asked.")
     encoder: str = Field("wordllama", description="embedding: wordllama, or a sentence-transformers model.")
-    model: str = Field("auto", description="llm and teacher: a model of the endpoint, or local:NAME.")
+    model: str | None = Field("auto", description="llm and teacher: a model of the endpoint, or local:NAME.")
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     max_usd: float | None = Threshold(None, ge=0, description="Never spend more; exit code 4 when it is reached.")
     max_requests: int | None = Threshold(None, ge=0)
@@ -75,7 +75,9 @@ class Categorize(Step):
         if self.asks:
             from instdata.llm.endpoint import resolve_model
 
-            update["model"] = resolve_model(self.model, self.base_url)
+            update["model"] = resolve_model(self.model or "auto", self.base_url)
+        else:
+            update["model"] = None  # nobody is asked
         return self.model_copy(update=update)
 
     def check(self, context: Context) -> list[str]:

@@ -13,6 +13,7 @@ from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import PICO, Store, default_folder, digest
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint
+from instdata.llm.models import AUTO
 from instdata.llm.pace import Pace
 from instdata.record import Rows
 from instdata.step import Context
@@ -83,6 +84,11 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
             at, store, budget, Pace(step.concurrency or at.concurrency, step.rpm, step.tpm), timeout=step.timeout
         )
 
+    if step.model == LOCAL + AUTO:
+        context.say(
+            f"{label}: {AUTO} writes, served on this machine. It is small (1.5B): expect simple tasks and some wrong "
+            "answers;\nset OPENAI_BASE_URL or OPENAI_API_KEY for a larger one"
+        )
     with ExitStack() as stack:
         stack.callback(store.close)
         session = Session(step, context, stack.enter_context(client(step.model, step.price)), label)

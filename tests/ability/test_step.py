@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from tests.ability.ability_rows import rows_of
 
 from instdata.ability.step import Categorize
 from instdata.ability.taxonomy import Taxonomy, load_taxonomy
 from instdata.errors import InputError
 from instdata.step import Context, Scores
+from tests.ability.ability_rows import rows_of
 
 TASKS = [
     ("把下面的句子翻译成英语：今天天气很好。", "The weather is nice today.", None),
