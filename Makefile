@@ -33,7 +33,6 @@ test-slow: $(VENV)/.tested
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy instdata
 
 # The schema that editors use; a test says when it is behind.
 schema: $(VENV)/.installed

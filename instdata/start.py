@@ -24,7 +24,7 @@ steps:
   # - generate: {{target: 200}}  # more rows from the seeds: pip install 'instdata[local]'
   - dedup: {{method: minhash, view: prompt, threshold: 0.7}}
   - quality: {{rules: default}}
-  # - categorize: {{method: auto}}  # label rows that have no ability: pip install 'instdata[classify]'
+  - categorize: {{method: auto}}   # label the rows that have no ability
   - holdout: {{per_ability: 2}}
 subsets: {{by: ability, sizes: [10%, 30%, 50%, 100%]}}
 publish: {{license: apache-2.0, private: true}}
