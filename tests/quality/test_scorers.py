@@ -121,6 +121,7 @@ def test_model_against_one_row_at_a_time(tiny):
 
 
 def test_model_errors(tmp_path):
+    pytest.importorskip("transformers")
     assert "no such file or folder" in Quality(model={"path": "nowhere/at/all"}).check(Context(base=tmp_path))[0]
 
 
