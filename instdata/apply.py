@@ -192,7 +192,10 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
 
 
 def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
-    columns = {name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v) for name, v in scored.items()}
+    columns = {
+        name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v, from_pandas=True)
+        for name, v in scored.items()
+    }
     wrong = [f"{name} ({len(c)})" for name, c in columns.items() if len(c) != rows]
     if wrong:
         raise BuildError(

@@ -28,6 +28,7 @@ from instdata.draft import Draft, read_draft
 from instdata.engine import Engine, open_engine
 from instdata.errors import BuildError, InputError, MissingExtra
 from instdata.files import digest, write_text
+from instdata.kernels import cold
 from instdata.ledger import write_ledger, write_quarantine
 from instdata.output import locked, move_into_place, write_data, write_json
 from instdata.reading import read_sources
@@ -209,6 +210,8 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
     recipe, context = plan.recipe, plan.context
     clock = _Clock(context.say)
+    if cold():
+        context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     corpus = _corpus(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))

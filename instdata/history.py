@@ -56,22 +56,28 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
             f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row'
         )
     texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
-    raw = _raw(build, found)
+    raw, written = _raw(build, found), _written_by(build, found)
     rows = []
     for row in found:
         scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
         facts = {k: v for k, v in row.items() if not k.startswith("score_")}
         facts["evidence"] = json.loads(row["evidence"]) if row["evidence"] else None
         facts |= {"scores": scores, "messages": texts.get(row["rid"])}
-        rows.append(facts | ({"raw": raw[row["rid"]]} if row["rid"] in raw else {}))
+        facts |= {"raw": raw[row["rid"]]} if row["rid"] in raw else {}
+        rows.append(facts | ({"written_by": written[row["rid"]]} if row["rid"] in written else {}))
     return rows
 
 
 def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
     """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
     left out."""
+    return _cached(build, rids, "messages")
+
+
+def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values by rid, from the cache's shards."""
     shards = json.loads((build / "run.json").read_text()).get("shards", []) if (build / "run.json").is_file() else []
-    found: dict[str, list[dict[str, str]]] = {}
+    found: dict[str, Any] = {}
     for name in shards:
         path = cache_folder() / name
         if len(found) == len(rids):
@@ -80,8 +86,33 @@ def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
             names = read_parquet(path, ["rid"])["rid"]
             at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
             if len(at):
-                table = read_parquet(path, ["rid", "messages"]).take(at)
-                found |= dict(zip(table["rid"].to_pylist(), table["messages"].to_pylist()))
+                table = read_parquet(path, ["rid", column]).take(at)
+                found |= dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
+    return found
+
+
+def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For generated rows, by rid: the request that gave them, its prompt, the model's answer and its cost in USD."""
+    makers = {s["name"] for s in manifest(build)["steps"] if s["kind"] == "generate"}
+    metas = _cached(build, {r["rid"] for r in rows if r["source"] in makers}, "meta")
+    found = {}
+    for rid, meta in metas.items():
+        key = (orjson.loads(meta or "{}").get("generate") or {}).get("request")
+        if key:
+            from instdata.llm.cache import show
+            from instdata.llm.client import content
+
+            asked = show(key)
+            if asked is not None:
+                prompt = [m["content"] for m in asked["request"].get("messages", [])]
+                answer = content(asked["response"])[0]
+                found[rid] = {
+                    "request": key,
+                    "model": asked["model"],
+                    "prompt": prompt,
+                    "answer": answer,
+                    "usd": asked["usd"],
+                }
     return found
 
 

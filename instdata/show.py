@@ -96,6 +96,12 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
     for turn in row.get("messages") or []:
         yield turn["role"], _short(turn["content"], 600)
+    if row.get("written_by"):
+        made = row["written_by"]
+        yield "request", f"{made['request']} to {made['model']}, USD {made['usd']:.4f}"
+        for text in made["prompt"]:
+            yield "prompt", _short(text, 400)
+        yield "answer", _short(made["answer"], 400)
     if row.get("raw"):
         yield "raw", _short(row["raw"], 600)
     elif not row.get("messages"):
