@@ -26,12 +26,12 @@ from instdata.apply import apply, close
 from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
 from instdata.draft import Draft, read_draft
 from instdata.engine import Engine, open_engine
-from instdata.errors import BuildError, InputError, MissingExtra
+from instdata.errors import BudgetReached, BuildError, InputError, MissingExtra
 from instdata.files import digest, write_text
 from instdata.kernels import cold
-from instdata.ledger import write_ledger, write_quarantine
+from instdata.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.output import locked, move_into_place, write_data, write_json
-from instdata.reading import read_sources
+from instdata.reading import Unreadable, read_sources
 from instdata.recipe import Recipe
 from instdata.record import UNKNOWN
 from instdata.sources import Input, open_sources, with_commit
@@ -39,6 +39,7 @@ from instdata.step import Context
 from instdata.subset import ladder
 
 SCHEMA_VERSION = 1
+UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 TRAINED = "smollm2-135m-instruct"  # what `ablate: {model: auto}` means (instdata/llm/models.py)
 
 
@@ -172,6 +173,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
     Raises InputError (exit 2) where the pool cannot fill the sizes, BudgetReached (4), BuildError (1).
     """
     started = time.time()
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file is there; --out names a folder")
     with locked(out):
         done = _up_to_date(plan, out)
         if done is not None:
@@ -179,7 +182,11 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         staged = out / ".staged"
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
-            corpus, seconds = _run(plan, running)
+            try:
+                corpus, seconds = _run(plan, running)
+            except Unreadable as e:
+                write_unreadable(e.shards, out / UNREADABLE)
+                raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
         manifest = _write(plan, corpus, staged)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
@@ -203,6 +210,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         # It reads run.json: what was spent, and where the text of dropped rows lies.
         _write_report(staged, plan.context.say)
         move_into_place(staged, out)
+        (out / UNREADABLE).unlink(missing_ok=True)
     return Build(out, manifest, run, changed=True)
 
 

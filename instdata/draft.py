@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def read_draft(path: Path, sets: list[str] = (), limit: int | None = None) -> Dr
         override(document, item, Recipe.model_fields)
     if limit is not None:
         document.data["limit"] = limit
-    document.data.setdefault("name", path.stem)
+    document.data.setdefault("name", re.sub(r"[^\w.\-]+", "-", path.stem).strip("-.") or "dataset")
     draft = Draft(document)
     data = substitute(document.data, (), document, draft.problems)
     draft.steps = _steps(data.pop("steps", None) or [], draft)
@@ -120,25 +121,36 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
     return None
 
 
+# pydantic names the branch of a union that it tried: `list[str]`, `constrained-float`, `literal['auto']`.
+BRANCH = re.compile(r"[\[\-(]|^(str|int|float|bool|dict|list)$")
+WANTED = {
+    "model_type": "a mapping is needed, {key: value}", "dict_type": "a mapping is needed, {key: value}",
+    "list_type": "a list is needed, [a, b]", "string_type": "text is needed",
+    "float_type": "a number is needed", "float_parsing": "a number is needed",
+    "int_type": "a whole number is needed", "int_parsing": "a whole number is needed", "bool_parsing": "true or false",
+}  # fmt: skip
+
+
 def _explain(error: ValidationError, model: type[BaseModel], at: tuple, document: Document, where: str) -> list:
     """pydantic's errors as (file, line, message) with the fix."""
     found = []
     for item in error.errors():
-        path = (*at, *item["loc"])
-        key = str(item["loc"][-1]) if item["loc"] else ""
-        owner = _owner(model, item["loc"][:-1])
+        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not BRANCH.search(p))
+        path = (*at, *loc)
+        key = str(loc[-1]) if loc else ""
+        owner = _owner(model, loc[:-1])
         names = [f for f in owner.model_fields if owner is not Recipe or f != "steps"] if owner else []
-        place = ".".join(str(p) for p in item["loc"][:-1]) or where
+        place = ".".join(map(str, loc[:-1])) or where
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(key, names) or f" Known: {', '.join(names)}."
             message = f'unknown key "{key}" in {place}.{hint}'
         elif item["type"] == "missing":
             message = f'"{key}" is missing in {place}'
         else:
-            words = item["msg"].removeprefix("Value error, ")
+            words = WANTED.get(item["type"]) or item["msg"].removeprefix("Value error, ")
             got = "" if item["type"] in ("value_error", "too_short") else f" (got {str(item['input'])[:60]!r})"
-            message = f"{'.'.join(str(p) for p in item['loc']) or where}: {words[:1].lower()}{words[1:]}{got}"
-            message = message if where == "the recipe" or not item["loc"] else f"{where}: {message}"
+            message = f"{'.'.join(map(str, loc)) or where}: {words[:1].lower()}{words[1:]}{got}"
+            message = message if where == "the recipe" or not loc else f"{where}: {message}"
         found.append((document.file, document.line(path), message))
     return found
 

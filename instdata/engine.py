@@ -60,9 +60,14 @@ class Processes(Engine):
                 waiting.append(self._pool.submit(function, item))
             yield waiting.popleft().result()
 
-    def __exit__(self, *_: Any) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+    def __exit__(self, raised: Any, *_: Any) -> None:
+        if self._pool is None:
+            return
+        workers = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=not raised, cancel_futures=True)
+        if raised:  # nobody waits for what they still do; files appear whole or not at all
+            for worker in workers:
+                worker.kill()
 
 
 class Ray(Engine):

@@ -202,7 +202,7 @@ def csv_records(path: Path, delimiter: str) -> Iterator[dict[str, str] | tuple[s
         elif not fits:
             yield (error or f"{len(row)} fields, expected {len(header or [])}", _readable(text))
         elif any("\udc80" <= c <= "\udcff" for c in text):
-            yield ("not UTF-8", _readable(text))
+            yield ("not UTF-8: convert the file, e.g. iconv -f gb18030 -t utf-8", _readable(text))
         else:
             yield dict(zip(header, row))
 

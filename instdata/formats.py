@@ -174,7 +174,8 @@ def _parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
         try:
             raw.decode()
         except UnicodeDecodeError:
-            return Bad("not UTF-8: convert the file, e.g. iconv -f gb18030 -t utf-8")
+            encoding = "utf-16" if b"\0" in raw else "gb18030"
+            return Bad(f"not UTF-8: convert the file, e.g. iconv -f {encoding} -t utf-8")
         return Bad(f"invalid JSON: {e}")
     if not isinstance(record, dict):
         return Bad(f"expected a JSON object, got {type(record).__name__}")

@@ -164,7 +164,7 @@ def difference(a: Path, b: Path) -> dict[str, Any]:
         count: dict[str, Any] = {
             "rows_in": number("coalesce(y.kept, false) and not coalesce(x.kept, false)"),
             "rows_out": number("coalesce(x.kept, false) and not coalesce(y.kept, false)"),
-            "labels_changed": number("x.ability <> y.ability"),
+            "labels_changed": number("x.kept and y.kept and x.ability <> y.ability"),
         }
         cases = f"""select coalesce(x.became, 'absent') before, coalesce(y.became, 'absent') after, count(*) n
                     {joined} group by 1, 2 having before <> after order by n desc, before, after"""
@@ -187,6 +187,8 @@ def export(build: Path, format: str, out: Path, config: str = "full") -> dict[st
     """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
 
     Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    if out.suffix not in (".jsonl", ".json"):
+        raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
     written = skipped = 0
     array = out.suffix == ".json"
     batches = rows_of(build, config, ["messages", "meta"])

@@ -45,7 +45,7 @@ class Holdout(Step):
         answered = np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches()])
         first = np.argsort(priority(rows.id, rows.context.seed, "holdout"), kind="stable")
         free = answered & ~rows.shown
-        wanted = np.minimum(self.per_ability, np.bincount(codes, minlength=len(names)) // 2)
+        wanted = np.minimum(self.per_ability, np.bincount(codes[answered], minlength=len(names)) // 2)
 
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
@@ -71,7 +71,7 @@ class Holdout(Step):
             "_held": held,
             "_near": copy_of,
             "similarity": similarity,
-            "_short": _short(names, codes, held, self.per_ability),
+            "_short": _short(names, codes, held, answered, self.per_ability),
         }
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -97,10 +97,10 @@ def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.nda
     return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
 
 
-def _short(names: list[str], codes: np.ndarray, held: np.ndarray, wanted: int) -> pa.Array:
+def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.ndarray, wanted: int) -> pa.Array:
     """A line on the first row of each ability that gave fewer rows than wanted, null elsewhere."""
     lines = np.full(len(codes), None, object)
-    have, gave = np.bincount(codes, minlength=len(names)), np.bincount(codes[held], minlength=len(names))
+    have, gave = np.bincount(codes[answered], minlength=len(names)), np.bincount(codes[held], minlength=len(names))
     for code, name in enumerate(names):
         if gave[code] < wanted:
             why = (

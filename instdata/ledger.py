@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus import CONFIGS, Corpus, read_parquet
+from instdata.corpus import CONFIGS, Corpus, Shard, read_parquet
 from instdata.files import whole
 from instdata.record import UNKNOWN, row_id
 
@@ -106,6 +106,14 @@ def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
         "ability": pa.array([UNKNOWN] * n, pa.string()),
     }
     return pa.table([columns.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
+
+
+def write_unreadable(shards: list[Shard], path: Path) -> None:
+    """The records of some shards that could not be read, as JSON lines."""
+    with whole(path) as file:
+        for shard in shards:
+            for record in read_parquet(shard.bad_path).to_pylist() if shard.bad else []:
+                file.write(orjson.dumps(record) + b"\n")
 
 
 def write_quarantine(corpus: Corpus, path: Path) -> None:

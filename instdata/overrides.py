@@ -35,7 +35,7 @@ def substitute(data: Any, path: tuple, document: Document, problems: list) -> An
             )
         elif name not in os.environ:
             problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
-        return os.environ.get(name, "")
+        return os.environ.get(name, match[0])
 
     return _NAME.sub(value, data)
 

@@ -43,6 +43,14 @@ class Block:
     fresh: bool
 
 
+class Unreadable(BudgetReached):
+    """Too many rows of a source cannot be read; `shards` hold which."""
+
+    def __init__(self, message: str, shards: list[Shard]):
+        super().__init__(message)
+        self.shards = shards
+
+
 def read_sources(
     opened: list[list[Input]], limits: list[float], engine: Engine, context: Context, limit: int | None = None
 ) -> list[Shard]:
@@ -60,7 +68,7 @@ def read_sources(
             left = None if left is None else left - sum(s.rows + s.bad for s in got)
         rows, bad = sum(s.rows for s in mine), sum(s.bad for s in mine)
         if bad >= 10 and bad > max_bad * (rows + bad):
-            raise BudgetReached(_too_many_bad(inputs, mine, rows, bad, max_bad))
+            raise Unreadable(_too_many_bad(inputs, mine, rows, bad, max_bad), mine)
         shards += mine
     return shards
 

@@ -90,6 +90,14 @@ class Subsets(Strict):
     def _readable(self) -> Subsets:
         if (self.sizes is None) == (self.per_ability is None):
             raise ValueError("give either sizes: or per_ability:")
+        wrong = []
+        for size in self.sizes or []:
+            try:
+                parse_size(size)
+            except ValueError as e:
+                wrong.append(str(e))
+        if wrong:
+            raise ValueError("; ".join(wrong))
         names = [s.name for s in self.parsed]
         if not names:
             raise ValueError("at least one size is needed")

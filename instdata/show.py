@@ -21,8 +21,9 @@ def _table(*columns: str, title: str | None = None) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
     )
-    for name in columns:
-        table.add_column(name.lstrip(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    for i, name in enumerate(columns):
+        right = "right" if name.startswith(">") else "left"
+        table.add_column(name.lstrip(">"), justify=right, overflow="fold", no_wrap=i == 0)
     return table
 
 

@@ -65,7 +65,7 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
         have = f'all {len(table):,} labelled rows are "{classes[0]}"' if classes else "there is no labelled row"
         raise InputError(
             f"categorize: {have}, and nothing can be learned from that. Map a label column to ability: in a source, "
-            "give train: {path: …}, or give the taxonomy examples of at least two abilities"
+            "give train: {path: …}, or name a taxonomy: (belle, doit or your own, with examples of two abilities or more)"
         )
     table = table.filter(pc.is_in(table["ability"], value_set=pa.array(classes)))
     labels = np.asarray(pc.index_in(table["ability"], value_set=pa.array(classes)).combine_chunks())

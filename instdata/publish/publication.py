@@ -97,11 +97,11 @@ def _write_charts(build: Path, folder: Path) -> str | None:
     from instdata.report.charts import png
     from instdata.report.page import gather, render
 
-    found = gather(build, private=False)
     try:
+        found = gather(build, private=False)
         write_text(folder / "report.html", render(found))
         picture = png("abilities", found)
-    except MissingExtra:
+    except (MissingExtra, ModuleNotFoundError):  # the report extra
         return None
     if picture is None:
         return None

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,7 @@ def test_validate_lists_everything(shell):
         (["cache", "shrink"], 2, "cache size"),
         (["models", "pull"], 2, "models pull NAME"),
         (["models", "pull", "gpt-9"], 2, "gpt-9"),
+        (["export", "--out", "x.csv"], 2, "there is no build"),
         (["init", "../x"], 2, "letters"),
     ],
 )
@@ -206,6 +208,31 @@ def test_ctrl_c_is_130_and_resumable(shell):
     assert process.returncode == 130, first + rest
     assert "run the same command again" in rest and "Traceback" not in rest
     assert shell.json("build", "r.yaml", "--quiet")["totals"]["in"] == 60_000
+
+
+def test_a_second_ctrl_c_ends_it_too(shell):
+    (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(60_000)))
+    (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\nsteps: [quality]\n")
+    command = [sys.executable, "-m", "instdata.cli", "build", "r.yaml", "--jobs", "2"]
+    process = subprocess.Popen(command, cwd=shell.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process.stderr.readline()
+    for _ in range(2):
+        time.sleep(0.3)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30)[0] is None
+    assert process.returncode in (130, -signal.SIGINT)
+
+
+def test_too_many_bad_rows_are_all_shown(shell):
+    lines = [json.dumps(r) for r in rows(50)] + ["{bad"] * 12
+    (shell.folder / "a.jsonl").write_text("\n".join(lines))
+    (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\n")
+    done = shell("build", "r.yaml", code=4)
+    assert "12 of 62 rows cannot be read" in " ".join(done.stderr.split())
+    assert len((shell.folder / "builds/x/unreadable.jsonl").read_text().splitlines()) == 12
+    shell("build", "r.yaml", "--set", "sources.0.max_bad=50%")
+    assert not (shell.folder / "builds/x/unreadable.jsonl").exists()
 
 
 def test_quiet_and_json_keep_stdout_clean(shell):
