@@ -283,6 +283,18 @@ def test_the_engine_keeps_order_and_reports_errors():
 
 
 @pytest.mark.slow
+def test_ray_gives_the_same_bytes(bench, monkeypatch):
+    pytest.importorskip("ray")
+    bench.jsonl("a.jsonl", corpus(1500))
+    content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": STEPS, "subsets": SUBSETS}
+    seen = []
+    for engine in ("local", "ray"):
+        monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / f"cache-{engine}"))
+        seen.append(fingerprint(build(prepare(bench.recipe(**content), jobs=2), bench.folder / engine, engine).path))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.slow
 def test_two_gigabytes_build_in_two_gigabytes(bench):
     """A 2 GB file; peak memory of the largest process and of all of them together stays under 2 GB."""
     block = "".join(json.dumps(r) + "\n" for r in corpus(4000)).encode()
@@ -312,6 +324,7 @@ def test_two_gigabytes_build_in_two_gigabytes(bench):
     watcher.send_signal(signal.SIGINT)
     peak = int(watcher.communicate()[0])
     assert done.manifest["totals"]["in"] == n
+    print(f"peak of all processes together: {peak / 2**30:.2f} GB, {n:,} rows")
     assert peak < 2 << 30, f"{peak / 2**30:.2f} GB"
 
 
