@@ -16,13 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus import (
-    BAD,
     CONFIGS,
     Corpus,
     Part,
     Shard,
     Sidecar,
-    State,
     Tally,
     ability_codes,
     read_parquet,
@@ -31,13 +29,12 @@ from instdata.corpus import (
 )
 from instdata.engine import Engine
 from instdata.errors import BudgetReached, BuildError, InstdataError
-from instdata.lang import detect as detect_languages
+from instdata.produced import produce
 from instdata.progress import track
-from instdata.record import CORPUS, Rows, message_id, row_id
-from instdata.step import Context, Scores, SourceStep, Step, Verdicts, drop
+from instdata.record import CORPUS, Rows
+from instdata.step import Context, Scores, Step, Verdicts, drop
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
-PRODUCED = 10_000  # rows in a shard that a step adds
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
@@ -46,7 +43,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
     before, made = corpus.state.step < 0, []
     try:
         if step.scope == "source":
-            after, decided, verdicts, made = _produce(step, corpus, cache)
+            after, decided, verdicts, made = produce(step, corpus, cache)
         elif step.scope == "corpus":
             after, decided, verdicts = _score_corpus(step, corpus, cache)
         else:
@@ -257,57 +254,6 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
     )  # fmt: skip
     out.errors = column([p.errors for p in parts], pa.string())
     return out
-
-
-# ---------------------------------------------------------------- adding rows
-
-
-def _produce(step: SourceStep, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts, list[Shard]]:
-    """The corpus with a source step's rows as new last shards."""
-    positions = np.flatnonzero(corpus.alive)
-    made = step.produce(corpus.view(positions))
-    good = made.table.filter(made.table["error"].is_null()).combine_chunks()
-    broken = made.table.filter(made.table["error"].is_valid())
-    source = pa.array([step.name] * len(broken), pa.string())
-    bad = pa.table([source, *(broken[c].cast(t) for c, t in zip(BAD.names[1:], BAD.types[1:]))], schema=BAD)
-    shards = [
-        _produced_shard(step.name, good.slice(at, PRODUCED), bad.slice(0, 0 if at else len(bad)), cache)
-        for at in range(0, max(len(good), 1), PRODUCED)
-    ]
-    taxonomy = corpus.context.taxonomy
-    labels = good["ability"].combine_chunks() if taxonomy is None else taxonomy.match(good["ability"])
-    state = corpus.state.copy()
-    state.shown[positions[made.shown]] = True
-    state = state + State.fresh(ability_codes(labels, corpus.abilities))
-    after = replace(corpus, shards=[*corpus.shards, *shards], state=state)
-    verdicts = Verdicts(good["reason"].combine_chunks(), good["evidence"].combine_chunks())
-    return after, np.arange(corpus.n, after.n), verdicts, shards
-
-
-def _produced_shard(step: str, rows: pa.Table, bad: pa.Table, cache: Path) -> Shard:
-    """Some of a source step's rows as a shard, named by its content."""
-    messages = rows["messages"].combine_chunks()
-    conversations = [[(m["role"], m["content"]) for m in row] for row in messages.to_pylist()]
-    places = zip(rows["source_file"].to_pylist(), rows["source_row"].to_pylist())
-    columns = {
-        "rid": pa.array([row_id(step, f, n) for f, n in places], pa.string()),
-        "id": pa.array([message_id(c) for c in conversations], pa.string()),
-        "messages": messages,
-        "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
-        "source": pa.array([step] * len(rows), pa.string()),
-        **{name: rows[name] for name in ("ability", "origin", "source_file", "source_row", "meta")},
-    }
-    table = pa.table([columns[n] for n in CORPUS.names], schema=CORPUS)
-    content = pa.BufferOutputStream()
-    for part in (table, bad):
-        with pa.ipc.new_stream(content, part.schema) as writer:
-            writer.write_table(part.combine_chunks())
-    key = hashlib.sha256(content.getvalue()).hexdigest()[:40]
-    shard = Shard(cache / "shards" / key[:2] / f"{key}.parquet", len(table), len(bad), key, table.nbytes, step)
-    if not shard.path.exists() or not shard.bad_path.exists():
-        write_parquet(bad, shard.bad_path)
-        write_parquet(table, shard.path)
-    return shard
 
 
 # ---------------------------------------------------------------- recording
