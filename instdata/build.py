@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import time
@@ -31,6 +30,7 @@ from instdata.files import digest, write_text
 from instdata.kernels import cold
 from instdata.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.output import locked, move_into_place, write_data, write_json
+from instdata.places import cache_folder
 from instdata.reading import Unreadable, read_sources
 from instdata.recipe import Recipe
 from instdata.record import UNKNOWN
@@ -41,11 +41,6 @@ from instdata.subset import ladder
 SCHEMA_VERSION = 1
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 TRAINED = "smollm2-135m-instruct"  # what `ablate: {model: auto}` means (instdata/llm/models.py)
-
-
-def cache_folder() -> Path:
-    """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests."""
-    return Path(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds").expanduser()
 
 
 @dataclass(frozen=True)

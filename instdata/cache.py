@@ -6,20 +6,19 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from instdata.build import cache_folder
-from instdata.kernels import home as kernels_folder
+from instdata.places import cache_folder, home
 
 STEPS = ("sources", "shards", "scores")
 
 
 def size() -> dict[str, Any]:
     """Bytes and place of each cache."""
-    cache, home = cache_folder(), kernels_folder().parent
+    cache = cache_folder()
     return {
         "steps": _sized(cache, *(cache / name for name in STEPS)),
         "requests": _sized(cache, *cache.glob("requests.sqlite*")),
-        "models": _sized(home / "models", home / "models"),
-        "kernels": _sized(home / "kernels", home / "kernels"),
+        "models": _sized(home() / "models", home() / "models"),
+        "kernels": _sized(home() / "kernels", home() / "kernels"),
     }
 
 

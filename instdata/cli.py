@@ -83,7 +83,7 @@ def build(
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
     from instdata.build import build as run
     from instdata.build import prepare
-    from instdata.engine import cores
+    from instdata.places import cores
     from instdata.show import build_result, build_summary, plan_summary
 
     path = _recipe(recipe)

@@ -8,8 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from instdata import __version__
-from instdata.build import cache_folder
-from instdata.engine import cores
+from instdata.places import cache_folder, cores
 
 EXTRAS = {
     "generate": (["openai"], "generation through an OpenAI-compatible endpoint"),

@@ -14,14 +14,10 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from instdata.errors import InputError, MissingExtra
+from instdata.places import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def cores() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Engine(AbstractContextManager):

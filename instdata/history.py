@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.adapters import INPUT, write_record
-from instdata.build import cache_folder
 from instdata.corpus import read_parquet
 from instdata.errors import InputError
 from instdata.files import whole
+from instdata.places import cache_folder
 from instdata.yamlfile import did_you_mean
 
 

@@ -15,12 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from instdata import places
+
 T = TypeVar("T")
 
 
 def home() -> Path:
     """The folder of compiled kernels: $INSTDATA_HOME/kernels, by default ~/.cache/instdata/kernels."""
-    return Path(os.environ.get("INSTDATA_HOME", "~/.cache/instdata")).expanduser() / "kernels"
+    return places.home() / "kernels"
 
 
 @cache
@@ -58,7 +60,7 @@ def threads() -> int:
     """How many kernels run at once: $NUMBA_NUM_THREADS, by default the cores that this process may use."""
     if wanted := os.environ.get("NUMBA_NUM_THREADS"):
         return max(1, int(wanted))
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return places.cores()
 
 
 def on_all_cores(work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:

@@ -31,9 +31,9 @@ class Document:
         return self.lines.get(at)
 
 
-def load_yaml(path: Path, shown: str | None = None) -> Document:
-    """Read a YAML file. `shown` is the name used in messages. Raises InputError naming file and line."""
-    file = shown or str(path)
+def load_yaml(path: Path) -> Document:
+    """Read a YAML file. Raises InputError naming file and line."""
+    file = str(path)
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as e:

@@ -32,14 +32,15 @@ def label(step: Categorize, context: Context, prompts: pa.Array, name: str) -> n
     """The number of each prompt's ability in the taxonomy, -1 where no answer could be used. The budget and the build's
     usage go by `name`. Raises BudgetReached; what was answered is cached."""
     from instdata.llm.budget import Budget, price_of
-    from instdata.llm.cache import Store, default_folder, digest
+    from instdata.llm.cache import Store, digest
     from instdata.llm.client import Client
     from instdata.llm.endpoint import endpoint
+    from instdata.places import cache_folder
 
     taxonomy: Taxonomy = context.taxonomy
     requests = [request(taxonomy, p) for p in prompts.to_pylist()]
     at = endpoint(step.model, step.base_url, context.base, context.say)
-    with closing(Store(context.cache or default_folder())) as store:
+    with closing(Store(context.cache or cache_folder())) as store:
         limits = {n: getattr(step, n) for n in ("max_usd", "max_requests", "max_tokens")}
         budget = Budget(store, digest([name, step.scoring(context), at.base]), price_of(step.model, step.price), limits)
         with Client(at, store, budget) as client:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from instdata.generate.prompt import read_items
 from instdata.llm.batch import fill
 from instdata.llm.budget import Budget, Price, price_of
-from instdata.llm.cache import PICO, Store, default_folder, digest
+from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint
 from instdata.llm.models import AUTO
 from instdata.llm.pace import Pace
+from instdata.places import cache_folder
 from instdata.record import Rows
 from instdata.step import Context
 
@@ -71,7 +72,7 @@ class Session:
 @contextmanager
 def open_session(step: Generate, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
-    store = Store(context.cache or default_folder())
+    store = Store(context.cache or cache_folder())
     label = step.name or step.kind
     # A budget belongs to the step as configured; a higher limit goes on with the same one.
     scope = digest([label, step.scoring(context)])

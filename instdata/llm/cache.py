@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from instdata.places import cache_folder
 
 SCHEMA = """
 create table if not exists requests (
@@ -29,11 +30,6 @@ create table if not exists spend (
 create table if not exists batches (key text primary key, batch text, created real) without rowid;
 """
 PICO = 10**12
-
-
-def default_folder() -> Path:
-    """Where caches live: $INSTDATA_CACHE, by default ~/.cache/instdata/builds."""
-    return Path(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds").expanduser()
 
 
 def digest(value: Any) -> str:
@@ -132,7 +128,7 @@ class Store:
 
 def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
     """What was asked and answered under a request's id, and its cost in USD, for `why`; None where this machine has no such request."""
-    path = (folder or default_folder()) / "requests.sqlite"
+    path = (folder or cache_folder()) / "requests.sqlite"
     if not path.is_file():
         return None
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)

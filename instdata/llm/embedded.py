@@ -18,15 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from instdata.errors import BuildError, MissingExtra
+from instdata.places import cores
 
 SLOTS = 4  # requests decoded together: 42 tokens/s instead of 26 on two cores
 SLOT_TOKENS = 2048  # prompt and answer of one request
 START_SECONDS = 120  # a cold disk reads a gigabyte in this time
-
-
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

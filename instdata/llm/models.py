@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from instdata import places
 from instdata.errors import BuildError, InputError
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ AUTO = "qwen2.5-coder-1.5b-instruct"  # what `model: auto` means where no endpoi
 
 def home() -> Path:
     """Where models live: $INSTDATA_HOME/models, by default ~/.cache/instdata/models."""
-    return Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "models"
+    return places.home() / "models"
 
 
 def find(name: str) -> LocalModel:

@@ -87,13 +87,14 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, np.ndarray]:
 def _ask(judge: Judge, name: str, context: Context, requests: list[Any]) -> list[Any]:
     """The answers in order, from the cache or the endpoint, within the step's budget."""
     from instdata.llm.budget import Budget, price_of
-    from instdata.llm.cache import Store, default_folder, digest
+    from instdata.llm.cache import Store, digest
     from instdata.llm.client import Client
     from instdata.llm.endpoint import endpoint
     from instdata.llm.pace import Pace
+    from instdata.places import cache_folder
 
     at = endpoint(judge.model, judge.base_url, context.base, context.say)
-    with closing(Store(context.cache or default_folder())) as store:
+    with closing(Store(context.cache or cache_folder())) as store:
         limits = {n: getattr(judge, n) for n in ("max_usd", "max_requests", "max_tokens")}
         budget = Budget(store, digest([name, judge.shapes(), at.base]), price_of(judge.model, judge.price), limits)
         pace = Pace(judge.concurrency or at.concurrency, judge.rpm, judge.tpm)

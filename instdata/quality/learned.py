@@ -57,11 +57,11 @@ def score(learned: Learned, rows: Rows) -> np.ndarray:
 def classifier(learned: Learned, context: Context) -> tuple[Any, dict[str, float]]:
     """(the floret model, its held-out precision, recall and counts), from the cache or trained. Raises InputError
     where one class has no rows."""
-    from instdata.llm.cache import default_folder
+    from instdata.places import cache_folder
 
     floret = _floret()
     key = hashlib.sha256(json.dumps(digest(learned, context)).encode()).hexdigest()[:32]
-    folder = (context.cache or default_folder()) / "learned"
+    folder = (context.cache or cache_folder()) / "learned"
     path, notes = folder / f"{key}.bin", folder / f"{key}.json"
     if not (path.exists() and notes.exists()):
         lines = [_read(files, context) for files in inputs(learned, context)]

@@ -3,13 +3,12 @@ set here; the page's script sets those of text and lines."""
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from instdata.errors import MissingExtra
 from instdata.files import write_text
+from instdata.places import home
 
 VERDICTS = {"kept": "#2a9d8f", "dropped": "#e0734f", "quarantined": "#8d8d99"}
 BEFORE, AFTER = "#a9a9b5", "#2a9d8f"
@@ -31,8 +30,7 @@ def vega_script() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, out of vl-convert; kept in $INSTDATA_HOME, for making it takes a
     second. Raises MissingExtra."""
     vl_convert = require()
-    home = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser()
-    path = home / "report" / f"vega-{version('vl-convert-python')}.js"
+    path = home() / "report" / f"vega-{version('vl-convert-python')}.js"
     if not path.is_file():
         write_text(path, vl_convert.javascript_bundle())
     return path.read_text("utf-8")
