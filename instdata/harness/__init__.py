@@ -1,0 +1,1 @@
+"""The harness: train on what was built, score every ability, compare."""

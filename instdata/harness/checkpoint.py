@@ -1,0 +1,81 @@
+"""A run set aside, in memory or in a file, and taken up again: bitwise the same on a CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from instdata.errors import BuildError
+
+if TYPE_CHECKING:
+    from instdata.harness.train import Run
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for each parameter
+
+
+def snapshot(run: Run) -> tuple[int, dict[str, Any]]:
+    """(step, tensors): a copy of the trained parameters and the optimiser's state."""
+    return run.step, {k: v.detach().clone() for k, v in _tensors(run).items()}
+
+
+def restore(run: Run, taken: tuple[int, dict[str, Any]]) -> None:
+    """Put the run back to where a snapshot or checkpoint was taken."""
+    import torch
+
+    run.step, tensors = taken
+    run.optimizer.state.clear()
+    with torch.no_grad():
+        for name, parameter in zip(run.names, run.parameters()):
+            parameter.copy_(tensors[name])
+            moments = {m: tensors[f"{m}:{name}"].clone() for m in MOMENTS if f"{m}:{name}" in tensors}
+            if moments:
+                run.optimizer.state[parameter] = {
+                    m: v.to(run.device if m != "step" else v.device) for m, v in moments.items()
+                }
+    run.optimizer.zero_grad(set_to_none=True)
+
+
+def _tensors(run: Run) -> dict[str, Any]:
+    found = {}
+    for name, parameter in zip(run.names, run.parameters()):
+        found[name] = parameter
+        found |= {f"{m}:{name}": v for m, v in run.optimizer.state.get(parameter, {}).items() if m in MOMENTS}
+    return found
+
+
+def write_checkpoint(run: Run, path: Path, of: str) -> None:
+    """Save the run. `of` says what it is a run of: a checkpoint of something else is not taken up.
+
+    Raises BuildError where it cannot be written; the one before it stays."""
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    tensors = {k: v.detach().contiguous().cpu() for k, v in _tensors(run).items()}
+    try:
+        save_file(tensors, partial, metadata={"step": str(run.step), "of": of})
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except Exception as e:
+        partial.unlink(missing_ok=True)
+        raise BuildError(
+            f"{path}: the checkpoint could not be written ({e}); free some disk space and run again"
+        ) from e
+
+
+def read_checkpoint(run: Run, path: Path, of: str, most: int) -> bool:
+    """Take up the run where the checkpoint left it, if it is one of this run and of at most `most` steps."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, "pt") as file:
+            said = file.metadata() or {}
+    except Exception:  # not there, or broken: the run starts anew
+        return False
+    if said.get("of") != of or not run.step < int(said["step"]) <= most:
+        return False
+    restore(run, (int(said["step"]), load_file(path)))
+    return True

@@ -1,0 +1,271 @@
+"""Fine-tuning: one function, one loop. What a step sees is a pure function of (rows, rungs, recipe, seed)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instdata.errors import BuildError, InputError, MissingExtra
+from instdata.harness.chat import Encoded
+from instdata.harness.checkpoint import read_checkpoint, restore, snapshot, write_checkpoint
+from instdata.harness.models import Loaded, fast_device, fast_dtype, flops_per_token, matmul_peak
+from instdata.harness.pack import best_fit, keep_apart, pack, token_losses
+from instdata.harness.recipes import Training
+
+Bin = list[int]  # numbers of rows that are packed together
+CHECKPOINT_SECONDS = 300
+Log = Callable[[dict[str, Any]], None]
+
+
+@dataclass
+class Run:
+    """A model in training: network, optimiser, and how many steps it has made. `names` are the trained parameters."""
+
+    net: Any
+    optimizer: Any
+    recipe: Training
+    seed: int
+    device: Any
+    dtype: Any
+    step: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def parameters(self) -> list[Any]:
+        """The trained parameters, in the order of `names`."""
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+
+def schedule(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> list[list[Bin]]:
+    """The steps: for each, the bins of row numbers that it learns from.
+
+    Rows between two rungs (ascending row counts; the last is all rows) are packed together, so that every rung ends on a
+    step and a smaller size's steps are the start of a larger one's. Best-fit makes a bin's number follow its rows'
+    lengths, hence their ability: bins are shuffled by (seed, epoch, rung). With n rows in a rung there are n / batch
+    steps, whatever the packing."""
+    lengths = np.array([len(r.ids) for r in rows], np.int64)
+    usable = np.array([r.supervised > 0 for r in rows], bool)
+    steps: list[list[Bin]] = []
+    for epoch in range(recipe.epochs):
+        for rung, (start, end) in enumerate(zip([0, *rungs], rungs)):
+            mine = np.flatnonzero(usable[start:end]) + start
+            if not len(mine):
+                continue
+            wanted = max(1, -(-len(mine) // recipe.batch))
+            # bins no fuller than a step needs: few short rows would otherwise be one bin, hence one step
+            capacity = min(recipe.length, max(int(lengths[mine].max()), -(-int(lengths[mine].sum()) // wanted)))
+            bins = [mine[b].tolist() for b in best_fit(lengths[mine], capacity)]
+            shuffled = [bins[i] for i in np.random.default_rng([seed, epoch, rung]).permutation(len(bins))]
+            edges = np.linspace(0, len(bins), min(wanted, len(bins)) + 1).astype(int)
+            steps += [shuffled[a:b] for a, b in zip(edges, edges[1:])]
+    return steps
+
+
+def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
+    """A run at step 0, on the fastest device. The network of `loaded` is trained in place."""
+    import torch
+
+    device = fast_device()
+    dtype = fast_dtype(device) if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
+    net = loaded.net.to(device)
+    if recipe.lora:
+        net = _with_lora(net, recipe.lora, seed)
+    keep_apart(net)
+    net.train()
+    if recipe.checkpointing:
+        net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    trained = {n: p for n, p in net.named_parameters() if p.requires_grad}
+    decayed = [n for n, p in trained.items() if p.ndim >= 2]  # gains and biases are not pulled to zero
+    rest = [n for n in trained if n not in set(decayed)]
+    groups = [
+        {"params": [trained[n] for n in names], "weight_decay": decay}
+        for names, decay in ((decayed, recipe.weight_decay), (rest, 0.0))
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
+    if recipe.compile:
+        net.compile()
+    return Run(net, optimizer, recipe, seed, device, dtype, 0, decayed + rest)
+
+
+def _with_lora(net: Any, rank: int, seed: int) -> Any:
+    """Adapters on every linear layer but the head (Hu et al. 2021; alpha = 2 x rank)."""
+    import torch
+
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as e:
+        raise MissingExtra("lora", "train") from e
+    torch.manual_seed(seed)
+    return get_peft_model(
+        net, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
+
+
+def train(
+    run: Run, rows: Sequence[Encoded], steps: list[list[Bin]], until: int, total: int, log: Log = lambda m: None,
+    checkpoint: tuple[Path, str] | None = None, names: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Make the steps from `run.step` up to `until`, at the learning rates of a run of `total` steps.
+
+    `log` gets each step's metrics. With `checkpoint` (a file, and what this is a run of), the run is saved every few minutes
+    and on Ctrl-C. `names` are the rows' ids, for messages. Raises BuildError on a loss that is not a number and where memory runs out."""
+    import torch
+
+    watch = _Watch(run, rows)
+    saved = time.monotonic()
+    try:
+        for step in range(run.step, until):
+            torch.manual_seed(run.seed * 1_000_003 + step)  # dropout, where a model has it: the same after a restart
+            bins = [[rows[i] for i in b] for b in steps[step]]
+            learned = sum(
+                r.supervised for b in bins for r in b
+            )  # of the whole step: a mean of means is wrong by up to half
+            total_loss = 0.0
+            with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
+                for number, bin_ in enumerate(bins):
+                    losses = token_losses(run.net, pack(bin_, run.device))
+                    loss = losses.sum() / learned
+                    if not torch.isfinite(loss):
+                        _not_finite(step, bin_, steps[step][number], losses, names)
+                    loss.backward()
+                    total_loss += loss.item()
+            norm = torch.nn.utils.clip_grad_norm_(run.parameters(), run.recipe.clip)
+            if not torch.isfinite(norm):
+                raise BuildError(f"step {step}: the gradient is not a number; lower the learning rate (--set lr=…)")
+            rate = run.recipe.rate(step, total)
+            for group in run.optimizer.param_groups:
+                group["lr"] = rate
+            run.optimizer.step()
+            run.optimizer.zero_grad(set_to_none=True)
+            run.step = step + 1
+            log(watch.step(bins, learned, {"step": step, "loss": total_loss, "lr": rate, "grad_norm": norm.item()}))
+            if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                write_checkpoint(run, *checkpoint)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if checkpoint:
+            run.optimizer.zero_grad(set_to_none=True)
+            write_checkpoint(run, *checkpoint)
+        raise
+    except (RuntimeError, MemoryError) as e:
+        if isinstance(e, MemoryError) or "memory" in str(e).lower():
+            raise BuildError(
+                f"out of memory at {run.recipe.length:,} tokens a bin: try --set length={run.recipe.length // 2}, "
+                "--set checkpointing=true, or --set lora=16"
+            ) from e
+        raise
+
+
+def _not_finite(step: int, rows: list[Encoded], numbers: Bin, losses: Any, names: Sequence[str]) -> None:
+    """Raise, naming the rows whose loss is not a number (all of the bin where it is their sum)."""
+    import torch
+
+    of = [i for i, r in enumerate(rows) for m in r.mask[1:] if m]
+    bad = sorted({of[j] for j in (~torch.isfinite(losses)).nonzero()[:, 0].tolist()}) or range(len(rows))
+    said = ", ".join(str(names[numbers[i]]) if names else f"row {numbers[i]}" for i in list(bad)[:5])
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    raise BuildError(
+        f"step {step}: the loss is not a number, on {said}{more}; lower the learning rate (--set lr=…) or "
+        "look at these rows with `instdata why`"
+    )
+
+
+class _Watch:
+    """What a step's line in metrics.jsonl says beside loss and rate."""
+
+    def __init__(self, run: Run, rows: Sequence[Encoded]):
+        mean = float(np.mean([len(r.ids) for r in rows])) if rows else 0.0
+        self.run, self.flops, self.peak = run, flops_per_token(run.net, mean), 0.0
+        self.last = time.perf_counter()
+
+    def step(self, bins: list[list[Encoded]], learned: int, found: dict[str, Any]) -> dict[str, Any]:
+        now = time.perf_counter()
+        seconds, self.last = now - self.last, now
+        tokens = sum(len(r.ids) for b in bins for r in b)
+        room = max(self.run.recipe.length, *(sum(len(r.ids) for r in b) for b in bins))
+        speed = tokens / seconds
+        self.peak = self.peak or matmul_peak(self.run.device, self.run.dtype)  # once, after the first step
+        return found | {
+            "tokens": tokens, "supervised": learned, "rows": sum(map(len, bins)), "fill": round(tokens / (room * len(bins)), 4),
+            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / self.peak, 4), "memory": _memory(self.run.device),
+        }  # fmt: skip
+
+
+def _memory(device: Any) -> int:
+    """Bytes at the highest point: of the GPU, or of this process."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def ladder(
+    run: Run, rows: Sequence[Encoded], rungs: Sequence[int], log: Log = lambda m: None,
+    checkpoint: tuple[Path, str] | None = None, names: Sequence[str] = (), wanted: set[int] | None = None,
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """Train a model for each rung (row counts, ascending) and yield (rung, steps) as each is done: the run's network is that
+    size's until the next is asked for. `wanted`: the rungs that are needed (all).
+
+    With a wsd recipe of one epoch the sizes share one trunk: at the step where size k's decay begins the trunk is set
+    aside, the branch decays to its end, and the trunk goes on. A branch is bitwise equal to a run of that size alone,
+    since until its decay no step knows how long the run will be. Other recipes train each size from the start."""
+    recipe, seed = run.recipe, run.seed
+    start = None if recipe.trunk else snapshot(run)
+    for number, rung in enumerate(rungs):
+        if wanted is not None and rung not in wanted:
+            continue
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed)
+        total = len(steps)
+        fork = recipe.stable(total) if recipe.trunk else total
+        mine = checkpoint and (checkpoint[0], f"{checkpoint[1]}:{'trunk' if recipe.trunk else rung}")
+        if start:
+            restore(run, start)
+        if mine:
+            read_checkpoint(run, *mine, most=fork)
+        train(run, rows, steps, fork, total, log, mine, names)
+        trunk = snapshot(run) if recipe.trunk and rung != rungs[-1] else None
+        train(run, rows, steps, total, total, log, None, names)
+        yield rung, total
+        if trunk:
+            restore(run, trunk)
+    if checkpoint:
+        checkpoint[0].unlink(missing_ok=True)
+
+
+def tokens_of(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> tuple[int, int]:
+    """(tokens that the ladder trains on, tokens that separate runs of each size would)."""
+    ladder_tokens = separate = trunk = 0
+    for number, rung in enumerate(rungs):
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed)
+        sizes = [sum(len(rows[i].ids) for b in s for i in b) for s in steps]
+        separate += sum(sizes)
+        fork = recipe.stable(len(steps)) if recipe.trunk else 0
+        ladder_tokens += sum(sizes) - sum(sizes[: min(trunk, fork)])
+        trunk = max(trunk, fork)
+    return ladder_tokens, separate
+
+
+def usable(rows: Sequence[Encoded], length: int) -> dict[str, int]:
+    """What encoding did to the rows: how many there are, were cut at `length`, and have nothing left to learn.
+
+    Raises InputError where no row has."""
+    found = {
+        "rows": len(rows),
+        "truncated": sum(r.truncated for r in rows),
+        "without_supervised": sum(r.supervised == 0 for r in rows),
+        "tokens": sum(len(r.ids) for r in rows),
+        "supervised": sum(r.supervised for r in rows),
+    }
+    if found["without_supervised"] == len(rows):
+        raise InputError(
+            f"none of {len(rows):,} rows has a token to learn within {length:,} tokens: the model's context is too short, "
+            "or its chat template hides the assistant's turns (--set length=…)"
+        )
+    return found
