@@ -8,21 +8,18 @@ import sys
 import traceback
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from instdata import cli_harness
+from instdata.commands import AsJson, BuildDir, Quiet, result, sayer
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
-BuildDir = Annotated[
-    Path | None,
-    typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
-]
 RecipeFile = Annotated[
     Path | None, typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)
 ]
@@ -87,16 +84,16 @@ def build(
     from instdata.show import build_result, build_summary, plan_summary
 
     path = _recipe(recipe)
-    say = _sayer(quiet)
+    say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
         from instdata.dryrun import estimate
 
         estimated = estimate(plan)
-        _result(estimated, json_, lambda: plan_summary(estimated))
+        result(estimated, json_, lambda: plan_summary(estimated))
         return
     done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)
-    _result(build_result(done), json_, lambda: build_summary(done), quiet)
+    result(build_result(done), json_, lambda: build_summary(done), quiet)
 
 
 @app.command()
@@ -139,7 +136,7 @@ def why(
     from instdata.show import row_history
 
     rows = history(find_build(build), id)
-    _result({"rows": rows}, json_, lambda: row_history(rows))
+    result({"rows": rows}, json_, lambda: row_history(rows))
 
 
 @app.command()
@@ -154,7 +151,7 @@ def diff(
     from instdata.show import build_difference
 
     found = difference(find_build(before), find_build(after))
-    _result(found, json_, lambda: build_difference(found))
+    result(found, json_, lambda: build_difference(found))
 
 
 @app.command()
@@ -164,7 +161,7 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
     from instdata.report.page import write_report
 
     page = write_report(find_build(build))
-    _result({"report": str(page)}, json_, lambda: print(page), quiet)
+    result({"report": str(page)}, json_, lambda: print(page), quiet)
 
 
 @app.command()
@@ -182,7 +179,7 @@ def export(
 
     done = write(find_build(build), format.value, out, config)
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
-    _result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
+    result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
 
 
 @app.command("push-to-hub")
@@ -212,8 +209,8 @@ def push_to_hub(
     from instdata.show import pushed
 
     named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
-    done = push(find_build(build), repo, private, dry_run, named, _sayer(quiet))
-    _result(done, json_, lambda: pushed(done), quiet)
+    done = push(find_build(build), repo, private, dry_run, named, sayer(quiet))
+    result(done, json_, lambda: pushed(done), quiet)
 
 
 @app.command()
@@ -238,7 +235,7 @@ def verify(
     from instdata.show import verification
 
     found = check(target or find_build(None), revision)
-    _result(found, json_, lambda: verification(found), quiet)
+    result(found, json_, lambda: verification(found), quiet)
     if not found["ok"]:
         raise typer.Exit(1)
 
@@ -256,11 +253,11 @@ def models(
     from instdata.show import model_table
 
     if action == "pull" and name:
-        path = pull(name, _sayer(quiet))
-        _result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
+        path = pull(name, sayer(quiet))
+        result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
     elif action == "list" and name is None:
         found = listing()
-        _result({"models": found}, json_, lambda: model_table(found))
+        result({"models": found}, json_, lambda: model_table(found))
     else:
         raise InputError("models: write `instdata models list` or `instdata models pull NAME`")
 
@@ -277,7 +274,7 @@ def cache(
     if action not in ("size", "clean"):
         raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
     found = clean() if action == "clean" else size()
-    _result(found, json_, lambda: sizes_table(found), quiet)
+    result(found, json_, lambda: sizes_table(found), quiet)
 
 
 @app.command()
@@ -298,7 +295,7 @@ def init(
     from instdata.start import write_recipe
 
     files = write_recipe(name, Path())
-    _result(
+    result(
         {"files": [str(f) for f in files]},
         json_,
         lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"),
@@ -313,7 +310,10 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     from instdata.show import examination
 
     found = examine()
-    _result(found, json_, lambda: examination(found))
+    result(found, json_, lambda: examination(found))
+
+
+cli_harness.register(app)
 
 
 def _recipe(given: Path | None) -> Path:
@@ -328,30 +328,6 @@ def _recipe(given: Path | None) -> Path:
     raise InputError(
         f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"
     )
-
-
-def _sayer(quiet: bool) -> Any:
-    """Lines for people go to stderr, folded at the terminal's width."""
-    import shutil
-    import textwrap
-
-    width = shutil.get_terminal_size((80, 24)).columns
-
-    def say(line: str) -> None:
-        for part in line.splitlines():
-            fits = len(part) <= width
-            text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
-            print(text, file=sys.stderr, flush=True)
-
-    return (lambda line: None) if quiet else say
-
-
-def _result(value: dict[str, Any], as_json: bool, show: Any, quiet: bool = False) -> None:
-    """The one place that prints a result: JSON, or for people."""
-    if as_json:
-        print(json.dumps(value, ensure_ascii=False, default=str))
-    elif not quiet:
-        show()
 
 
 def main() -> None:

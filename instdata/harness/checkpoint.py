@@ -44,8 +44,8 @@ def _tensors(run: Run) -> dict[str, Any]:
     return found
 
 
-def write_checkpoint(run: Run, path: Path, of: str) -> None:
-    """Save the run. `of` says what it is a run of: a checkpoint of something else is not taken up.
+def write_checkpoint(run: Run, path: Path, of: str, loss: float | None = None) -> None:
+    """Save the run. `of` says what it is a run of: a checkpoint of something else is not taken up. `loss`: on validation.
 
     Raises BuildError where it cannot be written; the one before it stays."""
     from safetensors.torch import save_file
@@ -54,7 +54,7 @@ def write_checkpoint(run: Run, path: Path, of: str) -> None:
     partial = path.with_suffix(".partial")
     tensors = {k: v.detach().contiguous().cpu() for k, v in _tensors(run).items()}
     try:
-        save_file(tensors, partial, metadata={"step": str(run.step), "of": of})
+        save_file(tensors, partial, metadata={"step": str(run.step), "of": of, "loss": repr(loss)})
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
@@ -67,15 +67,27 @@ def write_checkpoint(run: Run, path: Path, of: str) -> None:
 
 def read_checkpoint(run: Run, path: Path, of: str, most: int) -> bool:
     """Take up the run where the checkpoint left it, if it is one of this run and of at most `most` steps."""
-    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    try:
-        with safe_open(path, "pt") as file:
-            said = file.metadata() or {}
-    except Exception:  # not there, or broken: the run starts anew
-        return False
+    said = _said(path)
     if said.get("of") != of or not run.step < int(said["step"]) <= most:
         return False
     restore(run, (int(said["step"]), load_file(path)))
     return True
+
+
+def best_loss(path: Path, of: str) -> float:
+    """The validation loss of a checkpoint of this run; infinite where there is none."""
+    said = _said(path)
+    return float(said["loss"]) if said.get("of") == of and said["loss"] != "None" else float("inf")
+
+
+def _said(path: Path) -> dict[str, str]:
+    """A checkpoint's own words; none where it is not there or broken: the run then starts anew."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return file.metadata() or {}
+    except Exception:
+        return {}

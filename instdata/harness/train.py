@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from instdata.errors import BuildError, InputError, MissingExtra
 from instdata.harness.chat import Encoded
-from instdata.harness.checkpoint import read_checkpoint, restore, snapshot, write_checkpoint
+from instdata.harness.checkpoint import best_loss, read_checkpoint, restore, snapshot, write_checkpoint
 from instdata.harness.models import Loaded, fast_device, fast_dtype, flops_per_token, matmul_peak
 from instdata.harness.pack import best_fit, keep_apart, pack, token_losses
 from instdata.harness.recipes import Training
@@ -34,6 +35,8 @@ class Run:
     dtype: Any
     step: int = 0
     names: list[str] = field(default_factory=list)
+    tokenizer: Any = None
+    context: int = 0
 
     def parameters(self) -> list[Any]:
         """The trained parameters, in the order of `names`."""
@@ -88,7 +91,7 @@ def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
     if recipe.compile:
         net.compile()
-    return Run(net, optimizer, recipe, seed, device, dtype, 0, decayed + rest)
+    return Run(net, optimizer, recipe, seed, device, dtype, 0, decayed + rest, loaded.tokenizer, loaded.context)
 
 
 def _with_lora(net: Any, rank: int, seed: int) -> Any:
@@ -142,7 +145,8 @@ def train(
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
             run.step = step + 1
-            log(watch.step(bins, learned, {"step": step, "loss": total_loss, "lr": rate, "grad_norm": norm.item()}))
+            found = {"step": step, "epoch": 1 + step * run.recipe.epochs // total, "loss": total_loss, "lr": rate}
+            log(watch.step(bins, learned, found | {"grad_norm": norm.item()}))
             if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 write_checkpoint(run, *checkpoint)
                 saved = time.monotonic()
@@ -209,34 +213,71 @@ def _memory(device: Any) -> int:
 def ladder(
     run: Run, rows: Sequence[Encoded], rungs: Sequence[int], log: Log = lambda m: None,
     checkpoint: tuple[Path, str] | None = None, names: Sequence[str] = (), wanted: set[int] | None = None,
+    validate: Callable[[Run], float] | None = None,
 ) -> Iterator[tuple[int, int]]:  # fmt: skip
     """Train a model for each rung (row counts, ascending) and yield (rung, steps) as each is done: the run's network is that
-    size's until the next is asked for. `wanted`: the rungs that are needed (all).
+    size's until the next is asked for. `wanted`: the rungs that are needed (all). `validate` gives the loss by which a
+    recipe with `best_after` chooses its epoch.
 
     With a wsd recipe of one epoch the sizes share one trunk: at the step where size k's decay begins the trunk is set
     aside, the branch decays to its end, and the trunk goes on. A branch is bitwise equal to a run of that size alone,
     since until its decay no step knows how long the run will be. Other recipes train each size from the start."""
-    recipe, seed = run.recipe, run.seed
+    recipe = run.recipe
     start = None if recipe.trunk else snapshot(run)
     for number, rung in enumerate(rungs):
         if wanted is not None and rung not in wanted:
             continue
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed)
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed)
         total = len(steps)
-        fork = recipe.stable(total) if recipe.trunk else total
         mine = checkpoint and (checkpoint[0], f"{checkpoint[1]}:{'trunk' if recipe.trunk else rung}")
         if start:
             restore(run, start)
-        if mine:
-            read_checkpoint(run, *mine, most=fork)
-        train(run, rows, steps, fork, total, log, mine, names)
-        trunk = snapshot(run) if recipe.trunk and rung != rungs[-1] else None
-        train(run, rows, steps, total, total, log, None, names)
-        yield rung, total
-        if trunk:
-            restore(run, trunk)
+        if recipe.trunk:
+            fork = recipe.stable(total)
+            if mine:
+                read_checkpoint(run, *mine, most=fork)
+            train(run, rows, steps, fork, total, log, mine, names)
+            trunk = snapshot(run) if rung != rungs[-1] else None
+            train(run, rows, steps, total, total, log, None, names)
+            yield rung, total
+            if trunk:
+                restore(run, trunk)
+        else:
+            _epochs(run, rows, steps, log, mine, names, validate if recipe.best_after is not None else None)
+            yield rung, total
     if checkpoint:
         checkpoint[0].unlink(missing_ok=True)
+
+
+def _epochs(
+    run: Run, rows: Sequence[Encoded], steps: list[list[Bin]], log: Log, checkpoint: tuple[Path, str] | None,
+    names: Sequence[str], validate: Callable[[Run], float] | None,
+) -> None:  # fmt: skip
+    """All epochs; with `validate`, the run ends as the epoch after `best_after` with the lowest validation loss (the first
+    of equals)."""
+    total, best = len(steps), (math.inf, None)
+    kept = checkpoint and (checkpoint[0].with_suffix(".best.safetensors"), checkpoint[1])
+    if checkpoint and read_checkpoint(run, *checkpoint, most=total) and validate and kept:
+        best = (best_loss(*kept), None)
+    each = total // run.recipe.epochs
+    for epoch in range(run.step // each if validate else run.recipe.epochs - 1, run.recipe.epochs):
+        train(run, rows, steps, each * (epoch + 1), total, log, checkpoint, names)
+        if not validate or epoch + 1 <= (run.recipe.best_after or 0):
+            continue
+        loss = validate(run)
+        log({"step": run.step - 1, "epoch": epoch + 1, "validation_loss": loss})
+        if loss < best[0]:
+            best = (loss, None if kept else snapshot(run))
+            if kept:
+                write_checkpoint(run, *kept, loss=loss)
+        if checkpoint:
+            write_checkpoint(run, *checkpoint)
+    if kept and math.isfinite(best[0]):
+        run.step = 0
+        read_checkpoint(run, *kept, most=total)
+        kept[0].unlink(missing_ok=True)
+    elif best[1]:
+        restore(run, best[1])
 
 
 def tokens_of(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> tuple[int, int]:

@@ -70,3 +70,63 @@ def conversations(n: int, seed: int = 0) -> list[list[dict[str, str]]]:
             ]
         )
     return found
+
+
+TAXONOMY = """
+name: small
+abilities:
+  - {name: sums, description: Adding two numbers, scorer: number}
+  - {name: echo, description: Saying a word again, scorer: exact}
+"""
+RECIPE = """
+name: planted
+taxonomy: ./small.yaml
+sources:
+  - {path: clean.jsonl, name: clean, origin: human, license: cc0-1.0}
+  - {path: noisy.jsonl, name: noisy, origin: some-model, license: cc0-1.0}
+steps:
+  - holdout: {per_ability: 12, threshold: 1.0}
+  - filter: {where: "source = 'clean'"}
+subsets: {sizes: [32, 64, 128]}
+ablate: {seeds: 2}
+"""
+
+
+def rows(n: int, noisy: bool, seed: int) -> list[dict[str, str]]:
+    import random
+    import string
+
+    rng = random.Random(seed)
+    found = []
+    for i in range(n):
+        a, b = rng.randrange(100), rng.randrange(100)
+        word = "".join(rng.choice(string.ascii_lowercase) for _ in range(6))
+        asked, answer, ability = (
+            (f"What is {a} plus {b}? ({word})", f"The sum is {a + b}.", "sums")
+            if i % 2
+            else (f"Say {word} again, number {a}.", f"I say {word} again.", "echo")
+        )
+        noise = "".join(rng.choice(string.ascii_uppercase + string.digits) for _ in range(20))
+        found.append({"instruction": asked, "output": noise if noisy else answer, "ability": ability})
+    return found
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """A build whose last step drops planted noise: half of the rows answer nonsense. Its folder is builds/planted of a
+    folder that tests may work in."""
+    import json
+
+    from instdata.build import build, prepare
+
+    home = tmp_path_factory.mktemp("planted")
+    (home / "small.yaml").write_text(TAXONOMY)
+    for name, noisy, seed in (("clean", False, 1), ("noisy", True, 2)):
+        lines = [json.dumps(r) for r in rows(300, noisy, seed)]
+        (home / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (home / "recipe.yaml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INSTDATA_CACHE", str(home / "cache"))
+        patch.chdir(home)
+        build(prepare(home / "recipe.yaml"), home / "builds" / "planted")
+    return home

@@ -1,0 +1,42 @@
+"""What every command shares: its common options, how it speaks, how it prints its result."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+BuildDir = Annotated[
+    Path | None,
+    typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
+]
+
+
+def sayer(quiet: bool) -> Callable[[str], None]:
+    """Lines for people go to stderr, folded at the terminal's width."""
+    import shutil
+    import textwrap
+
+    width = shutil.get_terminal_size((80, 24)).columns
+
+    def say(line: str) -> None:
+        for part in line.splitlines():
+            fits = len(part) <= width
+            text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
+            print(text, file=sys.stderr, flush=True)
+
+    return (lambda line: None) if quiet else say
+
+
+def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet: bool = False) -> None:
+    """The one place that prints a result: JSON, or for people."""
+    if as_json:
+        print(json.dumps(value, ensure_ascii=False, default=str))
+    elif not quiet:
+        show()

@@ -1,0 +1,290 @@
+"""Cells: a model trained on one size of one stream of rows with one seed, and its scores.
+
+Curves and ablations are grids of cells. A cell's scores lie in a file named after everything that shaped them, so a run
+that was killed goes on with the cells that are missing, and nothing old is ever taken for new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from instdata.errors import InputError
+from instdata.harness.chat import Encoded, Messages, encode
+from instdata.harness.evaluate import score, write_scores
+from instdata.harness.items import Item
+from instdata.harness.judging import Judging
+from instdata.harness.models import Loaded, load
+from instdata.harness.recipes import Training
+
+VERSION = 1  # of what a cell's scores mean; raise it when training or scoring changes
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows in the order in which sizes take them, for one seed. `rungs`: (config's name, rows), ascending."""
+
+    arm: str
+    seed: int
+    ids: list[str]
+    conversations: list[Messages]
+    rungs: list[tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained size: its name, and where its scores lie (or will)."""
+
+    name: str
+    config: str
+    rows: int
+    path: Path
+
+    @property
+    def done(self) -> bool:
+        return self.path.is_file()
+
+
+@dataclass
+class Grid:
+    """What every cell of a run shares. `spec` names the model as the user did."""
+
+    folder: Path
+    spec: str
+    recipe: Training
+    items: Sequence[Item]
+    kinds: Sequence[str]
+    say: Say = print
+    judge: Judging | None = None
+    loaded: Loaded | None = None
+    known: tuple[str, str, int] | None = None  # the model's name, digest and context, while it is not loaded
+    encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by the stream's ids
+
+    def model(self) -> Loaded:
+        """The model, untrained."""
+        if self.loaded is None:
+            self.loaded = load(self.spec, self.say)
+            self.known = (self.loaded.name, self.loaded.digest, self.loaded.context)
+        return self.loaded
+
+    def about(self) -> tuple[str, str, int]:
+        """(the model's name, its digest, its context)"""
+        return self.known or (self.model().name, self.model().digest, self.model().context)
+
+    def used(self) -> Loaded:
+        """The model, which the caller will train: the next one who asks gets a fresh one."""
+        model, self.loaded = self.model(), None
+        return model
+
+    def length(self) -> int:
+        return min(self.recipe.length, self.about()[2])
+
+    def rows(self, stream: Stream) -> list[Encoded]:
+        """The stream's rows as tokens."""
+        key = _digest(stream.ids)
+        if key not in self.encoded:
+            self.encoded[key] = encode(self.model().tokenizer, stream.conversations, self.length())
+        return self.encoded[key]
+
+    def base(self) -> Cell:
+        """The cell of the untrained model."""
+        return self._cell(f"{self.about()[0]}/base", "base", 0, ["base"])
+
+    def cells(self, stream: Stream) -> list[Cell]:
+        """A stream's cells, a rung each."""
+        found, rungs = [], []
+        for config, rows in stream.rungs:
+            rungs.append(rows)
+            name = f"{self.about()[0]}/{stream.arm}/{config}/s{stream.seed}"
+            shaped = [stream.seed, rungs, self.recipe.model_dump(mode="json"), _digest(stream.ids[:rows])]
+            found.append(self._cell(name, config, rows, shaped))
+        return found
+
+    def _cell(self, name: str, config: str, rows: int, shaped: list[Any]) -> Cell:
+        items = _digest([f"{i.id}{i.fine}{i.coarse}{i.scorer}" for i in self.items])
+        judge = self.judge.name if self.judge else None
+        key = _digest([json.dumps([VERSION, self.about()[1], items, list(self.kinds), judge, *shaped], sort_keys=True)])
+        return Cell(name, config, rows, self.folder / "cells" / f"{key}.parquet")
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=12).hexdigest()
+
+
+def run_base(grid: Grid) -> Cell:
+    """Score the untrained model, unless that is done."""
+    cell = grid.base()
+    if not cell.done:
+        started = time.perf_counter()
+        model = grid.model()
+        table = score(
+            model.net, model.tokenizer, grid.items, grid.kinds, model.context, {"cell": cell.name, "model": model.name}
+        )
+        write_scores(table, cell.path)
+        grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
+    return cell
+
+
+def run_stream(grid: Grid, stream: Stream, validate: Callable[[Any], float] | None = None) -> list[Cell]:
+    """Train and score the cells of a stream that are missing; returns all of them."""
+    from instdata.harness.train import begin, ladder, usable
+
+    cells = grid.cells(stream)
+    missing = {c.rows: c for c in cells if not c.done}
+    if not missing:
+        return cells
+    rows = grid.rows(stream)
+    usable(rows, grid.length())
+    rungs = [n for _, n in stream.rungs]
+    model = grid.used()
+    run = begin(model, grid.recipe, stream.seed)
+    started = time.perf_counter()
+    losses: list[float] = []
+    grid.folder.mkdir(parents=True, exist_ok=True)
+    with open(grid.folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+
+        def log(found: dict[str, Any]) -> None:
+            losses.extend([found["loss"]] if "loss" in found else [])
+            metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
+            metrics.flush()
+
+        of = _digest([model.digest, json.dumps([stream.seed, rungs, grid.recipe.model_dump(mode="json")]), *stream.ids])
+        at = (grid.folder / "cells" / f"{of}.safetensors", of)
+        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), validate):
+            cell = missing[rung]
+            trained = time.perf_counter() - started
+            tokens = grid.recipe.epochs * sum(len(r.ids) for r in rows[:rung] if r.supervised)
+            about = {
+                "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
+                "tokens": tokens, "seed": stream.seed,
+            }  # fmt: skip
+            table = score(run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge)
+            write_scores(table, cell.path)
+            grid.say(
+                f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "
+                f"{trained:.0f} s training, {time.perf_counter() - started - trained:.0f} s scoring"
+            )
+            started = time.perf_counter()
+    return cells
+
+
+def _short(scores: pa.Table) -> str:
+    """A cell's scores in a few words."""
+    frame = scores.select(["metric", "value", "weight"]).to_pandas().dropna(subset=["value"])
+    parts = []
+    for metric, rows in frame.groupby("metric"):
+        if metric in ("bits", "distractors"):
+            mean = (rows["value"] * rows["weight"]).sum() / max(rows["weight"].sum(), 1e-9)
+            parts.append(f"{mean:.3f} bits per byte" if metric == "bits" else f"distractors beaten {mean:.2f}")
+    return ", ".join(parts) or f"{len(scores)} scores"
+
+
+def read_cells(cells: Sequence[Cell]) -> pa.Table:
+    """All scores of these cells."""
+    return pa.concat_tables([pq.read_table(c.path) for c in cells])
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a grid will take: cells, tokens to train (and what separate runs would), answers to score, seconds."""
+
+    cells: int
+    missing: int
+    tokens: int
+    separate_tokens: int
+    flops: float
+    scored_tokens: int
+    generated_answers: int
+    seconds: float
+    tokens_per_second: float
+
+    def plain(self) -> dict[str, Any]:
+        return {k: round(v, 1) if isinstance(v, float) else v for k, v in self.__dict__.items()}
+
+
+def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
+    """What is missing, priced by one measured training step and one measured scoring batch on this machine."""
+    from instdata.harness.models import flops_per_token
+    from instdata.harness.train import tokens_of
+
+    model = grid.model()
+    all_cells = [grid.base(), *(c for s in streams for c in grid.cells(s))]
+    missing = sum(not c.done for c in all_cells)
+    tokens = separate = 0
+    for stream in streams:
+        if all(c.done for c in grid.cells(stream)):
+            continue
+        a, b = tokens_of(grid.rows(stream), [n for _, n in stream.rungs], grid.recipe, stream.seed)
+        tokens, separate = tokens + a, separate + b
+    scored = _item_tokens(grid) * missing
+    checked = sum(i.scorer in _generated() for i in grid.items) if "answers" in grid.kinds else 0
+    written = missing * (checked + (len(grid.judge.asked(grid.items)) if grid.judge else 0))
+    train_speed, score_speed = speed(model, grid.length()) if missing else (math.inf, math.inf)
+    mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
+    seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
+    return Estimate(
+        len(all_cells), missing, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
+        float(seconds), float(train_speed),
+    )  # fmt: skip
+
+
+def _generated() -> tuple[str, ...]:
+    from instdata.harness.evaluate import GENERATED
+
+    return GENERATED
+
+
+def _item_tokens(grid: Grid) -> int:
+    """Tokens that scoring the items once by likelihood looks at (four characters or so a token)."""
+    texts = 0
+    for item in grid.items:
+        own = sum(len(m["content"]) for m in item.messages)
+        answers = [item.reference] + ([item.fine, item.coarse] if "distractors" in grid.kinds else [])
+        texts += sum(own + len(a) for a in answers if a)
+    return texts // 4 + 40 * len(grid.items)
+
+
+def speed(model: Loaded, length: int) -> tuple[float, float]:
+    """(tokens a second in training, in scoring), measured on one bin here and now; the model is left as it was."""
+    import torch
+
+    from instdata.harness.models import fast_device, fast_dtype
+    from instdata.harness.pack import keep_apart, pack, token_losses
+
+    device = fast_device()
+    dtype = fast_dtype(device)
+    net = model.net.to(device)
+    keep_apart(net)
+    row = Encoded([i % 100 + 10 for i in range(128)], [False] * 64 + [True] * 64)
+    packed = pack([row] * max(1, min(length, 1024) // 128), device)
+    n = packed["input_ids"].shape[1]
+    took = []
+    for _ in range(2):  # the first one warms up
+        start = time.perf_counter()
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+            token_losses(net, packed).sum().backward()
+        took.append(time.perf_counter() - start)
+    net.zero_grad(set_to_none=True)
+    start = time.perf_counter()
+    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        token_losses(net, packed).sum().item()
+    return n / took[-1], n / (time.perf_counter() - start)
+
+
+def held_sizes(sizes: Sequence[int], most: int, what: str) -> list[int]:
+    """Sizes in ascending order. Raises InputError where there are too few rows for one."""
+    short = [s for s in sizes if s > most]
+    if short:
+        raise InputError(f"{what} has {most:,} rows, too few for size {short[0]:,}: choose --sizes up to {most:,}")
+    return sorted(set(sizes))

@@ -1,0 +1,294 @@
+"""`instdata next`: from the growth curves of a build, or a published table of scores, to the next recipe."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instdata.errors import InputError
+from instdata.harness import fits
+from instdata.harness.allocation import Growth, Ladder, plan
+
+OVERALL = ("overall", "macro", "mean", "average")
+MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends with
+WRITING = ("self-instruct", "evolve")  # methods of generate that can be told how many rows of an ability to write
+
+
+def next_recipe(build: Path, budget: int | None = None, out: Path | None = None) -> dict[str, Any]:
+    """Plan the next recipe and write it; returns what `next --json` prints.
+
+    build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of the
+    next training set; default: as many as the largest run had. out: default <name>.next.yaml here; its paths are those
+    of the build's recipe, so keep it beside that one. Raises InputError.
+    """
+    if build.suffix.lower() == ".csv":
+        if out is not None:
+            raise InputError(f"{build} is a table: there is no recipe to change. Leave --out away")
+        return {"build": str(build), **plan(published(build), budget), "recipe": None}
+    from instdata.files import write_text
+    from instdata.yamlfile import load_yaml
+
+    recipe = load_yaml(build / "recipe.yaml").data
+    steps = [s for s in recipe.get("steps") or [] if _options(s).get("name") not in (MIX, SAMPLE)]
+    supply = _supply(build, steps)
+    found = plan(measured(build, supply), budget)
+    rows = {a["ability"]: a["rows"] for a in found["abilities"]}
+    out = out or Path(f"{recipe['name']}.next.yaml")
+    notes = found["notes"]
+    after = {**recipe, "name": f"{recipe['name']}-next", "steps": _steps(steps, rows, supply)}
+    if after.get("subsets"):
+        after["subsets"] = {**after["subsets"], "on_short": "clip"}
+    write_text(out, _yaml(after, build, found))
+    notes += _problems(out)
+    return {"build": str(build), **found, "recipe": str(out)}
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Rows of an ability that a recipe can come by. fixed: come from sources whatever is generated; most: all there are,
+    None where more can be written; held: evaluation items; survival: share of written rows that reach the training set."""
+
+    fixed: int
+    most: int | None
+    held: int
+    survival: float
+
+
+def _options(step: Any) -> dict[str, Any]:
+    return next((v for k, v in step.items() if k != "name" and isinstance(v, dict)), {}) | (
+        {"name": step["name"]} if "name" in step else {}
+    )
+
+
+def _writer(steps: list[dict[str, Any]]) -> int | None:
+    """The place of the last generate step that can be told numbers per ability."""
+    found = [i for i, s in enumerate(steps) if "generate" in s and _options(s).get("method") in WRITING]
+    return found[-1] if found else None
+
+
+def _supply(build: Path, steps: list[dict[str, Any]]) -> dict[str, Supply]:
+    """What the build's ledger says of each ability."""
+    import duckdb
+
+    at = _writer(steps)
+    name = None if at is None else _options(steps[at]).get("name", "generate")
+    with duckdb.connect() as db:
+        db.read_parquet(str(build / "ledger.parquet")).create_view("ledger")
+        # Rows that an earlier next recipe left out are there to be taken again.
+        rows = db.execute(
+            """select ability, count(*) filter (free and source is distinct from $name), count(*) filter (free),
+                      count(*) filter (config = 'holdout'), count(*) filter (free and source = $name),
+                      count(*) filter (source = $name and step is distinct from $name)
+               from (select *, coalesce(config = 'train' or step in ($mix, $sample), false) as free from ledger)
+               where ability is not null group by ability order by ability""",
+            {"name": name, "mix": MIX, "sample": SAMPLE},
+        ).fetchall()
+    kept, written = (sum(r[i] for r in rows) for i in (4, 5))
+    survival = kept / written if kept else 1.0
+    return {
+        ability: Supply(fixed if name else 0, None if name else free, held, survival)
+        for ability, fixed, free, held, _, _ in rows
+    }
+
+
+def _steps(steps: list[dict[str, Any]], rows: dict[str, int], supply: dict[str, Supply]) -> list[dict[str, Any]]:
+    """The steps that give so many rows of each ability: numbers for the generator, or a mix of what there is."""
+    at = _writer(steps)
+    if at is not None:
+        wanted = {a: math.ceil((n - supply[a].fixed) / supply[a].survival) for a, n in rows.items() if a in supply}
+        wanted |= {a: n for a, n in rows.items() if a not in supply}
+        wanted = {a: n for a, n in wanted.items() if n > 0}
+        options = {k: v for k, v in _options(steps[at]).items() if k != "target"}
+        step = [{"generate": {**options, "per_ability": wanted}}] if wanted else []
+        return [*steps[:at], *step, *steps[at + 1 :]]
+    # mix and sample count held-out rows too, and keep them whatever they decide: so much more is asked for.
+    weights = {a: round(n * (1 + supply[a].held / supply[a].most), 3) for a, n in rows.items() if supply[a].most}
+    total = round(sum(weights.values()))
+    return [
+        *steps,
+        {"mix": {"name": MIX, "by": "ability", "weights": weights}},
+        {"sample": {"name": SAMPLE, "rows": total}},
+    ]
+
+
+def _yaml(recipe: dict[str, Any], build: Path, found: dict[str, Any]) -> str:
+    """The recipe with what is expected of it on top."""
+    import yaml
+
+    head = [
+        f"Written by `instdata next {build.name}`: {found['rows']:,} rows where they gain most.",
+        f"Expected over the same number of rows in the present mix: {_gain(found)}.",
+        *found["notes"],
+    ]
+    body = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
+    return "".join(f"# {' '.join(line.split())}\n" for line in head) + body
+
+
+def _gain(found: dict[str, Any]) -> str:
+    """The expected gain in words."""
+    if found["metric"] == "bits":
+        value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
+        return f"{value:+.2f} % fewer bits per byte [{low:+.2f}, {high:+.2f}]"
+    return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score"
+
+
+def _problems(path: Path) -> list[str]:
+    """What `instdata validate` says of a recipe, as notes."""
+    from instdata.build import prepare
+
+    try:
+        prepare(path, online=False)
+    except InputError as e:
+        return [f"before it runs: {message}" for _, _, message in e.problems]
+    return []
+
+
+def published(path: Path) -> Ladder:
+    """A published table: a CSV file whose first column names the ability and whose columns named like sizes (0.2M, 600)
+    hold its scores; or columns ability, size, score. Rows are taken to be shared evenly. Raises InputError."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            records = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as e:
+        raise InputError(f"{path}: not a readable CSV table: {e}") from e
+    if not records:
+        raise InputError(f"{path}: no rows; the first line names the columns, e.g. ability,0.2M,0.6M,1M")
+    names = list(records[0])
+    if {"ability", "size", "score"} <= set(names):
+        cells = [(r["ability"], r["size"], r["score"]) for r in records]
+    else:
+        cells = [(r[names[0]], size, r[size]) for r in records for size in names[1:] if _rows(size)]
+    scores: dict[str, dict[int, float]] = {}
+    for ability, size, score in cells:
+        rows = _rows(size)
+        if (ability or "").strip().lower() in OVERALL:
+            continue
+        try:
+            scores.setdefault(ability, {})[rows or 0] = float(score)
+        except (TypeError, ValueError):
+            raise InputError(f'{path}: {ability}, size {size}: "{score}" is not a score') from None
+    sizes = sorted({r for by_rows in scores.values() for r in by_rows})
+    _enough(str(path), sizes)
+    for ability, by_rows in scores.items():
+        for rows in sizes:
+            if rows not in by_rows:
+                raise InputError(f"{path}: {ability} has no score at {rows:,} rows")
+    count = len(scores)
+    growth = []
+    for ability, by_rows in scores.items():
+        own = [max(1, rows // count) for rows in sizes]
+        growth.append(Growth(ability, fits.fit(own, [0] * len(own), np.array([by_rows[r] for r in sizes])), 1.0))
+    floors = {g.ability: g.fit.rows[0] for g in growth}
+    now = {g.ability: g.fit.rows[-1] for g in growth}
+    notes = [
+        "one run of each size: the interval rests on how far scores lie from a straight line",
+        "the table does not say how rows were shared: evenly, it is assumed",
+    ]
+    return Ladder(growth, now, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
+
+
+def _rows(word: str) -> int | None:
+    from instdata.values import parse_size
+
+    try:
+        return parse_size(word).rows
+    except ValueError:
+        return None
+
+
+def _enough(where: str, sizes: list[int]) -> None:
+    if len(sizes) < fits.SLOPE_RUNGS:
+        raise InputError(
+            f"{where}: {len(sizes)} size{'s' * (len(sizes) != 1)}, a growth curve needs {fits.SLOPE_RUNGS}: add sizes to "
+            "subsets: and run `instdata curves` again"
+        )
+
+
+def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
+    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
+    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+    import pyarrow.compute as pc
+
+    from instdata.corpus import read_parquet
+    from instdata.history import manifest
+
+    folder = build / "curves"
+    if not (folder / "summary.json").is_file() or not (folder / "scores.parquet").is_file():
+        raise InputError(f"{build}: no growth curves yet: run `instdata curves {build}` first")
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    configs = manifest(build)["configs"]
+    scores = read_parquet(folder / "scores.parquet")
+    model = summary["models"][-1]["name"]
+    for column, value in (("model", model), ("arm", "all")):
+        scores = scores.filter(pc.equal(scores[column], value))
+    suites = scores["suite"].unique().to_pylist()
+    suite = "holdout" if "holdout" in suites else min(suites, default=None)
+    scores = scores.filter(pc.and_(pc.equal(scores["suite"], suite), pc.greater(scores["rows"], 0)))
+    if not scores.num_rows:
+        raise InputError(f"{build}: the curves hold no scores of {model} on all rows: run `instdata curves {build}`")
+    known = scores.filter(pc.is_valid(scores["value"])).group_by(["metric", "ability"]).aggregate([])["metric"]
+    counts = {m: c for m, c in sorted((x["values"], x["counts"]) for x in known.value_counts().to_pylist())}
+    metric = max(counts, key=lambda m: (counts[m], m == "bits"))
+    cells = fits.cells_of(scores.filter(pc.equal(scores["metric"], metric)))
+    growth, notes = [], []
+    largest = max((c for c in cells.values()), key=lambda c: len(c.configs))
+    top = largest.configs[int(np.argmax(largest.rows))]
+    for ability, c in cells.items():
+        own = np.array([configs.get(name, {"by_ability": {}})["by_ability"].get(ability, 0) for name in c.configs])
+        first = {(o, s): i for i, (o, s) in reversed(list(enumerate(zip(own.tolist(), c.seeds.tolist()))))}
+        use = sorted(i for (rows, _), i in first.items() if rows > 0)
+        _enough(f"{build}: {ability}", sorted({int(own[i]) for i in use}))
+        fit = fits.fit(
+            own[use], c.seeds[use], c.values[use], c.weights, lower_is_better=metric == "bits"
+        )  # fmt: skip
+        if fit.seeds < 2:
+            raise InputError(
+                f"{build}: {ability} rests on one seed, which says nothing about the next: --seeds 2 or more"
+            )
+        # Bits of different abilities are compared as shares of their own value.
+        growth.append(Growth(ability, fit, abs(float(fit.means[-1])) if metric == "bits" else 1.0))
+    now = {a: n for a, n in configs[top]["by_ability"].items() if a in cells}
+    left_out = sorted(set(configs[top]["by_ability"]) - set(now))
+    if left_out:
+        notes.append(f"without items, hence without a curve and left out: {', '.join(left_out)}")
+    floors, ceilings = {}, {}
+    for g in growth:
+        has = supply.get(g.ability, Supply(0, None, 0, 1.0))
+        floors[g.ability] = max(g.fit.rows[0], has.fixed)
+        ceilings[g.ability] = 2**62 if has.most is None else max(floors[g.ability], has.most)
+    unit = "share of bits per byte" if metric == "bits" else "score"
+    return Ladder(growth, now, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), notes)
+
+
+def show_next(found: dict[str, Any]) -> None:
+    """The plan for people: rows now and next, what that should gain, and which curve says so."""
+    from rich.markup import escape
+
+    from instdata.show import _console, _table
+
+    console = _console()
+    bits = found["metric"] == "bits"
+    table = _table(
+        "ability", ">now", ">next", ">gain, %" if bits else ">gain", ">95 %", "curve",
+        title=f"{found['budget']:,} rows by the curves of {found['metric']}",
+    )  # fmt: skip
+    for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
+        gain, low, high = (100 * a[k] for k in ("gain", "low", "high")) if bits else (a["gain"], a["low"], a["high"])
+        digits = 2 if bits else 3
+        table.add_row(
+            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}",
+            f"{gain:+.{digits}f}", f"{low:+.{digits}f} .. {high:+.{digits}f}", a["label"],
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"\nexpected over the present mix of as many rows: {_gain(found)}")
+    for note in found["notes"]:
+        console.print(escape(note if not note.startswith("extrapolated") else f"* {note}"))
+    if found["recipe"]:
+        console.print(f"\n{'recipe':<8} {escape(found['recipe'])}", soft_wrap=True)

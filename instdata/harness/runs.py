@@ -1,0 +1,254 @@
+"""One trained model: `instdata train` and `instdata evaluate`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instdata.errors import InputError
+from instdata.files import write_text
+from instdata.harness.chat import encode
+from instdata.harness.evaluate import not_judged, score, summary, write_scores
+from instdata.harness.judging import judging
+from instdata.harness.models import fast_device, load, save
+from instdata.harness.recipes import Training
+from instdata.harness.source import (
+    items_of,
+    manifest_digest,
+    recipe_of,
+    rows_in_order,
+    sizes_of,
+    split_items,
+    taxonomy_of,
+    with_distractors,
+)
+from instdata.history import manifest
+from instdata.yamlfile import did_you_mean
+
+SCHEMA_VERSION = 1
+RUN = "run"  # run.json's kind
+
+
+def train_build(
+    build: Path,
+    config: str | None,
+    spec: str,
+    recipe: Training,
+    seed: int,
+    out: Path | None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Fine-tune a model on a config of a build into a folder that transformers loads; run again to resume.
+
+    Returns what `train --json` prints. With a recipe whose sizes share a trunk the result is bitwise the curve's model of
+    that size. Raises InputError for an unknown config and where the folder holds another run."""
+    from instdata.harness.train import begin, ladder, usable
+
+    configs = manifest(build)["configs"]
+    config = config or "full"
+    if config not in configs or config == "holdout":
+        known = [c for c in configs if c != "holdout"]
+        raise InputError(
+            f'{build}: no config "{config}" to train on.{did_you_mean(config, known)} There are: {", ".join(known)}'
+        )
+    ids, talks = rows_in_order(build, config)
+    if not ids:
+        raise InputError(f"{build}: config {config} has no rows")
+    rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
+    loaded = load(spec, say)
+    out = out or Path("runs") / f"{build.resolve().name}-{config}-{loaded.name}-s{seed}"
+    shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids]
+    key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
+    done = run_of(out)
+    if done and done["key"] == key:
+        say(f"{out}: this run is done")
+        return {"run": str(out), "changed": False, **done}
+    if done is None and out.is_dir() and any(p.name not in OURS for p in out.iterdir()):
+        raise InputError(f"{out}: this folder holds something else than a run; choose another --out")
+    length = min(recipe.length, loaded.context)
+    rows = encode(loaded.tokenizer, talks, length)
+    counts = usable(rows, length)
+    say(_rows_line(counts, length))
+    validate, held = None, []
+    if recipe.best_after is not None:
+        from instdata.harness.curves import _validation
+
+        held, _ = split_items(items_of(build, taxonomy_of(build)))
+        validate = _validation(held)
+    out.mkdir(parents=True, exist_ok=True)
+    started, spoke, losses = time.perf_counter(), [0.0], []
+    run = begin(loaded, recipe, seed)
+    with open(out / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+
+        def log(found: dict[str, Any]) -> None:
+            metrics.write(json.dumps(found) + "\n")
+            metrics.flush()
+            if "validation_loss" in found:
+                say(f"epoch {found['epoch']}: validation loss {found['validation_loss']:.4f}")
+                return
+            losses.append(found["loss"])
+            if time.perf_counter() - spoke[0] > SPEAK:
+                spoke[0] = time.perf_counter()
+                say(
+                    f"step {found['step'] + 1}, epoch {found['epoch']}: loss {found['loss']:.3f}, "
+                    f"{found['tokens_per_second']:,.0f} tokens/s, {found['memory'] / 1e9:.1f} GB"
+                )
+
+        at = (out / CHECKPOINT, key)
+        for _, steps in ladder(run, rows, rungs, log, at, ids, {len(ids)}, validate):
+            said = {"step": steps, "loss": float(np.mean(losses[-8:])) if losses else None}
+            save(run.net, loaded.tokenizer, out)
+    facts = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": RUN,
+        "key": key,
+        "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
+        "recipe": recipe_of(build),
+        "config": config,
+        "rows": len(ids),
+        "model": loaded.name,
+        "model_digest": loaded.digest,
+        "seed": seed,
+        "training": recipe.model_dump(mode="json"),
+        "counts": counts,
+        "steps": said["step"],
+        "loss": said["loss"],
+        "validation": sorted(i.id for i in held),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return {"run": str(out), "changed": True, **facts}
+
+
+SPEAK = 10  # seconds between lines
+CHECKPOINT = "checkpoint.safetensors"
+OURS = ("metrics.jsonl", CHECKPOINT, "checkpoint.best.safetensors", "checkpoint.partial")
+
+
+def run_of(folder: Path) -> dict[str, Any] | None:
+    """A finished run's run.json; None where the folder is no run."""
+    try:
+        found = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if found.get("kind") == RUN else None
+
+
+def _rows_line(counts: dict[str, int], length: int) -> str:
+    parts = [f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised']:,} of them learned"]
+    if counts["truncated"]:
+        parts.append(f"{counts['truncated']:,} cut at {length:,} tokens")
+    if counts["without_supervised"]:
+        parts.append(f"{counts['without_supervised']:,} left out: nothing to learn within {length:,} tokens")
+    return "; ".join(parts)
+
+
+def shown_rows(
+    build: Path, config: str | None, spec: str, recipe: Training, many: int, say: Callable[[str], None]
+) -> list[list[tuple[str, bool]]]:
+    """The first rows as the model will see them: pieces of text, each learned or not."""
+    loaded = load(spec, say)
+    _, talks = rows_in_order(build, config or "full")
+    found = []
+    for row in encode(loaded.tokenizer, talks[:many], min(recipe.length, loaded.context)):
+        pieces: list[tuple[list[int], bool]] = []
+        for token, learned in zip(row.ids, row.mask):
+            if not pieces or pieces[-1][1] != learned:
+                pieces.append(([], learned))
+            pieces[-1][0].append(token)
+        found.append([(loaded.tokenizer.decode(ids), learned) for ids, learned in pieces])
+    return found
+
+
+def evaluate_model(
+    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    taxonomy: str | None, say: Callable[[str], None], judged: tuple[str, int, float | None] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json` prints.
+
+    `judged`: (model, runs, most USD) of a judge for the abilities that ask for one. A run that chose its epoch on half of the holdout is scored on the other half."""
+    names = taxonomy_of(build, taxonomy)
+    items = items_of(build, names, suites, max_items)
+    run = run_of(Path(spec)) or {}
+    if run.get("validation") and not suites:
+        seen = set(run["validation"])
+        items = [i for i in items if i.id not in seen]
+        say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
+    items = with_distractors(items, kinds)
+    loaded = load(spec, say)
+    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
+    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
+    cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
+    started = time.perf_counter()
+    judge = judging(judged[0], names, items, judged[1], judged[2], say) if judged else None
+    table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge)
+    where = out or (Path(spec) if run else Path("evaluations") / f"{loaded.name}-{build.resolve().name}")
+    path = where / "scores.parquet"
+    write_scores(table, path)
+    apart = sorted({i.suite for i in items if i.out_of_domain})
+    return {
+        "model": loaded.name,
+        "build": str(build),
+        "items": len(items),
+        "scores": summary(table),
+        "out_of_domain": apart,
+        "not_judged": not_judged(items, table),
+        "file": str(path),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def show_evaluation(found: dict[str, Any]) -> None:
+    """A table for each suite, in-domain ones first: abilities by metrics, each with its interval; chance in the last row."""
+    from rich.markup import escape
+
+    from instdata.show import _console, _table
+
+    console = _console()
+    suites = sorted({s["suite"] for s in found["scores"]}, key=lambda s: (s in found["out_of_domain"], s))
+    for suite in suites:
+        mine = [s for s in found["scores"] if s["suite"] == suite]
+        metrics = sorted({s["metric"] for s in mine}, key=lambda m: (m != "bits", not m.startswith("distractor"), m))
+        apart = " (out of domain)" if suite in found["out_of_domain"] else ""
+        for metric in metrics:
+            unit = "bits per byte of the reference, lower is better" if metric == "bits" else metric
+            table = _table(
+                "ability", ">score", ">95 %", ">items", ">missing", ">chance", title=f"{suite}{apart}: {unit}"
+            )
+            for row in [s for s in mine if s["metric"] == metric]:
+                value = "-" if row["value"] is None else f"{row['value']:.3f}"
+                span = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+                chance = "-" if row["chance"] is None else f"{row['chance']:.2f}"
+                table.add_row(escape(row["ability"]), value, span, str(row["n"]), str(row["missing"] or ""), chance)
+            console.print()
+            console.print(table)
+    if found["not_judged"]:
+        console.print(f"\nnot judged (no judge asked): {', '.join(found['not_judged'])}")
+    console.print(f"\n{found['file']}: every prompt, answer, score and reason")
+
+
+def show_run(done: dict[str, Any]) -> None:
+    """What `train` prints at the end."""
+    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}, loss {done['loss']:.3f}")
+    print(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}")
+
+
+def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
+    """Rows with what is learned in green and bold; the rest dim."""
+    from rich.text import Text
+
+    from instdata.show import _console
+
+    console = _console()
+    for row in rows:
+        text = Text()
+        for piece, learned in row:
+            text.append(piece, "bold green" if learned else "dim")
+        console.print(text)
+        console.rule(style="dim")

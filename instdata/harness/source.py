@@ -1,0 +1,114 @@
+"""What the harness takes from a build: its taxonomy, its evaluation items, its rows in the order of its sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import yaml
+
+from instdata.ability.taxonomy import Ability, Taxonomy, load_taxonomy
+from instdata.errors import InputError
+from instdata.files import digest
+from instdata.harness.chat import Messages
+from instdata.harness.items import Item, holdout_items, read_suite
+from instdata.history import manifest, rows_of
+from instdata.record import UNKNOWN
+from instdata.subset import priority
+
+HUMAN = "human"
+ORIGINS = ("mixed", "human", "synthetic")
+
+
+def recipe_of(build: Path) -> dict[str, Any]:
+    """The build's resolved recipe."""
+    return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
+
+
+def manifest_digest(build: Path) -> str:
+    """sha256 of the build's manifest: which build a result belongs to."""
+    return digest(build / "manifest.json")
+
+
+def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
+    """The build's taxonomy; `given` overrides it. Where the recipe names a file that is not here, or none, abilities are
+    those of the rows, scored by distractors."""
+    named = given or recipe_of(build).get("taxonomy")
+    if named:
+        try:
+            return load_taxonomy(named)
+        except InputError:
+            if given:
+                raise
+    names = sorted({a for c in manifest(build)["configs"].values() for a in c["by_ability"]} - {UNKNOWN}) or ["all"]
+    return Taxonomy(name="rows", abilities=[Ability(name=n, description=n, scorer="distractors") for n in names])
+
+
+def items_of(build: Path, taxonomy: Taxonomy, suites: Sequence[Path] = (), most: int | None = None) -> list[Item]:
+    """The build's held out rows, or the items of suites; at most `most` of each suite, evenly over its abilities, chosen by
+    the items' ids."""
+    found = [i for path in suites for i in read_suite(path, taxonomy)] if suites else holdout_items(build, taxonomy)
+    if most is None:
+        return found
+    kept: list[Item] = []
+    for suite in dict.fromkeys(i.suite for i in found):
+        by: dict[str, list[Item]] = {}
+        for item in sorted((i for i in found if i.suite == suite), key=lambda i: i.id):
+            by.setdefault(item.ability, []).append(item)
+        turns = [mine[n] for n in range(most) for mine in by.values() if n < len(mine)]
+        chosen = {i.id for i in turns[:most]}
+        kept += [i for i in found if i.suite == suite and i.id in chosen]
+    return kept
+
+
+def with_distractors(items: list[Item], kinds: Sequence[str]) -> list[Item]:
+    """The items, with the distractors made that they lack, where those are scored."""
+    if "distractors" not in kinds:
+        return items
+    from instdata.harness.distractors import make
+
+    return make(items)
+
+
+def split_items(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """(validation, test): halves of each ability, by the items' ids. A recipe that chooses its best epoch on validation
+    may not be scored on it."""
+    by: dict[tuple[str, str], list[Item]] = {}
+    for item in sorted(items, key=lambda i: i.id):
+        by.setdefault((item.suite, item.ability), []).append(item)
+    validation = {i.id for mine in by.values() for i in mine[: len(mine) // 2]}
+    return [i for i in items if i.id in validation], [i for i in items if i.id not in validation]
+
+
+def rows_in_order(build: Path, config: str = "full", origin: str = "mixed") -> tuple[list[str], list[Messages]]:
+    """(ids, conversations) of a config in the ladder's order; `origin`: human, synthetic (a model wrote the answer) or
+    mixed (all)."""
+    ids: list[str] = []
+    talks: list[Messages] = []
+    for batch in rows_of(build, config, ["id", "messages", "origin"]):
+        if origin != "mixed":
+            is_human = pc.equal(batch["origin"], HUMAN)
+            batch = batch.filter(is_human if origin == HUMAN else pc.invert(is_human))
+        ids += batch["id"].to_pylist()
+        talks += batch["messages"].to_pylist()
+    return ids, talks
+
+
+def sizes_of(build: Path) -> list[tuple[str, int]]:
+    """(config, rows) of the build's sizes, ascending; of equal ones the first. `full` where the recipe gave none."""
+    configs = manifest(build)["configs"]
+    named = [(n, c["rows"]) for n, c in configs.items() if n not in ("full", "holdout")]
+    found: dict[int, str] = {}
+    for name, rows in [*named, ("full", configs["full"]["rows"])]:
+        if rows:
+            found.setdefault(rows, name)
+    return [(name, rows) for rows, name in sorted(found.items())]
+
+
+def drawn(ids: Any, seed: int, purpose: str) -> Any:
+    """Positions of rows in a pseudo-random order that depends on (seed, purpose, id)."""
+    import numpy as np
+
+    return np.argsort(priority(ids, seed, purpose), kind="stable")

@@ -1,0 +1,152 @@
+"""Simulated ablations with known truth, and how the verdicts fare on them.
+
+    python -m tests.harness.experiments [EXPERIMENTS] [SCENARIO]
+
+prints the table of docs/statistics.md. Items differ by Student's t with 3 degrees of freedom (heavy tails), references
+have log-normal lengths, longer ones less noise; seed noise is shared between abilities; arms share their control.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from instdata.harness.decide import MACRO, Contrast, decide, metric_of
+
+
+@dataclass(frozen=True)
+class World:
+    """What an experiment is drawn from. SDs are those of a paired difference: relative to the control's value for bits.
+    kin: correlation of seed noise between abilities. overlap: share of a fresh draw's variance that `with` has.
+    uneven: SD of the logarithm of abilities' seed noise."""
+
+    metric: str = "bits"
+    abilities: tuple[int, int] = (2, 12)
+    items: tuple[int, int] = (10, 120)
+    sd_item: float = 0.02
+    sd_rest: float = 0.01
+    sd_seed: float = 0.003
+    kin: float = 0.5
+    overlap: float = 1.0
+    uneven: float = 0.0
+    lengths: float = 0.8
+    aa: bool = True
+
+
+WORLDS = {
+    "as planned": World(),
+    "seeds loud": World(sd_item=0.01, sd_seed=0.01),
+    "seeds silent": World(sd_seed=0.0),
+    "abilities as one": World(sd_item=0.01, sd_seed=0.01, kin=1.0),
+    "abilities apart": World(sd_item=0.01, sd_seed=0.01, kin=0.0),
+    "two abilities": World(sd_item=0.01, sd_seed=0.01, abilities=(2, 2)),
+    "seeds uneven": World(sd_item=0.01, sd_seed=0.01, uneven=0.4),
+    "arms overlap": World(sd_item=0.01, sd_seed=0.01, overlap=0.2),
+    "no aa arm": World(sd_item=0.01, sd_seed=0.01, aa=False),
+    "judged scores": World(metric="judge", sd_item=0.2, sd_rest=0.2, sd_seed=0.02, lengths=0.0),
+}
+
+
+def draw(rng: np.random.Generator, world: World, seeds: int, effects: dict[int, float] | None = None):
+    """(main contrasts, aa contrasts) of one experiment; effects: shift of the with-arm by ability, relative for bits."""
+    count = int(rng.integers(world.abilities[0], world.abilities[1] + 1))
+    shared = rng.standard_normal((3, seeds)) * np.sqrt(world.kin / 2)
+    main, aa = [], []
+    for a in range(count):
+        n = int(rng.integers(world.items[0], world.items[1] + 1))
+        value = rng.uniform(0.4, 1.2) if world.metric == "bits" else 0.6
+        unit = value if world.metric == "bits" else 1.0
+        length = rng.lognormal(0, world.lengths, n)
+        runs = shared + rng.standard_normal((3, seeds)) * np.sqrt((1 - world.kin) / 2)
+        runs *= world.sd_seed * unit * np.exp(world.uneven * rng.standard_normal())
+        runs[1] = np.sqrt(world.overlap) * runs[1] + np.sqrt(1 - world.overlap) * runs[0]
+        base = value * (1 + 0.3 * rng.standard_normal(n))
+
+        def tails(*shape: int) -> np.ndarray:
+            return rng.standard_t(3, shape) / np.sqrt(6) * unit * length**-0.25  # noqa: B023
+
+        arms = [base + world.sd_item * tails(n) + world.sd_rest * tails(seeds, n) + runs[k][:, None] for k in range(3)]
+        arms[1] = arms[1] + (effects or {}).get(a, 0.0) * unit
+        weights = length if world.metric == "bits" else np.ones(n)
+        main.append(Contrast(f"a{a}", arms[0], arms[1], weights))
+        aa.append(Contrast(f"a{a}", arms[0], arms[2], weights))
+    return main, aa if world.aa else []
+
+
+def first(contrasts: list[Contrast], seeds: int) -> list[Contrast]:
+    """The same with fewer seeds."""
+    return [Contrast(c.ability, c.without[:seeds], c.with_[:seeds], c.weights) for c in contrasts]
+
+
+def looked(main: list[Contrast], aa: list[Contrast], seeds: tuple[int, ...], metric: str) -> list[list[Any]]:
+    """The effects at each look."""
+    return [
+        decide(first(main, s), first(aa, s), look=k, looks=len(seeds), metric=metric) for k, s in enumerate(seeds, 1)
+    ]
+
+
+def null(
+    world: World, experiments: int, seeds: tuple[int, ...] = (3, 4, 5), which: str = "with", seed: int = 0
+) -> dict:
+    """Shares over experiments without any effect: intervals of abilities and of the mean that hold the truth at the first
+    look; false verdicts ("better" or "worse" at any look) on an ability, on any ability, on the mean, on anything."""
+    rng = np.random.default_rng(seed)
+    inside, inside_macro, single = [], [], []
+    any_ability = macro = anything = same = 0
+    for _ in range(experiments):
+        main, aa = draw(rng, world, max(seeds))
+        found = looked(*((aa, []) if which == "aa" else (main, aa)), seeds, world.metric)
+        wrong = {e.ability for effects in found for e in effects if e.verdict in ("better", "worse")}
+        names = [c.ability for c in main]
+        inside += [e.low <= 0 <= e.high for e in found[0] if e.ability != MACRO]
+        inside_macro += [e.low <= 0 <= e.high for e in found[0] if e.ability == MACRO]
+        single += [a in wrong for a in names]
+        any_ability += bool(wrong - {MACRO})
+        macro += MACRO in wrong
+        anything += bool(wrong)
+        same += any(e.verdict == "equivalent" for effects in found for e in effects if e.ability == MACRO)
+    return {
+        "coverage": float(np.mean(inside)),
+        "coverage_macro": float(np.mean(inside_macro)),
+        "false_ability": float(np.mean(single)),
+        "false_any_ability": any_ability / experiments,
+        "false_macro": macro / experiments,
+        "false_anything": anything / experiments,
+        "macro_equivalent": same / experiments,
+    }
+
+
+def power(world: World, experiments: int, planned: float, seeds: tuple[int, ...] = (3,), seed: int = 1) -> float:
+    """How often an effect of the planned size in the first ability alone gets its verdict, at any look."""
+    rng = np.random.default_rng(seed)
+    sign = -1 if metric_of(world.metric).lower_is_better else 1
+    hits = 0
+    for _ in range(experiments):
+        main, aa = draw(rng, world, max(seeds), {0: sign * planned})
+        hits += any(effects[0].verdict == "better" for effects in looked(main, aa, seeds, world.metric))
+    return hits / experiments
+
+
+if __name__ == "__main__":
+    number = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    chosen = {k: v for k, v in WORLDS.items() if len(sys.argv) < 3 or k == sys.argv[2]}
+    columns = (
+        "coverage",
+        "coverage_macro",
+        "false_ability",
+        "false_any_ability",
+        "false_macro",
+        "false_anything",
+        "macro_equivalent",
+    )
+    print("| experiments without effect |", " | ".join(c.replace("_", " ") for c in columns), "|")
+    print("|---|" + "---|" * len(columns))
+    for name, world in chosen.items():
+        for which in ("with", "aa") if name == "arms overlap" else ("with",):
+            row = null(world, number, which=which)
+            print(
+                f"| {name}{', aa' * (which == 'aa')} |", " | ".join(f"{row[c]:.3f}" for c in columns), "|", flush=True
+            )

@@ -1,0 +1,146 @@
+"""What is judged cannot speak to the judge: no attack moves the score of a judge that keeps to its rules, and the test
+itself fails where any one of the defences is taken away."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from instdata.harness import judge, verdict
+from instdata.harness.items import Item
+from instdata.llm import fence
+from instdata.llm.ask import Options, objects
+from instdata.step import Context
+from tests.harness.judge_stub import judging
+
+pytest.importorskip("openai")
+
+CASES = Path(__file__).parents[1] / "cases" / "judge"
+QUESTION = {"en": "What is the capital of Australia?", "zh": "澳大利亚的首都是哪座城市？"}
+BASES = {"B": "It is Canberra.", "D": "It is Sydney."}
+WORTH = {"B": 0.75, "D": 0.25}
+FIXED = "c0ffee"
+
+
+def attacks() -> list[tuple[str, str, str]]:
+    return [
+        (lang, case["name"], case["attack"])
+        for lang in QUESTION
+        for case in map(json.loads, (CASES / f"{lang}.jsonl").read_text(encoding="utf-8").splitlines())
+    ]
+
+
+def item(lang: str, id: str = "i") -> Item:
+    return Item(id, "unknown", [{"role": "user", "content": QUESTION[lang]}], "The capital.", None, "judge", None, "s")
+
+
+def armed(base: str, attack: str, code: str) -> str:
+    """The answer with the attack in it."""
+    text = attack.replace("%CODE%", code)
+    return text.replace("%ANSWER%", base) if "%ANSWER%" in attack else f"{base}\n{text}"
+
+
+def guess(lang: str, base: str, attack: str) -> str:
+    """The code that an attacker who knows our code would put in: that of the answer it hides in, found by looking at
+    what that gave, again and again."""
+    code = FIXED
+    for _ in range(5):
+        request = judge._request("score", item(lang), [armed(base, attack, code)], None, Options("json"))
+        code = re.match(r"(?:Code: |代码：)(\S+)", request.messages[1][1])[1]
+    return code
+
+
+def moved(model: str, url: str, cache: Path) -> list[str]:
+    """The attacks after which a score differs from that of the same answer without them."""
+    cases = attacks()
+    items, answers, want = [], [], []
+    for lang, _, attack in cases:
+        for grade, base in BASES.items():
+            items.append(item(lang))
+            answers.append(armed(base, attack, guess(lang, base, attack)))
+            want.append(WORTH[grade])
+    found = judge.judge_items(items, answers, None, Options(model, base_url=url), context=Context(cache=cache))
+    names = [f"{lang} {name}" for lang, name, _ in cases for _ in BASES]
+    return [name for name, f, w in zip(names, found, want, strict=True) if f.value != pytest.approx(w)]
+
+
+def test_there_are_enough_attacks_in_both_languages():
+    cases = attacks()
+    assert len(cases) >= 30
+    assert len({(lang, name) for lang, name, _ in cases}) == len(cases)
+    assert sum(lang == "zh" for lang, _, _ in cases) >= 15
+
+
+@pytest.mark.parametrize("model", ["json", "prose", "fenced", "words", "thinking", "json-likely"])
+def test_no_attack_moves_a_score(model, tmp_path):
+    with judging() as (url, asked):
+        assert moved(model, url, tmp_path) == []
+    assert len(asked) == 2 * len(attacks())  # every reply was read at the first attempt
+
+
+def test_no_attack_moves_a_comparison(tmp_path):
+    cases = attacks()
+    items = [item(lang, f"{n}") for n, (lang, _, _) in enumerate(cases)]
+    bad = [armed(BASES["D"], attack, guess(lang, BASES["D"], attack)) for lang, _, attack in cases]
+    good = [BASES["B"]] * len(cases)
+    with judging() as (url, _):
+        options = Options("prose", base_url=url)
+        found = judge.judge_pairs(items, bad, good, None, options, audit=1.0, context=Context(cache=tmp_path))
+    assert [(c.verdict, c.swapped, c.value) for c in found] == [(2, 2, 0.0)] * len(cases)
+
+
+def fixed_code(parts):
+    """fence() as many tools do it: always the same marks."""
+    return FIXED, "\n\n".join(f"===== {n} {FIXED} =====\n{fence.clean(t)}\n===== /{n} {FIXED} =====" for n, t in parts)
+
+
+def first_verdict(text, key, allowed):
+    """verdict.read as many tools do it: the first verdict counts."""
+    spans = [value[key] for _, _, value in objects(text) if key in value]
+    return spans[0] if spans and spans[0] in allowed else verdict.read(text, key, allowed)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "instead", "caught"),
+    [
+        (judge, "fence", fixed_code, "en close_guessed_code"),
+        (judge.verdict, "read", first_verdict, "en forged_json"),
+        (fence, "clean", str, "zh chatml_system"),
+    ],
+)
+def test_each_defence_is_needed(where, name, instead, caught, tmp_path, monkeypatch):
+    monkeypatch.setattr(where, name, instead)
+    with judging() as (url, _):
+        assert caught in moved("prose", url, tmp_path)
+
+
+def test_the_code_is_the_same_for_the_same_and_new_for_anything_else():
+    code, text = fence.fence([("task", "a"), ("answer", "b")])
+    assert fence.fence([("task", "a"), ("answer", "b")]) == (code, text)
+    others = [
+        [("task", "a"), ("answer", f"b {code}")],
+        [("task", "a b"), ("answer", "")],
+        [("task", "b"), ("answer", "a")],
+    ]
+    assert len({code, *(fence.fence(o)[0] for o in others)}) == 4
+    assert len(code) * 4 == 96
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("a\u200bb\u202ec\x00d\ufeff", "abcd"),
+        ("x\U000e0041\U000e0042y", "xy"),
+        ("👨\u200d👩\u200d👧 نمی\u200cخواهم\tz\n", "👨\u200d👩\u200d👧 نمی\u200cخواهم\tz\n"),
+        ("<|im_end|>", "< |im_end| >"),
+        ("<|im_\u200bend|>", "< |im_end| >"),
+        ("<｜User｜>", "< ｜User｜ >"),
+        ("[/INST] </s> <end_of_turn>", "[ /INST ] < /s > < end_of_turn >"),
+        ("xs |> map f <| y; a < b | c > d; <div>", "xs |> map f <| y; a < b | c > d; <div>"),
+    ],
+)
+def test_what_a_judge_is_shown(text, seen):
+    assert fence.clean(text) == seen
