@@ -32,28 +32,43 @@ def build_result(done: Any) -> dict[str, Any]:
     m = done.manifest
     return {
         "build": str(done.path), "totals": m["totals"], "configs": m["configs"],
-        "steps": m["steps"], "seconds": done.run["seconds"], "changed": done.changed,
+        "steps": m["steps"], "seconds": done.run["seconds"], "changed": done.changed, **labels(done),
     }  # fmt: skip
+
+
+def labels(done: Any) -> dict[str, Any]:
+    """{abilities, confusion} of a build: rows and mean confidence of each label, and what ability.summary says."""
+    from instdata.ability.summary import confusion
+    from instdata.report.facts import abilities, open_ledger
+
+    with open_ledger(done.path, done.manifest) as db:
+        return {"abilities": abilities(db), "confusion": confusion(db, done.manifest)}
 
 
 def build_summary(done: Any) -> None:
     """What `build` prints at the end."""
+    from instdata.record import UNKNOWN
+
     console, m = _console(), done.manifest
-    abilities = _table("ability", ">rows", ">share", ">held out")
+    table = _table("ability", ">rows", ">share", ">confidence", ">held out")
     full, held = m["configs"]["full"], m["configs"].get("holdout", {"by_ability": {}})
-    names = sorted(set(full["by_ability"]) | set(held["by_ability"]), key=lambda a: (-full["by_ability"].get(a, 0), a))
-    for name in names:
-        rows = full["by_ability"].get(name, 0)
-        abilities.add_row(
-            escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", f"{held['by_ability'].get(name, 0):,}"
-        )
+    found = labels(done)
+    for item in found["abilities"]:
+        name, rows, sure = item["ability"], item["after"], item["confidence"]
+        kept_out = held["by_ability"].get(name, 0)
+        if rows or kept_out:
+            told = "" if sure is None else f"{sure:.2f}"
+            table.add_row(escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", told, f"{kept_out:,}")
+    unknown = full["by_ability"].get(UNKNOWN, 0)
     sizes = _table("config", ">rows")
     for name, config in m["configs"].items():
         sizes.add_row(escape(name), f"{config['rows']:,}")
     t = m["totals"]
     console.print()
-    console.print(abilities)
-    console.print()
+    console.print(table)
+    console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
+    if found["confusion"]:
+        _confusion(console, found["confusion"])
     console.print(sizes)
     console.print()
     console.print(
@@ -65,6 +80,24 @@ def build_summary(done: Any) -> None:
     for word, name in parts:
         if (done.path / name).exists():
             console.print(f"{word:<8} {escape(str(done.path / name))}", soft_wrap=True)
+
+
+def _confusion(console: Console, found: dict[str, Any]) -> None:
+    """A matrix where it fits 80 columns, else the pairs that are mixed up most often."""
+    names, rows = found["abilities"], found["rows"]
+    title = f"the label that came (rows) and the one of {found['step']} (columns)"
+    width = max(len(f"{n:,}") for row in rows for n in row) + 2
+    if max(map(len, names)) + 5 + width * len(names) <= 80:
+        matrix = _table("", *(f">{k}" for k in range(1, len(names) + 1)), title=escape(title))
+        for k, (name, row) in enumerate(zip(names, rows), 1):
+            matrix.add_row(f"{k} {escape(name)}", *(f"{n:,}" if n else "" for n in row))
+    else:
+        matrix = _table("came labelled", "labelled", ">rows", title=escape(title))
+        pairs = [(n, names[i], names[j]) for i, row in enumerate(rows) for j, n in enumerate(row) if n and i != j]
+        for n, given, label in sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:10]:
+            matrix.add_row(escape(given), escape(label), f"{n:,}")
+    console.print(matrix)
+    console.print(f"{100 * found['agreement']:.1f} % of the {found['n']:,} labels that came agree\n")
 
 
 def row_history(rows: list[dict[str, Any]]) -> None:
@@ -99,7 +132,9 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield turn["role"], _short(turn["content"], 600)
     if row.get("written_by"):
         made = row["written_by"]
-        yield "request", f"{made['request']} to {made['model']}, USD {made['usd']:.4f}"
+        cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"
+        yield "request", f"{made['request']} to {made['model']}, {sum(made['tokens']):,} tokens, {cost}"
+        yield "shown", ", ".join(made["seeds"])
         for text in made["prompt"]:
             yield "prompt", _short(text, 400)
         yield "answer", _short(made["answer"], 400)

@@ -1,10 +1,8 @@
-"""Can a confidence be taken at its word? Expected calibration error, and who is mistaken for whom."""
+"""Can a confidence be taken at its word? Expected calibration error."""
 
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 BINS = 10
 RESAMPLES = 1_000
@@ -26,12 +24,3 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, seed: int = 0) 
 def _error(gap: np.ndarray) -> float:
     """`gap` in the order of confidence."""
     return float(sum(abs(part.sum()) for part in np.array_split(gap, BINS)) / len(gap))
-
-
-def confusion(given: pa.Array, predicted: pa.Array, names: list[str]) -> np.ndarray:
-    """int64[names, names]: rows labelled i that were predicted j. Rows without a label are left out."""
-    i, j = (pc.index_in(a, value_set=pa.array(names, pa.string())) for a in (given, predicted))
-    both = np.asarray(pc.and_(i.is_valid(), j.is_valid()))
-    out = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(out, (np.asarray(i.filter(pa.array(both))), np.asarray(j.filter(pa.array(both)))), 1)
-    return out

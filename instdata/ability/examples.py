@@ -47,7 +47,9 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
 
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context or Context()
-    mine = pa.table([rows.prompt, rows.response, rows.ability, pa.array(np.arange(len(rows)))], schema=TEXTS)
+    # What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach it.
+    given = pc.if_else(was_generated(rows.meta), pa.scalar(None, pa.string()), rows.ability)
+    mine = pa.table([rows.prompt, rows.response, given, pa.array(np.arange(len(rows)))], schema=TEXTS)
     theirs = _from_files(inputs(file, context, seeds=False), context)
     if file is not None:
         _enough(theirs, file, context)
@@ -77,6 +79,11 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     return Examples(
         prompt, response, labels[order], classes, np.asarray(row), none, {k: len(v) for k, v in learned.items()}
     )
+
+
+def was_generated(meta: pa.Array) -> pa.Array:
+    """Which rows a generate step of this build wrote (bool): their meta says how."""
+    return pc.fill_null(pc.starts_with(meta, '{"generate": '), False)
 
 
 def _enough(table: pa.Table, file: TrainFile, context: Context) -> None:

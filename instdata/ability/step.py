@@ -45,6 +45,7 @@ class Categorize(Step):
     kind: ClassVar[str] = "categorize"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     method: Method = Field(
         "auto",
@@ -105,10 +106,10 @@ class Categorize(Step):
         return {**super().scoring(context), "files": files, "taxonomy": taxonomy, "seed": seed}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """label and confidence of every row. A row that was learned from gets the label that a model without it gives,
-        so that labels which came with rows can be compared with it."""
+        """label and confidence of every row, and `given`, the label that it came with (null where none). A row that was
+        learned from gets the label that a model without it gives, so that the two can be compared: ability/summary.py."""
         from instdata.ability import llm
-        from instdata.ability.examples import labelled
+        from instdata.ability.examples import labelled, was_generated
 
         context = rows.context or Context()
         examples = labelled(rows, self.train)
@@ -135,18 +136,48 @@ class Categorize(Step):
             "label": pa.array([*names, UNKNOWN]).take(pa.array(best)),
             # Rounded: the last digits of a matrix inverse depend on the number of threads.
             "confidence": np.round(confidence, 4).astype(np.float32),
-            "_given": given,
+            "given": given,
+            "_asked_for": was_generated(rows.meta),
         }
 
     def decide(self, scores: Scores) -> Verdicts:
-        given, label, confidence = (scores.column(c).combine_chunks() for c in ("_given", "label", "confidence"))
+        """A row's own label is kept, with confidence 1 where somebody gave it. What a generator was merely asked for is
+        kept too, but is as likely right as the model finds it: p where both agree, 1 - p where they do not, null where
+        the model said nothing."""
+        given, label, confidence = (scores.column(c).combine_chunks() for c in ("given", "label", "confidence"))
         kept = pc.and_(pc.is_valid(given), not self.override)
         sure = pc.greater_equal(confidence, pa.scalar(self.min_confidence, pa.float32()))
-        ability = pc.if_else(kept, given, pc.if_else(sure, label, UNKNOWN))
+        one, silent = pa.scalar(1.0, pa.float32()), pa.scalar(None, pa.float32())
+        checked = pc.if_else(pc.equal(label, given), confidence, pc.subtract(one, confidence))
+        checked = pc.if_else(pc.equal(label, UNKNOWN), silent, checked)
+        own = pc.if_else(scores.column("_asked_for").combine_chunks(), checked, one)
         return Verdicts(
             pa.nulls(len(scores), pa.string()),
-            set={"ability": ability, "ability_confidence": pc.if_else(kept, pa.scalar(1.0, pa.float32()), confidence)},
+            set={
+                "ability": pc.if_else(kept, given, pc.if_else(sure, label, UNKNOWN)),
+                "ability_confidence": pc.if_else(kept, own, confidence),
+            },
         )
+
+    def estimate(self, rows: Rows) -> dict[str, Any] | None:
+        """What the language model would be asked and cost: the teacher its sample, `llm` every row without a label of its
+        own, `cascade` those of which a model learned from these rows is not sure. None where nobody is asked."""
+        if not self.asks:
+            return None
+        from instdata.ability import llm
+        from instdata.ability.examples import labelled
+        from instdata.llm.ask import Options, estimate
+
+        context = rows.context or Context()
+        free = np.flatnonzero(np.asarray(known_labels(rows.ability).is_null()) | self.override)
+        if self.method == "cascade" and len(free):
+            at = pa.array(free)
+            model = fit(self, context, labelled(rows, self.train))
+            free = free[model.confidence(model.scores(rows.prompt.take(at), rows.response.take(at))) < self.ask_below]
+        sample = [llm.request(context.taxonomy, p) for p in rows.prompt.take(pa.array(free[:200])).to_pylist()]
+        every_row = self.method in ("llm", "cascade")
+        total = len(free) if every_row else min(self.sample, len(free))
+        return {"rows": 0, **estimate(Options.of(self), sample, total), "every_row": every_row}
 
 
 def known_labels(ability: pa.Array) -> pa.Array:

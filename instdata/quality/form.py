@@ -122,7 +122,7 @@ def echo(t: Text) -> np.ndarray:
     unchanged = among(rewriting, lambda p, r: _ends_with(p, r), prompt, response)
     excused = has(
         t.line,
-        r"(?i)\b(repeat|copy|echo|if (needed|necessary|it|there|the)|as is|say|type|same|verbatim|capital\w*|case|check)\b|重复|复述|照抄|原样|跟我说",
+        r"(?i)\b(repeat|copy|echo|if (needed|necessary|it|there|the)|as is|say|type|same|verbatim|capitali[sz]\w*|case|check)\b|重复|复述|照抄|原样|跟我说",
     )
     return (np.asarray(whole) | np.asarray(line) | unchanged) & t.answered & (t.chars >= 4) & ~excused
 
@@ -200,7 +200,8 @@ def wrong_language(t: Text) -> np.ndarray:
     # between two languages in Latin letters the model is often sure and wrong
     decided = np.where(scripts, (sure_asked >= SURE) & (sure_given >= 0.8), (sure_asked >= 0.95) & (sure_given >= 0.95))
     shown = has(t.prompt, r"(?:[A-Za-z'’-]+[ ,.]+){4}[A-Za-z]+") & has(t.prompt, r"\p{Han}")  # the prompt has both
-    return decided & (t.chars >= 40) & (asked != given) & ~shown & ~has(t.prompt, ABOUT_LANGUAGE) & ~t.code
+    enough = t.chars >= np.where(np.isin(given, DENSE_SCRIPT), 15, 40)
+    return decided & enough & (asked != given) & ~shown & ~has(t.prompt, ABOUT_LANGUAGE) & ~t.code
 
 
 def mixed_language(t: Text) -> np.ndarray:
@@ -254,6 +255,8 @@ LIST_ASKED = (
     r"|^(?:请)?(?:你)?(?:给我|帮我|为我)?(?:列出|列举|写出|提供|给出|说出|举出|生成|推荐|提出|描述)(?:至少)?(?P<zk>\d{1,2}|十二|十五|二十|[两二三四五六七八九十])(?:个|种|条|项|点|位|本|部|款|件|句)"
 )
 BULLET = re.compile(r"^[ \t]*(?:[-*•·●–](?![-*])|[一二三四五六七八九十]{1,3}[、.．])", re.MULTILINE)
+GROUPED = re.compile(r"^[ \t]*(?:\d{1,3}[.)、]|[-*•])[^\n:：]{1,60}[:：][^\n,，、;；]{1,60}[,，、;；]", re.MULTILINE)
+UNGROUPED = re.compile(r"^[ \t]*(?:\d{1,3}[.)、]|[-*•])[^\n:：]*$", re.MULTILINE)
 NUMBERED = re.compile(r"(?<![\d.$])(\d{1,3})[.)、:：．](?!\d)")
 
 
@@ -274,6 +277,8 @@ def list_count(t: Text) -> np.ndarray:
 
     def fewer(k: str, response: str) -> bool:
         wanted = int(k) if k.isdigit() else NUMBERS[k.lower()]
+        if GROUPED.search(response) and not UNGROUPED.search(response):
+            return False  # "1. Fungi: Aspergillus, Candida": the items are lists themselves
         given = max(
             len(BULLET.findall(response)),
             len(re.findall(r"^\s*\d{1,3}\s*[.)、:：．]", response, re.MULTILINE)),
@@ -294,23 +299,23 @@ def _numbered(response: str) -> int:
 
 WORD_LIMIT = (
     r"(?i)\b(?:in (?:less than|under|at most|no more than|fewer than|up to|a maximum of)|less than|under|no more than|at most|fewer than|within|maximum of|max|up to|not exceed(?:ing)?|limit(?:ed)? to|no longer than|(?:must|should) (?:be|not exceed)(?: less than| under| at most)?|in|using|of) "
-    r"(?P<n>\d{1,4})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b|(?:不超过|少于|不多于|控制在|限制在|在|最多)\s*(?P<zn>\d{1,4})\s*(?:个)?(?:字|词)(?:以内|之内|以下|内)?"
+    r"(?P<n>\d{1,4})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b|(?:不超过|少于|不多于|控制在|限制在|在|最多)\s*(?P<zn>\d{1,4})\s*(?:个)?(?:字|词)(?:以内|之内|以下|内)?|(?P<zm>\d{1,4})\s*个?(?:字|词)(?:以内|之内|以下)"
 )
 
 
 def word_limit(t: Text) -> np.ndarray:
     found = pc.extract_regex(t.ask, WORD_LIMIT)
     vague = has(
-        t.ask,
-        r"(?i)\b(at least|more than|minimum|or more|between|each|about|around|approximately|roughly|unscramble|\d+-\d+)\b|至少|左右|大约|以上|每|不少于|不低于",
+        pc.replace_substring_regex(t.ask, r"(?i)\b(no|not) more than\b", ""),
+        r"(?i)\b(at least|more than|no(t)? (less|fewer) than|minimum|or more|between|each|about|around|approximately|roughly|unscramble|\d+-\d+)\b|至少|左右|大约|以上|每|不少于|不低于",
     )
     candidates = np.asarray(pc.is_valid(found)) & ~vague & t.answered
 
-    def exceeds(n: str, zn: str, response: str) -> bool:
-        limit = int(n or zn or 0)
+    def exceeds(n: str, zn: str, zm: str, response: str) -> bool:
+        limit = int(n or zn or zm or 0)
         chinese = len(re.findall(r"[\u3400-\u9fff]", response))
         words = chinese if chinese > 10 else len(re.findall(r"[^\W_]+(?:['’-][^\W_]+)*", response))
         return limit >= 5 and words > max(1.25 * limit, limit + 5)
 
-    n, zn = (pc.fill_null(pc.struct_field(found, name), "") for name in ("n", "zn"))
-    return among(candidates, exceeds, n, zn, t.response)
+    limits = (pc.fill_null(pc.struct_field(found, name), "") for name in ("n", "zn", "zm"))
+    return among(candidates, exceeds, *limits, t.response)

@@ -88,7 +88,7 @@ def invalid_json(t: Text) -> np.ndarray:
         & has(t.response, r"^\s*(```|[\[{])")
         & ~has(
             t.line,
-            r"(?i)\b(parse|python|javascript|function|code|script|java|schema|from json|read|jsonp|typescript|program|query)\b|解析|代码|函数",
+            r"(?i)\b(parse|python|javascript|function|code|script|java|schema|from json|(given|following|provided|with a|from (the|this|a)( given)?) json|read|jsonp|typescript|program|query)\b|解析|代码|函数",
         )
     )
     return among(fenced | asked, _bad_json, t.response)
@@ -121,7 +121,7 @@ NUMBER = r"[-−]?\d[\d,]{0,20}(?:\.\d{1,20})?"
 SIGN = r"\-+*/×÷−·"
 TERM = r"[$￥¥]?" + NUMBER + "%?"
 EQUATION = re.compile(
-    rf"(?<![\w.,^√%)\]={SIGN}xX|$:])(?<![{SIGN}xX^=√\d] )(?<!\d, )(?<!and )"  # a whole left side: nothing that it continues
+    rf"(?<![\w.,^√%)\]={SIGN}xX|$:])(?<![{SIGN}xX^=√\d] )(?<!\d, )(?<!and )(?<![Dd]ay )(?<![Ww]eek )(?<![Yy]ear )(?<![Ss]tep )"  # a whole left side: nothing that it continues
     rf"(?P<left>{TERM}(?:[ \t]*(?:[{SIGN}]|[xX](?=[ \t]*\d))[ \t]*{TERM}){{1,12}})[ \t]*=[ \t]*(?P<right>{TERM})"
     rf"(?![\d.]*[ \t]*[{SIGN}^%(√xX]|\d|[\d.]*[A-Za-z]| \d{{3}}\b|[ \t]*(?:R\b|r\b|remainder|余|\.\.\.|…|mod|,\d|:|e[+-]?\d|万|亿|分|cents?\b|¢|million|billion|thousand))"
 )
@@ -173,6 +173,8 @@ def _false(left: str, right: str) -> bool:
         return False
     if right.endswith("%") and value * 100 == stated * 10000:
         return False  # 100 - 20 = 80%
+    if (stated and stated in (value * 1000, value * 1_000_000)) or ("%" in left and stated == value * 100):
+        return False  # "5 * 3 = 15,000", in thousands; "1.2 x 100% = 120"
     if not any("." in n for n in numbers) and not any(o in "/÷" for o in operators) and "." not in right:
         return value != stated
     # a unit of the last digit shown (rounded or cut), or, as the terms may be rounded too, half a percent

@@ -72,7 +72,7 @@ RULES = (
          ("改写：今天的天气非常的好，我们出去玩。", "今天的天气非常的好，我们出去玩。"), ("Sort: a, b, c", "a, b, c"), form.echo),
     Rule("repeated_char", "A letter or mark twelve times running.",
          ("Laugh.", "Ha" + "a" * 30), ("Draw a line.", "-" * 30), form.repeated_char),
-    Rule("repeated_line", "Half of the lines or more were there before.",
+    Rule("repeated_line", "Two lines in three or more were there before.",
          ("Give tips.", "Drink more water.\nDrink more water.\nDrink more water.\nDrink more water."),
          ("Write a song.", "La la la la la la\n" * 5), form.repeated_line),
     Rule("unbalanced_fence", "A code block that is not closed.",
@@ -123,9 +123,9 @@ RULES = (
 
 # Decided from published numbers and thresholds, after the rules above.
 MEASURED = {
-    "repetition": "More than `max_repetition` of the response's words lie in 8-grams that came before in it.",
-    "too_short": "Fewer than `min_chars` characters in the response.",
-    "too_long": "More than `max_chars` characters in the response.",
+    "repetition": "More than 0.8, or `max: {repetition: …}`, of the response's words lie in 8-grams that came before in it.",
+    "too_short": "Fewer characters in the response than `min: {chars: …}`.",
+    "too_long": "More than 50,000 characters, or `max: {chars: …}`, in the response.",
 }
 
 NAMES = tuple(rule.name for rule in RULES) + tuple(MEASURED)

@@ -6,6 +6,7 @@ Each takes a Text and returns a boolean mask. The table in rules.py says what ea
 from __future__ import annotations
 
 import numpy as np
+import pyarrow.compute as pc
 
 from instdata.quality.text import Text, count, has
 
@@ -65,7 +66,7 @@ def template_token(t: Text) -> np.ndarray:
 
 def chat_marker(t: Text) -> np.ndarray:
     tokens = r"<\|[a-zA-Z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|</?s>\s*$|###\s*(Human|Assistant|User|Response|Instruction|Input|回答|指令|问题)\s*[:：]"
-    turn = r"\n\s*(Human|User|Assistant|用户|人类|助手|问)\s*[:：]"
+    turn = r"\n\s*(Human|User|Assistant|用户|人类|助手|问)\s*[:：][ \t]*[^\s<]"  # said on the same line: a lone "User:" heads a list
     spoken = r"(?i)\b(human|user|assistant|dialog\w*|conversation|chat\w*|bot|script|interview|robot|transcript|role|q ?& ?a|use case|ai)\b|对话|聊天|用户|助手|客服|机器人|采访|剧本|问答"
     return (has(t.response, tokens) & ~has(t.prompt, tokens)) | (has(t.response, turn) & ~has(t.prompt, spoken))
 
@@ -120,19 +121,29 @@ EN_SELF = (
     r"(?i)^\W*(as an? [^,.\n]{1,50}, )?(i'?m |i am |i |my apologies|unfortunately)?,?\s*(so |very |really |but )*(sorry|afraid|apologi[sz]e|unfortunately)?[,.:;]? ?(but )?(i|we|this|it|that)\b[^.\n]{0,20}?\b"
     rf"({DENIES}[^.\n]{{0,18}}\b{DEEDS}\b|(do not|don't|don’t) have (the ability|access|the capability)\b|must (respectfully )?decline\b)"
 )
+# Nothing but a refusal: no poem, joke or story reads so, only a task that asks for the words of somebody who refuses.
+STOCK = (
+    rf"(?i)^\W*((i'?m|i’m|i am|we are)? ?(very |so |really |truly )*(sorry|afraid|apologi[sz]e)[,.!:]* ?(but |that )?)?(i|we)( (am|are)|'m|’m)? ?({DENIES}|won't|will not) "
+    r"(help|assist|comply|fulfill?|do|complete|answer|respond to|process|grant|support)( you)?( with| to)?( (that|this|your|the|such an?)( \w+)?)?\W*($|\n|(is there|please|if you|can i|let me)\b)"
+)
+SPOKEN = (
+    r"(?i)\b(apolog\w*|refus\w*|declin\w*|excuse\w*|reject\w*|repl(y|ies)|respond|respons\w*|rewrit\w*|rephras\w*|paraphras\w*|convert|translat\w*|customer|"
+    r"dialog\w*|conversation|chat|role|e-?mail|letter|sentence|pretend|act as|message|negative|say no)\b|道歉|拒绝|婉拒|回复|回应|翻译|改写|对话|扮演|邮件"
+)
 ZH_TASK = (
     r"^[\s\pP]*(无法|不能)(回答|完成|提供|生成)[^。\n]{0,8}[\s\pP]*$|"
-    r"(此|该|这个|这项|本|这类|此类)(类型的)?(任务|指令|请求|问题)[^。\n]{0,30}(模型[^。\n]{0,6})?(无法|不能)(被)?(生成|完成|执行|回答|实现)|模型(无法|不能)(直接)?(生成|完成|执行|回答|创建|处理|提供)|"
+    r"^(?s:.{0,80}?)(此|该|这个|这项|本|这类|此类)(类型的)?(任务|指令|请求|问题)[^。\n]{0,30}(模型[^。\n]{0,6})?(无法|不能)(被)?(生成|完成|执行|回答|实现)|模型(无法|不能)(直接)?(生成|完成|执行|回答|创建|处理|提供)|"
     r"^[\s\pP]*由于[^。\n]{0,20}，?我(无法|不能)(回答|完成|提供)"
 )
 ZH_SELF = (
     r"^[\s\pP]*(非常|很|十分|真的|实在)?(抱歉|对不起|不好意思|遗憾|请原谅)[^。！\n]{0,20}(我|系统|本人)[^。！\n]{0,12}(无法|不能|没有办法|没办法|不具备|没有能力|不支持)|^[\s\pP]*(非常|很|十分)?(抱歉|对不起)，?(无法|不能)|"
-    r"^[\s\pP]*(我|本模型|本系统|该模型|作为[^，。\n]{0,20}，?我?)[^。，\n]{0,8}(无法|不能|没有能力)(直接|为您|为你|对此|给出|给您|帮您|帮你|帮助您|帮助你|真正|满足您的|提供|回答|完成|生成|访问|打开|执行|处理|协助|查看|看到|播放|绘制|画出|显示)"
+    r"^[\s\pP]*(我|本模型|本系统|该模型|作为[^，。\n]{0,20}，?我?)[^。，\n]{0,8}(无法|不能|没有能力)(直接|为您|为你|对此|给出|给您|帮您|帮你|帮助您|帮助你|真正|满足您的|提供|回答|完成|生成|访问|打开|执行|处理|协助|查看|看到|播放|绘制|画|显示)"
 )
 
 
 def refusal(t: Text) -> np.ndarray:
     of_task = has(t.head, EN_TASK) | has(t.head, ZH_TASK)
+    of_task |= has(t.head, STOCK) & ~has(t.line, SPOKEN)
     of_self = (has(t.head, EN_SELF) | has(t.head, ZH_SELF)) & ~has(t.line, ROLE)
     asked = has(
         t.ask,
@@ -144,7 +155,7 @@ def refusal(t: Text) -> np.ndarray:
 
 INPUT = (
     r"(input|text|sentence|passage|paragraph|article|context|information|details?|document|data|list|story|question|image|picture|photo|file|code|content|email|"
-    r"topic|statement|instructions?|options|table|numbers?|example)s?"
+    r"topic|statement|instructions?|options|table|numbers?|example|review|tweet|poem|story)s?"
 )
 ZH_INPUT = r"(内容|文本|句子|文章|信息|段落|问题|输入|数据|上下文|原文|细节|图片|题目|材料|要求|列表|代码|文字)"
 MISSING = (
@@ -161,6 +172,12 @@ ASKS_FOR = (
 )
 
 
+WANTED = (  # asked for in so many words: whatever the task, it is missing
+    rf"(?i)\bplease (provide|share|give|supply|paste|send)( me)?( with)? (the|your) {INPUT}[^.\n]{{0,20}} (you('d| would)? (like|want|wish|need)|to (be )?(translat|summari|classif|analy|rewrit|rewritten|edit|correct|proofread|paraphras|convert))|"
+    r"请(您|你)?(先)?(提供|给出|输入|发送)(一下)?(您|你)?(需要|要|想要|希望|想)(我)?(翻译|总结|概括|改写|分析|分类|纠正|修改|润色|处理|判断|提取)的"
+)
+
+
 def missing_input(t: Text) -> np.ndarray:
     spoken = has(
         t.ask,
@@ -172,7 +189,7 @@ def missing_input(t: Text) -> np.ndarray:
         r"询问|请求|提问|问卷|申请|步骤|建议|问题|模板|请您",
     )
     spoken |= has(t.ask, MISSING)
-    says = (has(t.head, MISSING) & ~spoken) | (has(t.head, ASKS_FOR) & ~asked)
+    says = (has(t.head, MISSING) & ~spoken) | (has(t.head, ASKS_FOR) & ~asked) | (has(t.head, WANTED) & ~spoken)
     return says & (t.chars < 400) & ~t.code
 
 
@@ -200,7 +217,9 @@ def needs_media(t: Text) -> np.ndarray:
         t.line,
         r"(?i)\b(this|(the )?(following|given|attached|provided|above|below)|in the|on the|my|these) "
         + MEDIA
-        + r"s?\b\s*([.:?,]|$|below|above|(for|and|into|in|as|to|using|shows?|depicts?)\b)|如下?图|下图|上图|(这|此|该|所附的?|附带的?|提供的|给定的?|给出的|以下|下面的?|上面的?)(张|个|段|幅|份|首|些)?(的)?"
+        + r"s?\b\s*([.:?,]|$|below|above|(for|and|into|in|as|to|using|shows?|depicts?)\b)|\bthe "
+        + MEDIA
+        + r"s? (below|above|attached)\s*([.:?,]|$|and\b)|附件(中|里)的|如下?图|下图|上图|(这|此|该|所附的?|附带的?|提供的|给定的?|给出的|以下|下面的?|上面的?)(张|个|段|幅|份|首|些)?(的)?"
         + ZH_MEDIA,
     )
     bare = ~has(t.prompt, r"\S\s*\n\s*\S") & ~has(t.line, r"[:：]\s*[\"“'\w]")  # nothing follows that could describe it
@@ -224,18 +243,22 @@ def _needs_link(t: Text) -> np.ndarray:
         r"(?i)\b(open|visit|click|go to|browse|read|summari[sz]e|article|web ?page|website|content|headline|title|post|link|review|news|extract|find|according|author|analy[sz]e|scrape|blog|describe)\b|打开|访问|点击|浏览|阅读|总结|概括|摘要|文章|网页|网站|标题|新闻|链接",
     )
     builds = has(
-        t.ask,
+        pc.replace_substring_regex(t.ask, LINK, " "),
         r"(?i)\b(html|css|code|function|program|script|python|url (encode|decode|shorten)|regex|parse|domain|create|generate|format|shorten|hyperlink|cite|citation|reference|related|links?\b.{0,20}\b(button|page)|validate|valid|anchor|protocol)\b|代码|编写|程序|域名|引用|缩短|生成|创建|格式",
     )
+    home = has(t.prompt, r"(?i)(https?://|www\.)[\w.-]+/?\s*$") & has(
+        t.line,
+        r"(?i)\b(type|kind|categor\w+|classif\w+)\b[^\n]*\b(web ?)?site\b|\b(web ?)?site\b[^\n]*\b(type|kind)\b|类型|分类",
+    )  # what kind of site a well-known address is can be told without a visit
     rest = t.prompt_chars - count(t.prompt, r"[!-~]")  # a prompt that is little more than the task and the address
     bare = has(t.prompt, r"(?s)^\s*[^\n]{0,200}\s*?[^\n]{0,40}(" + LINK + r")[^\n]{0,20}\s*$") & (rest < 400)
-    return bare & opens & ~builds & ~has(t.line, r"[:：]\s*[\"“].{40,}")
+    return bare & opens & ~builds & ~home & ~has(t.line, r"[:：]\s*[\"“].{40,}")
 
 
 def placeholder(t: Text) -> np.ndarray:
     left = has(
         t.response,
-        r"(?i)lorem ipsum|[\[<{【](please )?(insert|enter|fill in|put|add|place) (your |the |an? |some |specific |relevant )?[\w ,/'’-]{1,40}( here)?[\]>}】]|[(（](insert|fill in) [\w ,/'’-]{1,40}[)）]|[\[<](placeholder|your (answer|text|response|code|content|essay|story)( here)?|text here|answer here|content here|to be (filled|added|completed))[\]>]|"
+        r"(?i)lorem ipsum|^\W*todo\b|[\[<{【](please )?(insert|enter|fill in|put|add|place) (your |the |an? |some |specific |relevant )?[\w ,/'’-]{1,40}( here)?[\]>}】]|[(（](insert|fill in) [\w ,/'’-]{1,40}[)）]|[\[<](placeholder|your (answer|text|response|code|content|essay|story)( here)?|text here|answer here|content here|to be (filled|added|completed))[\]>]|"
         r"[【\[（(](请)?(在)?(此处|这里)?(填写|插入|填入|输入|补充|添加)[^】\]）)\n]{0,15}[】\]）)]|(此处|这里)(省略|填写|插入)|[（(【\[]略[）)】\]]|待补充|未完待续",
     )
     wanted = has(
@@ -260,7 +283,7 @@ def gpt_name(t: Text) -> np.ndarray:
 def mojibake(t: Text) -> np.ndarray:
     broken = (
         r"â€[™œ\x{9d}\x{99}\x{9c}“”¦˜\x{80}\x{93}\x{94}\x{a6}]|Ã[\x{a0}-\x{bf}]|Â[°£»«·®©\x{a0}]|ï»¿|ï¿½|锟斤拷|烫烫烫|屯屯屯|"
-        r"[ÃÂ][\x{80}-\x{9f}]|[äåæçèé][\x{80}-\x{9f}¡-¿][\x{80}-\x{9f}¡-¿]|[Ð][\x{80}-\x{9f}°-¿][ÐÑ]|ã€[‚\x{81}]|ï¼[Œ\x{81}š]"
+        r"[ÃÂ][\x{80}-\x{9f}]|[äåæçèé][\x{80}-\x{9f}¡-¿][\x{80}-\x{9f}¡-¿]|[Ð][\x{80}-\x{9f}°-¿][ÐÑ]|ã€[‚\x{81}]|锛[\x{5B40}-\x{5DFF}]|銆[\x{4F80}-\x{50FF}]|ï¼[Œ\x{81}š]"
     )
     about = has(t.ask, r"(?i)\b(encod\w*|mojibake|charset|utf-?8|garbled|decod\w*|unicode)\b|乱码|编码|解码")
     return (has(t.response, broken) | has(t.prompt, broken)) & ~about

@@ -31,6 +31,7 @@ class Quality(Step):
     and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
 
     kind: ClassVar[str] = "quality"
+    version: ClassVar[int] = 2
 
     rules: str | list[str] | None = Threshold(
         None,
@@ -49,7 +50,8 @@ class Quality(Step):
     max: dict[str, float] = Threshold({}, description="Largest values of scores: {repetition: 0.5, perplexity: 200}.")
     top: Share | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
     by: str | None = Threshold(
-        None, description="The score that `top` goes by. Unset: the step's only, or first, score."
+        None,
+        description="The score that `top` goes by, highest first. Unset: chars (the longest), or the scorer's first score.",
     )
     per: str | None = Threshold(None, pattern="^ability$", description="ability: `top` of each ability.")
     diverse: bool = Field(False, description="With `top`: rows whose prompt is like a better one's come last.")
@@ -203,6 +205,26 @@ class Quality(Step):
             vectors = embed(rows.prompt)
             scores["_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
         return scores
+
+    def estimate(self, rows: Rows) -> dict[str, Any] | None:
+        """What a judge or a causal model would cost on these rows: {requests, tokens, usd, minutes, every_row}; None where
+        neither is asked."""
+        if self.llm is not None:
+            from instdata.llm.ask import Options, estimate
+            from instdata.quality.judge import request
+
+            asked = [
+                (prompt, response, lang == "zh")
+                for prompt, response, lang in zip(*(c.to_pylist() for c in (rows.prompt, rows.response, rows.lang)))
+                if response and response.strip()
+            ]
+            sample = [request(self.llm, *row) for row in asked[:200]]
+            return {"rows": 0, **estimate(Options.of(self.llm), sample, len(asked)), "every_row": True}
+        if self.model is not None:
+            from instdata.quality.model import estimate as by_model
+
+            return {"rows": 0, **by_model(self.model, rows), "every_row": True}
+        return None
 
     def decide(self, scores: Scores) -> Verdicts:
         """The first rule in the table's order owns the row; then bounds, language and top."""

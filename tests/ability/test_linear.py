@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.ability.calibration import calibration_error, confusion
+from instdata.ability.calibration import calibration_error
 from instdata.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
 from instdata.ability.lexicon import CONCEPTS
 from instdata.ability.linear import margin, platt, sigmoid, train
@@ -123,11 +123,6 @@ def test_calibration_error():
     assert error < 0.02 and low <= high < 0.03
     assert calibration_error(np.full(100, 0.9), np.arange(100) % 2 == 0)[0] == pytest.approx(0.4)
     assert np.isnan(calibration_error(np.ones(3), np.ones(3, bool))[0])
-
-
-def test_confusion_counts_labelled_rows():
-    table = confusion(pa.array(["a", "a", None, "b", "x"]), pa.array(["a", "b", "a", "b", "a"]), ["a", "b"])
-    assert table.tolist() == [[1, 1], [0, 1]]
 
 
 def test_accuracy_on_real_rows(realdata):

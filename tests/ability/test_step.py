@@ -190,3 +190,17 @@ def test_hostile_text_costs_no_more_than_its_length(belle):
     began = time.perf_counter()
     Categorize().score(rows)
     assert time.perf_counter() - began < 5
+
+
+def test_what_a_plan_expects_to_ask(belle):
+    pytest.importorskip("openai")
+    rows = rows_of(TASKS, belle)
+    said = {"model": "gpt-4o-mini"}
+    assert Categorize().estimate(rows) is None
+    every = Categorize(method="llm", **said).estimate(rows)
+    assert (every["requests"], every["every_row"]) == (4, True)  # one of the five has a label
+    assert every["usd"] > 0
+    assert Categorize(method="llm", override=True, **said).estimate(rows)["requests"] == 5
+    assert Categorize(teacher="llm", sample=2, **said).estimate(rows)["requests"] == 2
+    assert Categorize(method="cascade", ask_below=1.0, **said).estimate(rows)["requests"] == 4
+    assert Categorize(method="cascade", ask_below=0.0, **said).estimate(rows)["requests"] == 0

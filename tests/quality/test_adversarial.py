@@ -76,3 +76,23 @@ def _slow(name, run, *args):
         run(*args)
         seconds.append(time.process_time() - start)
     return {name: round(min(seconds), 3)} if min(seconds) > LIMIT else {}
+
+
+def test_parsers_stop_at_100_000_characters():
+    """What lies beyond is not judged: broken code, JSON and sums there are nobody's business."""
+    by_name = {rule.name: rule for rule in RULES}
+    pad = "# fine\n" * 15_000
+    late = {
+        "invalid_python": ("Write it in Python.", f"```python\n{pad}print(1\n```"),
+        "invalid_json": ("Give it as JSON.", '{"a": "' + "b" * 110_000 + '",}'),
+        "false_arithmetic": ("Sum?", "Let me see. " * 9_000 + "3 + 4 = 8"),
+    }
+    early = {
+        "invalid_python": ("Write it in Python.", "```python\nprint(1\n```"),
+        "invalid_json": ("Give it as JSON.", '{"a": "b",}'),
+        "false_arithmetic": ("Sum?", "3 + 4 = 8. " + "Let me see. " * 9_000),
+    }
+    for cases, wanted in ((late, False), (early, True)):
+        for name, (prompt, response) in cases.items():
+            seen = Text(pa.array([prompt]), pa.array([response]))
+            assert fired(seen, [by_name[name]])[name][0] == wanted, name

@@ -211,3 +211,15 @@ def test_in_a_build(bench):
     for step in json.loads((bench.folder / "out" / "manifest.json").read_text())["steps"]:
         counts.update(step["reasons"])
     assert counts == {"refusal": 1, "empty_response": 1, "repetition": 1, "not_en": 1, "no_response": 1}
+
+
+def test_what_a_plan_expects_to_ask():
+    pytest.importorskip("openai")
+    rows = corpus([("写诗", "春天来了"), ("Hi", "Hello"), ("Answer me", None)])
+    assert Quality().estimate(rows) is None
+    judged = Quality(llm={"model": "gpt-4o-mini"}).estimate(rows)
+    assert (judged["requests"], judged["every_row"]) == (2, True)
+    assert judged["usd"] > 0
+    read = Quality(model={"path": "local:smollm2-135m-instruct"}).estimate(rows)
+    assert (read["requests"], read["usd"]) == (0, 0.0)
+    assert read["tokens"] == (6 // 4 + 2 * (12 // 4)) + (2 // 4 + 2 * (5 // 4))  # the third has no response
