@@ -199,4 +199,59 @@ def ablate(
         raise typer.Exit(3)
 
 
-COMMANDS = {"train": train, "evaluate": evaluate, "curves": curves, "ablate": ablate}
+def judge_card(
+    judge: Annotated[
+        str, typer.Option(help="A model; a file of verdicts; or `recorded`, where the --on files hold them.")
+    ] = "recorded",
+    on: Annotated[list[Path], typer.Option(help="Pairs of answers with people's labels; may repeat.")] = ...,  # type: ignore[assignment]
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask about N pairs only.", show_default=False)] = None,
+    strong: Annotated[
+        str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """How far to trust a judge: agreement with people, swaps, length, cost, against saying "the longer one"."""
+    from instdata.harness.judge_card import judge_card as measure
+    from instdata.harness.judge_card import show
+    from instdata.llm.ask import Options
+    from instdata.step import Context
+
+    context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
+    card = measure(
+        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+    )
+    result(card, json_, lambda: show(card))
+
+
+def next_(
+    build: Annotated[
+        Path | None,
+        typer.Argument(help="A build with curves (the newest by default), or a CSV of scores.", show_default=False),
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """From the curves, the next recipe: where more rows pay, and what they should bring."""
+    from instdata.harness.next import next_recipe, show_next
+    from instdata.history import find_build
+
+    table = build is not None and build.suffix.lower() == ".csv"
+    found = next_recipe(build if table and build else find_build(build), budget, out)
+    result(found, json_, lambda: show_next(found))
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "curves": curves,
+    "ablate": ablate,
+    "judge-card": judge_card,
+    "next": next_,
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -32,3 +33,17 @@ def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T],
             elapsed = progress.tasks[task].elapsed or 1e-9
             progress.update(task, advance=1, said=f"{seen:,} rows, {seen / elapsed:,.0f}/s")
             yield item
+
+
+@contextmanager
+def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
+    """A function to call once for each of `total` things that is done. With `show`, a bar on stderr counts them."""
+    if not show:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=total)
+        yield lambda: progress.advance(task)

@@ -32,27 +32,32 @@ class Growth:
     def _upward(self, means: np.ndarray | None) -> np.ndarray:
         return (self.fit.means if means is None else means) * (-1 if self.fit.lower_is_better else 1) / self.unit
 
+    @property
+    def _shape(self) -> str:
+        return "log-linear" if self.fit.kind == "flat" else self.fit.kind
+
     def gains(self, at: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
         """The curve to allocate by, at rows `at` [points]: never falling, every doubling worth less; for other rung means,
         if given.
 
-        From five rungs on the shape that AICc chose. With fewer no bend can be fitted: then the lowest such curve that
-        lies above all rungs, its last slope continued. What did not rise over the last step gains nothing from another.
+        From five rungs on the shape that AICc chose, flat only where it was also shown to be. With fewer no bend can be
+        fitted: then the lowest such curve that lies above all rungs, its last slope continued. What did not rise over
+        the last step gains nothing from another.
         """
         y = self._upward(means)
         if self.fit.rungs >= fits.SATURATING_RUNGS:
-            values = fits.curve(self.fit.kind, self.fit.rows, y, at)
+            values = fits.curve(self.fit.kind if self.fit.label == "flat" else self._shape, self.fit.rows, y, at)
             return values if values[-1] > values[0] else np.full(len(at), values.max())
         x = np.log2(np.array(self.fit.rows, float))
         knots = _knots(x, np.maximum.accumulate(y))
         return _through(x[knots], np.maximum.accumulate(y)[knots], np.log2(at))
 
     def score(self, at: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
-        """The curve to state gains by, without bias from noise: the fitted shape, or the rungs' own scores joined by
-        straight lines in log rows and continued as `gains` is."""
+        """The curve to state gains by, without bias from noise: the fitted shape (a line where it is flat, since a slope
+        that was not found may be there), or the rungs' own scores joined by lines and continued as `gains` is."""
         y = self._upward(means)
         if self.fit.rungs >= fits.SATURATING_RUNGS:
-            return fits.curve(self.fit.kind, self.fit.rows, y, at)
+            return fits.curve(self._shape, self.fit.rows, y, at)
         x, to = np.log2(np.array(self.fit.rows, float)), np.log2(at)
         before = _knots(x, np.maximum.accumulate(self._upward(None)))[-2]
         slope = (y[-1] - y[before]) / (x[-1] - x[before])

@@ -107,7 +107,7 @@ class Grid:
         for config, rows in stream.rungs:
             rungs.append(rows)
             name = f"{self.about()[0]}/{stream.arm}/{config}/s{stream.seed}"
-            shaped = [stream.seed, rungs, self.recipe.model_dump(mode="json"), _digest(stream.ids[:rows])]
+            shaped = [stream.arm, stream.seed, rungs, self.recipe.model_dump(mode="json"), _digest(stream.ids[:rows])]
             found.append(self._cell(name, config, rows, shaped))
         return found
 

@@ -2,7 +2,8 @@
 
 An effect is `with - without`, averaged over items and seeds. Its variance has two parts: items, known well from the many
 of them, and seeds, of which there are three to five. The seeds' part is therefore pooled: over abilities, in units of
-each one's scale, and over the A/A arm. docs/statistics.md says what this rests on and how it fares in simulation.
+each one's scale, and over the A/A arm; an ability's own weighs in. docs/statistics.md says what this rests on and how
+it fares in simulation.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def decide(
     others = {c.ability: c for c in aa}
     pairs = [(t, others.get(a)) for a, t in tested.items()]
     noise = seed_noise(pairs)
-    known = {a: _known(t, noise, seeds) for a, t in tested.items()}
+    known = {t.contrast.ability: _known(t, _moderated(t, c, noise), seeds) for t, c in pairs}
     if len(tested) > 1:
         known[MACRO] = _macro(pairs, noise)
     # One family: the abilities share half of the error, their mean has the other half.
@@ -242,7 +243,7 @@ def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
     """What seeds do to a difference, pooled over abilities and, where they agree, over both kinds of contrast.
 
     The aa contrast shares the control, so what it tells beyond the main one is aa - (with + without) / 2, which has 3/4
-    of a difference's variance and, for arms alike, no correlation with it. Where an F test at 10 % says that the
+    of a difference's variance and, for arms alike, no correlation with it. Where an F test at 5 % says that the
     two kinds differ (a filter that keeps most rows moves less than a fresh draw does), the main one stands alone.
     """
     pairs = [(t, c) for t, c in pairs if t.scale > 0]
@@ -254,7 +255,21 @@ def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
     from scipy.special import fdtrc
 
     upper = float(fdtrc(own.df, other.df, own.spread / other.spread))
-    return own if min(upper, 1 - upper) < 0.05 else replace(_pool(both), with_aa=True)
+    return own if min(upper, 1 - upper) < 0.025 else replace(_pool(both), with_aa=True)
+
+
+def _moderated(t: _Ability, aa: Contrast | None, pooled: SeedNoise) -> SeedNoise:
+    """The pooled noise and the ability's own, each by its degrees of freedom, so that an ability that seeds move more than
+    others is not taken for an average one (as variances of genes are moderated: Smyth 2004). The degrees of freedom
+    stay the pooled ones."""
+    if t.scale == 0:
+        return pooled
+    beyond = _beyond(t.contrast, aa) if pooled.with_aa else None
+    own = _pool([([t.difference] if beyond is None else [t.difference, beyond], t.scale)])
+    part = own.df / (own.df + pooled.df)
+    return replace(
+        pooled, own=part * own.own + (1 - part) * pooled.own, spread=part * own.spread + (1 - part) * pooled.spread
+    )
 
 
 def _beyond(main: Contrast, aa: Contrast | None) -> Crossed | None:
@@ -284,7 +299,8 @@ def _pool(parts: Sequence[tuple[list[Crossed], float]]) -> SeedNoise | None:
     spread = np.diag(covariance)
     # An ability with few items says less: weights by inverse variance, given a first guess at what the seeds add.
     guess = max(0.0, float(np.mean(spread - noise)))
-    weight = 1 / np.maximum(guess + noise, 1e-300) ** 2
+    expected = guess + noise
+    weight = 1 / np.maximum(expected / expected.max(), 1e-6) ** 2 if expected.max() > 0 else np.ones(len(parts))
     weight /= weight.sum()
     pooled = float(weight @ spread)
     below = float(weight @ covariance**2 @ weight)

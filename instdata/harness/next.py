@@ -170,21 +170,28 @@ def published(path: Path) -> Ladder:
         rows = _rows(size)
         if (ability or "").strip().lower() in OVERALL:
             continue
+        if rows is None:
+            raise InputError(f'{path}: {ability}: "{size}" is not a size; write rows: 600, 200k, 0.2M')
         try:
-            scores.setdefault(ability, {})[rows or 0] = float(score)
+            value = float(score)
         except (TypeError, ValueError):
-            raise InputError(f'{path}: {ability}, size {size}: "{score}" is not a score') from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f'{path}: {ability}, size {size}: "{score}" is not a score')
+        scores.setdefault(ability, {})[rows] = value
     sizes = sorted({r for by_rows in scores.values() for r in by_rows})
     _enough(str(path), sizes)
     for ability, by_rows in scores.items():
         for rows in sizes:
             if rows not in by_rows:
                 raise InputError(f"{path}: {ability} has no score at {rows:,} rows")
-    count = len(scores)
-    growth = []
-    for ability, by_rows in scores.items():
-        own = [max(1, rows // count) for rows in sizes]
-        growth.append(Growth(ability, fits.fit(own, [0] * len(own), np.array([by_rows[r] for r in sizes])), 1.0))
+    own = sorted({rows // len(scores) for rows in sizes} - {0})
+    if len(own) < len(sizes):
+        raise InputError(f"{path}: a size of {sizes[0]:,} rows is too small to be shared by {len(scores)} abilities")
+    growth = [
+        Growth(ability, fits.fit(own, [0] * len(own), np.array([by_rows[r] for r in sizes])), 1.0)
+        for ability, by_rows in scores.items()
+    ]
     floors = {g.ability: g.fit.rows[0] for g in growth}
     now = {g.ability: g.fit.rows[-1] for g in growth}
     notes = [

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Tiny matrices gain nothing from threads, and pytest-xdist already uses every core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
@@ -85,8 +90,8 @@ sources:
   - {path: clean.jsonl, name: clean, origin: human, license: cc0-1.0}
   - {path: noisy.jsonl, name: noisy, origin: some-model, license: cc0-1.0}
 steps:
-  - holdout: {per_ability: 12, threshold: 1.0}
   - filter: {where: "source = 'clean'"}
+  - holdout: {per_ability: 12, threshold: 1.0}
 subsets: {sizes: [32, 64, 128]}
 ablate: {seeds: 2}
 """

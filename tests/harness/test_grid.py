@@ -68,7 +68,7 @@ def test_a_curve_equals_the_train_commands_model(home, tiny_folder):
 
 
 def test_curves_fall_resume_and_fit(home, tiny_folder):
-    args = ("curves", "planted", "--model", str(tiny_folder), "--seeds", "2", *LR, "--quiet")
+    args = ("curves", "planted", "--model", str(tiny_folder), "--seeds", "2", "--sizes", "32,64,128", *LR, "--quiet")
     plan = run(*args, "--plan")
     assert (plan["cells"], plan["missing"]) == (7, 7) and plan["separate_tokens"] > plan["tokens"]
     found = run(*args)
@@ -136,8 +136,8 @@ def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home, tiny_folder):
 
 
 def test_undecided_is_exit_3(home, tiny_folder):
-    args = ["--model", str(tiny_folder), "--sizes", "16", "--max-seeds", "2", "--yes", "--quiet", "--set", "lr=1e-4"]
-    found = run("ablate", "planted", "--filter", "origin=human", *args, code=3)
+    args = ["--model", str(tiny_folder), "--sizes", "32", "--max-seeds", "2", "--max-items", "4", "--yes", "--quiet", *LR]
+    found = run("ablate", "planted", "--filter", "ability=sums", *args, code=3)
     assert not found["decided"] and found["effects"][-1]["verdict"] == "undecided"
 
 

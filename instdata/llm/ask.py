@@ -1,0 +1,158 @@
+"""From requests to parsed answers: how every judge and labeller asks a language model.
+
+One call opens the request cache, the budget and the pace, asks the one client, and says what was used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from instdata.llm.budget import Budget, Price, price_of
+from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.client import Answer, Client, Request, Unusable
+from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
+from instdata.llm.pace import Pace
+from instdata.places import cache_folder
+from instdata.progress import counter
+from instdata.step import Context
+
+# What the embedded 1.5B model does on two cores, and a remote one per request at usual concurrency, for estimates.
+LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """Who is asked, and at what cost. `price`: USD per million tokens; None limits nothing, or means the built-in value."""
+
+    model: str = "auto"
+    base_url: str | None = None
+    price: Price | None = None
+    max_usd: float | None = None
+    max_requests: int | None = None
+    max_tokens: int | None = None
+    concurrency: int | None = None
+    rpm: float | None = None
+    tpm: float | None = None
+    timeout: float | None = None
+
+    @classmethod
+    def of(cls, step: Any) -> Options:
+        """The options that a step or another model of options has under these names."""
+        return cls(**{f.name: getattr(step, f.name) for f in fields(cls) if hasattr(step, f.name)})
+
+    def resolved(self) -> Options:
+        """With a concrete model in place of `auto`. Raises InputError, BuildError."""
+        return replace(self, model=resolve_model(self.model, self.base_url))
+
+
+def client_for(options: Options, store: Store, scope: str, base: Path, say: Callable[[str], None]) -> Client:
+    """A client for a concrete model whose budget goes by `scope`, which stays the same over resumes."""
+    at = endpoint(options.model, options.base_url, base, say)
+    limits = {n: getattr(options, n) for n in ("max_usd", "max_requests", "max_tokens")}
+    budget = Budget(store, scope, price_of(options.model, options.price), limits)
+    pace = Pace(options.concurrency or at.concurrency, options.rpm, options.tpm)
+    return Client(at, store, budget, pace, timeout=options.timeout)
+
+
+def ask(
+    options: Options,
+    requests: Sequence[Request],
+    read: Callable[[str], Any],
+    *,
+    name: str,
+    shapes: Any,
+    context: Context,
+    weigh: Callable[[Any, dict[str, Any]], Any] | None = None,
+) -> list[Answer]:
+    """Answers in the order of the requests, each with the value that `read` makes of its text (it raises Unusable), None
+    where no attempt could be used.
+
+    The budget goes by `name` and `shapes` (what else shapes the answers: a model, a version), so a run that is resumed
+    goes on with the same one; what was used is added to `context.usage[name]`. `weigh(value, response body)` may
+    replace a value by one that needs more of the response than its text, such as log-probabilities.
+    Raises BudgetReached; what was answered is cached."""
+    with closing(Store(context.cache or cache_folder())) as store:
+        with client_for(options, store, digest([name, shapes]), context.base, context.say) as client:
+            try:
+                with counter(name, len(requests), context.bars) as advance:
+                    answers = client.ask_all(requests, read, on_answer=advance)
+            finally:
+                _account(context.usage, name, options.model, client)
+        if weigh is None:
+            return answers
+        return [_weighed(a, weigh, store) for a in answers]
+
+
+def _account(usage: dict[str, Any], name: str, model: str, client: Client) -> None:
+    used, before = client.usage.as_dict(priced=client.budget.known), usage.get(name, {})
+    usage[name] = {"model": model, **{k: None if v is None else v + (before.get(k) or 0) for k, v in used.items()}}
+
+
+def _weighed(answer: Answer, weigh: Callable[[Any, dict[str, Any]], Any], store: Store) -> Answer:
+    stored = store.get(answer.key)
+    if answer.value is None or stored is None:
+        return answer
+    return Answer(weigh(answer.value, json.loads(stored.response)), answer.text, answer.key, answer.failures)
+
+
+def structured(
+    messages: tuple[tuple[str, str], ...], properties: dict[str, Any], max_tokens: int, **more: Any
+) -> Request:
+    """A request for one JSON object with exactly these properties (name: JSON schema), in that order."""
+    schema = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return Request(messages, max_tokens, **{"temperature": 0.0, "seed": 0, **more}, schema=schema)
+
+
+def objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
+    """(start, end, value) of the JSON objects in a text, in order; those inside another one belong to it."""
+    found, at, decoder = [], -1, json.JSONDecoder(strict=False)
+    while (at := text.find("{", at + 1)) >= 0:
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            continue
+        found.append((at, end, value))
+        at = end - 1
+    return found
+
+
+def last_object(text: str, *keys: str) -> dict[str, Any]:
+    """The last JSON object in a text that has all these keys: what comes before it may be thinking, or quoted from the
+    material. Raises Unusable where there is none."""
+    for _, _, value in reversed(objects(text)):
+        if all(k in value for k in keys):
+            return value
+    raise Unusable(f"no JSON with {' and '.join(keys)}")
+
+
+def estimate(options: Options, sample: Sequence[Request], total: int | None = None) -> dict[str, Any]:
+    """What `total` requests like these would come to (see `cost`). A token is about four bytes of UTF-8 in either
+    language; answers use half of what they may."""
+    if not sample:
+        return cost(options, 0, 0, 0)
+    prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
+    completion = sum(r.max_tokens for r in sample) / len(sample) / 2
+    return cost(options, len(sample) if total is None else total, prompt, completion)
+
+
+def cost(options: Options, requests: int, prompt: float, completion: float) -> dict[str, Any]:
+    """{requests, tokens, usd (None where the price is unknown), minutes} of requests with so many tokens each."""
+    price = price_of(options.model, options.price)
+    local = options.model.startswith(LOCAL)
+    seconds = (prompt / 3 + completion) / LOCAL_TOKENS_PER_SECOND if local else REMOTE_SECONDS / REMOTE_CONCURRENCY
+    return {
+        "requests": requests,
+        "tokens": int(requests * (prompt + completion)),
+        "usd": None if price is None else requests * price.picousd(int(prompt), 0, int(completion)) / PICO,
+        "minutes": round(requests * seconds / 60, 1),
+    }
