@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: belle install test test-slow lint schema bench clean
+.PHONY: belle ablate install test test-slow lint schema bench clean
 .DEFAULT_GOAL := belle
 
 # The main job: install, then build recipes/belle.yaml with the embedded model (or your endpoint, where one is configured).
@@ -21,6 +21,16 @@ $(VENV)/.installed: pyproject.toml
 
 $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[test]'
+	@touch $@
+
+# A planted fault, found: half of the rows answer another row's question, and one step drops them. SmolLM2, one size of 64 rows.
+ablate: $(VENV)/.trains
+	$(BIN)/python docs/examples/planted.py recipes/seeds/belle_en.jsonl recipes/seeds/doit_en.jsonl --out planted
+	$(BIN)/instdata build recipes/planted.yaml
+	$(BIN)/instdata ablate planted --filter planted --sizes 64 --max-seeds 3 --yes
+
+$(VENV)/.trains: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[train]'
 	@touch $@
 
 test: $(VENV)/.tested
@@ -43,4 +53,4 @@ bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/build.py
 
 clean:
-	rm -rf $(VENV) builds dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) builds ablations planted runs dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -113,10 +113,12 @@ def allocate(gains: Mapping[str, tuple[np.ndarray, np.ndarray]], budget: int) ->
 
 @dataclass(frozen=True)
 class Ladder:
-    """What `next` plans from. now: rows of each ability at the largest size; floors and ceilings of what it may get."""
+    """What `next` plans from. now: rows of each ability with a curve at the largest size; others: of those without one,
+    which keep their share; floors and ceilings: of what an ability may get."""
 
     growth: list[Growth]
     now: dict[str, int]
+    others: dict[str, int]
     floors: dict[str, int]
     ceilings: dict[str, int]
     metric: str
@@ -131,16 +133,18 @@ def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
     The expected gain is the mean over abilities, less what choosing by noisy curves adds to it (the bootstrap's optimism,
     Efron 1983); its 95 % interval comes from the same draws of the rung means. An ability's own gain is not corrected.
     """
-    budget = budget or sum(ladder.now.values())
-    if budget < 1:
-        raise InputError("--budget is a number of rows")
-    total = sum(ladder.now.values())
+    total = sum(ladder.now.values()) + sum(ladder.others.values())
+    whole = total if budget is None else budget
+    if whole < 1:
+        raise InputError("--budget is a number of rows, at least 1")
+    kept = {a: round(n * whole / total) for a, n in ladder.others.items()}
+    budget = whole - sum(kept.values())
     grids = {}
     for g in ladder.growth:
         low = max(1, ladder.floors[g.ability])
         high = max(low, min(ladder.ceilings[g.ability], budget))
         grids[g.ability] = np.unique(np.concatenate([[low, high], np.geomspace(low, high, POINTS)]))
-    base = {g.ability: max(1.0, ladder.now[g.ability] * budget / total) for g in ladder.growth}
+    base = {g.ability: max(1.0, ladder.now[g.ability] * whole / total) for g in ladder.growth}
 
     def chosen(which: int | None) -> dict[str, int]:
         drawn = {g.ability: None if which is None else g.fit.sampled[which] for g in ladder.growth}
@@ -175,13 +179,15 @@ def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
         )  # fmt: skip
     spent = sum(rows.values())
     notes = list(ladder.notes)
+    if kept:
+        notes.append(f"no items, hence no curve; they keep their share: {', '.join(kept)}")
     beyond = [t["ability"] for t in table if t["extrapolated"]]
     if beyond:
         notes.append(f"extrapolated, more rows than any run had: {', '.join(beyond)}")
     if budget - spent > len(rows):
         notes.append(f"{budget - spent:,} rows stay unspent: no curve, or no row that is left, gains from them")
     return {
-        "budget": budget, "rows": spent, "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
+        "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
         "gain": float(gains.mean()) - optimism, "low": float(low), "high": float(high), "optimism": optimism,
-        "abilities": table, "notes": notes,
+        "abilities": table, "others": kept, "notes": notes,
     }  # fmt: skip

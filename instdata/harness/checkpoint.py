@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instdata.errors import BuildError
+from instdata.harness.sharded import agreed, local
 
 if TYPE_CHECKING:
     from instdata.harness.train import Run
@@ -27,20 +28,23 @@ def restore(run: Run, taken: tuple[int, dict[str, Any]]) -> None:
     run.optimizer.state.clear()
     with torch.no_grad():
         for name, parameter in zip(run.names, run.parameters()):
-            parameter.copy_(tensors[name])
-            moments = {m: tensors[f"{m}:{name}"].clone() for m in MOMENTS if f"{m}:{name}" in tensors}
-            if moments:
-                run.optimizer.state[parameter] = {
-                    m: v.to(run.device if m != "step" else v.device) for m, v in moments.items()
-                }
+            local(parameter).copy_(tensors[name])
+            state = {}
+            for moment in (m for m in MOMENTS if f"{m}:{name}" in tensors):
+                value = tensors[f"{moment}:{name}"]
+                state[moment] = torch.zeros_like(parameter) if moment != "step" else value.clone()
+                local(state[moment]).copy_(value)
+            if state:
+                run.optimizer.state[parameter] = state
     run.optimizer.zero_grad(set_to_none=True)
 
 
 def _tensors(run: Run) -> dict[str, Any]:
+    """By name; of a sharded run this process' part."""
     found = {}
     for name, parameter in zip(run.names, run.parameters()):
-        found[name] = parameter
-        found |= {f"{m}:{name}": v for m, v in run.optimizer.state.get(parameter, {}).items() if m in MOMENTS}
+        found[name] = local(parameter)
+        found |= {f"{m}:{name}": local(v) for m, v in run.optimizer.state.get(parameter, {}).items() if m in MOMENTS}
     return found
 
 
@@ -70,9 +74,10 @@ def read_checkpoint(run: Run, path: Path, of: str, most: int) -> bool:
     from safetensors.torch import load_file
 
     said = _said(path)
-    if said.get("of") != of or not run.step < int(said["step"]) <= most:
+    step = int(said["step"]) if said.get("of") == of else -1
+    if not agreed(step) or not run.step < step <= most:
         return False
-    restore(run, (int(said["step"]), load_file(path)))
+    restore(run, (step, load_file(path)))
     return True
 
 

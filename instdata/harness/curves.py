@@ -249,8 +249,8 @@ def fitted(scores: pa.Table) -> list[dict[str, Any]]:
 
 
 def show_curves(result: dict[str, Any]) -> None:
-    """The table in BELLE's style: abilities by sizes, macro mean last, chance and label beside it; a table for each model,
-    arm, suite and metric."""
+    """The table in BELLE's style: abilities by sizes, macro mean last, slope (with half of its 95 % interval) and label
+    beside it; a table for each model, arm, suite and metric."""
     from rich.markup import escape
 
     from instdata.show import _console, _table
@@ -267,14 +267,14 @@ def show_curves(result: dict[str, Any]) -> None:
     }
     for (model, arm, suite, metric), points in by.items():
         sizes = sorted({(p["rows"], p["config"]) for p in points if p["config"] != "base"})
-        if not sizes:
+        if not sizes or metric in ("distractor_fine", "distractor_coarse"):  # the report shows these apart
             continue
         unit = "bits per byte, lower is better" if metric == "bits" else f"{metric}, 0 to 1"
         table = _table(
             "ability",
             ">base",
             *(f">{n}" for _, n in sizes),
-            ">per doubling [95 %]",
+            ">per doubling",
             "curve",
             title=f"{model}, {arm} rows, {suite}: {unit}",
         )
@@ -282,11 +282,7 @@ def show_curves(result: dict[str, Any]) -> None:
         names = sorted({p["ability"] for p in points} - {"macro"})
         for ability in [*names, "macro"]:
             fit = labels.get((model, arm, suite, metric, ability))
-            slope = (
-                f"{fit['slope']:+.4f} [{fit['low']:+.4f}, {fit['high']:+.4f}]"
-                if fit and fit["slope"] is not None
-                else "-"
-            )
+            slope = _slope(fit)
             cells = [_number(base.get((model, suite, metric, ability)))] + [
                 _number(value.get((ability, n))) for _, n in sizes
             ]
@@ -304,6 +300,14 @@ def show_curves(result: dict[str, Any]) -> None:
     console.print(
         f"\n{result['folder']}: scores.parquet, curves.parquet, summary.json; charts in the build's report.html"
     )
+
+
+def _slope(fit: dict[str, Any] | None) -> str:
+    """A slope and half of its 95 % interval; without the interval where that says nothing."""
+    if not fit or fit["slope"] is None:
+        return "-"
+    half = (fit["high"] - fit["low"]) / 2
+    return f"{fit['slope']:+.4f} ±{half:.4f}" if half < 1 else f"{fit['slope']:+.4f} ±?"
 
 
 def _number(value: float | None) -> str:

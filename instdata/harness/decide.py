@@ -252,9 +252,7 @@ def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
     other = _pool([(x[1:], scale) for x, scale in both])
     if own is None or other is None or own.spread == 0 or other.spread == 0:
         return own or SeedNoise(0.0, 0.0, 1.0)
-    from scipy.special import fdtrc
-
-    upper = float(fdtrc(own.df, other.df, own.spread / other.spread))
+    upper = float(stats.special().fdtrc(own.df, other.df, own.spread / other.spread))
     return own if min(upper, 1 - upper) < 0.025 else replace(_pool(both), with_aa=True)
 
 

@@ -223,7 +223,9 @@ def _conversation(record: dict[str, Any]) -> tuple[list[dict[str, str]], str | N
     form = "messages" if "messages" in record else "alpaca"
     if form == "alpaca" and not isinstance(record.get("instruction", ""), str):
         raise BadRow("instruction is not text")
-    (conversation,) = adapt({k: v for k, v in record.items() if k in FIELDS and k != "ability"}, form, columns(form, {}))
+    (conversation,) = adapt(
+        {k: v for k, v in record.items() if k in FIELDS and k != "ability"}, form, columns(form, {})
+    )
     turns = [{"role": role, "content": content} for role, content in conversation.messages]
     answer = turns.pop()["content"] if turns[-1]["role"] == "assistant" else None
     if not turns or turns[-1]["role"] not in ("user", "tool"):

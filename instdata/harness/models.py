@@ -192,10 +192,13 @@ def save(net: Any, tokenizer: Any, folder: Path) -> None:
 
 
 def fast_device() -> Any:
-    """The device that training runs on: the first GPU, else the CPU."""
+    """The device that this process trains on: a GPU (under torchrun the one of its local rank), else the CPU."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cuda", torch.cuda.current_device())
 
 
 def fast_dtype(device: Any) -> Any:

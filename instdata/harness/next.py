@@ -15,6 +15,7 @@ import numpy as np
 from instdata.errors import InputError
 from instdata.harness import fits
 from instdata.harness.allocation import Growth, Ladder, plan
+from instdata.record import UNKNOWN
 
 OVERALL = ("overall", "macro", "mean", "average")
 MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends with
@@ -39,7 +40,7 @@ def next_recipe(build: Path, budget: int | None = None, out: Path | None = None)
     steps = [s for s in recipe.get("steps") or [] if _options(s).get("name") not in (MIX, SAMPLE)]
     supply = _supply(build, steps)
     found = plan(measured(build, supply), budget)
-    rows = {a["ability"]: a["rows"] for a in found["abilities"]}
+    rows = {a["ability"]: a["rows"] for a in found["abilities"]} | found["others"]
     out = out or Path(f"{recipe['name']}.next.yaml")
     notes = found["notes"]
     after = {**recipe, "name": f"{recipe['name']}-next", "steps": _steps(steps, rows, supply)}
@@ -104,7 +105,7 @@ def _steps(steps: list[dict[str, Any]], rows: dict[str, int], supply: dict[str, 
     if at is not None:
         wanted = {a: math.ceil((n - supply[a].fixed) / supply[a].survival) for a, n in rows.items() if a in supply}
         wanted |= {a: n for a, n in rows.items() if a not in supply}
-        wanted = {a: n for a, n in wanted.items() if n > 0}
+        wanted = {a: n for a, n in wanted.items() if n > 0 and a != UNKNOWN}
         options = {k: v for k, v in _options(steps[at]).items() if k != "target"}
         step = [{"generate": {**options, "per_ability": wanted}}] if wanted else []
         return [*steps[:at], *step, *steps[at + 1 :]]
@@ -198,7 +199,7 @@ def published(path: Path) -> Ladder:
         "one run of each size: the interval rests on how far scores lie from a straight line",
         "the table does not say how rows were shared: evenly, it is assumed",
     ]
-    return Ladder(growth, now, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
+    return Ladder(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
 
 
 def _rows(word: str) -> int | None:
@@ -244,7 +245,7 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     counts = {m: c for m, c in sorted((x["values"], x["counts"]) for x in known.value_counts().to_pylist())}
     metric = max(counts, key=lambda m: (counts[m], m == "bits"))
     cells = fits.cells_of(scores.filter(pc.equal(scores["metric"], metric)))
-    growth, notes = [], []
+    growth = []
     largest = max((c for c in cells.values()), key=lambda c: len(c.configs))
     top = largest.configs[int(np.argmax(largest.rows))]
     for ability, c in cells.items():
@@ -261,17 +262,15 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
             )
         # Bits of different abilities are compared as shares of their own value.
         growth.append(Growth(ability, fit, abs(float(fit.means[-1])) if metric == "bits" else 1.0))
-    now = {a: n for a, n in configs[top]["by_ability"].items() if a in cells}
-    left_out = sorted(set(configs[top]["by_ability"]) - set(now))
-    if left_out:
-        notes.append(f"without items, hence without a curve and left out: {', '.join(left_out)}")
+    rows = configs[top]["by_ability"]
+    now, others = ({a: n for a, n in rows.items() if (a in cells) == known} for known in (True, False))
     floors, ceilings = {}, {}
     for g in growth:
         has = supply.get(g.ability, Supply(0, None, 0, 1.0))
         floors[g.ability] = max(g.fit.rows[0], has.fixed)
         ceilings[g.ability] = 2**62 if has.most is None else max(floors[g.ability], has.most)
     unit = "share of bits per byte" if metric == "bits" else "score"
-    return Ladder(growth, now, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), notes)
+    return Ladder(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
 
 
 def show_next(found: dict[str, Any]) -> None:

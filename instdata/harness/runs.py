@@ -18,6 +18,7 @@ from instdata.harness.evaluate import not_judged, score, summary, write_scores
 from instdata.harness.judging import judging
 from instdata.harness.models import fast_device, load, save
 from instdata.harness.recipes import Training
+from instdata.harness.sharded import gathered, is_first, world
 from instdata.harness.source import (
     items_of,
     manifest_digest,
@@ -87,12 +88,14 @@ def train_build(
     with open(out / "metrics.jsonl", "a", encoding="utf-8") as metrics:
 
         def log(found: dict[str, Any]) -> None:
+            losses.extend([found["loss"]] if "loss" in found else [])
+            if not is_first():
+                return
             metrics.write(json.dumps(found) + "\n")
             metrics.flush()
             if "validation_loss" in found:
                 say(f"epoch {found['epoch']}: validation loss {found['validation_loss']:.4f}")
                 return
-            losses.append(found["loss"])
             if time.perf_counter() - spoke[0] > SPEAK:
                 spoke[0] = time.perf_counter()
                 say(
@@ -100,10 +103,12 @@ def train_build(
                     f"{found['tokens_per_second']:,.0f} tokens/s, {found['memory'] / 1e9:.1f} GB"
                 )
 
-        at = (out / CHECKPOINT, key)
+        at = (out / CHECKPOINT if is_first() else out / f"{world()[0]}-{CHECKPOINT}", key)
         for _, steps in ladder(run, rows, rungs, log, at, ids, {len(ids)}, validate):
             said = {"step": steps, "loss": float(np.mean(losses[-8:])) if losses else None}
-            save(run.net, loaded.tokenizer, out)
+            net = gathered(run.net)
+            if is_first():
+                save(net, loaded.tokenizer, out)
     facts = {
         "schema_version": SCHEMA_VERSION,
         "kind": RUN,
@@ -122,7 +127,8 @@ def train_build(
         "validation": sorted(i.id for i in held),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    if is_first():
+        write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return {"run": str(out), "changed": True, **facts}
 
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+
+from instdata.errors import MissingExtra
 
 ALPHA = 0.05  # two-sided error of every claim, before looks and abilities share it
 POWER = 0.8  # a minimum detectable effect is one that would be seen so often
@@ -132,16 +135,21 @@ def equivalence_test(value: float, se: float, df: float, margin: float) -> float
     return max(_t_tail((margin - value) / se, df), _t_tail((margin + value) / se, df))
 
 
-def _t_quantile(p: float, df: float) -> float:
-    from scipy import special
+def special() -> Any:
+    """scipy.special. Raises MissingExtra where scipy is not installed."""
+    try:
+        from scipy import special
+    except ImportError as e:
+        raise MissingExtra("an interval or a test", "train") from e
+    return special
 
-    return float(special.ndtri(p) if df > 1e6 else special.stdtrit(df, p))
+
+def _t_quantile(p: float, df: float) -> float:
+    return float(special().ndtri(p) if df > 1e6 else special().stdtrit(df, p))
 
 
 def _t_tail(t: float, df: float) -> float:
-    from scipy import special
-
-    return float(special.ndtr(-t) if df > 1e6 else special.stdtr(df, -t))
+    return float(special().ndtr(-t) if df > 1e6 else special().stdtr(df, -t))
 
 
 def bootstrap_interval(
@@ -208,8 +216,8 @@ def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple
     Lan and DeMets (1983): each side spends 2 - 2 Phi(z(1 - alpha / 4) / sqrt(t)), O'Brien and Fleming's shape. The
     boundary of each look follows from the density of paths that crossed none before (Armitage, McPherson and Rowe 1969).
     """
+    ndtr, ndtri = special().ndtr, special().ndtri
     from scipy.optimize import brentq
-    from scipy.special import ndtr, ndtri
 
     spent = [2 * ndtr(ndtri(alpha / 4) / np.sqrt(t)) for t in fractions]
     levels, before, grid, density = [], 0.0, np.zeros(1), np.ones(1)
@@ -222,7 +230,7 @@ def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple
 
         bound = brentq(lambda b, want=total - before: crossing(b) - want, 0.0, 12.0)
         edge = bound * np.sqrt(t)
-        points, mass = np.polynomial.legendre.leggauss(120)
+        points, mass = _gauss(120)
         new = points * edge
         kernel = np.exp(-0.5 * ((new[:, None] - grid) / step) ** 2) / (step * np.sqrt(2 * np.pi))
         density, grid = (kernel @ density) * mass * edge, new
@@ -236,21 +244,27 @@ def power(effect: float, se: float, df: float, alpha: float = ALPHA) -> float:
     return float(_powers(np.array([abs(effect) / se]), df, alpha)[0])
 
 
-def _powers(shift: np.ndarray, df: float, alpha: float) -> np.ndarray:
-    """Power at several effects, in standard errors. The noncentral t as a normal shift over a chi, averaged over 200
-    quantiles of the chi: no region where it breaks down, as the series have."""
-    from scipy.special import chdtri, ndtr
+@lru_cache
+def _gauss(points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places in -1..1 and weights of Gauss-Legendre quadrature."""
+    return np.polynomial.legendre.leggauss(points)
 
+
+def _powers(shift: np.ndarray, df: float, alpha: float) -> np.ndarray:
+    """Power at several effects, in standard errors. The noncentral t as a normal shift over a chi, averaged over 40
+    quantiles of the chi (Gauss-Legendre): no region where it breaks down, as the series have."""
+    chdtri, ndtr = special().chdtri, special().ndtr
     edge = _t_quantile(1 - alpha / 2, df)
-    chi = np.sqrt(chdtri(df, (np.arange(200) + 0.5) / 200) / df) if df < 1e4 else np.ones(1)
-    return (ndtr(shift[:, None] - edge * chi) + ndtr(-shift[:, None] - edge * chi)).mean(1)
+    points, mass = _gauss(40)
+    chi = np.sqrt(chdtri(df, (1 + points) / 2) / df) if df < 1e4 else np.ones(40)
+    return (ndtr(shift[:, None] - edge * chi) + ndtr(-shift[:, None] - edge * chi)) @ mass / 2
 
 
 def minimum_detectable(se: float, df: float, alpha: float = ALPHA, wanted: float = POWER) -> float:
     """The effect that a two-sided t test at alpha sees with the wanted power; se in the effect's unit."""
     edge = _t_quantile(1 - alpha / 2, df)
     # Between the boundary itself (power about a half) and twice that and more; the power rises nearly straight there.
-    shift = np.linspace(0.5 * edge, 2 * edge + 4, 80)
+    shift = np.linspace(0.5 * edge, 2 * edge + 4, 40)
     return se * float(np.interp(wanted, _powers(shift, df, alpha), shift))
 
 

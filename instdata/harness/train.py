@@ -17,6 +17,7 @@ from instdata.harness.checkpoint import best_loss, read_checkpoint, restore, sna
 from instdata.harness.models import Loaded, fast_device, fast_dtype, flops_per_token, matmul_peak
 from instdata.harness.pack import best_fit, keep_apart, pack, token_losses
 from instdata.harness.recipes import Training
+from instdata.harness.sharded import full, my_bins, shard, summed, world
 
 Bin = list[int]  # numbers of rows that are packed together
 CHECKPOINT_SECONDS = 300
@@ -78,6 +79,7 @@ def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
     if recipe.lora:
         net = _with_lora(net, recipe.lora, seed)
     keep_apart(net)
+    net = shard(net, device)
     net.train()
     if recipe.checkpointing:
         net.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -123,20 +125,21 @@ def train(
     try:
         for step in range(run.step, until):
             torch.manual_seed(run.seed * 1_000_003 + step)  # dropout, where a model has it: the same after a restart
-            bins = [[rows[i] for i in b] for b in steps[step]]
+            bins = steps[step]
             learned = sum(
-                r.supervised for b in bins for r in b
-            )  # of the whole step: a mean of means is wrong by up to half
+                rows[i].supervised for b in bins for i in b
+            )  # of the whole step: a mean of means is wrong by half
             total_loss = 0.0
             with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
-                for number, bin_ in enumerate(bins):
-                    losses = token_losses(run.net, pack(bin_, run.device))
-                    loss = losses.sum() / learned
+                for bin_, counts in my_bins(bins):
+                    packed = [rows[i] for i in bin_]
+                    losses = token_losses(run.net, pack(packed, run.device))
+                    loss = losses.sum() / learned * counts
                     if not torch.isfinite(loss):
-                        _not_finite(step, bin_, steps[step][number], losses, names)
-                    loss.backward()
+                        _not_finite(step, packed, bin_, losses, names)
+                    (loss * world()[1]).backward()  # sharded gradients are averaged over the processes
                     total_loss += loss.item()
-            norm = torch.nn.utils.clip_grad_norm_(run.parameters(), run.recipe.clip)
+            norm = full(torch.nn.utils.clip_grad_norm_(run.parameters(), run.recipe.clip))
             if not torch.isfinite(norm):
                 raise BuildError(f"step {step}: the gradient is not a number; lower the learning rate (--set lr=…)")
             rate = run.recipe.rate(step, total)
@@ -145,8 +148,9 @@ def train(
             run.optimizer.step()
             run.optimizer.zero_grad(set_to_none=True)
             run.step = step + 1
-            found = {"step": step, "epoch": 1 + step * run.recipe.epochs // total, "loss": total_loss, "lr": rate}
-            log(watch.step(bins, learned, found | {"grad_norm": norm.item()}))
+            found = {"step": step, "epoch": 1 + step * run.recipe.epochs // total, "lr": rate}
+            found["loss"] = summed(total_loss, run.device)
+            log(watch.step([[rows[i] for i in b] for b in bins], learned, found | {"grad_norm": norm.item()}))
             if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
                 write_checkpoint(run, *checkpoint)
                 saved = time.monotonic()

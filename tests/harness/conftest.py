@@ -44,7 +44,6 @@ def tiny_net(width: int = 64, layers: int = 2, seed: int = 0, **more):
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
-    pytest.importorskip("transformers", reason="the harness needs instdata[train]")
     folder = tmp_path_factory.mktemp("tiny") / "tiny"
     tiny_net().save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)

@@ -9,9 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-pytest.importorskip("torch", reason="the harness needs instdata[train]")
-pytest.importorskip("transformers", reason="the harness needs instdata[train]")
-
 from instdata.cli import app
 from instdata.errors import InputError
 from instdata.harness.arms import pool_of
@@ -82,12 +79,27 @@ def test_curves_fall_resume_and_fit(home, tiny_folder):
     removed.unlink()
     assert run(*args, "--plan")["missing"] == 1
     run(*args)
-    assert before == {p.name: p.read_bytes() for p in folder.glob("*.parquet")} | {"s": (folder / "summary.json").read_bytes()}
+    assert before == {p.name: p.read_bytes() for p in folder.glob("*.parquet")} | {
+        "s": (folder / "summary.json").read_bytes()
+    }
     assert not list(folder.glob("cells/*.safetensors"))
 
 
 def test_curves_by_origin_and_sizes(home, tiny_folder):
-    args = ("curves", "planted", "--model", str(tiny_folder), "--seeds", "1", "--sizes", "16,32", "--metrics", "bits", *LR, "--quiet")
+    args = (
+        "curves",
+        "planted",
+        "--model",
+        str(tiny_folder),
+        "--seeds",
+        "1",
+        "--sizes",
+        "16,32",
+        "--metrics",
+        "bits",
+        *LR,
+        "--quiet",
+    )
     found = run(*args, "--origin", "human", "--origin", "mixed")
     assert {(c["arm"], c["config"]) for c in found["cells"]} == {
         ("all", "base"), ("all", "16"), ("all", "32"), ("human", "16"), ("human", "32")
@@ -114,7 +126,19 @@ def test_doit_keeps_the_best_epoch_and_scores_it_on_the_other_half(home, tiny_fo
 
 
 def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home, tiny_folder):
-    args = ("ablate", "planted", "--filter", "filter", "--model", str(tiny_folder), "--sizes", "32,128", "--max-seeds", "3", *LR)
+    args = (
+        "ablate",
+        "planted",
+        "--filter",
+        "filter",
+        "--model",
+        str(tiny_folder),
+        "--sizes",
+        "32,128",
+        "--max-seeds",
+        "3",
+        *LR,
+    )
     plan = run(*args, "--plan", "--quiet")
     assert (plan["arms"], plan["seeds"], plan["cells"]) == (3, 2, 13)
     assert set(plan["mde"]) >= {"sums", "echo"} and all(v > 0 for v in plan["mde"].values())
@@ -127,7 +151,21 @@ def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home, tiny_folder):
     assert {p.name for p in folder.iterdir()} >= {"scores.parquet", "effects.json", "curves.parquet", "run.json"}
     tokens = {a["arm"]: a["tokens"] for a in found["arms"] if a["size"] == 128}
     assert abs(tokens["without"] - tokens["with"]) < 100 and abs(tokens["aa"] - tokens["with"]) < 100
-    keys = {"ability", "metric", "unit", "without", "with", "effect", "low", "high", "p_holm", "n", "seeds", "mde", "verdict"}
+    keys = {
+        "ability",
+        "metric",
+        "unit",
+        "without",
+        "with",
+        "effect",
+        "low",
+        "high",
+        "p_holm",
+        "n",
+        "seeds",
+        "mde",
+        "verdict",
+    }
     assert keys <= found["effects"][0].keys()
     effects = (folder / "effects.json").read_bytes()
     assert run(*args, "--plan", "--quiet")["missing"] == 0
@@ -136,7 +174,19 @@ def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home, tiny_folder):
 
 
 def test_undecided_is_exit_3(home, tiny_folder):
-    args = ["--model", str(tiny_folder), "--sizes", "32", "--max-seeds", "2", "--max-items", "4", "--yes", "--quiet", *LR]
+    args = [
+        "--model",
+        str(tiny_folder),
+        "--sizes",
+        "32",
+        "--max-seeds",
+        "2",
+        "--max-items",
+        "4",
+        "--yes",
+        "--quiet",
+        *LR,
+    ]
     found = run("ablate", "planted", "--filter", "ability=sums", *args, code=3)
     assert not found["decided"] and found["effects"][-1]["verdict"] == "undecided"
 

@@ -32,7 +32,7 @@ def growth(name, truth, rungs=RUNGS, seeds=3, items=80, noise=0.002, rng=None):
 def ladder(parts, ceilings=None):
     floors = {g.ability: g.fit.rows[0] for g in parts}
     top = {g.ability: g.fit.rows[-1] for g in parts}
-    return Ladder(parts, top, floors, {**dict.fromkeys(floors, 2**62), **(ceilings or {})}, "judge", "score", 3, [])
+    return Ladder(parts, top, {}, floors, {**dict.fromkeys(floors, 2**62), **(ceilings or {})}, "judge", "score", 3, [])
 
 
 def line(slope):
@@ -258,7 +258,10 @@ def test_bad_curves(bench, curated):
         next_recipe(curated)
     scores(curated, {"math": 0.03, "code": 0.01})
     found = next_recipe(curated, 200, bench.folder / "n.yaml")
-    assert any("left out: extract" in n for n in found["notes"])
+    assert found["others"] == {"extract": 67} and any("keep their share: extract" in n for n in found["notes"])
+    assert sum(rows_of(found).values()) == pytest.approx(133, abs=2) and found["budget"] == 200
+    mix = yaml.safe_load((bench.folder / "n.yaml").read_text())["steps"][-2]["mix"]
+    assert set(mix["weights"]) == {"math", "code", "extract"}
     table = pq.read_table(curated / "curves" / "scores.parquet")
     keep = [r in (30, 60) for r in table["rows"].to_pylist()]
     pq.write_table(table.filter(pa.array(keep)), curated / "curves" / "scores.parquet")

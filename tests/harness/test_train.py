@@ -6,16 +6,14 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-torch = pytest.importorskip("torch", reason="the harness needs instdata[train]")
-pytest.importorskip("transformers", reason="the harness needs instdata[train]")
 
 from instdata.errors import BuildError, InputError
 from instdata.harness import train as training_module
 from instdata.harness.chat import Encoded, encode, prompt_ids, stop_ids
-from instdata.harness.models import Loaded, load, save
+from instdata.harness.models import load, save
 from instdata.harness.pack import NAME, best_fit, keep_apart, pack, token_losses
 from instdata.harness.recipes import RECIPES, training
 from instdata.harness.train import begin, ladder, schedule, tokens_of, train, usable
@@ -73,7 +71,9 @@ def test_a_template_that_hides_earlier_thoughts_leaves_those_turns_unsupervised(
         "{{ m['role'][0] + ': ' + m['content'] + '<|im_end|>\n' }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}{{ 'a: ' }}{% endif %}"
     )
-    turns = [{"role": r, "content": c} for r, c in (("user", "u"), ("assistant", "long"), ("user", "v"), ("assistant", "w"))]
+    turns = [
+        {"role": r, "content": c} for r, c in (("user", "u"), ("assistant", "long"), ("user", "v"), ("assistant", "w"))
+    ]
     [row] = encode(tokenizer, [turns])
     assert tokenizer.decode([t for t, m in zip(row.ids, row.mask) if m]) == "w<|im_end|>"
 
@@ -135,7 +135,9 @@ def test_losses_are_those_of_the_supervised_tokens():
     found = token_losses(net, packed)
     expected = []
     for r in rows:
-        logits = net(input_ids=torch.tensor([r.ids]), cu_seq_lens_q=torch.tensor([0, len(r.ids)]), use_cache=False).logits[0]
+        logits = net(
+            input_ids=torch.tensor([r.ids]), cu_seq_lens_q=torch.tensor([0, len(r.ids)]), use_cache=False
+        ).logits[0]
         nll = torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(r.ids[1:]), reduction="none")
         expected.append(nll[torch.tensor(r.mask[1:])])
     assert torch.allclose(found, torch.cat(expected), atol=1e-5)
@@ -221,7 +223,16 @@ def test_the_loss_falls(tiny_folder):
     lines = []
     run_ladder(tiny_folder, [256], log=lines.append)
     assert np.mean([m["loss"] for m in lines[-3:]]) < 0.7 * np.mean([m["loss"] for m in lines[:3]])
-    assert lines[0].keys() >= {"loss", "tokens", "supervised", "fill", "tokens_per_second", "mfu", "grad_norm", "memory"}
+    assert lines[0].keys() >= {
+        "loss",
+        "tokens",
+        "supervised",
+        "fill",
+        "tokens_per_second",
+        "mfu",
+        "grad_norm",
+        "memory",
+    }
 
 
 def test_a_branch_is_bitwise_a_separate_run_and_saves_tokens(tiny_folder):
@@ -302,7 +313,6 @@ def test_checkpointing_changes_nothing_but_memory(tiny_folder):
 
 
 def test_lora_trains_adapters_only_and_saves_a_plain_model(tiny_folder, tmp_path):
-    pytest.importorskip("peft")
     loaded = load(str(tiny_folder))
     before = copy.deepcopy(loaded.net.state_dict())
     run = begin(loaded, recipe(lora=4), 1)
@@ -353,3 +363,37 @@ def test_a_full_disk_leaves_the_old_checkpoint(tiny_folder, tmp_path, monkeypatc
     with pytest.raises(BuildError, match="free some disk space"):
         write_checkpoint(run, tmp_path / "c", "a")
     assert (tmp_path / "c").read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+SHARDED = """
+import sys
+from pathlib import Path
+from instdata.cli import main
+sys.argv = ["instdata", "train", "planted", "--config", "32", "--model", sys.argv[1], "--set", "dtype=float32", "--set", "length=256", "--out", sys.argv[2], "--quiet"]
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_sharded_run_learns_what_a_single_one_does(planted, tiny_folder, tmp_path, monkeypatch):
+    """FSDP2 over two processes (gloo, on this machine's CPU) against one process: equal but for the order of sums."""
+    import os
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    script = tmp_path / "train.py"
+    script.write_text(SHARDED)
+    env = {**os.environ, "INSTDATA_CACHE": str(planted / "cache"), "PYTHONPATH": str(Path(__file__).parents[2])}
+    for name, launcher in (
+        ("one", []),
+        ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, *launcher, str(script), str(tiny_folder), str(tmp_path / name)],
+            cwd=planted, env=env, capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (load(str(tmp_path / n)).net.state_dict() for n in ("one", "two"))
+    assert all(torch.allclose(one[k], two[k], atol=2e-6) for k in one)
+    assert not torch.equal(one["lm_head.weight"], load(str(tiny_folder)).net.state_dict()["lm_head.weight"])

@@ -1,0 +1,5 @@
+"""`python -m instdata`, which torchrun needs."""
+
+from instdata.cli import main
+
+main()
