@@ -1,9 +1,10 @@
 """How fast dedup is beside the tools one would use instead, on the same rows: docs/benchmarks.md quotes it.
 
-    python benchmarks/dedup.py [signatures] [alpaca] [big] [--rows 2000000] [--max-memory 4GB] [--repeats 5]
+    python benchmarks/dedup.py [signatures] [alpaca] [big] [--peers rensa ...] [--rows 2000000] [--max-memory 4GB] [--repeats 5]
 
 signatures  MinHash signatures per second, 128 hashes of character 5-grams, against datasketch and rensa
-alpaca      the 52,002 Alpaca rows: the dedup call alone against the others' dedup stages (needs the real data)
+alpaca      the 52,002 Alpaca rows: the dedup call alone against the others' dedup stages, and a whole `instdata build` with that one
+            step against their whole processes (needs the real data)
 big         synthetic rows of about 500 characters, a tenth of them edited copies: seconds, peak memory
 
 Each peer is installed into its own environment under $INSTDATA_HOME/peers, and skipped, saying so, where that fails. Times are
@@ -50,11 +51,11 @@ for text in texts:
 print(json.dumps({"signatures": time.perf_counter() - start}))
 """
 TEXT_DEDUP = """
-import json, re, subprocess, sys, tempfile
+import json, os, re, subprocess, sys, tempfile
 out = tempfile.mkdtemp()
 run = subprocess.run([sys.executable, "-m", "text_dedup.minhash", "--path", "json", "--data_files", sys.argv[1], "--split", "train",
     "--cache_dir", out, "--output", out + "/out", "--column", "text", "--num_perm", "128", "--ngram", "5", "--threshold", "0.7", "--num_proc", "2"],
-    capture_output=True, text=True)
+    capture_output=True, text=True, env={**os.environ, "COLUMNS": "300"})  # its log breaks lines
 log = re.sub(r"\\x1b\\[[0-9;]*m", "", run.stdout + run.stderr)
 took = {k: float(v) for k, v in re.findall(r"(Loading|MinHashing|Clustering|Filtering|Saving)\\s*:?\\s+([0-9.]+)s?", log)}
 assert "MinHashing" in took, log[-2000:]
@@ -70,7 +71,9 @@ op = DocumentMinhashDeduplicator(num_permutations=128, jaccard_threshold=0.7)
 start = time.perf_counter()
 data = data.map(op.compute_hash, num_proc=2, load_from_cache_file=False)
 kept, _ = op.process(data)
-print(json.dumps({"dedup": time.perf_counter() - start, "kept": len(kept)}))
+took = time.perf_counter() - start
+kept.to_json("kept.jsonl")
+print(json.dumps({"dedup": took, "kept": len(kept)}))
 """
 DATATROVE = """
 import json, sys, tempfile, time
@@ -95,7 +98,7 @@ PROGRAMS = {
     "rensa": (["rensa"], RENSA),
     "text-dedup": (["text-dedup==0.4.0"], TEXT_DEDUP),
     "data-juicer": (["py-data-juicer==1.6.1", "aiohttp"], DATA_JUICER),
-    "datatrove": (["datatrove[io,processing]==0.10.1", "spacy", "tokenizers"], DATATROVE),
+    "datatrove": (["datatrove[io,processing]==0.10.1", "spacy", "tokenizers", "xxhash<4"], DATATROVE),
 }
 
 
@@ -103,7 +106,8 @@ def environment(peer: str) -> Path | None:
     """The Python of a peer's own environment, made where it is not there; None where it cannot be."""
     home = PEERS / peer
     python = home / "bin" / "python"
-    if (home / ".done").exists():
+    wanted = "\n".join(PROGRAMS[peer][0])
+    if (home / ".done").exists() and (home / ".done").read_text() == wanted:
         return python
     try:
         subprocess.run([sys.executable, "-m", "venv", home], check=True, capture_output=True)
@@ -115,7 +119,7 @@ def environment(peer: str) -> Path | None:
             f"  {peer}: skipped, it cannot be installed here: {(getattr(e, 'stderr', None) or str(e).encode())[-200:].decode(errors='replace').strip()}"
         )
         return None
-    (home / ".done").touch()
+    (home / ".done").write_text(wanted)
     return python
 
 
@@ -130,7 +134,7 @@ def peer_seconds(peer: str, rows: Path, repeats: int) -> dict[str, float] | None
         program.write_text(PROGRAMS[peer][1])
         for _ in range(repeats):
             start = time.perf_counter()
-            run = subprocess.run([python, program, rows], capture_output=True, text=True, cwd=folder)
+            run = subprocess.run([python, "-E", program, rows], capture_output=True, text=True, cwd=folder)
             whole = time.perf_counter() - start
             if run.returncode:
                 print(f"  {peer}: skipped, it failed: {(run.stderr or run.stdout).strip().splitlines()[-1:]}")
@@ -166,7 +170,7 @@ def written(texts: pa.Array, folder: str) -> Path:
     return path
 
 
-def signatures_bench(repeats: int) -> None:
+def signatures_bench(peers: list[str], repeats: int) -> None:
     from instdata.dedup import signatures
 
     texts = alpaca()
@@ -176,24 +180,40 @@ def signatures_bench(repeats: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = written(few, folder)
         for peer in ("datasketch", "rensa"):
-            if took := peer_seconds(peer, path, repeats):
+            if peer in peers and (took := peer_seconds(peer, path, repeats)):
                 theirs = len(few) / took["signatures"]
                 print(f"  {peer}: {theirs:,.0f} rows/s; instdata is {ours / theirs:.1f} times as fast")
 
 
-def alpaca_bench(repeats: int) -> None:
+def alpaca_bench(peers: list[str], repeats: int) -> None:
     from instdata.dedup import dedup
 
     texts = alpaca()
     ours = fastest(lambda: dedup(texts).kept, repeats)
-    print(f"{len(texts):,} Alpaca rows, the dedup call alone\n  instdata: {ours:.3f} s")
+    whole = fastest(build, repeats)
+    print(
+        f"{len(texts):,} Alpaca rows\n  instdata: the dedup call {ours:.3f} s; a build with that step, process and all, {whole:.2f} s"
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = written(texts, folder)
         for peer in ("text-dedup", "data-juicer", "datatrove"):
-            if took := peer_seconds(peer, path, repeats):
+            if peer in peers and (took := peer_seconds(peer, path, repeats)):
                 print(
-                    f"  {peer}: {took['dedup']:.2f} s; instdata is {took['dedup'] / ours:.1f} times as fast (its process: {took['process']:.1f} s)"
+                    f"  {peer}: its dedup {took['dedup']:.2f} s, {took['dedup'] / ours:.1f} times ours; "
+                    f"its process {took['process']:.1f} s, {took['process'] / whole:.1f} times our build"
                 )
+
+
+def build() -> None:
+    """A whole build of the rows with one dedup step, from an empty cache (kernels are compiled)."""
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = Path(folder) / "recipe.yaml"
+        sources = [{"path": str(REALDATA / "alpaca_en_52k.json"), "name": "alpaca"}]
+        steps = [{"dedup": {"view": "full", "threshold": 0.7}}]
+        recipe.write_text(json.dumps({"name": "alpaca", "sources": sources, "steps": steps}))
+        command = [sys.executable, "-m", "instdata.cli", "build", str(recipe), "--out", f"{folder}/out", "--json"]
+        environment = {**os.environ, "INSTDATA_CACHE": f"{folder}/cache"}
+        subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
 def big_bench(rows: int, memory: str) -> None:
@@ -253,6 +273,7 @@ def main() -> None:
     parser.add_argument(
         "what", nargs="*", default=["signatures", "alpaca", "big"], choices=["signatures", "alpaca", "big"]
     )
+    parser.add_argument("--peers", nargs="*", default=list(PROGRAMS), choices=list(PROGRAMS))
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--max-memory", default="4GB")
     parser.add_argument("--repeats", type=int, default=5)
@@ -262,9 +283,9 @@ def main() -> None:
     warm()
     print(f"{threads()} cores; load {os.getloadavg()[0]:.1f} at the start")
     if "signatures" in options.what:
-        signatures_bench(options.repeats)
+        signatures_bench(options.peers, options.repeats)
     if "alpaca" in options.what:
-        alpaca_bench(options.repeats)
+        alpaca_bench(options.peers, options.repeats)
     if "big" in options.what:
         big_bench(options.rows, options.max_memory)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from instdata.places import cache_folder, home
 
-STEPS = ("sources", "shards", "scores")
+STEPS = ("sources", "shards", "scores", "embeddings")
 
 
 def size() -> dict[str, Any]:

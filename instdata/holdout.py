@@ -1,9 +1,11 @@
-"""Holdout: evaluation items, taken out before any subset, and no near copy of them left behind."""
+"""Holdout: evaluation items, taken out before any subset, and nothing left behind that holds them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import json
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +16,13 @@ from instdata.record import UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Verdicts, drop
 from instdata.subset import priority
 
+if TYPE_CHECKING:
+    from instdata.dedup.leaks import Leaks
+
 
 class Holdout(Step):
-    """Set rows of each ability aside for evaluation (config `holdout`), and drop near copies of them ("near_holdout").
+    """Set rows of each ability aside for evaluation (config `holdout`); drop near copies of them ("near_holdout") and rows that
+    hold one as `decontaminate` means it ("contaminated").
 
     Rows are chosen by a pseudo-random priority of (seed, id), answered rows only, never a seed task that generation
     may have shown. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
@@ -26,6 +32,7 @@ class Holdout(Step):
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
     reads_shown: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(
@@ -36,7 +43,8 @@ class Holdout(Step):
         return {**super().scoring(context), "seed": context.seed}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """`_held`: chosen. `_near`: position of the chosen row that this one copies, -1 for none. `similarity`: theirs."""
+        """`boilerplate`: of a chosen row, the words that many rows share; see Items. For decide `_held`: chosen; `_near`: position of
+        the chosen row that this one copies or holds, -1 for none; `similarity`: of the two where it copies; `_holds`: evidence where it holds."""
         from instdata.dedup import near
 
         labels = pc.fill_null(rows.ability, UNKNOWN).dictionary_encode()
@@ -67,24 +75,73 @@ class Holdout(Step):
                 ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
+        boilerplate, holds = _holding(rows, held, copy_of)
         return {
+            "boilerplate": pa.array(boilerplate, pa.string()),
             "_held": held,
             "_near": copy_of,
             "similarity": similarity,
+            "_holds": pa.array(holds, pa.string()),
             "_short": _short(names, codes, held, answered, self.per_ability),
         }
 
     def decide(self, scores: Scores) -> Verdicts:
-        near = scores._near
-        verdicts = drop(near >= 0, "near_holdout", other=near)
-        share = [f'{{"similarity": {s:.4f}}}' if n >= 0 else None for n, s in zip(near, scores.similarity)]
-        verdicts.evidence = pa.array(share, pa.string())
+        holds = scores.column("_holds").combine_chunks()
+        contaminated = np.asarray(holds.is_valid())
+        near = drop((scores._near >= 0) & ~contaminated, "near_holdout", other=scores._near)
+        verdicts = near | drop(contaminated, "contaminated", other=scores._near)
+        share = [None if np.isnan(s) else f'{{"similarity": {s:.4f}}}' for s in scores.similarity]
+        verdicts.evidence = pc.coalesce(holds, pa.array(share, pa.string()))
         verdicts.config = pc.if_else(
             scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
         )
         short = [s for s in scores.column("_short").unique().to_pylist() if s]
         verdicts.warnings = [f"holdout: {s}" for s in short]
         return verdicts
+
+
+def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it holds;
+    writes to `near` which. Rows that are near copies already are left out."""
+    from instdata.dedup.leaks import Items
+
+    boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
+    if not held.any():
+        return boilerplate, evidence
+    chosen = np.flatnonzero(held)
+    items = Items(rows.take(chosen).prompt, threshold=None)
+    found = items.search((batch.prompt, batch.full) for batch in rows.batches())
+    rest = ~held[found.row] & (near[found.row] < 0)
+    found = found._replace(row=found.row[rest], number=found.number[rest])
+    counting = items.counting(found)
+    boilerplate[chosen] = items.boilerplate(counting)
+    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at).full)):
+        near[row] = chosen[item]
+        evidence[row] = json.dumps({"rule": rule, "text": text}, ensure_ascii=False)
+    return boilerplate, evidence
+
+
+def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) -> Leaks:
+    """Rows that leak what is held out, by the rule of the holdout step: what a build has kept leaks nothing.
+
+    `rows` are messages arrays, batch by batch, and are counted on from 0; `held` is the table of data/holdout.parquet, whose score
+    columns say which words the build found to be boilerplate (none, where it has no such column); `threshold` is the step's.
+    """
+    from instdata.dedup.leaks import Items, Leaks
+
+    items = Items(Rows(held).prompt, threshold=threshold)
+    said = [held[n] for n in held.column_names if n.startswith("score_") and n.endswith("_boilerplate")]
+    counting = items.without(pc.coalesce(*said).to_pylist() if said else [None] * len(held))
+    total, parts = 0, [Leaks(np.empty(0, np.int64), np.empty(0, np.int64), [], [], np.empty(0))]
+    for messages in rows:
+        batch = Rows(pa.table({"messages": messages}))
+        found = items.search([(batch.prompt, batch.full)])
+        leaks = items.explain(found, counting, lambda at, batch=batch: batch.full.take(pa.array(at)))
+        parts.append(leaks._replace(row=leaks.row + total))
+        total += len(batch)
+    row, item, rule, text, similarity = zip(*parts)
+    joined = np.concatenate
+    return Leaks(joined(row), joined(item), [*chain(*rule)], [*chain(*text)], joined(similarity))
 
 
 def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def home() -> Path:
 def folder() -> Path | None:
     """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel changes,
     but not when that of another kernel which it calls does: so the folder is named after all of them."""
-    sources = sorted((Path(__file__).parent / "dedup").glob("*.py"))
+    sources = sorted(p for part in ("dedup", "ability") for p in (Path(__file__).parent / part).glob("*.py"))
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
     path = home() / digest
     try:

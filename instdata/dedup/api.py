@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.dedup import corpus
+from instdata.dedup.characters import frozen, prepare
 from instdata.dedup.embed import embeddings
-from instdata.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, prepare, scheme, sketch_into, slices
+from instdata.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, scheme, sketch_into, slices
 from instdata.dedup.result import Deduped
 from instdata.dedup.search import Found, copies, search, similarities
 from instdata.dedup.semantic import search_semantic
 from instdata.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
-from instdata.dedup.text import frozen
 from instdata.errors import InputError
 from instdata.kernels import on_all_cores
 

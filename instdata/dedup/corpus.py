@@ -1,15 +1,23 @@
-"""The texts being compared: in memory up to a cap, in a temporary file beyond it, fetched by position."""
+"""The texts being compared: in memory up to a cap, in a temporary file beyond it, fetched by position.
+
+Temporary files have no name (the system drops them with the process, however it ends), and their space is taken before it is
+written to: a full disk is an error here, not a signal at some page of a map.
+"""
 
 from __future__ import annotations
 
 import mmap
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from instdata.dedup.characters import frozen
 from instdata.dedup.minhash import Scheme, Sets, ngram_sets
-from instdata.dedup.text import frozen
+from instdata.errors import BuildError
 from instdata.kernels import jit
 
 
@@ -43,10 +51,13 @@ class Texts:
             self.held += 0 if owned else size
             self.chunks.append((data, offsets))
         else:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self.folder)  # noqa: SIM115 - closed with this object
-            start = self._file.tell()
-            self._file.write(data[offsets[0] : offsets[-1]])
+            with full_disk(self.folder):
+                if self._file is None:
+                    self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 - closed with this object
+                start = self._file.tell()
+                rest = memoryview(data[offsets[0] : offsets[-1]])
+                while rest:
+                    rest = rest[self._file.write(rest) :]
             self.chunks.append((start, (offsets - offsets[0]).astype(np.uint32 if size < 1 << 32 else np.int64)))
         self.starts.append(self.starts[-1] + len(offsets) - 1)
 
@@ -77,7 +88,6 @@ class Texts:
         if not isinstance(data, int):
             return data
         if self._map is None:
-            self._file.flush()
             self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.frombuffer(self._map, np.uint8)[data:]
 
@@ -89,9 +99,24 @@ class Texts:
 
 
 def spilled(shape: tuple[int, ...], dtype: type, folder: Path | None) -> np.ndarray:
-    """An uninitialised array in a temporary file, which is gone once nothing refers to it."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, dtype=dtype, mode="w+", shape=shape)
+    """An uninitialised array in a temporary file, which is gone once nothing refers to it. Raises BuildError for a full disk."""
+    with full_disk(folder), tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
+
+
+@contextmanager
+def full_disk(folder: Path | None) -> Iterator[None]:
+    """Say what to do about a temporary file that cannot be written."""
+    try:
+        yield
+    except OSError as e:
+        place = folder or tempfile.gettempdir()
+        raise BuildError(
+            f"dedup: a temporary file in {place} cannot be written: {e.strerror}. Make room there, choose another place with "
+            f"{'INSTDATA_CACHE' if folder else 'TMPDIR'}, or raise max_memory"
+        ) from e
 
 
 def release(array: np.ndarray) -> None:

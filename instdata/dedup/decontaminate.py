@@ -24,6 +24,7 @@ class Decontaminate(Step):
 
     kind: ClassVar[str] = "decontaminate"
     scope: ClassVar[Scope] = "corpus"
+    version: ClassVar[int] = 2
 
     against: list[str] = Field(
         min_length=1, description="Files, folders or globs of evaluation items, in any format that sources have."
@@ -58,11 +59,12 @@ class Decontaminate(Step):
         for batch, where in read(self.against, rows.context):
             prompts.append(batch.prompt)
             names += where.to_pylist()
-        found = Items(
-            pa.concat_arrays(prompts) if prompts else pa.array([], pa.string()), self.ngram, self.threshold
-        ).leaks(((batch.prompt, batch.full) for batch in rows.batches()), lambda at: rows.take(at).full)
+        prompts = pa.concat_arrays(prompts) if prompts else pa.array([], pa.string())
+        items = Items(prompts, self.ngram, self.threshold)
+        found = items.search((batch.prompt, batch.full) for batch in rows.batches())
+        leaks = items.explain(found, items.counting(found), lambda at: rows.take(at).full)
         rule, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
-        for row, item, why, text, similarity in zip(*found):
+        for row, item, why, text, similarity in zip(*leaks):
             shown = {"rule": why, "item": names[item], "text": text}
             rule[row] = why
             evidence[row] = json.dumps(

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 
 from instdata.dedup.corpus import Texts
-from instdata.dedup.jaccard import contrasting, jaccard
+from instdata.dedup.guard import contrasting
+from instdata.dedup.jaccard import jaccard
 from instdata.dedup.minhash import Scheme
 from instdata.dedup.text import mix
 from instdata.kernels import jit, on_all_cores, threads

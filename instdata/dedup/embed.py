@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,24 +12,43 @@ import pyarrow as pa
 
 from instdata.dedup.sizes import EMBEDDING
 from instdata.errors import InputError, MissingExtra
+from instdata.files import digest, whole
 
 BATCH = 4096
 
 
+def located(model: str, base: Path) -> str:
+    """A model's folder where it is one (relative to the recipe), else its name on the hub."""
+    folder = base / Path(model).expanduser()
+    return str(folder) if model != EMBEDDING and folder.is_dir() else model
+
+
+def identity(model: str) -> str:
+    """What tells a located model apart: its name, of a folder what is in it."""
+    if model == EMBEDDING or not Path(model).is_dir():
+        return model
+    files = sorted(p for p in Path(model).rglob("*") if p.is_file())
+    return "\n".join(f"{p.relative_to(model).as_posix()} {digest(p)}" for p in files)
+
+
 def unavailable(model: str) -> list[str]:
-    """What is missing to use this model, one line each; nothing is loaded."""
+    """What is missing to use this located model, one line each; nothing is loaded."""
     package = "wordllama" if model == EMBEDDING else "sentence_transformers"
-    return [] if find_spec(package) else [str(MissingExtra(f"method: semantic with model {model}", "embed"))]
+    if not find_spec(package):
+        return [str(MissingExtra(f"method: semantic with model {model}", "embed"))]
+    if model.startswith((".", "/", "~")) and not Path(model).is_dir():
+        return [f"model: {model}: no such folder"]
+    return []
 
 
 def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndarray:
     """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they are there.
-    Raises MissingExtra, or InputError where the model cannot be loaded."""
-    digest = hashlib.sha256(model.encode())
+    Raises MissingExtra, or InputError where the located model cannot be loaded."""
+    key = hashlib.sha256(identity(model).encode())
     for part in texts:
         for at in range(0, len(part), BATCH):
-            digest.update("\0".join("\1" if t is None else t for t in part.slice(at, BATCH).to_pylist()).encode())
-    path = cache / "embeddings" / f"{digest.hexdigest()[:40]}.npy" if cache else None
+            key.update("\0".join("\1" if t is None else t for t in part.slice(at, BATCH).to_pylist()).encode())
+    path = cache / "embeddings" / f"{key.hexdigest()[:40]}.npy" if cache else None
     if path and path.exists():
         return np.load(path, allow_pickle=False).astype(np.float32)
     encode = _encoder(model)
@@ -43,10 +61,8 @@ def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndar
     norm = np.linalg.norm(np.nan_to_num(vectors), axis=1, keepdims=True)
     vectors = (np.nan_to_num(vectors) / np.where(norm > 0, norm, 1)).astype(np.float16)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.npy")
-        np.save(temporary, vectors, allow_pickle=False)
-        temporary.replace(path)
+        with whole(path) as file:
+            np.save(file, vectors, allow_pickle=False)
     return vectors.astype(np.float32)
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.dedup.api import find_in, sketch_all
-from instdata.dedup.embed import embeddings
+from instdata.dedup.embed import embeddings, located
 from instdata.dedup.minhash import scheme
 from instdata.dedup.others import read
 from instdata.dedup.result import Deduped
@@ -34,7 +34,7 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
     vectors = None
     if step.method == "semantic":
         parts = list(texts)
-        vectors, texts = embeddings(parts, step.model, folder), iter(parts)
+        vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
     s = scheme(floor, step.num_perm, step.ngram, step.view == "both") if step.method == "minhash" else scheme(1.0)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
     found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)

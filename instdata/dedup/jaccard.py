@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from instdata.dedup.contrast import SET
 from instdata.kernels import jit
 
 
@@ -34,27 +33,3 @@ def jaccard(x, a, a_end, y, b, b_end, floor):
     if odd_all:
         similarity = min(similarity, odd / odd_all)
     return similarity if similarity >= floor else -1.0
-
-
-@jit
-def contrasting(one, other, mine, yours):
-    """Whether two short texts are different tasks: by their contrast keys (0: not short), or where of one set each holds an
-    alternative that the other lacks (`mine`, `yours`: sorted, 0 for none)."""
-    if one == 0 or other == 0:
-        return False
-    if one != other:
-        return True
-    for x in mine:
-        if x and not holds(yours, x):
-            for y in yours:
-                if y and y // SET == x // SET and not holds(mine, y):
-                    return True
-    return False
-
-
-@jit
-def holds(values, x):
-    for value in values:  # noqa: SIM110 - numba compiles no generator
-        if value == x:
-            return True
-    return False

@@ -12,14 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from instdata.dedup.characters import prepare, tables
+from instdata.dedup.guard import ALTERNATIVES, SHORT, contrast_key
 from instdata.dedup.sizes import NGRAM, bands
-from instdata.dedup.text import ALTERNATIVES, SHORT, contrast_key, fold, folded_size, mix, ngrams, prepare, tables
+from instdata.dedup.text import fold, folded_size, mix, ngrams
 from instdata.errors import InputError, MissingExtra
 from instdata.kernels import jit, on_all_cores
 
 Strings = pa.Array | pa.ChunkedArray | list
 SEED = 1
 SLICE = 4096  # rows that one kernel call takes
+LANES, PASS = 16, 8  # hashes that a vector holds, at most; permutations computed together
 
 
 def permutations(num_perm: int) -> tuple[np.ndarray, np.ndarray]:
@@ -34,7 +37,7 @@ class Scheme(NamedTuple):
 
     ngram: int
     powers: np.ndarray
-    a: np.ndarray
+    a: np.ndarray  # of the permutations, the last repeated up to a multiple of PASS
     b: np.ndarray
     bands: int
     rows: int
@@ -47,7 +50,8 @@ def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, side
     if not 1 <= ngram <= 64:
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
-    return Scheme(ngram, powers, *permutations(num_perm), count, rows, sides)
+    a, b = (np.pad(x, (0, -num_perm % PASS), "edge") for x in permutations(num_perm))
+    return Scheme(ngram, powers, a, b, count, rows, sides)
 
 
 @jit
@@ -80,13 +84,37 @@ def premixed(h):
 
 
 @jit
-def smallest(hashes, count, a, b):
-    """min over the hashes of a*h + b mod 2^32. Indexed and branched as LLVM vectorises it: 5 times faster than min()."""
-    low = np.uint32(0xFFFFFFFF)
+def hash_row(data, start, end, t, s, chars, camel, grams, mixed):
+    """A row's n-gram hashes as `smallest` takes them in `mixed`. Returns (how many, how many folded characters)."""
+    count, n = row_ngrams(data, start, end, t, s, chars, camel, grams)
     for i in range(count):
-        v = np.uint32(a * hashes[i] + b)
-        low = v if v < low else low
-    return low
+        mixed[i] = premixed(grams[i])
+    padded = (count + LANES - 1) // LANES * LANES
+    for i in range(count, padded):
+        mixed[i] = mixed[0]  # a smallest value does not change where one is repeated
+    return padded, n
+
+
+@jit
+def lower(low, a, h, b):
+    v = np.uint32(a * h + b)
+    return v if v < low else low
+
+
+@jit
+def smallest(hashes, count, a, b, out):
+    """The signature: for each a and b the min over the hashes of a*h + b mod 2^32. Eight permutations a pass stay in registers,
+    and LLVM vectorises the loop; what is no multiple of LANES it would take one by one."""
+    for k in range(0, len(out), PASS):
+        a0, a1, a2, a3, a4, a5, a6, a7 = a[k], a[k + 1], a[k + 2], a[k + 3], a[k + 4], a[k + 5], a[k + 6], a[k + 7]
+        b0, b1, b2, b3, b4, b5, b6, b7 = b[k], b[k + 1], b[k + 2], b[k + 3], b[k + 4], b[k + 5], b[k + 6], b[k + 7]
+        v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = np.uint32(0xFFFFFFFF)
+        for i in range(count):
+            h = hashes[i]
+            v0, v1, v2, v3 = lower(v0, a0, h, b0), lower(v1, a1, h, b1), lower(v2, a2, h, b2), lower(v3, a3, h, b3)
+            v4, v5, v6, v7 = lower(v4, a4, h, b4), lower(v5, a5, h, b5), lower(v6, a6, h, b6), lower(v7, a7, h, b7)
+        out[k], out[k + 1], out[k + 2], out[k + 3] = v0, v1, v2, v3
+        out[k + 4], out[k + 5], out[k + 6], out[k + 7] = v4, v5, v6, v7
 
 
 @jit
@@ -99,22 +127,32 @@ def scratch_size(data, offsets, t):
 
 
 @jit
-def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast, bits):
-    """Per row: signature (if `signatures` has rows), band keys (in columns from `first` on), two hashes of the whole folded
-    text, contrast key (0: too long), and a bit of each of the first 128 hashes."""
+def sign_rows(data, offsets, t, s, signatures):
+    """The signature of every row."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
-    grams, mixed = np.empty(size, np.uint64), np.empty(size, np.uint32)
-    signature, alternatives = np.empty(len(s.a), np.uint32), np.empty(0, np.int32)
-    used = len(s.a) if len(signatures) else s.bands * s.rows
+    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
+    signature = np.empty(len(s.a), np.uint32)
+    a, b = s.a, s.b  # taken out of the tuple once: each time costs a count of references
     for row in range(len(offsets) - 1):
-        count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams)
-        for i in range(count):
-            mixed[i] = premixed(grams[i])
-        for k in range(used):
-            signature[k] = smallest(mixed, count, s.a[k], s.b[k])
-        if len(signatures):
-            signatures[row] = signature
+        count, _ = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
+        smallest(mixed, count, a, b, signature)
+        signatures[row] = signature[: signatures.shape[1]]
+
+
+@jit
+def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bits):
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, contrast key (0: too long), and a
+    bit of each of the first 128 hashes."""
+    size = scratch_size(data, offsets, t)
+    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
+    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
+    used = s.bands * s.rows
+    signature, alternatives = np.empty((used + PASS - 1) // PASS * PASS, np.uint32), np.empty(0, np.int32)
+    a, b = s.a, s.b
+    for row in range(len(offsets) - 1):
+        count, n = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
+        smallest(mixed, count, a, b, signature)
         for band in range(s.bands):
             h = np.uint64(band + 1)
             for k in range(band * s.rows, band * s.rows + s.rows):
@@ -125,10 +163,12 @@ def sketch_rows(data, offsets, t, s, signatures, keys, first, whole, contrast, b
             bit = np.uint64(np.uint32(signature[k] * np.uint32(0x9E3779B1)) >> np.uint32(31))
             bits[row, k >> 6] |= bit << np.uint64(k & 63)
         one, two = np.uint64(n + 1), np.uint64(n + 7)
-        for i in range(n):
-            one = (one ^ np.uint64(chars[i])) * np.uint64(0x9FB21C651E98DF25)
+        chars[n] = 0
+        for i in range(0, n, 2):
+            both = np.uint64(chars[i]) | np.uint64(chars[i + 1]) << np.uint64(32)
+            one = (one ^ both) * np.uint64(0x9FB21C651E98DF25)
             one ^= one >> np.uint64(32)
-            two = (two + np.uint64(chars[i])) * np.uint64(0xD6E8FEB86659FD93)
+            two = (two + both) * np.uint64(0xD6E8FEB86659FD93)
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
         contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
@@ -232,9 +272,8 @@ def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
 def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
     stop = at + len(offsets) - 1
-    none = np.empty((0, 0), np.uint32)
     part = [column[at:stop] for column in found[1:]]
-    sketch_rows(data, offsets, tables(), s, none, found.keys, at, *part)
+    sketch_rows(data, offsets, tables(), s, found.keys, at, *part)
 
 
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
@@ -254,9 +293,7 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
     out = np.empty((starts[-1], num_perm), np.uint32)
 
     def work(i: int) -> None:
-        data, offsets = prepare(parts[i])
-        found = empty_sketch(len(parts[i]), s)
-        sketch_rows(data, offsets, t, s, out[starts[i] : starts[i + 1]], found.keys, 0, *found[1:])
+        sign_rows(*prepare(parts[i]), t, s, out[starts[i] : starts[i + 1]])
 
     on_all_cores(work, range(len(parts)))
     return out

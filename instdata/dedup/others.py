@@ -6,15 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from instdata.errors import InputError
+from instdata.errors import InputError, format_problem
 from instdata.record import MESSAGES, Rows
 from instdata.step import Context
 
+if TYPE_CHECKING:
+    from instdata.sources import Input
+
 BATCH = 8192
+TEXTS = ("instruction", "input", "messages")  # fields of a suite's map that hold an item's text
 QUESTIONS = (
     "question",
     "prompt",
@@ -27,20 +31,52 @@ QUESTIONS = (
 )  # where a file has no known format
 
 
-def files(paths: list[str], context: Context) -> list[tuple[Path, str]]:
-    """(path, name) of every file meant by files, folders and globs (relative to the recipe), in the given order.
+class File(NamedTuple):
+    path: Path
+    name: str
+    map: dict[str, str]  # our field: the column that feeds it, where a suite says so
+
+
+def files(paths: list[str], context: Context) -> list[File]:
+    """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a YAML file
+    that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`).
     Raises InputError naming what is missing."""
     from instdata.recipe import Source
     from instdata.sources import find_files
 
-    return [found for path in paths for found in find_files(Source(path=path), context.base)]
+    found = []
+    for path in paths:
+        base, mapping = context.base, {}
+        if path.lower().endswith((".yaml", ".yml")):
+            suite = base / Path(path).expanduser()
+            path, mapping = _suite(suite)
+            base = suite.parent
+        found += [File(*file, mapping) for file in find_files(Source(path=path), base)]
+    return found
+
+
+def _suite(path: Path) -> tuple[str, dict[str, str]]:
+    """(path of the items, map) of a suite file."""
+    from instdata.yamlfile import load_yaml
+
+    document = load_yaml(path)
+    about = document.data if isinstance(document.data, dict) else {}
+    items, mapping = about.get("items"), about.get("map") or {}
+    if not isinstance(items, str) or not items.strip():
+        raise InputError([(str(path), document.line(("items",)), "a suite names the file of its items: `items: path`")])
+    if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
+        raise InputError([(str(path), document.line(("map",)), "map gives our field: their column")])
+    return items, {field: mapping[field] for field in TEXTS if field in mapping}
 
 
 def digests(paths: list[str], context: Context) -> list[str]:
-    """What the files hold, whatever they are called: for the cache key."""
+    """What the files hold, and how it is read, whatever they are called: for the cache key."""
     from instdata.files import digest
 
-    return [hashlib.sha256(name.encode()).hexdigest()[:8] + digest(path) for path, name in files(paths, context)]
+    return [
+        hashlib.sha256(repr((file.name, file.map)).encode()).hexdigest()[:8] + digest(file.path)
+        for file in files(paths, context)
+    ]
 
 
 def missing(paths: list[str], context: Context, what: str) -> list[str]:
@@ -48,45 +84,62 @@ def missing(paths: list[str], context: Context, what: str) -> list[str]:
     problems = []
     for path in paths:
         try:
-            files([path], context)
+            for file in files([path], context):
+                _format(file)
         except InputError as e:
-            problems += [f"{what}: {message}" for _, _, message in e.problems]
+            problems += [f"{what}: {format_problem(*problem)}" for problem in e.problems]
     return problems
 
 
 def read(paths: list[str], context: Context) -> Iterator[tuple[Rows, pa.Array]]:
-    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out."""
-    for path, name in files(paths, context):
+    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out. Raises InputError for a file of
+    which none can be: comparing with nothing would find nothing."""
+    for file in files(paths, context):
         conversations: list[list[dict[str, str]]] = []
         where: list[str] = []
-        for number, messages in enumerate(_conversations(path)):
+        number, some = -1, False
+        for number, messages in enumerate(_conversations(file)):
             if messages is None:
                 continue
+            some = True
             conversations.append([{"role": role, "content": content} for role, content in messages])
-            where.append(f"{name}:{number}")
+            where.append(f"{file.name}:{number}")
             if len(where) == BATCH:
                 yield _rows(conversations), pa.array(where)
                 conversations, where = [], []
         if where:
             yield _rows(conversations), pa.array(where)
+        if number >= 0 and not some:
+            raise InputError(
+                f"{file.path}: none of its records has a text to compare; known are the formats of sources and the columns {', '.join(QUESTIONS)}"
+            )
 
 
 def _rows(conversations: list[list[dict[str, str]]]) -> Rows:
     return Rows(pa.table({"messages": pa.array(conversations, MESSAGES)}))
 
 
-def _conversations(path: Path) -> Iterator[list[tuple[str, str]] | None]:
-    """The messages of each record of a file, None for one that cannot be read."""
-    from instdata.adapters import BadRow, adapt, normalise_keys
-    from instdata.formats import raw_blocks, records
+def _format(file: File) -> Input | None:
+    """How to read a file: None where it is no instruction data, for an evaluation file has its question somewhere. Raises InputError
+    for a column that a suite maps and the file lacks."""
     from instdata.recipe import Source
     from instdata.sources import open_sources
 
     try:
-        item = open_sources([(0, Source(path=str(path)))], Path())[0][0]
-    except InputError:
-        item = None  # no instruction data; an evaluation file has its question somewhere
-    for record in records(raw_blocks(str(path))):
+        return open_sources([(0, Source(path=str(file.path), map=file.map))], Path())[0][0]
+    except InputError as e:
+        if file.map:
+            raise InputError([("", None, message) for _, _, message in e.problems]) from e
+        return None
+
+
+def _conversations(file: File) -> Iterator[list[tuple[str, str]] | None]:
+    """The messages of each record of a file, None for one that cannot be read."""
+    from instdata.adapters import BadRow, adapt, normalise_keys
+    from instdata.formats import raw_blocks, records
+
+    item = _format(file)
+    for record in records(raw_blocks(str(file.path))):
         if not isinstance(record, dict):
             yield None
             continue

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from instdata.dedup.characters import Tables
 from instdata.dedup.minhash import scratch_size
-from instdata.dedup.text import BASE, UNSPACED, WORD, Tables, fold, kind_of, mix, run_hash
+from instdata.dedup.text import BASE, UNSPACED, WORD, fold, kind_of, mix, run_hash, slot
 from instdata.kernels import jit
 
 
@@ -19,8 +20,9 @@ class Wanted(NamedTuple):
     """Token n-grams to look for, as an open-addressed hash table."""
 
     hashes: np.ndarray  # uint64[2^k], 0 for empty
-    number: np.ndarray  # int64[2^k]: which n-gram
-    lengths: np.ndarray  # int64: the numbers of tokens that n-grams here have
+    number: np.ndarray  # int64[2^k]: which n-gram, -1 for empty
+    lengths: np.ndarray  # int64: the numbers of tokens that n-grams here have, ascending
+    begins: np.ndarray  # bool[2^j]: whether an n-gram begins with as many tokens as the shortest has, by their hash
 
 
 @jit
@@ -85,36 +87,19 @@ def running(hashes, n, prefix):
 
 
 @jit
-def find_number(h, wanted):
-    slots = np.uint64(len(wanted.hashes) - 1)
-    at = (h >> np.uint64(1)) & slots
-    while wanted.hashes[at] != 0:
-        if wanted.hashes[at] == h:
-            return wanted.number[at]
-        at = (at + np.uint64(1)) & slots
-    return -1
+def begin(h, wanted):
+    """Where in `wanted.begins` the hash of an n-gram's first tokens stands."""
+    return (h >> np.uint64(20)) & np.uint64(len(wanted.begins) - 1)
 
 
 @jit
-def insert(h, value, wanted):
-    """Store an n-gram under `value` unless it is there; returns its number."""
-    slots = np.uint64(len(wanted.hashes) - 1)
-    at = (h >> np.uint64(1)) & slots
-    while wanted.hashes[at] != 0:
-        if wanted.hashes[at] == h:
-            return wanted.number[at]
-        at = (at + np.uint64(1)) & slots
-    wanted.hashes[at], wanted.number[at] = h, value
-    return value
-
-
-@jit
-def collect(hashes, at, n, short, wanted, item, power):
+def collect(hashes, at, n, short, wanted, power, numbers):
     """Put the items' n-grams of n tokens into `wanted` and, of items with fewer tokens where `short` allows, the whole item.
-    `item` gets the first item of each n-gram, `power` is BASE to the powers. Returns (n-grams, and per n-gram how many items
-    hold it in `item`'s second column)."""
+    numbers[i] becomes the number of the n-gram that starts with token i, -1 where none does; `power` is BASE to the powers.
+    Returns how many distinct n-grams there are; they are numbered as they come."""
     count = 0
-    last = np.full(len(item), -1, np.int64)
+    shortest = wanted.lengths[0]
+    numbers[:] = -1
     for row in range(len(at) - 1):
         m = at[row + 1] - at[row]
         length = min(m, n)
@@ -123,31 +108,36 @@ def collect(hashes, at, n, short, wanted, item, power):
         prefix = np.empty(m + 1, np.uint64)
         running(hashes[at[row] : at[row + 1]], m, prefix)
         for i in range(m - length + 1):
-            number = insert(window_hash(prefix, i, length, power[length]), count, wanted)
-            if number == count:
-                item[number, 0], item[number, 1] = row, 0
+            h = window_hash(prefix, i, length, power[length])
+            place = slot(h, wanted.hashes)
+            if wanted.hashes[place] == 0:
+                wanted.hashes[place], wanted.number[place] = h, count
+                wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)] = True
                 count += 1
-            if last[number] != row:
-                last[number] = row
-                item[number, 1] += 1
+            numbers[at[row] + i] = wanted.number[place]
     return count
 
 
 @jit
 def matches(data, offsets, t, wanted, power, row_out, number_out):
-    """(row, n-gram) for each distinct n-gram of `wanted` that a row holds. Returns how many; only as many as fit are written."""
+    """(row, n-gram) for each n-gram of `wanted` that a row holds. Returns how many; only as many as fit are written."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     prefix = np.empty(size + 1, np.uint64)
+    lengths, shortest = wanted.lengths, wanted.lengths[0]
     total = 0
     for row in range(len(offsets) - 1):
         n = fold(data, offsets[row], offsets[row + 1], t, chars, camel)
         count = tokens(chars, n, t, hashes, starts, ends)
         running(hashes, count, prefix)
-        for length in wanted.lengths:
-            for i in range(count - length + 1):
-                number = find_number(window_hash(prefix, i, length, power[length]), wanted)
+        for i in range(count - shortest + 1):
+            if not wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)]:
+                continue
+            for length in lengths:
+                if i + length > count:
+                    break
+                number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
                 if number >= 0:
                     if total < len(row_out):
                         row_out[total], number_out[total] = row, number
@@ -159,7 +149,6 @@ def matches(data, offsets, t, wanted, power, row_out, number_out):
 def locate(data, start, end, t, wanted, power, alive, span):
     """The longest run of overlapping n-grams of `wanted` that count (`alive`) in one text: writes its first and last folded
     character to `span`, returns the n-gram it starts with, -1 for none."""
-    size = end - start + 8
     offsets = np.array([start, end])
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
@@ -173,7 +162,7 @@ def locate(data, start, end, t, wanted, power, alive, span):
     for length in wanted.lengths:
         first, stop, named = 0, -1, -1
         for i in range(count - length + 1):
-            number = find_number(window_hash(prefix, i, length, power[length]), wanted)
+            number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
             if number < 0 or not alive[number]:
                 continue
             if i > stop:
@@ -197,7 +186,8 @@ def powers(n: int) -> np.ndarray:
 def table_for(count: int, lengths: list[int]) -> Wanted:
     """An empty table for `count` n-grams of these lengths."""
     size = 1 << max(4, (2 * count).bit_length())
-    return Wanted(np.zeros(size, np.uint64), np.zeros(size, np.int64), np.array(lengths, np.int64))
+    none = np.full(size, -1, np.int64)
+    return Wanted(np.zeros(size, np.uint64), none, np.array(lengths, np.int64), np.zeros(16 * size, np.bool_))
 
 
 def read_folded(data: np.ndarray, start: int, end: int, t: Tables) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from instdata.dedup.corpus import Texts, release
 from instdata.dedup.dense import join_dense
-from instdata.dedup.jaccard import contrasting, jaccard
+from instdata.dedup.guard import contrasting
+from instdata.dedup.jaccard import jaccard
 from instdata.dedup.minhash import Scheme, Sets, Sketch
 from instdata.kernels import jit, on_all_cores
 

@@ -27,6 +27,7 @@ class Dedup(Step):
 
     kind: ClassVar[str] = "dedup"
     scope: ClassVar[Scope] = "corpus"
+    version: ClassVar[int] = 2
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
     view: Literal["prompt", "response", "full", "both"] = Field(
@@ -93,9 +94,9 @@ class Dedup(Step):
 
         problems = missing(self.across, context, "across")
         if self.method == "semantic":
-            from instdata.dedup.embed import unavailable
+            from instdata.dedup.embed import located, unavailable
 
-            problems += unavailable(self.resolve(context).model)
+            problems += unavailable(located(self.resolve(context).model, context.base))
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
@@ -104,6 +105,10 @@ class Dedup(Step):
         key = super().scoring(context)
         unused = {"max_memory", "across"} | ({"model"} if self.method != "semantic" else {"num_perm", "ngram"})
         options = {k: v for k, v in key["options"].items() if k not in unused}
+        if self.method == "semantic":
+            from instdata.dedup.embed import identity, located
+
+            options["model"] = identity(located(self.resolve(context).model, context.base))
         return {**key, "options": options, "floor": self._floor, "across": digests(self.across, context)}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:

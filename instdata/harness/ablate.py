@@ -16,7 +16,7 @@ import pyarrow as pa
 from instdata.errors import InputError
 from instdata.files import write_text
 from instdata.harness.arms import ARMS, Drawn, Pool, draw, pool_against, pool_of
-from instdata.harness.cells import Cell, Estimate, Grid, estimate, read_cells, run_base, run_stream
+from instdata.harness.cells import Estimate, Grid, estimate, read_cells, run_base, run_streams
 from instdata.harness.curves import curve_rows, run_facts, write_table
 from instdata.harness.decide import MACRO, Contrast, Effect, decide, metric_of
 from instdata.harness.evaluate import write_scores
@@ -152,13 +152,11 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
     """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json` prints."""
     started = time.perf_counter()
     grid, looks = ablation.grid, ablation.most - ablation.seeds + 1
-    cells: list[Cell] = [run_base(grid)]
     draws: list[Drawn] = []
     for look in range(1, looks + 1):
         for seed in range(len(draws), ablation.seeds + look - 1):
             draws.append(ablation.drawn(seed))
-            for stream in draws[-1].streams:
-                cells += run_stream(grid, stream)
+        cells = [run_base(grid), *run_streams(grid, [s for d in draws for s in d.streams])]
         scores = read_cells(cells)
         effects, aa = effects_of(scores, ablation.metric, max(ablation.sizes), look, looks)
         macro = _headline(effects)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +181,41 @@ def run_stream(grid: Grid, stream: Stream, validate: Callable[[Any], float] | No
             )
             started = time.perf_counter()
     return cells
+
+
+def run_streams(
+    grid: Grid, streams: Sequence[Stream], validate: Callable[[Any], float] | None = None, workers: int | None = None
+) -> list[Cell]:
+    """The cells of all streams. With several GPUs each trains a stream of its own, in a process of its own; `workers`
+    overrides their number."""
+    from instdata.harness.models import gpus
+
+    workers = workers or gpus()
+    waiting = [s for s in streams if not all(c.done for c in grid.cells(s))]
+    if workers > 1 and len(waiting) > 1:
+        run_base(grid)
+        alone = replace(grid, loaded=None, encoded={}, say=_print)
+        with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=get_context("spawn")) as pool:
+            places = get_context("spawn").Manager().Queue()
+            for number in range(workers):
+                places.put(number)
+            for done in [pool.submit(_on_a_gpu, alone, s, validate, places) for s in waiting]:
+                done.result()
+    return [c for s in streams for c in run_stream(grid, s, validate)]
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _on_a_gpu(grid: Grid, stream: Stream, validate: Callable[[Any], float] | None, places: Any) -> None:
+    """Run a stream on whichever GPU is free. models.fast_device reads the variable."""
+    number = places.get()
+    os.environ["LOCAL_RANK"] = str(number)
+    try:
+        run_stream(grid, stream, validate)
+    finally:
+        places.put(number)
 
 
 def _short(scores: pa.Table) -> str:

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ import pyarrow.parquet as pq
 
 from instdata.errors import InputError
 from instdata.files import whole, write_text
-from instdata.harness.cells import Cell, Grid, Stream, estimate, read_cells, run_base, run_stream
+from instdata.harness.cells import Cell, Grid, Stream, estimate, read_cells, run_base, run_streams
 from instdata.harness.evaluate import LOWER_IS_BETTER, not_judged, write_scores
+from instdata.harness.items import Item
 from instdata.harness.likelihood import answer_losses
 from instdata.harness.recipes import Training
 from instdata.harness.source import (
@@ -72,7 +74,7 @@ def grids(
     validate = None
     if recipe.best_after is not None:
         held, items = split_items(items)
-        validate = _validation(held)
+        validate = Validation(held)
     items = with_distractors(items, kinds)
     if not items:
         raise InputError(f"{build}: no items to score; hold more rows out, or give --suite")
@@ -91,15 +93,16 @@ def grids(
     return [(Grid(folder, spec, recipe, items, list(kinds), say), streams, validate) for spec in models]
 
 
-def _validation(items: Sequence[Any]) -> Callable[[Any], float]:
-    """The mean loss per token on validation items' references."""
-    talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in items if i.reference]
+@dataclass(frozen=True)
+class Validation:
+    """The mean loss per token of a run on the references of items it is not scored on."""
 
-    def loss(run: Any) -> float:
+    items: Sequence[Item]
+
+    def __call__(self, run: Any) -> float:
+        talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
         found = answer_losses(run.net, run.tokenizer, talks, run.context)
         return float(np.nansum(found[:, 0]) / np.nansum(found[:, 1]))
-
-    return loss
 
 
 def planned(found: list[tuple[Grid, list[Stream], Any]]) -> dict[str, Any]:
@@ -128,8 +131,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream], Any]]) -> dict
     cells: list[Cell] = []
     for grid, streams, validate in found:
         cells.append(run_base(grid))
-        for stream in streams:
-            cells += run_stream(grid, stream, validate)
+        cells += run_streams(grid, streams, validate)
     grid = found[0][0]
     scores = read_cells(cells)
     curves = curve_rows(scores)
@@ -153,13 +155,29 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream], Any]]) -> dict
     write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     seconds = time.perf_counter() - started
     write_text(folder / "run.json", json.dumps(run_facts(grid, seconds), indent=1) + "\n")
+    shown_in = _report(build, grid.say)
     return {
         "build": str(build),
         "folder": str(folder),
         **summary,
         "table": curves.to_pylist(),
+        "report": shown_in,
         "seconds": round(seconds, 1),
     }
+
+
+def _report(build: Path, say: Callable[[str], None]) -> str | None:
+    """Draw the curves as PNG and into the build's report, where the report extra is installed."""
+    from instdata.errors import MissingExtra
+    from instdata.report.harness_charts import curve_charts
+    from instdata.report.page import write_report
+
+    try:
+        curve_charts(build / "curves")
+        return str(write_report(build))
+    except MissingExtra as e:
+        say(str(e))
+        return None
 
 
 def run_facts(grid: Grid, seconds: float) -> dict[str, Any]:

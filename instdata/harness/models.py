@@ -201,6 +201,13 @@ def fast_device() -> Any:
     return torch.device("cuda", torch.cuda.current_device())
 
 
+def gpus() -> int:
+    """How many GPUs this process sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def fast_dtype(device: Any) -> Any:
     """What matrices are multiplied in: bfloat16 where the hardware does (any recent GPU; CPUs with AVX512-BF16 or AMX),
     else float32. Asked of the hardware, not timed, so that the same machine always gives the same bytes."""

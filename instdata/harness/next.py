@@ -225,12 +225,15 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     import pyarrow.compute as pc
 
     from instdata.corpus import read_parquet
+    from instdata.harness.source import manifest_digest
     from instdata.history import manifest
 
     folder = build / "curves"
     if not (folder / "summary.json").is_file() or not (folder / "scores.parquet").is_file():
         raise InputError(f"{build}: no growth curves yet: run `instdata curves {build}` first")
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    if summary.get("manifest_sha256", digest := manifest_digest(build)) != digest:
+        raise InputError(f"{build} has changed since its curves were made: run `instdata curves {build}` again")
     configs = manifest(build)["configs"]
     scores = read_parquet(folder / "scores.parquet")
     model = summary["models"][-1]["name"]
@@ -243,13 +246,16 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
         raise InputError(f"{build}: the curves hold no scores of {model} on all rows: run `instdata curves {build}`")
     known = scores.filter(pc.is_valid(scores["value"])).group_by(["metric", "ability"]).aggregate([])["metric"]
     counts = {m: c for m, c in sorted((x["values"], x["counts"]) for x in known.value_counts().to_pylist())}
+    if not counts:
+        raise InputError(f"{build}: no item has a score in its curves: give items with references")
     metric = max(counts, key=lambda m: (counts[m], m == "bits"))
     cells = fits.cells_of(scores.filter(pc.equal(scores["metric"], metric)))
+    cells = {a: c for a, c in cells.items() if np.isfinite(c.values).all(0).any()}
+    if not cells:
+        raise InputError(f"{build}: no item has a score of metric {metric} in every run")
     growth = []
-    largest = max((c for c in cells.values()), key=lambda c: len(c.configs))
-    top = largest.configs[int(np.argmax(largest.rows))]
     for ability, c in cells.items():
-        own = np.array([configs.get(name, {"by_ability": {}})["by_ability"].get(ability, 0) for name in c.configs])
+        own = np.array([_share(configs, *size).get(ability, 0) for size in zip(c.configs, c.rows.tolist())])
         first = {(o, s): i for i, (o, s) in reversed(list(enumerate(zip(own.tolist(), c.seeds.tolist()))))}
         use = sorted(i for (rows, _), i in first.items() if rows > 0)
         _enough(f"{build}: {ability}", sorted({int(own[i]) for i in use}))
@@ -262,7 +268,8 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
             )
         # Bits of different abilities are compared as shares of their own value.
         growth.append(Growth(ability, fit, abs(float(fit.means[-1])) if metric == "bits" else 1.0))
-    rows = configs[top]["by_ability"]
+    largest = max(((c.configs[i], int(n)) for c in cells.values() for i, n in enumerate(c.rows)), key=lambda x: x[1])
+    rows = _share(configs, *largest)
     now, others = ({a: n for a, n in rows.items() if (a in cells) == known} for known in (True, False))
     floors, ceilings = {}, {}
     for g in growth:
@@ -271,6 +278,15 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
         ceilings[g.ability] = 2**62 if has.most is None else max(floors[g.ability], has.most)
     unit = "share of bits per byte" if metric == "bits" else "score"
     return Ladder(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
+
+
+def _share(configs: Mapping[str, Any], name: str, rows: int) -> dict[str, int]:
+    """Rows of each ability in a size: a config's, or, of a size given by its number of rows, those of the next larger
+    config in proportion (a ladder keeps every prefix within a row of that)."""
+    if name in configs:
+        return configs[name]["by_ability"]
+    larger = min((c for n, c in configs.items() if n != "holdout" and c["rows"] >= rows), key=lambda c: c["rows"])
+    return {a: round(n * rows / larger["rows"]) for a, n in larger["by_ability"].items()}
 
 
 def show_next(found: dict[str, Any]) -> None:

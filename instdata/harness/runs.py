@@ -78,10 +78,10 @@ def train_build(
     say(_rows_line(counts, length))
     validate, held = None, []
     if recipe.best_after is not None:
-        from instdata.harness.curves import _validation
+        from instdata.harness.curves import Validation
 
         held, _ = split_items(items_of(build, taxonomy_of(build)))
-        validate = _validation(held)
+        validate = Validation(held)
     out.mkdir(parents=True, exist_ok=True)
     started, spoke, losses = time.perf_counter(), [0.0], []
     run = begin(loaded, recipe, seed)

@@ -1,15 +1,22 @@
 """Jaccard similarity the slow way: Python sets of n-grams as text.py describes them, all pairs compared."""
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 
+from instdata.dedup.characters import prepare, tables
 from instdata.dedup.overlap import read_folded
-from instdata.dedup.text import WHOLE, WIDE, prepare, tables
+from instdata.dedup.text import WHOLE, WIDE
 
 
 def folded(text: str) -> str:
-    data, offsets = prepare(pa.array([text]))
-    return read_folded(data, offsets[0], offsets[1], tables())
+    return folded_all([text])[0]
+
+
+def folded_all(texts: list[str]) -> list[str]:
+    data, offsets = prepare(pa.array(texts))
+    return [read_folded(data, start, stop, tables()) for start, stop in pairwise(offsets)]
 
 
 def ngram_set(text: str, width: int = 5) -> frozenset[str]:

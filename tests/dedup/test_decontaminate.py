@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from instdata.dedup.decontaminate import Decontaminate
 from instdata.dedup.leaks import leaks
+from instdata.errors import InputError
 from instdata.step import Scores
 
 from .test_step import rows
@@ -110,6 +111,48 @@ def test_step(tmp_path):
     assert "gone.json" in Decontaminate(against=["gone.json"]).check(given.context)[0]
     with pytest.raises(ValidationError):
         Decontaminate(against=[])
+
+
+def test_suites(tmp_path):
+    """`against` takes a suite's YAML file, whose items lie beside it and may have columns of their own names."""
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "items.jsonl").write_text(
+        "".join(
+            json.dumps({"ability": "qa", "q": q, "reference": "x", "scorer": "exact"}) + "\n" for q in (WATER, DUCKS)
+        )
+    )
+    suite = tmp_path / "suites" / "mine.yaml"
+    suite.write_text(
+        "name: mine\nout_of_domain: true\nitems: items.jsonl\nmap: {instruction: q, reference: reference}\n"
+    )
+    given = rows([(WATER, "100 degrees"), ("Tell me a story about cats", "x")], base=tmp_path)
+    step = Decontaminate(against=["suites/mine.yaml"])
+    assert step.check(given.context) == []
+    verdicts = step.decide(Scores(pa.table(dict(step.score(given)))))
+    assert verdicts.reason.to_pylist() == ["contaminated", None]
+    assert json.loads(verdicts.evidence[0].as_py())["item"] == "items.jsonl:0"
+    before = step.scoring(given.context)
+    (tmp_path / "suites" / "items.jsonl").write_text(json.dumps({"q": DUCKS}))
+    assert step.scoring(given.context) != before, "what the suite holds counts, not its name"
+    for text, said in (
+        ("name: x", "mine.yaml:1: a suite names the file of its items"),
+        ("items: [1]", "mine.yaml:1: a suite names the file of its items"),
+        ("items: gone.jsonl", "gone.jsonl: no such file"),
+        ("items: items.jsonl\nmap: {instruction: question}", 'there is no column "question"'),
+        ("items: items.jsonl\nmap: [q]", "mine.yaml:2: map gives our field: their column"),
+        ("- a: [", "mine.yaml:"),
+    ):
+        suite.write_text(text)
+        problems = step.check(given.context)
+        assert len(problems) == 1 and problems[0].startswith("against: ") and said in problems[0]
+    assert "cannot be read" in Decontaminate(against=["suites/gone.yaml"]).check(given.context)[0]
+
+
+def test_a_file_without_any_question_is_an_error(tmp_path):
+    (tmp_path / "eval.jsonl").write_text('{"q": "What is it?"}\n')
+    given = rows([(WATER, "100 degrees")], base=tmp_path)
+    with pytest.raises(InputError, match="none of its records has a text to compare"):
+        Decontaminate(against=["eval.jsonl"]).score(given)
 
 
 def test_evaluation_files_of_many_shapes(realdata, tmp_path):

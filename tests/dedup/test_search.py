@@ -1,6 +1,7 @@
 """dedup(): recall and precision against all pairs, templates, memory, bad input, the result object."""
 
 import json
+import resource
 import time
 
 import numpy as np
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.dedup import Index, dedup, near, search, signatures, to_datasketch
+from instdata.dedup.characters import prepare
 from instdata.dedup.minhash import ngram_sets, scheme
-from instdata.dedup.text import prepare
-from instdata.errors import InputError
+from instdata.errors import BuildError, InputError
 
 from .reference import all_pairs, jaccard, ngram_set
 
@@ -176,6 +177,29 @@ def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch,
     sketched = sketch_all(slices(planted), len(planted), s, 1 << 16, folder=tmp_path)
     assert isinstance(sketched.sketch.keys, np.memmap) and sketched.texts._file is not None
     assert same(wanted, find_in(sketched, s, np.arange(len(planted)), 0.7, 0.7, "minhash"))
+
+
+def test_temporary_files_have_no_name_and_a_full_disk_is_an_error(tmp_path):
+    from instdata.dedup.api import sketch_all
+    from instdata.dedup.minhash import slices
+
+    texts = [f"{i} {'some words of a text that fills the disk ' * 9}" for i in range(3000)]
+
+    def spill(memory):
+        return sketch_all(slices(texts), len(texts), scheme(), memory, folder=tmp_path)
+
+    sketched = spill(1 << 16)
+    assert sketched.texts._file is not None and not list(tmp_path.iterdir()), "a crash leaves nothing behind"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for memory in (1 << 16, 4 * sketched.sketch.keys.nbytes):  # the keys do not fit; the texts do not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, hard))
+        try:
+            with pytest.raises(BuildError, match=r"cannot be written: .*raise max_memory"):
+                spill(memory)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with pytest.raises(BuildError, match="No such file"):
+        sketch_all(slices(texts), len(texts), scheme(), 1 << 16, folder=tmp_path / "gone")
 
 
 def test_priority():

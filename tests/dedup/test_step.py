@@ -136,38 +136,3 @@ def test_impossible_options(options):
 def test_empty_corpus():
     _, verdicts = run(Dedup(), rows([]))
     assert len(verdicts.reason) == 0
-
-
-def test_semantic(tmp_path):
-    pytest.importorskip("wordllama")
-    asked = [
-        "How do I bake bread?",
-        "What is the way to bake bread at home?",
-        "How do I fix a bike?",
-        "list the even numbers",
-        "list the odd numbers",
-        "How do I bake bread",
-    ]
-    given = rows([(a, "x") for a in asked])
-    given.context = Context(cache=tmp_path)
-    scored, verdicts = run(Dedup(method="semantic", threshold=0.85), given)
-    assert verdicts.reason.to_pylist() == [None, "near_duplicate", None, None, None, "near_duplicate"]
-    kept = list((tmp_path / "embeddings").iterdir())
-    assert len(kept) == 1
-    before = kept[0].stat().st_mtime_ns
-    assert pa.table(dict(Dedup(method="semantic", threshold=0.86).resolve(given.context).score(given))).equals(scored)
-    assert kept[0].stat().st_mtime_ns == before, "embeddings are computed once"
-
-
-def test_semantic_at_scale_agrees_with_faiss(monkeypatch):
-    pytest.importorskip("faiss")
-    from instdata.dedup import semantic
-
-    random = np.random.default_rng(0)
-    vectors = random.normal(size=(3000, 32)).astype(np.float32)
-    vectors[1500:] = vectors[:1500] + random.normal(size=(1500, 32)).astype(np.float32) * 0.2
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    none = np.zeros(3000, np.uint64), np.zeros((3000, 24), np.int32)
-    exact, ann = (f(vectors, *none, 0.9) for f in (semantic._exact, semantic._faiss))
-    truth, found = ({(int(a), int(b)) for a, b in zip(*r[:2])} for r in (exact, ann))
-    assert found <= truth and len(found) > 0.95 * len(truth) > 1000

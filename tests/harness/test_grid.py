@@ -112,6 +112,20 @@ def test_curves_by_origin_and_sizes(home, tiny_folder):
         run("curves", "planted", "--model", str(tiny_folder), "--sizes", "half", "--quiet")
 
 
+def test_streams_in_processes_of_their_own_give_the_same_cells(home, tiny_folder):
+    from instdata.harness.cells import read_cells, run_streams
+    from instdata.harness.curves import grids
+    from instdata.harness.recipes import training
+
+    how = training("proxy", [x for x in LR if "=" in x])
+    made = []
+    for workers in (1, 2):
+        [(grid, streams, _)] = grids(home / "builds/planted", [str(tiny_folder)], 2, how, ["bits"], sizes="16,32")
+        made.append(read_cells(run_streams(grid, streams, workers=workers)))
+        shutil.rmtree(grid.folder)
+    assert made[0].equals(made[1])
+
+
 def test_doit_keeps_the_best_epoch_and_scores_it_on_the_other_half(home, tiny_folder):
     more = ["--recipe", "doit", "--set", "epochs=4", "--set", "best_after=1", "--set", "batch=8", *LR, "--quiet"]
     done = run("train", "planted", "--config", "32", "--model", str(tiny_folder), *more)

@@ -250,6 +250,20 @@ def test_generated_abilities_are_asked_for_by_number(bench, curated):
     assert options["per_ability"]["math"] >= rows["math"] - fixed
 
 
+def test_sizes_given_as_numbers_of_rows(bench, curated):
+    scores(curated, {"math": 0.03, "code": 0.01, "extract": 0.0})
+    whole = rows_of(next_recipe(curated, 240, bench.folder / "a.yaml"))
+    path = curated / "curves" / "scores.parquet"
+    table = pq.read_table(path)
+    names = ["100 rows" if r == 120 else c for r, c in zip(table["rows"].to_pylist(), table["config"].to_pylist())]
+    sizes = [100 if r == 120 else r for r in table["rows"].to_pylist()]
+    for column, values in (("config", names), ("rows", sizes)):
+        table = table.set_column(table.column_names.index(column), column, pa.array(values))
+    pq.write_table(table, path)
+    again = rows_of(next_recipe(curated, 240, bench.folder / "b.yaml"))
+    assert again["math"] == pytest.approx(whole["math"], rel=0.1) and again != whole
+
+
 def test_bad_curves(bench, curated):
     with pytest.raises(InputError, match="run `instdata curves"):
         next_recipe(curated)
@@ -266,4 +280,13 @@ def test_bad_curves(bench, curated):
     keep = [r in (30, 60) for r in table["rows"].to_pylist()]
     pq.write_table(table.filter(pa.array(keep)), curated / "curves" / "scores.parquet")
     with pytest.raises(InputError, match="code: 2 sizes, a growth curve needs 3"):
+        next_recipe(curated)
+    nothing = table.set_column(table.column_names.index("value"), "value", pa.nulls(len(table), pa.float64()))
+    pq.write_table(nothing, curated / "curves" / "scores.parquet")
+    with pytest.raises(InputError, match="no item has a score"):
+        next_recipe(curated)
+    (curated / "curves" / "summary.json").write_text(
+        json.dumps({"models": [{"name": "small"}], "manifest_sha256": "0"})
+    )
+    with pytest.raises(InputError, match="has changed since its curves were made"):
         next_recipe(curated)
