@@ -61,6 +61,8 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
         raise InputError(f"{spec}: not a causal LM that transformers can load: {what}{hint}") from e
     if tokenizer.eos_token_id is None:
         raise InputError(f"{spec}: its tokenizer has no end-of-text token (eos_token), so answers could not end")
+    if isinstance(where, str):  # a Hub name stands for other weights after the next push
+        digest = f"{where}@{getattr(net.config, '_commit_hash', None)}"
     return Loaded(net, tokenizer, name, digest, _context(net.config))
 
 

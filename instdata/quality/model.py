@@ -107,19 +107,15 @@ def estimate(model: CausalModel, rows: Rows) -> dict[str, Any]:
 
 def load(path: Path | str, dtype: str) -> tuple[Any, Any]:
     """(tokenizer, network in eval mode on the fastest device). Weights come from safetensors or GGUF, never pickles."""
+    from instdata.harness.models import fast_device
+    from instdata.harness.models import load as read
+
     try:
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     except ImportError as e:
         raise MissingExtra("quality: model", "train") from e
-    options: dict[str, Any] = {"use_safetensors": True}
-    where = str(path)
-    if isinstance(path, Path) and path.is_file():
-        # unpacked: transformers computes on packed weights thirty times more slowly
-        where, options = str(path.parent), {"gguf_file": path.name, "quantization_config": GgufConfig(dequantize=True)}
-    tokenizer = AutoTokenizer.from_pretrained(where, **{k: v for k, v in options.items() if k == "gguf_file"})
-    net = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), **options)
-    return tokenizer, net.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    model = read(str(path), lambda line: None)
+    return model.tokenizer, model.net.to(fast_device(), getattr(torch, dtype)).eval()
 
 
 def encode(
