@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from instdata.errors import InputError
@@ -31,9 +32,18 @@ class Encoded:
         return sum(self.mask[1:])
 
 
-def template_of(tokenizer: Any) -> str:
-    """The tokenizer's own chat template, or ChatML."""
-    return tokenizer.chat_template or CHATML
+@cache
+def template_of(tokenizer: Any) -> str | None:
+    """None where the tokenizer's own template ends an assistant's turn with a token of its own; else ChatML, behind the
+    start token where the tokenizer writes one."""
+    if tokenizer.chat_template:
+        try:
+            if _turn_end(tokenizer, None) is not None:
+                return None
+        except InputError:
+            return None
+    starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
+    return ("{{ bos_token }}" if starts else "") + CHATML
 
 
 def encode(
@@ -46,14 +56,18 @@ def encode(
     after it: what was added is the turn. A turn whose template rewrites what came before it is not supervised."""
     texts, spans = [], []
     for messages in conversations:
-        text = render(tokenizer, messages)
-        texts.append(text)
         turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-        spans.append([_span(tokenizer, messages, i, text) for i in (turns[-1:] if last_only else turns)])
+        try:
+            text = render(tokenizer, messages)
+            mine = [_span(tokenizer, messages, i, text) for i in (turns[-1:] if last_only else turns)]
+        except InputError:  # one bad row costs one row: it has nothing to learn, and is counted as such
+            text, mine = "", []
+        texts.append(text)
+        spans.append(mine)
     if not texts:
         return []
     found = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    end = _turn_end(tokenizer)
+    end = set(stop_ids(tokenizer))
     return [
         _cut(ids, _mask(ids, offsets, mine, end), length)
         for ids, offsets, mine in zip(found["input_ids"], found["offset_mapping"], spans)
@@ -66,10 +80,19 @@ def prompt_ids(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def render(tokenizer: Any, messages: Messages, ask: bool = False) -> str:
-    """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin."""
+    """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin.
+
+    Raises InputError where the template does not take it, or its text holds the tokenizer's special tokens: they would
+    be read as the real ones."""
+    if any(special in m["content"] for m in messages for special in tokenizer.all_special_tokens):
+        raise InputError("the text holds special tokens of the tokenizer")
+    return _render(tokenizer, messages, ask, template_of(tokenizer))
+
+
+def _render(tokenizer: Any, messages: Messages, ask: bool, template: str | None) -> str:
     try:
         return tokenizer.apply_chat_template(
-            [dict(m) for m in messages], chat_template=template_of(tokenizer), tokenize=False, add_generation_prompt=ask
+            [dict(m) for m in messages], chat_template=template, tokenize=False, add_generation_prompt=ask
         )
     except Exception as e:
         raise InputError(f"the model's chat template does not take such a conversation: {e}") from e
@@ -82,22 +105,19 @@ def _span(tokenizer: Any, messages: Messages, turn: int, text: str) -> tuple[int
     return (len(before), len(after)) if after.startswith(before) and text.startswith(after) else (0, 0)
 
 
-def _turn_end(tokenizer: Any) -> set[int]:
-    """The tokens that end a turn."""
-    return set(stop_ids(tokenizer))
+def _turn_end(tokenizer: Any, template: str | None) -> int | None:
+    """The special token that the template puts behind an assistant's words (<|im_end|>, <|eot_id|>, </s>)."""
+    words = "instdata"
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": words}]
+    tail = _render(tokenizer, talk, False, template).rpartition(words)[2]
+    special = set(tokenizer.all_special_ids)
+    return next((t for t in tokenizer(tail, add_special_tokens=False)["input_ids"] if t in special), None)
 
 
 def stop_ids(tokenizer: Any) -> list[int]:
-    """The tokens after which an answer is over: the end of text, and the last special token that the template puts behind
-    an assistant's words (<|im_end|>, <|eot_id|>, <end_of_turn>)."""
-    asked = render(tokenizer, [{"role": "user", "content": "x"}], ask=True)
-    answered = render(tokenizer, [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
-    tail = (
-        tokenizer(answered[len(asked) :], add_special_tokens=False)["input_ids"] if answered.startswith(asked) else []
-    )
-    special = set(tokenizer.all_special_ids)
-    ends = [t for t in tail if t in special][:1]
-    return sorted({tokenizer.eos_token_id, *ends})
+    """The tokens after which an answer is over: the end of text, and the end of an assistant's turn."""
+    end = _turn_end(tokenizer, template_of(tokenizer))
+    return sorted({tokenizer.eos_token_id, tokenizer.eos_token_id if end is None else end})
 
 
 def _mask(ids: list[int], offsets: list[tuple[int, int]], spans: list[tuple[int, int]], end: set[int]) -> list[bool]:

@@ -32,7 +32,9 @@ def restore(run: Run, taken: tuple[int, dict[str, Any]]) -> None:
             state = {}
             for moment in (m for m in MOMENTS if f"{m}:{name}" in tensors):
                 value = tensors[f"{moment}:{name}"]
-                state[moment] = torch.zeros_like(parameter) if moment != "step" else value.clone()
+                state[moment] = (
+                    torch.zeros_like(parameter) if moment != "step" else value.to(parameter.device, copy=True)
+                )
                 local(state[moment]).copy_(value)
             if state:
                 run.optimizer.state[parameter] = state

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from instdata.errors import InputError
 from instdata.harness.chat import Messages, prompt_ids, stop_ids
 from instdata.harness.models import fast_dtype
+from instdata.harness.pack import NAME
 
 BATCH_TOKENS = 8192  # of prompts and answers in a batch
 MOST = 256  # tokens of an answer
@@ -20,14 +22,15 @@ def answers(
     Greedy decoding: the same model gives the same answers. Prompts of like length share a batch, padded on the left."""
     import torch
 
-    ids = [prompt_ids(tokenizer, p) for p in prompts]
+    ids = [_ids(tokenizer, p, context) for p in prompts]
     found: list[tuple[str | None, bool]] = [(None, False)] * len(ids)
     stops = stop_ids(tokenizer)
     device = next(net.parameters()).device
     dtype = fast_dtype(device)
     was_training, was = net.training, net.config._attn_implementation
     net.eval()
-    net.set_attn_implementation("sdpa")
+    if was == NAME:  # made for packed rows, without a cache
+        net.set_attn_implementation(net.instdata_attention)
     for batch in _batches([len(i) for i in ids], context, most):
         width = max(len(ids[i]) for i in batch)
         padded = torch.tensor([[stops[0]] * (width - len(ids[i])) + ids[i] for i in batch], device=device)
@@ -44,6 +47,14 @@ def answers(
     net.set_attn_implementation(was)
     net.train(was_training)
     return found
+
+
+def _ids(tokenizer: Any, messages: Messages, context: int) -> list[int]:
+    """A prompt's tokens; as many as leave no room where the template does not take such a conversation."""
+    try:
+        return prompt_ids(tokenizer, messages)
+    except InputError:
+        return [0] * context
 
 
 def _batches(lengths: list[int], context: int, most: int) -> list[list[int]]:

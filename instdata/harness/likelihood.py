@@ -28,10 +28,10 @@ def answer_losses(net: Any, tokenizer: Any, conversations: Sequence[Messages], c
     dtype = fast_dtype(device)
     was_training, was = net.training, net.config._attn_implementation
     net.eval()
-    keep_apart(net)
+    capacity = BIN if keep_apart(net) else 1  # one row a bin where the network would mix them
     lengths = np.array([len(rows[i].ids) for i in fits])
     with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        for bin_ in best_fit(lengths, BIN):
+        for bin_ in best_fit(lengths, capacity):
             mine = fits[bin_]
             packed = pack([rows[i] for i in mine], device)
             losses = token_losses(net, packed).double()

@@ -15,6 +15,8 @@ from typing import Any
 from instdata import places
 from instdata.errors import BuildError, InputError, InstdataError, MissingExtra
 
+SHAPING = (".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken")
+RUN = ("run.json", "checkpoint.safetensors", "checkpoint.best.safetensors")  # what a run adds to its folder
 KEEP_BELOW = 500 << 20  # bytes of a GGUF file
 AUTO = "smollm2-135m-instruct"  # what `auto` means: small enough to fine-tune on a CPU
 Say = Callable[[str], None]
@@ -51,8 +53,10 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
         if isinstance(where, Path) and where.is_file():
             tokenizer, net = _dequantised(where)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(str(where))
-            net = AutoModelForCausalLM.from_pretrained(str(where), dtype=torch.float32, use_safetensors=True)
+            tokenizer = AutoTokenizer.from_pretrained(str(where), trust_remote_code=False)
+            net = AutoModelForCausalLM.from_pretrained(
+                str(where), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+            )
     except InstdataError:
         raise
     except Exception as e:  # transformers raises a dozen kinds; each means that this is no model it can load
@@ -156,22 +160,23 @@ def _real_buffers(net: Any, packed: Any) -> None:
 
 
 def _digest(where: Path | str, name: str) -> str:
-    """Names the weights: files by name, size, first and last megabyte; a Hub name by itself."""
+    """Names the model: the files that shape it, by name and content (of those over a gigabyte their size and ends); a Hub
+    name by itself."""
     if isinstance(where, str):
         return where
     files = (
-        [where]
-        if where.is_file()
-        else sorted(p for p in where.iterdir() if p.suffix in (".safetensors", ".json") and p.name != "run.json")
+        [where] if where.is_file() else sorted(p for p in where.iterdir() if p.suffix in SHAPING and p.name not in RUN)
     )
     h = hashlib.sha256()
     for path in files:
         size = path.stat().st_size
         h.update(f"{path.name}:{size}:".encode())
         with path.open("rb") as f:
-            h.update(f.read(1 << 20))
-            f.seek(max(size - (1 << 20), 0))
-            h.update(f.read())
+            if size > 1 << 30:
+                h.update(f.read(1 << 20))
+                f.seek(size - (1 << 20))
+            while block := f.read(1 << 20):
+                h.update(block)
     return h.hexdigest()[:32]
 
 

@@ -94,9 +94,38 @@ def token_losses(net: Any, packed: dict[str, Any]) -> Any:
     return torch.nn.functional.cross_entropy(logits.float(), packed["targets"], reduction="none")
 
 
-def keep_apart(net: Any) -> None:
-    """Let this network attend within each packed row only, at the cost of the rows' own lengths. Networks with windows,
-    caps or layers of other kinds keep transformers' attention, which reads the restarting positions: right too, slower."""
+def keep_apart(net: Any) -> bool:
+    """Let this network attend within each packed row only, at the cost of the rows' own lengths; returns whether it keeps
+    packed rows apart at all. Networks with windows, caps or layers of other kinds keep transformers' attention, which
+    reads the restarting positions. Some do not (ALiBi, state spaces): what a network does is tried out once."""
+    if not hasattr(net, "instdata_apart"):
+        net.instdata_attention = net.config._attn_implementation
+        _attend_within_rows(net)
+        net.instdata_apart = _is_apart(net)
+        if not net.instdata_apart and net.config._attn_implementation == NAME:
+            net.set_attn_implementation(net.instdata_attention)
+    elif net.instdata_apart and net.instdata_within:
+        net.set_attn_implementation(NAME)
+    return net.instdata_apart
+
+
+def _is_apart(net: Any) -> bool:
+    """Whether a packed row's losses stay the same when its neighbour is another one."""
+    import torch
+
+    device, training = next(net.parameters()).device, net.training
+    vocabulary = net.get_input_embeddings().num_embeddings
+    own = Encoded([(7 * i + 3) % vocabulary for i in range(12)], [True] * 12)
+    neighbours = [Encoded([(k * i + k) % vocabulary for i in range(9)], [True] * 9) for k in (5, 11)]
+    net.eval()
+    with torch.inference_mode():
+        a, b = (token_losses(net, pack([n, own], device))[-11:] for n in neighbours)
+    net.train(training)
+    return bool((a - b).abs().max() < 1e-4)
+
+
+def _attend_within_rows(net: Any) -> None:
+    """Give the network our attention, where it is of the plain kind."""
     import torch
     from transformers import AttentionInterface
 
@@ -104,7 +133,8 @@ def keep_apart(net: Any) -> None:
     plain = not getattr(config, "sliding_window", None) or not getattr(config, "use_sliding_window", True)
     plain = plain and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
     plain = plain and not getattr(config, "attn_logit_softcapping", None)
-    if not (plain and getattr(net, "_supports_attention_backend", False)):
+    net.instdata_within = plain and getattr(net, "_supports_attention_backend", False)
+    if not net.instdata_within:
         return
     AttentionInterface.register(NAME, _attend_varlen if torch.cuda.is_available() else _attend_each)
     net.set_attn_implementation(NAME)

@@ -31,7 +31,8 @@ def shard(net: Any, device: Any) -> Any:
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     mesh = init_device_mesh(device.type, (world()[1],))
-    for layer in net.base_model.layers:
+    names = set(getattr(net, "_no_split_modules", None) or ())
+    for layer in [m for m in net.modules() if type(m).__name__ in names]:
         fully_shard(layer, mesh=mesh)
     return fully_shard(net, mesh=mesh)
 

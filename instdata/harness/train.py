@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,19 +41,22 @@ class Run:
     names: list[str] = field(default_factory=list)
     tokenizer: Any = None
     context: int = 0
+    packs: bool = True  # whether the network keeps packed rows apart
 
     def parameters(self) -> list[Any]:
         """The trained parameters, in the order of `names`."""
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
-def schedule(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> list[list[Bin]]:
+def schedule(
+    rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int, packs: bool = True
+) -> list[list[Bin]]:
     """The steps: for each, the bins of row numbers that it learns from.
 
     Rows between two rungs (ascending row counts; the last is all rows) are packed together, so that every rung ends on a
     step and a smaller size's steps are the start of a larger one's. Best-fit makes a bin's number follow its rows'
     lengths, hence their ability: bins are shuffled by (seed, epoch, rung). With n rows in a rung there are n / batch
-    steps, whatever the packing."""
+    steps, whatever the packing. With `packs` false each row is a bin of its own."""
     lengths = np.array([len(r.ids) for r in rows], np.int64)
     usable = np.array([r.supervised > 0 for r in rows], bool)
     steps: list[list[Bin]] = []
@@ -62,7 +68,7 @@ def schedule(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, se
             wanted = max(1, -(-len(mine) // recipe.batch))
             # bins no fuller than a step needs: few short rows would otherwise be one bin, hence one step
             capacity = min(recipe.length, max(int(lengths[mine].max()), -(-int(lengths[mine].sum()) // wanted)))
-            bins = [mine[b].tolist() for b in best_fit(lengths[mine], capacity)]
+            bins = [mine[b].tolist() for b in best_fit(lengths[mine], capacity if packs else 1)]
             shuffled = [bins[i] for i in np.random.default_rng([seed, epoch, rung]).permutation(len(bins))]
             edges = np.linspace(0, len(bins), min(wanted, len(bins)) + 1).astype(int)
             steps += [shuffled[a:b] for a, b in zip(edges, edges[1:])]
@@ -77,8 +83,10 @@ def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
     dtype = fast_dtype(device) if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
     net = loaded.net.to(device)
     if recipe.lora:
+        if world()[1] > 1:
+            raise InputError("lora under torchrun is not supported: adapters are small, train them on one GPU")
         net = _with_lora(net, recipe.lora, seed)
-    keep_apart(net)
+    packs = keep_apart(net)
     net = shard(net, device)
     net.train()
     if recipe.checkpointing:
@@ -93,7 +101,7 @@ def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
     optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
     if recipe.compile:
         net.compile()
-    return Run(net, optimizer, recipe, seed, device, dtype, 0, decayed + rest, loaded.tokenizer, loaded.context)
+    return Run(net, optimizer, recipe, seed, device, dtype, 0, decayed + rest, loaded.tokenizer, loaded.context, packs)
 
 
 def _with_lora(net: Any, rank: int, seed: int) -> Any:
@@ -123,42 +131,40 @@ def train(
     watch = _Watch(run, rows)
     saved = time.monotonic()
     try:
-        for step in range(run.step, until):
-            torch.manual_seed(run.seed * 1_000_003 + step)  # dropout, where a model has it: the same after a restart
-            bins = steps[step]
-            learned = sum(
-                rows[i].supervised for b in bins for i in b
-            )  # of the whole step: a mean of means is wrong by half
-            total_loss = 0.0
-            with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
-                for bin_, counts in my_bins(bins):
-                    packed = [rows[i] for i in bin_]
-                    losses = token_losses(run.net, pack(packed, run.device))
-                    loss = losses.sum() / learned * counts
-                    if not torch.isfinite(loss):
-                        _not_finite(step, packed, bin_, losses, names)
-                    (loss * world()[1]).backward()  # sharded gradients are averaged over the processes
-                    total_loss += loss.item()
-            norm = full(torch.nn.utils.clip_grad_norm_(run.parameters(), run.recipe.clip))
-            if not torch.isfinite(norm):
-                raise BuildError(f"step {step}: the gradient is not a number; lower the learning rate (--set lr=…)")
-            rate = run.recipe.rate(step, total)
-            for group in run.optimizer.param_groups:
-                group["lr"] = rate
-            run.optimizer.step()
-            run.optimizer.zero_grad(set_to_none=True)
-            run.step = step + 1
-            found = {"step": step, "epoch": 1 + step * run.recipe.epochs // total, "lr": rate}
-            found["loss"] = summed(total_loss, run.device)
-            log(watch.step([[rows[i] for i in b] for b in bins], learned, found | {"grad_norm": norm.item()}))
-            if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                write_checkpoint(run, *checkpoint)
-                saved = time.monotonic()
-    except KeyboardInterrupt:
-        if checkpoint:
-            run.optimizer.zero_grad(set_to_none=True)
-            write_checkpoint(run, *checkpoint)
-        raise
+        with _between_steps() as asked_to_stop:
+            for step in range(run.step, until):
+                torch.manual_seed(
+                    run.seed * 1_000_003 + step
+                )  # dropout, where a model has it: the same after a restart
+                bins = steps[step]
+                learned = sum(rows[i].supervised for b in bins for i in b)  # of the whole step, not of each bin
+                total_loss = 0.0
+                with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
+                    for bin_, counts in my_bins(bins):
+                        packed = [rows[i] for i in bin_]
+                        losses = token_losses(run.net, pack(packed, run.device))
+                        loss = losses.sum() / learned * counts
+                        if not torch.isfinite(loss):
+                            _not_finite(step, packed, bin_, losses, names)
+                        (loss * world()[1]).backward()  # sharded gradients are averaged over the processes
+                        total_loss += loss.item()
+                norm = full(torch.nn.utils.clip_grad_norm_(run.parameters(), run.recipe.clip))
+                if not torch.isfinite(norm):
+                    raise BuildError(f"step {step}: the gradient is not a number; lower the learning rate (--set lr=…)")
+                rate = run.recipe.rate(step, total)
+                for group in run.optimizer.param_groups:
+                    group["lr"] = rate
+                run.optimizer.step()
+                run.optimizer.zero_grad(set_to_none=True)
+                run.step = step + 1
+                found = {"step": step, "of": total, "epoch": 1 + step * run.recipe.epochs // total, "lr": rate}
+                found["loss"] = summed(total_loss, run.device)
+                log(watch.step([[rows[i] for i in b] for b in bins], learned, found | {"grad_norm": norm.item()}))
+                if checkpoint and (asked_to_stop or time.monotonic() - saved > CHECKPOINT_SECONDS):
+                    write_checkpoint(run, *checkpoint)
+                    saved = time.monotonic()
+                if asked_to_stop:
+                    raise KeyboardInterrupt
     except (RuntimeError, MemoryError) as e:
         if isinstance(e, MemoryError) or "memory" in str(e).lower():
             raise BuildError(
@@ -166,6 +172,27 @@ def train(
                 "--set checkpointing=true, or --set lora=16"
             ) from e
         raise
+
+
+@contextmanager
+def _between_steps() -> Iterator[list[int]]:
+    """Ctrl-C waits for the end of a step, where a checkpoint is whole: the list then holds the signal. The second one does
+    not wait."""
+    asked: list[int] = []
+
+    def handler(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _not_finite(step: int, rows: list[Encoded], numbers: Bin, losses: Any, names: Sequence[str]) -> None:
@@ -231,7 +258,7 @@ def ladder(
     for number, rung in enumerate(rungs):
         if wanted is not None and rung not in wanted:
             continue
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed)
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed, run.packs)
         total = len(steps)
         mine = checkpoint and (checkpoint[0], f"{checkpoint[1]}:{'trunk' if recipe.trunk else rung}")
         if start:
@@ -249,8 +276,15 @@ def ladder(
         else:
             _epochs(run, rows, steps, log, mine, names, validate if recipe.best_after is not None else None)
             yield rung, total
+        if mine:
+            best_of(mine[0]).unlink(missing_ok=True)
     if checkpoint:
         checkpoint[0].unlink(missing_ok=True)
+
+
+def best_of(checkpoint: Path) -> Path:
+    """Where the best epoch so far is kept."""
+    return checkpoint.with_suffix(".best.safetensors")
 
 
 def _epochs(
@@ -258,30 +292,32 @@ def _epochs(
     names: Sequence[str], validate: Callable[[Run], float] | None,
 ) -> None:  # fmt: skip
     """All epochs; with `validate`, the run ends as the epoch after `best_after` with the lowest validation loss (the first
-    of equals)."""
-    total, best = len(steps), (math.inf, None)
-    kept = checkpoint and (checkpoint[0].with_suffix(".best.safetensors"), checkpoint[1])
-    if checkpoint and read_checkpoint(run, *checkpoint, most=total) and validate and kept:
-        best = (best_loss(*kept), None)
+    of equals). Then checkpoints are written behind each epoch's validation only, so that none is passed over."""
+    total = len(steps)
+    if checkpoint:
+        read_checkpoint(run, *checkpoint, most=total)
+    if not validate:
+        train(run, rows, steps, total, total, log, checkpoint, names)
+        return
+    kept = checkpoint and (best_of(checkpoint[0]), checkpoint[1])
+    least, best = best_loss(*kept) if kept and run.step else math.inf, None
     each = total // run.recipe.epochs
-    for epoch in range(run.step // each if validate else run.recipe.epochs - 1, run.recipe.epochs):
-        train(run, rows, steps, each * (epoch + 1), total, log, checkpoint, names)
-        if not validate or epoch + 1 <= (run.recipe.best_after or 0):
-            continue
-        loss = validate(run)
-        log({"step": run.step - 1, "epoch": epoch + 1, "validation_loss": loss})
-        if loss < best[0]:
-            best = (loss, None if kept else snapshot(run))
-            if kept:
-                write_checkpoint(run, *kept, loss=loss)
+    for epoch in range(run.step // each + 1, run.recipe.epochs + 1):
+        train(run, rows, steps, each * epoch, total, log, None, names)
+        if epoch > (run.recipe.best_after or 0):
+            loss = validate(run)
+            log({"step": run.step - 1, "epoch": epoch, "validation_loss": loss})
+            if loss < least:
+                least, best = loss, snapshot(run)
+                if kept:
+                    write_checkpoint(run, *kept, loss=loss)
         if checkpoint:
             write_checkpoint(run, *checkpoint)
-    if kept and math.isfinite(best[0]):
+    if best is None and kept and math.isfinite(least):
         run.step = 0
         read_checkpoint(run, *kept, most=total)
-        kept[0].unlink(missing_ok=True)
-    elif best[1]:
-        restore(run, best[1])
+    elif best is not None:
+        restore(run, best)
 
 
 def tokens_of(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> tuple[int, int]:

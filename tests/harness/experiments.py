@@ -21,7 +21,7 @@ from instdata.harness.decide import MACRO, Contrast, decide, metric_of
 class World:
     """What an experiment is drawn from. SDs are those of a paired difference: relative to the control's value for bits.
     kin: correlation of seed noise between abilities. overlap: share of a fresh draw's variance that `with` has.
-    uneven: SD of the logarithm of abilities' seed noise."""
+    uneven: SD of the logarithm of abilities' seed noise. tails: degrees of freedom of the items' Student t."""
 
     metric: str = "bits"
     abilities: tuple[int, int] = (2, 12)
@@ -34,6 +34,7 @@ class World:
     uneven: float = 0.0
     lengths: float = 0.8
     aa: bool = True
+    tails: int = 3
 
 
 WORLDS = {
@@ -63,10 +64,11 @@ def draw(rng: np.random.Generator, world: World, seeds: int, effects: dict[int, 
         runs = shared + rng.standard_normal((3, seeds)) * np.sqrt((1 - world.kin) / 2)
         runs *= world.sd_seed * unit * np.exp(world.uneven * rng.standard_normal())
         runs[1] = np.sqrt(world.overlap) * runs[1] + np.sqrt(1 - world.overlap) * runs[0]
+        sd = np.sqrt((1 - 2 / world.tails) / 2)  # of one arm, for a difference of SD 1
         base = value * (1 + 0.3 * rng.standard_normal(n))
 
         def tails(*shape: int) -> np.ndarray:
-            return rng.standard_t(3, shape) / np.sqrt(6) * unit * length**-0.25  # noqa: B023
+            return rng.standard_t(world.tails, shape) * (sd * unit) * length**-0.25  # noqa: B023
 
         arms = [base + world.sd_item * tails(n) + world.sd_rest * tails(seeds, n) + runs[k][:, None] for k in range(3)]
         arms[1] = arms[1] + (effects or {}).get(a, 0.0) * unit
