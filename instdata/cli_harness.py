@@ -28,6 +28,13 @@ TaxonomyName = Annotated[
 ]
 
 
+Judge = Annotated[
+    str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
+]
+JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
+MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     for name, command in COMMANDS.items():
@@ -67,16 +74,15 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="A run, auto, a folder, a .gguf file, or owner/name on the Hub.")],
     build: Annotated[
-        Path | None, typer.Option("--build", help="The build; the newest by default.", show_default=False)
+        Path | None,
+        typer.Option("--build", help="The build; by default the run's, or the newest.", show_default=False),
     ] = None,
     suite: Suites = None,
     metrics: Metrics = None,
     max_items: MaxItems = None,
-    judge: Annotated[
-        str | None, typer.Option(help="A model that judges abilities which ask for one.", show_default=False)
-    ] = None,
-    judge_runs: Annotated[int, typer.Option(min=1, help="Judge calls for each answer (BELLE: 3).")] = 1,
-    max_usd: Annotated[float | None, typer.Option(help="Judge for at most that much.", show_default=False)] = None,
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
     json_: AsJson = False,
@@ -85,12 +91,9 @@ def evaluate(
     """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be checked."""
     from instdata.harness.evaluate import metrics as kinds
     from instdata.harness.runs import evaluate_model, show_evaluation
-    from instdata.history import find_build
 
     judged = (judge, judge_runs, max_usd) if judge else None
-    found = evaluate_model(
-        model, find_build(build), suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged
-    )
+    found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
     result(found, json_, lambda: show_evaluation(found))
 
 
@@ -110,6 +113,9 @@ def curves(
     suite: Suites = None,
     metrics: Metrics = None,
     max_items: MaxItems = None,
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
     json_: AsJson = False,
@@ -130,7 +136,8 @@ def curves(
     where, say = find_build(build), sayer(quiet)
     found = grids(
         where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
-        sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy, say=say,
+        sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
+        judge=(judge, judge_runs, max_usd) if judge else None, say=say,
     )  # fmt: skip
     took = planned(found)
     if plan:
@@ -158,11 +165,9 @@ def ablate(
     model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
     match: Annotated[str, typer.Option(help="tokens or rows: what both arms have as many of.")] = "tokens",
     metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors or judge.")] = "bits",
-    judge: Annotated[
-        str | None, typer.Option(help="The model that judges, with --metric judge.", show_default=False)
-    ] = None,
-    judge_runs: Annotated[int, typer.Option(min=1, help="Judge calls for each answer (BELLE: 3).")] = 1,
-    max_usd: Annotated[float | None, typer.Option(help="Judge for at most that much.", show_default=False)] = None,
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
     recipe: Recipe = "proxy",
     set_: Sets = None,
     max_items: MaxItems = None,
@@ -176,6 +181,7 @@ def ablate(
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
     from instdata.harness.ablate import plan as planned
     from instdata.harness.ablate import prepare, run, show_ablation, show_plan
+    from instdata.harness.curves import plan_line
     from instdata.harness.recipes import training
     from instdata.history import find_build
 
@@ -189,7 +195,9 @@ def ablate(
     if plan:
         result(took, json_, lambda: show_plan(took))
         return
-    if took["missing"] and not quiet and not json_:
+    if took["missing"] and json_:
+        say(plan_line(took))
+    elif took["missing"] and not quiet:
         show_plan(took)
     if took["missing"] and not yes and sys.stdin.isatty() and sys.stdout.isatty():
         typer.confirm("run it?", default=True, abort=True)

@@ -16,14 +16,23 @@ import pyarrow as pa
 from instdata.errors import InputError
 from instdata.files import write_text
 from instdata.harness.arms import ARMS, Drawn, Pool, draw, pool_against, pool_of
-from instdata.harness.cells import Estimate, Grid, estimate, read_cells, run_base, run_streams
-from instdata.harness.curves import curve_rows, run_facts, write_table
+from instdata.harness.cells import Estimate, Grid, Validation, estimate, read_cells, run_base, run_streams
+from instdata.harness.curves import curve_rows, run_facts
 from instdata.harness.decide import MACRO, Contrast, Effect, decide, metric_of
-from instdata.harness.evaluate import write_scores
+from instdata.harness.evaluate import write_table
 from instdata.harness.judging import judging
 from instdata.harness.recipes import Training
-from instdata.harness.source import items_of, manifest_digest, recipe_of, taxonomy_of, with_distractors
+from instdata.harness.source import (
+    items_of,
+    manifest_digest,
+    recipe_of,
+    slug,
+    split_items,
+    taxonomy_of,
+    with_distractors,
+)
 from instdata.history import find_build, manifest
+from instdata.output import locked
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -68,11 +77,29 @@ def prepare(
         raise InputError("--metric judge needs --judge MODEL")
     pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say))
     names = taxonomy_of(build, taxonomy)
-    items = with_distractors(items_of(build, names, (), max_items), KINDS[metric])
+    held, items = [], items_of(build, names, (), max_items)
+    if recipe.best_after is not None:
+        held, items = split_items(items)
+    items = with_distractors(items, KINDS[metric])
+    told = [i for i in items if (i.scorer == "judge" if metric == "judge" else i.reference)]
+    if not told:
+        raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
+    silent = sorted(set(manifest(build)["configs"]["full"]["by_ability"]) - {i.ability for i in told})
+    if silent:
+        say(f"no items to score, so nothing will be said of: {', '.join(silent)}")
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
     judged = judging(judge, names, items, judge_runs, max_usd, say) if metric == "judge" else None
     folder = out or folder_of(build, pool.filter)
-    grid = Grid(folder, model or own.get("model", "auto"), recipe, items, KINDS[metric], say, judged)
+    grid = Grid(
+        folder,
+        model or own.get("model", "auto"),
+        recipe,
+        items,
+        KINDS[metric],
+        say,
+        judged,
+        Validation(held) if held else None,
+    )
     return Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match)
 
 
@@ -96,7 +123,7 @@ def _other(against: Path | None, build: Path, say: Say) -> Path:
 
 def folder_of(build: Path, asked: str) -> Path:
     """ablations/<build>-<step>."""
-    return Path("ablations") / f"{build.resolve().name}-{re.sub(r'[^A-Za-z0-9._-]+', '-', asked)}"
+    return Path("ablations") / slug(f"{build.resolve().name}-{asked}")
 
 
 def parse_sizes(text: str | None, most: int) -> list[int]:
@@ -152,6 +179,12 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
     """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json` prints."""
     started = time.perf_counter()
     grid, looks = ablation.grid, ablation.most - ablation.seeds + 1
+    with locked(grid.folder):
+        return _run(ablation, looks, say, started)
+
+
+def _run(ablation: Ablation, looks: int, say: Say, started: float) -> dict[str, Any]:
+    grid = ablation.grid
     draws: list[Drawn] = []
     for look in range(1, looks + 1):
         for seed in range(len(draws), ablation.seeds + look - 1):
@@ -192,7 +225,7 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
         "aa": [e.plain() for e in aa],
     }
     folder = grid.folder
-    write_scores(scores, folder / "scores.parquet")
+    write_table(scores, folder / "scores.parquet")
     write_table(curve_rows(scores), folder / "curves.parquet")
     write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     seconds = time.perf_counter() - started

@@ -224,7 +224,8 @@ def _drawn(
 
 
 def _length(row: Any) -> int:
-    return len(row.ids)
+    """Tokens that training on the row takes: none where it has nothing to learn."""
+    return len(row.ids) if row.supervised else 0
 
 
 def texts_of(pool: Pool, at: np.ndarray) -> dict[int, Messages]:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ import pyarrow.parquet as pq
 
 from instdata.errors import InputError
 from instdata.harness.chat import Encoded, Messages, encode
-from instdata.harness.evaluate import score, write_scores
+from instdata.harness.evaluate import GENERATED, score, write_table
 from instdata.harness.items import Item
 from instdata.harness.judging import Judging
-from instdata.harness.models import Loaded, load
+from instdata.harness.likelihood import answer_losses
+from instdata.harness.models import Loaded, fast_device, fast_dtype, load
 from instdata.harness.recipes import Training
 
-VERSION = 1  # of what a cell's scores mean; raise it when training or scoring changes
+SPEAK = 30  # seconds between lines
+VERSION = 2  # of what a cell's scores mean; raise it when training or scoring changes
 Say = Callable[[str], None]
 
 
@@ -51,6 +53,7 @@ class Cell:
     """One trained size: its name, and where its scores lie (or will)."""
 
     name: str
+    model: str
     config: str
     rows: int
     path: Path
@@ -58,6 +61,23 @@ class Cell:
     @property
     def done(self) -> bool:
         return self.path.is_file()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The mean loss per token of a run on the references of items that it is not scored on."""
+
+    items: Sequence[Item]
+
+    def __call__(self, run: Any) -> float:
+        talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
+        found = answer_losses(run.net, run.tokenizer, talks, run.context)
+        loss = float(np.nansum(found[:, 0]) / np.nansum(found[:, 1])) if np.isfinite(found).any() else math.nan
+        if math.isnan(loss):
+            raise InputError(
+                "no held out row is left to choose an epoch by: hold more rows out, or choose a recipe without best_after"
+            )
+        return loss
 
 
 @dataclass
@@ -71,6 +91,7 @@ class Grid:
     kinds: Sequence[str]
     say: Say = print
     judge: Judging | None = None
+    validate: Validation | None = None
     loaded: Loaded | None = None
     known: tuple[str, str, int] | None = None  # the model's name, digest and context, while it is not loaded
     encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by the stream's ids
@@ -116,10 +137,13 @@ class Grid:
         return found
 
     def _cell(self, name: str, config: str, rows: int, shaped: list[Any]) -> Cell:
-        items = _digest([f"{i.id}{i.fine}{i.coarse}{i.scorer}" for i in self.items])
+        items = _digest([json.dumps(asdict(i), sort_keys=True) for i in self.items])
+        device = fast_device()
         judge = self.judge.name if self.judge else None
-        key = _digest([json.dumps([VERSION, self.about()[1], items, list(self.kinds), judge, *shaped], sort_keys=True)])
-        return Cell(name, config, rows, self.folder / "cells" / f"{key}.parquet")
+        held = _digest([i.id for i in self.validate.items]) if self.validate else None
+        shaped = [judge, held, device.type, str(fast_dtype(device)), *shaped]
+        key = _digest([json.dumps([VERSION, self.about()[1], items, list(self.kinds), *shaped], sort_keys=True)])
+        return Cell(name, self.about()[0], config, rows, self.folder / "cells" / f"{key}.parquet")
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -132,40 +156,54 @@ def run_base(grid: Grid) -> Cell:
     if not cell.done:
         started = time.perf_counter()
         model = grid.model()
-        table = score(
-            model.net, model.tokenizer, grid.items, grid.kinds, model.context, {"cell": cell.name, "model": model.name}
-        )
-        write_scores(table, cell.path)
+        about = {"cell": cell.name, "model": model.name}
+        net = model.net.to(fast_device())
+        table = score(net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge)
+        write_table(table, cell.path)
         grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
     return cell
 
 
-def run_stream(grid: Grid, stream: Stream, validate: Callable[[Any], float] | None = None) -> list[Cell]:
+def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
     """Train and score the cells of a stream that are missing; returns all of them."""
-    from instdata.harness.train import begin, ladder, usable
+    from instdata.harness.train import begin, best_of, ladder, usable
 
     cells = grid.cells(stream)
     missing = {c.rows: c for c in cells if not c.done}
+    of = _digest([grid.about()[1], cells[-1].path.name])
+    at = (grid.folder / "cells" / f"{of}.safetensors", of)
     if not missing:
+        for left in (at[0], best_of(at[0])):  # of a run that was killed between its last cell and its end
+            left.unlink(missing_ok=True)
         return cells
     rows = grid.rows(stream)
-    usable(rows, grid.length())
+    counts = usable(rows, grid.length())
+    if counts["truncated"] or counts["without_supervised"]:
+        grid.say(
+            f"{stream.arm}, seed {stream.seed}: {counts['truncated']:,} of {counts['rows']:,} rows cut at {grid.length():,} "
+            f"tokens, {counts['without_supervised']:,} left out with nothing to learn"
+        )
     rungs = [n for _, n in stream.rungs]
     model = grid.used()
     run = begin(model, grid.recipe, stream.seed)
     started = time.perf_counter()
     losses: list[float] = []
+    spoke = [started]
     grid.folder.mkdir(parents=True, exist_ok=True)
     with open(grid.folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
 
         def log(found: dict[str, Any]) -> None:
             losses.extend([found["loss"]] if "loss" in found else [])
+            if time.perf_counter() - spoke[0] > SPEAK and "of" in found:
+                spoke[0] = time.perf_counter()
+                rate = found["tokens_per_second"]
+                grid.say(
+                    f"  {stream.arm}, seed {stream.seed}: step {found['step'] + 1} of {found['of']}, {rate:,.0f} tokens/s"
+                )
             metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
             metrics.flush()
 
-        of = _digest([model.digest, json.dumps([stream.seed, rungs, grid.recipe.model_dump(mode="json")]), *stream.ids])
-        at = (grid.folder / "cells" / f"{of}.safetensors", of)
-        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), validate):
+        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), grid.validate):
             cell = missing[rung]
             trained = time.perf_counter() - started
             tokens = grid.recipe.epochs * sum(len(r.ids) for r in rows[:rung] if r.supervised)
@@ -174,7 +212,7 @@ def run_stream(grid: Grid, stream: Stream, validate: Callable[[Any], float] | No
                 "tokens": tokens, "seed": stream.seed,
             }  # fmt: skip
             table = score(run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge)
-            write_scores(table, cell.path)
+            write_table(table, cell.path)
             grid.say(
                 f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "
                 f"{trained:.0f} s training, {time.perf_counter() - started - trained:.0f} s scoring"
@@ -183,9 +221,7 @@ def run_stream(grid: Grid, stream: Stream, validate: Callable[[Any], float] | No
     return cells
 
 
-def run_streams(
-    grid: Grid, streams: Sequence[Stream], validate: Callable[[Any], float] | None = None, workers: int | None = None
-) -> list[Cell]:
+def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = None) -> list[Cell]:
     """The cells of all streams. With several GPUs each trains a stream of its own, in a process of its own; `workers`
     overrides their number."""
     from instdata.harness.models import gpus
@@ -194,26 +230,27 @@ def run_streams(
     waiting = [s for s in streams if not all(c.done for c in grid.cells(s))]
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
-        alone = replace(grid, loaded=None, encoded={}, say=_print)
+        judge = grid.judge and replace(grid.judge, say=_print)
+        alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
         with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=get_context("spawn")) as pool:
             places = get_context("spawn").Manager().Queue()
             for number in range(workers):
                 places.put(number)
-            for done in [pool.submit(_on_a_gpu, alone, s, validate, places) for s in waiting]:
+            for done in [pool.submit(_on_a_gpu, alone, s, places) for s in waiting]:
                 done.result()
-    return [c for s in streams for c in run_stream(grid, s, validate)]
+    return [c for s in streams for c in run_stream(grid, s)]
 
 
 def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _on_a_gpu(grid: Grid, stream: Stream, validate: Callable[[Any], float] | None, places: Any) -> None:
+def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:
     """Run a stream on whichever GPU is free. models.fast_device reads the variable."""
     number = places.get()
     os.environ["LOCAL_RANK"] = str(number)
     try:
-        run_stream(grid, stream, validate)
+        run_stream(grid, stream)
     finally:
         places.put(number)
 
@@ -230,8 +267,15 @@ def _short(scores: pa.Table) -> str:
 
 
 def read_cells(cells: Sequence[Cell]) -> pa.Table:
-    """All scores of these cells."""
-    return pa.concat_tables([pq.read_table(c.path) for c in cells])
+    """All scores of these cells. A cell may have been run under another name: of the model's folder, or of its size."""
+    found = []
+    for cell in cells:
+        table = pq.read_table(cell.path)
+        for column, value in (("cell", cell.name), ("model", cell.model), ("config", cell.config)):
+            at = table.schema.get_field_index(column)
+            table = table.set_column(at, column, pa.array([value] * len(table), pa.string()))
+        found.append(table)
+    return pa.concat_tables(found)
 
 
 @dataclass(frozen=True)
@@ -267,7 +311,7 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
         a, b = tokens_of(grid.rows(stream), [n for _, n in stream.rungs], grid.recipe, stream.seed)
         tokens, separate = tokens + a, separate + b
     scored = _item_tokens(grid) * missing
-    checked = sum(i.scorer in _generated() for i in grid.items) if "answers" in grid.kinds else 0
+    checked = sum(i.scorer in GENERATED for i in grid.items) if "answers" in grid.kinds else 0
     written = missing * (checked + (len(grid.judge.asked(grid.items)) if grid.judge else 0))
     train_speed, score_speed = speed(model, grid.length()) if missing else (math.inf, math.inf)
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
@@ -276,12 +320,6 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
         len(all_cells), missing, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
         float(seconds), float(train_speed),
     )  # fmt: skip
-
-
-def _generated() -> tuple[str, ...]:
-    from instdata.harness.evaluate import GENERATED
-
-    return GENERATED
 
 
 def _item_tokens(grid: Grid) -> int:
@@ -298,7 +336,6 @@ def speed(model: Loaded, length: int) -> tuple[float, float]:
     """(tokens a second in training, in scoring), measured on one bin here and now; the model is left as it was."""
     import torch
 
-    from instdata.harness.models import fast_device, fast_dtype
     from instdata.harness.pack import keep_apart, pack, token_losses
 
     device = fast_device()
@@ -308,11 +345,13 @@ def speed(model: Loaded, length: int) -> tuple[float, float]:
     row = Encoded([i % 100 + 10 for i in range(128)], [False] * 64 + [True] * 64)
     packed = pack([row] * max(1, min(length, 1024) // 128), device)
     n = packed["input_ids"].shape[1]
+    wait = torch.cuda.synchronize if device.type == "cuda" else int
     took = []
     for _ in range(2):  # the first one warms up
         start = time.perf_counter()
         with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
             token_losses(net, packed).sum().backward()
+        wait()
         took.append(time.perf_counter() - start)
     net.zero_grad(set_to_none=True)
     start = time.perf_counter()

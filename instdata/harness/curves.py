@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.errors import InputError
-from instdata.files import whole, write_text
-from instdata.harness.cells import Cell, Grid, Stream, estimate, read_cells, run_base, run_streams
-from instdata.harness.evaluate import LOWER_IS_BETTER, not_judged, write_scores
-from instdata.harness.items import Item
-from instdata.harness.likelihood import answer_losses
+from instdata.files import write_text
+from instdata.harness.cells import Cell, Grid, Stream, Validation, estimate, read_cells, run_base, run_streams
+from instdata.harness.evaluate import LOWER_IS_BETTER, not_judged, summary, write_table
+from instdata.harness.judging import judging
 from instdata.harness.recipes import Training
 from instdata.harness.source import (
     items_of,
@@ -32,6 +30,7 @@ from instdata.harness.source import (
     taxonomy_of,
     with_distractors,
 )
+from instdata.output import locked
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -66,15 +65,19 @@ def chosen_sizes(build: Path, wanted: str | None, most: int) -> list[tuple[str, 
 
 def grids(
     build: Path, models: Sequence[str], seeds: int, recipe: Training, kinds: Sequence[str], *, sizes: str | None = None,
-    suites: Sequence[Path] = (), max_items: int | None = None, origins: Sequence[str] = ("mixed",), taxonomy: str | None = None,
+    suites: Sequence[Path] = (), max_items: int | None = None, origins: Sequence[str] = ("mixed",), taxonomy: str | None = None, judge: tuple[str, int, float | None] | None = None,
     say: Callable[[str], None] = print,
-) -> list[tuple[Grid, list[Stream], Callable[[Any], float] | None]]:  # fmt: skip
+) -> list[tuple[Grid, list[Stream]]]:  # fmt: skip
     """For each model its grid and the streams to train on: origins x seeds. Raises InputError on what does not fit."""
-    items = items_of(build, taxonomy_of(build, taxonomy), suites, max_items)
+    names = taxonomy_of(build, taxonomy)
+    items = items_of(build, names, suites, max_items)
+    judged = judging(*judge[:1], names, items, *judge[1:], say) if judge else None
     validate = None
     if recipe.best_after is not None:
         held, items = split_items(items)
         validate = Validation(held)
+    if len(set(models)) < len(models):
+        raise InputError("--model: the same model twice")
     items = with_distractors(items, kinds)
     if not items:
         raise InputError(f"{build}: no items to score; hold more rows out, or give --suite")
@@ -90,24 +93,19 @@ def grids(
         arm = "all" if origin == "mixed" else origin
         streams += [Stream(arm, seed, ids[:most], talks[:most], rungs) for seed in range(seeds)]
     folder = build / "curves"
-    return [(Grid(folder, spec, recipe, items, list(kinds), say), streams, validate) for spec in models]
+    return [(Grid(folder, spec, recipe, items, list(kinds), say, judged, validate), streams) for spec in models]
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The mean loss per token of a run on the references of items it is not scored on."""
-
-    items: Sequence[Item]
-
-    def __call__(self, run: Any) -> float:
-        talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
-        found = answer_losses(run.net, run.tokenizer, talks, run.context)
-        return float(np.nansum(found[:, 0]) / np.nansum(found[:, 1]))
-
-
-def planned(found: list[tuple[Grid, list[Stream], Any]]) -> dict[str, Any]:
+def planned(found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
     """What these grids will take: the sums of their estimates."""
-    parts = [estimate(grid, streams).plain() for grid, streams, _ in found]
+    parts = []
+    for grid, streams in found:
+        parts.append(estimate(grid, streams).plain())
+        if len(found) > 1:
+            grid.loaded = None  # one at a time
+    names = [grid.about()[0] for grid, _ in found]
+    if len(set(names)) < len(names):
+        raise InputError(f"--model: two models are called {max(names, key=names.count)}; rename a folder")
     total = {k: sum(p[k] for p in parts) for k in parts[0] if k != "tokens_per_second"}
     return total | {"tokens_per_second": parts[0]["tokens_per_second"]}
 
@@ -125,13 +123,14 @@ def plan_line(plan: dict[str, Any]) -> str:
     )
 
 
-def run_curves(build: Path, found: list[tuple[Grid, list[Stream], Any]]) -> dict[str, Any]:
+def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
     """Run the missing cells of all grids and write curves/; returns what `curves --json` prints."""
     started = time.perf_counter()
     cells: list[Cell] = []
-    for grid, streams, validate in found:
-        cells.append(run_base(grid))
-        cells += run_streams(grid, streams, validate)
+    with locked(found[0][0].folder):
+        for grid, streams in found:
+            cells.append(run_base(grid))
+            cells += run_streams(grid, streams)
     grid = found[0][0]
     scores = read_cells(cells)
     curves = curve_rows(scores)
@@ -139,27 +138,27 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream], Any]]) -> dict
     folder = grid.folder
     about = ["cell", "model", "arm", "config", "rows", "tokens", "seed"]
     shown = scores.select(about).group_by(about, use_threads=False).aggregate([]).to_pylist()
-    summary = {
+    facts = {
         "schema_version": SCHEMA_VERSION,
         "build": build.resolve().name,
         "manifest_sha256": manifest_digest(build),
         "training": grid.recipe.model_dump(mode="json"),
-        "models": [{"name": g.about()[0], "digest": g.about()[1]} for g, _, _ in found],
+        "models": [{"name": g.about()[0], "digest": g.about()[1]} for g, _ in found],
         "items": len(grid.items),
         "cells": shown,
         "fits": fits,
         "not_judged": not_judged(grid.items, scores),
     }
-    write_scores(scores, folder / "scores.parquet")
+    write_table(scores, folder / "scores.parquet")
     write_table(curves, folder / "curves.parquet")
-    write_text(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    write_text(folder / "summary.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     seconds = time.perf_counter() - started
     write_text(folder / "run.json", json.dumps(run_facts(grid, seconds), indent=1) + "\n")
     shown_in = _report(build, grid.say)
     return {
         "build": str(build),
         "folder": str(folder),
-        **summary,
+        **facts,
         "table": curves.to_pylist(),
         "report": shown_in,
         "seconds": round(seconds, 1),
@@ -167,7 +166,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream], Any]]) -> dict
 
 
 def _report(build: Path, say: Callable[[str], None]) -> str | None:
-    """Draw the curves as PNG and into the build's report, where the report extra is installed."""
+    """Draw the curves as PNG and into the build's report; None where the report extra is missing."""
     from instdata.errors import MissingExtra
     from instdata.report.harness_charts import curve_charts
     from instdata.report.page import write_report
@@ -186,8 +185,9 @@ def run_facts(grid: Grid, seconds: float) -> dict[str, Any]:
     import transformers
 
     path = grid.folder / "metrics.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    speeds = [m["tokens_per_second"] for m in lines if "tokens_per_second" in m]
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    # a line may be cut, where a run was killed
+    speeds = [float(m[1]) for m in re.finditer(r'"tokens_per_second": ([0-9.]+),', text)]
     return {
         "seconds": round(seconds, 1),
         "tokens_per_second": float(np.median(speeds)) if speeds else None,
@@ -197,48 +197,17 @@ def run_facts(grid: Grid, seconds: float) -> dict[str, Any]:
     }
 
 
-def write_table(rows: pa.Table, path: Path) -> None:
-    """Write a table, whole or not at all."""
-    with whole(path) as file:
-        pq.write_table(rows, file, compression="zstd")
-
-
 def curve_rows(scores: pa.Table) -> pa.Table:
     """Every point of every curve, with a 95 % interval over items and seeds; ability "macro" is the mean over abilities.
-    The untrained model is a point of each arm, at 0 rows."""
-    from instdata.harness.stats import paired_difference, t_interval
-
-    frame = scores.drop_columns(["prompt", "answer", "reason"]).to_pandas()
+    The untrained model is a point of its own, at 0 rows."""
     found: list[dict[str, Any]] = []
-    keys = ["model", "arm", "suite", "metric", "config", "rows"]
-    for key, mine in frame.groupby(keys, sort=True):
-        shared = dict(zip(keys, key)) | {"seeds": int(mine["seed"].nunique())}
-        parts = []
-        for ability, rows in mine.groupby("ability", sort=True):
-            values = rows.pivot(index="seed", columns="item", values="value")
-            weights = rows.groupby("item")["weight"].first().reindex(values.columns).to_numpy()
-            known = values.notna().all(axis=0).to_numpy()
-            point = shared | {"ability": ability, "n": int(known.sum()), "chance": _mean(rows["chance"])}
-            if known.sum() >= 2:
-                e = paired_difference(values.to_numpy()[:, known], weights[known])
-                point |= {"value": e.value, "low": e.low, "high": e.high}
-                parts.append(e)
-            elif known.any():
-                point |= {"value": float(np.nanmean(values.to_numpy()[:, known]))}
-            found.append(point)
-        if parts:
-            value = float(np.mean([e.value for e in parts]))
-            se = float(np.sqrt(sum(e.se**2 for e in parts)) / len(parts))
-            low, high = t_interval(value, se, min(e.df for e in parts))
-            found.append(
-                shared | {"ability": "macro", "value": value, "low": low, "high": high, "n": int(mine["item"].nunique()), "chance": _mean(mine["chance"])}
-            )  # fmt: skip
+    keys = ["model", "arm", "config", "rows"]
+    for key in sorted(tuple(k.values()) for k in scores.select(keys).group_by(keys).aggregate([]).to_pylist()):
+        mine = scores
+        for column, value in zip(keys, key):
+            mine = mine.filter(pc.equal(mine[column], value))
+        found += [dict(zip(keys, key)) | {k: v for k, v in p.items() if k != "missing"} for p in summary(mine)]
     return pa.Table.from_pylist(found, schema=CURVES)
-
-
-def _mean(values: Any) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else None
 
 
 def fitted(scores: pa.Table) -> list[dict[str, Any]]:
@@ -246,6 +215,8 @@ def fitted(scores: pa.Table) -> list[dict[str, Any]]:
     from instdata.harness.fits import cells_of, fit
 
     scores = scores.filter(pc.greater(scores["rows"], 0))
+    if not len(scores):
+        return []
     found = []
     keys = ["model", "arm", "suite", "metric"]
     for key in sorted(tuple(k.values()) for k in scores.select(keys).group_by(keys).aggregate([]).to_pylist()):
@@ -294,7 +265,7 @@ def show_curves(result: dict[str, Any]) -> None:
             *(f">{n}" for _, n in sizes),
             ">per doubling",
             "curve",
-            title=f"{model}, {arm} rows, {suite}: {unit}",
+            title=escape(f"{model}, {arm} rows, {suite}: {unit}"),
         )
         value = {(p["ability"], p["config"]): p["value"] for p in points}
         names = sorted({p["ability"] for p in points} - {"macro"})

@@ -95,6 +95,7 @@ def _by_likelihood(
             wins = {}
             for kind, text in (("fine", item.fine), ("coarse", item.coarse)):
                 if text is None:
+                    found.append(_row(item, f"distractor_{kind}", None, "no distractor could be made"))
                     continue
                 other = of[i, kind][0] / of[i, kind][1]
                 known = not (math.isnan(mean) or math.isnan(other))
@@ -102,14 +103,10 @@ def _by_likelihood(
                 what = f"{item.fine_kind or 'given'}: " if kind == "fine" else ""
                 why = f"{what}perplexity {math.exp(mean):.2f} against {math.exp(other):.2f}" if known else missing
                 found.append(_row(item, f"distractor_{kind}", wins[kind], why, answer=text))
-            if len(wins) == 2:
-                both = None if None in wins.values() else min(wins.values())
-                reason = (
-                    missing
-                    if both is None
-                    else " and ".join(f"{k} {'beaten' if w else 'not beaten'}" for k, w in wins.items())
-                )
-                found.append(_row(item, "distractors", both, reason, answer=item.reference))
+            both = None if len(wins) < 2 or None in wins.values() else min(wins.values())
+            beaten = " and ".join(f"{k} {'beaten' if w else 'not beaten'}" for k, w in wins.items())
+            why = beaten if both is not None else "lacks a distractor" if len(wins) < 2 else missing
+            found.append(_row(item, "distractors", both, why, answer=item.reference))
     return found
 
 
@@ -166,55 +163,59 @@ def not_judged(items: Sequence[Item], scores: pa.Table) -> list[str]:
 
 
 def summary(scores: pa.Table) -> list[dict[str, Any]]:
-    """One model's scores by suite, metric and ability, with a 95 % interval over items; "macro" is the mean over abilities.
+    """Scores by suite, metric and ability, with a 95 % interval over items and seeds; "macro" is the mean over abilities.
 
-    Keys: suite, metric, ability, value, low, high, n, missing, chance."""
-    from instdata.harness.stats import paired_difference, t_interval
+    Rows of one model and size, of any seeds. Keys: suite, metric, ability, value, low, high, n, missing, seeds, chance."""
+    from instdata.harness.stats import crossed
 
     found: list[dict[str, Any]] = []
-    frame = scores.select(["suite", "metric", "ability", "value", "weight", "chance"]).to_pandas()
+    frame = scores.select(["suite", "metric", "ability", "item", "seed", "value", "weight", "chance"]).to_pandas()
     for (suite, metric), mine in frame.groupby(["suite", "metric"], sort=True):
         parts = []
         for ability, rows in mine.groupby("ability", sort=True):
-            known = rows[rows["value"].notna()]
-            row = {"suite": suite, "metric": metric, "ability": ability, "value": None, "low": None, "high": None}
-            row |= {"n": len(known), "missing": len(rows) - len(known), "chance": _mean(known["chance"])}
-            if len(known) == 1:
-                row["value"] = float(known["value"].iloc[0])
-            elif len(known) > 1:
-                e = paired_difference(known["value"].to_numpy()[None], known["weight"].to_numpy())
-                row |= {"value": e.value, "low": e.low, "high": e.high}
-                parts.append(e)
+            values = rows.pivot(index="seed", columns="item", values="value")
+            weights = rows.groupby("item")["weight"].first().reindex(values.columns).to_numpy(float)
+            known = values.notna().all(axis=0).to_numpy() & (weights > 0)
+            row = _point(suite, metric, str(ability), rows, int(known.sum()), len(known))
+            if known.sum() >= 2:
+                parts.append(crossed(values.to_numpy(float)[:, known], weights[known]))
+                row |= _interval(parts[-1:])
+            elif known.any():
+                row["value"] = float(np.mean(values.to_numpy(float)[:, known]))
             found.append(row)
-        values = [r["value"] for r in found if (r["suite"], r["metric"]) == (suite, metric) and r["value"] is not None]
-        if not values:
-            continue
-        macro = {
-            "suite": suite,
-            "metric": metric,
-            "ability": "macro",
-            "value": float(np.mean(values)),
-            "low": None,
-            "high": None,
-        }
-        macro |= {
-            "n": int(mine["value"].notna().sum()),
-            "missing": int(mine["value"].isna().sum()),
-            "chance": _mean(mine["chance"]),
-        }
-        if len(parts) == len(values):
-            se = math.sqrt(sum(e.se**2 for e in parts)) / len(parts)
-            macro["low"], macro["high"] = t_interval(macro["value"], se, min(e.df for e in parts))
-        found.append(macro)
+        if parts:
+            n = sum(r["n"] for r in found if (r["suite"], r["metric"]) == (suite, metric))
+            found.append(_point(suite, metric, "macro", mine, n, mine["item"].nunique()) | _interval(parts))
     return found
 
 
-def _mean(values: Any) -> float | None:
-    known = values.dropna()
-    return float(known.mean()) if len(known) else None
+def _point(suite: Any, metric: Any, ability: str, rows: Any, n: int, items: int) -> dict[str, Any]:
+    chances = rows["chance"].dropna()
+    return {
+        "suite": suite, "metric": metric, "ability": ability, "value": None, "low": None, "high": None, "n": n,
+        "missing": items - n, "seeds": int(rows["seed"].nunique()), "chance": float(chances.mean()) if len(chances) else None,
+    }  # fmt: skip
 
 
-def write_scores(table: pa.Table, path: Path) -> None:
-    """Write scores, whole or not at all."""
+def _interval(parts: Sequence[Any]) -> dict[str, float]:
+    """value, low and high of the mean over abilities, given each one's statistics (stats.Crossed). Items of different
+    abilities are independent; seeds are not, so their part comes from the seeds' means over all abilities."""
+    from instdata.harness.stats import satterthwaite, t_interval
+
+    count = len(parts)
+    value = float(np.mean([p.mean for p in parts]))
+    means = np.mean([p.seed_means for p in parts], axis=0)
+    pieces = [(p.item_var / count**2, p.item_df) for p in parts]
+    if len(means) > 1:
+        noise = sum(p.noise for p in parts) / count**2
+        own = max(0.0, float(np.var(means, ddof=1)) - noise)
+        pieces.append((own / len(means), len(means) - 1))
+    se = math.sqrt(sum(v for v, _ in pieces))
+    low, high = t_interval(value, se, satterthwaite(pieces)) if se else (value, value)
+    return {"value": value, "low": low, "high": high}
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table, whole or not at all."""
     with whole(path) as file:
         pq.write_table(table, file, compression="zstd")

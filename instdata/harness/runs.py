@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ import numpy as np
 
 from instdata.errors import InputError
 from instdata.files import write_text
+from instdata.harness.cells import Validation
 from instdata.harness.chat import encode
-from instdata.harness.evaluate import not_judged, score, summary, write_scores
+from instdata.harness.evaluate import not_judged, score, summary, write_table
 from instdata.harness.judging import judging
 from instdata.harness.models import fast_device, load, save
 from instdata.harness.recipes import Training
@@ -25,11 +29,13 @@ from instdata.harness.source import (
     recipe_of,
     rows_in_order,
     sizes_of,
+    slug,
     split_items,
     taxonomy_of,
     with_distractors,
 )
-from instdata.history import manifest
+from instdata.history import find_build, manifest
+from instdata.output import locked
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -51,6 +57,63 @@ def train_build(
     that size. Raises InputError for an unknown config and where the folder holds another run."""
     from instdata.harness.train import begin, ladder, usable
 
+    config, ids, talks = _rows(build, config)
+    rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
+    held = split_items(items_of(build, taxonomy_of(build)))[0] if recipe.best_after is not None else []
+    loaded = load(spec, say)
+    out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
+    shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
+    key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
+    if done := run_of(out):
+        if done["key"] != key:
+            raise InputError(
+                f"{out} holds another run, of {done['build']['name']} {done['config']}; choose another --out"
+            )
+        say(f"{out}: this run is done")
+        return {"run": str(out), "changed": False, **done}
+    length = min(recipe.length, loaded.context)
+    rows = encode(loaded.tokenizer, talks, length)
+    counts = usable(rows, length)
+    say(_rows_line(counts, length))
+    started = time.perf_counter()
+    with locked(out) if is_first() else nullcontext():
+        run = begin(loaded, recipe, seed)
+        log = _Log(out / "metrics.jsonl", say)
+        at = (out / CHECKPOINT if is_first() else out / f"{world()[0]}-{CHECKPOINT}", key)
+        for _, steps in ladder(run, rows, rungs, log, at, ids, {len(ids)}, Validation(held) if held else None):
+            net = gathered(run.net)
+            if is_first():
+                _save_whole(net, loaded.tokenizer, out)
+            made = steps
+        facts = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": RUN,
+            "key": key,
+            "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
+            "recipe": recipe_of(build),
+            "config": config,
+            "rows": len(ids),
+            "model": loaded.name,
+            "model_digest": loaded.digest,
+            "seed": seed,
+            "training": recipe.model_dump(mode="json"),
+            "counts": counts,
+            "steps": made,
+            "loss": log.loss,
+            "validation": sorted(i.id for i in held),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        if is_first():
+            write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return {"run": str(out), "changed": True, **facts}
+
+
+SPEAK = 10  # seconds between lines
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def _rows(build: Path, config: str | None) -> tuple[str, list[str], list[Any]]:
+    """(config, its rows' ids, their conversations), of `full` where none is named."""
     configs = manifest(build)["configs"]
     config = config or "full"
     if config not in configs or config == "holdout":
@@ -61,80 +124,56 @@ def train_build(
     ids, talks = rows_in_order(build, config)
     if not ids:
         raise InputError(f"{build}: config {config} has no rows")
-    rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
-    loaded = load(spec, say)
-    out = out or Path("runs") / f"{build.resolve().name}-{config}-{loaded.name}-s{seed}"
-    shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids]
-    key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
-    done = run_of(out)
-    if done and done["key"] == key:
-        say(f"{out}: this run is done")
-        return {"run": str(out), "changed": False, **done}
-    if done is None and out.is_dir() and any(p.name not in OURS for p in out.iterdir()):
-        raise InputError(f"{out}: this folder holds something else than a run; choose another --out")
-    length = min(recipe.length, loaded.context)
-    rows = encode(loaded.tokenizer, talks, length)
-    counts = usable(rows, length)
-    say(_rows_line(counts, length))
-    validate, held = None, []
-    if recipe.best_after is not None:
-        from instdata.harness.curves import Validation
-
-        held, _ = split_items(items_of(build, taxonomy_of(build)))
-        validate = Validation(held)
-    out.mkdir(parents=True, exist_ok=True)
-    started, spoke, losses = time.perf_counter(), [0.0], []
-    run = begin(loaded, recipe, seed)
-    with open(out / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-
-        def log(found: dict[str, Any]) -> None:
-            losses.extend([found["loss"]] if "loss" in found else [])
-            if not is_first():
-                return
-            metrics.write(json.dumps(found) + "\n")
-            metrics.flush()
-            if "validation_loss" in found:
-                say(f"epoch {found['epoch']}: validation loss {found['validation_loss']:.4f}")
-                return
-            if time.perf_counter() - spoke[0] > SPEAK:
-                spoke[0] = time.perf_counter()
-                say(
-                    f"step {found['step'] + 1}, epoch {found['epoch']}: loss {found['loss']:.3f}, "
-                    f"{found['tokens_per_second']:,.0f} tokens/s, {found['memory'] / 1e9:.1f} GB"
-                )
-
-        at = (out / CHECKPOINT if is_first() else out / f"{world()[0]}-{CHECKPOINT}", key)
-        for _, steps in ladder(run, rows, rungs, log, at, ids, {len(ids)}, validate):
-            said = {"step": steps, "loss": float(np.mean(losses[-8:])) if losses else None}
-            net = gathered(run.net)
-            if is_first():
-                save(net, loaded.tokenizer, out)
-    facts = {
-        "schema_version": SCHEMA_VERSION,
-        "kind": RUN,
-        "key": key,
-        "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
-        "recipe": recipe_of(build),
-        "config": config,
-        "rows": len(ids),
-        "model": loaded.name,
-        "model_digest": loaded.digest,
-        "seed": seed,
-        "training": recipe.model_dump(mode="json"),
-        "counts": counts,
-        "steps": said["step"],
-        "loss": said["loss"],
-        "validation": sorted(i.id for i in held),
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-    if is_first():
-        write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-    return {"run": str(out), "changed": True, **facts}
+    return config, ids, talks
 
 
-SPEAK = 10  # seconds between lines
-CHECKPOINT = "checkpoint.safetensors"
-OURS = ("metrics.jsonl", CHECKPOINT, "checkpoint.best.safetensors", "checkpoint.partial")
+def _save_whole(net: Any, tokenizer: Any, out: Path) -> None:
+    """Save the model beside, then move its files into place: a full disk leaves the folder as it was."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as beside:
+        save(net, tokenizer, Path(beside))
+        for path in sorted(Path(beside).iterdir()):
+            os.replace(path, out / path.name)
+
+
+class _Log:
+    """metrics.jsonl, and a line for people now and then. A resumed run takes the file up at its first step. `loss`: the mean
+    of the last eight steps'."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]):
+        self.path, self.say, self.spoke, self.losses = path, say, 0.0, [0.0][:0]
+        self.fresh = True
+
+    @property
+    def loss(self) -> float | None:
+        return float(np.mean(self.losses[-8:])) if self.losses else None
+
+    def __call__(self, found: dict[str, Any]) -> None:
+        self.losses += [found["loss"]] if "loss" in found else []
+        if not is_first():
+            return
+        if self.fresh:
+            before = self.path.read_text("utf-8").splitlines() if self.path.is_file() else []
+            kept = [line for line in before if _step_of(line) < found["step"]]
+            write_text(self.path, "".join(line + "\n" for line in kept))
+            self.fresh = False
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        if "validation_loss" in found:
+            self.say(f"epoch {found['epoch']}: validation loss {found['validation_loss']:.4f}")
+        elif time.perf_counter() - self.spoke > SPEAK:
+            self.spoke = time.perf_counter()
+            self.say(
+                f"step {found['step'] + 1} of {found['of']}, epoch {found['epoch']}: loss {found['loss']:.3f}, "
+                f"{found['tokens_per_second']:,.0f} tokens/s, {found['memory'] / 1e9:.1f} GB"
+            )
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinite where it was cut."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def run_of(folder: Path) -> dict[str, Any] | None:
@@ -179,9 +218,12 @@ def evaluate_model(
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json` prints.
 
     `judged`: (model, runs, most USD) of a judge for the abilities that ask for one. A run that chose its epoch on half of the holdout is scored on the other half."""
+    run = run_of(Path(spec)) or {}
+    build = find_build(build or (Path(run["build"]["name"]) if run else None))
+    if run and run["build"]["manifest_sha256"] != manifest_digest(build):
+        say(f"{spec} was trained on another build than {build} as it is now: its rows may hold some of these items")
     names = taxonomy_of(build, taxonomy)
     items = items_of(build, names, suites, max_items)
-    run = run_of(Path(spec)) or {}
     if run.get("validation") and not suites:
         seen = set(run["validation"])
         items = [i for i in items if i.id not in seen]
@@ -196,7 +238,7 @@ def evaluate_model(
     table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge)
     where = out or (Path(spec) if run else Path("evaluations") / f"{loaded.name}-{build.resolve().name}")
     path = where / "scores.parquet"
-    write_scores(table, path)
+    write_table(table, path)
     apart = sorted({i.suite for i in items if i.out_of_domain})
     return {
         "model": loaded.name,
@@ -225,7 +267,7 @@ def show_evaluation(found: dict[str, Any]) -> None:
         for metric in metrics:
             unit = "bits per byte of the reference, lower is better" if metric == "bits" else metric
             table = _table(
-                "ability", ">score", ">95 %", ">items", ">missing", ">chance", title=f"{suite}{apart}: {unit}"
+                "ability", ">score", ">95 %", ">items", ">missing", ">chance", title=escape(f"{suite}{apart}: {unit}")
             )
             for row in [s for s in mine if s["metric"] == metric]:
                 value = "-" if row["value"] is None else f"{row['value']:.3f}"
@@ -241,7 +283,8 @@ def show_evaluation(found: dict[str, Any]) -> None:
 
 def show_run(done: dict[str, Any]) -> None:
     """What `train` prints at the end."""
-    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}, loss {done['loss']:.3f}")
+    loss = "" if done["loss"] is None else f", loss {done['loss']:.3f}"
+    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}{loss}")
     print(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}")
 
 

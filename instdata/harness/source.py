@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,11 @@ HUMAN = "human"
 ORIGINS = ("mixed", "human", "synthetic")
 
 
+def slug(text: str) -> str:
+    """The text as a folder's name."""
+    return re.sub(r"[^\w.-]+", "-", text)
+
+
 def recipe_of(build: Path) -> dict[str, Any]:
     """The build's resolved recipe."""
     return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
@@ -33,15 +39,15 @@ def manifest_digest(build: Path) -> str:
 
 
 def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
-    """The build's taxonomy; `given` overrides it. Where the recipe names a file that is not here, or none, abilities are
-    those of the rows, scored by distractors."""
+    """The build's taxonomy; `given` overrides it. A recipe's relative path starts here, or beside builds/. Where the recipe
+    names none, abilities are those of the rows, scored by distractors. Raises InputError."""
     named = given or recipe_of(build).get("taxonomy")
     if named:
-        try:
-            return load_taxonomy(named)
-        except InputError:
-            if given:
-                raise
+        homes = [Path(), build.resolve().parent.parent]
+        home = next((h for h in homes if (h / named).is_file()), Path())
+        if given is None and named.endswith((".yaml", ".yml")) and not (home / named).is_file():
+            raise InputError(f"{build}: its recipe's taxonomy {named} is not here: give it with --taxonomy FILE")
+        return load_taxonomy(named, home)
     names = sorted({a for c in manifest(build)["configs"].values() for a in c["by_ability"]} - {UNKNOWN}) or ["all"]
     return Taxonomy(name="rows", abilities=[Ability(name=n, description=n, scorer="distractors") for n in names])
 
@@ -49,7 +55,11 @@ def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
 def items_of(build: Path, taxonomy: Taxonomy, suites: Sequence[Path] = (), most: int | None = None) -> list[Item]:
     """The build's held out rows, or the items of suites; at most `most` of each suite, evenly over its abilities, chosen by
     the items' ids."""
-    found = [i for path in suites for i in read_suite(path, taxonomy)] if suites else holdout_items(build, taxonomy)
+    read = [read_suite(path, taxonomy) for path in suites] or [holdout_items(build, taxonomy)]
+    names = [items[0].suite for items in read if items]
+    if len(set(names)) < len(names):
+        raise InputError(f"--suite: two suites are called {max(names, key=names.count)}: give one another `name:`")
+    found = [i for items in read for i in items]
     if most is None:
         return found
     kept: list[Item] = []

@@ -120,7 +120,7 @@ def test_streams_in_processes_of_their_own_give_the_same_cells(home, tiny_folder
     how = training("proxy", [x for x in LR if "=" in x])
     made = []
     for workers in (1, 2):
-        [(grid, streams, _)] = grids(home / "builds/planted", [str(tiny_folder)], 2, how, ["bits"], sizes="16,32")
+        [(grid, streams)] = grids(home / "builds/planted", [str(tiny_folder)], 2, how, ["bits"], sizes="16,32")
         made.append(read_cells(run_streams(grid, streams, workers=workers)))
         shutil.rmtree(grid.folder)
     assert made[0].equals(made[1])
@@ -270,3 +270,100 @@ def test_two_builds_compared(home, tiny_folder):
     shutil.copytree(home / "builds/planted", home / "builds/other")
     with pytest.raises(InputError, match="keep the same rows"):
         run("ablate", "planted", "--against", "other", "--model", str(tiny_folder), "--plan", "--quiet")
+
+
+def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(home, tiny_folder, monkeypatch):
+    from instdata.errors import BuildError
+    from instdata.harness import runs
+
+    args = ["train", "planted", "--config", "32", "--model", str(tiny_folder), "--out", "runs/one", "--quiet", *LR]
+
+    def full(*_):
+        raise BuildError("runs/one: the model could not be saved; free some disk space and run again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", full)
+        with pytest.raises(BuildError, match="free some disk space"):
+            run(*args)
+    assert not (home / "runs/one/run.json").exists()
+    done = run(*args)
+    assert done["changed"] and (home / "runs/one/model.safetensors").is_file()
+    steps = [json.loads(line)["step"] for line in (home / "runs/one/metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(4))
+    with pytest.raises(InputError, match="holds another run"):
+        run(*args, "--seed", "7")
+    assert run("evaluate", "runs/one", "--metrics", "bits", "--quiet")["build"].endswith("planted")
+
+
+def test_what_shapes_a_cell_is_in_its_name(home, tiny_folder):
+    from dataclasses import replace
+
+    from instdata.harness.cells import Validation
+    from instdata.harness.curves import grids
+    from instdata.harness.recipes import training
+
+    [(grid, [stream])] = grids(
+        home / "builds/planted", [str(tiny_folder)], 1, training("proxy"), ["bits"], sizes="16", say=print
+    )
+    names = [grid.cells(stream)[0].path.name]
+    for change in (
+        {"kinds": ["bits", "distractors"]},
+        {"recipe": training("proxy", ["lr=1e-4"])},
+        {"items": [replace(grid.items[0], ability="other"), *grid.items[1:]]},
+        {"items": [replace(grid.items[0], tests="assert 1"), *grid.items[1:]]},
+        {"validate": Validation(grid.items[:2])},
+    ):
+        names.append(replace(grid, **change).cells(stream)[0].path.name)
+    for stream_change in ({"seed": 5}, {"arm": "human"}, {"ids": [*stream.ids[1:], stream.ids[0]]}):
+        names.append(grid.cells(replace(stream, **stream_change))[0].path.name)
+    assert len(set(names)) == len(names)
+
+
+def test_models_and_taxonomies_that_cannot_be_told_apart_or_found(home, tiny_folder, tmp_path):
+    with pytest.raises(InputError, match="the same model twice"):
+        run("curves", "planted", "--model", str(tiny_folder), "--model", str(tiny_folder), "--plan", "--quiet")
+    shutil.copytree(tiny_folder, tmp_path / "elsewhere" / "tiny")
+    with pytest.raises(InputError, match="two models are called tiny"):
+        run(
+            "curves",
+            "planted",
+            "--model",
+            str(tiny_folder),
+            "--model",
+            str(tmp_path / "elsewhere/tiny"),
+            "--plan",
+            "--quiet",
+        )
+    (home / "small.yaml").unlink()
+    with pytest.raises(InputError, match="give it with --taxonomy"):
+        run("evaluate", str(tiny_folder), "--build", "planted", "--quiet")
+
+
+def test_filters_in_any_script_have_folders_of_their_own():
+    from pathlib import Path
+
+    from instdata.harness.ablate import folder_of
+
+    assert folder_of(Path("builds/b"), "ability=数学") != folder_of(Path("builds/b"), "ability=翻译")
+    assert folder_of(Path("builds/b"), "quality.refusal") == Path("ablations/b-quality.refusal")
+
+
+def test_a_cut_line_of_metrics_costs_nothing(home, tiny_folder):
+    args = (
+        "curves",
+        "planted",
+        "--model",
+        str(tiny_folder),
+        "--seeds",
+        "1",
+        "--sizes",
+        "16",
+        "--metrics",
+        "bits",
+        *LR,
+        "--quiet",
+    )
+    run(*args)
+    with open(home / "builds/planted/curves/metrics.jsonl", "a") as file:
+        file.write('{"arm": "all", "se')
+    assert run(*args)["cells"]
