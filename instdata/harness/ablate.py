@@ -253,7 +253,7 @@ def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) 
     if not main:
         raise InputError(f"no item has a score of metric {metric}: give items with references, or another --metric")
     args = {"look": look, "looks": looks, "metric": metric}
-    return decide(main, other, **args), decide(other, main, **args)
+    return decide(main, other, **args), decide(other, **args)
 
 
 def contrasts(scores: pa.Table, metric: str, config: str) -> tuple[list[Contrast], list[Contrast]]:
