@@ -180,7 +180,9 @@ def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
     spent = sum(rows.values())
     notes = list(ladder.notes)
     if kept:
-        notes.append(f"no items, hence no curve; they keep their share: {', '.join(kept)}")
+        notes.append(
+            f"no curve (no items, or fewer than three sizes with rows of their own); they keep their share: {', '.join(kept)}"
+        )
     beyond = [t["ability"] for t in table if t["extrapolated"]]
     if beyond:
         notes.append(f"extrapolated, more rows than any run had: {', '.join(beyond)}")

@@ -258,7 +258,8 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
         own = np.array([_share(configs, *size).get(ability, 0) for size in zip(c.configs, c.rows.tolist())])
         first = {(o, s): i for i, (o, s) in reversed(list(enumerate(zip(own.tolist(), c.seeds.tolist()))))}
         use = sorted(i for (rows, _), i in first.items() if rows > 0)
-        _enough(f"{build}: {ability}", sorted({int(own[i]) for i in use}))
+        if len({int(own[i]) for i in use}) < fits.SLOPE_RUNGS:
+            continue  # a rare ability may have as many rows in two sizes: it keeps its share
         fit = fits.fit(
             own[use], c.seeds[use], c.values[use], c.weights, lower_is_better=metric == "bits"
         )  # fmt: skip
@@ -268,9 +269,12 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
             )
         # Bits of different abilities are compared as shares of their own value.
         growth.append(Growth(ability, fit, abs(float(fit.means[-1])) if metric == "bits" else 1.0))
+    if not growth:
+        _enough(str(build), sorted({int(r) for c in cells.values() for r in c.rows})[: fits.SLOPE_RUNGS - 1])
     largest = max(((c.configs[i], int(n)) for c in cells.values() for i, n in enumerate(c.rows)), key=lambda x: x[1])
     rows = _share(configs, *largest)
-    now, others = ({a: n for a, n in rows.items() if (a in cells) == known} for known in (True, False))
+    curved = {g.ability for g in growth}
+    now, others = ({a: n for a, n in rows.items() if (a in curved) == known} for known in (True, False))
     floors, ceilings = {}, {}
     for g in growth:
         has = supply.get(g.ability, Supply(0, None, 0, 1.0))

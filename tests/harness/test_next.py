@@ -279,7 +279,7 @@ def test_bad_curves(bench, curated):
     table = pq.read_table(curated / "curves" / "scores.parquet")
     keep = [r in (30, 60) for r in table["rows"].to_pylist()]
     pq.write_table(table.filter(pa.array(keep)), curated / "curves" / "scores.parquet")
-    with pytest.raises(InputError, match="code: 2 sizes, a growth curve needs 3"):
+    with pytest.raises(InputError, match="2 sizes, a growth curve needs 3"):
         next_recipe(curated)
     nothing = table.set_column(table.column_names.index("value"), "value", pa.nulls(len(table), pa.float64()))
     pq.write_table(nothing, curated / "curves" / "scores.parquet")
