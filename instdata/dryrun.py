@@ -33,6 +33,8 @@ def estimate(plan: Plan) -> dict[str, Any]:
         item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope}
         cost = step.estimate(sample) if sample is not None else None
         if cost is not None:
+            if cost.pop("every_row", False) and len(sample):
+                cost = {k: v if v is None else type(v)(v * rows / len(sample)) for k, v in cost.items()}
             item |= {**cost, "seconds": round(cost["minutes"] * 60)}
             rows += cost.get("rows", 0)
         else:

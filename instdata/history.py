@@ -92,12 +92,14 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
 
 
 def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """For generated rows, by rid: the request that gave them, its prompt, the model's answer and its cost in USD."""
+    """For generated rows, by rid: the request that gave them, the rows it showed, its prompt, the
+    model's answer and its cost (USD: None where no price is known)."""
     makers = {s["name"] for s in manifest(build)["steps"] if s["kind"] == "generate"}
     metas = _cached(build, {r["rid"] for r in rows if r["source"] in makers}, "meta")
     found = {}
     for rid, meta in metas.items():
-        key = (orjson.loads(meta or "{}").get("generate") or {}).get("request")
+        made = orjson.loads(meta or "{}").get("generate") or {}
+        key = made.get("request")
         if key:
             from instdata.llm.cache import show
             from instdata.llm.client import content
@@ -109,8 +111,10 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
                 found[rid] = {
                     "request": key,
                     "model": asked["model"],
+                    "seeds": made["seeds"] if "seeds" in made else [made["from"]],
                     "prompt": prompt,
                     "answer": answer,
+                    "tokens": (asked["prompt_tokens"], asked["completion_tokens"]),
                     "usd": asked["usd"],
                 }
     return found
@@ -192,12 +196,14 @@ def export(build: Path, format: str, out: Path, config: str = "full") -> dict[st
     written = skipped = 0
     array = out.suffix == ".json"
     batches = rows_of(build, config, ["messages", "meta"])
+    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
+    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
     with whole(out) as file:
         file.write(b"[\n" if array else b"")
         for batch in batches:
             for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
                 try:
-                    record = write_record(format, messages, _input_chars(meta))
+                    record = write_record(format, messages, _input_chars(meta), plain)
                 except ValueError:
                     skipped += 1
                     continue
@@ -205,6 +211,12 @@ def export(build: Path, format: str, out: Path, config: str = "full") -> dict[st
                 written += 1
         file.write(b"\n]\n" if array else b"")
     return {"written": written, "left_out": skipped}
+
+
+def _single(messages: pa.ListArray) -> bool:
+    """Whether every conversation is one user turn and its answer."""
+    two = pc.equal(pc.list_value_length(messages), 2)
+    return bool(pc.all(two).as_py()) and "system" not in messages.flatten().field("role").unique().to_pylist()
 
 
 def _input_chars(meta: str | None) -> int:

@@ -110,7 +110,8 @@ class Step(BaseModel):
 
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
         """What the step would cost, for --dry-run, given a sample of rows: {rows (that it adds), requests, tokens, usd
-        (None: no price is known), minutes}; None where it asks no model."""
+        (None: no price is known), minutes, every_row (True: they hold for these rows, and grow with them)}; None where
+        it asks no model."""
         return None
 
 

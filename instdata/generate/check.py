@@ -11,18 +11,39 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from instdata.generate.asked import Other, anything
+
 # The shortest instruction that can be a task, in characters: unspaced scripts say more in each.
 SHORTEST = {"zh": 5, "ja": 5, "ko": 5, "th": 8}
 
-# A task that speaks of material ("the given passage", “以下文章”) …
+# A task that speaks of material ("the given passage", “以下文章”, "according to the contract") must hold it …
+LONG_EN = "passage|text|paragraph|article|conversation|dialogue|story|poem|information|description|email|exchange|review|advertisement|document"
+LONG_ZH = "文|段|诗|对话|内容|信息|描述|记录|歌词|计划|总结|评论|邮件|序列|视频|图片|照片|曲谱"
+PAPERS_EN = "contract|invitation|map|table|chart|graph|image|picture|report|email|log|menu|bill|invoice|list|record|notice|schedule|data|recipe|receipt"
+PAPERS_ZH = "合同|邀请函|地图|表格|图表|图片|报告|邮件|日志|菜单|账单|清单|记录|通知|广告|说明书|条款|信息|数据"
 SPEAKS_OF = re.compile(
-    r"\b(?:(?<!\ba\s)given|following|provided|above)\s+(?:\w+\s+){0,2}(?:passage|sentence|statement|text|paragraph|article|conversation|dialogue"
-    r"|list|data|table|equation|code|poem|story)s?\b|\b(?:the|this) (?:passage|text|paragraph|article|conversation)\b"
-    r"|(?:给定|以下|下面|下列|上述|所给|提供|这个|这段|这篇|这首)的?[^，。？！：\n]{0,8}(?:文|句|段|诗|对话|内容|信息|数据|清单|记录|描述|问题|歌词|计划|总结)",
+    rf"\b(?:(?<!\ba\s)given|following|provided|above)\s+(?:\w+\s+){{0,2}}(?:(?P<long>{LONG_EN})|sentence|statement|list|data|table|equation|code)s?\b"
+    rf"|\b(?:the|this) (?P<long2>passage|text|paragraph|article|conversation)\b|\bthis (?:\w+ )?(?P<long3>{LONG_EN})\b"
+    rf"|\b(?:according to|based on) (?:the|this|these|a given) (?:\w+ ){{0,3}}(?:{PAPERS_EN})s?\b"
+    rf"|(?:(?:给定|以下|下面|下列|上述|这个|这段|这篇|这首|这封)的?|(?:所给|提供)的)[^，。？！：\n]{{0,5}}?(?:(?P<long4>{LONG_ZH})|句|数据|清单|问题)"
+    rf"|\b(?:translate|summari[sz]e|rewrite|paraphrase|proofread) an? (?:\w+ ){{0,3}}(?P<long5>{LONG_EN}|sentence)\b"
+    rf"|(?:翻译|改写|总结|概括|润色|缩写)一(?P<long6>段|篇|句|首|封)"
+    rf"|根据[^，。？！：\n]{{0,10}}(?:{PAPERS_ZH})[^，。？！：\n]{{0,6}}[，,]",
     re.I,
 )
-# … must hold it: another line, or something after a colon or in quotes.
-HOLDS = re.compile(r"\S\s*\n\s*\S|[:：]\s*\S{2}|[\"“'‘「《].{2}|```|①")
+# … on another line, after a colon or the first sentence, or in quotes: some words of it, where a whole text is meant.
+QUOTED = re.compile(r"[\"“「《]([^\"”」》\n]{2,})|(?<!\w)[‘']([^’'\n]{4,})")
+AFTER = re.compile(r"(?:[:：。？！]\s*|[.?!]\s+)(?=\S)(.*)")
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|\w+")
+ENOUGH, SHORT = 8, 3  # words, or characters of an unspaced script: of a text, of a sentence or list
+# “描述中提到的型号是哪种？” after the colon is the question, not the description.
+STILL_ASKS = re.compile(r"[^，。\n]{0,8}(?:描述|信息|文章|文本|文|内容|合同)(?:中|里)|(?:\w+ ){0,5}mentioned in")
+# A program may well speak of "the given text": it comes when the program runs.
+MAKES_CODE = re.compile(
+    r"\b(?:write|implement|create|define|build)\s+(?:\w+\s+){0,4}(?:function|program|script|class|method|query|regex)\b"
+    r"|(?:写|编写|实现|设计|定义)[^，。\n]{0,12}(?:函数|程序|脚本|代码|方法|类|查询|正则)",
+    re.I,
+)
 
 # A short answer that asks for what the task lacks.
 ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (?:provide|tell me|share))", re.I)
@@ -39,6 +60,7 @@ class Item:
     meta: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
+    before: tuple[tuple[str, str], ...] = ()  # (role, content) turns ahead of the instruction
 
 
 @dataclass(frozen=True)
@@ -54,14 +76,28 @@ def plain_faults(item: Item, language: str) -> str | None:
     """Why the item is no row, judged by itself without its language; None where nothing is wrong."""
     if len(item.instruction) < SHORTEST.get(language, 10):
         return "too_short"
-    if not item.response:
+    if not item.response.strip(" .…[]{}"):  # dots are what the prompt shows in place of an answer
         return "no_response"
     task, answer = _letters(item.instruction), _letters(item.response)
-    if SPEAKS_OF.search(item.instruction) and not HOLDS.search(item.instruction):
+    if _lacks_material(item.instruction):
         return "missing_material"
     if len(item.response) < 120 and ASKS_BACK.match(item.response):
         return "asks_back"
-    return "echo" if answer in task and 2 * len(answer) >= len(task) else None
+    if re.match(r'\{\s*"instruction"', item.response):
+        return "echo"
+    material = _letters(item.instruction.partition("\n")[2])
+    return "echo" if (material and answer == material) or (answer in task and 2 * len(answer) >= len(task)) else None
+
+
+def _lacks_material(task: str) -> bool:
+    """Whether the task speaks of a text, a list, a contract … that it does not hold."""
+    spoken = SPEAKS_OF.search(task)
+    if spoken is None or re.search(r"\S\s*\n\s*\S|①", task) or MAKES_CODE.search(task):
+        return False
+    parts = [m.group(1) for m in AFTER.finditer(task) if not STILL_ASKS.match(m.group(1))]
+    parts += [m.group(1) or m.group(2) for m in QUOTED.finditer(task)]
+    least = ENOUGH if spoken.lastgroup else SHORT
+    return all(len(WORD.findall(p)) < least for p in parts)
 
 
 def _letters(text: str) -> str:
@@ -105,13 +141,17 @@ class Novelty:
         self.index.add([text])
 
 
-def judge(items: list[Item], seen: Novelty, rids: Sequence[str], language: str) -> None:
-    """Give every item its reason, in order: an item is also compared with the ones accepted before it."""
+def judge(items: list[Item], seen: Novelty, rids: Sequence[str], language: str, other: Other = anything) -> None:
+    """Give every item its reason, in order: an item is also compared with the ones accepted before it. `other` tells
+    that an item is of another ability than the one asked for."""
     faults = [plain_faults(i, language) for i in items]
-    foreign = wrong_language([i.instruction for i in items], language)
-    for item, fault, other in zip(items, faults, foreign, strict=True):
-        item.reason = fault or ("wrong_language" if other else None)
-        if item.reason is None:
+    wrong = wrong_language([i.instruction for i in items], language)
+    for item, fault, foreign in zip(items, faults, wrong, strict=True):
+        item.reason = fault or ("wrong_language" if foreign else None)
+        is_of = None if item.reason else other(item.instruction, item.response, item.ability)
+        if is_of is not None:
+            item.reason, item.evidence = "other_ability", is_of
+        elif item.reason is None:
             at, similarity = seen.nearest(item.instruction)
             if at >= 0:
                 of = {"rid": rids[at]} if at < seen.given else {"accepted": at - seen.given}
@@ -139,7 +179,8 @@ def _row(number: int, record: Item | Broken, method: str) -> dict[str, Any]:
     where = {"source_file": method, "source_row": number, "meta": meta}
     if isinstance(record, Broken):
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
-    messages = [{"role": "user", "content": record.instruction}, {"role": "assistant", "content": record.response}]
+    turns = [*record.before, ("user", record.instruction), ("assistant", record.response)]
+    messages = [{"role": role, "content": content} for role, content in turns]
     evidence = json.dumps(record.evidence, sort_keys=True) if record.evidence else None
     return {
         **where,

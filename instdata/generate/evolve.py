@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
+from instdata.generate.asked import other_ability
 from instdata.generate.check import Broken, Item, Novelty, judge
-from instdata.generate.prompt import read_object, render, template, text_of
-from instdata.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
+from instdata.generate.prompt import LESS_OF_THE_SAME, read_object, render, template, text_of
+from instdata.generate.rounds import Candidate, Given, broken, given_rows, one_turn, record, run, shuffled
 from instdata.llm.client import Answer, Request
 from instdata.record import Rows
 from instdata.step import Context
@@ -47,8 +48,9 @@ SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "add
 def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
     """The step's records and the positions of the rows they were made from."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
-    given = shuffled(given_rows(rows, np.flatnonzero(own)), context.seed)
+    given = shuffled(given_rows(rows, np.flatnonzero(own & one_turn(rows))), context.seed)
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
+    other = other_ability(rows)
     text = template("evolve", step.language, step.prompt, context.base)
     used: set[int] = set()
 
@@ -64,7 +66,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
         if found.get("answerable") is False:
             item.reason = "unanswerable"
         else:
-            judge([item], seen, rids, step.language)
+            judge([item], seen, rids, step.language, other)
         return [*made, item]
 
     records = run(
@@ -88,7 +90,8 @@ def _candidates(step: Generate, text: str, given: list[Given], seed: int) -> Ite
                 "chars": step.words(),
                 "task": json.dumps({"instruction": g.prompt}, ensure_ascii=False),
             }
+            limit = 120 + 3 * step.words() + len(g.prompt.encode()) // 2  # material is written out again
             request = Request(
-                render(text, values), 120 + 3 * step.words(), step.temperature, SCHEMA, seed=seed, draw=draw
+                render(text, values), limit, step.temperature, SCHEMA, seed=seed, draw=draw, more=LESS_OF_THE_SAME
             )
             yield Candidate(g, (request,), way)

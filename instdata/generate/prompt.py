@@ -17,6 +17,7 @@ from instdata.llm.client import Unusable
 
 HERE = Path(__file__).parent / "prompts"
 LANGUAGES = ("zh", "en")
+LESS_OF_THE_SAME = {"frequency_penalty": 0.3}  # small models fall into loops
 
 
 def template(method: str, language: str, own: str | None, base: Path) -> str:

@@ -1,7 +1,8 @@
 """respond: answers for instructions that lack one; of several draws the best by a verifier, a judge, or agreement.
 
-A row whose meta has a `reference` is verified: the first draw whose final answer equals it is taken. Else a `judge`
-chooses, else the answer most others agree with (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+A row that brings `tests` (a column of Python that raises where the answer's code is wrong) or a `reference` is verified:
+the first draw that passes is taken, and none otherwise. Else a `judge` chooses, else the answer most others agree with
+(self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from instdata.generate.session import Asking
     from instdata.generate.step import Generate
 
+Turns = tuple[tuple[str, str], ...]  # (role, content) each
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 CHOICE_SCHEMA = {
     "type": "object",
@@ -34,10 +38,6 @@ CHOICE_SCHEMA = {
     "required": ["best"],
     "additionalProperties": False,
 }
-JUDGE = {
-    "zh": "下面是一个任务和几个回答。选出最正确、最完整的一个，只输出 JSON：{\"best\": 编号}\n---\n任务：$task\n$answers",
-    "en": 'Here are a task and several answers. Choose the one that is most correct and complete. Reply with JSON only: {"best": number}\n---\nTask: $task\n$answers',
-}  # fmt: skip
 
 
 def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
@@ -50,9 +50,10 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
-            messages = render(text, {"task": g.prompt})
+            messages = conversation(render(text, {"task": g.prompt}), g)
             draws = (
-                Request(messages, length, step.temperature, seed=context.seed, draw=d) for d in range(step.best_of)
+                Request(messages, length, step.temperature, seed=context.seed, draw=d, whole=True)
+                for d in range(step.best_of)
             )
             yield Candidate(g, tuple(draws))
 
@@ -61,17 +62,27 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
         usable = [a for a in answers if a.value is not None]
         if not usable:
             return made
-        at, how = choose(
-            candidate.given, [a.value for a in usable], lambda texts: _judged(step, ask, candidate.given, texts)
-        )
+        texts = [a.value for a in usable]
+        found = verified(candidate.given, texts)
+        at, how, said = found or chosen(texts, partial(_judged, step, ask, candidate.given))
         best = usable[max(at, 0)]
         item = record(
             candidate, best, "respond", ask.origin, candidate.given.prompt, best.value, chosen_by=how, draws=len(usable)
         )
-        item.reason = "not_verified" if at < 0 else None
+        item.before = candidate.given.before
+        if at < 0:
+            item.reason, item.evidence = "not_verified", {"by": how, "said": said}
         return [*made, item]
 
     return run(candidates(), step.target, lambda r: ask(r, read_text), take, context.say), set()
+
+
+def conversation(asked: Turns, given: Given) -> Turns:
+    """What is asked, with the turns that came before the question; their system turn joins ours."""
+    system, question = asked
+    own = [content for role, content in given.before if role == "system"]
+    earlier = [turn for turn in given.before if turn[0] != "system"]
+    return (("system", "\n\n".join([system[1], *own])), *earlier, question)
 
 
 def read_text(text: str) -> str:
@@ -82,16 +93,33 @@ def read_text(text: str) -> str:
     return answer
 
 
-def choose(given: Given, texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) -> tuple[int, str]:
-    """(which text, how it was chosen); -1 where a reference is known and none equals it."""
-    reference = _reference(given.meta)
-    if reference is not None:
-        want = final_answer(reference)
-        return next((n for n, t in enumerate(texts) if final_answer(t) == want), -1), "reference"
+def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) -> tuple[int, str, str]:
+    """(which text, by what, ""): the judge's choice, else the one most others agree with."""
     if len(texts) == 1:
-        return 0, "only"
-    chosen = judged(texts)
-    return (agreed(texts), "agreement") if chosen is None else (chosen, "judge")
+        return 0, "only", ""
+    at = judged(texts)
+    return (agreed(texts), "agreement", "") if at is None else (at, "judge", "")
+
+
+def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
+    """(which text is the first that is right, -1 for none; by what; what was said of the last one looked at). None where
+    the row brings neither `tests` (run in the sandbox) nor a `reference`."""
+    from instdata.harness.answers import score_answer, unusable
+    from instdata.harness.items import Item as Question
+
+    tests, reference = _brought(given.meta)
+    if tests is None and reference is None:
+        return None
+    scorer = "unit_tests" if tests else "number" if unusable("number", reference, None) is None else "exact"
+    turns = [{"role": r, "content": c} for r, c in (*given.before, ("user", given.prompt))]
+    question = Question(given.rid, given.ability or "", turns, reference, None, scorer, tests, "respond")
+    how, said = ("tests" if tests else "reference"), ""
+    for n, text in enumerate(texts):
+        found = score_answer(question, text)
+        said = found.reason
+        if found.value == 1.0:
+            return n, how, said
+    return -1, how, said
 
 
 def agreed(texts: Sequence[str]) -> int:
@@ -116,9 +144,12 @@ def final_answer(text: str) -> str:
     return "".join(c for c in plain if c.isalnum()).casefold()
 
 
-def _reference(meta: str | None) -> str | None:
-    found = json.loads(meta).get("reference") if meta else None
-    return str(found) if found not in (None, "") else None
+def _brought(meta: str | None) -> tuple[str | None, str | None]:
+    """The tests and the reference that a row brings in columns of these names."""
+    found = json.loads(meta) if meta else {}
+    tests, reference = (found.get(k) for k in ("tests", "reference"))
+    tests = tests if isinstance(tests, str) and tests.strip() else None
+    return tests, None if reference in (None, "") else str(reference)
 
 
 def _judged(step: Generate, ask: Asking, given: Given, texts: Sequence[str]) -> int | None:
@@ -127,7 +158,7 @@ def _judged(step: Generate, ask: Asking, given: Given, texts: Sequence[str]) -> 
         return None
     listed = "\n".join(f"[{n}] {t}" for n, t in enumerate(texts, 1))
     request = Request(
-        render(JUDGE.get(step.language, JUDGE["en"]), {"task": given.prompt, "answers": listed}),
+        render(template("choose", step.language, None, Path()), {"task": given.prompt, "answers": listed}),
         20,
         0.0,
         CHOICE_SCHEMA,

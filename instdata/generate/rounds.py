@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from instdata.errors import BuildError
 from instdata.generate.check import Broken, Item, wrong_language
@@ -25,7 +26,7 @@ FIRST_ROUND, LARGEST_ROUND = 8, 512
 
 @dataclass(frozen=True)
 class Given:
-    """A row that a method starts from."""
+    """A row that a method starts from. `prompt` is its last question, `before` the (role, content) turns ahead of that."""
 
     row: int
     rid: str
@@ -33,6 +34,7 @@ class Given:
     response: str
     ability: str | None
     meta: str | None
+    before: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,20 @@ class Candidate:
 def given_rows(rows: Rows, at: np.ndarray) -> list[Given]:
     """The rows at these positions."""
     pick = pa.array(at)
-    columns = (rows.rid, rows.prompt, rows.response, rows.ability, rows.meta)
-    return [Given(int(p), *values) for p, *values in zip(at, *(c.take(pick).to_pylist() for c in columns), strict=True)]
+    columns = (rows.rid, rows.response, rows.ability, rows.meta, rows.messages)
+    found = []
+    for row, rid, response, ability, meta, messages in zip(
+        at, *(c.take(pick).to_pylist() for c in columns), strict=True
+    ):
+        turns = [(m["role"], m["content"]) for m in messages[: len(messages) - (response is not None)]]
+        found.append(Given(int(row), rid, turns[-1][1], response, ability, meta, tuple(turns[:-1])))
+    return found
+
+
+def one_turn(rows: Rows) -> np.ndarray:
+    """Which rows are one question, answered or not: longer conversations are not rewritten as one."""
+    turns = np.asarray(pc.list_value_length(rows.messages))
+    return turns - np.asarray(pc.is_valid(rows.response)) == 1
 
 
 def shuffled(given: Sequence[Given], seed: int) -> list[Given]:

@@ -12,13 +12,15 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from instdata.errors import BuildError
+from instdata.generate.asked import other_ability
 from instdata.generate.check import Broken, Item, Novelty, judge, wrong_language
-from instdata.generate.prompt import render, tasks_schema, template, text_of, topics
+from instdata.generate.prompt import LESS_OF_THE_SAME, render, tasks_schema, template, text_of, topics
 from instdata.generate.step import labelled, targets
 from instdata.llm.client import Answer, Request
 from instdata.record import Rows
@@ -32,7 +34,6 @@ FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 CHARS_SHOWN = {"zh": 160, "en": 500}  # longer examples are shown only where there are no shorter ones
 TOKENS_APART = 80  # what a task may need besides its answer
-LESS_OF_THE_SAME = {"frequency_penalty": 0.3}  # small models fall into loops
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,14 @@ class Plan:
 def run(
     plan: Plan,
     goals: Sequence[Goal],
-    seen: Novelty,
+    accept: Callable[[list[Item]], None],
     rids: Sequence[str],
     ask: Callable[[Sequence[Request]], list[Answer]],
     say: Callable[[str], None],
     spread: bool,
 ) -> tuple[list[Item | Broken], set[int]]:
     """Every record made, in order, and the rows that prompts showed. The accepted ones are exactly the goals' targets.
+    `accept` gives items their reason (check.judge).
 
     `spread`: an ability that the model cannot write for leaves its share to the others. Raises BuildError where rows
     are still lacking then; everything answered stays in the cache."""
@@ -95,15 +97,15 @@ def run(
     number = 0
     for turn in range(10_000):
         if spread:
-            _spread(goals)
+            _spread(goals, say)
         planned = _plan_round(plan, goals, records, turn, number)
         if not planned:
             break
         number += len(planned)
         shown.update(row for _, _, rows in planned for row in rows)
         answers = ask([request for _, request, _ in planned])
-        for (goal, _, _), answer in zip(planned, answers, strict=True):
-            records += _take(plan, goal, answer, seen, rids)
+        for (goal, _, rows), answer in zip(planned, answers, strict=True):
+            records += _take(plan, goal, answer, accept, [rids[r] for r in rows])
         have = sum(len(g.accepted) for g in goals)
         say(f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, Item) for r in records)} written")
     short = {g.label: g.target - len(g.accepted) for g in goals if g.target > len(g.accepted)}
@@ -175,17 +177,19 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
     return request, [e.row for e in examples if e.row >= 0]
 
 
-def _take(plan: Plan, goal: Goal, answer: Answer, seen: Novelty, rids: Sequence[str]) -> list[Item | Broken]:
+def _take(
+    plan: Plan, goal: Goal, answer: Answer, accept: Callable[[list[Item]], None], shown: Sequence[str]
+) -> list[Item | Broken]:
     """The records of one answer; accepted items move their goal forward, those beyond it are surplus."""
     records: list[Item | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
-    meta = {"method": "self-instruct", "request": answer.key}
+    meta = {"method": "self-instruct", "request": answer.key, "seeds": shown}
     items = [_item(raw, goal, plan.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])]
     goal.barren = goal.barren + 1 if len(goal.accepted) < goal.target else 0
     for item in items:
         if len(goal.accepted) >= goal.target:
             item.reason = "over_target"
             continue
-        judge([item], seen, rids, plan.language)
+        accept([item])
         if item.reason is None:
             goal.accepted.append(item)
             goal.barren = 0
@@ -201,12 +205,13 @@ def _item(raw: object, goal: Goal, origin: str, meta: dict) -> Item:
     return Item(instruction, response, goal.name, origin, meta)
 
 
-def _spread(goals: Sequence[Goal]) -> None:
+def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
     """Hand what given-up abilities lack to the others, one row each in turn."""
     open_goals = [g for g in goals if g.barren < STUCK]
     for goal in goals:
-        if goal.barren >= STUCK and open_goals:
+        if goal.barren >= STUCK and open_goals and goal.target > len(goal.accepted):
             left, goal.target = goal.target - len(goal.accepted), len(goal.accepted)
+            say(f"{goal.label}: nothing acceptable in {STUCK} requests in a row; its last {left} rows go to the others")
             for n in range(left):
                 open_goals[n % len(open_goals)].target += 1
 
@@ -218,8 +223,12 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
         template("self-instruct", step.language, step.prompt, context.base),
         step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
     )  # fmt: skip
-    seen = Novelty(rows.prompt.to_pylist(), step.threshold)
-    return run(plan, goals, seen, rows.rid.to_pylist(), ask, context.say, spread=step.target is not None)
+    rids = rows.rid.to_pylist()
+    accept = partial(
+        judge, seen=Novelty(rows.prompt.to_pylist(), step.threshold), rids=rids, language=step.language,
+        other=other_ability(rows),
+    )  # fmt: skip
+    return run(plan, goals, accept, rids, ask, context.say, spread=step.target is not None)
 
 
 def goals_of(step: Generate, rows: Rows, context: Context) -> list[Goal]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.generate.prompt import read_items
-from instdata.llm.batch import fill
-from instdata.llm.budget import Budget, Price, price_of
+from instdata.llm.ask import Options, client_for, cost
+from instdata.llm.batch import PARTS, fill
+from instdata.llm.budget import Price
 from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request
-from instdata.llm.endpoint import LOCAL, endpoint
+from instdata.llm.endpoint import LOCAL
 from instdata.llm.models import AUTO
-from instdata.llm.pace import Pace
 from instdata.places import cache_folder
+from instdata.progress import counter
 from instdata.record import Rows
 from instdata.step import Context
 
 if TYPE_CHECKING:
     from instdata.generate.step import Generate
 
-# What the embedded 1.5B model does on two cores, and a remote one per request at usual concurrency, for estimates.
-LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32
+YIELD = 0.75  # of the rows written, those accepted, for estimates
 
 
 class Asking(Protocol):
@@ -48,7 +49,7 @@ class Session:
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
         if self.step.batch_api:
             fill(self.client, requests, self.context.say)
-        with _bar(self.label, len(requests)) as advance:
+        with counter(self.label, len(requests), self.context.bars) as advance:
             return self.client.ask_all(requests, read, on_answer=advance)
 
     def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]:
@@ -76,14 +77,10 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
     label = step.name or step.kind
     # A budget belongs to the step as configured; a higher limit goes on with the same one.
     scope = digest([label, step.scoring(context)])
-    limits = {n: getattr(step, n) for n in ("max_usd", "max_requests", "max_tokens")}
+    options = Options.of(step)
 
-    def client(model: str, own_price: Price | None) -> Client:
-        at, price = endpoint(model, step.base_url, context.base, context.say), price_of(model, own_price)
-        budget = Budget(store, scope, price.halved() if price and step.batch_api else price, limits)
-        return Client(
-            at, store, budget, Pace(step.concurrency or at.concurrency, step.rpm, step.tpm), timeout=step.timeout
-        )
+    def client(model: str, price: Price | None) -> Client:
+        return client_for(replace(options, model=model, price=price), store, scope, context.base, context.say)
 
     if step.model == LOCAL + AUTO:
         context.say(
@@ -100,65 +97,56 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
 
 
 class Counting:
-    """Stands in for a session to see what would be asked: it keeps the requests and raises Enough."""
+    """Stands in for a session to see what would be asked: it keeps the requests. With `most`, it raises Enough once it
+    has so many; else it answers nothing, and the method goes on to the last row."""
 
     origin = ""
 
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
+    def __init__(self, most: int | None) -> None:
+        self.most, self.requests = most, list[Request]()
 
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
         self.requests += requests
-        raise Enough
+        if self.most is not None and len(self.requests) >= self.most:
+            raise Enough
+        return [Answer(None, "", "")] * len(requests)
 
     judge = __call__
 
 
 class Enough(Exception):
-    """The first round's requests are known."""
+    """Requests to go by are known."""
 
 
-def estimate(step: Generate, rows: Rows, context: Context, method: Callable) -> dict[str, Any]:
-    """See Generate.estimate: the first round is rendered, and taken as typical."""
-    counting = Counting()
+def estimate(step: Generate, rows: Rows, context: Context, method: Callable, wanted: int | None) -> dict[str, Any]:
+    """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first round is
+    rendered and taken as typical, and three quarters of what is written as kept; else every row is rendered."""
+    counting = Counting(None if wanted is None else 1)
     with suppress(Enough):
-        method(step, rows, context, counting)
+        method(step, rows, replace(context, say=_silent), counting)
     sample = counting.requests
     if not sample:
-        return {"requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
-    requests = step.requests(len(sample))
+        return {"rows": 0, "requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
+    draws = step.best_of if step.method == "respond" else 1
+    each = step.batch if step.method == "self-instruct" else 1
+    requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / each) * draws
     # A token is about four bytes of UTF-8 in either language; answers use half of what they may.
     prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
     completion = sum(r.max_tokens for r in sample) / len(sample) / 2
-    price = price_of(step.model, step.price)
-    usd = (
-        None
-        if price is None
-        else requests * price.picousd(int(prompt), 0, int(completion)) / PICO / (2 if step.batch_api else 1)
-    )
-    local = step.model.startswith(LOCAL)
-    seconds = (
-        requests * (prompt / 3 + completion) / LOCAL_TOKENS_PER_SECOND
-        if local
-        else requests * REMOTE_SECONDS / REMOTE_CONCURRENCY
-    )
+    found = [cost(Options.of(step), requests, prompt, completion)]
+    if step.judge and draws > 1:  # it reads every draw and names one
+        price = step.price if step.judge == step.model else None
+        judging = replace(Options.of(step), model=step.judge, price=price)
+        found.append(cost(judging, requests // draws, prompt + draws * completion, 10))
+    usd = [f["usd"] for f in found]
     return {
-        "requests": requests,
-        "tokens": int(requests * (prompt + completion)),
-        "usd": usd,
-        "minutes": round(seconds / 60, 1),
+        "rows": len(sample) // draws if wanted is None else wanted,
+        "requests": sum(f["requests"] for f in found),
+        "tokens": sum(f["tokens"] for f in found),
+        "usd": None if None in usd else sum(usd) / (PARTS if step.batch_api else 1),
+        "minutes": round(sum(f["minutes"] for f in found), 1),
     }
 
 
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on a terminal, nothing elsewhere (rounds are told in lines)."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda: progress.advance(task)
+def _silent(line: str) -> None:
+    """An estimate is no run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
@@ -47,9 +46,9 @@ class Generate(SourceStep):
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
     temperature: float = Field(0.7, ge=0, le=2)
-    batch: int = Field(4, ge=1, le=20, description="Tasks per request.")
+    batch: int | None = Field(None, ge=1, le=20, description="Tasks per request; default: 4, for a local model 2.")
     examples: int | None = Field(
-        None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 1."
+        None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 2."
     )
     length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
     threshold: float = Field(
@@ -85,8 +84,10 @@ class Generate(SourceStep):
     def resolve(self, context: Context) -> Self:
         """The concrete model in place of `auto`. Only a configured endpoint is asked, for its first model."""
         model = resolve_model(self.model, self.base_url)
-        few = 1 if model.startswith(LOCAL) else 4  # on a CPU, reading a prompt costs as much as writing an answer
-        return self.model_copy(update={"model": model, "examples": few if self.examples is None else self.examples})
+        # On a CPU reading costs as much as writing, and a small model copies itself in long answers.
+        few = 2 if model.startswith(LOCAL) else 4
+        examples, batch = few if self.examples is None else self.examples, self.batch or few
+        return self.model_copy(update={"model": model, "examples": examples, "batch": batch})
 
     def check(self, context: Context) -> list[str]:
         """A template that is missing, a language without one, an ability the taxonomy lacks, an extra not installed."""
@@ -135,29 +136,19 @@ class Generate(SourceStep):
         return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
-        """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from its first
-        round of prompts over these rows. Asks nothing."""
+        """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from prompts over
+        these rows; every_row: it grows with them. Asks nothing."""
         from instdata.generate import session
 
         context = rows.context or Context()
-        found = session.estimate(self, rows, context, self._method())
         names = context.taxonomy.names if context.taxonomy is not None else [None]
-        rows_made = self.target or (sum(targets(self, names)) if self.per_ability else found["requests"])
-        return {"rows": rows_made, **found}
+        wanted = None if self.target is None and self.per_ability is None else sum(targets(self, names))
+        return {**session.estimate(self, rows, context, self._method(), wanted), "every_row": wanted is None}
 
     def _method(self) -> Callable:
         from importlib import import_module
 
         return import_module(f"instdata.generate.{self.method.replace('-', '_')}").produce
-
-    def requests(self, first_round: int) -> int:
-        """About how many requests the step makes, when its first round has so many: three quarters of the rows are kept."""
-        if self.method in ("respond", "translate"):
-            return first_round
-        wanted = self.target or (
-            sum(self.per_ability.values()) if isinstance(self.per_ability, dict) else 12 * (self.per_ability or 1)
-        )
-        return math.ceil(wanted / 0.75 / (self.batch if self.method == "self-instruct" else 1))
 
     def words(self) -> int:
         """Characters or words that an answer is asked to stay under."""

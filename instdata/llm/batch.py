@@ -15,6 +15,7 @@ from instdata.errors import InputError
 from instdata.llm.cache import digest
 from instdata.llm.client import Client, Request, tokens
 
+PARTS = 2  # a batch costs half; what it failed on is asked directly, at the full price
 LARGEST = 20_000  # requests in one file; OpenAI takes 50,000 and 200 MB
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between looks at a batch
 OVER = ("completed", "failed", "expired", "cancelled")
@@ -58,7 +59,7 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
 
 def _worst(client: Client, requests: dict[str, Request]) -> tuple[int, int, int]:
     each = [client.budget.worst(r.prompt_bytes(), r.max_tokens) for r in requests.values()]
-    return (sum(e[0] for e in each), sum(e[1] for e in each), sum(e[2] for e in each))
+    return (sum(e[0] for e in each) // PARTS, sum(e[1] for e in each), sum(e[2] for e in each))
 
 
 def _await(client: Client, number: str, say: Callable[[str], None], wait: float) -> Any:
@@ -80,7 +81,7 @@ def _keep(client: Client, line: dict[str, Any], requests: dict[str, Request]) ->
     if key not in requests or response.get("status_code") != 200:
         return (0, 0, 0)
     text = json.dumps(response["body"], ensure_ascii=False)
-    return client.keep(key, requests[key].body(client.at.model, 0), text, tokens(text) or (0, 0, 0))
+    return client.keep(key, requests[key].body(client.at.model, 0), text, tokens(text) or (0, 0, 0), parts=PARTS)
 
 
 async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
@@ -98,7 +99,7 @@ async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
             input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
     except client.openai.APIStatusError as e:
-        raise InputError(f"{client.at.base} takes no batches ({e.status_code}): leave out batch_api") from None
+        raise InputError(f"{client.at.where} takes no batches ({e.status_code}): leave out batch_api") from None
     return batch.id
 
 

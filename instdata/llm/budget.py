@@ -34,12 +34,6 @@ class Price(BaseModel):
         of_cached = self.input if self.cached is None else self.cached
         return (prompt - cached) * _pico(self.input) + cached * _pico(of_cached) + completion * _pico(self.output)
 
-    def halved(self) -> Price:
-        """The price through the batch API."""
-        return Price(
-            input=self.input / 2, output=self.output / 2, cached=None if self.cached is None else self.cached / 2
-        )
-
 
 def _or_none(limit: float | None) -> float:
     return math.inf if limit is None else limit

@@ -40,11 +40,12 @@ def digest(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """An answered request: the response body as the server sent it, and why it was unusable (None where it was not)."""
+    """An answered request: the response body as the server sent it, why it was unusable (None where it was not), and
+    its price (None where none is known)."""
 
     response: str
     unusable: str | None
-    picousd: int
+    picousd: int | None
 
 
 class Store:
@@ -93,9 +94,16 @@ class Store:
         )
 
     def put(
-        self, key: str, base: str, model: str, request: str, response: str, tokens: tuple[int, int, int], picousd: int
+        self,
+        key: str,
+        base: str,
+        model: str,
+        request: str,
+        response: str,
+        tokens: tuple[int, int, int],
+        picousd: int | None,
     ) -> None:
-        """Keep an answer with its (prompt, cached, completion) tokens and price. The first answer of a key stays."""
+        """Keep an answer with its (prompt, cached, completion) tokens and price (None where none is known). The first answer of a key stays."""
         self.db.execute(
             "insert or ignore into requests values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?)",
             (key, base, model, request, response, *tokens, picousd, time.time()),
@@ -127,7 +135,7 @@ class Store:
 
 
 def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
-    """What was asked and answered under a request's id, and its cost in USD, for `why`; None where this machine has no such request."""
+    """What was asked and answered under a request's id, and its cost in USD (None: no price is known), for `why`; None where this machine has no such request."""
     path = (folder or cache_folder()) / "requests.sqlite"
     if not path.is_file():
         return None
@@ -140,5 +148,6 @@ def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
     if row is None:
         return None
     found = dict(row)
-    found["usd"] = found.pop("picousd") / PICO
+    cost = found.pop("picousd")
+    found["usd"] = None if cost is None else cost / PICO
     return {**found, "request": json.loads(found["request"])}

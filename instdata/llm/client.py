@@ -11,7 +11,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,9 +23,14 @@ from instdata.llm.endpoint import Endpoint
 from instdata.llm.pace import Pace, seconds
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
-PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone
+PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
 BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
 MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
+# What an endpoint may not know and answers do without: parts of a request, and the words of a refusal that mean them.
+OPTIONAL = {
+    ("response_format",): ("response_format", "json_schema", "guided", "grammar"),
+    ("logprobs", "top_logprobs"): ("logprobs",),
+}
 
 
 class Unusable(ValueError):
@@ -34,7 +39,8 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema."""
+    """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
+    `whole`: an answer that was cut at max_tokens is unusable."""
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     max_tokens: int
@@ -43,9 +49,10 @@ class Request:
     seed: int | None = None
     draw: int = 0
     more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
+    whole: bool = False
 
-    def body(self, model: str, attempt: int, schema: bool = True) -> dict[str, Any]:
-        """The request as the API takes it."""
+    def body(self, model: str, attempt: int, without: Collection[str] = ()) -> dict[str, Any]:
+        """The request as the API takes it, `without` some parameters that the endpoint refused."""
         limit = "max_completion_tokens" if model.startswith(("gpt-5", "o1", "o3", "o4")) else "max_tokens"
         body = {
             "model": model,
@@ -55,12 +62,12 @@ class Request:
         body |= {"temperature": self.temperature, **self.more}
         if self.seed is not None:
             body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
-        if self.schema is not None and schema:
+        if self.schema is not None:
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": self.schema, "strict": True},
             }
-        return body
+        return {k: v for k, v in body.items() if k not in without}
 
     def key(self, at: Endpoint, attempt: int) -> str:
         """The request's id: 32 hex digits over everything that shapes the answer."""
@@ -105,8 +112,9 @@ class Client:
         self.pace = pace or Pace(at.concurrency)
         self.usage = Usage()
         self.timeout = timeout or at.timeout
+        self.patience = max(PATIENCE, 3 * self.timeout)
         self.stop: Exception | None = None
-        self.schemas = True  # until the endpoint says that it knows none
+        self.without: set[str] = set()  # optional parameters that the endpoint said it does not know
         self.pending: dict[str, asyncio.Task] = {}
         self.unsettled = 0
         self.settled = asyncio.Event()
@@ -170,7 +178,11 @@ class Client:
             else:
                 stored = await self._once(key, request, attempt)
             text, why = content(stored.response)
-            why = stored.unusable or why
+            why = (
+                stored.unusable
+                or why
+                or (f"cut at {request.max_tokens} tokens" if request.whole and cut(stored.response) else None)
+            )
             if why is None:
                 try:
                     return Answer(read(text), text, key, tuple(failures))
@@ -202,15 +214,15 @@ class Client:
             if isinstance(wait, Stored):
                 return wait
             self.usage.retries += 1
-            if time.monotonic() - self.answered > PATIENCE:
+            if time.monotonic() - self.answered > self.patience:
                 raise BuildError(
-                    f"{self.at.base} has answered nothing for {PATIENCE:.0f} s. Everything so far is saved; run again to go on"
+                    f"{self.at.where} has answered nothing for {self.patience:.0f} s. Everything so far is saved; run again to go on"
                 )
             limited, reason, after = wait
             tries += not limited
             if tries >= TRIES:
                 raise BuildError(
-                    f"{self.at.base} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on"
+                    f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on"
                 )
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
@@ -232,7 +244,7 @@ class Client:
         """Send once: the stored answer, or (was it a 429, why it failed, seconds to wait)."""
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
         try:
-            body = request.body(self.at.model, attempt, self.schemas)
+            body = request.body(self.at.model, attempt, self.without)
             raw = await self.connect().chat.completions.with_raw_response.create(**body)
             text = raw.http_response.text
             spent = tokens(text)
@@ -246,9 +258,9 @@ class Client:
             return Stored(text, None, actual[0])
         except self.openai.APIStatusError as e:
             actual = (0, 0, 0)
-            if e.status_code == 400 and self.schemas and request.schema and _about_schema(str(e)):
-                self.schemas = False  # the prompt asks for JSON in words as well
-                return True, "no JSON schema", 0.001
+            if e.status_code in (400, 403) and (refused := _refused(str(e), body)):
+                self.without |= refused  # nobody relies on them: a prompt asks for JSON in words as well
+                return True, f"no {min(refused)}", 0.001
             return self._failed(e)
         except (self.openai.APIConnectionError, ValueError, OSError) as e:  # a ValueError is a body that is no JSON
             self.usage.lost += 1
@@ -261,12 +273,13 @@ class Client:
             self.settled.set()
 
     def keep(
-        self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0
+        self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0, parts: int = 1
     ) -> tuple[int, int, int]:
-        """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed. Where the
-        server did not count tokens, `unknown` picodollars are taken as its price."""
-        cost = self.budget.price.picousd(*spent) if spent != (0, 0, 0) else unknown
-        self.store.put(key, self.at.base, self.at.model, json.dumps(body, ensure_ascii=False), text, spent, cost)
+        """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed: one of `parts`
+        of the price. Where the server did not count tokens, `unknown` picodollars are taken as its price."""
+        cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown
+        asked, told = json.dumps(body, ensure_ascii=False), cost if self.budget.known else None
+        self.store.put(key, self.at.base, self.at.model, asked, text, spent, told)
         u = self.usage
         u.requests += 1
         u.prompt_tokens += spent[0]
@@ -300,7 +313,7 @@ class Client:
         }.get(status, "")
         said = self.at.clean(" ".join(str(getattr(e, "message", e)).split()))[:300]
         kind = InputError if status in (400, 401, 403, 404) else BuildError
-        raise kind(f"{self.at.base} refused the request with {status}{hint} ({said})")
+        raise kind(f"{self.at.where} refused the request with {status}{hint} ({said})")
 
     def connect(self) -> Any:
         """The connection, made when the first request is sent: a run answered by the cache starts no server."""
@@ -320,6 +333,11 @@ def content(response: str) -> tuple[str, str | None]:
     return (text, None) if isinstance(text, str) and text.strip() else (response, "empty answer")
 
 
+def cut(response: str) -> bool:
+    """Whether an answer with a text ends because its tokens were used up."""
+    return json.loads(response)["choices"][0].get("finish_reason") == "length"
+
+
 def tokens(response: str) -> tuple[int, int, int] | None:
     """(prompt, cached, completion) tokens as the server counted them: zeros where it does not say, None where the body is no JSON object."""
     try:
@@ -335,5 +353,7 @@ def tokens(response: str) -> tuple[int, int, int] | None:
     return prompt, cached, completion
 
 
-def _about_schema(message: str) -> bool:
-    return any(word in message.lower() for word in ("response_format", "json_schema", "guided", "grammar"))
+def _refused(message: str, body: dict[str, Any]) -> set[str]:
+    """The optional parameters of a request that a refusal speaks of."""
+    said = message.lower()
+    return {p for parts, words in OPTIONAL.items() if any(w in said for w in words) for p in parts if p in body}

@@ -33,6 +33,11 @@ class Endpoint:
     open: Callable[[ExitStack], str] = field(repr=False)
     key: str = field(default="none", repr=False)
 
+    @property
+    def where(self) -> str:
+        """What a user knows it by: the address, or the local model's name."""
+        return f"{LOCAL}{self.model}" if self.base.startswith("sha256:") else self.base
+
     def clean(self, text: str) -> str:
         """The text without the API key, for errors and logs."""
         return text if self.key == "none" else text.replace(self.key, RED)

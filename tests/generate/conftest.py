@@ -52,6 +52,35 @@ def seeds(context: Context) -> Rows:
     return rows(talks, [name for name in ABILITIES for _ in range(3)], context)
 
 
+def recipe(bench: Any, **generate: Any) -> Path:
+    """A recipe with our seeds, a generate step with these options, and the usual steps after it."""
+    bench.jsonl(
+        "seeds.jsonl",
+        [
+            {
+                "instruction": f"请完成{name}任务：第{i}种做法是什么",
+                "instances": [{"input": "", "output": f"做法{i}如下"}],
+                "ability": name,
+            }
+            for name in ABILITIES
+            for i in range(3)
+        ],
+    )
+    abilities = "\n".join(f"  - {{name: {n}, description: what {n} is}}" for n in ABILITIES)
+    (bench.folder / "taxonomy.yaml").write_text(f"name: t\nabilities:\n{abilities}\n", "utf-8")
+    return bench.recipe(
+        taxonomy="taxonomy.yaml",
+        sources=[{"path": "seeds.jsonl", "name": "seeds", "format": "seeds"}],
+        steps=[
+            {"generate": {"model": "served", **generate}},
+            {"dedup": {"method": "minhash", "view": "prompt", "threshold": 0.7}},
+            {"quality": {"rules": "default"}},
+            {"holdout": {"per_ability": 2}},
+        ],
+        subsets={"by": "ability", "sizes": ["10%", "100%"]},
+    )
+
+
 def accepted(made: Produced) -> list[dict[str, Any]]:
     return [r for r in made.table.to_pylist() if r["reason"] is None and r["error"] is None]
 

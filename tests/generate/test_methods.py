@@ -8,7 +8,10 @@ import pytest
 
 from instdata.errors import BuildError
 from instdata.generate.prompt import read_items, read_object, render
-from instdata.generate.respond import agreed, final_answer
+from instdata.generate.respond import agreed, final_answer, verified
+from instdata.generate.rounds import Given
+from instdata.generate.translate import words_left
+from instdata.llm.cache import show
 from instdata.llm.client import Unusable
 from tests.generate.conftest import accepted, reasons, rows, seeds
 from tests.llm.server import running
@@ -62,6 +65,35 @@ def test_respond_answers_every_row_that_lacks_an_answer(produce):
     assert usage["rows_accepted"] == 6
 
 
+def test_an_answer_that_was_cut_is_no_answer(produce):
+    with running(finish="length") as server:
+        made, _ = produce(server, given=unanswered, method="respond")
+        assert reasons(made) == {"unusable": 18}, "three attempts for each of six rows"
+        assert made.table["error"][0].as_py() == "unusable answer: cut at 800 tokens"
+        assert len(accepted(produce(server, target=4)[0])) == 4, "whole items of a cut list count"
+
+
+def test_respond_keeps_the_turns_before_the_question(produce, tmp_path):
+    talk = [("system", "你是老师"), ("user", "什么是山"), ("assistant", "高起的地"), ("user", "那什么是水呢")]
+
+    def given(context):
+        return rows([talk], [None], context, "mine")
+
+    with running() as server:
+        made, _ = produce(server, given=given, method="respond")
+        with pytest.raises(BuildError, match="0 of 1 rows"):  # a conversation is not rewritten as one question
+            produce(
+                server, given=lambda c: rows([[*talk, ("assistant", "河")]], ["chat"], c), method="evolve", target=1
+            )
+    (row,) = accepted(made)
+    assert [(m["role"], m["content"]) for m in row["messages"][:-1]] == talk and row["messages"][-1][
+        "role"
+    ] == "assistant"
+    asked = show(json.loads(row["meta"])["generate"]["request"], tmp_path / "cache")["request"]["messages"]
+    assert [m["role"] for m in asked] == ["system", "user", "assistant", "user"]
+    assert asked[0]["content"].endswith("你是老师") and asked[1]["content"] == "什么是山"
+
+
 def test_respond_best_of_by_agreement_judge_and_reference(produce, tmp_path):
     def with_reference(context):
         found = rows([[("user", "请计算二十一的两倍是多少")]], [None], context, "mine")
@@ -80,12 +112,61 @@ def test_respond_best_of_by_agreement_judge_and_reference(produce, tmp_path):
         assert reasons(produce(server, given=with_reference, method="respond", best_of=2)[0]) == {"not_verified": 1}
 
 
+def test_respond_is_verified_by_unit_tests(produce, tmp_path):
+    """Tests come in a column of the row; the first draw that passes them is taken."""
+
+    def with_tests(tests):
+        def given(context):
+            found = rows([[("user", "请写一个Python函数double，返回参数的两倍")]], [None], context, "mine")
+            found.table = found.table.set_column(9, "meta", [[json.dumps({"tests": tests, "reference": "0"})]])
+            return found
+
+        return given
+
+    answer = "好的：\n```python\ndef double(x):\n    return 2 * x\n```\n"
+    with running(fixed=answer) as server:
+        made, _ = produce(server, given=with_tests("assert double(3) == 6"), method="respond", best_of=2)
+        assert json.loads(accepted(made)[0]["meta"])["generate"]["chosen_by"] == "tests"
+        made, _ = produce(server, given=with_tests("assert double(3) == 7"), method="respond", best_of=2)
+        assert reasons(made) == {"not_verified": 1}
+        assert "AssertionError" in made.table["evidence"][0].as_py()
+        made, _ = produce(server, given=with_tests("assert ("), method="respond")
+        assert "cannot be read" in made.table["evidence"][0].as_py(), "tests that cannot run prove nothing"
+
+
+def test_the_first_verified_draw_is_taken():
+    def brings(**meta):
+        return Given(0, "mine/s:0", "请写函数", "", "code", json.dumps(meta))
+
+    good, bad = "def f(x): return x + 1", "def f(x): return x"
+    assert verified(brings(tests="assert f(1) == 2"), [bad, good, good])[:2] == (1, "tests")
+    assert verified(brings(reference="42"), ["答案：41", "算得 40 + 2 = 42", "42"])[:2] == (1, "reference")
+    assert verified(brings(reference="Paris"), ["It is Rome.", "The answer is Paris."])[:2] == (1, "reference")
+    assert verified(brings(tests="assert f(1) == 2"), [bad])[0] == -1
+    assert verified(brings(note="nothing to compare with"), [good]) is None
+
+
 def test_translate_checks_the_language(produce):
     with running() as server:
         made, _ = produce(server, given=english, method="translate")
     assert len(accepted(made)) == 5 and list(made.shown) == [0, 1, 2, 3, 4]
     with running(fixed='{"instruction": "Write a short note about topic two", "response": "A note"}') as server:
         assert reasons(produce(server, given=english, method="translate")[0]) == {"wrong_language": 5}
+
+
+@pytest.mark.parametrize(
+    ("text", "source", "left"),
+    [
+        ("把前台 desk更换为机器，crowded aisle上排队", "replace the desk; the aisle", ["desk"]),
+        ("僧侣直到 bell响起时停止fasting。", "until the bell; stop fasting", ["bell", "fasting"]),
+        ("把这句译成中文：\nthe bell rings at noon", "translate: the bell rings at noon", []),
+        ("单词“bell”是什么词性？用 null 表示没有", "is bell a noun? use null", []),
+        ("写函数 area(width)，`width` 是宽\n```\nreturn width\n```", "write area(width); width is the width", []),
+        ("这是 python 的写法", "it is Python", []),
+    ],
+)
+def test_words_left_in_the_source_language(text, source, left):
+    assert words_left(text, source, "zh") == left and words_left(text, source, "en") == []
 
 
 def test_agreement_is_the_commonest_final_answer():
@@ -128,8 +209,25 @@ def test_estimate_asks_nothing(produce, tmp_path):
     from tests.generate.conftest import taxonomy
 
     context = Context(taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
-    step = Generate(target=300, model="gpt-4o-mini", examples=2)
+    step = Generate(target=300, model="gpt-4o-mini", examples=2).resolve(context)
     found = step.estimate(seeds(context))
     assert found["requests"] == 100 and found["usd"] > 0 and found["tokens"] > 10_000
     assert found["rows"] == 300
     assert not (tmp_path / "requests.sqlite").exists()
+
+
+def test_estimate_of_answers_counts_every_row_and_the_judge(tmp_path):
+    from instdata.generate.step import Generate
+    from instdata.step import Context
+
+    context = Context(cache=tmp_path, say=pytest.fail)
+    given = rows(
+        [[("user", f"What is the square of {i}, and why is that so?")] for i in range(700)], [None] * 700, context
+    )
+    one = Generate(method="respond", model="gpt-4o-mini").estimate(given)
+    assert (one["requests"], one["rows"], one["every_row"]) == (700, 700, True)
+    three = Generate(method="respond", model="gpt-4o-mini", best_of=3, judge="gpt-4o").estimate(given)
+    assert three["requests"] == 700 * 3 + 700 and three["rows"] == 700
+    assert three["usd"] > 3 * one["usd"]
+    assert Generate(method="respond", model="gpt-4o-mini", judge="who-knows", best_of=2).estimate(given)["usd"] is None
+    assert Generate(method="respond", model="gpt-4o-mini", target=30).estimate(given)["every_row"] is False

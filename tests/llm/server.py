@@ -34,7 +34,7 @@ def han(count: int, *seed: object) -> str:
 
 class Server:
     def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0, kinds: tuple = TRANSPORT + CONTENT,
-                 fixed: str | None = None, status: int | None = None, no_schema: bool = False, window: bool = False):  # fmt: skip
+                 fixed: str | None = None, finish: str = "stop", status: int | None = None, no_schema: bool = False, window: bool = False):  # fmt: skip
         self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = (
             faults,
             latency,
@@ -44,7 +44,7 @@ class Server:
             fixed,
             status,
         )
-        self.no_schema, self.window = no_schema, window
+        self.no_schema, self.window, self.finish = no_schema, window, finish
         self.sent: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.faulty: Counter[str] = Counter()
@@ -170,7 +170,7 @@ class Server:
             self.faulty[fault] += 1
         prompt = sum(len(m["content"]) for m in request["messages"])
         usage = {"prompt_tokens": prompt, "completion_tokens": len(text), "total_tokens": prompt + len(text)}
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        choice = {"index": 0, "finish_reason": self.finish, "message": {"role": "assistant", "content": text}}
         return {
             "id": key,
             "object": "chat.completion",

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_a_refusal_is_one_clear_error_at_once(client, status, kind, monkeypatch)
         start = time.monotonic()
         with pytest.raises(kind, match=f"refused the request with {status}") as refused:
             client(server.url).ask_all(asks(3))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # on a busy machine; retries would take minutes
     assert "/v1/chat" not in str(refused.value) and "***" in str(refused.value)
 
 
@@ -103,6 +104,18 @@ def test_a_dead_server_is_told(client, monkeypatch):
         client(server.url).ask_all(asks(1))
 
 
+def test_a_slow_machine_is_waited_for_and_named(client, monkeypatch, tmp_path):
+    """Patience is at least three time-outs; a local model goes by its name, not by its file's sha256."""
+    monkeypatch.setattr("instdata.llm.client.PATIENCE", 0.1)
+    with running(stall=5, faults=1.0, kinds=["stall"]) as server:
+        one = client(server.url, timeout=0.5)
+        one.at = replace(one.at, base="sha256:abc")
+        start = time.monotonic()
+        with pytest.raises(BuildError, match=r"^local:served has answered nothing for 2 s"):
+            one.ask_all(asks(1))
+    assert 1.4 < time.monotonic() - start < 6
+
+
 @pytest.mark.parametrize("limits", [{"max_usd": 0.002}, {"max_requests": 9}, {"max_tokens": 900}])
 def test_a_limit_holds_for_every_resume_together(client, limits):
     with running() as server:
@@ -116,6 +129,7 @@ def test_a_limit_holds_for_every_resume_together(client, limits):
     assert stats["prompt"] + stats["completion"] <= limits.get("max_tokens", 10**6)
 
 
+AT_ONCE = 8
 KILLED = """
 import sys
 from pathlib import Path
@@ -124,8 +138,9 @@ from instdata.llm.budget import Budget, Price
 from instdata.llm.cache import Store
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint
+from instdata.llm.pace import Pace
 store = Store(Path({folder!r}))
-with Client(endpoint("served", {url!r}), store, Budget(store, "k", Price(input=1, output=2))) as client:
+with Client(endpoint("served", {url!r}), store, Budget(store, "k", Price(input=1, output=2)), Pace({at_once})) as client:
     asks = [Request((("user", f"question {{i}}"),), 50, seed=1) for i in range(400)]
     print(*(a.text for a in client.ask_all(asks)), sep="\\n")
 """
@@ -135,7 +150,7 @@ def test_killed_twenty_times_it_ends_with_the_same_answers(tmp_path):
     root, dice = str(Path(__file__).parents[2]), random.Random(4)
 
     def start(url, folder):
-        code = KILLED.format(root=root, folder=str(folder), url=url)
+        code = KILLED.format(root=root, folder=str(folder), url=url, at_once=AT_ONCE)
         return subprocess.Popen(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
         )
@@ -152,7 +167,25 @@ def test_killed_twenty_times_it_ends_with_the_same_answers(tmp_path):
         after = server.stats()
     assert undisturbed.count("\n") == 400 and disturbed == undisturbed
     again = after["answered"] - before["answered"] - 400
-    assert again <= 20 * 64, "at most what was in flight is repeated"
+    assert again <= 20 * AT_ONCE, "at most what was in flight is repeated"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": (("system", "other"), ("user", "q"))}, {"messages": (("system", "s"), ("user", "other"))},
+        {"temperature": 0.5}, {"schema": {"type": "object"}}, {"max_tokens": 6}, {"seed": 2}, {"draw": 1}, {"more": {"top_p": 0.5}},
+    ],
+)  # fmt: skip
+def test_everything_that_shapes_an_answer_is_in_its_key(change):
+    plain = {"messages": (("system", "s"), ("user", "q")), "max_tokens": 5, "temperature": 1.0, "seed": 1}
+    here = endpoint("served", "http://127.0.0.1:1/v1")
+    keys = [Request(**plain).key(at, n) for n in (0, 1) for at in (here, endpoint("served", "http://127.0.0.1:2/v1"))]
+    keys += [
+        Request(**plain).key(endpoint("other", "http://127.0.0.1:1/v1"), 0),
+        Request(**{**plain, **change}).key(here, 0),
+    ]
+    assert len(set(keys)) == len(keys) == 6
 
 
 def test_prices(monkeypatch):
@@ -191,12 +224,19 @@ def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_p
             batch.fill(one, asks(30), print)
         two = client(server.url)
         batch.fill(two, asks(30), print, wait=0.01)
-        assert server.stats()["batches"] == 1, "the batch of the killed run is polled, not handed in again"
+        batched = server.stats()
+        assert batched["batches"] == 1, "the batch of the killed run is polled, not handed in again"
+        assert batched["answered"] == 26, "every seventh line failed"
         answers = two.ask_all(asks(30))
         stats = server.stats()
     assert all(a.value for a in answers) and two.usage.requests == 30
     assert stats["answered"] == 30 and stats["repeated"] == 0
-    assert two.usage.picousd == stats["prompt"] * 10**6 + stats["completion"] * 2 * 10**6
+
+    def picousd(bill):
+        return bill["prompt"] * 10**6 + bill["completion"] * 2 * 10**6
+
+    full = picousd(stats) - picousd(batched)  # what the batch failed on was asked directly, at the full price
+    assert full > 0 and two.usage.picousd == picousd(batched) // 2 + full
     assert two.store.spent("s") == (two.usage.picousd, 30, stats["prompt"] + stats["completion"])
 
 
