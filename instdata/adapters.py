@@ -239,8 +239,11 @@ def _kind(value: Any) -> str:
     return names.get(type(value), f"a {type(value).__name__}")
 
 
-def write_record(format: str, messages: list[dict[str, str]], input_chars: int = 0) -> dict[str, Any]:
-    """One row as a record of a format; reading it back gives the same messages.
+def write_record(
+    format: str, messages: list[dict[str, str]], input_chars: int = 0, plain: bool = True
+) -> dict[str, Any]:
+    """One row as a record of a format; reading it back gives the same messages. `plain`: prompt_completion holds texts
+    where there is a single turn, else always messages.
 
     Raises ValueError where the format cannot hold the conversation.
     """
@@ -252,7 +255,7 @@ def write_record(format: str, messages: list[dict[str, str]], input_chars: int =
     answered = bool(messages) and messages[-1]["role"] == "assistant"
     if format == "prompt_completion":
         turns, answer = (messages[:-1], messages[-1:]) if answered else (messages, [])
-        if len(turns) == 1 and turns[0]["role"] == "user":
+        if plain and len(turns) == 1 and turns[0]["role"] == "user":
             return {"prompt": turns[0]["content"], "completion": answer[0]["content"] if answer else ""}
         return {"prompt": turns, "completion": answer}
     if format != "alpaca":

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from instdata.files import write_text
+from instdata.publish.findings import findings, fixed, interval
 from instdata.record import UNKNOWN
 from instdata.resources import resource
 
@@ -20,6 +21,10 @@ SIZES = (
     (1_000_000, "100K<n<1M"),
     (10_000_000, "1M<n<10M"),
 )
+WORDS = {  # verdicts and labels of the harness
+    "better": "变好", "worse": "变差", "equivalent": "等效", "undecided": "未定",
+    "growing": "增长", "saturating": "饱和", "flat": "平坦",
+}  # fmt: skip
 CARDS = {"README.md": "dataset.md", "README.zh.md": "dataset.zh.md"}
 
 
@@ -28,18 +33,48 @@ def write_cards(
     manifest: dict[str, Any],
     repo: str | None = None,
     run: dict[str, Any] | None = None,
-    chart: str | None = None,
+    shown: dict[str, Any] | None = None,
+    charts: dict[str, str] | None = None,
 ) -> None:
     """Write README.md and README.zh.md into a folder that holds recipe.yaml, data/ and ledger.parquet.
 
-    `repo` is where the set is published (default: the recipe's); `run` adds what generation cost; `chart` is the path of
-    the abilities' chart in the folder.
+    `repo` is where the set is published (default: the recipe's); `run` adds what generation cost; `shown` what
+    `findings` reads in the build (default: in this folder); `charts` the paths of pictures in the folder: abilities,
+    curves:…, ablation:<name>.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+    shown, charts = shown or findings(folder, manifest), charts or {}
     recipe_yaml = (folder / "recipe.yaml").read_text("utf-8")
     recipe = yaml.safe_load(recipe_yaml)
     known = figures(folder, manifest)
+    env = environment()
+    content = {
+        "front": yaml_text(front_matter(recipe, manifest, known["languages"])),
+        "name": manifest["name"],
+        "manifest": manifest,
+        "repo": repo or recipe.get("publish", {}).get("repo") or f"builds/{manifest['name']}",
+        "recipe_yaml": recipe_yaml.rstrip(),
+        "fence": "`" * max(3, 1 + max(map(len, re.findall("`+", recipe_yaml)), default=0)),
+        "options": [*(next(iter(s.values())) for s in recipe.get("steps", [])), {}],  # the pseudo-step close has none
+        "license": recipe.get("publish", {}).get("license"),
+        "usage": (run or {}).get("usage", {}),
+        "chart": charts.get("abilities"),
+        "curve_charts": [path for name, path in charts.items() if name.startswith("curves:")],
+        "forests": {n.removeprefix("ablation:"): path for n, path in charts.items() if n.startswith("ablation:")},
+        "unknown": UNKNOWN,
+        "unlabelled": manifest["configs"]["full"]["by_ability"].get(UNKNOWN, 0),
+        **shown,
+        **known,
+        "sources": _sources(recipe, known["by_source"]),
+    }
+    for name, template in CARDS.items():
+        words = WORDS if ".zh." in name else {}
+        write_text(folder / name, env.get_template(template).render(content, words=words))
+
+
+def environment() -> Any:
+    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through `cell`."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     env = Environment(
         loader=FileSystemLoader(resource("hub_cards")),
         undefined=StrictUndefined,
@@ -52,25 +87,11 @@ def write_cards(
         "cell": _cell,
         "n": lambda n: f"{n:,}",
         "percent": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "0 %",
-        "yaml": _yaml,
+        "yaml": yaml_text,
+        "fixed": fixed,
+        "interval": interval,
     }
-    content = {
-        "front": _yaml(front_matter(recipe, manifest, known["languages"])),
-        "name": manifest["name"],
-        "manifest": manifest,
-        "repo": repo or recipe.get("publish", {}).get("repo") or f"builds/{manifest['name']}",
-        "recipe_yaml": recipe_yaml.rstrip(),
-        "fence": "`" * max(3, 1 + max(map(len, re.findall("`+", recipe_yaml)), default=0)),
-        "options": [*(next(iter(s.values())) for s in recipe.get("steps", [])), {}],  # the pseudo-step close has none
-        "license": recipe.get("publish", {}).get("license"),
-        "usage": (run or {}).get("usage", {}),
-        "chart": chart,
-        "unknown": UNKNOWN,
-        **known,
-        "sources": _sources(recipe, known["by_source"]),
-    }
-    for name, template in CARDS.items():
-        write_text(folder / name, env.get_template(template).render(content))
+    return env
 
 
 def figures(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +187,8 @@ def model_terms(origins: dict[str, int]) -> str:
     return "; ".join(found) or "no row kept"
 
 
-def _yaml(value: Any) -> str:
+def yaml_text(value: Any) -> str:
+    """YAML as it stands in cards."""
     return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000).rstrip()
 
 

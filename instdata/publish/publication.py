@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from instdata.corpus import ROW_GROUP
 from instdata.files import digest, whole
 from instdata.output import write_json
 from instdata.publish.card import write_cards
+from instdata.publish.findings import findings
 
 # Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
 LEDGER = ("rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability")
 POINTS_AT = ("id", "rid", "similarity")  # what is published of evidence
-CHART = "charts/abilities.png"
 
 
 def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[str, Any]:
@@ -37,8 +38,9 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
         config["sha256"] = joined_digest([folder / f for f in config["files"]])
     _write_ledger(build / "ledger.parquet", folder / "ledger.parquet")
     shutil.copyfile(build / "recipe.yaml", folder / "recipe.yaml")
-    chart = _write_charts(build, folder)
-    write_cards(folder, manifest, repo, run, chart)
+    shown = findings(build, manifest)
+    _write_trained(shown, folder)
+    write_cards(folder, manifest, repo, run, shown, _write_charts(build, folder, shown))
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     manifest["published"] = {"meta": meta, "files": {f: digest(folder / f) for f in files}}
     write_json(folder / "manifest.json", manifest)
@@ -91,20 +93,47 @@ def _pointers(evidence: pa.Array) -> pa.Array:
     return pa.array(out, pa.string())
 
 
-def _write_charts(build: Path, folder: Path) -> str | None:
+def _write_trained(shown: dict[str, Any], folder: Path) -> None:
+    """The figures behind curves and ablations, without any item's text: points and fits, effects."""
+    if shown["curves"]:
+        keys = ("model", "arm", "suite", "ability", "metric", "config", "rows", "value", "low", "high", "n", "seeds", "chance")  # fmt: skip
+        points = [{k: p.get(k) for k in keys} for v in shown["curves"]["views"] for a in v["abilities"] for p in a["points"]]  # fmt: skip
+        write_json(folder / "curves/points.json", points)
+        write_json(folder / "curves/fits.json", shown["curves"]["fits"])
+    for found in shown["ablations"]:
+        content = {k: v for k, v in found.items() if k not in ("views", "cost", "name", "lower", "relative", "earlier")}
+        card = found["judge_card"] or {}
+        numbers = {k: v for k, v in card.items() if k == "baselines" or isinstance(v, (int, float))}
+        content |= {"judge_card": numbers or None, "build": Path(str(found["build"])).name}
+        write_json(folder / f"ablations/{_slug(found['name'])}.json", content)
+
+
+def _slug(name: str) -> str:
+    """A file's name on the Hub."""
+    return re.sub(r"[^\w.-]+", "-", name)
+
+
+def _write_charts(build: Path, folder: Path, shown: dict[str, Any]) -> dict[str, str]:
+    """Write report.html and the card's pictures; returns their paths by name. Nothing without the report extra."""
     from instdata.errors import MissingExtra
     from instdata.files import write_text
-    from instdata.report.charts import png
+    from instdata.report import charts, harness_charts
     from instdata.report.page import gather, render
 
     try:
         found = gather(build, private=False)
         write_text(folder / "report.html", render(found))
-        picture = png("abilities", found)
+        pictures = {"abilities": charts.png("abilities", found)}
+        for view in shown["curves"]["views"][:1] if shown["curves"] else []:
+            pictures[f"curves:{view['key']}"] = harness_charts.png(harness_charts.small_multiples(view))
+        for ablation in shown["ablations"]:
+            pictures[f"ablation:{ablation['name']}"] = harness_charts.forest_png(ablation)
     except (MissingExtra, ModuleNotFoundError):  # the report extra
-        return None
-    if picture is None:
-        return None
-    with whole(folder / CHART) as file:
-        file.write(picture)
-    return CHART
+        return {}
+    paths = {}
+    for name, picture in pictures.items():
+        if picture is not None:
+            paths[name] = f"charts/{_slug(name)}.png"
+            with whole(folder / paths[name]) as file:
+                file.write(picture)
+    return paths

@@ -43,13 +43,13 @@ def writer(api: Any, repo: str) -> str:
 def snapshot(repo: str, revision: str | None = None) -> Path:
     """The files of a Hub dataset, downloaded where they are not in the client's cache."""
     api = client()
-    with told(repo):
+    with told(repo, "What was downloaded stays"):
         return Path(api.snapshot_download(repo, repo_type="dataset", revision=revision))
 
 
 @contextmanager
-def told(repo: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into one line that says what to do."""
+def told(repo: str, kept: str = "What was uploaded stays") -> Iterator[None]:
+    """Turn what the Hub's client raises into one line that says what to do. `kept` is what a broken connection leaves."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
@@ -59,11 +59,11 @@ def told(repo: str) -> Iterator[None]:
     except Exception as e:
         cause = _http_error(e, HfHubHTTPError)
         status = getattr(getattr(cause, "response", None), "status_code", None)
-        said = str(cause or e).strip().splitlines()[-1] if str(cause or e).strip() else type(e).__name__
+        said = (str(cause or e).strip().splitlines() or [type(e).__name__])[-1].rstrip(" .")
         if isinstance(cause, RevisionNotFoundError):
             raise InputError(f"{repo}: no such revision: {said}") from e
         if isinstance(cause, RepositoryNotFoundError):
-            raise InputError(f"{repo}: no such dataset, or a private one that this token may not read") from e
+            raise InputError(f"{repo}: no such repository, or a private one that this token may not read") from e
         if status == 401:
             raise InputError(f"the Hub does not accept this token: {LOGIN}") from e
         if status == 403:
@@ -77,7 +77,7 @@ def told(repo: str) -> Iterator[None]:
         if status == 400 or (isinstance(e, ValueError) and cause is None):
             raise InputError(f"{repo}: the Hub refuses it: {said}") from e
         if status is not None or isinstance(e, OSError) or type(e).__module__.partition(".")[0].startswith("httpx"):
-            raise HubError(f"{repo}: {said}. What was uploaded stays: run the same command again to go on") from e
+            raise HubError(f"{repo}: {said}. {kept}: run the same command again to go on") from e
         raise
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -171,28 +171,32 @@ def _shares(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    """No held-out row stands in full, by its id or as a near copy of its prompt."""
+    """No held-out row stands in full, by its id or by the rule with which the build looked for copies of it."""
     if HOLDOUT not in manifest["configs"]:
         yield "= nothing is held out"
         return
-    from instdata.dedup import Index
+    from instdata.dedup.leaks import NGRAM
+    from instdata.holdout import leaking
 
-    held = pa.concat_tables(
-        pq.ParquetFile(folder / f).read(["id", "messages"]) for f in manifest["configs"][HOLDOUT]["files"]
-    )
-    index = Index(_holdout_threshold(folder))
-    index.add(pa.concat_arrays([split_messages(c)[0] for c in held["messages"].chunks]))
-    rows = same = copies = 0
-    for name in manifest["configs"]["full"]["files"]:
-        with pq.ParquetFile(folder / name) as file:
-            for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 16):
-                rows += len(batch)
-                same += pc.sum(pc.is_in(batch["id"], held["id"])).as_py()
-                copies += len(np.unique(index.query_all(split_messages(batch["messages"])[0]).query))
+    held = pa.concat_tables(pq.read_table(folder / f) for f in manifest["configs"][HOLDOUT]["files"])
+    rows = same = 0
+
+    def messages() -> Iterator[pa.Array]:
+        nonlocal rows, same
+        for name in manifest["configs"]["full"]["files"]:
+            with pq.ParquetFile(folder / name) as file:
+                for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 16):
+                    rows += len(batch)
+                    same += pc.sum(pc.is_in(batch["id"], held["id"])).as_py()
+                    yield batch["messages"]
+
+    found = Counter(leaking(messages(), held, _holdout_threshold(folder)).rule)
     if same:
         yield f"{same:,} rows of full are held out"
-    if copies:
+    if copies := found.pop("near_prompt", 0):
         yield f"{copies:,} rows of full are near copies of held-out ones"
+    if holding := sum(found.values()):
+        yield f"{holding:,} rows of full hold a held-out item, or {NGRAM} words or characters of one"
     yield f"= {len(held):,} held-out rows against {rows:,}"
 
 

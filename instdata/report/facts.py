@@ -17,9 +17,11 @@ from instdata.record import split_messages
 
 SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
 SAMPLES = 320  # dropped rows shown in all
+PIECE = 200_000  # ledger rows looked at at once
 PASSED = 5  # kept rows shown beside them
 CLUSTERS, MEMBERS, CLOSE = 20, 6, 15  # near-duplicate clusters, rows of each, and pairs closest to the threshold
 MEASURED = 100_000  # rows whose lengths are measured: the ladder's order makes a prefix a fair sample
+MIXED = 5  # pairs of abilities that are mixed up
 TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with Vega's 0.9 MB
 
 
@@ -34,10 +36,31 @@ def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
 
 
 def abilities(db: Any) -> list[dict[str, Any]]:
-    """For each ability: `before`, the rows read or generated under that label, and `after`, those in full."""
+    """For each ability: `before`, the rows read or generated under that label, `after`, those in full, and `confidence`,
+    the mean of their labels' (None where no label was scored)."""
     sql = """select ability, count(*) as before, count(*) filter (verdict = 'kept' and config = 'train') as after
              from ledger where id is not null group by ability order by after desc, before desc, ability"""
-    return _dicts(db.execute(sql))
+    mean = "select ability, avg(ability_confidence) filter (not isnan(ability_confidence)) from rows group by ability"
+    confidence = dict(db.execute(mean).fetchall())
+    return [a | {"confidence": confidence.get(a["ability"])} for a in _dicts(db.execute(sql))]
+
+
+def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:
+    """ability.summary's confusion of a build: {abilities, rows, n, agreement}, and `mixed`, the pairs mixed up most often,
+    (own label, the model's, rows). None where no row came with a label, or the ledger is of an older instdata."""
+    from instdata.ability import summary
+
+    last = [s["name"] for s in manifest["steps"] if s["kind"] == "categorize"][-1:]
+    columns = {name for (name, *_) in db.execute("describe ledger").fetchall()}
+    if not {f"score_{name}_{end}" for name in last for end in ("given", "label")} <= columns:
+        return None
+    found = summary.confusion(db, manifest)
+    if found is None:
+        return None
+    names, rows = found["abilities"], found["rows"]
+    pairs = [(rows[i][j], names[i], names[j]) for i in range(len(names)) for j in range(len(names)) if i != j]
+    mixed = [(a, b, n) for n, a, b in sorted(pairs, key=lambda p: (-p[0], p[1:])) if n]
+    return {**found, "mixed": mixed[:MIXED]}
 
 
 def languages(db: Any) -> list[dict[str, Any]]:
@@ -73,28 +96,47 @@ def _histogram(chars: np.ndarray) -> dict[str, Any]:
 
 
 def dropped(db: Any, steps: list[str]) -> list[dict[str, Any]]:
-    """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, the `rids`
-    of some of them, `others`, the rows that decided, and `kept`, some kept rows to set beside them. Which ones depends
-    on their rid alone."""
-    sql = """with ranked as (
-                 select step, reason, rid, case when json_valid(evidence) then json_extract_string(evidence, '$.rid') end as other, count(*) over one as n, row_number() over (one order by md5(rid), rid) as rank
-                 from ledger where verdict <> 'kept' window one as (partition by step, reason))
-             select step, reason, any_value(n) as n, list(rid order by rank) filter (rank <= $most) as rids,
-                    list(other order by rank) filter (rank <= $most and other is not null) as others
-             from ranked group by step, reason"""
-    groups = sorted(
-        _dicts(db.execute(sql, {"most": SAMPLE})),
-        key=lambda g: (steps.index(g["step"]) if g["step"] in steps else -1, -g["n"], g["reason"]),
-    )
+    """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, `about`, what
+    it means, the `rids` of some of them (quality.sample's choice), `others`, the rows that decided, and `kept`, some kept
+    rows to set beside them."""
+    from instdata.quality.sample import sample
+
+    chosen: dict[str, list[pa.Table]] = {}
+    counts: dict[tuple[str, str], int] = {}
+    # Piece by piece, so that memory is bounded: a piece's choice holds what the choice among all would take from it.
+    gone = "select step, 'dropped' as verdict, reason, rid from ledger where verdict <> 'kept'"
+    for batch in db.sql(gone).to_arrow_reader(PIECE):
+        piece = pa.table(batch)
+        for step in piece["step"].unique().to_pylist():
+            found = sample(piece, step, SAMPLE)
+            for s in found:
+                counts[step, s.reason] = counts.get((step, s.reason), 0) + s.count
+            rids = pa.array([r for s in found for r in s.rids], pa.string())
+            chosen.setdefault(step, []).append(piece.filter(pc.is_in(piece["rid"], rids)))
+    groups = [
+        {"step": step, "reason": s.reason, "n": counts[step, s.reason], "about": s.about, "rids": s.rids}
+        for step, pieces in chosen.items()
+        for s in sample(pa.concat_tables(pieces), step, SAMPLE)
+    ]
+    groups.sort(key=lambda g: (steps.index(g["step"]) if g["step"] in steps else -1, -g["n"], g["reason"]))
     most = max(2, SAMPLES // max(1, len(groups)))
     passed = "select rid from ledger where verdict = 'kept' order by md5(rid), rid limit 100"
     kept = [r for (r,) in db.execute(passed).fetchall()]
     for i, group in enumerate(groups):
         start = (i * PASSED) % max(1, len(kept))
         group["rids"] = group["rids"][:most]
-        group["others"] = group["others"] or []
         group["kept"] = (kept[start:] + kept[:start])[: min(PASSED, len(kept))]
+    decided = _decided_by(db, {r for g in groups for r in g["rids"]})
+    for group in groups:
+        group["others"] = [decided[r] for r in group["rids"] if r in decided]
     return groups
+
+
+def _decided_by(db: Any, rids: set[str]) -> dict[str, str]:
+    """The row that a dropped row's evidence points at, by rid."""
+    sql = """select rid, json_extract_string(evidence, '$.rid') from ledger
+             where rid in (select unnest($rids)) and json_valid(evidence) and json_extract_string(evidence, '$.rid') is not null"""
+    return dict(db.execute(sql, {"rids": sorted(rids)}).fetchall())
 
 
 def duplicates(db: Any) -> dict[str, Any]:

@@ -4,8 +4,11 @@
   const specs = JSON.parse(document.getElementById("charts").textContent);
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
-  // Charts follow the page's colours, so they are drawn again when the theme changes.
-  function draw() {
+  // Charts follow the page's colours, so they are drawn again when the theme changes. One at a time: the page stays alive
+  // meanwhile, and a newer drawing ends an older one. What is hidden is drawn when it is shown.
+  let drawing = 0;
+  async function draw(within = document) {
+    const mine = within === document ? ++drawing : drawing;
     const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
     const config = {
       background: "transparent", font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
@@ -13,9 +16,21 @@
       axisY: { grid: false, ticks: false, labelPadding: 6 },
       legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 },
     };
-    for (const place of document.querySelectorAll("[data-chart]")) {
-      vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, renderer: "svg", tooltip: { theme: root.dataset.theme } });
+    for (const place of within.querySelectorAll("[data-chart]")) {
+      if (place.closest("[hidden]")) continue;
+      await new Promise((next) => setTimeout(next));
+      if (mine !== drawing) return;
+      await vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, renderer: "svg", tooltip: { theme: root.dataset.theme } });
     }
+  }
+
+  // A metric's charts and numbers are shown one metric at a time.
+  for (const choice of document.querySelectorAll("select.choice")) {
+    choice.form.addEventListener("submit", (event) => event.preventDefault());
+    choice.addEventListener("input", () => {
+      for (const option of choice.options) document.getElementById(option.value).hidden = !option.selected;
+      draw(document.getElementById(choice.value));
+    });
   }
 
   const themeButton = document.getElementById("theme");

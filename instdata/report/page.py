@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.files import write_text
-from instdata.report import charts, facts
+from instdata.report import charts, facts, harness, harness_charts
 
 HERE = Path(__file__).parent
 
@@ -28,12 +28,31 @@ def page(folder: Path, private: bool = True) -> str:
 
 def render(found: dict[str, Any]) -> str:
     """The page of what `gather` found."""
+    specs = charts.specs(found)
+    if found["curves"]:
+        specs |= harness_charts.specs(found["curves"]["views"], "curves")
+    for i, ablation in enumerate(found["ablations"]):
+        specs |= harness_charts.ablation_specs(ablation, f"ablation{i}")
+    return _render("page.html", found["manifest"]["name"], specs, found)
+
+
+def ablation_page(folder: Path) -> None:
+    """Write report.html of an ablation's folder, where its effects.json lies. Raises InputError where files are missing or
+    not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
+    charts.require()
+    found = harness.read_ablation(folder)
+    text = _render("ablation.html", found["name"], harness_charts.ablation_specs(found, "ablation0"), {"a": found})
+    write_text(folder / "report.html", text)
+
+
+def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, Any]) -> str:
     return (
         _environment()
-        .get_template("page.html")
+        .get_template(template)
         .render(
             **found,
-            charts=charts.specs(found),
+            title=title,
+            charts=specs,
             vega=charts.vega_script(),
             css=(HERE / "page.css").read_text("utf-8"),
             js=(HERE / "page.js").read_text("utf-8"),
@@ -61,8 +80,11 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
             "duplicates": duplicates,
             "rows": rows,
             "abilities": facts.abilities(db),
+            "confusion": facts.confusion(db, manifest),
             "languages": facts.languages(db),
             "lengths": facts.lengths(folder, manifest["configs"]["full"]["files"]),
+            "curves": harness.read_curves(folder),
+            "ablations": [a | {"views": a["views"][:1]} for a in harness.read_ablations(folder)],  # all: its own page
         }
 
 
@@ -103,6 +125,9 @@ def _environment() -> Any:
         "n": lambda n: f"{n:,}",
         "share": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "",
         "score": _score,
+        "fixed": lambda value, digits=3: "" if value is None else f"{value:.{digits}f}".replace("-", "\u2212"),
+        "signed": lambda value, digits=3: "" if value is None else f"{value:+.{digits}f}".replace("-", "\u2212"),
+        "colours": harness_charts.colours,
     }
     return env
 

@@ -13,6 +13,7 @@ import yaml
 
 from instdata.publish.card import write_cards
 from instdata.resources import resource
+from tests.report.harness_folders import write_ablation, write_curves
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -20,8 +21,35 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
 def test_the_card_is_as_it_was(small: Path, name: str) -> None:
     """After a change that is meant: INSTDATA_GOLDEN=write pytest tests/publish/test_card.py, and read the difference."""
+    same_as_before(small, (small / name).read_text("utf-8"), name)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_with_curves_and_ablations_it_is_as_it_was(small: Path, tmp_path: Path, name: str) -> None:
+    copy = tmp_path / "builds" / "small"
+    shutil.copytree(small, copy)
+    write_curves(copy)
+    write_ablation(tmp_path / "ablations", copy, "quality.refusal")
+    charts = {"curves:view0": "charts/curves.png", "ablation:small-quality.refusal": "charts/effects.png"}
+    write_cards(copy, json.loads((copy / "manifest.json").read_text()), charts=charts)
+    text = (copy / name).read_text("utf-8")
+    assert "earlier build" not in text and "较早" not in text
+    same_as_before(small, text, name.replace("README", "TRAINED"))
+
+
+def test_figures_of_an_earlier_build_say_so(small: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "builds" / "small"
+    shutil.copytree(small, copy)
+    write_curves(copy)
+    write_ablation(tmp_path / "ablations", copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"seed": 7}))
+    write_cards(copy, manifest)
+    assert (copy / "README.md").read_text("utf-8").count("From an earlier build") == 2
+
+
+def same_as_before(small: Path, text: str, name: str) -> None:
     manifest = json.loads((small / "manifest.json").read_text())
-    text = (small / name).read_text("utf-8")
     text = text.replace(manifest["recipe_sha256"][:16], "<recipe hash>").replace(
         f"instdata {manifest['versions']['instdata']}", "instdata <version>"
     )
@@ -55,9 +83,10 @@ def test_figures_are_the_manifests(small: Path) -> None:
     assert f"= {manifest['totals']['kept']:,} kept + {manifest['totals']['dropped']:,} dropped" in text
 
 
-def test_both_languages_say_the_same() -> None:
-    english, chinese = ((resource("hub_cards") / n).read_text("utf-8") for n in ("dataset.md", "dataset.zh.md"))
-    english = english[english.index("# {{ name }}") :]
+@pytest.mark.parametrize("card", ["dataset", "model"])
+def test_both_languages_say_the_same(card: str) -> None:
+    english, chinese = ((resource("hub_cards") / n).read_text("utf-8") for n in (f"{card}.md", f"{card}.zh.md"))
+    english = english[english.index("\n# ") + 1 :]
     for pattern in (
         r"\{[{%] [^\"}]*? [}%]\}",
         r"`instdata[^`]*`",

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.errors import BuildError, InputError
-from instdata.publish.push import push
+from instdata.publish.push import publish, push
 from instdata.publish.remote import HubError
 from instdata.publish.verify import verify
 from tests.hub_server import Blob, Hub
@@ -217,7 +217,7 @@ def test_what_must_not_be_published_is_refused_unless_it_is_named(hub: Hub, tmp_
     assert not sent(hub, "PUT", "POST")
     assert push(unlicensed, allow=["unknown-license"])["changed"]
     with pytest.raises(InputError, match="--allow licence: known are"):
-        push(unlicensed, allow=["licence"])
+        publish(unlicensed, allow=["licence"])
 
 
 def test_a_damaged_build_is_refused(hub: Hub, small: Path, tmp_path: Path) -> None:

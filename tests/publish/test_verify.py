@@ -13,6 +13,7 @@ import pytest
 
 from instdata.errors import InputError
 from instdata.publish.publication import write_publication
+from instdata.publish.remote import HubError
 from instdata.publish.verify import verify
 from instdata.record import MESSAGES
 from tests.hub_server import Hub
@@ -89,6 +90,22 @@ def test_near_copies_of_held_out_rows_are_leaks(published: Path) -> None:
     assert "leaks: 1 rows of full are near copies of held-out ones" in verify(published)["problems"]
 
 
+def test_rows_that_hold_a_held_out_item_are_leaks_as_in_the_build(published: Path) -> None:
+    held = pq.read_table(published / "data/holdout.parquet")["messages"].to_pylist()[0][0]["content"]
+    assert len(held) >= 20
+
+    def hold(table: pa.Table) -> pa.Table:
+        first = table["messages"].to_pylist()[0]
+        first[0]["content"] += (
+            f". By the way, they asked me once to do this: {held}, and I could not, for I had no time left at all"
+        )
+        return set_column("messages", lambda t: pa.array([first, *t["messages"].to_pylist()[1:]], MESSAGES))(table)
+
+    edit(published, FIRST, hold)
+    problems = verify(published)["problems"]
+    assert "leaks: 1 rows of full hold a held-out item, or 13 words or characters of one" in problems
+
+
 def test_per_ability_sizes_are_checked(tmp_path: Path) -> None:
     made = make(tmp_path, recipe=RECIPE.replace("sizes: [25%, 100%]", "per_ability: [2, 8], on_short: clip"))
     assert verify(made)["ok"]
@@ -106,7 +123,7 @@ def test_a_manifest_cannot_point_outside_of_its_folder(published: Path, name: st
 def test_what_is_nothing_to_verify_is_one_clear_line(hub: Hub, published: Path) -> None:
     hub.add("me/other", {"README.md": b"hello"})
     for target, said in (
-        ("me/none", "no such dataset"),
+        ("me/none", "no such repository"),
         ("me/other", "not a set that instdata published"),
         ("nowhere", "no finished build"),
     ):
@@ -116,3 +133,15 @@ def test_what_is_nothing_to_verify_is_one_clear_line(hub: Hub, published: Path) 
         (published / "manifest.json").write_text(text)
         with pytest.raises(InputError, match="not a set that instdata published"):
             verify(published)
+
+
+@pytest.mark.parametrize("how", [500, "reset"])
+def test_a_download_that_fails_says_what_to_do(hub: Hub, published: Path, how: int | str) -> None:
+    files = {p.relative_to(published).as_posix(): p.read_bytes() for p in published.rglob("*") if p.is_file()}
+    hub.add("me/small", files)
+    hub.fail("GET", "/resolve/|/api/datasets/", how, times=1000)
+    with pytest.raises(HubError, match="What was downloaded stays: run the same command again") as error:
+        verify("me/small")
+    assert "\n" not in str(error.value) and ".." not in str(error.value) and "uploaded" not in str(error.value)
+    hub.failures.clear()
+    assert verify("me/small")["ok"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from instdata.build import build, prepare
+from tests.report.harness_folders import write_ablation, write_curves
 
 EVIL = "<script>alert(1)</script></style>]]><img src=x onerror=alert(2)> javascript:alert(3) \u2028 & \"quoted\" 'too'"
 RECIPE = """
@@ -49,3 +51,13 @@ def small(_built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The small build's folder, with its cache."""
     monkeypatch.setenv("INSTDATA_CACHE", str(_built.parent / "cache"))
     return _built
+
+
+@pytest.fixture
+def trained(small: Path, tmp_path: Path) -> Path:
+    """The small build with curves and two ablations."""
+    build = Path(shutil.copytree(small, tmp_path / "builds" / "small"))
+    write_curves(build)
+    write_ablation(tmp_path / "ablations", build)
+    write_ablation(tmp_path / "ablations", build, "dedup", judge_card=False)
+    return build

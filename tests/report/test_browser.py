@@ -5,17 +5,16 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from instdata.report.page import page
+from instdata.report.page import ablation_page, page
+from tests.report import chromium
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]  # fmt: skip
+PLAYED = [*chromium.FLAGS, "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom"]
 
 # Plays a reader: waits for the charts, then uses each control and notes what the page shows.
 READER = """
@@ -58,7 +57,7 @@ setTimeout(() => {
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    found = next((p for n in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(n))), None)
+    found = chromium.find()
     if not found:
         pytest.skip("no browser here: install Debian's chromium")
     return found
@@ -72,8 +71,7 @@ def play(browser: str, text: str, scripts: list[str], folder: Path) -> dict:
     (folder / "report.html").write_text(text[:start] + spy + text[start:end] + added + text[end:], encoding="utf-8")
     command = [
         browser,
-        *FLAGS,
-        "--lang=en-US",
+        *PLAYED,
         f"--user-data-dir={folder / 'profile'}",
         (folder / "report.html").as_uri(),
     ]
@@ -93,8 +91,39 @@ def test_a_reader_can_use_it(small: Path, browser: str, tmp_path: Path) -> None:
     assert seen["alerts"] == 0
 
 
+# Looks at curves and ablations: what is drawn, what choosing another metric shows, whether the page is wider than its window.
+CURVES = """
+const seen = {};
+const drawn = (s) => document.querySelectorAll(`${s} svg`).length;
+setTimeout(() => {
+  seen.first = [drawn("#curves-view0"), drawn("#curves-view1")];
+  seen.forests = drawn("#chart-ablation0-effects") + drawn("#chart-ablation0-aa");
+  seen.marks = document.querySelectorAll("#chart-ablation0-effects svg .mark-symbol path").length;
+  const choice = document.querySelector("#curves select.choice");
+  choice.value = "curves-view2";
+  choice.dispatchEvent(new Event("input"));
+  document.getElementById("theme").click();
+}, 3000);
+setTimeout(() => {
+  seen.then = [drawn("#curves-view2"), document.getElementById("curves-view0").offsetParent === null, document.getElementById("curves-view2").offsetParent !== null];
+  seen.wide = document.documentElement.scrollWidth > innerWidth;
+  document.getElementById("language").click();
+  seen.words = [...document.querySelectorAll(".word.better")].map((e) => e.innerText)[0];
+  document.title = "seen:" + JSON.stringify(seen);
+}, 8000);
+"""
+
+
+def test_curves_and_ablations_are_drawn_and_chosen(trained: Path, browser: str, tmp_path: Path) -> None:
+    seen = play(browser, page(trained), [CURVES], tmp_path)
+    assert seen["first"] == [5, 0] and seen["forests"] == 2 and seen["marks"] == 5
+    assert seen["then"] == [5, True, True] and not seen["wide"]
+    assert seen["words"] == "变好"
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_no_barrier(small: Path, browser: str, tmp_path: Path, theme: str) -> None:
+@pytest.mark.parametrize("which", ["build", "trained", "ablation"])
+def test_axe_finds_no_barrier(small: Path, trained: Path, browser: str, tmp_path: Path, which: str, theme: str) -> None:
     package = find_spec("axe_core_python")
     if not package or not package.origin:
         pytest.skip("axe is not here: pip install axe-core-python")
@@ -106,4 +135,18 @@ def test_axe_finds_no_barrier(small: Path, browser: str, tmp_path: Path, theme: 
         document.title = "seen:" + JSON.stringify({{ found: r.violations.map((v) => [v.id, v.nodes[0].target]) }});
       }});
     }}, 1500);"""
-    assert play(browser, page(small), [axe, check], tmp_path)["found"] == []
+    if which == "ablation":
+        folder = trained.parents[1] / "ablations/small-quality"
+        ablation_page(folder)
+        text = (folder / "report.html").read_text("utf-8")
+    else:
+        text = page(trained if which == "trained" else small)
+    assert play(browser, text, [axe, check], tmp_path)["found"] == []
+
+
+def test_pictures_for_the_readme_are_small(trained: Path, browser: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(page(trained), encoding="utf-8")
+    chromium.shoot(tmp_path / "report.html", tmp_path / "images/a.png", ["curves"], height=700)
+    chromium.shoot(tmp_path / "report.html", tmp_path / "images/b.png", ["curves"], height=700, dark=True)
+    one, other = ((tmp_path / f"images/{n}.png").read_bytes() for n in "ab")
+    assert one.startswith(b"\x89PNG") and 20_000 < len(one) < chromium.MOST and one != other

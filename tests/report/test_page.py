@@ -7,12 +7,17 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
+import html5lib
+import pyarrow.parquet as pq
 import pytest
 
 from instdata.errors import MissingExtra
+from instdata.report import facts
 from instdata.report.page import gather, page, write_report
+from instdata.resources import resource
 from tests.conftest import Bench, rows
 from tests.report.conftest import EVIL
 
@@ -53,6 +58,18 @@ def test_it_is_one_small_page_without_network(small: Path, tmp_path: Path) -> No
     ids = [a["id"] for _, a in checker.tags if "id" in a]
     assert len(ids) == len(set(ids))
     assert all(f"#{a['href'][1:]}" == a["href"] and a["href"][1:] in ids for t, a in checker.tags if t == "a")
+
+
+def valid(text: str) -> None:
+    """Raises where a page is not HTML5. (Scripts are text to HTML: they are left out, for the parser takes its time.)"""
+    html5lib.HTMLParser(strict=True).parse(re.sub(r"(<script[^>]*>).*?(?=</script>)", r"\1", text, flags=re.DOTALL))
+
+
+def test_it_is_valid_html(small: Path) -> None:
+    valid(page(small))
+    valid(page(small, private=False))
+    with pytest.raises(html5lib.html5parser.ParseError):
+        valid(page(small).replace("</table>", "", 1))
 
 
 def test_it_is_the_same_for_the_same_build(small: Path) -> None:
@@ -159,3 +176,28 @@ def test_what_models_cost_is_told(small: Path, tmp_path: Path) -> None:
 
 def test_the_build_writes_it_with_the_text_of_dropped_rows(small: Path) -> None:
     assert (small / "report.html").read_text("utf-8") == page(small)
+
+
+def test_labels_that_came_with_rows_are_held_against_the_models(bench: Bench) -> None:
+    lines = (resource("recipes") / "seeds/belle_zh.jsonl").read_text("utf-8").splitlines()
+    seeds = [json.loads(line) for line in lines]
+    wrong = [seed | {"ability": "code"} for seed in seeds if seed["ability"] == "math"][:4]
+    file = bench.jsonl("seeds.jsonl", [*wrong, *(s for s in seeds if s["ability"] != "math")])
+    sources = [{"path": str(file), "name": "seeds", "format": "seeds"}]
+    made = bench.build(taxonomy="belle", sources=sources, steps=["categorize"])
+    found = gather(made.path)["confusion"]
+    ledger = pq.read_table(made.path / "ledger.parquet", columns=["score_categorize_given", "score_categorize_label"])
+    pairs = Counter(zip(*(c.to_pylist() for c in ledger.columns)))
+    assert found["n"] == sum(n for (own, label), n in pairs.items() if own and label != "unknown")
+    names = found["abilities"]
+    assert all(found["rows"][i][j] == pairs[a, b] for i, a in enumerate(names) for j, b in enumerate(names))
+    own, other, most = found["mixed"][0]
+    assert pairs[own, other] == most == max(n for (a, b), n in pairs.items() if a and a != b and b != "unknown")
+    text = page(made.path)
+    Checker(text)
+    assert 'aria-label="Confusion matrix"' in text
+    card = (made.path / "README.md").read_text("utf-8")
+    assert most >= 2 and own == "code" and f"Mixed up most often: {own} with {other} ({most})" in card
+    pq.write_table(ledger.rename_columns(["a", "b"]), made.path / "ledger.parquet")
+    with facts.open_ledger(made.path, made.manifest) as db:
+        assert facts.confusion(db, made.manifest) is None, "a ledger of an older instdata"
