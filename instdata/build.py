@@ -205,6 +205,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         # It reads run.json: what was spent, and where the text of dropped rows lies.
         _write_report(staged, plan.context.say)
         move_into_place(staged, out)
+        if (out / "curves").is_dir() or (out.resolve().parent.parent / "ablations").is_dir():
+            _write_report(out, plan.context.say)  # with what was trained on an earlier build here, said to be so
         (out / UNREADABLE).unlink(missing_ok=True)
     return Build(out, manifest, run, changed=True)
 

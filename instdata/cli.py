@@ -203,13 +203,12 @@ def push_to_hub(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a build as one Hub dataset: a config for each size, one commit, a tag. The same build again changes nothing."""
-    from instdata.history import find_build
-    from instdata.publish.push import push
+    """Publish a build as one Hub dataset, or a trained run as a model: one commit, a tag. The same again changes nothing."""
+    from instdata.publish.push import publish
     from instdata.show import pushed
 
     named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
-    done = push(find_build(build), repo, private, dry_run, named, sayer(quiet))
+    done = publish(build, repo, private, dry_run, named, sayer(quiet))
     result(done, json_, lambda: pushed(done), quiet)
 
 

@@ -239,7 +239,7 @@ def pushed(done: dict[str, Any]) -> None:
         console.print(escape(done["summary"]) + "\n", soft_wrap=True)
     word = "pushed" if done["changed"] else "up to date: nothing was sent"
     console.print(
-        f"{word}\n{'dataset':<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
+        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
         soft_wrap=True,
     )
 

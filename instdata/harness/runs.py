@@ -95,6 +95,7 @@ def train_build(
             "rows": len(ids),
             "model": loaded.name,
             "model_digest": loaded.digest,
+            "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
             "seed": seed,
             "training": recipe.model_dump(mode="json"),
             "counts": counts,

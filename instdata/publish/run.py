@@ -101,7 +101,7 @@ def base_model(facts: dict[str, Any]) -> dict[str, Any]:
     known = MODELS.get(name)
     return {
         "name": name,
-        "hub": known.repo if known else name,
+        "hub": known.repo if known else public(str(facts.get("base_model") or name)),
         "licence": facts.get("license") or (known.licence.lower() if known else None),
     }
 

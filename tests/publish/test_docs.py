@@ -22,7 +22,7 @@ def test_the_documented_script_runs(tmp_path: Path) -> None:
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    done = subprocess.run(["bash", str(SCRIPT)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(["bash", str(SCRIPT)], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
     for said in (
         "bytes would go to",

@@ -75,7 +75,7 @@ def play(browser: str, text: str, scripts: list[str], folder: Path) -> dict:
         f"--user-data-dir={folder / 'profile'}",
         (folder / "report.html").as_uri(),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     assert not re.findall(r".*CONSOLE.*", done.stderr)
     return json.loads(html.unescape(re.search(r"<title>seen:(.*?)</title>", done.stdout, re.DOTALL)[1]))
 
