@@ -26,7 +26,7 @@ $(VENV)/.tested: $(VENV)/.installed
 # A planted fault, found: half of the rows answer another row's question, and one step drops them. SmolLM2, one size of 64 rows.
 ablate: $(VENV)/.trains
 	$(BIN)/python docs/examples/planted.py recipes/seeds/belle_en.jsonl recipes/seeds/doit_en.jsonl --out planted
-	$(BIN)/instdata build recipes/planted.yaml
+	$(BIN)/instdata build docs/examples/planted.yaml
 	$(BIN)/instdata ablate planted --filter planted --sizes 64 --max-seeds 3 --yes
 
 $(VENV)/.trains: $(VENV)/.installed

@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from instdata.build import Build, build, prepare
+
+# Timing never decides a test: a busy machine may take any time for an example.
+settings.register_profile("instdata", deadline=None)
+settings.load_profile("instdata")
 
 
 @pytest.fixture(autouse=True)

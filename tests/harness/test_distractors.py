@@ -208,7 +208,7 @@ def test_distractors_differ_and_depend_on_item_and_seed_alone(
 
 def test_long_texts_take_linear_time() -> None:
     for unit in ("is a ", "3 + ", "从到", "a: b\n", "Anna ", "是", "```\n", "1, ", "《", "from to ", "or "):
-        make([item(unit * 20_000, unit * 40_000), item("q", "r")])
+        make([item(unit * 3_000, unit * 6_000), item("q", "r")])
 
 
 def test_real_rows_get_both_distractors(realdata: Path) -> None:

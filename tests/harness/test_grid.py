@@ -159,7 +159,7 @@ def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home, tiny_folder):
     assert not (home / "ablations").exists()
     found = run(*args, "--yes", "--quiet")
     verdicts = {e["ability"]: e["verdict"] for e in found["effects"]}
-    assert verdicts["macro"] == "better" and found["decided"]
+    assert verdicts == {"sums": "better", "echo": "better", "macro": "better"} and found["decided"]
     assert {e["verdict"] for e in found["aa"]} <= {"undecided", "equivalent"}
     folder = home / "ablations/planted-filter"
     assert {p.name for p in folder.iterdir()} >= {"scores.parquet", "effects.json", "curves.parquet", "run.json"}

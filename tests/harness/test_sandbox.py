@@ -108,10 +108,10 @@ add = lambda a, b: a + b
 )  # fmt: skip
 def test_what_harms_is_stopped(name: str, code: str, reason: str) -> None:
     start = time.monotonic()
-    result = run_tests(code, TESTS, seconds=1.5)
+    result = run_tests(code, TESTS, seconds=20 if reason == "MemoryError" else 1.5)
     assert result.passed is False
     assert reason in result.reason
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert len(result.output) <= sandbox.SHOWN
 
 
