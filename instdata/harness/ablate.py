@@ -70,11 +70,13 @@ def prepare(
     for word, known, option in ((match, ("tokens", "rows"), "match"), (metric, METRICS, "metric")):
         if word not in known:
             raise InputError(f"--{option} {word}: one of {', '.join(known)}.{did_you_mean(word, known)}")
-    if (asked is None) == (against is None):
+    if bool(asked) == (against is not None):
         names = ", ".join(s["name"] for s in manifest(build)["steps"])
         raise InputError(f"say what to compare: --filter STEP (steps of {build.name}: {names}), or --against RECIPE")
     if metric == "judge" and judge is None:
         raise InputError("--metric judge needs --judge MODEL")
+    if most < seeds:
+        say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
     pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say))
     names = taxonomy_of(build, taxonomy)
     held, items = [], items_of(build, names, (), max_items)

@@ -215,7 +215,7 @@ def _drawn(
     streams = [
         Stream(
             arm, seed, [names[i] for i in rows[arm][: max(cut[arm])]], [talks[i] for i in rows[arm][: max(cut[arm])]],
-            [(str(size), n) for size, n in zip(sizes, cut[arm])],
+            [(str(size), n) for size, n in zip(sizes, cut[arm])], tuple(sizes),
         )
         for arm in ARMS
     ]  # fmt: skip

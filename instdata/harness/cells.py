@@ -39,13 +39,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Stream:
-    """Rows in the order in which sizes take them, for one seed. `rungs`: (config's name, rows), ascending."""
+    """Rows in the order in which sizes take them, for one seed. `rungs`: (config's name, rows), ascending. `planned`: the
+    rows by which steps are counted, where arms of other row counts are to make as many."""
 
     arm: str
     seed: int
     ids: list[str]
     conversations: list[Messages]
     rungs: list[tuple[str, int]]
+    planned: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,14 @@ class Grid:
         for config, rows in stream.rungs:
             rungs.append(rows)
             name = f"{self.about()[0]}/{stream.arm}/{config}/s{stream.seed}"
-            shaped = [stream.arm, stream.seed, rungs, self.recipe.model_dump(mode="json"), _digest(stream.ids[:rows])]
+            shaped = [
+                stream.arm,
+                stream.seed,
+                rungs,
+                stream.planned,
+                self.recipe.model_dump(mode="json"),
+                _digest(stream.ids[:rows]),
+            ]
             found.append(self._cell(name, config, rows, shaped))
         return found
 
@@ -203,7 +212,7 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
             metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
             metrics.flush()
 
-        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), grid.validate):
+        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), grid.validate, stream.planned):
             cell = missing[rung]
             trained = time.perf_counter() - started
             tokens = grid.recipe.epochs * sum(len(r.ids) for r in rows[:rung] if r.supervised)

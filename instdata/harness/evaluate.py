@@ -185,7 +185,11 @@ def summary(scores: pa.Table) -> list[dict[str, Any]]:
             found.append(row)
         if parts:
             n = sum(r["n"] for r in found if (r["suite"], r["metric"]) == (suite, metric))
-            found.append(_point(suite, metric, "macro", mine, n, mine["item"].nunique()) | _interval(parts))
+            values = [
+                r["value"] for r in found if (r["suite"], r["metric"]) == (suite, metric) and r["value"] is not None
+            ]
+            macro = _interval(parts) if len(parts) == len(values) else {"value": float(np.mean(values))}
+            found.append(_point(suite, metric, "macro", mine, n, mine["item"].nunique()) | macro)
     return found
 
 

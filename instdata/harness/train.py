@@ -49,14 +49,16 @@ class Run:
 
 
 def schedule(
-    rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int, packs: bool = True
-) -> list[list[Bin]]:
+    rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int, packs: bool = True,
+    planned: Sequence[int] | None = None,
+) -> list[list[Bin]]:  # fmt: skip
     """The steps: for each, the bins of row numbers that it learns from.
 
     Rows between two rungs (ascending row counts; the last is all rows) are packed together, so that every rung ends on a
     step and a smaller size's steps are the start of a larger one's. Best-fit makes a bin's number follow its rows'
     lengths, hence their ability: bins are shuffled by (seed, epoch, rung). With n rows in a rung there are n / batch
-    steps, whatever the packing. With `packs` false each row is a bin of its own."""
+    steps, whatever the packing; with `planned` as many as rungs of these row counts would have, so that arms matched in
+    tokens make equally many. With `packs` false each row is a bin of its own."""
     lengths = np.array([len(r.ids) for r in rows], np.int64)
     usable = np.array([r.supervised > 0 for r in rows], bool)
     steps: list[list[Bin]] = []
@@ -65,7 +67,8 @@ def schedule(
             mine = np.flatnonzero(usable[start:end]) + start
             if not len(mine):
                 continue
-            wanted = max(1, -(-len(mine) // recipe.batch))
+            size = len(mine) if planned is None else planned[rung] - (planned[rung - 1] if rung else 0)
+            wanted = max(1, -(-size // recipe.batch))
             # bins no fuller than a step needs: few short rows would otherwise be one bin, hence one step
             capacity = min(recipe.length, max(int(lengths[mine].max()), -(-int(lengths[mine].sum()) // wanted)))
             bins = [mine[b].tolist() for b in best_fit(lengths[mine], capacity if packs else 1)]
@@ -244,7 +247,7 @@ def _memory(device: Any) -> int:
 def ladder(
     run: Run, rows: Sequence[Encoded], rungs: Sequence[int], log: Log = lambda m: None,
     checkpoint: tuple[Path, str] | None = None, names: Sequence[str] = (), wanted: set[int] | None = None,
-    validate: Callable[[Run], float] | None = None,
+    validate: Callable[[Run], float] | None = None, planned: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, int]]:  # fmt: skip
     """Train a model for each rung (row counts, ascending) and yield (rung, steps) as each is done: the run's network is that
     size's until the next is asked for. `wanted`: the rungs that are needed (all). `validate` gives the loss by which a
@@ -258,7 +261,7 @@ def ladder(
     for number, rung in enumerate(rungs):
         if wanted is not None and rung not in wanted:
             continue
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed, run.packs)
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed, run.packs, planned)
         total = len(steps)
         mine = checkpoint and (checkpoint[0], f"{checkpoint[1]}:{'trunk' if recipe.trunk else rung}")
         if start:

@@ -475,3 +475,12 @@ def test_a_run_that_chose_its_epoch_resumes_to_the_same_model(tiny_folder, tmp_p
         assert same(again, whole) and seen == list(range(stop_after + 1, 5))
         again, seen = finished(at)  # killed before the model was taken
         assert same(again, whole) and seen == []
+
+
+def test_arms_of_other_row_counts_make_as_many_steps():
+    rows = rows_of(140, 256)
+    counts = {
+        len(schedule(rows[: rungs[-1]], rungs, recipe(), 0, planned=(64, 128)))
+        for rungs in ([64, 128], [66, 139], [60, 121])
+    }
+    assert counts == {16}
