@@ -348,7 +348,7 @@ def show_ablation(found: dict[str, Any]) -> None:
                 table.add_row(escape(e["ability"]), "-", "-", "-", str(e["n"]), "no items")
                 continue
             known = e["high"] - e["low"] < 20 * max(1.0, abs(e["without"]))  # two items bound next to nothing
-            span = f"{e['effect']:+.4f} " + (f"[{e['low']:+.4f}, {e['high']:+.4f}]" if known else "[too few items]")
+            span = f"{e['effect']:+.4f} " + (f"[{e['low']:+.4f}, {e['high']:+.4f}]" if known else "(too few items)")
             table.add_row(
                 escape(e["ability"]), f"{e['without']:.3f}", f"{e['with']:.3f}", span, str(e["n"]), e["verdict"]
             )
