@@ -27,10 +27,11 @@ from instdata.draft import Draft, read_draft
 from instdata.engine import Engine, open_engine
 from instdata.errors import BudgetReached, BuildError, InputError, MissingExtra
 from instdata.files import digest, write_text
+from instdata.harness.models import AUTO
 from instdata.kernels import cold
 from instdata.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.output import locked, move_into_place, write_data, write_json
-from instdata.places import cache_folder
+from instdata.places import beside, cache_folder
 from instdata.reading import Unreadable, read_sources
 from instdata.recipe import Recipe
 from instdata.record import UNKNOWN
@@ -40,7 +41,6 @@ from instdata.subset import ladder
 
 SCHEMA_VERSION = 1
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
-TRAINED = "smollm2-135m-instruct"  # what `ablate: {model: auto}` means (instdata/llm/models.py)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def prepare(
     if not online:
         return Plan(recipe, opened, context, "")
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
-    trained = recipe.ablate.model_copy(update={"model": TRAINED}) if recipe.ablate.model == "auto" else recipe.ablate
+    trained = recipe.ablate.model_copy(update={"model": AUTO}) if recipe.ablate.model == "auto" else recipe.ablate
     recipe = recipe.model_copy(update={"sources": sources, "steps": steps, "ablate": trained})
     return Plan(recipe, opened, context, _identity(recipe, opened, context))
 
@@ -205,7 +205,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         # It reads run.json: what was spent, and where the text of dropped rows lies.
         _write_report(staged, plan.context.say)
         move_into_place(staged, out)
-        if (out / "curves").is_dir() or (out.resolve().parent.parent / "ablations").is_dir():
+        if (out / "curves").is_dir() or beside(out, "ablations").is_dir():
             _write_report(out, plan.context.say)  # with what was trained on an earlier build here, said to be so
         (out / UNREADABLE).unlink(missing_ok=True)
     return Build(out, manifest, run, changed=True)

@@ -210,6 +210,9 @@ def push_to_hub(
     named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
     done = publish(build, repo, private, dry_run, named, sayer(quiet))
     result(done, json_, lambda: pushed(done), quiet)
+    if done["objections"]:
+        print("\n".join(done["objections"]), file=sys.stderr)
+        raise typer.Exit(2)
 
 
 @app.command()

@@ -90,6 +90,8 @@ def _steps(items: Any, draft: Draft) -> list[tuple[int, Step]]:
             draft.problem(
                 ("steps", i), "generate comes after holdout: new rows could copy held-out ones; move it before"
             )
+        if step.kind == "filter" and len(seen) == i and (message := step.unknown_column(seen)):
+            draft.problem(("steps", i, "filter", "where"), f"step {step.name}: where: {message}")
         seen.add(step.name)
     return steps
 

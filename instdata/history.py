@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from instdata.adapters import INPUT, write_record
 from instdata.corpus import read_parquet
@@ -18,6 +19,9 @@ from instdata.errors import InputError
 from instdata.files import whole
 from instdata.places import cache_folder
 from instdata.yamlfile import did_you_mean
+
+RUN = "run"  # the kind of a trained run, in its run.json
+NAMED = 8  # builds that a message names
 
 
 def find_build(build: Path | None) -> Path:
@@ -31,13 +35,31 @@ def find_build(build: Path | None) -> Path:
     for folder in (build, home / build):
         if (folder / "manifest.json").is_file():
             return folder
-    near = did_you_mean(build.name, [b.parent.name for b in builds])
-    raise InputError(f"{build}: no finished build there (no manifest.json).{near}")
+    names = [b.parent.name for b in reversed(builds)]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    there = f"Under builds/: {', '.join(names[:NAMED])}{more}, newest first" if names else "There is none under builds/"
+    raise InputError(
+        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {there}; `instdata build RECIPE` makes one"
+    )
 
 
 def manifest(build: Path) -> dict[str, Any]:
     """A build's manifest.json."""
     return json.loads((build / "manifest.json").read_text("utf-8"))
+
+
+def recipe_of(build: Path) -> dict[str, Any]:
+    """A build's resolved recipe."""
+    return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
+
+
+def run_of(folder: Path) -> dict[str, Any] | None:
+    """A trained run's run.json; None where the folder is no run."""
+    try:
+        found = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("kind") == RUN else None
 
 
 def history(build: Path, wanted: str) -> list[dict[str, Any]]:
@@ -52,9 +74,7 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
         )
         found += mine.to_pylist()
     if not found:
-        raise InputError(
-            f'{build}: no row has the id or rid "{wanted}". Ids are 32 hex digits; rids look like source/file:row'
-        )
+        raise _no_row(build, wanted)
     texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
     raw, written = _raw(build, found), _written_by(build, found)
     rows = []
@@ -68,10 +88,38 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _no_row(build: Path, wanted: str) -> InputError:
+    """That no row has this id or rid, with one that has: of the file that is meant, where a path was given."""
+    rids = pq.read_table(build / "ledger.parquet", columns=["rid"])["rid"]
+    name = Path(wanted).name
+    file = rids.filter(pc.match_substring(rids, f"/{name.partition(':')[0]}:"))
+    row = file.filter(pc.ends_with(file, f"/{name}"))
+    near = f' Did you mean "{row[0]}"?' if len(row) else ""
+    example = next((f", as {x[0]}" for x in (row, file, rids) if len(x)), "")
+    return InputError(
+        f'{build}: no row has the id or rid "{wanted}".{near} An id is 32 hex digits; a rid is source/file:row, rows '
+        f"counted from 0{example}. report.html shows some, ledger.parquet has all"
+    )
+
+
 def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
     """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
     left out."""
     return _cached(build, rids, "messages")
+
+
+def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
+    found: dict[str, list[dict[str, str]]] = {}
+    wanted = pa.array(sorted(ids), pa.string())
+    for path in sorted((build / "data").glob("*.parquet")) if ids else []:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
+                if len(at):
+                    table = file.read_row_group(group, ["id", "messages"]).take(at)
+                    found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+    return found
 
 
 def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
@@ -122,13 +170,7 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
 
 def _published(build: Path, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
     """The conversations of kept rows by rid, from the data itself."""
-    wanted = {r["id"] for r in rows if r["verdict"] == "kept"}
-    found: dict[str, list[dict[str, str]]] = {}
-    for path in sorted((build / "data").glob("*.parquet")) if wanted else []:
-        at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["id"])["id"], pa.array(sorted(wanted))))
-        if len(at):
-            table = read_parquet(path, ["id", "messages"]).take(at)
-            found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+    found = kept_messages(build, {r["id"] for r in rows if r["verdict"] == "kept"})
     return {r["rid"]: found[r["id"]] for r in rows if r["verdict"] == "kept" and r["id"] in found}
 
 

@@ -40,12 +40,13 @@ def _is_build(folder: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One build at a time per folder. The system frees the lock when its owner dies. Raises BuildError if it is taken,
-    InputError where the folder holds something else than a build: a build replaces what is there."""
+    """One process at a time per folder: of a build, a run, curves, an ablation. The system frees the lock when its owner
+    dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor locked
+    before: what is there may be replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
         raise InputError(
-            f"{folder}: this folder holds something else than a build; choose a new or empty one with --out"
+            f"{folder}: this folder is not empty, and instdata did not write it (no {LOCK}); choose a new or empty one (--out)"
         )
     with open(folder / LOCK, "a+") as file:
         try:
@@ -53,7 +54,7 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise BuildError(
-                f"{folder}: another build (process {file.read().strip() or '?'}) is writing here; wait for it or choose another --out"
+                f"{folder}: another instdata process ({file.read().strip() or '?'}) is writing here; wait for it, or choose another folder"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,10 +12,14 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from instdata.errors import InputError
-from instdata.record import UNKNOWN, Rows
+from instdata.record import CORPUS, UNKNOWN, Rows
 from instdata.step import Context, Scope, Scores, Step, Threshold, Verdicts, drop
 from instdata.subset import priority
 from instdata.values import Count, Share
+from instdata.yamlfile import did_you_mean
+
+HIDDEN = ("rid", "messages")  # columns of the corpus that a filter does not see
+COLUMNS = (*(n for n in CORPUS.names if n not in HIDDEN), "prompt", "response")
 
 
 class Filter(Step):
@@ -38,21 +42,36 @@ class Filter(Step):
             with duckdb.connect() as db:
                 if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
                     raise ValueError("one expression, without a semicolon")
-                tree = db.execute("select json_serialize_sql(?)", [f"select ({value}\n) from rows"]).fetchone()[0]
+                tree = _tree(db, value)
                 names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
                 impure = {name for (name,) in db.execute(names).fetchall()}
         except duckdb.Error as e:
             raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
-        for word in _beyond_the_row(json.loads(tree), impure):
+        for word in _beyond_the_row(tree, impure):
             raise ValueError(
                 f"{word}: the expression must say the same of a row whatever the other rows, the time or chance"
             )
         return value
 
+    def unknown_column(self, before: Collection[str]) -> str | None:
+        """What is wrong with the first column that is none and that no step of these names, which come before this one,
+        can score; None where all are fine. Which scores a step gives is known only when it has run."""
+        import duckdb
+
+        scores = [f"score_{name}_" for name in before]
+        known = [*COLUMNS, *(f"{prefix}…" for prefix in scores)]
+        with duckdb.connect() as db:
+            named = [*_columns(_tree(db, self.where))]
+        for name in named:
+            if name.lower() not in COLUMNS and not name.lower().startswith(tuple(s.lower() for s in scores)):
+                quoted = " Text stands in single quotes." if f'"{name}"' in self.where else ""
+                return f'no column "{name}".{did_you_mean(name.lower(), known)}{quoted} There are {", ".join(known)}'
+        return None
+
     def score(self, rows: Rows) -> Mapping[str, Any]:
         import duckdb
 
-        table = rows.table.drop_columns(["rid", "messages"])
+        table = rows.table.drop_columns(list(HIDDEN))
         table = table.append_column("prompt", rows.prompt).append_column("response", rows.response)
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():
@@ -78,6 +97,28 @@ class Filter(Step):
 # Functions that look at other rows, the clock or chance.
 IMPURE = "function_type in ('aggregate', 'window', 'table', 'pragma') or stability <> 'CONSISTENT'"
 CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+
+
+def _tree(db: Any, where: str) -> Any:
+    """The expression as DuckDB parses it: nested dicts and lists."""
+    return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+
+
+def _columns(tree: Any, own: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The columns that a parsed expression reads. `own` are the parameters of the lambdas around it, in lower case."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _columns(item, own)
+    elif isinstance(tree, dict):
+        if tree.get("class") == "LAMBDA":
+            own = own.union(n.lower() for n in _columns(tree["lhs"]))
+        if tree.get("class") == "COLUMN_REF":
+            table, *rest = tree["column_names"]
+            name = rest[0] if rest and table.lower() == "rows" else table
+            if name.lower() not in own:
+                yield name
+        for item in tree.values():
+            yield from _columns(item, own)
 
 
 def _beyond_the_row(tree: Any, impure: set[str]) -> Iterator[str]:

@@ -5,32 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
-import yaml
 
 from instdata.ability.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.errors import InputError
 from instdata.files import digest
 from instdata.harness.chat import Messages
 from instdata.harness.items import Item, holdout_items, read_suite
-from instdata.history import manifest, rows_of
+from instdata.history import manifest, recipe_of, rows_of
+from instdata.places import beside
 from instdata.record import UNKNOWN
-from instdata.subset import priority
 
-HUMAN = "human"
-ORIGINS = ("mixed", "human", "synthetic")
+HUMAN, SYNTHETIC = "human", "synthetic"
+ORIGINS = ("mixed", HUMAN, SYNTHETIC)
 
 
 def slug(text: str) -> str:
     """The text as a folder's name."""
     return re.sub(r"[^\w.-]+", "-", text)
-
-
-def recipe_of(build: Path) -> dict[str, Any]:
-    """The build's resolved recipe."""
-    return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
 
 
 def manifest_digest(build: Path) -> str:
@@ -43,7 +36,7 @@ def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
     names none, abilities are those of the rows, scored by distractors. Raises InputError."""
     named = given or recipe_of(build).get("taxonomy")
     if named:
-        homes = [Path(), build.resolve().parent.parent]
+        homes = [Path(), beside(build, "")]
         home = next((h for h in homes if (h / named).is_file()), Path())
         if given is None and named.endswith((".yaml", ".yml")) and not (home / named).is_file():
             raise InputError(f"{build}: its recipe's taxonomy {named} is not here: give it with --taxonomy FILE")
@@ -115,10 +108,3 @@ def sizes_of(build: Path) -> list[tuple[str, int]]:
         if rows:
             found.setdefault(rows, name)
     return [(name, rows) for rows, name in sorted(found.items())]
-
-
-def drawn(ids: Any, seed: int, purpose: str) -> Any:
-    """Positions of rows in a pseudo-random order that depends on (seed, purpose, id)."""
-    import numpy as np
-
-    return np.argsort(priority(ids, seed, purpose), kind="stable")

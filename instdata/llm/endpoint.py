@@ -84,7 +84,7 @@ def endpoint(
             )
         path = (base / Path(name).expanduser()).resolve()
         if not path.is_file():
-            raise InputError(f"{path}: no such model file")
+            raise InputError(f"{name}: no such model file")
         return Endpoint(
             f"sha256:{sha256_of(path)}",
             path.stem,

@@ -10,13 +10,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
+from instdata.history import difference, find_build, recipe_of, run_of
 from instdata.output import locked
 from instdata.publish.licences import objections
 from instdata.publish.publication import write_publication
 from instdata.publish.remote import client, writer
-from instdata.publish.upload import Remote, check_allowed, listed, refuse, repo_name, scratch, secrets, send
+from instdata.publish.upload import Remote, check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 from instdata.publish.verify import verify
 from instdata.quality.private import CREDENTIAL
 
@@ -33,12 +33,11 @@ def publish(
 ) -> dict[str, Any]:
     """What `push-to-hub` does: publish a trained run's folder as a model, a build's as a dataset (None: the newest build).
     Returns what push and push_run do. Raises InputError where it is neither."""
-    from instdata.history import find_build
-    from instdata.publish.run import find_run, push_run
+    from instdata.publish.run import push_run
 
-    run = find_run(target) if target is not None else None
-    if run is not None:
-        return push_run(run, repo, private, dry_run, allow, say)
+    for folder in (target, Path("runs") / target) if target is not None else ():
+        if run_of(folder) is not None:
+            return push_run(folder, repo, private, dry_run, allow, say)
     return push(find_build(target), repo, private, dry_run, allow, say)
 
 
@@ -53,41 +52,38 @@ def push(
     """Publish a build folder as the dataset `repo` (default: the recipe's). A new dataset is private unless the recipe
     or `private` says otherwise. `allow` names objections (ALLOW) to pass over.
 
-    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}}; with dry_run nothing is sent and commit is
-    None. Raises InputError for what must not be published or a token that may not write, BuildError where the remote
-    head is not an earlier push, HubError where the Hub fails.
+    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections}; with dry_run nothing is sent,
+    commit is None and `objections` are what a push would be refused for (a damaged build is refused at once). Raises
+    InputError for what must not be published or a token that may not write, BuildError where the remote head is not an
+    earlier push, HubError where the Hub fails.
     """
     check_allowed(allow)
     manifest = json.loads((build / "manifest.json").read_text("utf-8"))
-    recipe = yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
+    recipe = recipe_of(build)
     wishes = recipe.get("publish", {})
     repo = repo_name(repo or wishes.get("repo"), "--repo owner/name, or publish.repo in the recipe")
     api = client()
     if not dry_run:
         writer(api, repo)
-    _object(build, recipe, allow)
+    damage = [(c["name"], f"{c['name']}: {p}") for c in verify(build)["checks"] for p in c["problems"]]
+    found = damage + objections(recipe["sources"], wishes.get("license"))
+    refuse(damage if dry_run else found, allow)
     with locked(build), scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))
-        _object_to_secrets(folder, allow)
+        found += _credentials(folder)
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
-        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder)}  # fmt: skip
+        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow)}  # fmt: skip
         if dry_run:
             return done
+        refuse(found, allow)
         hidden = wishes.get("private", True) if private is None else private
         return done | send(
             api, repo, "dataset", folder, tag, hidden, allow, MANAGED, lambda remote: _summary(remote, folder), say
         )
 
 
-def _object(build: Path, recipe: dict[str, Any], allow: Collection[str]) -> None:
-    """Raise InputError with every reason not to publish that is not allowed by name."""
-    found = [(c["name"], f"{c['name']}: {p}") for c in verify(build)["checks"] for p in c["problems"]]
-    found += objections(recipe["sources"], recipe.get("publish", {}).get("license"))
-    refuse(found, allow)
-
-
-def _object_to_secrets(folder: Path, allow: Collection[str]) -> None:
-    """The same for keys and tokens in what would be published."""
+def _credentials(folder: Path) -> list[tuple[str, str]]:
+    """Objections to keys and tokens in what would be published."""
     found = []
     rows = 0
     for path in sorted((folder / "data").glob("*.parquet")):
@@ -102,13 +98,11 @@ def _object_to_secrets(folder: Path, allow: Collection[str]) -> None:
         found.append(
             ("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality")
         )
-    refuse([*found, *secrets(folder, ("recipe.yaml", "README.md"))], allow)
+    return [*found, *secrets(folder, ("recipe.yaml", "README.md"))]
 
 
 def _summary(remote: Remote, folder: Path) -> str:
     """What a push changes, in words: rows in and out, labels, sizes."""
-    from instdata.history import difference
-
     new = json.loads((folder / "manifest.json").read_text("utf-8"))
     if not {"manifest.json", "ledger.parquet"} <= set(remote.files):
         return (

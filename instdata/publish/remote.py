@@ -43,8 +43,10 @@ def writer(api: Any, repo: str) -> str:
 def snapshot(repo: str, revision: str | None = None) -> Path:
     """The files of a Hub dataset, downloaded where they are not in the client's cache."""
     api = client()
-    with told(repo, "What was downloaded stays"):
-        return Path(api.snapshot_download(repo, repo_type="dataset", revision=revision))
+    with told(repo, "Nothing was checked; what was downloaded stays"):
+        # Asked by itself: without a network, snapshot_download takes whatever lies in its cache for what is published.
+        head = api.repo_info(repo, repo_type="dataset", revision=revision).sha
+        return Path(api.snapshot_download(repo, repo_type="dataset", revision=head))
 
 
 @contextmanager
@@ -57,9 +59,10 @@ def told(repo: str, kept: str = "What was uploaded stays") -> Iterator[None]:
     except InstdataError:
         raise
     except Exception as e:
-        cause = _http_error(e, HfHubHTTPError)
+        cause = next((x for x in _causes(e) if isinstance(x, HfHubHTTPError)), None)
+        lost = next(filter(_is_lost, _causes(e)), None)
         status = getattr(getattr(cause, "response", None), "status_code", None)
-        said = (str(cause or e).strip().splitlines() or [type(e).__name__])[-1].rstrip(" .")
+        said = (str(cause or lost or e).strip().splitlines() or [type(e).__name__])[-1].rstrip(" .")
         if isinstance(cause, RevisionNotFoundError):
             raise InputError(f"{repo}: no such revision: {said}") from e
         if isinstance(cause, RepositoryNotFoundError):
@@ -76,13 +79,23 @@ def told(repo: str, kept: str = "What was uploaded stays") -> Iterator[None]:
             raise HubError(f"{repo}: the Hub reports a conflict ({said}): push again") from e
         if status == 400 or (isinstance(e, ValueError) and cause is None):
             raise InputError(f"{repo}: the Hub refuses it: {said}") from e
-        if status is not None or isinstance(e, OSError) or type(e).__module__.partition(".")[0].startswith("httpx"):
+        if status is None and lost is not None:
+            raise HubError(
+                f"{repo}: the Hub could not be reached ({said}). {kept}: check the network, then run the same command again"
+            ) from e
+        if status is not None or isinstance(e, OSError):
             raise HubError(f"{repo}: {said}. {kept}: run the same command again to go on") from e
         raise
 
 
-def _http_error(e: BaseException | None, kind: type[BaseException]) -> BaseException | None:
-    """The HTTP error behind an error: uploads wrap it."""
-    while e is not None and not isinstance(e, kind):
+def _causes(e: BaseException | None) -> Iterator[BaseException]:
+    """An error and those behind it: the client wraps them."""
+    while e is not None:
+        yield e
         e = e.__cause__
-    return e
+
+
+def _is_lost(e: BaseException) -> bool:
+    """Whether an error is of the connection: the system's, or of the libraries that the client speaks HTTP with."""
+    library = type(e).__module__.partition(".")[0]
+    return isinstance(e, (ConnectionError, TimeoutError)) or library.startswith(("httpx", "requests"))

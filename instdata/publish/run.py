@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 
 from instdata.errors import InputError
 from instdata.files import digest, write_text
+from instdata.history import recipe_of
 from instdata.output import write_json
 from instdata.publish.card import environment, yaml_text
 from instdata.publish.licences import objections
 from instdata.publish.remote import client, writer
-from instdata.publish.upload import check_allowed, listed, refuse, repo_name, scratch, secrets, send
+from instdata.publish.upload import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 
 # What a model repository needs to load, and nothing else of the folder: no checkpoint, no optimiser, no pickle.
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
@@ -34,18 +34,6 @@ CARDS = {"README.md": "model.md", "README.zh.md": "model.zh.md"}
 PATH = re.compile(r"(?:/|~/|[A-Za-z]:[\\/])[^\s/\\]+(?:[\\/][^\s/\\]*)+")
 
 
-def find_run(target: Path) -> Path | None:
-    """The folder of a trained run: a path, or a name under runs/. None where it is none."""
-    for folder in (target, Path("runs") / target):
-        try:
-            found = json.loads((folder / "run.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(found, dict) and found.get("kind") == "run":
-            return folder
-    return None
-
-
 def push_run(
     run: Path,
     repo: str | None = None,
@@ -56,8 +44,7 @@ def push_run(
 ) -> dict[str, Any]:
     """Publish a trained run as the model `repo`, private unless `private` is False; the same run again changes nothing.
 
-    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}}; with dry_run nothing is sent and commit
-    is None. Raises what push does.
+    Returns what push does, and raises what it does.
     """
     check_allowed(allow)
     facts = json.loads((run / "run.json").read_text("utf-8"))
@@ -67,17 +54,20 @@ def push_run(
         writer(api, repo)
     build = build_of(facts)
     base = base_model(facts)
-    refuse(_objections(facts, build, base), allow)
+    found = _objections(facts, build, base)
+    if not dry_run:
+        refuse(found, allow)
     with scratch(run) as folder:
         weights = _write_files(run, folder)
         scores = _scores(run / "scores.parquet")
         write_json(folder / "scores.json", scores)
         _write_cards(folder, facts, build, base, repo, scores)
-        refuse(secrets(folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja"))]), allow)
+        found += secrets(folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja"))])
         tag = f"{facts['build']['name']}-{facts['config']}@{weights[:16]}"
-        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder)}  # fmt: skip
+        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow)}  # fmt: skip
         if dry_run:
             return done
+        refuse(found, allow)
         words = f"{base['name']} trained on {facts['rows']:,} rows of {facts['build']['name']}, size {facts['config']}."
         hidden = True if private is None else private
         return done | send(api, repo, "model", folder, tag, hidden, allow, (), lambda remote: words, say)
@@ -89,8 +79,7 @@ def build_of(facts: dict[str, Any]) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     if not path.is_file() or digest(path) != facts["build"].get("manifest_sha256"):
         return None
-    recipe = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-    return {"manifest": json.loads(path.read_text("utf-8")), "recipe": recipe}
+    return {"manifest": json.loads(path.read_text("utf-8")), "recipe": recipe_of(folder)}
 
 
 def base_model(facts: dict[str, Any]) -> dict[str, Any]:
@@ -194,9 +183,13 @@ def _scores(path: Path) -> list[dict[str, Any]]:
     """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low, high, n, missing, chance}]}."""
     if not path.is_file():
         return []
-    from instdata.harness.evaluate import LOWER_IS_BETTER, summary
+    from instdata.harness.decide import metric_of
+    from instdata.harness.scores import summary
 
     tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in summary(pq.read_table(path)):
         tables.setdefault((row["suite"], row["metric"]), []).append(row)
-    return [{"suite": s, "metric": m, "lower": m in LOWER_IS_BETTER, "rows": rows} for (s, m), rows in tables.items()]
+    return [
+        {"suite": s, "metric": m, "lower": metric_of(m).lower_is_better, "rows": rows}
+        for (s, m), rows in tables.items()
+    ]

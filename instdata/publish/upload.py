@@ -46,15 +46,21 @@ def check_allowed(allow: Collection[str]) -> None:
         raise InputError(f"--allow {unknown[0]}: known are {', '.join(ALLOW)}")
 
 
-def refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
-    """Raise InputError with every objection, (kind, line), whose kind is not allowed by name."""
+def objected(found: list[tuple[str, str]], allow: Collection[str]) -> list[str]:
+    """Every objection, (kind, line), whose kind is not allowed by name, as lines; the last one says how to allow them."""
     left = [(kind, line) for kind, line in found if kind not in allow]
-    if left:
-        unknown = {k for k, _ in left} == {"unknown-license"}
-        named = f"--allow {','.join(dict.fromkeys(k for k, _ in left))}"
-        lines: list[tuple[str, int | None, str]] = [("", None, line) for _, line in left]
-        hint = f"nothing was published. To publish all the same: {'--accept-unknown-license' if unknown else named}"
-        raise InputError([*lines, ("", None, hint)])
+    if not left:
+        return []
+    unknown = {k for k, _ in left} == {"unknown-license"}
+    named = f"--allow {','.join(dict.fromkeys(k for k, _ in left))}"
+    hint = f"nothing was published. To publish all the same: {'--accept-unknown-license' if unknown else named}"
+    return [*(line for _, line in left), hint]
+
+
+def refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
+    """Raise InputError with the objections that are not allowed by name, where there are any."""
+    if lines := objected(found, allow):
+        raise InputError([("", None, line) for line in lines])
 
 
 def secrets(folder: Path, names: Iterable[str]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ import yaml
 
 from instdata.errors import InputError
 from instdata.files import digest
+from instdata.history import find_build, recipe_of
 from instdata.publish.publication import joined_digest
 from instdata.record import MESSAGES, PUBLISHED, message_id, split_messages
 
@@ -50,12 +51,10 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
 
 def locate(target: str | Path, revision: str | None = None) -> Path:
     """The folder to check: a build, or the snapshot of a Hub dataset."""
-    from instdata.history import find_build
-
     try:
         return find_build(Path(target))
     except InputError:
-        if str(target).count("/") != 1 or str(target).startswith((".", "/")):
+        if str(target).count("/") != 1 or str(target).startswith((".", "/", "builds/")):
             raise
     from instdata.publish.remote import snapshot
 
@@ -150,8 +149,7 @@ def _front_matter(folder: Path) -> dict[str, Any]:
 def _shares(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Every size has each ability's share of full within one row; per-ability sizes have their number of each."""
     full = manifest["configs"]["full"]
-    recipe = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-    each = (recipe.get("subsets") or {}).get("per_ability")
+    each = (recipe_of(folder).get("subsets") or {}).get("per_ability")
     worst = 0.0
     for name, config in manifest["configs"].items():
         if name in ("full", HOLDOUT):
@@ -201,7 +199,7 @@ def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _holdout_threshold(folder: Path) -> float:
-    steps = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8")).get("steps", [])
+    steps = recipe_of(folder).get("steps", [])
     return next((s["holdout"].get("threshold", 0.7) for s in steps if "holdout" in s), 0.7)
 
 

@@ -235,14 +235,21 @@ def test_a_failed_build_leaves_the_older_one(bench):
     assert fingerprint(done.path) == before
 
 
-def test_one_build_at_a_time_per_folder(bench):
+def test_one_process_at_a_time_per_folder(bench):
     bench.jsonl("a.jsonl", distinct(5))
     with (
         locked(bench.folder / "out"),
-        pytest.raises(BuildError, match=f"another build .process {os.getpid()}. is writing here"),
+        pytest.raises(BuildError, match=f"out: another instdata process .{os.getpid()}. is writing here; wait"),
     ):
         bench.build(sources=[{"path": "a.jsonl"}])
     bench.build(sources=[{"path": "a.jsonl"}])
+
+
+def test_a_folder_of_others_is_left_alone(bench):
+    bench.jsonl("out/mine.jsonl", distinct(5))
+    with pytest.raises(InputError, match=r"out: this folder is not empty, and instdata did not write it .*--out"):
+        bench.build(sources=[{"path": "out/mine.jsonl"}])
+    assert [p.name for p in (bench.folder / "out").iterdir()] == ["mine.jsonl"]
 
 
 def test_a_lost_row_fails_the_build(bench, monkeypatch):

@@ -90,9 +90,25 @@ def test_why_tells_a_rows_history(built):
     assert {r["rid"] for r in both} == {"a/a.jsonl:0", "a/a.jsonl:30"}
     broken = shell("why", "a/a.jsonl:32", env=cache).stdout
     assert "quarantined by step read: unreadable" in broken and "{broken" in broken and "invalid JSON" in broken
-    assert "no row has the id or rid" in shell("why", "nope", code=2, env=cache).stderr
+    for asked, says in (
+        ("nope", "rows counted from 0, as a/a.jsonl:0."),
+        ("data/a.jsonl:31", 'Did you mean "a/a.jsonl:31"?'),
+        ("a.jsonl", "rows counted from 0, as a/a.jsonl:0."),
+        ("/", "An id is 32 hex digits"),
+    ):
+        told = shell("why", asked, code=2, env=cache).stderr
+        assert f'builds/demo: no row has the id or rid "{asked}".' in told and says in told
+        assert ("Did you mean" in told) == (asked == "data/a.jsonl:31") and "report.html" in told
     for text in (dropped, broken):
         assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_an_unknown_build_says_which_there_are(built):
+    shell, cache, _ = built
+    for args in (("report", "dmeo"), ("train", "builds/dmeo"), ("verify", "builds/dmeo")):
+        told = shell(*args, code=2, env=cache).stderr
+        assert 'dmeo: no finished build there (no manifest.json). Did you mean "demo"? Under builds/: ' in told
+        assert "demo" in told.partition("Under")[2] and "`instdata build RECIPE` makes one" in told
 
 
 def test_diff_export_report(built):
@@ -171,7 +187,7 @@ def test_validate_lists_everything(shell):
         (["build", "--jobs", "0", "x.yaml"], 2, "jobs"),
         (["build", "--set", "x", "x.yaml"], 2, "no such recipe"),
         (["why", "x"], 2, "there is no build under builds/ yet"),
-        (["report", "gone"], 2, "no finished build there"),
+        (["report", "gone"], 2, "There is none under builds/; `instdata build RECIPE` makes one"),
         (["export"], 2, "--out"),
         (["cache", "shrink"], 2, "cache size"),
         (["models", "pull"], 2, "models pull NAME"),

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instdata import step as steps
+from instdata.build import prepare
 from instdata.errors import InputError
 from instdata.step import Scores, Step, Threshold, Verdicts, drop, keep
 from tests.conftest import rows
@@ -159,7 +160,7 @@ def test_names_allow_a_kind_twice_and_scores_reach_filters(bench):
 @pytest.mark.parametrize(
     ("where", "says"),
     [
-        ("length(nope) > 1", 'Referenced column "nope" not found'),
+        ("length(nope) > 1", 'no column "nope"'),
         ("1 = 1; drop table rows", "one expression|not an SQL"),
         ("(select count(*) from read_csv('/etc/passwd')) > 0", "a subquery: the expression must say the same"),
         ("random() < 0.5", r"random\(\): the expression must"),
@@ -176,6 +177,52 @@ def test_filters_cannot_misbehave(bench, where, says):
     bench.jsonl("a.jsonl", rows(3))
     with pytest.raises(InputError, match=f"(?i){says}"):
         bench.build(sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": where}}])
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("length(prompt) > 1 and rows.Lnag = 'en'", 'no column "Lnag". Did you mean "lang"? There are id, '),
+        ('lang = "en"', 'no column "en". Text stands in single quotes. There are id, '),
+        ("score_lenght_length > 1", 'no column "score_lenght_length". Did you mean "score_length_…"?'),
+        ("score_last_length > 1", 'no column "score_last_length". Did you mean '),  # a later step's
+        ("list_filter([1], x -> x > y) = [1]", 'no column "y". There are id, '),
+    ],
+)
+def test_a_filter_of_an_unknown_column_is_refused_before_anything_runs(bench, where, says):
+    bench.jsonl("a.jsonl", rows(3))
+    path = bench.recipe(
+        sources=[{"path": "a.jsonl"}],
+        steps=[{"counted": {"name": "length"}}, {"name": "few", "filter": {"where": where}}, {"counted": {"name": "last"}}],
+    )  # fmt: skip
+    with pytest.raises(InputError) as caught:
+        prepare(path, online=False)
+    ((_, line, message),) = caught.value.problems
+    assert message.startswith(f"step few: where: {says}") and message.endswith("prompt, response, score_length_…")
+    assert "where" in path.read_text().splitlines()[line - 1]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "SCORE_Length_length > 1 or rows.LANG = 'en'",
+        '"score_my-own_is made by it" = 1',
+        "list_filter([1], X -> x > 0) = [1] and len([y for y in [1, 2] if y > length(prompt)]) = 0",
+        "meta->>'$.note' = 'x' or meta->'$.note' is null",
+    ],
+)
+def test_a_filter_of_what_may_be_there_is_no_problem(bench, where):
+    bench.jsonl("a.jsonl", rows(3))
+    steps = [{"counted": {"name": "length"}}, {"counted": {"name": "my-own"}}, {"filter": {"where": where}}]
+    assert prepare(bench.recipe(sources=[{"path": "a.jsonl"}], steps=steps), online=False).recipe.steps[2].where
+
+
+def test_a_filter_after_a_step_that_cannot_be_read_is_not_blamed(bench):
+    bench.jsonl("a.jsonl", rows(3))
+    steps = [{"counted": {"mots": 3}}, {"filter": {"where": "score_counted_length > 1"}}]
+    with pytest.raises(InputError) as caught:
+        prepare(bench.recipe(sources=[{"path": "a.jsonl"}], steps=steps), online=False)
+    assert ['unknown key "mots"' in message for _, _, message in caught.value.problems] == [True]
 
 
 def test_filter_drops_null_and_false(bench):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.cli import main
 from instdata.errors import BuildError, InputError
 from instdata.publish.push import publish, push
 from instdata.publish.remote import HubError
@@ -130,6 +131,24 @@ def test_a_dry_run_shows_files_and_sends_nothing(hub: Hub, small: Path, monkeypa
     assert not hub.requests and not hub.repos
 
 
+def test_a_dry_run_shows_files_before_what_it_objects_to(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = make(tmp_path, recipe=RECIPE.replace(", license: mit", "").replace(", license: cc-by-4.0", ""))
+    said = "source mine: its licence is not stated"
+    done = push(made, dry_run=True)
+    assert done["files"]["data/00-25pct.parquet"] > 0 and any(said in x for x in done["objections"])
+    assert push(made, dry_run=True, allow=["unknown-license"])["objections"] == []
+    for more in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["instdata", "push-to-hub", str(made), "--dry-run", *more])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        assert end.value.code == 2 and "data/00-25pct.parquet" in out
+        assert said in err and "nothing was published" in err and "--accept-unknown-license" in err
+    assert json.loads(out)["objections"] == done["objections"] and not hub.requests
+
+
 @pytest.mark.parametrize(
     ("token", "said"),
     [(None, "no Hugging Face token"), ("hf_reader", "only reads"), ("hf_nobody", "does not accept this token")],
@@ -229,6 +248,8 @@ def test_a_damaged_build_is_refused(hub: Hub, small: Path, tmp_path: Path) -> No
     )
     with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):
         push(copy)
+    with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):
+        push(copy, dry_run=True)
     assert not hub.repos
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from instdata.errors import InputError
 from instdata.files import digest
+from instdata.history import run_of
 from instdata.publish.push import publish
 from instdata.publish.run import public
 from tests.hub_server import Hub
@@ -96,7 +97,15 @@ def test_the_same_run_again_changes_nothing(hub: Hub, run: Path) -> None:
 def test_a_dry_run_sends_nothing(hub: Hub, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN")
     done = publish(run, "me/m", dry_run=True)
-    assert done["files"]["model.safetensors"] == 10 and done["commit"] is None and not hub.requests
+    assert done["files"]["model.safetensors"] == 10 and done["commit"] is None and done["objections"] == []
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(
+        json.dumps(facts | {"model": "nobody-knows", "note": "hf_" + "aB3dE6gH9j" * 3 + "kL"})
+    )
+    done = publish(run, "me/m", dry_run=True)
+    assert done["files"]["model.safetensors"] == 10 and not hub.requests
+    for said, line in zip(("licence of the model nobody-knows", "run.json holds", "nothing was"), done["objections"]):
+        assert said in line
 
 
 def test_what_must_not_be_published_is_refused(hub: Hub, run: Path) -> None:
@@ -134,6 +143,9 @@ def test_paths_lose_their_folders_and_nothing_else_changes() -> None:
 
 
 def test_what_is_neither_run_nor_build_is_one_clear_line(hub: Hub, tmp_path: Path) -> None:
+    for text in ("[]", "{", '{"kind": "curves"}'):
+        (tmp_path / "run.json").write_text(text)
+        assert run_of(tmp_path) is None
     with pytest.raises(InputError, match="no finished build there"):
         publish(tmp_path, "me/m")
 

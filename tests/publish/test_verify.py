@@ -140,8 +140,22 @@ def test_a_download_that_fails_says_what_to_do(hub: Hub, published: Path, how: i
     files = {p.relative_to(published).as_posix(): p.read_bytes() for p in published.rglob("*") if p.is_file()}
     hub.add("me/small", files)
     hub.fail("GET", "/resolve/|/api/datasets/", how, times=1000)
-    with pytest.raises(HubError, match="What was downloaded stays: run the same command again") as error:
+    with pytest.raises(
+        HubError, match=r"Nothing was checked; what was downloaded stays: .*run the same command again"
+    ) as error:
         verify("me/small")
+    assert ("the Hub could not be reached" in str(error.value)) == (how == "reset")
     assert "\n" not in str(error.value) and ".." not in str(error.value) and "uploaded" not in str(error.value)
     hub.failures.clear()
     assert verify("me/small")["ok"]
+
+
+def test_what_lies_in_the_cache_is_not_taken_for_what_is_published(hub: Hub, published: Path) -> None:
+    files = {p.relative_to(published).as_posix(): p.read_bytes() for p in published.rglob("*") if p.is_file()}
+    hub.add("me/small", files)
+    assert verify("me/small")["ok"]
+    hub.fail("GET", "/", "reset", times=1000)
+    with pytest.raises(
+        HubError, match=r"^me/small: the Hub could not be reached \(.*\)\. Nothing was checked; .*network"
+    ):
+        verify("me/small")
