@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
+import shutil
+import string
 
 import pytest
+from typer.testing import CliRunner
 
 # Tiny matrices gain nothing from threads, and pytest-xdist already uses every core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What effects.json says of each ability, in this order.
+EFFECT_KEYS = ["ability", "metric", "unit", "without", "with", "effect", "low", "high", "p_holm", "n", "seeds", "mde", "verdict"]  # fmt: skip
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -60,8 +67,6 @@ def tiny(tiny_folder):
 
 def conversations(n: int, seed: int = 0) -> list[list[dict[str, str]]]:
     """Little sums, asked and answered: learnable, of different lengths."""
-    import random
-
     rng = random.Random(seed)
     found = []
     for i in range(n):
@@ -74,6 +79,13 @@ def conversations(n: int, seed: int = 0) -> list[list[dict[str, str]]]:
             ]
         )
     return found
+
+
+def rows_of(n: int, length: int | None = None, seed: int = 0):
+    """n of those conversations as training rows (Encoded); `length`: of at most so many tokens each."""
+    from instdata.harness.chat import encode
+
+    return encode(byte_tokenizer(), conversations(n, seed), length)
 
 
 TAXONOMY = """
@@ -97,9 +109,6 @@ ablate: {seeds: 2}
 
 
 def rows(n: int, noisy: bool, seed: int) -> list[dict[str, str]]:
-    import random
-    import string
-
     rng = random.Random(seed)
     found = []
     for i in range(n):
@@ -119,8 +128,6 @@ def rows(n: int, noisy: bool, seed: int) -> list[dict[str, str]]:
 def planted(tmp_path_factory):
     """A build whose last step drops planted noise: half of the rows answer nonsense. Its folder is builds/planted of a
     folder that tests may work in."""
-    import json
-
     from instdata.build import build, prepare
 
     home = tmp_path_factory.mktemp("planted")
@@ -134,3 +141,29 @@ def planted(tmp_path_factory):
         patch.chdir(home)
         build(prepare(home / "recipe.yaml"), home / "builds" / "planted")
     return home
+
+
+# What makes the tiny model learn in a few steps, in float32.
+SET = "--set lr=3e-3 --set dtype=float32 --set length=256"
+
+
+@pytest.fixture
+def home(planted, tiny_folder, tmp_path, monkeypatch):
+    """A working folder of this test's own with a copy of the build, and ./tiny, the model to train."""
+    shutil.copytree(planted / "builds", tmp_path / "builds")
+    shutil.copytree(tiny_folder, tmp_path / "tiny")
+    shutil.copy(planted / "small.yaml", tmp_path / "small.yaml")
+    monkeypatch.setenv("INSTDATA_CACHE", str(planted / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(line: str, code: int = 0):
+    """The JSON of a command line after `instdata`."""
+    from instdata.cli import app
+
+    done = CliRunner().invoke(app, [*line.split(), "--quiet", "--json"])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return json.loads(done.stdout)

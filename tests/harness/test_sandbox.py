@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gzip
 import json
@@ -10,8 +9,8 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -103,7 +102,7 @@ add = lambda a, b: a + b
         ("segfault", "import os\nos.abort()", "SIGABRT"),
         ("kill", "import os\nos.kill(os.getppid(), 9)", "not allowed"),
         ("ctypes", "import ctypes", "ctypes"),
-        ("no time left", "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))", ""),
+        ("no time left", "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))", "not allowed"),
     ],
 )  # fmt: skip
 def test_what_harms_is_stopped(name: str, code: str, reason: str) -> None:
@@ -180,22 +179,21 @@ def test_files_outside_cannot_be_changed(tmp_path: Path, way: str) -> None:
     assert mine.read_text() == "here" and os.listdir(mine.parent) == ["mine"]
 
 
-@pytest.mark.parametrize("make", ["socket.create_connection(('127.0.0.1', {0}), 2)", "socket.socket().connect(('127.0.0.1', {0}))", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {0}))", "__import__('urllib.request').request.urlopen('http://127.0.0.1:{0}')"])  # fmt: skip
+@pytest.mark.parametrize("make", ["socket.create_connection(('127.0.0.1', {tcp}), 2)", "socket.socket().connect(('127.0.0.1', {tcp}))", "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {udp}))", "__import__('urllib.request').request.urlopen('http://127.0.0.1:{tcp}', timeout=2)"])  # fmt: skip
 def test_there_is_no_network(make: str) -> None:
-    came = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(0.2)
-
-        def listen() -> None:
-            with contextlib.suppress(OSError):
-                came.append(server.accept())
-
-        listener = threading.Thread(target=listen)
-        listener.start()
-        result = run_tests("import socket\n" + make.format(server.getsockname()[1]), TESTS)
-        listener.join()
-    assert result.passed is False and not came
-    assert "Error" in result.reason
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiving,
+    ):
+        receiving.bind(("127.0.0.1", 0))
+        tcp, udp = (s.getsockname()[1] for s in (listening, receiving))
+        result = run_tests(f"import socket\n{make.format(tcp=tcp, udp=udp)}\n{RIGHT}", TESTS)
+        assert result.passed is False and "PermissionError" in result.reason
+        # What had come would wait here.
+        for server, take in ((listening, listening.accept), (receiving, lambda: receiving.recv(9))):
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                take()
 
 
 @pytest.fixture
@@ -224,19 +222,19 @@ def kernel_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "open('/etc/passwd').read()",
         "import os\nos.listdir('/')",
         "open('/proc/self/environ').read()",
-        "open('/tmp/instdata-sandbox-escape', 'w')",
+        "open('OUTSIDE', 'w')",
         "import os\nos.mkfifo('x')",
     ],
 )
-def test_the_kernel_alone_refuses(kernel_only: None, code: str) -> None:
+def test_the_kernel_alone_refuses(kernel_only: None, tmp_path: Path, code: str) -> None:
     if "landlock" not in run_tests("", "").enforced and ("open(" in code or "listdir" in code):
         pytest.skip("this kernel has no Landlock")
-    result = run_tests(code, TESTS)
+    result = run_tests(code.replace("OUTSIDE", str(tmp_path / "outside")), TESTS)
     assert result.passed is False and "PermissionError" in result.reason
-    assert not Path("/tmp/instdata-sandbox-escape").exists()
+    assert not (tmp_path / "outside").exists()
 
 
-@pytest.mark.parametrize("code", ["import socket\nsocket.socket().connect(('127.0.0.1', 9))", "import os\nos.fork()", "import _posixsubprocess\n_posixsubprocess.fork_exec()", "open('/etc/passwd')", "open('/tmp/instdata-sandbox-escape', 'w')", "import os\nos.listdir('/')"])  # fmt: skip
+@pytest.mark.parametrize("code", ["import socket\nsocket.socket().connect(('127.0.0.1', 9))", "import os\nos.fork()", "import _posixsubprocess\n_posixsubprocess.fork_exec()", "open('/etc/passwd')", "open('OUTSIDE', 'w')", "import os\nos.listdir('/')"])  # fmt: skip
 def test_python_alone_refuses_where_the_kernel_gives_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
 ) -> None:
@@ -249,8 +247,9 @@ def test_python_alone_refuses_where_the_kernel_gives_nothing(
     (tmp_path / "inside.py").write_text(altered.replace("libc.unshare(NEW_USER_AND_NET) == 0", "False"), "utf-8")
     monkeypatch.setattr(sandbox, "INSIDE", tmp_path / "inside.py")
     assert run_tests(RIGHT, TESTS).enforced == ("limits", "audit")
-    result = run_tests(code, TESTS)
+    result = run_tests(code.replace("OUTSIDE", str(tmp_path / "outside")), TESTS)
     assert result.passed is False and "PermissionError" in result.reason
+    assert not (tmp_path / "outside").exists()
 
 
 def test_a_sandbox_that_does_not_start_gives_no_verdict(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -273,33 +272,37 @@ def test_odd_code_gets_a_verdict(code: str) -> None:
     assert run_tests(code, TESTS, seconds=5).passed is (code[:3] == "def")
 
 
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not LINUX, reason="Linux gives this")
 def test_it_does_not_outlive_the_harness(tmp_path: Path) -> None:
-    if not LINUX:
-        pytest.skip("Linux gives this")
-    program = "import os, sys\nfrom instdata.harness.sandbox import run_tests\nprint('go', flush=True)\nrun_tests('while True: pass', '', seconds=60)"
-    harness = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
-    harness.stdout.readline()
-    deadline, inside = time.monotonic() + 20, []
-    while not inside and time.monotonic() < deadline:
-        listed = Path(f"/proc/{harness.pid}/task/{harness.pid}/children").read_text().split()
-        inside = [int(p) for p in listed]
-        time.sleep(0.05)
-    time.sleep(0.5)
-    harness.kill()
-    harness.wait()
-    harness.stdout.close()
-    deadline = time.monotonic() + 10
-    while (
-        any(
-            os.path.isdir(f"/proc/{p}") and "Z" not in Path(f"/proc/{p}/stat").read_text().rsplit(")", 1)[1][:3]
-            for p in inside
-        )
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.05)
-    assert inside and not any(
-        os.path.isdir(f"/proc/{p}") and " Z " not in Path(f"/proc/{p}/stat").read_text() for p in inside
-    )
+    code = "open('started', 'w').close()\nwhile True: pass"
+    program = f"from instdata.harness.sandbox import run_tests\nrun_tests({code!r}, '', seconds=60)"
+    folders = tmp_path / "folders"
+    folders.mkdir()
+    environment = {**os.environ, "TMPDIR": str(folders)}  # a killed harness leaves its folder
+    harness = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=Path(__file__).parents[2])
+    try:
+        assert within(60, lambda: list(folders.glob("*/started")))
+        inside = [int(p) for p in Path(f"/proc/{harness.pid}/task/{harness.pid}/children").read_text().split()]
+        assert inside and all(map(alive, inside))
+    finally:
+        harness.kill()
+        harness.wait()
+    assert within(10, lambda: not any(map(alive, inside)))
+
+
+def within(seconds: float, condition: Callable[[], object]) -> bool:
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(condition())
 
 
 def test_answers_are_scored_by_their_tests() -> None:
