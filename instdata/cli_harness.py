@@ -152,7 +152,7 @@ def ablate(
     build: BuildDir = None,
     filter: Annotated[
         str | None,
-        typer.Option(help="A step, STEP.REASON, source=NAME, origin=human, ability=NAME.", show_default=False),
+        typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another recipe, or its build, instead.", show_default=False)
@@ -164,7 +164,7 @@ def ablate(
     max_seeds: Annotated[int, typer.Option(min=2, help="Seeds of the last look, while undecided.")] = 5,
     model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
     match: Annotated[str, typer.Option(help="tokens or rows: what both arms have as many of.")] = "tokens",
-    metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors or judge.")] = "bits",
+    metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors, judge or pairs.")] = "bits",
     judge: Judge = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
@@ -174,7 +174,9 @@ def ablate(
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take and could see, and stop.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before running.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before running (asked in a terminal only).")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -188,7 +190,7 @@ def ablate(
     say = sayer(quiet)
     ablation = prepare(
         find_build(build), filter, against, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
-        metric=metric, judge=judge, judge_runs=judge_runs, max_usd=max_usd, recipe=training(recipe, set_ or []),
+        metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
         max_items=max_items, taxonomy=taxonomy, out=out, say=say,
     )  # fmt: skip
     took = planned(ablation)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.generate.prompt import read_items
-from instdata.llm.ask import Options, client_for, cost
+from instdata.llm.ask import Options, client_for, cost, typical
 from instdata.llm.batch import PARTS, fill
 from instdata.llm.budget import Price
 from instdata.llm.cache import PICO, Store, digest
@@ -130,9 +130,7 @@ def estimate(step: Generate, rows: Rows, context: Context, method: Callable, wan
     draws = step.best_of if step.method == "respond" else 1
     each = step.batch if step.method == "self-instruct" else 1
     requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / each) * draws
-    # A token is about four bytes of UTF-8 in either language; answers use half of what they may.
-    prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
-    completion = sum(r.max_tokens for r in sample) / len(sample) / 2
+    prompt, completion = typical(sample)
     found = [cost(Options.of(step), requests, prompt, completion)]
     if step.judge and draws > 1:  # it reads every draw and names one
         price = step.price if step.judge == step.model else None

@@ -3,48 +3,50 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from instdata.errors import InputError
 from instdata.files import write_text
-from instdata.harness.arms import ARMS, Drawn, Pool, draw, pool_against, pool_of
+from instdata.harness.arms import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
 from instdata.harness.cells import Estimate, Grid, Validation, estimate, read_cells, run_base, run_streams
-from instdata.harness.curves import curve_rows, run_facts
+from instdata.harness.curves import curve_rows, report, run_facts
 from instdata.harness.decide import MACRO, Contrast, Effect, decide, metric_of
-from instdata.harness.evaluate import write_table
-from instdata.harness.judging import judging
+from instdata.harness.items import Item
+from instdata.harness.judging import Asked, compared, judging
 from instdata.harness.recipes import Training
+from instdata.harness.scores import cells_of, groups, write_table
 from instdata.harness.source import (
     items_of,
     manifest_digest,
-    recipe_of,
     slug,
     split_items,
     taxonomy_of,
     with_distractors,
 )
-from instdata.history import find_build, manifest
+from instdata.history import find_build, manifest, recipe_of
 from instdata.output import locked
+from instdata.values import count
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
 SIZES = (64, 128, 256)
-METRICS = ("bits", "distractors", "judge")
-KINDS = {"bits": ["bits"], "distractors": ["bits", "distractors"], "judge": ["bits"]}
+KINDS = {"bits": ["bits"], "distractors": ["bits", "distractors"], "judge": ["bits"], "pairs": ["bits"]}  # by metric
+JUDGED = ("judge", "pairs")
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation that can run. `seeds` are those of the first look; each further look adds one, up to `most`."""
+    """An ablation that can run. `seeds` are those of the first look; each further look adds one, up to `most`. `draws`: the
+    arms of the seeds that were asked for."""
 
     pool: Pool
     grid: Grid
@@ -53,28 +55,42 @@ class Ablation:
     most: int
     metric: str
     match: str
+    draws: dict[int, Drawn] = field(default_factory=dict)
+
+    @property
+    def looks(self) -> int:
+        return self.most - self.seeds + 1
+
+    @property
+    def told(self) -> list[Item]:
+        """The items that the metric can tell something of."""
+        return [i for i in self.grid.items if (i.scorer == "judge" if self.metric in JUDGED else i.reference)]
 
     def drawn(self, seed: int) -> Drawn:
         """The arms of a seed."""
-        return draw(self.pool, self.sizes, seed, self.match, self.grid, self.grid.items)
+        if seed not in self.draws:
+            self.draws[seed] = draw(self.pool, self.sizes, seed, self.match, self.grid)
+        return self.draws[seed]
 
 
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
-    match: str, metric: str, judge: str | None, judge_runs: int, max_usd: float | None, recipe: Training,
-    max_items: int | None, taxonomy: str | None, out: Path | None, say: Say,
+    match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
+    out: Path | None, say: Say,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given. Raises InputError for what does not fit."""
     own = recipe_of(build).get("ablate") or {}
     seeds = seeds or max(2, own.get("seeds", 3))
-    for word, known, option in ((match, ("tokens", "rows"), "match"), (metric, METRICS, "metric")):
+    for word, known, option in ((match, ("tokens", "rows"), "match"), (metric, tuple(KINDS), "metric")):
         if word not in known:
             raise InputError(f"--{option} {word}: one of {', '.join(known)}.{did_you_mean(word, known)}")
     if bool(asked) == (against is not None):
         names = ", ".join(s["name"] for s in manifest(build)["steps"])
         raise InputError(f"say what to compare: --filter STEP (steps of {build.name}: {names}), or --against RECIPE")
-    if metric == "judge" and judge is None:
-        raise InputError("--metric judge needs --judge MODEL")
+    if (metric in JUDGED) != (judge is not None):
+        raise InputError(
+            f"--metric {metric} needs --judge MODEL" if judge is None else "--judge needs --metric judge or pairs"
+        )
     if most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
     pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say))
@@ -83,26 +99,18 @@ def prepare(
     if recipe.best_after is not None:
         held, items = split_items(items)
     items = with_distractors(items, KINDS[metric])
-    told = [i for i in items if (i.scorer == "judge" if metric == "judge" else i.reference)]
-    if not told:
+    judged = judging(judge, names, items, say, pairs=metric == "pairs")
+    validate = Validation(held) if held else None
+    folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
+    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
+    wanted = parse_sizes(sizes, int(pool.passed.sum()))
+    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match)
+    if not found.told:
         raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
-    silent = sorted(set(manifest(build)["configs"]["full"]["by_ability"]) - {i.ability for i in told})
+    silent = sorted(set(manifest(build)["configs"]["full"]["by_ability"]) - {i.ability for i in found.told})
     if silent:
         say(f"no items to score, so nothing will be said of: {', '.join(silent)}")
-    wanted = parse_sizes(sizes, int(pool.passed.sum()))
-    judged = judging(judge, names, items, judge_runs, max_usd, say) if metric == "judge" else None
-    folder = out or folder_of(build, pool.filter)
-    grid = Grid(
-        folder,
-        model or own.get("model", "auto"),
-        recipe,
-        items,
-        KINDS[metric],
-        say,
-        judged,
-        Validation(held) if held else None,
-    )
-    return Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match)
+    return found
 
 
 def _other(against: Path | None, build: Path, say: Say) -> Path:
@@ -133,13 +141,13 @@ def parse_sizes(text: str | None, most: int) -> list[int]:
     if not text:
         found = [s for s in SIZES if s <= most]
         return found or [most]
-    found = []
-    for word in (w.strip().replace("_", "") for w in text.split(",") if w.strip()):
-        match = re.fullmatch(r"(\d+)(k?)", word, re.IGNORECASE)
-        if not match or not int(match[1]):
-            raise InputError(f"--sizes {word}: numbers of rows, like 64,128,256 or 1k")
-        found.append(int(match[1]) * (1000 if match[2] else 1))
-    return sorted(set(found))
+    try:
+        found = {count(word) for word in text.split(",") if word.strip()}
+    except ValueError as e:
+        raise InputError(f"--sizes {text}: {e}") from e
+    if not found:
+        raise InputError(f'--sizes "{text}": numbers of rows, like 64,128,256 or 1k')
+    return sorted(found)
 
 
 def plan(ablation: Ablation) -> dict[str, Any]:
@@ -149,9 +157,8 @@ def plan(ablation: Ablation) -> dict[str, Any]:
 
     draws = [ablation.drawn(seed) for seed in range(ablation.seeds)]
     found = estimate(ablation.grid, [s for d in draws for s in d.streams])
-    counts = pd.Series([i.ability for i in ablation.grid.items if i.reference]).value_counts().to_dict()
-    looks = ablation.most - ablation.seeds + 1
-    mde = planned_mde(counts, ablation.seeds, metric=ablation.metric, looks=looks)
+    counts = dict(Counter(i.ability for i in ablation.told).most_common())
+    mde = planned_mde(counts, ablation.seeds, metric=ablation.metric, looks=ablation.looks)
     return {
         "filter": ablation.pool.filter,
         "pool": len(ablation.pool),
@@ -159,7 +166,7 @@ def plan(ablation: Ablation) -> dict[str, Any]:
         "arms": len(ARMS),
         "sizes": ablation.sizes,
         "seeds": ablation.seeds,
-        "looks": looks,
+        "looks": ablation.looks,
         "leaking_rows_left_out": max(d.leaks for d in draws),
         **found.plain(),
         "minutes": round(found.seconds / 60, 1),
@@ -172,81 +179,112 @@ def plan(ablation: Ablation) -> dict[str, Any]:
 
 
 def _judging(ablation: Ablation, found: Estimate) -> dict[str, Any]:
-    """Judge calls and their price."""
-    judge = ablation.grid.judge
-    return judge.price(ablation.grid.items, found.missing) if judge else {"judge_calls": 0, "usd": 0.0}
+    """Judge calls and their price, those that are cached already included where arms are compared."""
+    judge, arms = ablation.grid.judge, [a for a in ARMS if a != CONTROL]
+    if judge is None:
+        return {"judge_calls": 0, "usd": 0.0, "judge_minutes": 0.0}
+    pairs = len(arms) * len(ablation.sizes) * ablation.seeds
+    return judge.price(ablation.grid.items, pairs if judge.pairs else found.missing)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The last look at an ablation: all scores, effects of with and of aa against without, and whether that decides."""
+
+    look: int
+    scores: pa.Table
+    effects: list[Effect]
+    aa: list[Effect]
+
+    @property
+    def headline(self) -> Effect:
+        """The effect that decides: the mean over abilities, or the only ability."""
+        return next((e for e in self.effects if e.ability == MACRO), self.effects[0])
+
+    @property
+    def decided(self) -> bool:
+        return self.headline.verdict != "undecided"
 
 
 def run(ablation: Ablation, say: Say) -> dict[str, Any]:
     """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json` prints."""
     started = time.perf_counter()
-    grid, looks = ablation.grid, ablation.most - ablation.seeds + 1
-    with locked(grid.folder):
-        return _run(ablation, looks, say, started)
+    folder = ablation.grid.folder
+    with locked(folder):
+        _tell_replaced(ablation, say)
+        looked = _look(ablation, say)
+        found = _found(ablation, looked)
+        write_table(looked.scores, folder / "scores.parquet")
+        write_table(curve_rows(looked.scores), folder / "curves.parquet")
+        write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        seconds = time.perf_counter() - started
+        write_text(folder / "run.json", json.dumps(run_facts(ablation.grid, seconds), indent=1) + "\n")
+        page = report(_draw, folder, say)
+    return {**found, "folder": str(folder), "report": page, "seconds": round(seconds, 1)}
 
 
-def _run(ablation: Ablation, looks: int, say: Say, started: float) -> dict[str, Any]:
+def _look(ablation: Ablation, say: Say) -> Looked:
+    """Run the seeds of one look after the other, until one decides."""
     grid = ablation.grid
-    draws: list[Drawn] = []
-    for look in range(1, looks + 1):
-        for seed in range(len(draws), ablation.seeds + look - 1):
-            draws.append(ablation.drawn(seed))
-        cells = [run_base(grid), *run_streams(grid, [s for d in draws for s in d.streams])]
+    for look in range(1, ablation.looks + 1):
+        seeds = ablation.seeds + look - 1
+        cells = [run_base(grid), *run_streams(grid, [s for n in range(seeds) for s in ablation.drawn(n).streams])]
         scores = read_cells(cells)
-        effects, aa = effects_of(scores, ablation.metric, max(ablation.sizes), look, looks)
-        macro = _headline(effects)
-        say(f"look {look} of {looks}, {len(draws)} seeds: {macro.ability} {macro.verdict}")
-        if macro.verdict != "undecided":
+        if grid.judge and grid.judge.pairs:
+            scores = compared(grid.judge, grid.items, scores, CONTROL)
+        looked = Looked(look, scores, *effects_of(scores, ablation.metric, max(ablation.sizes), look, ablation.looks))
+        say(f"look {look} of {ablation.looks}, {seeds} seeds: {looked.headline.ability} {looked.headline.verdict}")
+        if looked.decided:
             break
-    decided = macro.verdict != "undecided"
-    kind = metric_of(ablation.metric)
-    found = {
+    return looked
+
+
+def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
+    """What effects.json says."""
+    kind, pool, draws = metric_of(ablation.metric), ablation.pool, ablation.draws
+    return {
         "schema_version": SCHEMA_VERSION,
-        "build": ablation.pool.build.resolve().name,
-        "manifest_sha256": manifest_digest(ablation.pool.build),
-        "filter": ablation.pool.filter,
+        "build": pool.build.resolve().name,
+        "manifest_sha256": manifest_digest(pool.build),
+        "filter": pool.filter,
         "metric": ablation.metric,
         "unit": kind.unit,
         "margin": kind.margin,
-        "decided": decided,
-        "look": look,
-        "looks": looks,
-        "seeds": len(draws),
+        "decided": looked.decided,
+        "look": looked.look,
+        "looks": ablation.looks,
+        "seeds": looked.headline.seeds,
         "sizes": ablation.sizes,
         "match": ablation.match,
-        "model": grid.about()[0],
-        "training": grid.recipe.model_dump(mode="json"),
-        "pool": {"rows": len(ablation.pool), "passed": int(ablation.pool.passed.sum())},
-        "leaking_rows_left_out": max(d.leaks for d in draws),
+        "model": ablation.grid.about()[0],
+        "training": ablation.grid.recipe.model_dump(mode="json"),
+        "pool": {"rows": len(pool), "passed": int(pool.passed.sum())},
+        "leaking_rows_left_out": max(d.leaks for d in draws.values()),
         "arms": [
             {"arm": arm, "size": size, "rows": rows, "tokens": tokens}
             for arm in ARMS
             for size, rows, tokens in draws[0].sizes[arm]
         ],
-        "effects": [e.plain() for e in effects],
-        "aa": [e.plain() for e in aa],
+        "effects": [e.plain() for e in looked.effects],
+        "aa": [e.plain() for e in looked.aa],
     }
-    folder = grid.folder
-    write_table(scores, folder / "scores.parquet")
-    write_table(curve_rows(scores), folder / "curves.parquet")
-    write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    seconds = time.perf_counter() - started
-    write_text(folder / "run.json", json.dumps(run_facts(grid, seconds), indent=1) + "\n")
-    page = _report(folder, say)
-    return {**found, "folder": str(folder), "report": page, "seconds": round(seconds, 1)}
 
 
-def _report(folder: Path, say: Say) -> str | None:
-    """Write the ablation's page, where the report extra is installed."""
-    from instdata.errors import MissingExtra
+def _tell_replaced(ablation: Ablation, say: Say) -> None:
+    """Say where the folder has the result of another question: its cells stay, its tables do not."""
+    path = ablation.grid.folder / "effects.json"
+    if path.is_file():
+        old = json.loads(path.read_text("utf-8"))
+        mine = {"sizes": ablation.sizes, "metric": ablation.metric, "match": ablation.match}
+        other = [f"{k} {old[k]}" for k in mine if old.get(k) != mine[k]]
+        if other:
+            say(f"{path.parent}: replaces the result of {', '.join(other)}, whose cells stay; --out keeps both apart")
+
+
+def _draw(folder: Path) -> Path:
     from instdata.report.page import ablation_page
 
-    try:
-        ablation_page(folder)
-    except MissingExtra as e:
-        say(str(e))
-        return None
-    return str(folder / "report.html")
+    return ablation_page(folder)
 
 
 def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) -> tuple[list[Effect], list[Effect]]:
@@ -260,27 +298,15 @@ def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) 
 
 def contrasts(scores: pa.Table, metric: str, config: str) -> tuple[list[Contrast], list[Contrast]]:
     """(with against without, aa against without) of every ability, from the in-domain scores of a size."""
-    frame = scores.select(["arm", "config", "seed", "ability", "item", "metric", "value", "weight"]).to_pandas()
-    frame = frame[(frame["metric"] == metric) & (frame["config"] == config)]
-    main, other = [], []
-    for ability, mine in frame.groupby("ability", sort=True):
-        weights = mine.groupby("item", sort=True)["weight"].first()
-        arms = {
-            arm: mine[mine["arm"] == arm]
-            .pivot(index="seed", columns="item", values="value")
-            .reindex(columns=weights.index)
-            for arm in ARMS
-        }
-        values = {arm: table.to_numpy(float) for arm, table in arms.items()}
-        w = weights.to_numpy(float)
-        main.append(Contrast(str(ability), values["without"], values["with"], w))
-        other.append(Contrast(str(ability), values["without"], values["aa"], w))
-    return main, other
+    mine = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["config"], config)))
+    arms = {g["arm"]: cells_of(table) for g, table in groups(mine, ["arm"])}
+    control = arms.get(CONTROL, {})
 
+    def contrast(ability: str, arm: str) -> Contrast:
+        a, b = control[ability], arms[arm][ability]
+        return Contrast(ability, a.values, b.values, a.weights)
 
-def _headline(effects: Sequence[Effect]) -> Effect:
-    """The effect that decides: the mean over abilities, or the only ability."""
-    return next((e for e in effects if e.ability == MACRO), effects[0])
+    return [contrast(a, "with") for a in control], [contrast(a, "aa") for a in control]
 
 
 def show_plan(found: dict[str, Any]) -> None:
@@ -296,15 +322,15 @@ def show_plan(found: dict[str, Any]) -> None:
         f"{found['leaking_rows_left_out']} drawn rows hold evaluation items and are left out"
     )
     console.print(
-        f"{found['arms']} arms x {len(found['sizes'])} sizes ({', '.join(map(str, found['sizes']))}) x {found['seeds']} seeds; "
-        f"up to {found['looks']} looks"
+        f"{found['arms']} arms x size{'s' * (len(found['sizes']) > 1)} {', '.join(f'{s:,}' for s in found['sizes'])} x "
+        f"{found['seeds']} seeds" + (f"; up to {found['looks']} looks" if found["looks"] > 1 else "")
     )
     console.print(plan_line(found))
     if found["looks"] > 1:
         console.print(f"with every further look: {found['minutes_with_all_looks']:.0f} min at most")
     if found["judge_calls"]:
         usd = "at an unknown price" if found["usd"] is None else f"{found['usd']:.2f} USD"
-        console.print(f"{found['judge_calls']:,} judge calls, {usd}")
+        console.print(f"{found['judge_calls']:,} judge calls, {usd}, about {found['judge_minutes']:.0f} min more")
     table = _table(
         "ability",
         ">items",

@@ -21,13 +21,15 @@ from instdata.errors import InputError
 from instdata.harness.cells import Grid, Stream
 from instdata.harness.chat import Messages, encode
 from instdata.harness.items import Item
-from instdata.history import manifest, messages_of
+from instdata.harness.source import HUMAN, SYNTHETIC
+from instdata.history import kept_messages, manifest, messages_of
 from instdata.record import split_messages
 from instdata.subset import priority
 from instdata.yamlfile import did_you_mean
 
 COLUMNS = ("source", "origin", "ability", "lang")  # of rows, for --filter column=value
 ARMS = ("with", "without", "aa")
+CONTROL = "without"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Pool:
 
 def pool_of(build: Path, asked: str) -> Pool:
     """The pool of `--filter`: a step's name, `step.reason` (one rule), `categorize.label`, or `column=value` with column
-    source, origin, ability or lang. Raises InputError for what the build does not have, and where the step dropped
+    source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for what the build does not have, and where the step dropped
     nothing."""
     ledger = read_parquet(
         build / "ledger.parquet", ["rid", "id", "source", "verdict", "config", "step", "reason", "ability"]
@@ -140,11 +142,14 @@ def _by_column(build: Path, ledger: pa.Table, column: str, value: str) -> tuple[
         files = [build / f for f in manifest(build)["configs"]["full"]["files"]]
         found = pa.concat_tables([pq.read_table(f, columns=["id", column]) for f in files])
         values = found[column].take(pc.index_in(ledger["id"], found["id"].combine_chunks()))
-    has = np.asarray(pc.fill_null(pc.equal(values, value), False))
+    if (column, value) == ("origin", SYNTHETIC):
+        has = np.asarray(pc.fill_null(pc.not_equal(values, HUMAN), False))
+    else:
+        has = np.asarray(pc.fill_null(pc.equal(values, value), False))
     if not (has & trained).any():
-        known = [str(v) for v in values.filter(pa.array(trained)).unique().to_pylist()]
+        known = [str(v) for v in values.filter(pa.array(trained)).unique().to_pylist() if v is not None]
         raise InputError(
-            f"--filter {column}={value}: no row has it.{did_you_mean(value, known)} There are: {', '.join(known[:12])}"
+            f"--filter {column}={value}: no row has it.{did_you_mean(value, known)} There are: {', '.join(known[:12]) or 'none, the rows have no ' + column}"
         )
     return trained, has & trained
 
@@ -158,7 +163,7 @@ class Drawn:
     leaks: int
 
 
-def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid, items: Sequence[Item]) -> Drawn:
+def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid) -> Drawn:
     """The arms of one seed: `with` has `size` rows, the others as many tokens (or, with match="rows", rows).
 
     Rows that hold evaluation items are left out of every arm. Raises InputError where there are too few rows."""
@@ -171,7 +176,7 @@ def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid, it
     orders = {p: np.argsort(priority(pool.ids, seed, f"ablate-{p}"), kind="stable") for p in ("main", "aa")}
     depth = 2 * most + 64
     while True:
-        found = _drawn(pool, orders, sizes, seed, match, grid, items, depth)
+        found = _drawn(pool, orders, sizes, seed, match, grid, depth)
         if found is not None:
             return found
         if depth >= len(pool):
@@ -182,16 +187,15 @@ def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid, it
 
 
 def _drawn(
-    pool: Pool, orders: dict[str, np.ndarray], sizes: Sequence[int], seed: int, match: str, grid: Grid, items: Sequence[Item],
-    depth: int,
-) -> Drawn | None:  # fmt: skip
+    pool: Pool, orders: dict[str, np.ndarray], sizes: Sequence[int], seed: int, match: str, grid: Grid, depth: int
+) -> Drawn | None:
     """The streams from the first `depth` rows of each order (for `with`: from the first rows that pass); None where
     these are too few."""
     main, aa = (orders[p][pool.control[orders[p]]][:depth] for p in ("main", "aa"))
     passing = orders["main"][pool.passed[orders["main"]]][:depth]
     wanted = np.unique(np.concatenate([main, aa, passing]))
     talks = texts_of(pool, wanted)
-    leaking = _leaking([talks[i] for i in wanted], items)
+    leaking = _leaking([talks[i] for i in wanted], grid.items)
     clean = {int(i) for i, leaks in zip(wanted, leaking) if not leaks and talks[i][-1]["role"] == "assistant"}
     lengths = dict(
         zip(wanted.tolist(), map(_length, encode(grid.model().tokenizer, [talks[i] for i in wanted], grid.length())))
@@ -211,10 +215,10 @@ def _drawn(
             cut[arm] = [int(np.searchsorted(tokens[arm], tokens["with"][size - 1])) + 1 for size in sizes]
         if max(cut[arm]) > len(rows[arm]):
             return None
-    names = pool.ids.to_pylist()
+    taken = {arm: rows[arm][: max(cut[arm])] for arm in ARMS}
     streams = [
         Stream(
-            arm, seed, [names[i] for i in rows[arm][: max(cut[arm])]], [talks[i] for i in rows[arm][: max(cut[arm])]],
+            arm, seed, pool.ids.take(pa.array(taken[arm])).to_pylist(), [talks[i] for i in taken[arm]],
             [(str(size), n) for size, n in zip(sizes, cut[arm])], tuple(sizes),
         )
         for arm in ARMS
@@ -232,26 +236,19 @@ def texts_of(pool: Pool, at: np.ndarray) -> dict[int, Messages]:
     """The conversations of these rows of the pool: kept ones from the build, dropped ones from the cache.
 
     Raises InputError where the cache was cleaned since the build."""
-    wanted = dict(zip(pool.ids.take(pa.array(at)).to_pylist(), at.tolist()))
+    ids = dict(zip(at.tolist(), pool.ids.take(pa.array(at)).to_pylist()))
     by_id: dict[str, Messages] = {}
-    builds = [pool.build, *([pool.other] if pool.other else [])]
-    for path in (p for b in builds for p in sorted((b / "data").glob("*.parquet"))):
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=["id", "messages"]):
-                hits = pc.indices_nonzero(pc.is_in(batch["id"], pa.array(list(wanted), pa.string())))
-                if len(hits):
-                    batch = batch.take(hits)
-                    by_id |= dict(zip(batch["id"].to_pylist(), batch["messages"].to_pylist()))
-    names = pool.ids.to_pylist()
-    rest = [i for i in at.tolist() if names[i] not in by_id]
-    dropped = messages_of(pool.build, {str(pool.rids[i]) for i in rest})
-    missing = [i for i in rest if str(pool.rids[i]) not in dropped]
+    for build in (pool.build, *([pool.other] if pool.other else [])):
+        by_id |= kept_messages(build, set(ids.values()))
+    rest = {i: str(pool.rids[i]) for i in ids if ids[i] not in by_id}
+    dropped = messages_of(pool.build, set(rest.values()))
+    missing = set(rest.values()) - set(dropped)
     if missing:
         raise InputError(
             f"the text of {len(missing):,} dropped rows is no longer in the cache (`instdata cache clean` removes it): "
             f"build {pool.build.name} again, then ablate"
         )
-    return {i: by_id[names[i]] if names[i] in by_id else dropped[str(pool.rids[i])] for i in at.tolist()}
+    return {i: dropped[rest[i]] if i in rest else by_id[ids[i]] for i in ids}
 
 
 def _leaking(talks: Sequence[Messages], items: Sequence[Item]) -> np.ndarray:

@@ -15,22 +15,25 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.errors import InputError
 from instdata.harness.chat import Encoded, Messages, encode
-from instdata.harness.evaluate import GENERATED, score, write_table
+from instdata.harness.evaluate import GENERATED, score
 from instdata.harness.items import Item
 from instdata.harness.judging import Judging
 from instdata.harness.likelihood import answer_losses
 from instdata.harness.models import Loaded, fast_device, fast_dtype, load
 from instdata.harness.recipes import Training
+from instdata.harness.scores import groups, write_table
 
 SPEAK = 30  # seconds between lines
 VERSION = 2  # of what a cell's scores mean; raise it when training or scoring changes
@@ -145,13 +148,17 @@ class Grid:
             found.append(self._cell(name, config, rows, shaped))
         return found
 
-    def _cell(self, name: str, config: str, rows: int, shaped: list[Any]) -> Cell:
+    @cached_property
+    def shared(self) -> list[Any]:
+        """What shapes every cell."""
         items = _digest([json.dumps(asdict(i), sort_keys=True) for i in self.items])
         device = fast_device()
         judge = self.judge.name if self.judge else None
         held = _digest([i.id for i in self.validate.items]) if self.validate else None
-        shaped = [judge, held, device.type, str(fast_dtype(device)), *shaped]
-        key = _digest([json.dumps([VERSION, self.about()[1], items, list(self.kinds), *shaped], sort_keys=True)])
+        return [VERSION, self.about()[1], items, list(self.kinds), judge, held, device.type, str(fast_dtype(device))]
+
+    def _cell(self, name: str, config: str, rows: int, shaped: list[Any]) -> Cell:
+        key = _digest([json.dumps([*self.shared, *shaped], sort_keys=True)])
         return Cell(name, self.about()[0], config, rows, self.folder / "cells" / f"{key}.parquet")
 
 
@@ -266,12 +273,11 @@ def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:
 
 def _short(scores: pa.Table) -> str:
     """A cell's scores in a few words."""
-    frame = scores.select(["metric", "value", "weight"]).to_pandas().dropna(subset=["value"])
     parts = []
-    for metric, rows in frame.groupby("metric"):
-        if metric in ("bits", "distractors"):
-            mean = (rows["value"] * rows["weight"]).sum() / max(rows["weight"].sum(), 1e-9)
-            parts.append(f"{mean:.3f} bits per byte" if metric == "bits" else f"distractors beaten {mean:.2f}")
+    for group, mine in groups(scores.filter(pc.is_valid(scores["value"])), ["metric"]):
+        mean = pc.sum(pc.multiply(mine["value"], mine["weight"])).as_py() / max(pc.sum(mine["weight"]).as_py(), 1e-9)
+        if group["metric"] in ("bits", "distractors"):
+            parts.append(f"{mean:.3f} bits per byte" if group["metric"] == "bits" else f"distractors beaten {mean:.2f}")
     return ", ".join(parts) or f"{len(scores)} scores"
 
 
@@ -367,11 +373,3 @@ def speed(model: Loaded, length: int) -> tuple[float, float]:
     with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
         token_losses(net, packed).sum().item()
     return n / took[-1], n / (time.perf_counter() - start)
-
-
-def held_sizes(sizes: Sequence[int], most: int, what: str) -> list[int]:
-    """Sizes in ascending order. Raises InputError where there are too few rows for one."""
-    short = [s for s in sizes if s > most]
-    if short:
-        raise InputError(f"{what} has {most:,} rows, too few for size {short[0]:,}: choose --sizes up to {most:,}")
-    return sorted(set(sizes))

@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.errors import InputError
+from instdata.errors import InputError, MissingExtra
 from instdata.files import write_text
 from instdata.harness.cells import Cell, Grid, Stream, Validation, estimate, read_cells, run_base, run_streams
-from instdata.harness.evaluate import LOWER_IS_BETTER, not_judged, summary, write_table
-from instdata.harness.judging import judging
+from instdata.harness.decide import MACRO, metric_of
+from instdata.harness.fits import fit
+from instdata.harness.judging import Asked, judging
 from instdata.harness.recipes import Training
+from instdata.harness.scores import cells_of, groups, not_judged, summary, write_table
 from instdata.harness.source import (
     items_of,
     manifest_digest,
@@ -43,9 +45,9 @@ CURVES = pa.schema(
 )  # fmt: skip
 
 
-def chosen_sizes(build: Path, wanted: str | None, most: int) -> list[tuple[str, int]]:
+def chosen_sizes(build: Path, wanted: str | None, most: int, what: str = "") -> list[tuple[str, int]]:
     """(config, rows) to train on: the build's sizes, or those that `64,128,10pct` names: configs, or numbers of rows (a
-    prefix of the ladder's order). Raises InputError."""
+    prefix of the ladder's order), at most `most` of the rows called `what`. Raises InputError."""
     known = sizes_of(build)
     if not wanted:
         return [(n, r) for n, r in known if r <= most]
@@ -58,20 +60,20 @@ def chosen_sizes(build: Path, wanted: str | None, most: int) -> list[tuple[str, 
                 f"--sizes {word}: no such config and no number.{did_you_mean(word, by_name)} Configs: {', '.join(by_name)}"
             )
         if rows > most:
-            raise InputError(f"--sizes {word}: there are {most:,} rows; choose at most that")
+            raise InputError(f"--sizes {word}: there are {most:,} {what}rows; choose at most that")
         found[rows] = word
     return [(name, rows) for rows, name in sorted(found.items())]
 
 
 def grids(
     build: Path, models: Sequence[str], seeds: int, recipe: Training, kinds: Sequence[str], *, sizes: str | None = None,
-    suites: Sequence[Path] = (), max_items: int | None = None, origins: Sequence[str] = ("mixed",), taxonomy: str | None = None, judge: tuple[str, int, float | None] | None = None,
-    say: Callable[[str], None] = print,
+    suites: Sequence[Path] = (), max_items: int | None = None, origins: Sequence[str] = ("mixed",),
+    taxonomy: str | None = None, judge: Asked | None = None, say: Callable[[str], None] = print,
 ) -> list[tuple[Grid, list[Stream]]]:  # fmt: skip
     """For each model its grid and the streams to train on: origins x seeds. Raises InputError on what does not fit."""
     names = taxonomy_of(build, taxonomy)
     items = items_of(build, names, suites, max_items)
-    judged = judging(*judge[:1], names, items, *judge[1:], say) if judge else None
+    judged = judging(judge, names, items, say)
     validate = None
     if recipe.best_after is not None:
         held, items = split_items(items)
@@ -86,7 +88,7 @@ def grids(
         ids, talks = rows_in_order(build, "full", origin)
         if not ids:
             raise InputError(f"--origin {origin}: {build} has no such rows")
-        rungs = chosen_sizes(build, sizes, len(ids))
+        rungs = chosen_sizes(build, sizes, len(ids), "" if origin == "mixed" else f"{origin} ")
         if not rungs:
             raise InputError(f"--origin {origin}: its {len(ids):,} rows fill none of the sizes; name smaller --sizes")
         most = rungs[-1][1]
@@ -117,9 +119,10 @@ def plan_line(plan: dict[str, Any]) -> str:
     shared = plan["separate_tokens"] / plan["tokens"] if plan["tokens"] else 1
     saving = f" ({shared:.2f}x fewer than separate runs)" if shared > 1.005 else ""
     minutes = plan["seconds"] / 60
+    takes = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
     return (
         f"{plan['missing']} of {plan['cells']} cells to run: {plan['tokens']:,} tokens to train{saving}, "
-        f"{plan['scored_tokens']:,} to score, {plan['flops']:.1e} FLOPs, about {minutes:.0f} min here"
+        f"{plan['scored_tokens']:,} to score, {plan['flops']:.1e} FLOPs, {takes} here"
     )
 
 
@@ -154,26 +157,30 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     write_text(folder / "summary.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     seconds = time.perf_counter() - started
     write_text(folder / "run.json", json.dumps(run_facts(grid, seconds), indent=1) + "\n")
-    shown_in = _report(build, grid.say)
+    page = report(_draw, build, grid.say)
     return {
         "build": str(build),
         "folder": str(folder),
         **facts,
         "table": curves.to_pylist(),
-        "report": shown_in,
+        "report": page,
         "seconds": round(seconds, 1),
     }
 
 
-def _report(build: Path, say: Callable[[str], None]) -> str | None:
-    """Draw the curves as PNG and into the build's report; None where the report extra is missing."""
-    from instdata.errors import MissingExtra
+def _draw(build: Path) -> Path:
+    """The curves as PNG and in the build's report; returns that."""
     from instdata.report.harness_charts import curve_charts
     from instdata.report.page import write_report
 
+    curve_charts(build / "curves")
+    return write_report(build)
+
+
+def report(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
+    """The page that `draw` makes of a folder; None, and said, where the report extra is missing."""
     try:
-        curve_charts(build / "curves")
-        return str(write_report(build))
+        return str(draw(folder))
     except MissingExtra as e:
         say(str(e))
         return None
@@ -201,39 +208,25 @@ def curve_rows(scores: pa.Table) -> pa.Table:
     """Every point of every curve, with a 95 % interval over items and seeds; ability "macro" is the mean over abilities.
     The untrained model is a point of its own, at 0 rows."""
     found: list[dict[str, Any]] = []
-    keys = ["model", "arm", "config", "rows"]
-    for key in sorted(tuple(k.values()) for k in scores.select(keys).group_by(keys).aggregate([]).to_pylist()):
-        mine = scores
-        for column, value in zip(keys, key):
-            mine = mine.filter(pc.equal(mine[column], value))
-        found += [dict(zip(keys, key)) | {k: v for k, v in p.items() if k != "missing"} for p in summary(mine)]
+    for group, mine in groups(scores, ["model", "arm", "config", "rows"]):
+        found += [group | {k: v for k, v in p.items() if k != "missing"} for p in summary(mine)]
     return pa.Table.from_pylist(found, schema=CURVES)
 
 
 def fitted(scores: pa.Table) -> list[dict[str, Any]]:
     """The fit of every curve: slope per doubling with its interval, which shape, which label (summary.json's `fits`)."""
-    from instdata.harness.fits import cells_of, fit
-
-    scores = scores.filter(pc.greater(scores["rows"], 0))
-    if not len(scores):
-        return []
     found = []
-    keys = ["model", "arm", "suite", "metric"]
-    for key in sorted(tuple(k.values()) for k in scores.select(keys).group_by(keys).aggregate([]).to_pylist()):
-        chosen = scores
-        for column, value in zip(keys, key):
-            chosen = chosen.filter(pc.equal(chosen[column], value))
+    for group, chosen in groups(scores.filter(pc.greater(scores["rows"], 0)), ["model", "arm", "suite", "metric"]):
         abilities = {a: c for a, c in cells_of(chosen).items() if np.isfinite(c.values).all(0).any()}
-        lower = key[3] in LOWER_IS_BETTER
-        curves = {a: (c.values, c.weights) for a, c in abilities.items()}
+        curves: dict[str, Any] = {a: (c.values, c.weights) for a, c in abilities.items()}
         if curves:
             first = next(iter(abilities.values()))
-            curves["macro"] = ([c.values for c in abilities.values()], [c.weights for c in abilities.values()])
-            for ability, (values, weights) in curves.items():
-                f = fit(first.rows, first.seeds, values, weights, lower_is_better=lower)
-                found.append(
-                    dict(zip(keys, key)) | {"ability": ability, "slope": f.slope, "low": f.low, "high": f.high, "kind": f.kind, "label": f.label, "rungs": f.rungs, "seeds": f.seeds, "n": f.n}
-                )  # fmt: skip
+            curves[MACRO] = ([c.values for c in abilities.values()], [c.weights for c in abilities.values()])
+        for ability, (values, weights) in curves.items():
+            lower = metric_of(group["metric"]).lower_is_better
+            shown = fit(first.rows, first.seeds, values, weights, lower_is_better=lower).plain()
+            del shown["aicc"]
+            found.append(group | {"ability": ability} | shown)
     return found
 
 
@@ -268,8 +261,8 @@ def show_curves(result: dict[str, Any]) -> None:
             title=escape(f"{model}, {arm} rows, {suite}: {unit}"),
         )
         value = {(p["ability"], p["config"]): p["value"] for p in points}
-        names = sorted({p["ability"] for p in points} - {"macro"})
-        for ability in [*names, "macro"]:
+        names = sorted({p["ability"] for p in points} - {MACRO})
+        for ability in [*names, MACRO]:
             fit = labels.get((model, arm, suite, metric, ability))
             slope = _slope(fit)
             cells = [_number(base.get((model, suite, metric, ability)))] + [
@@ -278,7 +271,7 @@ def show_curves(result: dict[str, Any]) -> None:
             table.add_row(escape(ability), *cells, slope, fit["label"] if fit else "-")
         console.print()
         console.print(table)
-        chance = next((p["chance"] for p in points if p["chance"] is not None and p["ability"] == "macro"), None)
+        chance = next((p["chance"] for p in points if p["chance"] is not None and p["ability"] == MACRO), None)
         seeds = max(p["seeds"] for p in points)
         items = max(p["n"] for p in points)
         console.print(
@@ -295,8 +288,8 @@ def _slope(fit: dict[str, Any] | None) -> str:
     """A slope and half of its 95 % interval; without the interval where that says nothing."""
     if not fit or fit["slope"] is None:
         return "-"
-    half = (fit["high"] - fit["low"]) / 2
-    return f"{fit['slope']:+.4f} ±{half:.4f}" if half < 1 else f"{fit['slope']:+.4f} ±?"
+    half, slope = (fit["high"] - fit["low"]) / 2, round(fit["slope"], 4) + 0.0  # no -0.0000
+    return f"{slope:+.4f} ±{half:.4f}" if half < 1 else f"{slope:+.4f} ±?"
 
 
 def _number(value: float | None) -> str:

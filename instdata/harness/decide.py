@@ -38,12 +38,13 @@ class Metric:
 
 BITS = Metric("bits per byte", 0.01, True, True, sd_item=0.06, sd_seed=0.01)  # measured: docs/statistics.md
 SCORE = Metric("score", 0.02, False, False, sd_item=0.245, sd_seed=0.01)
+PAIRS = Metric("share of comparisons won", 0.02, False, False, sd_item=0.5, sd_seed=0.01)  # no share varies more
 TOGETHER = 0.5  # correlation that planning assumes between the abilities' seed noise
 
 
 def metric_of(name: str) -> Metric:
-    """bits, or one of the scores from 0 to 1."""
-    return BITS if name == "bits" else SCORE
+    """bits, pairs, or one of the scores from 0 to 1."""
+    return {"bits": BITS, "pairs": PAIRS}.get(name, SCORE)
 
 
 @dataclass(frozen=True)
@@ -233,10 +234,7 @@ def _ability(c: Contrast, kind: Metric) -> _Ability | None:
     without, with_ = float((a @ share).mean()), float((b @ share).mean())
     scale = abs(without) if kind.relative else float(np.sqrt((a.mean(0).var(ddof=1) + b.mean(0).var(ddof=1)) / 2))
     difference = stats.crossed(b - a, w)
-    if not kind.relative and difference.item_var == 0:
-        # No score moved. As if one in n had: n quiet items leave room for some (the rule of three says up to 3 / n).
-        difference = replace(difference, item_var=1 / difference.n**2)
-    return _Ability(c, without, with_, difference, scale)
+    return _Ability(c, without, with_, difference if kind.relative else stats.if_one_moved(difference), scale)
 
 
 def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from instdata.errors import InputError
-from instdata.files import whole
 from instdata.harness.answers import chance, score_answer
 from instdata.harness.generation import answers
 from instdata.harness.items import LETTERS, Item
 from instdata.harness.likelihood import answer_losses
+from instdata.harness.scores import SCHEMA
 from instdata.yamlfile import did_you_mean
 
 CELL = {"cell": "", "model": "", "arm": "all", "config": "base", "rows": 0, "tokens": 0, "seed": 0}
-SCHEMA = pa.schema(
-    [
-        ("cell", pa.string()), ("model", pa.string()), ("arm", pa.string()), ("config", pa.string()), ("rows", pa.int64()),
-        ("tokens", pa.int64()), ("seed", pa.int64()), ("suite", pa.string()), ("item", pa.string()),
-        ("ability", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("weight", pa.float64()),
-        ("chance", pa.float64()), ("prompt", pa.string()), ("answer", pa.string()), ("reason", pa.string()),
-    ]
-)  # fmt: skip
 Judge = Callable[[Sequence[Item], Sequence["str | None"]], Sequence[Any]]  # judge.judge_items with all but these given
 METRICS = ("bits", "distractors", "answers")  # kinds of scoring; judging is apart, since it costs money
 GENERATED = ("exact", "number", "choice", "label", "contains", "json", "unit_tests", "f1")
-LOWER_IS_BETTER = {"bits"}
 
 
 def metrics(wanted: str | None, default: Sequence[str] = METRICS) -> list[str]:
@@ -154,72 +143,3 @@ def _likeliest(net: Any, tokenizer: Any, items: Sequence[Item], context: int) ->
         letter = None if np.isnan(mean).all() else LETTERS[int(np.nanargmin(mean))]
         found.append((letter, None if letter is None else score_answer(item, letter).value))
     return found
-
-
-def not_judged(items: Sequence[Item], scores: pa.Table) -> list[str]:
-    """The abilities that ask for a judge and have no judged score: said, never a silent zero."""
-    judged = set(scores.filter(pa.compute.equal(scores["metric"], "judge"))["ability"].to_pylist())
-    return sorted({i.ability for i in items if i.scorer == "judge"} - judged)
-
-
-def summary(scores: pa.Table) -> list[dict[str, Any]]:
-    """Scores by suite, metric and ability, with a 95 % interval over items and seeds; "macro" is the mean over abilities.
-
-    Rows of one model and size, of any seeds. Keys: suite, metric, ability, value, low, high, n, missing, seeds, chance."""
-    from instdata.harness.stats import crossed
-
-    found: list[dict[str, Any]] = []
-    frame = scores.select(["suite", "metric", "ability", "item", "seed", "value", "weight", "chance"]).to_pandas()
-    for (suite, metric), mine in frame.groupby(["suite", "metric"], sort=True):
-        parts = []
-        for ability, rows in mine.groupby("ability", sort=True):
-            values = rows.pivot(index="seed", columns="item", values="value")
-            weights = rows.groupby("item")["weight"].first().reindex(values.columns).to_numpy(float)
-            known = values.notna().all(axis=0).to_numpy() & (weights > 0)
-            row = _point(suite, metric, str(ability), rows, int(known.sum()), len(known))
-            if known.sum() >= 2:
-                parts.append(crossed(values.to_numpy(float)[:, known], weights[known]))
-                row |= _interval(parts[-1:])
-            elif known.any():
-                row["value"] = float(np.mean(values.to_numpy(float)[:, known]))
-            found.append(row)
-        if parts:
-            n = sum(r["n"] for r in found if (r["suite"], r["metric"]) == (suite, metric))
-            values = [
-                r["value"] for r in found if (r["suite"], r["metric"]) == (suite, metric) and r["value"] is not None
-            ]
-            macro = _interval(parts) if len(parts) == len(values) else {"value": float(np.mean(values))}
-            found.append(_point(suite, metric, "macro", mine, n, mine["item"].nunique()) | macro)
-    return found
-
-
-def _point(suite: Any, metric: Any, ability: str, rows: Any, n: int, items: int) -> dict[str, Any]:
-    chances = rows["chance"].dropna()
-    return {
-        "suite": suite, "metric": metric, "ability": ability, "value": None, "low": None, "high": None, "n": n,
-        "missing": items - n, "seeds": int(rows["seed"].nunique()), "chance": float(chances.mean()) if len(chances) else None,
-    }  # fmt: skip
-
-
-def _interval(parts: Sequence[Any]) -> dict[str, float]:
-    """value, low and high of the mean over abilities, given each one's statistics (stats.Crossed). Items of different
-    abilities are independent; seeds are not, so their part comes from the seeds' means over all abilities."""
-    from instdata.harness.stats import satterthwaite, t_interval
-
-    count = len(parts)
-    value = float(np.mean([p.mean for p in parts]))
-    means = np.mean([p.seed_means for p in parts], axis=0)
-    pieces = [(p.item_var / count**2, p.item_df) for p in parts]
-    if len(means) > 1:
-        noise = sum(p.noise for p in parts) / count**2
-        own = max(0.0, float(np.var(means, ddof=1)) - noise)
-        pieces.append((own / len(means), len(means) - 1))
-    se = math.sqrt(sum(v for v, _ in pieces))
-    low, high = t_interval(value, se, satterthwaite(pieces)) if se else (value, value)
-    return {"value": value, "low": low, "high": high}
-
-
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table, whole or not at all."""
-    with whole(path) as file:
-        pq.write_table(table, file, compression="zstd")

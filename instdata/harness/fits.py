@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from instdata.errors import InputError
 from instdata.harness import stats
 from instdata.harness.decide import BITS, SCORE
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 KINDS = {"flat": 1, "log-linear": 2, "saturating": 3}  # and how many parameters each has
 SLOPE_RUNGS, SATURATING_RUNGS = 3, 5
@@ -112,34 +109,6 @@ def _complete(rows: np.ndarray, seeds: np.ndarray) -> tuple[tuple[int, ...], np.
     return rungs, np.array([[cells[s][r] for r in rungs] for s in whole])
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The runs of one ability: rows, seeds and configs [cells], scores [cells, items] (NaN: missing), weights [items]."""
-
-    rows: np.ndarray
-    seeds: np.ndarray
-    configs: list[str]
-    values: np.ndarray
-    weights: np.ndarray
-
-
-def cells_of(scores: pa.Table) -> dict[str, Cells]:
-    """The runs of each ability, from rows of scores.parquet that are of one model, arm, suite and metric."""
-    columns = ("ability", "cell", "item", "value", "weight", "rows", "seed", "config")
-    table = {c: scores[c].to_numpy(zero_copy_only=False) for c in columns}
-    found = {}
-    for ability in sorted(set(table["ability"])):
-        mine = {c: v[table["ability"] == ability] for c, v in table.items()}
-        _, first, cell = np.unique(mine["cell"], return_index=True, return_inverse=True)
-        items, item = np.unique(mine["item"], return_inverse=True)
-        values, weights = np.full((len(first), len(items)), np.nan), np.ones(len(items))
-        values[cell, item] = mine["value"].astype(float)
-        weights[item] = mine["weight"]
-        rows, seeds, configs = (mine[c][first] for c in ("rows", "seed", "config"))
-        found[ability] = Cells(rows.astype(np.int64), seeds.astype(np.int64), configs.tolist(), values, weights)
-    return found
-
-
 def _profile(cube: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, float, int, float]:
     """(means [seeds, rungs], their covariance over items [rungs, rungs], variance of one run's mean from item-by-run
     noise, items, degrees of freedom of the covariance) of scores [seeds, rungs, items]."""
@@ -172,6 +141,8 @@ def _fitted(
         return Fit(
             None, "undecided", None, None, None, count, seeds, items, rungs, means, cov, float("inf"), {}, lower
         )  # fmt: skip
+    if not lower and np.isfinite(item_df) and np.abs(cov).max() < 1e-18:  # no score moved: as in stats.if_one_moved
+        cov = np.eye(count) / items**2
     line = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
     spread, free = _scatter(x, runs, line)
     own = max(0.0, spread - noise) / seeds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import re
@@ -294,6 +295,10 @@ def _check(scorer: str, reference: str | None, choices: list[str] | None, tests:
     if scorer == "unit_tests":
         if not tests or not tests.strip():
             raise BadRow('scorer unit_tests needs "tests"')
+        try:
+            ast.parse(tests)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
+            raise BadRow(f"tests is not Python: {e}") from e
         return
     if scorer != "judge" and reference is None:
         raise BadRow(f'scorer {scorer} needs a "reference"')

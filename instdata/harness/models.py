@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,7 @@ def flops_per_token(net: Any, length: float) -> float:
     return 6 * weights + 6 * layers * width * length
 
 
+@cache
 def matmul_peak(device: Any, dtype: Any) -> float:
     """Floating-point operations a second of one large matrix product here: what MFU is a share of. Volatile."""
     import time

@@ -15,6 +15,7 @@ import numpy as np
 from instdata.errors import InputError
 from instdata.harness import fits
 from instdata.harness.allocation import Growth, Ladder, plan
+from instdata.harness.scores import cells_of
 from instdata.record import UNKNOWN
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -136,7 +137,7 @@ def _gain(found: dict[str, Any]) -> str:
     """The expected gain in words."""
     if found["metric"] == "bits":
         value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
-        return f"{value:+.2f} % fewer bits per byte [{low:+.2f}, {high:+.2f}]"
+        return f"{-value:+.2f} % bits per byte [{-high:+.2f}, {-low:+.2f}] (lower is better)"
     return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score"
 
 
@@ -249,7 +250,7 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     if not counts:
         raise InputError(f"{build}: no item has a score in its curves: give items with references")
     metric = max(counts, key=lambda m: (counts[m], m == "bits"))
-    cells = fits.cells_of(scores.filter(pc.equal(scores["metric"], metric)))
+    cells = cells_of(scores.filter(pc.equal(scores["metric"], metric)))
     cells = {a: c for a, c in cells.items() if np.isfinite(c.values).all(0).any()}
     if not cells:
         raise InputError(f"{build}: no item has a score of metric {metric} in every run")

@@ -84,9 +84,13 @@ def training(name: str = "proxy", changes: list[str] = ()) -> Training:
     values = RECIPES[name].model_dump()
     for change in changes:
         key, equals, value = change.partition("=")
-        if not equals or key not in values or key == "name":
-            known = [k for k in values if k != "name"]
-            raise InputError(f"--set {change}: write KEY=VALUE.{did_you_mean(key, known)} Keys: {', '.join(known)}")
+        known = [k for k in values if k != "name"]
+        if key not in known:
+            raise InputError(
+                f'--set {change}: no setting "{key}".{did_you_mean(key, known)} There are: {", ".join(known)}'
+            )
+        if not equals:
+            raise InputError(f"--set {change}: write {key}=VALUE")
         values[key] = None if value == "null" else value.split(",") if key == "betas" else value
     values["name"] = name + "".join(f",{c}" for c in changes)
     try:

@@ -18,15 +18,15 @@ from instdata.errors import InputError
 from instdata.files import write_text
 from instdata.harness.cells import Validation
 from instdata.harness.chat import encode
-from instdata.harness.evaluate import not_judged, score, summary, write_table
-from instdata.harness.judging import judging
+from instdata.harness.evaluate import score
+from instdata.harness.judging import Asked, judging
 from instdata.harness.models import fast_device, load, save
 from instdata.harness.recipes import Training
+from instdata.harness.scores import not_judged, summary, write_table
 from instdata.harness.sharded import gathered, is_first, world
 from instdata.harness.source import (
     items_of,
     manifest_digest,
-    recipe_of,
     rows_in_order,
     sizes_of,
     slug,
@@ -34,12 +34,11 @@ from instdata.harness.source import (
     taxonomy_of,
     with_distractors,
 )
-from instdata.history import find_build, manifest
+from instdata.history import RUN, find_build, manifest, recipe_of, run_of
 from instdata.output import locked
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
-RUN = "run"  # run.json's kind
 
 
 def train_build(
@@ -62,13 +61,13 @@ def train_build(
     held = split_items(items_of(build, taxonomy_of(build)))[0] if recipe.best_after is not None else []
     loaded = load(spec, say)
     out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
+    asked = {"build": {"name": build.resolve().name}, "config": config, "model": loaded.name, "seed": seed}
+    asked |= {"training": {"name": recipe.name}, "rows": len(ids)}
     shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
     key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
     if done := run_of(out):
         if done["key"] != key:
-            raise InputError(
-                f"{out} holds another run, of {done['build']['name']} {done['config']}; choose another --out"
-            )
+            raise InputError(f"{out} holds another run ({_differs(done, asked)}); choose another --out")
         say(f"{out}: this run is done")
         return {"run": str(out), "changed": False, **done}
     length = min(recipe.length, loaded.context)
@@ -109,6 +108,17 @@ def train_build(
     return {"run": str(out), "changed": True, **facts}
 
 
+def _differs(done: dict[str, Any], asked: dict[str, Any]) -> str:
+    """What a finished run has that this one would not have."""
+    pairs = {
+        key: [x[key].get("name") if isinstance(x[key], dict) else x[key] for x in (done, asked)]
+        for key in asked
+        if key in done
+    }
+    found = [f"{key} {a}, not {b}" for key, (a, b) in pairs.items() if a != b]
+    return "; ".join(found) or "the build's rows or the model have changed since"
+
+
 SPEAK = 10  # seconds between lines
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -141,7 +151,8 @@ class _Log:
     of the last eight steps'."""
 
     def __init__(self, path: Path, say: Callable[[str], None]):
-        self.path, self.say, self.spoke, self.losses = path, say, 0.0, [0.0][:0]
+        self.path, self.say, self.spoke = path, say, 0.0
+        self.losses: list[float] = []
         self.fresh = True
 
     @property
@@ -177,15 +188,6 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def run_of(folder: Path) -> dict[str, Any] | None:
-    """A finished run's run.json; None where the folder is no run."""
-    try:
-        found = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if found.get("kind") == RUN else None
-
-
 def _rows_line(counts: dict[str, int], length: int) -> str:
     parts = [f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised']:,} of them learned"]
     if counts["truncated"]:
@@ -214,11 +216,11 @@ def shown_rows(
 
 def evaluate_model(
     spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
-    taxonomy: str | None, say: Callable[[str], None], judged: tuple[str, int, float | None] | None = None,
+    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json` prints.
-
-    `judged`: (model, runs, most USD) of a judge for the abilities that ask for one. A run that chose its epoch on half of the holdout is scored on the other half."""
+    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
+    prints. `judged`: who judges the abilities that ask for it. A run that chose its epoch on half of the holdout is
+    scored on the other half."""
     run = run_of(Path(spec)) or {}
     build = find_build(build or (Path(run["build"]["name"]) if run else None))
     if run and run["build"]["manifest_sha256"] != manifest_digest(build):
@@ -235,12 +237,12 @@ def evaluate_model(
     cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
     cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
     started = time.perf_counter()
-    judge = judging(judged[0], names, items, judged[1], judged[2], say) if judged else None
+    judge = judging(judged, names, items, say)
     table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge)
-    where = out or (Path(spec) if run else Path("evaluations") / f"{loaded.name}-{build.resolve().name}")
+    apart = sorted({i.suite for i in items if i.out_of_domain})
+    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
     path = where / "scores.parquet"
     write_table(table, path)
-    apart = sorted({i.suite for i in items if i.out_of_domain})
     return {
         "model": loaded.name,
         "build": str(build),
@@ -251,6 +253,15 @@ def evaluate_model(
         "file": str(path),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def _where(run: Path | None, model: str, build: Path, suites: Sequence[str]) -> Path:
+    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells the
+    suites, so that one never replaces another."""
+    if run and not suites:
+        return run
+    name = run.resolve().name if run else f"{model}-{build.resolve().name}"
+    return Path("evaluations") / slug("-".join([name, *dict.fromkeys(suites)]))
 
 
 def show_evaluation(found: dict[str, Any]) -> None:
@@ -290,7 +301,7 @@ def show_run(done: dict[str, Any]) -> None:
 
 
 def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
-    """Rows with what is learned in green and bold; the rest dim."""
+    """Rows with what is learned in green and bold, the rest dim; where there are no colours, in ⟦brackets⟧."""
     from rich.text import Text
 
     from instdata.show import _console
@@ -299,6 +310,7 @@ def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
     for row in rows:
         text = Text()
         for piece, learned in row:
-            text.append(piece, "bold green" if learned else "dim")
+            marked = f"⟦{piece}⟧" if learned and not console.is_terminal else piece
+            text.append(marked, "bold green" if learned else "dim")
         console.print(text)
         console.rule(style="dim")

@@ -7,7 +7,7 @@ prompts one could have asked and of the runs one could have made, and they are c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +77,13 @@ def crossed(values: np.ndarray, weights: np.ndarray | None = None) -> Crossed:
     rest = values - item_means - (seed_means - mean)[:, None]
     noise = float((rest**2 @ factor).sum() / (seeds - 1)) if seeds > 1 else 0.0
     return Crossed(mean, item_var, _leverage_df(share, factor), seed_means, noise, n)
+
+
+def if_one_moved(found: Crossed) -> Crossed:
+    """The same; where no item moved at all, as if one in n had: n quiet items leave room for some (the rule of three says
+    up to 3 / n; Hanley and Lippman-Hand 1983). For values on a scale from 0 to 1."""
+    still = found.item_var < 1e-18  # rounding
+    return replace(found, item_var=1 / found.n**2) if still else found
 
 
 def _leverage_df(share: np.ndarray, factor: np.ndarray) -> float:

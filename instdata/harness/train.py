@@ -136,9 +136,7 @@ def train(
     try:
         with _between_steps() as asked_to_stop:
             for step in range(run.step, until):
-                torch.manual_seed(
-                    run.seed * 1_000_003 + step
-                )  # dropout, where a model has it: the same after a restart
+                torch.manual_seed(run.seed * 1_000_003 + step)  # of dropout: the same after a restart
                 bins = steps[step]
                 learned = sum(rows[i].supervised for b in bins for i in b)  # of the whole step, not of each bin
                 total_loss = 0.0
@@ -217,7 +215,7 @@ class _Watch:
 
     def __init__(self, run: Run, rows: Sequence[Encoded]):
         mean = float(np.mean([len(r.ids) for r in rows])) if rows else 0.0
-        self.run, self.flops, self.peak = run, flops_per_token(run.net, mean), 0.0
+        self.run, self.flops = run, flops_per_token(run.net, mean)
         self.last = time.perf_counter()
 
     def step(self, bins: list[list[Encoded]], learned: int, found: dict[str, Any]) -> dict[str, Any]:
@@ -226,10 +224,10 @@ class _Watch:
         tokens = sum(len(r.ids) for b in bins for r in b)
         room = max(self.run.recipe.length, *(sum(len(r.ids) for r in b) for b in bins))
         speed = tokens / seconds
-        self.peak = self.peak or matmul_peak(self.run.device, self.run.dtype)  # once, after the first step
+        peak = matmul_peak(self.run.device, self.run.dtype)
         return found | {
             "tokens": tokens, "supervised": learned, "rows": sum(map(len, bins)), "fill": round(tokens / (room * len(bins)), 4),
-            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / self.peak, 4), "memory": _memory(self.run.device),
+            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / peak, 4), "memory": _memory(self.run.device),
         }  # fmt: skip
 
 

@@ -136,13 +136,17 @@ def last_object(text: str, *keys: str) -> dict[str, Any]:
 
 
 def estimate(options: Options, sample: Sequence[Request], total: int | None = None) -> dict[str, Any]:
-    """What `total` requests like these would come to (see `cost`). A token is about four bytes of UTF-8 in either
-    language; answers use half of what they may."""
+    """What `total` requests like these would come to (see `cost`)."""
     if not sample:
         return cost(options, 0, 0, 0)
+    return cost(options, len(sample) if total is None else total, *typical(sample))
+
+
+def typical(sample: Sequence[Request]) -> tuple[float, float]:
+    """(prompt tokens, completion tokens) of a request like these. A token is about four bytes of UTF-8 in either language;
+    answers use half of what they may."""
     prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
-    completion = sum(r.max_tokens for r in sample) / len(sample) / 2
-    return cost(options, len(sample) if total is None else total, prompt, completion)
+    return prompt, sum(r.max_tokens for r in sample) / len(sample) / 2
 
 
 def cost(options: Options, requests: int, prompt: float, completion: float) -> dict[str, Any]:

@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 
 from instdata.errors import InputError
 from instdata.files import digest
+from instdata.harness.decide import MACRO, metric_of
+from instdata.places import beside
 from instdata.report.facts import _dicts
 
 METRICS = ("judge", "distractors", "bits")  # shown first, in this order; the others by name
 KINDS = ("distractor_fine", "distractor_coarse")  # parts of distractors: in their own table
-LOWER_IS_BETTER = frozenset({"bits"})
-MACRO, BASE = "macro", "base"
+BASE = "base"
 SHOWN, TEXT = 14, 300  # distractors shown, characters of each text
 
 
@@ -52,17 +53,17 @@ def read_ablation(folder: Path, manifest_sha256: str | None = None) -> dict[str,
     `relative`). `earlier`: it was run on another manifest than the one given. Raises InputError where a file is missing
     or not as written."""
     found = _json(folder / "effects.json")
-    relative, margin = found.get("metric") in LOWER_IS_BETTER, found.get("margin")
+    kind, margin = metric_of(str(found.get("metric"))), found.get("margin")
     for effect in (*found["effects"], *(found.get("aa") or [])):
         known = margin is not None and effect["without"] is not None
-        effect["limit"] = margin * (abs(effect["without"]) if relative else 1) if known else None
+        effect["limit"] = margin * (abs(effect["without"]) if kind.relative else 1) if known else None
     curves = views(_points(folder), []) if (folder / "curves.parquet").is_file() else []
     return {
         **found,
         "name": folder.name,
         "aa": found.get("aa") or [],
-        "lower": relative,
-        "relative": relative,
+        "lower": kind.lower_is_better,
+        "relative": kind.relative,
         "model": short(str(found.get("model") or "")),
         "views": sorted(curves, key=lambda v: v["metric"] != found.get("metric")),
         "judge_card": _json(folder / "judge_card.json") if (folder / "judge_card.json").is_file() else None,
@@ -73,7 +74,7 @@ def read_ablation(folder: Path, manifest_sha256: str | None = None) -> dict[str,
 
 def read_ablations(build: Path) -> list[dict[str, Any]]:
     """The ablations of a build, by name: those beside its builds/ folder, or here, whose effects.json names it."""
-    homes = {build.resolve().parent.parent / "ablations", Path("ablations").resolve()}
+    homes = {p.resolve(): p for p in (beside(build, "ablations"), Path("ablations"))}.values()
     pattern = f"{_glob(build.resolve().name)}-*/effects.json"
     folders = sorted(p.parent for home in homes for p in home.glob(pattern))
     every = [read_ablation(f, digest(build / "manifest.json")) for f in folders]
@@ -96,14 +97,15 @@ def _view(i: int, suite: str, metric: str, points: list[dict[str, Any]], fits: l
     mine = [f for f in fits if (f["suite"], f["metric"]) == (suite, metric)]
     mine = [f | {"series": name.get((f["model"], f["arm"]), f["model"])} for f in mine]
     abilities = sorted({p["ability"] for p in points}, key=lambda a: (a != MACRO, a))
+    lower = metric_of(metric).lower_is_better
     return {
         "key": f"view{i}",
         "suite": suite,
         "metric": metric,
-        "lower": metric in LOWER_IS_BETTER,
+        "lower": lower,
         "sizes": sorted({(p["rows"], p["config"]) for p in points}),
         "series": list(dict.fromkeys(name.values())),
-        "overlay": metric not in LOWER_IS_BETTER and any(belle_scores(a) for a in abilities if a != MACRO),
+        "overlay": not lower and metric != "pairs" and any(belle_scores(a) for a in abilities if a != MACRO),
         "fitted": bool(mine),
         "abilities": [
             {

@@ -95,7 +95,7 @@ def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, lis
         if p["low"] is not None and p["high"] is not None:
             p |= {"from": min(max(p["low"], least), most), "to": max(min(p["high"], most), least)}
     level = next((p["chance"] for p in ability["points"] if p.get("chance") is not None), None)
-    theirs = None if view["lower"] else harness.belle_scores(ability["ability"])
+    theirs = harness.belle_scores(ability["ability"]) if view["overlay"] else None
     sizes, largest = harness.belle()["rows"], max(r for r, _ in view["sizes"])
     return {
         "points": points,

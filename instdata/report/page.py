@@ -36,13 +36,15 @@ def render(found: dict[str, Any]) -> str:
     return _render("page.html", found["manifest"]["name"], specs, found)
 
 
-def ablation_page(folder: Path) -> None:
-    """Write report.html of an ablation's folder, where its effects.json lies. Raises InputError where files are missing or
+def ablation_page(folder: Path) -> Path:
+    """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where files are missing or
     not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
     charts.require()
     found = harness.read_ablation(folder)
     text = _render("ablation.html", found["name"], harness_charts.ablation_specs(found, "ablation0"), {"a": found})
-    write_text(folder / "report.html", text)
+    path = folder / "report.html"
+    write_text(path, text)
+    return path
 
 
 def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, Any]) -> str:

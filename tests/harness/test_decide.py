@@ -14,6 +14,8 @@ from instdata.errors import InputError
 from instdata.harness.decide import MACRO, Contrast, decide, planned_mde
 from tests.harness.experiments import WORLDS, World, draw, null, power
 
+from .conftest import EFFECT_KEYS
+
 
 def arms(effects, n=60, seeds=3, noise=0.004, rng=None, value=0.8):
     """(main, aa) of bits with these relative effects."""
@@ -46,22 +48,7 @@ def test_higher_scores_are_better():
 
 def test_effects_json_has_its_keys():
     plain = decide(*arms([0.01, 0.0]))[0].plain()
-    keys = [
-        "ability",
-        "metric",
-        "unit",
-        "without",
-        "with",
-        "effect",
-        "low",
-        "high",
-        "p_holm",
-        "n",
-        "seeds",
-        "mde",
-        "verdict",
-    ]
-    assert [k for k in plain if k in keys] == keys
+    assert [k for k in plain if k in EFFECT_KEYS] == EFFECT_KEYS
     assert "NaN" not in json.dumps(plain) and "Infinity" not in json.dumps(plain)
 
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from instdata.errors import InputError
-from instdata.harness.fits import cells_of, curve, fit
+from instdata.harness.fits import curve, fit
+from instdata.harness.scores import cells_of
 
 
 def grid(rungs, seeds):

@@ -108,6 +108,8 @@ def test_distractors_come_as_a_pair(tmp_path: Path, given: Any) -> None:
         ({**SUM, "scorer": "json", "reference": "{"}, "not JSON"),
         ({**SUM, "scorer": "unit_tests"}, 'scorer unit_tests needs "tests"'),
         ({**SUM, "scorer": "unit_tests", "tests": ["assert 1"]}, "tests is Python code as text"),
+        ({**SUM, "scorer": "unit_tests", "tests": "assert add(1"}, "tests is not Python"),
+        ({**SUM, "scorer": "unit_tests", "tests": "assert 1\0"}, "tests is not Python"),
         ({**SUM, "scorer": "f1", "reference": "!?"}, "holds no word"),
         ({**SUM, "choices": ["x"]}, "a list of two texts or more"),
         ({**SUM, "distractors": "no"}, "distractors is {fine, coarse}"),

@@ -217,7 +217,7 @@ def test_a_build_gets_a_recipe_that_validates_and_builds_as_said(bench, curated,
     assert all(made[a] == pytest.approx(rows[a], abs=3 + 0.05 * rows[a]) for a in rows)
     assert again.manifest["name"] == "t-next"
     show_next(found)
-    assert "fewer bits per byte" in " ".join(capsys.readouterr().out.split())
+    assert "bits per byte [" in " ".join(capsys.readouterr().out.split())
     before = out.read_bytes()
     assert next_recipe(curated, 240, out) == found and out.read_bytes() == before
     # And the next one after that: the rows that this one left out can be taken again.

@@ -118,7 +118,7 @@ def test_models_and_arms_are_series_and_base_starts_each(small: Path, tmp_path: 
 
 def test_an_ablation_has_a_page_of_its_own(trained: Path) -> None:
     folder = trained.parents[1] / "ablations/small-quality"
-    assert ablation_page(folder) is None
+    assert ablation_page(folder) == folder / "report.html"
     text = (folder / "report.html").read_text("utf-8")
     valid(text)
     links = [v for _, attrs in Checker(text).tags for k, v in attrs.items() if k in ("src", "href")]
@@ -182,6 +182,14 @@ def test_broken_files_are_one_clear_line(trained: Path, name: str, text: str) ->
     (trained / "curves" / name).write_text(text)
     with pytest.raises(InputError, match=f"{name}.*run the harness again"):
         page(trained)
+
+
+def test_a_broken_ablation_is_named_as_the_build_was(trained: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "ablations/small-dedup/effects.json").write_text("{")
+    for here, build, named in (("", "builds/small", ""), ("builds", "small", "../"), ("", trained, "")):
+        monkeypatch.chdir(tmp_path / here)
+        with pytest.raises(InputError, match=f"^{named}ablations/small-dedup/effects.json: cannot be read"):
+            harness.read_ablations(Path(build))
 
 
 def test_charts_are_written_as_pictures(trained: Path) -> None:

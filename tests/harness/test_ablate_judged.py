@@ -1,0 +1,98 @@
+"""Ablations whose verdicts rest on a judge: grades, and comparisons with the control's answers."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+
+from instdata.errors import InputError, InstdataError
+from tests.harness import judge_stub
+
+from .conftest import SET, run
+
+pytest.importorskip("openai")
+
+JUDGED = """
+name: judged
+abilities:
+  - {name: sums, description: Adding two numbers, scorer: number}
+  - {name: echo, description: Saying a word again, scorer: judge}
+"""
+
+
+@pytest.fixture
+def judged(home, monkeypatch):
+    """(the command line of a judged ablation without its metric, the requests that the judge got). It grades by length."""
+    (home / "judged.yaml").write_text(JUDGED)
+    monkeypatch.setattr(judge_stub, "grade", lambda answer: "ABCDE"[len(answer) % 5])
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    with judge_stub.judging() as (url, asked):
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        line = f"ablate planted --filter filter --model ./tiny --taxonomy judged.yaml --judge json --sizes 16 {SET}"
+        yield f"{line} --max-items 12 --seeds 2 --max-seeds 2 --yes", asked
+
+
+def test_grades_decide_and_nothing_is_asked_twice(judged):
+    line, asked = judged
+    found = run(f"{line} --metric judge", 3)
+    assert [e["ability"] for e in found["effects"]] == ["echo"] and found["effects"][0]["n"] == 6
+    assert found["unit"] == "score" and not found["decided"]
+    scores = pq.read_table(f"{found['folder']}/scores.parquet")
+    graded = scores.filter(scores["metric"].to_numpy(zero_copy_only=False) == "judge")
+    assert graded.num_rows == 6 * 7 and set(graded["value"].to_pylist()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+    before = len(asked)
+    assert run(f"{line} --metric judge", 3)["effects"] == found["effects"] and len(asked) == before
+
+
+def test_pairs_compare_each_arm_with_the_control(judged):
+    line, asked = judged
+    found = run(f"{line} --metric pairs", 3)
+    [effect] = found["effects"]
+    assert found["unit"] == "share of comparisons won" and effect["without"] == pytest.approx(0.5)
+    assert effect["effect"] == pytest.approx(effect["with"] - 0.5)
+    assert all(len(judge_stub.parse(b["messages"])[0]) == 3 for b in asked)  # the task and two answers, never one alone
+    scores = pq.read_table(f"{found['folder']}/scores.parquet").to_pandas()
+    pairs = scores[scores["metric"] == "pairs"]
+    assert not len(scores[scores["metric"] == "judge"]) and set(pairs["arm"]) == {"with", "without", "aa"}
+    assert set(pairs[pairs["arm"] == "without"]["value"]) == {0.5}
+    # What the judge would say of every pair of answers, worked out here.
+    answers = {(a, s, i): t for a, s, i, t in zip(pairs["arm"], pairs["seed"], pairs["item"], pairs["answer"])}
+    for arm, seed, item, value in zip(pairs["arm"], pairs["seed"], pairs["item"], pairs["value"]):
+        mine, other = (judge_stub.grade(answers[a, seed, item].strip()) for a in (arm, "without"))
+        assert value == (0.5 if mine == other else float(mine < other))
+    with_ = pairs[pairs["arm"] == "with"]
+    assert effect["with"] == pytest.approx(with_.groupby("seed")["value"].mean().mean())
+    plan = run(f"{line} --metric pairs --plan")
+    assert plan["missing"] == 0 and plan["judge_calls"] >= 2 * 2 * 6
+
+
+@pytest.mark.parametrize("metric", ["judge", "pairs"])
+def test_an_endpoint_that_dies_half_way_leaves_no_verdict_and_is_gone_on_with(judged, home, monkeypatch, metric):
+    line, asked = judged
+    reply, answered = judge_stub.reply, []
+
+    def dies(body):
+        if len(answered) == 7:
+            raise ConnectionResetError
+        answered.append(body)
+        return reply(body)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(judge_stub, "reply", dies)
+        patch.setattr("instdata.llm.client.BACKOFF", 0.001)
+        with pytest.raises(InstdataError):
+            run(f"{line} --metric {metric}")
+    assert not list(home.glob("ablations/*/effects.json"))
+    del asked[:]
+    found = run(f"{line} --metric {metric}", 3)
+    assert answered and not any(body in asked for body in answered)  # what was answered is not asked again
+    del asked[:]
+    assert run(f"{line} --metric {metric} --out elsewhere", 3)["effects"] == found["effects"] and not asked
+
+
+def test_a_judge_and_its_metric_go_together(judged):
+    line, _ = judged
+    with pytest.raises(InputError, match="--judge needs --metric"):
+        run(f"{line} --metric bits")
+    with pytest.raises(InputError, match="needs --judge"):
+        run(f"{line.replace('--judge json', '')} --metric pairs")
