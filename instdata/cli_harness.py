@@ -182,7 +182,8 @@ def ablate(
 ) -> None:
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
     from instdata.harness.ablate import plan as planned
-    from instdata.harness.ablate import prepare, run, show_ablation, show_plan
+    from instdata.harness.ablate import prepare, run
+    from instdata.harness.ablate_show import show_ablation, show_plan
     from instdata.harness.curves import plan_line
     from instdata.harness.recipes import training
     from instdata.history import find_build
@@ -191,18 +192,18 @@ def ablate(
     ablation = prepare(
         find_build(build), filter, against, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say,
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, only_plan=plan,
     )  # fmt: skip
     took = planned(ablation)
     if plan:
         result(took, json_, lambda: show_plan(took))
         return
-    if took["missing"] and json_:
-        say(plan_line(took))
-    elif took["missing"] and not quiet:
-        show_plan(took)
-    if took["missing"] and not yes and sys.stdin.isatty() and sys.stdout.isatty():
-        typer.confirm("run it?", default=True, abort=True)
+    costs = took["with_all_looks"]["missing"] or took["with_all_looks"]["judge_calls"]
+    asks = costs and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if costs and (asks or not quiet):
+        sayer(False)(plan_line(took)) if json_ else show_plan(took)
+    if asks:
+        typer.confirm("run it?", default=True, abort=True, err=True)
     done = run(ablation, say)
     result(done, json_, lambda: show_ablation(done))
     if not done["decided"]:

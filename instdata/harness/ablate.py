@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from instdata.errors import InputError
 from instdata.files import write_text
 from instdata.harness.arms import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
-from instdata.harness.cells import Estimate, Grid, Validation, estimate, read_cells, run_base, run_streams
+from instdata.harness.cells import Grid, Validation, estimate, read_cells, run_base, run_streams
 from instdata.harness.curves import curve_rows, report, run_facts
 from instdata.harness.decide import MACRO, Contrast, Effect, decide, metric_of
 from instdata.harness.items import Item
-from instdata.harness.judging import Asked, compared, judging
+from instdata.harness.judging import Asked, compared, graded, judging
 from instdata.harness.recipes import Training
 from instdata.harness.scores import cells_of, groups, write_table
 from instdata.harness.source import (
@@ -45,8 +45,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation that can run. `seeds` are those of the first look; each further look adds one, up to `most`. `draws`: the
-    arms of the seeds that were asked for."""
+    """An ablation that can run. `digest`: of the build's manifest. `seeds` are those of the first look; each further look
+    adds one, up to `most`. `draws`: the arms of the seeds that were asked for."""
 
     pool: Pool
     grid: Grid
@@ -55,6 +55,7 @@ class Ablation:
     most: int
     metric: str
     match: str
+    digest: str
     draws: dict[int, Drawn] = field(default_factory=dict)
 
     @property
@@ -64,7 +65,14 @@ class Ablation:
     @property
     def told(self) -> list[Item]:
         """The items that the metric can tell something of."""
-        return [i for i in self.grid.items if (i.scorer == "judge" if self.metric in JUDGED else i.reference)]
+        if self.metric in JUDGED:
+            return [i for i in self.grid.items if i.scorer == "judge"]
+        both = self.metric == "distractors"
+        return [i for i in self.grid.items if i.reference and not (both and (i.fine is None or i.coarse is None))]
+
+    def leaks(self, seeds: int) -> int:
+        """Rows that hold evaluation items and are left out, in the seed that has most."""
+        return max(self.drawn(seed).leaks for seed in range(seeds))
 
     def drawn(self, seed: int) -> Drawn:
         """The arms of a seed."""
@@ -76,9 +84,10 @@ class Ablation:
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say,
+    out: Path | None, say: Say, only_plan: bool = False,
 ) -> Ablation:  # fmt: skip
-    """An ablation that can run, from what the command was given. Raises InputError for what does not fit."""
+    """An ablation that can run, from what the command was given; nothing is built for a plan only. Raises InputError for
+    what does not fit."""
     own = recipe_of(build).get("ablate") or {}
     seeds = seeds or max(2, own.get("seeds", 3))
     for word, known, option in ((match, ("tokens", "rows"), "match"), (metric, tuple(KINDS), "metric")):
@@ -93,7 +102,7 @@ def prepare(
         )
     if most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
-    pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say))
+    pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say, only_plan))
     names = taxonomy_of(build, taxonomy)
     held, items = [], items_of(build, names, (), max_items)
     if recipe.best_after is not None:
@@ -104,17 +113,21 @@ def prepare(
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
     grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
-    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match)
-    if not found.told:
+    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build))
+    counts = Counter(i.ability for i in found.told)
+    if not counts:
         raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
-    silent = sorted(set(manifest(build)["configs"]["full"]["by_ability"]) - {i.ability for i in found.told})
+    if max(counts.values()) < 2:
+        say("no ability has two items to score, so this will end undecided: hold more rows out")
+    silent = sorted(set(manifest(build)["configs"]["full"]["by_ability"]) - set(counts))
     if silent:
         say(f"no items to score, so nothing will be said of: {', '.join(silent)}")
     return found
 
 
-def _other(against: Path | None, build: Path, say: Say) -> Path:
-    """The build to compare with: a folder, or the build of a recipe, which is brought up to date."""
+def _other(against: Path | None, build: Path, say: Say, only_plan: bool) -> Path:
+    """The build to compare with: a folder, or the build of a recipe, which is brought up to date, unless that would ask a
+    model or only a plan is wanted."""
     assert against is not None
     if against.suffix not in (".yaml", ".yml"):
         return find_build(against)
@@ -128,6 +141,10 @@ def _other(against: Path | None, build: Path, say: Say) -> Path:
         raise InputError(
             f"{against}: its name is that of {build.name}; give it another `name:`, so that both builds can exist"
         )
+    if (folder / "manifest.json").is_file() and manifest(folder)["recipe_sha256"] == recipe.sha256:
+        return folder
+    if only_plan or any(s.kind == "generate" for s in recipe.recipe.steps):
+        raise InputError(f"{against}: {folder} is not its build yet; run `instdata build {against}` first")
     return make(recipe, folder).path
 
 
@@ -151,12 +168,13 @@ def parse_sizes(text: str | None, most: int) -> list[int]:
 
 
 def plan(ablation: Ablation) -> dict[str, Any]:
-    """What an ablation will take, and what it can see: cells, tokens, FLOPs, minutes here, judge calls, USD, and the
-    minimum detectable effect of each ability from the number of its items."""
+    """What an ablation will take, and what it can see: cells, tokens, FLOPs, minutes here, judge calls, USD, for the first
+    look and for all of them, and the minimum detectable effect of each ability from the number of its items."""
     from instdata.harness.decide import planned_mde
 
-    draws = [ablation.drawn(seed) for seed in range(ablation.seeds)]
-    found = estimate(ablation.grid, [s for d in draws for s in d.streams])
+    streams = [s for seed in range(ablation.most) for s in ablation.drawn(seed).streams]
+    first = estimate(ablation.grid, [s for s in streams if s.seed < ablation.seeds])
+    whole = estimate(ablation.grid, streams)
     counts = dict(Counter(i.ability for i in ablation.told).most_common())
     mde = planned_mde(counts, ablation.seeds, metric=ablation.metric, looks=ablation.looks)
     return {
@@ -167,39 +185,46 @@ def plan(ablation: Ablation) -> dict[str, Any]:
         "sizes": ablation.sizes,
         "seeds": ablation.seeds,
         "looks": ablation.looks,
-        "leaking_rows_left_out": max(d.leaks for d in draws),
-        **found.plain(),
-        "minutes": round(found.seconds / 60, 1),
-        "minutes_with_all_looks": round(found.seconds / 60 * ablation.most / ablation.seeds, 1),
+        "leaking_rows_left_out": ablation.leaks(ablation.seeds),
+        **first.plain(),
+        "minutes": round(first.seconds / 60, 1),
+        **_judging(ablation, ablation.seeds),
+        "with_all_looks": {
+            "missing": whole.missing,
+            "minutes": round(whole.seconds / 60, 1),
+            **_judging(ablation, ablation.most),
+        },
         "items": counts,
         "mde": mde,
         "metric": ablation.metric,
-        **_judging(ablation, found),
     }
 
 
-def _judging(ablation: Ablation, found: Estimate) -> dict[str, Any]:
-    """Judge calls and their price, those that are cached already included where arms are compared."""
-    judge, arms = ablation.grid.judge, [a for a in ARMS if a != CONTROL]
+def _judging(ablation: Ablation, seeds: int) -> dict[str, Any]:
+    """Judge calls, their price and minutes, for so many seeds."""
+    judge, sizes = ablation.grid.judge, len(ablation.sizes)
     if judge is None:
         return {"judge_calls": 0, "usd": 0.0, "judge_minutes": 0.0}
-    pairs = len(arms) * len(ablation.sizes) * ablation.seeds
-    return judge.price(ablation.grid.items, pairs if judge.pairs else found.missing)
+    times = (len(ARMS) - 1) * sizes * seeds if judge.pairs else 1 + len(ARMS) * sizes * seeds
+    return judge.price(ablation.grid.items, times)
 
 
 @dataclass(frozen=True)
 class Looked:
-    """The last look at an ablation: all scores, effects of with and of aa against without, and whether that decides."""
+    """The last look at an ablation: all scores, effects of with and of aa against without, and whether that decides. swaps:
+    what judging in both orders showed."""
 
     look: int
     scores: pa.Table
     effects: list[Effect]
     aa: list[Effect]
+    swaps: dict[str, Any] | None = None
 
     @property
     def headline(self) -> Effect:
-        """The effect that decides: the mean over abilities, or the only ability."""
-        return next((e for e in self.effects if e.ability == MACRO), self.effects[0])
+        """The effect that decides: the mean over abilities, or the only ability of which something can be said."""
+        known = [e for e in self.effects if e.effect is not None]
+        return next((e for e in known if e.ability == MACRO), (known or self.effects)[0])
 
     @property
     def decided(self) -> bool:
@@ -215,7 +240,7 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
         looked = _look(ablation, say)
         found = _found(ablation, looked)
         write_table(looked.scores, folder / "scores.parquet")
-        write_table(curve_rows(looked.scores), folder / "curves.parquet")
+        write_table(_curves(looked.scores), folder / "curves.parquet")
         write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         seconds = time.perf_counter() - started
         write_text(folder / "run.json", json.dumps(run_facts(ablation.grid, seconds), indent=1) + "\n")
@@ -229,42 +254,55 @@ def _look(ablation: Ablation, say: Say) -> Looked:
     for look in range(1, ablation.looks + 1):
         seeds = ablation.seeds + look - 1
         cells = [run_base(grid), *run_streams(grid, [s for n in range(seeds) for s in ablation.drawn(n).streams])]
-        scores = read_cells(cells)
+        scores, swaps = read_cells(cells), None
         if grid.judge and grid.judge.pairs:
-            scores = compared(grid.judge, grid.items, scores, CONTROL)
-        looked = Looked(look, scores, *effects_of(scores, ablation.metric, max(ablation.sizes), look, ablation.looks))
+            scores, swaps = compared(grid.judge, grid.items, scores, CONTROL)
+        elif grid.judge:
+            scores = graded(grid.judge, grid.items, scores)
+        main, aa = effects_of(scores, ablation.metric, max(ablation.sizes), look, ablation.looks)
+        looked = Looked(look, scores, main, aa, swaps)
         say(f"look {look} of {ablation.looks}, {seeds} seeds: {looked.headline.ability} {looked.headline.verdict}")
         if looked.decided:
             break
     return looked
 
 
+def _asked(ablation: Ablation) -> dict[str, Any]:
+    """What was asked, as effects.json says it."""
+    judge = ablation.grid.judge
+    return {
+        "build": ablation.pool.build.resolve().name,
+        "filter": ablation.pool.filter,
+        "metric": ablation.metric,
+        "sizes": ablation.sizes,
+        "looks": ablation.looks,
+        "match": ablation.match,
+        "model": ablation.grid.about()[0],
+        "training": ablation.grid.recipe.model_dump(mode="json"),
+        "judge": {"model": judge.options.model, "runs": judge.runs} if judge else None,
+    }
+
+
 def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
     """What effects.json says."""
-    kind, pool, draws = metric_of(ablation.metric), ablation.pool, ablation.draws
+    kind, pool, seeds = metric_of(ablation.metric), ablation.pool, looked.headline.seeds
     return {
         "schema_version": SCHEMA_VERSION,
-        "build": pool.build.resolve().name,
-        "manifest_sha256": manifest_digest(pool.build),
-        "filter": pool.filter,
-        "metric": ablation.metric,
+        **_asked(ablation),
+        "manifest_sha256": ablation.digest,
         "unit": kind.unit,
         "margin": kind.margin,
         "decided": looked.decided,
         "look": looked.look,
-        "looks": ablation.looks,
-        "seeds": looked.headline.seeds,
-        "sizes": ablation.sizes,
-        "match": ablation.match,
-        "model": ablation.grid.about()[0],
-        "training": ablation.grid.recipe.model_dump(mode="json"),
+        "seeds": seeds,
         "pool": {"rows": len(pool), "passed": int(pool.passed.sum())},
-        "leaking_rows_left_out": max(d.leaks for d in draws.values()),
+        "leaking_rows_left_out": ablation.leaks(seeds),
         "arms": [
             {"arm": arm, "size": size, "rows": rows, "tokens": tokens}
             for arm in ARMS
-            for size, rows, tokens in draws[0].sizes[arm]
+            for size, rows, tokens in ablation.drawn(0).sizes[arm]
         ],
+        "swaps": looked.swaps,
         "effects": [e.plain() for e in looked.effects],
         "aa": [e.plain() for e in looked.aa],
     }
@@ -273,12 +311,20 @@ def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
 def _tell_replaced(ablation: Ablation, say: Say) -> None:
     """Say where the folder has the result of another question: its cells stay, its tables do not."""
     path = ablation.grid.folder / "effects.json"
-    if path.is_file():
+    try:
         old = json.loads(path.read_text("utf-8"))
-        mine = {"sizes": ablation.sizes, "metric": ablation.metric, "match": ablation.match}
-        other = [f"{k} {old[k]}" for k in mine if old.get(k) != mine[k]]
-        if other:
-            say(f"{path.parent}: replaces the result of {', '.join(other)}, whose cells stay; --out keeps both apart")
+    except (OSError, ValueError):
+        return
+    other = [key for key, value in _asked(ablation).items() if key in old and old[key] != value]
+    if other:
+        say(f"{path}: replaces a result with other {', '.join(other)}, whose cells stay; --out keeps both apart")
+
+
+def _curves(scores: pa.Table) -> pa.Table:
+    """The curves of the arms. Matched in tokens, an arm has other row counts in every seed: a point stands at the size that
+    they belong to."""
+    size = pc.cast(pc.if_else(pc.equal(scores["config"], "base"), "0", scores["config"]), pa.int64())
+    return curve_rows(scores.set_column(scores.schema.get_field_index("rows"), "rows", size))
 
 
 def _draw(folder: Path) -> Path:
@@ -297,95 +343,16 @@ def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) 
 
 
 def contrasts(scores: pa.Table, metric: str, config: str) -> tuple[list[Contrast], list[Contrast]]:
-    """(with against without, aa against without) of every ability, from the in-domain scores of a size."""
+    """(with against without, aa against without) of every ability, from the scores of a size, seed by seed. Raises
+    InputError where an arm lacks a seed of the control."""
     mine = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["config"], config)))
     arms = {g["arm"]: cells_of(table) for g, table in groups(mine, ["arm"])}
     control = arms.get(CONTROL, {})
 
     def contrast(ability: str, arm: str) -> Contrast:
         a, b = control[ability], arms[arm][ability]
+        if a.seeds.tolist() != b.seeds.tolist():
+            raise InputError(f"the arms {CONTROL} and {arm} have other seeds: run it again to finish the missing cells")
         return Contrast(ability, a.values, b.values, a.weights)
 
     return [contrast(a, "with") for a in control], [contrast(a, "aa") for a in control]
-
-
-def show_plan(found: dict[str, Any]) -> None:
-    """The plan for people."""
-    from rich.markup import escape
-
-    from instdata.harness.curves import plan_line
-    from instdata.show import _console, _table
-
-    console = _console()
-    console.print(
-        f"{escape(found['filter'])}: passes {found['passed']:,} of the {found['pool']:,} rows before it; "
-        f"{found['leaking_rows_left_out']} drawn rows hold evaluation items and are left out"
-    )
-    console.print(
-        f"{found['arms']} arms x size{'s' * (len(found['sizes']) > 1)} {', '.join(f'{s:,}' for s in found['sizes'])} x "
-        f"{found['seeds']} seeds" + (f"; up to {found['looks']} looks" if found["looks"] > 1 else "")
-    )
-    console.print(plan_line(found))
-    if found["looks"] > 1:
-        console.print(f"with every further look: {found['minutes_with_all_looks']:.0f} min at most")
-    if found["judge_calls"]:
-        usd = "at an unknown price" if found["usd"] is None else f"{found['usd']:.2f} USD"
-        console.print(f"{found['judge_calls']:,} judge calls, {usd}, about {found['judge_minutes']:.0f} min more")
-    table = _table(
-        "ability",
-        ">items",
-        ">smallest effect seen 8 times in 10",
-        title=f"what {found['seeds']} seeds can see ({found['metric']})",
-    )
-    for ability, mde in found["mde"].items():
-        table.add_row(
-            escape(ability),
-            str(found["items"].get(ability, "")),
-            f"{100 * mde:.1f} %" if found["metric"] == "bits" else f"{mde:.3f}",
-        )
-    console.print()
-    console.print(table)
-
-
-def show_ablation(found: dict[str, Any]) -> None:
-    """The one-screen table: ability, both arms, the effect with its interval, the verdict."""
-    from rich.markup import escape
-
-    from instdata.show import _console, _table
-
-    console = _console()
-    size, seeds = max(found["sizes"]), found["seeds"]
-    lower = " (lower is better)" if found["metric"] == "bits" else ""
-    for key, title in (
-        ("effects", f"{found['filter']} at {size:,} rows: {found['unit']}{lower}"),
-        ("aa", "A/A: two random draws"),
-    ):
-        table = _table(
-            "ability",
-            ">without",
-            ">with" if key == "effects" else ">again",
-            ">effect [95 %]",
-            ">n",
-            "verdict",
-            title=escape(title),
-        )
-        for e in found[key]:
-            if e["effect"] is None:
-                table.add_row(escape(e["ability"]), "-", "-", "-", str(e["n"]), "no items")
-                continue
-            known = e["high"] - e["low"] < 20 * max(1.0, abs(e["without"]))  # two items bound next to nothing
-            span = f"{e['effect']:+.4f} " + (f"[{e['low']:+.4f}, {e['high']:+.4f}]" if known else "(too few items)")
-            table.add_row(
-                escape(e["ability"]), f"{e['without']:.3f}", f"{e['with']:.3f}", span, str(e["n"]), e["verdict"]
-            )
-        console.print()
-        console.print(table)
-    tokens = {a["arm"]: a["tokens"] for a in found["arms"] if a["size"] == size}
-    console.print(
-        f"\n{seeds} seeds, look {found['look']} of {found['looks']}; tokens of seed 0: "
-        + ", ".join(f"{arm} {n:,}" for arm, n in tokens.items())
-    )
-    console.print(
-        "decided" if found["decided"] else "undecided: more seeds, items or rows would tell (see mde in effects.json)"
-    )
-    console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")

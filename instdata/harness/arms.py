@@ -156,7 +156,8 @@ def _by_column(build: Path, ledger: pa.Table, column: str, value: str) -> tuple[
 
 @dataclass(frozen=True)
 class Drawn:
-    """One seed's streams, an arm each, and what was matched: `sizes` {arm: [(size, rows, tokens)]}."""
+    """One seed's streams, an arm each, and what was matched: `sizes` {arm: [(size, rows, tokens)]}. leaks: rows that would
+    have been taken, did they not hold an evaluation item."""
 
     streams: list[Stream]
     sizes: dict[str, list[tuple[int, int, int]]]
@@ -195,7 +196,8 @@ def _drawn(
     passing = orders["main"][pool.passed[orders["main"]]][:depth]
     wanted = np.unique(np.concatenate([main, aa, passing]))
     talks = texts_of(pool, wanted)
-    leaking = _leaking([talks[i] for i in wanted], grid.items)
+    held = [*grid.items, *(grid.validate.items if grid.validate else [])]
+    leaking = _leaking([talks[i] for i in wanted], held)
     clean = {int(i) for i, leaks in zip(wanted, leaking) if not leaks and talks[i][-1]["role"] == "assistant"}
     lengths = dict(
         zip(wanted.tolist(), map(_length, encode(grid.model().tokenizer, [talks[i] for i in wanted], grid.length())))
@@ -211,8 +213,11 @@ def _drawn(
     for arm in ("without", "aa"):
         if match == "rows":
             cut[arm] = list(sizes)
-        else:  # the first row with which the arm has as many tokens
-            cut[arm] = [int(np.searchsorted(tokens[arm], tokens["with"][size - 1])) + 1 for size in sizes]
+        else:  # the first row with which the arm has as many tokens; one more than the size before, where a row fills both
+            cut[arm] = []
+            for size in sizes:
+                first = int(np.searchsorted(tokens[arm], tokens["with"][size - 1])) + 1
+                cut[arm].append(max(first, cut[arm][-1] + 1 if cut[arm] else 1))
         if max(cut[arm]) > len(rows[arm]):
             return None
     taken = {arm: rows[arm][: max(cut[arm])] for arm in ARMS}
@@ -224,7 +229,10 @@ def _drawn(
         for arm in ARMS
     ]  # fmt: skip
     matched = {arm: [(s, n, int(tokens[arm][n - 1])) for s, n in zip(sizes, cut[arm])] for arm in ARMS}
-    return Drawn(streams, matched, int(leaking.sum()))
+    passed_by = set()
+    for arm, order in (("with", passing), ("without", main), ("aa", aa)):
+        passed_by |= set(order[: order.tolist().index(taken[arm][-1])].tolist())
+    return Drawn(streams, matched, len(passed_by & set(wanted[leaking].tolist())))
 
 
 def _length(row: Any) -> int:

@@ -149,11 +149,16 @@ class Grid:
         return found
 
     @cached_property
+    def speed(self) -> tuple[float, float]:
+        """(tokens a second in training, in scoring) here."""
+        return speed(self.model(), self.length())
+
+    @cached_property
     def shared(self) -> list[Any]:
         """What shapes every cell."""
         items = _digest([json.dumps(asdict(i), sort_keys=True) for i in self.items])
         device = fast_device()
-        judge = self.judge.name if self.judge else None
+        judge = "answers" if self.judge else None  # they are judged later, and need no other training for another judge
         held = _digest([i.id for i in self.validate.items]) if self.validate else None
         return [VERSION, self.about()[1], items, list(self.kinds), judge, held, device.type, str(fast_dtype(device))]
 
@@ -174,7 +179,7 @@ def run_base(grid: Grid) -> Cell:
         model = grid.model()
         about = {"cell": cell.name, "model": model.name}
         net = model.net.to(fast_device())
-        table = score(net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge)
+        table = score(net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None)
         write_table(table, cell.path)
         grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
     return cell
@@ -227,7 +232,9 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
                 "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
                 "tokens": tokens, "seed": stream.seed,
             }  # fmt: skip
-            table = score(run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge)
+            table = score(
+                run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None
+            )
             write_table(table, cell.path)
             grid.say(
                 f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "
@@ -246,7 +253,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
     waiting = [s for s in streams if not all(c.done for c in grid.cells(s))]
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
-        judge = grid.judge and replace(grid.judge, say=_print)
+        judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
         with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=get_context("spawn")) as pool:
             places = get_context("spawn").Manager().Queue()
@@ -323,12 +330,12 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
     for stream in streams:
         if all(c.done for c in grid.cells(stream)):
             continue
-        a, b = tokens_of(grid.rows(stream), [n for _, n in stream.rungs], grid.recipe, stream.seed)
+        a, b = tokens_of(grid.rows(stream), [n for _, n in stream.rungs], grid.recipe, stream.seed, stream.planned)
         tokens, separate = tokens + a, separate + b
     scored = _item_tokens(grid) * missing
     checked = sum(i.scorer in GENERATED for i in grid.items) if "answers" in grid.kinds else 0
     written = missing * (checked + (len(grid.judge.asked(grid.items)) if grid.judge else 0))
-    train_speed, score_speed = speed(model, grid.length()) if missing else (math.inf, math.inf)
+    train_speed, score_speed = grid.speed if missing else (math.inf, math.inf)
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
     seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
     return Estimate(

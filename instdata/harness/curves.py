@@ -20,7 +20,7 @@ from instdata.files import write_text
 from instdata.harness.cells import Cell, Grid, Stream, Validation, estimate, read_cells, run_base, run_streams
 from instdata.harness.decide import MACRO, metric_of
 from instdata.harness.fits import fit
-from instdata.harness.judging import Asked, judging
+from instdata.harness.judging import Asked, graded, judging
 from instdata.harness.recipes import Training
 from instdata.harness.scores import cells_of, groups, not_judged, summary, write_table
 from instdata.harness.source import (
@@ -33,6 +33,7 @@ from instdata.harness.source import (
     with_distractors,
 )
 from instdata.output import locked
+from instdata.values import count
 from instdata.yamlfile import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -40,7 +41,7 @@ CURVES = pa.schema(
     [
         ("model", pa.string()), ("arm", pa.string()), ("suite", pa.string()), ("ability", pa.string()), ("metric", pa.string()),
         ("config", pa.string()), ("rows", pa.int64()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
-        ("n", pa.int64()), ("seeds", pa.int64()), ("chance", pa.float64()),
+        ("n", pa.int64()), ("missing", pa.int64()), ("seeds", pa.int64()), ("chance", pa.float64()),
     ]
 )  # fmt: skip
 
@@ -54,11 +55,12 @@ def chosen_sizes(build: Path, wanted: str | None, most: int, what: str = "") -> 
     by_name = dict(known)
     found = {}
     for word in (w.strip() for w in wanted.split(",") if w.strip()):
-        rows = by_name.get(word) or (int(word) if word.isdecimal() else None)
-        if not rows:
+        try:
+            rows = by_name.get(word) or count(word)
+        except ValueError:
             raise InputError(
                 f"--sizes {word}: no such config and no number.{did_you_mean(word, by_name)} Configs: {', '.join(by_name)}"
-            )
+            ) from None
         if rows > most:
             raise InputError(f"--sizes {word}: there are {most:,} {what}rows; choose at most that")
         found[rows] = word
@@ -128,7 +130,7 @@ def plan_line(plan: dict[str, Any]) -> str:
 
 def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
     """Run the missing cells of all grids and write curves/; returns what `curves --json` prints."""
-    started = time.perf_counter()
+    started, digest = time.perf_counter(), manifest_digest(build)
     cells: list[Cell] = []
     with locked(found[0][0].folder):
         for grid, streams in found:
@@ -136,6 +138,8 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
             cells += run_streams(grid, streams)
     grid = found[0][0]
     scores = read_cells(cells)
+    if grid.judge:
+        scores = graded(grid.judge, grid.items, scores)
     curves = curve_rows(scores)
     fits = fitted(scores)
     folder = grid.folder
@@ -144,7 +148,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     facts = {
         "schema_version": SCHEMA_VERSION,
         "build": build.resolve().name,
-        "manifest_sha256": manifest_digest(build),
+        "manifest_sha256": digest,
         "training": grid.recipe.model_dump(mode="json"),
         "models": [{"name": g.about()[0], "digest": g.about()[1]} for g, _ in found],
         "items": len(grid.items),
@@ -209,7 +213,7 @@ def curve_rows(scores: pa.Table) -> pa.Table:
     The untrained model is a point of its own, at 0 rows."""
     found: list[dict[str, Any]] = []
     for group, mine in groups(scores, ["model", "arm", "config", "rows"]):
-        found += [group | {k: v for k, v in p.items() if k != "missing"} for p in summary(mine)]
+        found += [group | point for point in summary(mine)]
     return pa.Table.from_pylist(found, schema=CURVES)
 
 
@@ -251,7 +255,8 @@ def show_curves(result: dict[str, Any]) -> None:
         sizes = sorted({(p["rows"], p["config"]) for p in points if p["config"] != "base"})
         if not sizes or metric in ("distractor_fine", "distractor_coarse"):  # the report shows these apart
             continue
-        unit = "bits per byte, lower is better" if metric == "bits" else f"{metric}, 0 to 1"
+        kind = metric_of(metric)
+        unit = f"{kind.unit}, lower is better" if kind.lower_is_better else f"{metric}, 0 to 1"
         table = _table(
             "ability",
             ">base",

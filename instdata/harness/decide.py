@@ -62,7 +62,8 @@ class Contrast:
 class Effect:
     """What is known of one ability. Values are in the metric's unit; low..high is the 95 % interval of `effect`; p_holm is
     adjusted for looks and abilities, so that 0.05 is its threshold at every look; mde is the effect that would get a
-    verdict 8 times in 10. None where there is nothing to say it from."""
+    verdict 8 times in 10. None where there is nothing to say it from. n: items with a score in every cell of both arms,
+    missing: those without."""
 
     ability: str
     metric: str
@@ -79,6 +80,7 @@ class Effect:
     verdict: str
     se: float | None = None
     df: float | None = None
+    missing: int = 0
 
     def plain(self) -> dict[str, Any]:
         """The keys of effects.json."""
@@ -137,6 +139,9 @@ def decide(
     p = stats.holm([min(1.0, stats.t_test(*known[name]) * ALPHA / level) for name in known], weights)
     p_of, share_of = dict(zip(known, p)), dict(zip(known, np.array(weights) / sum(weights)))
 
+    total = {a: len(t.contrast.weights) for a, t in tested.items()}
+    total[MACRO] = sum(total.values())
+
     def effect(name: str, n: int, without: float, with_: float) -> Effect:
         value, se, df = known[name]
         limit = margin * abs(without) if kind.relative else margin
@@ -146,7 +151,8 @@ def decide(
         mde = stats.minimum_detectable(se, df, level * share_of[name])
         span = stats.t_interval(value, se, df)
         return Effect(
-            name, metric, kind.unit, without, with_, value, *span, p_of[name], n, seeds, mde, verdict, se, df
+            name, metric, kind.unit, without, with_, value, *span, p_of[name], n, seeds, mde, verdict, se, df,
+            total[name] - n,
         )  # fmt: skip
 
     found = []
@@ -155,7 +161,8 @@ def decide(
             found.append(effect(c.ability, t.difference.n, t.without, t.with_))
         else:
             n = int(_usable(c).sum())
-            found.append(Effect(c.ability, metric, kind.unit, *[None] * 6, n, seeds, None, "undecided"))
+            lost = len(c.weights) - n
+            found.append(Effect(c.ability, metric, kind.unit, *[None] * 6, n, seeds, None, "undecided", missing=lost))
     if MACRO in known:
         sides = (float(np.mean([getattr(t, side) for t, _ in pairs])) for side in ("without", "with_"))
         found.append(effect(MACRO, sum(t.difference.n for t, _ in pairs), *sides))
@@ -307,7 +314,8 @@ def _pool(parts: Sequence[tuple[list[Crossed], float]]) -> SeedNoise | None:
 def _known(t: _Ability, noise: SeedNoise, seeds: int) -> tuple[float, float, float]:
     """(effect, standard error, degrees of freedom) of an ability."""
     own, spread = (v * t.scale**2 / seeds for v in (noise.own, noise.spread))
-    return _combined(t.difference.mean, [(t.difference.item_var, t.difference.item_df)], own, spread, noise.df)
+    items = [(t.difference.item_var, t.difference.item_df)]
+    return t.difference.mean, *stats.combined(items, own, spread, noise.df)
 
 
 def _macro(tested: Sequence[tuple[_Ability, Contrast | None]], pooled: SeedNoise) -> tuple[float, float, float]:
@@ -324,7 +332,7 @@ def _macro(tested: Sequence[tuple[_Ability, Contrast | None]], pooled: SeedNoise
     noise, seeds = max(seen, least, key=lambda x: x.own), kinds[0].seeds
     items = [(t.difference.item_var / count**2, t.difference.item_df) for t, _ in tested]
     mean = float(np.mean([t.difference.mean for t, _ in tested]))
-    return _combined(mean, items, noise.own / seeds, noise.spread / seeds, noise.df)
+    return mean, *stats.combined(items, noise.own / seeds, noise.spread / seeds, noise.df)
 
 
 def _mean_of(parts: list[Crossed]) -> Crossed:
@@ -332,13 +340,3 @@ def _mean_of(parts: list[Crossed]) -> Crossed:
     means = np.mean([x.seed_means for x in parts], 0)
     noise = sum(x.noise for x in parts) / len(parts) ** 2
     return Crossed(float(means.mean()), 0.0, 1.0, means, noise, sum(x.n for x in parts))
-
-
-def _combined(
-    value: float, items: list[tuple[float, float]], own: float, spread: float, df: float
-) -> tuple[float, float, float]:
-    """(value, standard error, Satterthwaite's degrees of freedom). The seeds' part is `own`, but it is known only as well
-    as `spread`, from which noise was subtracted."""
-    var = sum(v for v, _ in items) + own
-    below = sum(v**2 / d for v, d in items) + (spread**2 / df if df > 0 else 0.0)
-    return value, float(np.sqrt(var)), float(var**2 / below) if below > 0 else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from instdata.harness.scores import SCHEMA
 from instdata.yamlfile import did_you_mean
 
 CELL = {"cell": "", "model": "", "arm": "all", "config": "base", "rows": 0, "tokens": 0, "seed": 0}
-Judge = Callable[[Sequence[Item], Sequence["str | None"]], Sequence[Any]]  # judge.judge_items with all but these given
 METRICS = ("bits", "distractors", "answers")  # kinds of scoring; judging is apart, since it costs money
 GENERATED = ("exact", "number", "choice", "label", "contains", "json", "unit_tests", "f1")
 
@@ -34,16 +33,16 @@ def metrics(wanted: str | None, default: Sequence[str] = METRICS) -> list[str]:
 
 def score(
     net: Any, tokenizer: Any, items: Sequence[Item], kinds: Sequence[str], context: int, cell: dict[str, Any],
-    judge: Judge | None = None,
+    judged: bool = False,
 ) -> pa.Table:  # fmt: skip
     """Every item's scores as rows of SCHEMA; `cell` says of which model (keys of CELL). Items should have their
-    distractors already (distractors.make). `judge` scores the answers of abilities that ask for one."""
+    distractors already (distractors.make). `judged`: also write the answers that a judge will score, metric "judge" without a value."""
     found: list[dict[str, Any]] = []
     if "bits" in kinds or "distractors" in kinds:
         found += _by_likelihood(net, tokenizer, items, kinds, context)
-    asked = [i for i in items if (i.scorer in GENERATED and "answers" in kinds) or (i.scorer == "judge" and judge)]
+    asked = [i for i in items if (i.scorer in GENERATED and "answers" in kinds) or (i.scorer == "judge" and judged)]
     if asked:
-        found += _by_answer(net, tokenizer, asked, context, judge)
+        found += _by_answer(net, tokenizer, asked, context)
     shared = CELL | cell
     return pa.Table.from_pylist([shared | row for row in found], schema=SCHEMA)
 
@@ -99,18 +98,16 @@ def _by_likelihood(
     return found
 
 
-def _by_answer(
-    net: Any, tokenizer: Any, items: Sequence[Item], context: int, judge: Judge | None
-) -> list[dict[str, Any]]:
+def _by_answer(net: Any, tokenizer: Any, items: Sequence[Item], context: int) -> list[dict[str, Any]]:
     """What the model writes, scored by the item's scorer. A choice whose letter cannot be read is made by likelihood."""
     found: list[dict[str, Any]] = []
-    unread, to_judge = [], []
+    unread = []
     for item, (text, ended) in zip(items, answers(net, tokenizer, [i.messages for i in items], context)):
         if text is None:
             found.append(_row(item, item.scorer, None, "the prompt is longer than the model's context"))
             continue
         if item.scorer == "judge":
-            to_judge.append((item, text))
+            found.append(_row(item, "judge", None, "not judged yet", answer=text))
             continue
         scored = score_answer(item, text)
         why = scored.reason if ended else f"{scored.reason} (cut off)"
@@ -120,9 +117,6 @@ def _by_answer(
     for (place, _), (letter, value) in zip(unread, _likeliest(net, tokenizer, [i for _, i in unread], context)):
         if letter is not None:
             found[place] |= {"value": value, "reason": f"no letter in the answer; {letter} is the likeliest option"}
-    if judge and to_judge:
-        verdicts = judge([i for i, _ in to_judge], [t for _, t in to_judge])
-        found += [_row(i, "judge", v.value, v.reason, answer=t) for (i, t), v in zip(to_judge, verdicts)]
     return found
 
 

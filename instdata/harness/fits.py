@@ -141,9 +141,9 @@ def _fitted(
         return Fit(
             None, "undecided", None, None, None, count, seeds, items, rungs, means, cov, float("inf"), {}, lower
         )  # fmt: skip
-    if not lower and np.isfinite(item_df) and np.abs(cov).max() < 1e-18:  # no score moved: as in stats.if_one_moved
-        cov = np.eye(count) / items**2
     line = (x - x.mean()) / ((x - x.mean()) ** 2).sum()
+    if not lower and np.isfinite(item_df) and line @ cov @ line < 1e-18:  # no item moved: as in stats.if_one_moved
+        cov = cov + np.eye(count) / items**2
     spread, free = _scatter(x, runs, line)
     own = max(0.0, spread - noise) / seeds
     level = float(np.var(runs.mean(1), ddof=1)) / seeds if seeds > 1 else 0.0

@@ -1,4 +1,8 @@
-"""The judge of a run: which model scores the answers of abilities that ask for one, and at what price."""
+"""A judge that is part of a run: it grades what models wrote, or compares it with the control's, once cells are trained.
+
+Cells hold the answers only. So an endpoint that fails costs no training, another judge neither, and what was asked once
+comes from the cache of requests.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +19,16 @@ from instdata.harness.items import Item
 from instdata.harness.scores import groups
 
 if TYPE_CHECKING:
-    from instdata.harness.judge import Compared, Judged
     from instdata.llm.ask import Options
     from instdata.step import Context
-
 
 Asked = tuple[str, int, "float | None"]  # --judge, --judge-runs, --max-usd
 
 
 @dataclass(frozen=True)
 class Judging:
-    """A judge with everything but items and answers given. `runs`: calls for each answer, whose mean is its score.
-    `pairs`: answers are not graded one by one but compared with the control's, once both are there (`compared`)."""
+    """A judge with everything but items and answers given. `runs`: calls for each answer, whose mean is its grade; `pairs`:
+    answers are not graded one by one but compared with the control's."""
 
     options: Options
     taxonomy: Taxonomy
@@ -34,82 +36,99 @@ class Judging:
     say: Callable[[str], None]
     pairs: bool = False
 
-    @property
-    def name(self) -> str:
-        """What shapes its scores of a cell; of a cell whose answers are compared later, no judge does."""
-        return "answers" if self.pairs else f"{self.options.model} x{self.runs} {self.taxonomy.digest()}"
-
     def asked(self, items: Sequence[Item]) -> list[Item]:
-        """The items that it scores."""
+        """The items that it judges."""
         return [i for i in items if i.scorer == "judge"]
 
-    def __call__(self, items: Sequence[Item], answers: Sequence[str | None]) -> list[Judged]:
-        from instdata.harness.judge import Judged, judge_items
-
-        if self.pairs:
-            return [Judged(None, "to be compared with the control's answer", 0) for _ in items]
-        return judge_items(items, answers, self.taxonomy, self.options, runs=self.runs, context=self._context())
-
-    def compare(
-        self, items: Sequence[Item], candidates: Sequence[str | None], controls: Sequence[str | None]
-    ) -> list[Compared]:
-        """Each candidate against its control: which is better."""
-        from instdata.harness.judge import judge_pairs
-
-        return judge_pairs(items, candidates, controls, self.taxonomy, self.options, context=self._context())
-
-    def _context(self) -> Context:
+    def context(self) -> Context:
         from instdata.step import Context
 
         return Context(taxonomy=self.taxonomy, say=self.say)
 
-    def price(self, items: Sequence[Item], cells: int) -> dict[str, Any]:
-        """{judge_calls, usd, judge_minutes} for so many cells, or comparisons of cells; usd is None where the model's price is
-        unknown."""
+    def price(self, items: Sequence[Item], times: int) -> dict[str, Any]:
+        """{judge_calls, usd, judge_minutes} of judging so many answers to each item, or comparisons; usd is None where the
+        model's price is unknown. What is cached costs nothing, so it may be less."""
         from instdata.harness.judge import estimate
 
-        found = estimate(self.asked(items), self.taxonomy, self.options, runs=self.runs, pairs=self.pairs)
-        usd = None if found["usd"] is None else found["usd"] * cells
-        return {
-            "judge_calls": found["requests"] * cells,
-            "usd": usd,
-            "judge_minutes": round(found["minutes"] * cells, 1),
-        }
+        found = estimate(self.asked(items) * times, self.taxonomy, self.options, runs=self.runs, pairs=self.pairs)
+        return {"judge_calls": found["requests"], "usd": found["usd"], "judge_minutes": found["minutes"]}
 
 
 def judging(
     asked: Asked | None, taxonomy: Taxonomy, items: Sequence[Item], say: Callable[[str], None], pairs: bool = False
 ) -> Judging | None:
-    """The judge that is asked for; None without one. Raises InputError where no ability asks for a judge."""
+    """The judge that is asked for; None without one. Raises InputError where no ability asks for a judge, where the model
+    cannot be reached for want of a key, and where a limit in USD has no price to count with: before anything is trained."""
     if asked is None:
         return None
-    model, runs, max_usd = asked
     from instdata.llm.ask import Options
+    from instdata.llm.budget import PRICES, price_of
+    from instdata.llm.endpoint import endpoint
 
+    model, runs, max_usd = asked
     if not any(i.scorer == "judge" for i in items):
         raise InputError("--judge: no item's ability has `scorer: judge` in the taxonomy, so there is nothing to judge")
-    return Judging(Options(model=model, max_usd=max_usd).resolved(), taxonomy, runs, say, pairs)
+    if pairs and runs > 1:
+        raise InputError("--judge-runs: comparisons are judged once, a fifth of them in both orders; leave it out")
+    options = Options(model=model, max_usd=max_usd).resolved()
+    endpoint(options.model, say=say)
+    if max_usd is not None and price_of(options.model) is None:
+        raise InputError(
+            f"--max-usd: the price of {options.model} is not known, only of local models and {', '.join(PRICES)}"
+        )
+    return Judging(options, taxonomy, runs, say, pairs)
 
 
-def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: str) -> pa.Table:
-    """The scores with every arm's answers compared, size by size and seed by seed, with those of the arm `control`: metric
-    "pairs", 1 where the arm's answer is better, 0 where the control's is, between them a tie or doubt; the control
-    itself has 0.5. What is compared already comes from the cache of requests."""
-    is_answer = pc.equal(scores["metric"], "judge")
-    by_id, found = {i.id: i for i in items}, [scores.filter(pc.invert(is_answer))]
-    for _, mine in groups(scores.filter(pc.and_(is_answer, pc.greater(scores["rows"], 0))), ["config", "seed"]):
+def graded(judge: Judging, items: Sequence[Item], scores: pa.Table) -> pa.Table:
+    """The scores with every answer of metric "judge" graded, cell by cell."""
+    from instdata.harness.judge import judge_items
+
+    rest, waiting = _waiting(scores)
+    by_id, found = {i.id: i for i in items}, [rest]
+    for _, mine in groups(waiting, ["cell"]):
+        asked = [by_id[i] for i in mine["item"].to_pylist()]
+        said = judge_items(
+            asked, mine["answer"].to_pylist(), judge.taxonomy, judge.options, runs=judge.runs, context=judge.context()
+        )
+        found.append(_with(mine, value=[s.value for s in said], reason=[s.reason for s in said]))
+    return pa.concat_tables(found)
+
+
+def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: str) -> tuple[pa.Table, dict[str, Any]]:
+    """(the scores with every arm's answers compared, size by size and seed by seed, with those of the arm `control`; what
+    judging a part in both orders showed, see judge.swaps).
+
+    Metric "pairs": 1 where the arm's answer is better, 0 where the control's is, between them a tie or doubt; the control
+    itself has 0.5."""
+    from instdata.harness.judge import judge_pairs, swaps
+
+    rest, waiting = _waiting(scores)
+    by_id, found, audited = {i.id: i for i in items}, [rest], []
+    for _, mine in groups(waiting.filter(pc.greater(waiting["rows"], 0)), ["config", "seed"]):
         arms = {g["arm"]: t.sort_by("item") for g, t in groups(mine, ["arm"])}
         controls = arms[control]["answer"].to_pylist()
         for arm, table in arms.items():
-            if arm == control:
-                values, reasons = [0.5] * len(table), ["the control"] * len(table)
-            else:
-                asked = [by_id[i] for i in table["item"].to_pylist()]
-                said = judge.compare(asked, table["answer"].to_pylist(), controls)
-                values, reasons = [s.value for s in said], [s.reason for s in said]
-            columns = {
-                "metric": pa.array(["pairs"] * len(table)), "value": pa.array(values, pa.float64()),
-                "chance": pa.array([0.5] * len(table)), "reason": pa.array(reasons, pa.string()),
-            }  # fmt: skip
-            found.append(pa.table([columns.get(n, table[n]) for n in table.column_names], schema=table.schema))
-    return pa.concat_tables(found)
+            value: list[float | None] = [0.5] * len(table)
+            reason = ["the control"] * len(table)
+            if arm != control:
+                asked, answers = [by_id[i] for i in table["item"].to_pylist()], table["answer"].to_pylist()
+                said = judge_pairs(asked, answers, controls, judge.taxonomy, judge.options, context=judge.context())
+                value, reason = [s.value for s in said], [s.reason for s in said]
+                audited += [(s.verdict, s.swapped) for s in said if s.audited]
+            columns = {"metric": ["pairs"] * len(table), "chance": [0.5] * len(table)}
+            found.append(_with(table, value=value, reason=reason, **columns))
+    return pa.concat_tables(found), swaps(audited)
+
+
+def _waiting(scores: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """(all other scores, those that wait for a judge)."""
+    waits = pc.equal(scores["metric"], "judge")
+    return scores.filter(pc.invert(waits)), scores.filter(waits)
+
+
+def _with(table: pa.Table, **columns: list[Any]) -> pa.Table:
+    """The table with these columns in place of its own."""
+    for name, values in columns.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+    return table

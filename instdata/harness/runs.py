@@ -19,7 +19,7 @@ from instdata.files import write_text
 from instdata.harness.cells import Validation
 from instdata.harness.chat import encode
 from instdata.harness.evaluate import score
-from instdata.harness.judging import Asked, judging
+from instdata.harness.judging import Asked, graded, judging
 from instdata.harness.models import fast_device, load, save
 from instdata.harness.recipes import Training
 from instdata.harness.scores import not_judged, summary, write_table
@@ -59,6 +59,9 @@ def train_build(
     config, ids, talks = _rows(build, config)
     rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
     held = split_items(items_of(build, taxonomy_of(build)))[0] if recipe.best_after is not None else []
+    if out and is_first():
+        with locked(out):  # before a model is fetched
+            pass
     loaded = load(spec, say)
     out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
     asked = {"build": {"name": build.resolve().name}, "config": config, "model": loaded.name, "seed": seed}
@@ -238,7 +241,9 @@ def evaluate_model(
     cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
-    table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge)
+    table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge is not None)
+    if judge:
+        table = graded(judge, items, table)
     apart = sorted({i.suite for i in items if i.out_of_domain})
     where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
     path = where / "scores.parquet"

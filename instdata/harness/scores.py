@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 from instdata.files import whole
 from instdata.harness.decide import MACRO, metric_of
 from instdata.harness.items import Item
-from instdata.harness.stats import Crossed, crossed, if_one_moved, satterthwaite, t_interval
+from instdata.harness.stats import Crossed, combined, crossed, if_one_moved, of_seeds, t_interval
 
 SCHEMA = pa.schema(
     [
@@ -46,7 +45,7 @@ def groups(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, Any
 
 @dataclass(frozen=True)
 class Cells:
-    """The runs of one ability by rows and seed: rows, seeds and configs [cells], scores [cells, items] (NaN: missing),
+    """The runs of one ability by seed and rows: rows, seeds and configs [cells], scores [cells, items] (NaN: missing),
     weights [items]; the items ascend by id."""
 
     rows: np.ndarray
@@ -68,7 +67,7 @@ def cells_of(scores: pa.Table) -> dict[str, Cells]:
         values, weights = np.full((len(first), len(items)), np.nan), np.ones(len(items))
         values[cell, item] = mine["value"].astype(float)
         weights[item] = mine["weight"]
-        order = np.lexsort((mine["seed"][first], mine["rows"][first]))
+        order = np.lexsort((mine["rows"][first], mine["seed"][first]))
         rows, seeds, configs = (mine[c][first][order] for c in ("rows", "seed", "config"))
         found[ability] = Cells(rows.astype(np.int64), seeds.astype(np.int64), configs.tolist(), values[order], weights)
     return found
@@ -116,13 +115,9 @@ def _interval(parts: Sequence[Crossed], share: bool) -> dict[str, float]:
     count = len(parts)
     value = float(np.mean([p.mean for p in parts]))
     means = np.mean([p.seed_means for p in parts], axis=0)
-    pieces = [(p.item_var / count**2, p.item_df) for p in parts]
-    if len(means) > 1:
-        noise = sum(p.noise for p in parts) / count**2
-        own = max(0.0, float(np.var(means, ddof=1)) - noise)
-        pieces.append((own / len(means), len(means) - 1))
-    se = math.sqrt(sum(v for v, _ in pieces))
-    low, high = t_interval(value, se, satterthwaite(pieces)) if se else (value, value)
+    items = [(p.item_var / count**2, p.item_df) for p in parts]
+    se, df = combined(items, *of_seeds(means, sum(p.noise for p in parts) / count**2))
+    low, high = t_interval(value, se, df) if se else (value, value)
     if share:
         value, low, high = (min(max(x, 0.0), 1.0) for x in (value, low, high))
     return {"value": value, "low": low, "high": high}

@@ -96,12 +96,6 @@ def _leverage_df(share: np.ndarray, factor: np.ndarray) -> float:
     return float(first**2 / second)
 
 
-def satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
-    """Degrees of freedom of a sum of variance estimates, given (variance, its degrees of freedom) (Satterthwaite 1946)."""
-    total, below = sum(v for v, _ in parts), sum(v**2 / df for v, df in parts if v)
-    return float("inf") if not below else total**2 / below
-
-
 def paired_difference(differences: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95) -> Estimate:
     """The mean of paired differences [seeds, items] with a t interval clustered by item and by seed.
 
@@ -111,15 +105,28 @@ def paired_difference(differences: np.ndarray, weights: np.ndarray | None = None
     """
     kept = np.isfinite(np.atleast_2d(differences)).all(0)
     x = crossed(np.atleast_2d(differences)[:, kept], None if weights is None else weights[kept])
-    parts = [(x.item_var, x.item_df)]
-    own = 0.0
-    if x.seeds > 1:
-        own = max(0.0, x.spread - x.noise) / x.seeds
-    se = float(np.sqrt(x.item_var + own))
-    # The seeds' part is known as well as the spread that it was taken from, however much of that was subtracted.
-    below = x.item_var**2 / x.item_df + ((x.spread / x.seeds) ** 2 / (x.seeds - 1) if own else 0.0)
-    df = se**4 / below if below else satterthwaite(parts)
+    se, df = combined([(x.item_var, x.item_df)], *of_seeds(x.seed_means, x.noise))
     return Estimate(x.mean, se, df, *t_interval(x.mean, se, df, level), x.n, x.seeds)
+
+
+def of_seeds(seed_means: np.ndarray, noise: float) -> tuple[float, float, float]:
+    """What seeds add to the variance of a mean, as `combined` takes it, given each seed's mean and how much item-by-seed
+    noise alone makes these vary: nothing with one seed, or where they vary no more than that."""
+    seeds = len(seed_means)
+    spread = float(np.var(seed_means, ddof=1)) if seeds > 1 else 0.0
+    own = max(0.0, spread - noise)
+    return (own / seeds, spread / seeds, seeds - 1) if own else (0.0, 0.0, 0.0)
+
+
+def combined(
+    items: Sequence[tuple[float, float]], own: float = 0.0, spread: float = 0.0, seed_df: float = 0.0
+) -> tuple[float, float]:
+    """(standard error, degrees of freedom) of a mean (Satterthwaite 1946). items: its variance from items, in parts, each
+    with its degrees of freedom. The seeds' part is `own`, but it is known only as well as `spread`, from which noise was
+    subtracted."""
+    var = sum(v for v, _ in items) + own
+    below = sum(v**2 / df for v, df in items if v) + (spread**2 / seed_df if seed_df > 0 else 0.0)
+    return float(np.sqrt(var)), float(var**2 / below) if below > 0 else float("inf")
 
 
 def t_interval(value: float, se: float, df: float, level: float = 0.95) -> tuple[float, float]:

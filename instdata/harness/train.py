@@ -321,11 +321,13 @@ def _epochs(
         restore(run, best)
 
 
-def tokens_of(rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int) -> tuple[int, int]:
+def tokens_of(
+    rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int, planned: Sequence[int] | None = None
+) -> tuple[int, int]:
     """(tokens that the ladder trains on, tokens that separate runs of each size would)."""
     ladder_tokens = separate = trunk = 0
     for number, rung in enumerate(rungs):
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed)
+        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed, planned=planned)
         sizes = [sum(len(rows[i].ids) for b in s for i in b) for s in steps]
         separate += sum(sizes)
         fork = recipe.stable(len(steps)) if recipe.trunk else 0

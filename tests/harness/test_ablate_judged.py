@@ -34,19 +34,19 @@ def judged(home, monkeypatch):
 
 def test_grades_decide_and_nothing_is_asked_twice(judged):
     line, asked = judged
-    found = run(f"{line} --metric judge", 3)
+    found = run(f"{line} --metric judge", None)
     assert [e["ability"] for e in found["effects"]] == ["echo"] and found["effects"][0]["n"] == 6
-    assert found["unit"] == "score" and not found["decided"]
+    assert found["unit"] == "score"
     scores = pq.read_table(f"{found['folder']}/scores.parquet")
     graded = scores.filter(scores["metric"].to_numpy(zero_copy_only=False) == "judge")
     assert graded.num_rows == 6 * 7 and set(graded["value"].to_pylist()) <= {0.0, 0.25, 0.5, 0.75, 1.0}
     before = len(asked)
-    assert run(f"{line} --metric judge", 3)["effects"] == found["effects"] and len(asked) == before
+    assert run(f"{line} --metric judge", None)["effects"] == found["effects"] and len(asked) == before
 
 
 def test_pairs_compare_each_arm_with_the_control(judged):
     line, asked = judged
-    found = run(f"{line} --metric pairs", 3)
+    found = run(f"{line} --metric pairs", None)
     [effect] = found["effects"]
     assert found["unit"] == "share of comparisons won" and effect["without"] == pytest.approx(0.5)
     assert effect["effect"] == pytest.approx(effect["with"] - 0.5)
@@ -62,6 +62,7 @@ def test_pairs_compare_each_arm_with_the_control(judged):
         assert value == (0.5 if mine == other else float(mine < other))
     with_ = pairs[pairs["arm"] == "with"]
     assert effect["with"] == pytest.approx(with_.groupby("seed")["value"].mean().mean())
+    assert found["swaps"]["swapped"] == 0 or found["swaps"]["flip_rate"] == 0  # this judge does not mind the order
     plan = run(f"{line} --metric pairs --plan")
     assert plan["missing"] == 0 and plan["judge_calls"] >= 2 * 2 * 6
 
@@ -83,11 +84,50 @@ def test_an_endpoint_that_dies_half_way_leaves_no_verdict_and_is_gone_on_with(ju
         with pytest.raises(InstdataError):
             run(f"{line} --metric {metric}")
     assert not list(home.glob("ablations/*/effects.json"))
+    assert len(list(home.glob("ablations/*/cells/*.parquet"))) == 7  # no training is lost
     del asked[:]
-    found = run(f"{line} --metric {metric}", 3)
+    found = run(f"{line} --metric {metric}", None)
     assert answered and not any(body in asked for body in answered)  # what was answered is not asked again
     del asked[:]
-    assert run(f"{line} --metric {metric} --out elsewhere", 3)["effects"] == found["effects"] and not asked
+    assert run(f"{line} --metric {metric} --out elsewhere", None)["effects"] == found["effects"] and not asked
+
+
+def test_another_judge_costs_no_training_and_is_told_of(judged, capsys):
+    line, asked = judged
+    first = run(f"{line} --metric judge", None)
+    other = line.replace("--judge json", "--judge prose")
+    plan = run(f"{other} --metric judge --plan")
+    assert plan["missing"] == 0 and plan["judge_calls"] == 6 * 7 and plan["with_all_looks"]["judge_calls"] == 6 * 7
+    before = len(asked)
+    found = run(f"{other} --metric judge", None)
+    assert 0 < len(asked) - before <= 6 * 7 and found["judge"] == {"model": "prose", "runs": 1}
+    assert [e["effect"] for e in found["effects"]] == [e["effect"] for e in first["effects"]]
+
+
+def test_verdicts_that_cannot_be_read_are_counted(judged, monkeypatch):
+    line, _ = judged
+    reply, first = judge_stub.reply, []
+
+    def mute(body):
+        first.append(judge_stub.parse(body["messages"])[0]["task"])
+        return reply(body | {"model": "silent"} if first[-1] == first[0] else body)
+
+    monkeypatch.setattr(judge_stub, "reply", mute)
+    [effect] = run(f"{line} --metric judge", None)["effects"]
+    assert (effect["n"], effect["missing"]) == (5, 1)
+
+
+def test_what_would_fail_after_training_is_refused_before(judged, home, monkeypatch):
+    line, asked = judged
+    with pytest.raises(InputError, match="the price of json is not known"):
+        run(f"{line} --metric pairs --max-usd 1")
+    with pytest.raises(InputError, match="--judge-runs"):
+        run(f"{line} --metric pairs --judge-runs 3")
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(InputError, match="set OPENAI_API_KEY"):
+        run(f"{line} --metric judge")
+    assert not asked and not (home / "ablations").exists()
 
 
 def test_a_judge_and_its_metric_go_together(judged):

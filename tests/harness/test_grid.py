@@ -217,10 +217,41 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
     assert ablation.drawn(1).streams[0].ids != drawn["with"].ids
 
 
+def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
+    """With few and uneven rows two sizes can end at the same row of an arm that is matched in tokens."""
+    from instdata.harness.ablate import prepare
+    from instdata.harness.recipes import training
+
+    ablation = prepare(
+        home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="tokens",
+        metric="bits", judge=None, recipe=training("proxy"), max_items=None, taxonomy=None, out=None, say=lambda m: None,
+    )  # fmt: skip
+    for seed in range(8):
+        for stream in ablation.drawn(seed).streams:
+            rows = [n for _, n in stream.rungs]
+            assert rows == sorted(set(rows)) and len(stream.ids) == rows[-1]
+
+
 def test_two_builds_compared(home):
     shutil.copytree(home / "builds/planted", home / "builds/other")
     with pytest.raises(InputError, match="keep the same rows"):
         run("ablate planted --against other --model ./tiny --plan")
+
+
+def test_a_plan_builds_nothing(home, planted):
+    recipe = (
+        (planted / "recipe.yaml")
+        .read_text()
+        .replace("name: planted", "name: third")
+        .replace("path: ", f"path: {planted}/")
+    )
+    (home / "third.yaml").write_text(recipe.replace("source = 'clean'", "source = 'clean' and ability = 'sums'"))
+    command = "ablate planted --against third.yaml --model ./tiny --sizes 16 --plan"
+    with pytest.raises(InputError, match=r"run `instdata build third\.yaml` first"):
+        run(command)
+    assert not (home / "builds/third").exists()
+    run("build third.yaml")
+    assert run(command)["missing"] == 1 + 3 * 2
 
 
 def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(home, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instdata.errors import InputError
 from instdata.harness.fits import fit
 from instdata.harness.scores import SCHEMA, cells_of, groups, summary
 from instdata.harness.stats import paired_difference
@@ -48,7 +49,7 @@ def test_an_interval_is_that_of_stats():
     point = summary(table(values, "bits", weights=weights))[0]
     known = paired_difference(values, np.array(weights))
     assert (point["value"], point["n"], point["seeds"]) == (pytest.approx(known.value), 20, 3)
-    assert point["high"] - point["low"] > 0 and point["low"] < known.value < point["high"]
+    assert (point["low"], point["high"]) == (pytest.approx(known.low), pytest.approx(known.high))
 
 
 @given(st.integers(1, 3), st.integers(2, 9), st.sampled_from([0.0, 1.0]))
@@ -72,3 +73,51 @@ def test_a_curve_of_equal_shares_is_not_called_flat_for_want_of_movement():
     few, many = (fit(rows, seeds, np.ones((6, n))) for n in (4, 400))
     assert few.label == "undecided" and few.low < 0 < few.high
     assert many.label == "flat"
+    halves = fit(rows, seeds, np.tile([0.0, 1.0], (6, 1)))  # each item stays what it was
+    assert halves.label == "undecided" and halves.low < 0 < halves.high
+
+
+def arms(rows: dict[str, list[int]], seeds: int = 3) -> pa.Table:
+    """An ablation's scores at size 64 of ability a, a value that tells arm, seed and item; `rows` of each arm by seed."""
+    parts = []
+    for n, (arm, of) in enumerate(rows.items()):
+        values = np.arange(seeds)[:, None] * 10.0 + np.arange(4) + n / 100
+        scores = table(values, "bits").to_pandas()
+        scores["arm"], scores["config"] = arm, "64"
+        scores["rows"] = [of[s] for s in scores["seed"]]
+        scores["cell"] = [f"m/{arm}/64/s{s}" for s in scores["seed"]]
+        parts.append(pa.Table.from_pandas(scores, schema=SCHEMA))
+    return pa.concat_tables(parts)
+
+
+def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
+    """Matched in tokens, an arm has other row counts in every seed."""
+    from instdata.harness.ablate import contrasts
+
+    scores = arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})
+    [main], [aa] = contrasts(scores, "bits", "64")
+    assert main.with_ - main.without == pytest.approx(-0.01) and aa.with_ - aa.without == pytest.approx(0.01)
+    lacking = scores.filter(pa.array([not (a == "aa" and s == 1) for a, s in zip(scores["arm"].to_pylist(), scores["seed"].to_pylist())]))  # fmt: skip
+    with pytest.raises(InputError, match="other seeds"):
+        contrasts(lacking, "bits", "64")
+
+
+def test_an_arms_seeds_make_one_point_of_its_curve():
+    from instdata.harness.ablate import _curves
+
+    points = _curves(arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})).to_pylist()
+    assert len(points) == 3 * 2 and all((p["rows"], p["seeds"], p["n"]) == (64, 3, 4) for p in points)
+
+
+def test_the_headline_is_an_ability_of_which_something_is_known():
+    from instdata.harness.ablate import Looked
+    from instdata.harness.decide import Contrast, decide
+
+    rng = np.random.default_rng(0)
+    base = rng.normal(1, 0.1, (3, 50))
+    few = Contrast("code", base[:, :1], base[:, :1], np.ones(1))
+    many = Contrast("math", base, base - 0.3 + rng.normal(0, 0.01, base.shape), np.ones(50))
+    effects = decide([few, many])
+    looked = Looked(1, None, effects, [])
+    assert [e.ability for e in effects] == ["code", "math"]
+    assert looked.headline.ability == "math" and looked.decided
