@@ -213,25 +213,29 @@ def test_schema_doctor_cache_models(shell):
     assert any("qwen" in m["name"] for m in shell.json("models", "list")["models"])
 
 
-def test_ctrl_c_is_130_and_resumable(shell):
+def building(shell, *more: str) -> subprocess.Popen:
+    """A build of 60,000 rows that has said its first line. It minds Ctrl-C, which a shell's background jobs do not."""
     (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(60_000)))
     (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\nsteps: [quality]\n")
-    command = [sys.executable, "-m", "instdata.cli", "build", "r.yaml"]
-    process = subprocess.Popen(command, cwd=shell.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    first = process.stderr.readline()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "instdata.cli", "build", "r.yaml", *more], cwd=shell.folder, stderr=subprocess.PIPE,
+        text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    process.stderr.readline()
+    return process
+
+
+def test_ctrl_c_is_130_and_resumable(shell):
+    process = building(shell)
     os.killpg(process.pid, signal.SIGINT)
-    rest = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, first + rest
-    assert "run the same command again" in rest and "Traceback" not in rest
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert "run the same command again" in said and "Traceback" not in said
     assert shell.json("build", "r.yaml", "--quiet")["totals"]["in"] == 60_000
 
 
 def test_a_second_ctrl_c_ends_it_too(shell):
-    (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(60_000)))
-    (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\nsteps: [quality]\n")
-    command = [sys.executable, "-m", "instdata.cli", "build", "r.yaml", "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=shell.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    process.stderr.readline()
+    process = building(shell, "--jobs", "2")
     for _ in range(2):
         time.sleep(0.3)
         if process.poll() is None:
