@@ -27,7 +27,7 @@ $(VENV)/.tested: $(VENV)/.installed
 ablate: $(VENV)/.trains
 	$(BIN)/python docs/examples/planted.py recipes/seeds/belle_en.jsonl recipes/seeds/doit_en.jsonl --out planted
 	$(BIN)/instdata build docs/examples/planted.yaml
-	$(BIN)/instdata ablate planted --filter planted --sizes 64 --max-seeds 3 --yes
+	$(BIN)/instdata ablate planted --filter planted --sizes 64 --max-seeds 3 --yes || [ $$? -eq 3 ]  # 3: undecided
 
 $(VENV)/.trains: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[train]'

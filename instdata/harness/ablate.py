@@ -160,10 +160,10 @@ def parse_sizes(text: str | None, most: int) -> list[int]:
         return found or [most]
     try:
         found = {count(word) for word in text.split(",") if word.strip()}
-    except ValueError as e:
-        raise InputError(f"--sizes {text}: {e}") from e
+    except ValueError:
+        found = set()
     if not found:
-        raise InputError(f'--sizes "{text}": numbers of rows, like 64,128,256 or 1k')
+        raise InputError(f"--sizes {text}: numbers of rows, like 64,128,256 or 1k")
     return sorted(found)
 
 
@@ -283,6 +283,16 @@ def _asked(ablation: Ablation) -> dict[str, Any]:
     }
 
 
+def _unread(ablation: Ablation, scores: pa.Table) -> dict[str, int] | None:
+    """Of how many answers (or comparisons) the judge gave a verdict, and of how many none that could be read."""
+    if ablation.metric not in JUDGED:
+        return None
+    mine = scores.filter(pc.and_(pc.equal(scores["metric"], ablation.metric), pc.is_valid(scores["answer"])))
+    if ablation.metric == "pairs":
+        mine = mine.filter(pc.not_equal(mine["arm"], CONTROL))
+    return {"read": len(mine) - mine["value"].null_count, "unread": mine["value"].null_count}
+
+
 def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
     """What effects.json says."""
     kind, pool, seeds = metric_of(ablation.metric), ablation.pool, looked.headline.seeds
@@ -302,6 +312,7 @@ def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
             for arm in ARMS
             for size, rows, tokens in ablation.drawn(0).sizes[arm]
         ],
+        "verdicts": _unread(ablation, looked.scores),
         "swaps": looked.swaps,
         "effects": [e.plain() for e in looked.effects],
         "aa": [e.plain() for e in looked.aa],

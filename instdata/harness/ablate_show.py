@@ -39,7 +39,11 @@ def show_plan(found: dict[str, Any]) -> None:
         table.add_row(
             escape(ability),
             str(found["items"].get(ability, "")),
-            f"{100 * mde:.1f} %" if metric_of(found["metric"]).relative else f"{mde:.3f}",
+            "none: too few items"
+            if mde > 1
+            else f"{100 * mde:.1f} %"
+            if metric_of(found["metric"]).relative
+            else f"{mde:.3f}",
         )
     console.print()
     console.print(table)
@@ -86,6 +90,11 @@ def show_ablation(found: dict[str, Any]) -> None:
         + ", ".join(f"{arm} {n:,}" for arm, n in tokens.items())
     )
     console.print(_what_could_be_seen(found["effects"]))
+    if found["verdicts"] and found["verdicts"]["unread"]:
+        given = found["verdicts"]
+        console.print(
+            f"the judge gave no verdict that could be read on {given['unread']:,} of {sum(given.values()):,} answers"
+        )
     if found["swaps"] and found["swaps"]["swapped"]:
         console.print(
             f"judged in both orders: {found['swaps']['swapped']:,}, {found['swaps']['flip_rate']:.0%} opposite"
@@ -96,7 +105,8 @@ def show_ablation(found: dict[str, Any]) -> None:
 
 def _what_could_be_seen(effects: list[dict[str, Any]]) -> str:
     """The minimum detectable effects, and what was left out, in a line."""
-    by = {e["ability"]: e["mde"] for e in effects if e["mde"] is not None}
+    # An effect beyond the control's whole value is none that could be: two items see nothing.
+    by = {e["ability"]: e["mde"] for e in effects if e["mde"] is not None and e["mde"] < max(1.0, abs(e["without"]))}
     macro = by.pop(MACRO, None)
     parts = [f"{min(by.values()):.4f} to {max(by.values()):.4f} of an ability"] if by else []
     parts += [f"{macro:.4f} of the mean"] if macro is not None else []

@@ -149,7 +149,8 @@ def decide(
         shown = "better" if (value < 0) == lower else "worse"
         verdict = shown if p_of[name] <= ALPHA else "equivalent" if same else "undecided"
         mde = stats.minimum_detectable(se, df, level * share_of[name])
-        span = stats.t_interval(value, se, df)
+        low, high = stats.t_interval(value, se, df)
+        span = (low, high) if kind.relative else (max(low, -without), min(high, 1 - without))  # shares stay in 0..1
         return Effect(
             name, metric, kind.unit, without, with_, value, *span, p_of[name], n, seeds, mde, verdict, se, df,
             total[name] - n,

@@ -97,7 +97,8 @@ def warnings(card: dict[str, Any]) -> list[str]:
                 f" (difference {_points(baseline['difference'])}, interval {_points(baseline['low'])} to {_points(baseline['high'])})"
             )
     if card["agreement"] is None:
-        found.append("no human labels in these files: agreement is unknown")
+        why = "no verdict could be read" if card["parse_rate"] == 0 else "no human labels in these files"
+        found.append(f"{why}: agreement is unknown")
     if card["flip_rate"] is not None and card["flip_rate"] > FLIPS:
         found.append(f"{_percent(card['flip_rate'])} of the winners change with the order: use both orders")
     if card["parse_rate"] is not None and card["parse_rate"] < PARSED:

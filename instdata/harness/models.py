@@ -40,6 +40,9 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
 
     A GGUF is dequantised and put into a plain network, so that it trains and saves like any other. Weights come from
     safetensors or GGUF, never from pickles. Raises InputError where there is no such model or it has no tokenizer."""
+    # Threads that wait sleep instead of spinning: beside one other busy process on two cores seven times as fast, alone about
+    # a tenth slower (docs/harness.md). Read when torch is first imported; a value that is set already stays.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -137,8 +137,12 @@ def _gain(found: dict[str, Any]) -> str:
     """The expected gain in words."""
     if found["metric"] == "bits":
         value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
-        return f"{-value:+.2f} % bits per byte [{-high:+.2f}, {-low:+.2f}] (lower is better)"
-    return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score"
+        return f"a gain of {value:+.2f} % in bits per byte [{low:+.2f}, {high:+.2f}]{_none_shown(found)}"
+    return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score{_none_shown(found)}"
+
+
+def _none_shown(found: dict[str, Any]) -> str:
+    return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
 
 
 def _problems(path: Path) -> list[str]:
@@ -273,7 +277,9 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     if not growth:
         _enough(str(build), sorted({int(r) for c in cells.values() for r in c.rows})[: fits.SLOPE_RUNGS - 1])
     largest = max(((c.configs[i], int(n)) for c in cells.values() for i, n in enumerate(c.rows)), key=lambda x: x[1])
-    rows = _share(configs, *largest)
+    rows, full = _share(configs, *largest), configs["full"]
+    # An ability too rare for the largest size is in the build all the same, and keeps its share of that.
+    rows |= {a: max(1, round(n * largest[1] / full["rows"])) for a, n in full["by_ability"].items() if not rows.get(a)}
     curved = {g.ability for g in growth}
     now, others = ({a: n for a, n in rows.items() if (a in curved) == known} for known in (True, False))
     floors, ceilings = {}, {}

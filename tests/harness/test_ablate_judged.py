@@ -113,7 +113,9 @@ def test_verdicts_that_cannot_be_read_are_counted(judged, monkeypatch):
         return reply(body | {"model": "silent"} if first[-1] == first[0] else body)
 
     monkeypatch.setattr(judge_stub, "reply", mute)
-    [effect] = run(f"{line} --metric judge", None)["effects"]
+    found = run(f"{line} --metric judge", None)
+    [effect] = found["effects"]
+    assert found["verdicts"]["unread"] > 0 and sum(found["verdicts"].values()) == 6 * 7  # empty answers are not sent
     assert (effect["n"], effect["missing"]) == (5, 1)
 
 

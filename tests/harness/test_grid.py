@@ -175,7 +175,7 @@ def test_too_few_rows_and_a_cleaned_cache_are_said(home, monkeypatch):
     command = "ablate planted --filter filter --model ./tiny --plan"
     with pytest.raises(InputError, match="too few for size 500"):
         run(f"{command} --sizes 500")
-    with pytest.raises(InputError, match='--sizes many: "many" is not a size'):
+    with pytest.raises(InputError, match="--sizes many: numbers of rows"):
         run(f"{command} --sizes many")
     with pytest.raises(InputError, match="numbers of rows"):
         run(f"{command} --sizes ,")
