@@ -129,7 +129,9 @@ def rows(path: Path, count: int) -> None:
 
 
 def measured(code: str, args: list[str], env: dict[str, str] | None = None) -> dict[str, float] | None:
-    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, env=env)
+    # Threads wait in the same way in both: ours would sleep, torch's own would spin.
+    alike = {**(env or os.environ), "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "active")}
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, env=alike)
     if done.returncode:
         print("  failed: " + (done.stderr.strip().splitlines() or ["?"])[-1][:200])
         return None
