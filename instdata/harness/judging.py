@@ -85,12 +85,13 @@ def graded(judge: Judging, items: Sequence[Item], scores: pa.Table) -> pa.Table:
 
     rest, waiting = _waiting(scores)
     by_id, found = {i.id: i for i in items}, [rest]
-    for _, mine in groups(waiting, ["cell"]):
+    for group, mine in groups(waiting, ["cell"]):
         asked = [by_id[i] for i in mine["item"].to_pylist()]
         said = judge_items(
             asked, mine["answer"].to_pylist(), judge.taxonomy, judge.options, runs=judge.runs, context=judge.context()
         )
         found.append(_with(mine, value=[s.value for s in said], reason=[s.reason for s in said]))
+        judge.say(f"{group['cell']}: {len(mine)} answers judged")
     return pa.concat_tables(found)
 
 
@@ -104,7 +105,7 @@ def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: s
 
     rest, waiting = _waiting(scores)
     by_id, found, audited = {i.id: i for i in items}, [rest], []
-    for _, mine in groups(waiting.filter(pc.greater(waiting["rows"], 0)), ["config", "seed"]):
+    for group, mine in groups(waiting.filter(pc.greater(waiting["rows"], 0)), ["config", "seed"]):
         arms = {g["arm"]: t.sort_by("item") for g, t in groups(mine, ["arm"])}
         controls = arms[control]["answer"].to_pylist()
         for arm, table in arms.items():
@@ -115,6 +116,9 @@ def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: s
                 said = judge_pairs(asked, answers, controls, judge.taxonomy, judge.options, context=judge.context())
                 value, reason = [s.value for s in said], [s.reason for s in said]
                 audited += [(s.verdict, s.swapped) for s in said if s.audited]
+                judge.say(
+                    f"{arm} against {control}, size {group['config']}, seed {group['seed']}: {len(said)} answers compared"
+                )
             columns = {"metric": ["pairs"] * len(table), "chance": [0.5] * len(table)}
             found.append(_with(table, value=value, reason=reason, **columns))
     return pa.concat_tables(found), swaps(audited)
