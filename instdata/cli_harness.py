@@ -21,7 +21,7 @@ Metrics = Annotated[
     str | None, typer.Option("--metrics", help="Of bits,distractors,answers.", show_default=False, metavar="A,B")
 ]
 MaxItems = Annotated[
-    int | None, typer.Option("--max-items", min=1, help="Score at most N items of a suite.", show_default=False)
+    int | None, typer.Option("--max-items", min=1, help="Score at most N items, of the holdout or of each suite.", show_default=False)
 ]
 TaxonomyName = Annotated[
     str | None, typer.Option("--taxonomy", help="A taxonomy other than the build's.", show_default=False)
@@ -139,6 +139,8 @@ def curves(
         sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
         judge=(judge, judge_runs, max_usd) if judge else None, say=say,
     )  # fmt: skip
+    if seeds < 2:
+        say("one seed says nothing of the next one: `instdata next` asks for two (--seeds 2)")
     took = planned(found)
     if plan:
         result(took, json_, lambda: print(plan_line(took)))
