@@ -21,7 +21,10 @@ Metrics = Annotated[
     str | None, typer.Option("--metrics", help="Of bits,distractors,answers.", show_default=False, metavar="A,B")
 ]
 MaxItems = Annotated[
-    int | None, typer.Option("--max-items", min=1, help="Score at most N items, of the holdout or of each suite.", show_default=False)
+    int | None,
+    typer.Option(
+        "--max-items", min=1, help="Score at most N items, of the holdout or of each suite.", show_default=False
+    ),
 ]
 TaxonomyName = Annotated[
     str | None, typer.Option("--taxonomy", help="A taxonomy other than the build's.", show_default=False)

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from instdata.harness.curves import plan_line
 from instdata.harness.decide import MACRO, metric_of
+from instdata.harness.judge_card import FLIPS
 from instdata.show import _console, _table
 
 
@@ -96,9 +97,9 @@ def show_ablation(found: dict[str, Any]) -> None:
             f"the judge gave no verdict that could be read on {given['unread']:,} of {sum(given.values()):,} answers"
         )
     if found["swaps"] and found["swaps"]["swapped"]:
-        console.print(
-            f"judged in both orders: {found['swaps']['swapped']:,}, {found['swaps']['flip_rate']:.0%} opposite"
-        )
+        both, flips = found["swaps"]["swapped"], found["swaps"]["flip_rate"]
+        doubt = ": this judge goes by the order of the answers" if flips > FLIPS else ""
+        console.print(f"judged in both orders: {both:,}, of these with the opposite winner {flips:.0%}{doubt}")
     console.print("decided" if found["decided"] else "undecided: more seeds, items or rows would tell")
     console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")
 
