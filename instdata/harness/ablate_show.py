@@ -36,16 +36,11 @@ def show_plan(found: dict[str, Any]) -> None:
         ">smallest effect seen 8 times in 10",
         title=f"what {found['seeds']} seeds can see ({found['metric']})",
     )
+    relative = metric_of(found["metric"]).relative
     for ability, mde in found["mde"].items():
-        table.add_row(
-            escape(ability),
-            str(found["items"].get(ability, "")),
-            "none: too few items"
-            if mde > 1
-            else f"{100 * mde:.1f} %"
-            if metric_of(found["metric"]).relative
-            else f"{mde:.3f}",
-        )
+        seen = f"{100 * mde:.1f} %" if relative else f"{mde:.3f}"
+        items = str(found["items"].get(ability, ""))
+        table.add_row(escape(ability), items, seen if mde <= 1 else "none: too few items")
     console.print()
     console.print(table)
 

@@ -51,8 +51,8 @@ class Pool:
 
 def pool_of(build: Path, asked: str) -> Pool:
     """The pool of `--filter`: a step's name, `step.reason` (one rule), `categorize.label`, or `column=value` with column
-    source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for what the build does not have, and where the step dropped
-    nothing."""
+    source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for what the
+    build does not have, and where the step dropped nothing."""
     ledger = read_parquet(
         build / "ledger.parquet", ["rid", "id", "source", "verdict", "config", "step", "reason", "ability"]
     )
@@ -148,9 +148,8 @@ def _by_column(build: Path, ledger: pa.Table, column: str, value: str) -> tuple[
         has = np.asarray(pc.fill_null(pc.equal(values, value), False))
     if not (has & trained).any():
         known = [str(v) for v in values.filter(pa.array(trained)).unique().to_pylist() if v is not None]
-        raise InputError(
-            f"--filter {column}={value}: no row has it.{did_you_mean(value, known)} There are: {', '.join(known[:12]) or 'none, the rows have no ' + column}"
-        )
+        there = ", ".join(known[:12]) or f"none, the rows have no {column}"
+        raise InputError(f"--filter {column}={value}: no row has it.{did_you_mean(value, known)} There are: {there}")
     return trained, has & trained
 
 
@@ -192,9 +191,10 @@ def _drawn(
 ) -> Drawn | None:
     """The streams from the first `depth` rows of each order (for `with`: from the first rows that pass); None where
     these are too few."""
-    main, aa = (orders[p][pool.control[orders[p]]][:depth] for p in ("main", "aa"))
-    passing = orders["main"][pool.passed[orders["main"]]][:depth]
-    wanted = np.unique(np.concatenate([main, aa, passing]))
+    main, other = orders["main"], orders["aa"]
+    reach = {"with": main[pool.passed[main]], "without": main[pool.control[main]], "aa": other[pool.control[other]]}
+    reach = {arm: order[:depth] for arm, order in reach.items()}
+    wanted = np.unique(np.concatenate(list(reach.values())))
     talks = texts_of(pool, wanted)
     held = [*grid.items, *(grid.validate.items if grid.validate else [])]
     leaking = _leaking([talks[i] for i in wanted], held)
@@ -202,10 +202,7 @@ def _drawn(
     lengths = dict(
         zip(wanted.tolist(), map(_length, encode(grid.model().tokenizer, [talks[i] for i in wanted], grid.length())))
     )
-    rows = {
-        arm: [int(i) for i in order if int(i) in clean]
-        for arm, order in (("with", passing), ("without", main), ("aa", aa))
-    }
+    rows = {arm: [int(i) for i in order if int(i) in clean] for arm, order in reach.items()}
     if len(rows["with"]) < max(sizes):
         return None
     cut = {"with": list(sizes)}
@@ -230,7 +227,7 @@ def _drawn(
     ]  # fmt: skip
     matched = {arm: [(s, n, int(tokens[arm][n - 1])) for s, n in zip(sizes, cut[arm])] for arm in ARMS}
     passed_by = set()
-    for arm, order in (("with", passing), ("without", main), ("aa", aa)):
+    for arm, order in reach.items():
         passed_by |= set(order[: order.tolist().index(taken[arm][-1])].tolist())
     return Drawn(streams, matched, len(passed_by & set(wanted[leaking].tolist())))
 
