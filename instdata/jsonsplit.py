@@ -33,12 +33,12 @@ def _spans(data, in_array):
         if c == 32 or c == 9 or c == 10 or c == 13 or c == COMMA:
             i += 1
             continue
-        if not in_array and (c == CLOSE2 or c == CLOSE):
-            i += 1
-            continue
         if in_array and c == CLOSE2:
             closed = True  # nothing that matters follows the array
             break
+        if c == CLOSE2 or c == CLOSE:  # a stray one: it opens no value, so it must not start one
+            i += 1
+            continue
         start, depth, in_string, broken, done = i, 0, False, False, False
         line = i
         while line > 0 and data[line - 1] == 32:
@@ -60,16 +60,16 @@ def _spans(data, in_array):
             elif c == OPEN or c == OPEN2:
                 depth += 1
             elif c == CLOSE or c == CLOSE2:
-                if depth == 0:  # a scalar ends where the array does
-                    done = True
-                    i -= 1
-                else:
+                if depth > 0:
                     depth -= 1
                     done = depth == 0
-            elif depth == 0 and (c == COMMA or c == 32 or c == 10 or c == 13 or c == 9):
+                elif not broken:  # a scalar ends where the array does
+                    done = True
+                    i -= 1
+            elif depth == 0 and not broken and (c == COMMA or c == 32 or c == 10 or c == 13 or c == 9):
                 done = True
                 i -= 1
-            i += 1
+            i += 1  # every turn of this loop moves on, but for the last one of a scalar, which has at least a byte
             if done and not broken:
                 break
             if broken and i <= n and data[i - 1] == NEWLINE:
@@ -83,5 +83,5 @@ def _spans(data, in_array):
             return out[:count], start, False
         out[count, 0], out[count, 1] = start, min(i, n)
         count += 1
-        used = i
-    return out[:count], n if closed else max(used, i), closed
+        used = min(i, n)
+    return out[:count], n if closed else min(max(used, i), n), closed

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -64,6 +68,39 @@ def test_a_broken_element_of_a_minified_array_costs_itself(tmp_path):
             except (ValueError, KeyError, TypeError):
                 continue
     assert found == [f"row {i}" for i in range(100) if i not in (20, 70)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[}", None),
+        ('[{"a": "x\n}]', None),
+        ('[{"a": "x\ny", "b": 1}]', ['{"a": "x\ny", "b": 1}]']),
+        ('[{"a": 1},\n{"a": 2}},\n{"a": 3}]', ['{"a": 1}', '{"a": 2}', '{"a": 3}']),
+        ('[1}2, "x"]', ["1", "2", '"x"']),
+    ],
+)
+def test_stray_brackets_and_open_quotes_end(tmp_path, text, found):
+    """Each of these wrote outside an array or never came back. In a child: a crash is its own."""
+    (tmp_path / "a.json").write_text(text)
+    code = "import sys; from instdata.files import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.json")], capture_output=True, text=True, timeout=60
+    )
+    if found is None:
+        assert "Damaged: the JSON array does not end" in done.stderr
+    else:
+        assert done.stdout.strip() == repr(found)
+
+
+def test_the_cutter_stays_inside_its_arrays(tmp_path):
+    """100,000 damaged texts with numba's bounds checks on."""
+    script = Path(__file__).with_name("fuzz_json_split.py")
+    env = os.environ | {"NUMBA_BOUNDSCHECK": "1", "INSTDATA_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(script), "100000"], env=env, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("text", ['[{"a": 1}, {"a": 2}', '[{"a": 1},'])
