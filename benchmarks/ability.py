@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.ability.calibration import calibration_error
-from instdata.ability.examples import labelled
-from instdata.ability.linear import train
-from instdata.ability.taxonomy import load_taxonomy
-from instdata.record import CORPUS, Rows
-from instdata.resources import resource
-from instdata.step import Context
+from instdata.corpus.rows import CORPUS, Rows
+from instdata.corpus.taxonomy import load_taxonomy
+from instdata.steps.ability.calibration import calibration_error
+from instdata.steps.ability.examples import labelled
+from instdata.steps.ability.linear import train
+from instdata.steps.base import Context
+from instdata.util.resources import resource
 
 FILES = {
     "belle": ("belle/eval_v1_labelled.jsonl", ("question",), "std_answer", "class"),

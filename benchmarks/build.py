@@ -22,7 +22,7 @@ def once(data: Path, folder: Path, *more: str) -> tuple[float, dict]:
     command = [
         sys.executable,
         "-m",
-        "instdata.cli",
+        "instdata.cli.main",
         "build",
         str(HERE / "recipes/alpaca.yaml"),
         "--set",

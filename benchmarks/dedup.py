@@ -171,7 +171,7 @@ def written(texts: pa.Array, folder: str) -> Path:
 
 
 def signatures_bench(peers: list[str], repeats: int) -> None:
-    from instdata.dedup import signatures
+    from instdata.steps.dedup import signatures
 
     texts = alpaca()
     few = texts.take(pa.array(np.random.default_rng(0).permutation(len(texts))[:4000]))
@@ -186,7 +186,7 @@ def signatures_bench(peers: list[str], repeats: int) -> None:
 
 
 def alpaca_bench(peers: list[str], repeats: int) -> None:
-    from instdata.dedup import dedup
+    from instdata.steps.dedup import dedup
 
     texts = alpaca()
     ours = fastest(lambda: dedup(texts).kept, repeats)
@@ -211,7 +211,7 @@ def build() -> None:
         sources = [{"path": str(REALDATA / "alpaca_en_52k.json"), "name": "alpaca"}]
         steps = [{"dedup": {"view": "full", "threshold": 0.7}}]
         recipe.write_text(json.dumps({"name": "alpaca", "sources": sources, "steps": steps}))
-        command = [sys.executable, "-m", "instdata.cli", "build", str(recipe), "--out", f"{folder}/out", "--json"]
+        command = [sys.executable, "-m", "instdata.cli.main", "build", str(recipe), "--out", f"{folder}/out", "--json"]
         environment = {**os.environ, "INSTDATA_CACHE": f"{folder}/cache"}
         subprocess.run(command, check=True, capture_output=True, env=environment)
 
@@ -241,9 +241,9 @@ def synthetic(rows: int, seed: int = 0) -> Any:
 def big_run(rows: int, memory: str) -> None:
     import resource
 
-    from instdata.dedup.api import find_in, sketch_all
-    from instdata.dedup.minhash import scheme
-    from instdata.dedup.sizes import parse_bytes
+    from instdata.steps.dedup.api import find_in, sketch_all
+    from instdata.steps.dedup.minhash import scheme
+    from instdata.steps.dedup.sizes import parse_bytes
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"
@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--max-memory", default="4GB")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    from instdata.kernels import threads, warm
+    from instdata.util.kernels import threads, warm
 
     warm()
     print(f"{threads()} cores; load {os.getloadavg()[0]:.1f} at the start")

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.quality.form import repetition
-from instdata.quality.rules import RULES, fired, flags
-from instdata.quality.text import Text
+from instdata.steps.quality.form import repetition
+from instdata.steps.quality.rules import RULES, fired, flags
+from instdata.steps.quality.text import Text
 
 FILTERS = (
     "alphanumeric_filter", "average_line_length_filter", "maximum_line_length_filter", "character_repetition_filter",

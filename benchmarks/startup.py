@@ -10,8 +10,8 @@ import time
 CASES = {
     "python -c pass (the floor)": ([sys.executable, "-c", "pass"], None),
     "import instdata": ([sys.executable, "-c", "import instdata"], 0.15),
-    "instdata --help": ([sys.executable, "-m", "instdata.cli", "--help"], 0.3),
-    "instdata build --help": ([sys.executable, "-m", "instdata.cli", "build", "--help"], 0.3),
+    "instdata --help": ([sys.executable, "-m", "instdata.cli.main", "--help"], 0.3),
+    "instdata build --help": ([sys.executable, "-m", "instdata.cli.main", "build", "--help"], 0.3),
 }
 
 for name, (command, limit) in CASES.items():

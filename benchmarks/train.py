@@ -25,10 +25,10 @@ BATCH = 8  # rows a step
 
 OURS = """
 import json, sys, time
-from instdata.harness.chat import encode
-from instdata.harness.models import load
-from instdata.harness.recipes import RECIPES
-from instdata.harness.train import begin, schedule, train
+from instdata.train.render import encode
+from instdata.llm.causal import load
+from instdata.train.recipe import RECIPES
+from instdata.train.loop import begin, schedule, train
 spec, data, length, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 loaded = load(spec, lambda line: None)
 talks = [json.loads(line)["messages"] for line in open(data, encoding="utf-8")]
@@ -49,7 +49,7 @@ import torch
 from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
-from instdata.harness.models import load
+from instdata.llm.causal import load
 spec, data, length, batch, packing, dtype = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "packed", sys.argv[6]
 loaded = load(spec, lambda line: None)
 talks = [json.loads(line)["messages"] for line in open(data, encoding="utf-8")]
@@ -82,7 +82,7 @@ def tiny_model(folder: Path) -> str:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from instdata.harness.models import load, save
+    from instdata.llm.causal import load, save
 
     tokenizer = load("auto").tokenizer
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def main() -> None:
         sys.exit(f"no real data at {REALDATA}: set INSTDATA_REALDATA")
     import torch
 
-    from instdata.harness.models import fast_device, fast_dtype
+    from instdata.llm.causal import fast_device, fast_dtype
 
     device = fast_device()
     dtype = str(fast_dtype(device)).removeprefix("torch.")

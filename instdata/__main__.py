@@ -1,5 +1,5 @@
 """`python -m instdata`, which torchrun needs."""
 
-from instdata.cli import main
+from instdata.cli.main import main
 
 main()

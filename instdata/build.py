@@ -20,24 +20,24 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.ability.taxonomy import Taxonomy, load_taxonomy
-from instdata.apply import apply, close
-from instdata.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
-from instdata.draft import Draft, read_draft
-from instdata.engine import Engine, open_engine
-from instdata.errors import BudgetReached, BuildError, InputError, MissingExtra
-from instdata.files import digest, write_text
-from instdata.harness.models import AUTO
-from instdata.kernels import cold
-from instdata.ledger import write_ledger, write_quarantine, write_unreadable
-from instdata.output import locked, move_into_place, write_data, write_json
-from instdata.places import beside, cache_folder
-from instdata.reading import Unreadable, read_sources
-from instdata.recipe import Recipe
-from instdata.record import UNKNOWN
-from instdata.sources import Input, open_sources, with_commit
-from instdata.step import Context
-from instdata.subset import ladder
+from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
+from instdata.corpus.ladder import ladder
+from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
+from instdata.corpus.write import locked, move_into_place, write_data, write_json
+from instdata.llm.causal import AUTO
+from instdata.read.shards import Unreadable, read_sources
+from instdata.read.sources import Input, open_sources, with_commit
+from instdata.recipe.load import Draft, read_draft
+from instdata.recipe.model import Recipe
+from instdata.steps.base import Context
+from instdata.steps.run import apply, close
+from instdata.util.atomic import digest, write_text
+from instdata.util.engine import Engine, open_engine
+from instdata.util.errors import BudgetReached, BuildError, InputError, MissingExtra
+from instdata.util.kernels import cold
+from instdata.util.paths import beside, cache_folder
 
 SCHEMA_VERSION = 1
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read

@@ -17,9 +17,9 @@ from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request, Unusable
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
 from instdata.llm.pace import Pace
-from instdata.places import cache_folder
-from instdata.progress import counter
-from instdata.step import Context
+from instdata.steps.base import Context
+from instdata.util.paths import cache_folder
+from instdata.util.progress import counter
 
 # What the embedded 1.5B model does on two cores, and a remote one per request at usual concurrency, for estimates.
 LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32

@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from instdata.errors import InputError
 from instdata.llm.cache import digest
 from instdata.llm.client import Client, Request, tokens
+from instdata.util.errors import InputError
 
 PARTS = 2  # a batch costs half; what it failed on is asked directly, at the full price
 LARGEST = 20_000  # requests in one file; OpenAI takes 50,000 and 200 MB

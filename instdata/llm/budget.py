@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from instdata.errors import BudgetReached, InputError
 from instdata.llm.cache import PICO, Store
+from instdata.util.errors import BudgetReached, InputError
 
 PRICES_OF = "2025-08"  # when the list below was right; `price:` in the recipe overrides it
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instdata.places import cache_folder
+from instdata.util.paths import cache_folder
 
 SCHEMA = """
 create table if not exists requests (

@@ -16,11 +16,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from instdata.errors import BuildError, InputError, InstdataError, MissingExtra
 from instdata.llm.budget import Budget, Usage
 from instdata.llm.cache import Store, Stored, digest
 from instdata.llm.endpoint import Endpoint
 from instdata.llm.pace import Pace, seconds
+from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long

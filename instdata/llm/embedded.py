@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.errors import BuildError, MissingExtra
-from instdata.places import cores
+from instdata.util.errors import BuildError, MissingExtra
+from instdata.util.paths import cores
 
 SLOTS = 4  # requests decoded together: 42 tokens/s instead of 26 on two cores
 SLOT_TOKENS = 2048  # prompt and answer of one request

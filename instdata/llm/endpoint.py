@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from instdata.errors import BuildError, InputError, MissingExtra
 from instdata.llm.embedded import SLOTS, serve
 from instdata.llm.models import AUTO, MODELS, find, pull, sha256_of
+from instdata.util.errors import BuildError, InputError, MissingExtra
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY

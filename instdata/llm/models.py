@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instdata import places
-from instdata.errors import BuildError, InputError
+from instdata.util import paths as places
+from instdata.util.errors import BuildError, InputError
 
 Say = Callable[[str], None]
 CHUNK = 1 << 20

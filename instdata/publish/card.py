@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from instdata.files import write_text
+from instdata.corpus.rows import UNKNOWN
 from instdata.publish.findings import findings, fixed, interval
-from instdata.record import UNKNOWN
-from instdata.resources import resource
+from instdata.util.atomic import write_text
+from instdata.util.resources import resource
 
 SIZES = (
     (1_000, "n<1K"),

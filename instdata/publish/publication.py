@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus import ROW_GROUP
-from instdata.files import digest, whole
-from instdata.output import write_json
+from instdata.corpus.corpus import ROW_GROUP
+from instdata.corpus.write import write_json
 from instdata.publish.card import write_cards
 from instdata.publish.findings import findings
+from instdata.util.atomic import digest, whole
 
 # Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
 LEDGER = ("rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability")
@@ -115,10 +115,10 @@ def _slug(name: str) -> str:
 
 def _write_charts(build: Path, folder: Path, shown: dict[str, Any]) -> dict[str, str]:
     """Write report.html and the card's pictures; returns their paths by name. Nothing without the report extra."""
-    from instdata.errors import MissingExtra
-    from instdata.files import write_text
     from instdata.report import charts, harness_charts
     from instdata.report.page import gather, render
+    from instdata.util.atomic import write_text
+    from instdata.util.errors import MissingExtra
 
     try:
         found = gather(build, private=False)

@@ -11,14 +11,14 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.history import difference, find_build, recipe_of, run_of
-from instdata.output import locked
+from instdata.builds import difference, find_build, recipe_of, run_of
+from instdata.corpus.write import locked
 from instdata.publish.licences import objections
 from instdata.publish.publication import write_publication
 from instdata.publish.remote import client, writer
 from instdata.publish.upload import Remote, check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 from instdata.publish.verify import verify
-from instdata.quality.private import CREDENTIAL
+from instdata.steps.quality.private import CREDENTIAL
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.errors import BuildError, InputError, InstdataError, MissingExtra
+from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
 
 LOGIN = "run `hf auth login`, or set HF_TOKEN to a token that may write (https://huggingface.co/settings/tokens)"
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from instdata.errors import InputError
-from instdata.files import digest, write_text
-from instdata.history import recipe_of
-from instdata.output import write_json
+from instdata.builds import recipe_of
+from instdata.corpus.write import write_json
 from instdata.publish.card import environment, yaml_text
 from instdata.publish.licences import objections
 from instdata.publish.remote import client, writer
 from instdata.publish.upload import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
+from instdata.util.atomic import digest, write_text
+from instdata.util.errors import InputError
 
 # What a model repository needs to load, and nothing else of the folder: no checkpoint, no optimiser, no pickle.
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
@@ -183,8 +183,8 @@ def _scores(path: Path) -> list[dict[str, Any]]:
     """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low, high, n, missing, chance}]}."""
     if not path.is_file():
         return []
-    from instdata.harness.decide import metric_of
-    from instdata.harness.scores import summary
+    from instdata.compare.effect import metric_of
+    from instdata.score.table import summary
 
     tables: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in summary(pq.read_table(path)):

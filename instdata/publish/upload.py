@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.errors import BuildError, InputError
-from instdata.files import digest
 from instdata.publish.remote import told
 from instdata.publish.verify import CHECKS
-from instdata.quality.private import CREDENTIAL
+from instdata.steps.quality.private import CREDENTIAL
+from instdata.util.atomic import digest
+from instdata.util.errors import BuildError, InputError
 
 OURS = "instdata: "  # how the title of a push's commit starts
 ALLOW = ("license", "unknown-license", "credentials", "moved-head", *CHECKS)  # objections to pass over by name

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from instdata.errors import InputError
-from instdata.files import digest
-from instdata.history import find_build, recipe_of
+from instdata.builds import find_build, recipe_of
+from instdata.corpus.rows import MESSAGES, PUBLISHED, message_id, split_messages
 from instdata.publish.publication import joined_digest
-from instdata.record import MESSAGES, PUBLISHED, message_id, split_messages
+from instdata.util.atomic import digest
+from instdata.util.errors import InputError
 
 HOLDOUT = "holdout"
 NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
@@ -173,8 +173,8 @@ def _leaks(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     if HOLDOUT not in manifest["configs"]:
         yield "= nothing is held out"
         return
-    from instdata.dedup.leaks import NGRAM
-    from instdata.holdout import leaking
+    from instdata.steps.dedup.leaks import NGRAM
+    from instdata.steps.holdout import leaking
 
     held = pa.concat_tables(pq.read_table(folder / f) for f in manifest["configs"][HOLDOUT]["files"])
     rows = same = 0

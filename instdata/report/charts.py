@@ -6,9 +6,9 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from instdata.errors import MissingExtra
-from instdata.files import write_text
-from instdata.places import home
+from instdata.util.atomic import write_text
+from instdata.util.errors import MissingExtra
+from instdata.util.paths import home
 
 VERDICTS = {"kept": "#2a9d8f", "dropped": "#e0734f", "quarantined": "#8d8d99"}
 BEFORE, AFTER = "#a9a9b5", "#2a9d8f"

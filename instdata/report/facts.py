@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.record import split_messages
+from instdata.corpus.rows import split_messages
 
 SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
 SAMPLES = 320  # dropped rows shown in all
@@ -48,7 +48,7 @@ def abilities(db: Any) -> list[dict[str, Any]]:
 def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:
     """ability.summary's confusion of a build: {abilities, rows, n, agreement}, and `mixed`, the pairs mixed up most often,
     (own label, the model's, rows). None where no row came with a label, or the ledger is of an older instdata."""
-    from instdata.ability import summary
+    from instdata.steps.ability import summary
 
     last = [s["name"] for s in manifest["steps"] if s["kind"] == "categorize"][-1:]
     columns = {name for (name, *_) in db.execute("describe ledger").fetchall()}
@@ -99,7 +99,7 @@ def dropped(db: Any, steps: list[str]) -> list[dict[str, Any]]:
     """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, `about`, what
     it means, the `rids` of some of them (quality.sample's choice), `others`, the rows that decided, and `kept`, some kept
     rows to set beside them."""
-    from instdata.quality.sample import sample
+    from instdata.steps.quality.sample import sample
 
     chosen: dict[str, list[pa.Table]] = {}
     counts: dict[tuple[str, str], int] = {}
@@ -164,7 +164,7 @@ def duplicates(db: Any) -> dict[str, Any]:
 def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rows with these rids: their ledger columns, `history` (a line for each step: name, decision, scores) and
     `turns`, the text, shortened so that all of them fit the page; rows whose text is gone have none."""
-    from instdata.history import messages_of
+    from instdata.builds import messages_of
 
     wanted = sorted(set(rids))
     db.register("wanted", pa.table({"rid": pa.array(wanted, pa.string())}))

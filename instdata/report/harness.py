@@ -14,11 +14,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from instdata.errors import InputError
-from instdata.files import digest
-from instdata.harness.decide import MACRO, metric_of
-from instdata.places import beside
+from instdata.compare.effect import MACRO, metric_of
 from instdata.report.facts import _dicts
+from instdata.util.atomic import digest
+from instdata.util.errors import InputError
+from instdata.util.paths import beside
 
 METRICS = ("judge", "distractors", "bits")  # shown first, in this order; the others by name
 KINDS = ("distractor_fine", "distractor_coarse")  # parts of distractors: in their own table

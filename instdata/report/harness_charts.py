@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from instdata.files import whole
 from instdata.report import harness
 from instdata.report.charts import require
+from instdata.util.atomic import whole
 
 SERIES = ("#2a9d8f", "#c77f2a", "#6a7fdb", "#b5578d", "#7a8a3c", "#8d8d99")  # read on light and dark
 ARMS = {"without": SERIES[1], "with": SERIES[0], "aa": SERIES[5]}

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from instdata.files import write_text
 from instdata.report import charts, facts, harness, harness_charts
+from instdata.util.atomic import write_text
 
 HERE = Path(__file__).parent
 

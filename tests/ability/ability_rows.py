@@ -1,6 +1,6 @@
 import pyarrow as pa
 
-from instdata.record import CORPUS, MESSAGES, Rows
+from instdata.corpus.rows import CORPUS, MESSAGES, Rows
 
 
 def rows_of(tasks, context=None) -> Rows:

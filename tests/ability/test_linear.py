@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.ability.calibration import calibration_error
-from instdata.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
-from instdata.ability.lexicon import CONCEPTS
-from instdata.ability.linear import margin, platt, sigmoid, train
+from instdata.steps.ability.calibration import calibration_error
+from instdata.steps.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
+from instdata.steps.ability.lexicon import CONCEPTS
+from instdata.steps.ability.linear import margin, platt, sigmoid, train
 
 TEXTS = [
     "Translate into French: I am hungry.",

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.ability.step import Categorize
-from instdata.ability.taxonomy import Taxonomy, load_taxonomy
-from instdata.errors import InputError
-from instdata.step import Context, Scores
+from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
+from instdata.steps.ability.step import Categorize
+from instdata.steps.base import Context, Scores
+from instdata.util.errors import InputError
 from tests.ability.ability_rows import rows_of
 
 TASKS = [
@@ -111,7 +111,7 @@ def test_other_methods_without_a_network(belle, method):
 
 
 def test_a_missing_extra_is_a_line_to_type(belle, monkeypatch):
-    monkeypatch.setattr("instdata.ability.step.find_spec", lambda name: None)
+    monkeypatch.setattr("instdata.steps.ability.step.find_spec", lambda name: None)
     for step, extra in ((Categorize(method="embedding"), "embed"), (Categorize(teacher="llm", model="x"), "generate")):
         assert f"pip install 'instdata[{extra}]'" in step.check(belle)[0]
     assert not Categorize(method="learned").check(belle)
@@ -163,7 +163,7 @@ def test_an_answer_that_cannot_be_used_is_unknown(belle, tmp_path, monkeypatch):
 
 
 def test_many_labelled_rows_are_thinned_evenly(belle, monkeypatch):
-    from instdata.ability import examples
+    from instdata.steps.ability import examples
 
     monkeypatch.setattr(examples, "MAX_ROWS", 60)
     tasks = [(f"{t} {i}", r, "code" if i % 10 else "math") for i in range(100) for t, r, _ in TASKS[:2]]

@@ -5,11 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.ability.examples import labelled
-from instdata.ability.step import Categorize
-from instdata.ability.summary import confusion
-from instdata.ability.taxonomy import load_taxonomy
-from instdata.step import Context, Scores
+from instdata.corpus.taxonomy import load_taxonomy
+from instdata.steps.ability.examples import labelled
+from instdata.steps.ability.step import Categorize
+from instdata.steps.ability.summary import confusion
+from instdata.steps.base import Context, Scores
 from tests.ability.ability_rows import rows_of
 
 STEPS = {"steps": [{"name": "make", "kind": "generate"}, {"name": "c", "kind": "categorize"}]}
@@ -80,7 +80,7 @@ def test_override_replaces_generated_labels_too(generated):
 def printed(monkeypatch, capsys, names, rows):
     from types import SimpleNamespace
 
-    from instdata import show
+    from instdata.cli import output as show
 
     total = sum(map(sum, rows))
     found = {"step": "c", "abilities": names, "rows": rows, "n": total, "agreement": 0.5}

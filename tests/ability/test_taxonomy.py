@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.ability.taxonomy import Taxonomy, load_taxonomy, normalise_label
-from instdata.errors import InputError
-from instdata.resources import resource
+from instdata.corpus.taxonomy import Taxonomy, load_taxonomy, normalise_label
+from instdata.util.errors import InputError
+from instdata.util.resources import resource
 
 GOOD = """\
 name: mine

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.adapters import BadRow, adapt, columns, detect, normalise_keys, write_record
+from instdata.read.adapters import BadRow, adapt, columns, detect, normalise_keys, write_record
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda s: s.strip())
 turns = st.lists(st.tuples(text, text), min_size=1, max_size=4)

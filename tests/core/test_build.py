@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instdata.build import build, prepare
-from instdata.engine import Engine, Processes
-from instdata.errors import BuildError, InputError
-from instdata.output import locked
+from instdata.corpus.write import locked
+from instdata.util.engine import Engine, Processes
+from instdata.util.errors import BuildError, InputError
 from tests.core.test_steps import distinct
 
 STEPS = [
@@ -55,7 +55,7 @@ def corpus(n: int) -> list[dict]:
 
 
 def test_one_and_two_workers_give_the_same_bytes(bench, monkeypatch):
-    monkeypatch.setattr("instdata.files.PIECE", 20_000)
+    monkeypatch.setattr("instdata.read.bytes.PIECE", 20_000)
     bench.jsonl("a.jsonl", corpus(1500))
     (bench.folder / "a.jsonl").open("a").write("{bad\n")
     content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": STEPS, "subsets": SUBSETS}
@@ -122,7 +122,7 @@ SPLIT: dict[str, str] = {}
 
 
 def run(folder: Path, cache: Path, out: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "instdata.cli", "build", "recipe.yaml", "--out", out, "--jobs", "2", "--json"]
+    command = [sys.executable, "-m", "instdata.cli.main", "build", "recipe.yaml", "--out", out, "--jobs", "2", "--json"]
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -253,10 +253,10 @@ def test_a_folder_of_others_is_left_alone(bench):
 
 
 def test_a_lost_row_fails_the_build(bench, monkeypatch):
-    import instdata.ledger
+    import instdata.corpus.ledger
 
     bench.jsonl("a.jsonl", distinct(5))
-    real = instdata.ledger.write_ledger
+    real = instdata.corpus.ledger.write_ledger
     monkeypatch.setattr("instdata.build.write_ledger", lambda corpus, path: real(corpus, path) - 1)
     with pytest.raises(BuildError, match="lost rows"):
         bench.build(sources=[{"path": "a.jsonl"}])

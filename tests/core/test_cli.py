@@ -21,7 +21,7 @@ class Shell:
         self.folder = folder
 
     def __call__(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "instdata.cli", *args]
+        command = [sys.executable, "-m", "instdata.cli.main", *args]
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -218,7 +218,7 @@ def building(shell, *more: str) -> subprocess.Popen:
     (shell.folder / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(60_000)))
     (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl}]\nsteps: [quality]\n")
     process = subprocess.Popen(
-        [sys.executable, "-m", "instdata.cli", "build", "r.yaml", *more], cwd=shell.folder, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "instdata.cli.main", "build", "r.yaml", *more], cwd=shell.folder, stderr=subprocess.PIPE,
         text=True, start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     process.stderr.readline()
@@ -266,7 +266,7 @@ def test_quiet_and_json_keep_stdout_clean(shell):
 
 def test_importing_and_helping_stay_light():
     """No heavy package is imported before a command needs it (times are in benchmarks/startup.py)."""
-    code = "import sys, instdata, instdata.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys, instdata, instdata.cli.main; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = set(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     )

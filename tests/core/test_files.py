@@ -15,9 +15,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata import files
-from instdata.files import Damaged, csv_records, elements, lines, pieces, whole
-from instdata.jsonsplit import split_values
+from instdata.read import bytes as files
+from instdata.read.bytes import Damaged, csv_records, elements, lines, pieces
+from instdata.read.json_values import split_values
+from instdata.util.atomic import whole
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -83,7 +84,7 @@ def test_a_broken_element_of_a_minified_array_costs_itself(tmp_path):
 def test_stray_brackets_and_open_quotes_end(tmp_path, text, found):
     """Each of these wrote outside an array or never came back. In a child: a crash is its own."""
     (tmp_path / "a.json").write_text(text)
-    code = "import sys; from instdata.files import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
+    code = "import sys; from instdata.read.bytes import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.json")], capture_output=True, text=True, timeout=60
     )

@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from instdata.build import prepare
-from instdata.draft import read_recipe
-from instdata.errors import InputError
-from instdata.recipe import json_schema
-from instdata.resources import resource
-from instdata.values import parse_size, share
-from instdata.yamlfile import parse_yaml
+from instdata.recipe.load import read_recipe
+from instdata.recipe.model import json_schema
+from instdata.util.errors import InputError
+from instdata.util.resources import resource
+from instdata.util.values import parse_size, share
+from instdata.util.yaml import parse_yaml
 from tests.conftest import rows
 
 

@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instdata.errors import BudgetReached, InputError
+from instdata.util.errors import BudgetReached, InputError
 from tests.conftest import rows
 
 GOOD = b'{"instruction": "say hello", "output": "hello"}'

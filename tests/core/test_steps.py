@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instdata import step as steps
 from instdata.build import prepare
-from instdata.errors import InputError
-from instdata.step import Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.steps import base as steps
+from instdata.steps.base import Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.util.errors import InputError
 from tests.conftest import rows
 
 EXAMPLE = Path(__file__).parents[1] / "example_step"
@@ -58,7 +58,7 @@ def registered(monkeypatch):
     mine = {kind: EntryPoint(kind, f"{__name__}:{kind.title()}", steps.GROUP) for kind in ("counted", "broken")}
     known = {**steps.kinds(), **mine}
     monkeypatch.setattr(steps, "kinds", lambda: known)
-    monkeypatch.setattr("instdata.draft.kinds", lambda: known)
+    monkeypatch.setattr("instdata.recipe.load.kinds", lambda: known)
     steps.step_class.cache_clear()
     Counted.scored.clear()
     yield

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.chairman import chairman
-from instdata.errors import InputError
-from instdata.recipe import Subsets
-from instdata.subset import ladder, priority
+from instdata.corpus.interleave import chairman
+from instdata.corpus.ladder import ladder, priority
+from instdata.recipe.model import Subsets
+from instdata.util.errors import InputError
 
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=15).filter(any)
 

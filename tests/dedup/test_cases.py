@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.dedup import dedup
+from instdata.steps.dedup import dedup
 
 CASES = Path(__file__).parents[1] / "cases" / "dedup"
 

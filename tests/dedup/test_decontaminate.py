@@ -6,10 +6,10 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from instdata.dedup.decontaminate import Decontaminate
-from instdata.dedup.leaks import leaks
-from instdata.errors import InputError
-from instdata.step import Scores
+from instdata.steps.base import Scores
+from instdata.steps.dedup.decontaminate import Decontaminate
+from instdata.steps.dedup.leaks import leaks
+from instdata.util.errors import InputError
 
 from .test_step import rows
 
@@ -156,8 +156,8 @@ def test_a_file_without_any_question_is_an_error(tmp_path):
 
 
 def test_evaluation_files_of_many_shapes(realdata, tmp_path):
-    from instdata.dedup.others import read
-    from instdata.step import Context
+    from instdata.steps.base import Context
+    from instdata.steps.dedup.others import read
 
     for name, least in (
         ("belle/eval_v1_labelled.jsonl", 1172),

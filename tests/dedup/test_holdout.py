@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.dedup.leaks import Items
-from instdata.holdout import leaking
-from instdata.record import MESSAGES
+from instdata.corpus.rows import MESSAGES
+from instdata.steps.dedup.leaks import Items
+from instdata.steps.holdout import leaking
 
 FRAME = "Read the following short story with great care and then answer the question that comes right after it."
 NAMES = ["Ada", "Bert", "Cleo", "Dora", "Emil", "Fritz", "Greta", "Hugo", "Ida", "Jonas", "Klara", "Leo"]

@@ -11,10 +11,10 @@ from datasketch import MinHash, MinHashLSH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.dedup import Index, dedup, near, search, signatures, to_datasketch
-from instdata.dedup.characters import prepare
-from instdata.dedup.minhash import ngram_sets, scheme
-from instdata.errors import BuildError, InputError
+from instdata.steps.dedup import Index, dedup, near, search, signatures, to_datasketch
+from instdata.steps.dedup.characters import prepare
+from instdata.steps.dedup.minhash import ngram_sets, scheme
+from instdata.util.errors import BuildError, InputError
 
 from .reference import all_pairs, jaccard, ngram_set
 
@@ -165,8 +165,8 @@ def same(one, other):
 
 
 def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch, tmp_path):
-    from instdata.dedup.api import find_in, sketch_all
-    from instdata.dedup.minhash import slices
+    from instdata.steps.dedup.api import find_in, sketch_all
+    from instdata.steps.dedup.minhash import slices
 
     wanted = dedup(planted)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
@@ -180,8 +180,8 @@ def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch,
 
 
 def test_temporary_files_have_no_name_and_a_full_disk_is_an_error(tmp_path):
-    from instdata.dedup.api import sketch_all
-    from instdata.dedup.minhash import slices
+    from instdata.steps.dedup.api import sketch_all
+    from instdata.steps.dedup.minhash import slices
 
     texts = [f"{i} {'some words of a text that fills the disk ' * 9}" for i in range(3000)]
 

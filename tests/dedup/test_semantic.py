@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.dedup import dedup, semantic
-from instdata.dedup.step import Dedup
-from instdata.errors import InputError
-from instdata.step import Context
+from instdata.steps.base import Context
+from instdata.steps.dedup import dedup, semantic
+from instdata.steps.dedup.step import Dedup
+from instdata.util.errors import InputError
 
 from .test_step import rows, run
 

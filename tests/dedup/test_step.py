@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from instdata.dedup.step import Dedup
-from instdata.record import MESSAGES, Rows
-from instdata.step import Context, Scores
+from instdata.corpus.rows import MESSAGES, Rows
+from instdata.steps.base import Context, Scores
+from instdata.steps.dedup.step import Dedup
 
 LONG = "The quick brown fox jumps over the lazy dog near the river bank at dawn"
 

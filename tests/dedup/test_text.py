@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.dedup.api import sketch_all
-from instdata.dedup.characters import prepare
-from instdata.dedup.contrast import lexicon
-from instdata.dedup.guard import contrasting
-from instdata.dedup.minhash import ngram_sets, scheme, slices
-from instdata.dedup.sizes import bands, parse_bytes
-from instdata.errors import InputError
+from instdata.steps.dedup.api import sketch_all
+from instdata.steps.dedup.characters import prepare
+from instdata.steps.dedup.contrast import lexicon
+from instdata.steps.dedup.guard import contrasting
+from instdata.steps.dedup.minhash import ngram_sets, scheme, slices
+from instdata.steps.dedup.sizes import bands, parse_bytes
+from instdata.util.errors import InputError
 
 from .reference import folded, folded_all, ngram_set
 

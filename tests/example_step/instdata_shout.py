@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import pyarrow.compute as pc
 
-from instdata.step import Step, Threshold, drop
+from instdata.steps.base import Step, Threshold, drop
 
 
 class Shout(Step):

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from instdata.ability.taxonomy import Taxonomy
-from instdata.generate.step import Generate
-from instdata.record import CORPUS, Rows, message_id
-from instdata.step import Context, Produced
+from instdata.corpus.rows import CORPUS, Rows, message_id
+from instdata.corpus.taxonomy import Taxonomy
+from instdata.steps.base import Context, Produced
+from instdata.steps.generate.step import Generate
 
 PRICE = {"input": 1.0, "output": 2.0}
 ABILITIES = ("math", "code", "chat", "story")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instdata.generate.check import Item, plain_faults, wrong_language
+from instdata.steps.generate.check import Item, plain_faults, wrong_language
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,18 @@ FAULTS = {"faults": 0.2, "latency": 0.03, "kinds": ["429_retry_after", "500", "r
 
 
 def start(path: Path, out: Path, cache: Path, server: Running) -> subprocess.Popen:
-    command = [sys.executable, "-m", "instdata.cli", "build", str(path), "--out", str(out), "--jobs", "1", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "instdata.cli.main",
+        "build",
+        str(path),
+        "--out",
+        str(out),
+        "--jobs",
+        "1",
+        "--quiet",
+    ]
     env = {**os.environ, "INSTDATA_CACHE": str(cache), "OPENAI_BASE_URL": server.url}
     return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
 

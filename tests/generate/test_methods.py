@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from instdata.errors import BuildError
-from instdata.generate.prompt import read_items, read_object, render
-from instdata.generate.respond import agreed, final_answer, verified
-from instdata.generate.rounds import Given
-from instdata.generate.translate import words_left
 from instdata.llm.cache import show
 from instdata.llm.client import Unusable
+from instdata.steps.generate.prompt import read_items, read_object, render
+from instdata.steps.generate.respond import agreed, final_answer, verified
+from instdata.steps.generate.rounds import Given
+from instdata.steps.generate.translate import words_left
+from instdata.util.errors import BuildError
 from tests.generate.conftest import accepted, reasons, rows, seeds
 from tests.llm.server import running
 
@@ -204,8 +204,8 @@ def test_a_template_evaluates_nothing_that_a_row_says():
 
 
 def test_estimate_asks_nothing(produce, tmp_path):
-    from instdata.generate.step import Generate
-    from instdata.step import Context
+    from instdata.steps.base import Context
+    from instdata.steps.generate.step import Generate
     from tests.generate.conftest import taxonomy
 
     context = Context(taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
@@ -217,8 +217,8 @@ def test_estimate_asks_nothing(produce, tmp_path):
 
 
 def test_estimate_of_answers_counts_every_row_and_the_judge(tmp_path):
-    from instdata.generate.step import Generate
-    from instdata.step import Context
+    from instdata.steps.base import Context
+    from instdata.steps.generate.step import Generate
 
     context = Context(cache=tmp_path, say=pytest.fail)
     given = rows(

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from instdata.errors import BudgetReached, BuildError, InputError
+from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.generate.conftest import PRICE, accepted, reasons
 from tests.llm.server import running
 

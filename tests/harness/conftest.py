@@ -60,7 +60,7 @@ def tiny_folder(tmp_path_factory):
 @pytest.fixture
 def tiny(tiny_folder):
     """A fresh copy each time: training happens in place."""
-    from instdata.harness.models import load
+    from instdata.llm.causal import load
 
     return load(str(tiny_folder))
 
@@ -83,7 +83,7 @@ def conversations(n: int, seed: int = 0) -> list[list[dict[str, str]]]:
 
 def rows_of(n: int, length: int | None = None, seed: int = 0):
     """n of those conversations as training rows (Encoded); `length`: of at most so many tokens each."""
-    from instdata.harness.chat import encode
+    from instdata.train.render import encode
 
     return encode(byte_tokenizer(), conversations(n, seed), length)
 
@@ -160,7 +160,7 @@ def home(planted, tiny_folder, tmp_path, monkeypatch):
 
 def run(line: str, code: int | None = 0):
     """The JSON of a command line after `instdata`, which exits with `code` (None: with any)."""
-    from instdata.cli import app
+    from instdata.cli.main import app
 
     done = CliRunner().invoke(app, [*line.split(), "--quiet", "--json"])
     if done.exception and not isinstance(done.exception, SystemExit):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.harness.decide import MACRO, Contrast, decide, metric_of
+from instdata.compare.effect import MACRO, Contrast, decide, metric_of
 
 
 @dataclass(frozen=True)

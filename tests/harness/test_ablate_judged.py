@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import InputError, InstdataError
+from instdata.util.errors import InputError, InstdataError
 from tests.harness import judge_stub
 
 from .conftest import SET, run

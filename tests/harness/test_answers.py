@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.harness.answers import Scored, chance, score_answer, unusable
-from instdata.harness.items import Item
-from instdata.harness.numbers import chinese_value, final_number
-from instdata.harness.texts import code_in, normalise
+from instdata.score.extract.number import chinese_value, final_number
+from instdata.score.extract.text import code_in, normalise
+from instdata.score.items import Item
+from instdata.score.scorers import Scored, chance, score_answer, unusable
 
 
 def item(scorer: str, reference: str | None, choices: list[str] | None = None, tests: str | None = None) -> Item:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.errors import InputError
-from instdata.harness.decide import MACRO, Contrast, decide, planned_mde
+from instdata.compare.effect import MACRO, Contrast, decide, planned_mde
+from instdata.util.errors import InputError
 from tests.harness.experiments import WORLDS, World, draw, null, power
 
 from .conftest import EFFECT_KEYS

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.harness.contraries import contraries, kinds
-from instdata.harness.distractors import KINDS, changes, make
-from instdata.harness.items import Item, item_id
-from instdata.harness.texts import normalise
+from instdata.score.contraries import contraries, kinds
+from instdata.score.distractors import KINDS, changes, make
+from instdata.score.extract.text import normalise
+from instdata.score.items import Item, item_id
 
 
 def item(

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.errors import InputError
-from instdata.harness.fits import curve, fit
-from instdata.harness.scores import cells_of
+from instdata.grow.fit import curve, fit
+from instdata.score.table import cells_of
+from instdata.util.errors import InputError
 
 
 def grid(rungs, seeds):

@@ -8,9 +8,9 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import InputError
-from instdata.harness.arms import pool_of
-from instdata.harness.scores import SCHEMA
+from instdata.compare.arm import pool_of
+from instdata.score.table import SCHEMA
+from instdata.util.errors import InputError
 
 from .conftest import EFFECT_KEYS, SET, run
 
@@ -78,9 +78,9 @@ def test_curves_by_origin_and_sizes(home):
 
 
 def test_streams_in_processes_of_their_own_give_the_same_cells(home):
-    from instdata.harness.cells import read_cells, run_streams
-    from instdata.harness.curves import grids
-    from instdata.harness.recipes import training
+    from instdata.compare.cell import read_cells, run_streams
+    from instdata.grow.curve import grids
+    from instdata.train.recipe import training
 
     how = training("proxy", [x for x in SET.split() if "=" in x])
     made = []
@@ -198,8 +198,8 @@ def test_scores_on_a_suite_stand_beside_those_on_the_holdout(home):
 
 
 def test_arms_are_coupled_and_hold_no_evaluation_item(home):
-    from instdata.harness.ablate import prepare
-    from instdata.harness.recipes import training
+    from instdata.compare.experiment import prepare
+    from instdata.train.recipe import training
 
     build = home / "builds/planted"
     ablation = prepare(
@@ -219,8 +219,8 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
 
 def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
     """With few and uneven rows two sizes can end at the same row of an arm that is matched in tokens."""
-    from instdata.harness.ablate import prepare
-    from instdata.harness.recipes import training
+    from instdata.compare.experiment import prepare
+    from instdata.train.recipe import training
 
     ablation = prepare(
         home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="tokens",
@@ -255,8 +255,8 @@ def test_a_plan_builds_nothing(home, planted):
 
 
 def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(home, monkeypatch):
-    from instdata.errors import BuildError
-    from instdata.harness import runs
+    from instdata.compare import single as runs
+    from instdata.util.errors import BuildError
 
     command = f"train planted --config 32 --model ./tiny --out runs/one {SET}"
 
@@ -280,9 +280,9 @@ def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(h
 def test_what_shapes_a_cell_is_in_its_name(home):
     from dataclasses import replace
 
-    from instdata.harness.cells import Validation
-    from instdata.harness.curves import grids
-    from instdata.harness.recipes import training
+    from instdata.compare.cell import Validation
+    from instdata.grow.curve import grids
+    from instdata.train.recipe import training
 
     [(grid, [stream])] = grids(
         home / "builds/planted", ["./tiny"], 1, training("proxy"), ["bits"], sizes="16", say=print
@@ -315,7 +315,7 @@ def test_models_and_taxonomies_that_cannot_be_told_apart_or_found(home):
 def test_filters_in_any_script_have_folders_of_their_own():
     from pathlib import Path
 
-    from instdata.harness.ablate import folder_of
+    from instdata.compare.experiment import folder_of
 
     assert folder_of(Path("builds/b"), "ability=数学") != folder_of(Path("builds/b"), "ability=翻译")
     assert folder_of(Path("builds/b"), "quality.refusal") == Path("ablations/b-quality.refusal")

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.ability.taxonomy import load_taxonomy
-from instdata.errors import InputError
-from instdata.harness.items import choices_in, holdout_items, read_suite
+from instdata.corpus.taxonomy import load_taxonomy
+from instdata.score.items import choices_in, holdout_items, read_suite
+from instdata.util.errors import InputError
 
 BELLE, DOIT = load_taxonomy("belle"), load_taxonomy("doit")
 SUM = {"ability": "math", "instruction": "What is 3 + 4?", "reference": "7"}

@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.ability.taxonomy import load_taxonomy
-from instdata.errors import BudgetReached
-from instdata.harness import judge, verdict
-from instdata.harness.items import Item
-from instdata.harness.judge import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
-from instdata.harness.powered import judge_together, powered
+from instdata.corpus.taxonomy import load_taxonomy
+from instdata.judge import ask as judge
+from instdata.judge import verdict
+from instdata.judge.ask import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
+from instdata.judge.cheap_and_strong import judge_together, powered
 from instdata.llm.ask import Options, last_object, objects
 from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
-from instdata.step import Context
+from instdata.score.items import Item
+from instdata.steps.base import Context
+from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging
 
 pytest.importorskip("openai")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from instdata.errors import InputError
-from instdata.harness.judge_card import judge_card, measure, show
-from instdata.harness.pairs import Pair, read, with_verdicts
+from instdata.judge.labels import Pair, read, with_verdicts
+from instdata.judge.trust import judge_card, measure, show
 from instdata.llm.ask import Options
 from instdata.llm.budget import Price
-from instdata.step import Context
+from instdata.steps.base import Context
+from instdata.util.errors import InputError
 from tests.harness.judge_stub import judging
 
 KEYS = {

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from instdata.harness import judge, verdict
-from instdata.harness.items import Item
+from instdata.judge import ask as judge
+from instdata.judge import verdict
 from instdata.llm import fence
 from instdata.llm.ask import Options, objects
-from instdata.step import Context
+from instdata.score.items import Item
+from instdata.steps.base import Context
 from tests.harness.judge_stub import judging
 
 pytest.importorskip("openai")

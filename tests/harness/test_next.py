@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.errors import InputError
-from instdata.harness.allocation import Growth, Ladder, allocate, plan
-from instdata.harness.fits import fit
-from instdata.harness.next import next_recipe, published, show_next
+from instdata.grow.allocate import Growth, Ladder, allocate, plan
+from instdata.grow.fit import fit
+from instdata.grow.next import next_recipe, published, show_next
+from instdata.util.errors import InputError
 
 RUNGS = [100 * 2**k for k in range(6)]
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.harness.chat import encode, prompt_ids, stop_ids
-from instdata.harness.pack import NAME, best_fit, keep_apart, pack, token_losses
+from instdata.train.pack import NAME, best_fit, keep_apart, pack, token_losses
+from instdata.train.render import encode, prompt_ids, stop_ids
 
 from .conftest import byte_tokenizer, conversations, rows_of, tiny_net
 
@@ -162,7 +162,7 @@ def test_every_kind_of_network_keeps_rows_apart_or_is_given_them_alone(kind):
     """Where positions do not tell packed rows apart (ALiBi), each row gets a bin of its own."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from instdata.harness.likelihood import answer_losses
+    from instdata.train.likelihood import answer_losses
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 258}
     more = {

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from instdata.harness.chat import encode, stop_ids
-from instdata.harness.generation import answers
-from instdata.harness.likelihood import answer_losses
-from instdata.harness.models import load, save
-from instdata.harness.recipes import RECIPES
-from instdata.harness.train import begin, ladder
+from instdata.llm.causal import load, save
+from instdata.train.generation import answers
+from instdata.train.likelihood import answer_losses
+from instdata.train.loop import begin, ladder
+from instdata.train.recipe import RECIPES
+from instdata.train.render import encode, stop_ids
 
 pytestmark = pytest.mark.slow
 

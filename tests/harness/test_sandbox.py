@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from instdata.harness import sandbox
-from instdata.harness.answers import score_answer
-from instdata.harness.items import Item
-from instdata.harness.sandbox import Result, run_tests
+from instdata.score.items import Item
+from instdata.score.sandbox import run as sandbox
+from instdata.score.sandbox.run import Result, run_tests
+from instdata.score.scorers import score_answer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the sandbox needs POSIX")
 TESTS = "assert add(2, 3) == 5\nassert add(-1, 1) == 0\n"
@@ -282,7 +282,7 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(not LINUX, reason="Linux gives this")
 def test_it_does_not_outlive_the_harness(tmp_path: Path) -> None:
     code = "open('started', 'w').close()\nwhile True: pass"
-    program = f"from instdata.harness.sandbox import run_tests\nrun_tests({code!r}, '', seconds=60)"
+    program = f"from instdata.score.sandbox.run import run_tests\nrun_tests({code!r}, '', seconds=60)"
     folders = tmp_path / "folders"
     folders.mkdir()
     environment = {**os.environ, "TMPDIR": str(folders)}  # a killed harness leaves its folder

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.errors import InputError
-from instdata.harness.fits import fit
-from instdata.harness.scores import SCHEMA, cells_of, groups, summary
-from instdata.harness.stats import paired_difference
+from instdata.grow.fit import fit
+from instdata.score.table import SCHEMA, cells_of, groups, summary
+from instdata.util.errors import InputError
+from instdata.util.stats import paired_difference
 
 
 def table(
@@ -92,7 +92,7 @@ def arms(rows: dict[str, list[int]], seeds: int = 3) -> pa.Table:
 
 def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
     """Matched in tokens, an arm has other row counts in every seed."""
-    from instdata.harness.ablate import contrasts
+    from instdata.compare.experiment import contrasts
 
     scores = arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})
     [main], [aa] = contrasts(scores, "bits", "64")
@@ -103,15 +103,15 @@ def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
 
 
 def test_an_arms_seeds_make_one_point_of_its_curve():
-    from instdata.harness.ablate import _curves
+    from instdata.compare.experiment import _curves
 
     points = _curves(arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})).to_pylist()
     assert len(points) == 3 * 2 and all((p["rows"], p["seeds"], p["n"]) == (64, 3, 4) for p in points)
 
 
 def test_the_headline_is_an_ability_of_which_something_is_known():
-    from instdata.harness.ablate import Looked
-    from instdata.harness.decide import Contrast, decide
+    from instdata.compare.effect import Contrast, decide
+    from instdata.compare.experiment import Looked
 
     rng = np.random.default_rng(0)
     base = rng.normal(1, 0.1, (3, 50))

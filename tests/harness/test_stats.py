@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.harness import stats
+from instdata.util import stats
 
 
 def test_boundaries_are_those_of_lan_and_demets():

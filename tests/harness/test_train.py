@@ -14,13 +14,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from instdata.errors import BuildError, InputError
-from instdata.harness import train as training_module
-from instdata.harness.chat import Encoded
-from instdata.harness.checkpoint import read_checkpoint, write_checkpoint
-from instdata.harness.models import load, save
-from instdata.harness.recipes import RECIPES, training
-from instdata.harness.train import begin, ladder, schedule, tokens_of, train, usable
+from instdata.llm.causal import load, save
+from instdata.train import loop as training_module
+from instdata.train.checkpoint import read_checkpoint, write_checkpoint
+from instdata.train.loop import begin, ladder, schedule, tokens_of, train, usable
+from instdata.train.recipe import RECIPES, training
+from instdata.train.render import Encoded
+from instdata.util.errors import BuildError, InputError
 
 from .conftest import rows_of, tiny_net
 
@@ -269,7 +269,7 @@ def test_a_model_without_a_tokenizer(tmp_path):
 SHARDED = """
 import sys
 from pathlib import Path
-from instdata.cli import main
+from instdata.cli.main import main
 sys.argv = ["instdata", "train", "planted", "--config", "32", "--model", sys.argv[1], "--set", "dtype=float32", "--set", "length=256", "--out", sys.argv[2], "--quiet"]
 main()
 """

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from instdata.errors import BudgetReached, BuildError, InputError
 from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import Store, show
 from instdata.llm.client import Client, Request, Unusable
 from instdata.llm.endpoint import endpoint, public, resolve_model
+from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.llm.server import running
 
 PRICE = Price(input=1, output=2)

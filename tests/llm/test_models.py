@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from instdata.errors import BuildError, InputError
 from instdata.llm import models
 from instdata.llm.embedded import serve
+from instdata.util.errors import BuildError, InputError
 
 CONTENT = bytes(range(256)) * 11  # 2,816 bytes in three parts
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from instdata.publish.card import write_cards
-from instdata.resources import resource
+from instdata.util.resources import resource
 from tests.report.harness_folders import write_ablation, write_curves
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from instdata.build import build, prepare
-from instdata.history import export
+from instdata.builds import export
 
 TRL = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "peers" / "trl"
 TEXT, FILLED = {"type": "string"}, {"type": "string", "minLength": 1}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from instdata.build import build, prepare
-from instdata.errors import InputError
+from instdata.util.errors import InputError
 from tests.conftest import Bench, rows
 from tests.hub_server import Blob, Hub
 

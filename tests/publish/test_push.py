@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.cli import main
-from instdata.errors import BuildError, InputError
+from instdata.cli.main import main
 from instdata.publish.push import publish, push
 from instdata.publish.remote import HubError
 from instdata.publish.verify import verify
+from instdata.util.errors import BuildError, InputError
 from tests.hub_server import Blob, Hub
 from tests.publish.conftest import DROPPED, RECIPE, make, records
 

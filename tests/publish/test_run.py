@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import InputError
-from instdata.files import digest
-from instdata.history import run_of
+from instdata.builds import run_of
 from instdata.publish.push import publish
 from instdata.publish.run import public
+from instdata.util.atomic import digest
+from instdata.util.errors import InputError
 from tests.hub_server import Hub
 from tests.publish.conftest import DROPPED
 from tests.report.harness_folders import scores

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import InputError
+from instdata.corpus.rows import MESSAGES
 from instdata.publish.publication import write_publication
 from instdata.publish.remote import HubError
 from instdata.publish.verify import verify
-from instdata.record import MESSAGES
+from instdata.util.errors import InputError
 from tests.hub_server import Hub
 from tests.publish.conftest import RECIPE, make
 

@@ -5,9 +5,9 @@ import time
 import pyarrow as pa
 import pytest
 
-from instdata.quality.form import repetition
-from instdata.quality.rules import RULES, fired
-from instdata.quality.text import Text
+from instdata.steps.quality.form import repetition
+from instdata.steps.quality.rules import RULES, fired
+from instdata.steps.quality.text import Text
 
 MEGABYTE = 1_000_000
 LIMIT = 0.1  # seconds of one core

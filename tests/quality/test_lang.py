@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.lang import detect
+from instdata.read.language import detect
 
 
 def one(text):

@@ -7,10 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from instdata.errors import BudgetReached, InputError
-from instdata.quality import judge, learned, model
-from instdata.quality.step import Quality
-from instdata.step import Context
+from instdata.steps.base import Context
+from instdata.steps.quality import judge, learned, model
+from instdata.steps.quality.step import Quality
+from instdata.util.errors import BudgetReached, InputError
 from tests.quality.test_step import corpus, scored
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from instdata.errors import InputError
-from instdata.quality.choose import ALIKE, embed, top
-from instdata.quality.rules import NAMES, RULES, SETS, select
-from instdata.quality.step import Quality
-from instdata.record import CORPUS, MESSAGES, Rows
-from instdata.step import Context, Scores
+from instdata.corpus.rows import CORPUS, MESSAGES, Rows
+from instdata.steps.base import Context, Scores
+from instdata.steps.quality.choose import ALIKE, embed, top
+from instdata.steps.quality.rules import NAMES, RULES, SETS, select
+from instdata.steps.quality.step import Quality
+from instdata.util.errors import InputError
 
 
 def corpus(pairs, abilities=None, context=None):

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.files import digest
+from instdata.util.atomic import digest
 
 ABILITIES = ("math", "code", "open_qa", "rewrite")
 SIZES = {"base": 0, "25pct": 16, "50pct": 32, "100pct": 64}

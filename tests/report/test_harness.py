@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import InputError
 from instdata.report import harness
 from instdata.report.harness_charts import curve_charts
 from instdata.report.page import ablation_page, gather, page
+from instdata.util.errors import InputError
 from tests.report.harness_folders import ABILITIES, points, write_curves
 from tests.report.test_page import Checker, valid
 

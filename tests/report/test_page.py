@@ -14,10 +14,10 @@ import html5lib
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.errors import MissingExtra
 from instdata.report import facts
 from instdata.report.page import gather, page, write_report
-from instdata.resources import resource
+from instdata.util.errors import MissingExtra
+from instdata.util.resources import resource
 from tests.conftest import Bench, rows
 from tests.report.conftest import EVIL
 

@@ -1,0 +1,266 @@
+"""Questions to a finished build: which one is meant, one row's history, what two builds differ in, its rows again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from instdata.corpus.corpus import read_parquet
+from instdata.read.adapters import INPUT, write_record
+from instdata.util.atomic import whole
+from instdata.util.errors import InputError
+from instdata.util.paths import cache_folder
+from instdata.util.yaml import did_you_mean
+
+RUN = "run"  # the kind of a trained run, in its run.json
+NAMED = 8  # builds that a message names
+
+
+def find_build(build: Path | None) -> Path:
+    """The build folder that is meant: a path, a name under builds/, or the newest one. Raises InputError."""
+    home = Path("builds")
+    builds = sorted(home.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime) if home.is_dir() else []
+    if build is None:
+        if not builds:
+            raise InputError("there is no build under builds/ yet: run `instdata build RECIPE`, or name a build folder")
+        return builds[-1].parent
+    for folder in (build, home / build):
+        if (folder / "manifest.json").is_file():
+            return folder
+    names = [b.parent.name for b in reversed(builds)]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    there = f"Under builds/: {', '.join(names[:NAMED])}{more}, newest first" if names else "There is none under builds/"
+    raise InputError(
+        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {there}; `instdata build RECIPE` makes one"
+    )
+
+
+def manifest(build: Path) -> dict[str, Any]:
+    """A build's manifest.json."""
+    return json.loads((build / "manifest.json").read_text("utf-8"))
+
+
+def recipe_of(build: Path) -> dict[str, Any]:
+    """A build's resolved recipe."""
+    return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
+
+
+def run_of(folder: Path) -> dict[str, Any] | None:
+    """A trained run's run.json; None where the folder is no run."""
+    try:
+        found = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("kind") == RUN else None
+
+
+def history(build: Path, wanted: str) -> list[dict[str, Any]]:
+    """Every row with this id or rid: where it came from, what each step scored, what became of it, and its text where
+    it is still to be had. Raises InputError where there is none."""
+    ledger = pq.ParquetFile(build / "ledger.parquet")
+    found = []
+    for batch in ledger.iter_batches():
+        table = pa.table(batch)
+        mine = table.filter(
+            pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False))
+        )
+        found += mine.to_pylist()
+    if not found:
+        raise _no_row(build, wanted)
+    texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
+    raw, written = _raw(build, found), _written_by(build, found)
+    rows = []
+    for row in found:
+        scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
+        facts = {k: v for k, v in row.items() if not k.startswith("score_")}
+        facts["evidence"] = json.loads(row["evidence"]) if row["evidence"] else None
+        facts |= {"scores": scores, "messages": texts.get(row["rid"])}
+        facts |= {"raw": raw[row["rid"]]} if row["rid"] in raw else {}
+        rows.append(facts | ({"written_by": written[row["rid"]]} if row["rid"] in written else {}))
+    return rows
+
+
+def _no_row(build: Path, wanted: str) -> InputError:
+    """That no row has this id or rid, with one that has: of the file that is meant, where a path was given."""
+    rids = pq.read_table(build / "ledger.parquet", columns=["rid"])["rid"]
+    name = Path(wanted).name
+    file = rids.filter(pc.match_substring(rids, f"/{name.partition(':')[0]}:"))
+    row = file.filter(pc.ends_with(file, f"/{name}"))
+    near = f' Did you mean "{row[0]}"?' if len(row) else ""
+    example = next((f", as {x[0]}" for x in (row, file, rids) if len(x)), "")
+    return InputError(
+        f'{build}: no row has the id or rid "{wanted}".{near} An id is 32 hex digits; a rid is source/file:row, rows '
+        f"counted from 0{example}. report.html shows some, ledger.parquet has all"
+    )
+
+
+def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
+    left out."""
+    return _cached(build, rids, "messages")
+
+
+def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
+    found: dict[str, list[dict[str, str]]] = {}
+    wanted = pa.array(sorted(ids), pa.string())
+    for path in sorted((build / "data").glob("*.parquet")) if ids else []:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
+                if len(at):
+                    table = file.read_row_group(group, ["id", "messages"]).take(at)
+                    found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+    return found
+
+
+def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values by rid, from the cache's shards."""
+    shards = json.loads((build / "run.json").read_text()).get("shards", []) if (build / "run.json").is_file() else []
+    found: dict[str, Any] = {}
+    for name in shards:
+        path = cache_folder() / name
+        if len(found) == len(rids):
+            break
+        if path.is_file():
+            names = read_parquet(path, ["rid"])["rid"]
+            at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
+            if len(at):
+                table = read_parquet(path, ["rid", column]).take(at)
+                found |= dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
+    return found
+
+
+def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """For generated rows, by rid: the request that gave them, the rows it showed, its prompt, the
+    model's answer and its cost (USD: None where no price is known)."""
+    makers = {s["name"] for s in manifest(build)["steps"] if s["kind"] == "generate"}
+    metas = _cached(build, {r["rid"] for r in rows if r["source"] in makers}, "meta")
+    found = {}
+    for rid, meta in metas.items():
+        made = orjson.loads(meta or "{}").get("generate") or {}
+        key = made.get("request")
+        if key:
+            from instdata.llm.cache import show
+            from instdata.llm.client import content
+
+            asked = show(key)
+            if asked is not None:
+                prompt = [m["content"] for m in asked["request"].get("messages", [])]
+                answer = content(asked["response"])[0]
+                found[rid] = {
+                    "request": key,
+                    "model": asked["model"],
+                    "seeds": made["seeds"] if "seeds" in made else [made["from"]],
+                    "prompt": prompt,
+                    "answer": answer,
+                    "tokens": (asked["prompt_tokens"], asked["completion_tokens"]),
+                    "usd": asked["usd"],
+                }
+    return found
+
+
+def _published(build: Path, rows: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """The conversations of kept rows by rid, from the data itself."""
+    found = kept_messages(build, {r["id"] for r in rows if r["verdict"] == "kept"})
+    return {r["rid"]: found[r["id"]] for r in rows if r["verdict"] == "kept" and r["id"] in found}
+
+
+def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The raw text of quarantined rows."""
+    wanted = {(r["source"], r["source_file"], r["source_row"]): r["rid"] for r in rows if r["verdict"] == "quarantined"}
+    found: dict[str, str] = {}
+    if wanted:
+        with open(build / "quarantine.jsonl", "rb") as file:
+            for line in file:
+                record = orjson.loads(line)
+                rid = wanted.get((record["source"], record["source_file"], record["source_row"]))
+                if rid:
+                    found[rid] = record["raw"]
+    return found
+
+
+def difference(a: Path, b: Path) -> dict[str, Any]:
+    """What build b has that a has not, by id: rows in and out, labels and decisions that changed."""
+    import duckdb
+
+    with duckdb.connect() as db:
+        for name, build in (("a", a), ("b", b)):
+            db.read_parquet(str(build / "ledger.parquet")).create_view(name)
+        # An id may have several rows: it is kept where any is; its label and what became of it are then that row's.
+        best = "arg_min({}, case verdict when 'kept' then 0 else 1 end)"
+        one = f"""select id, bool_or(verdict = 'kept') kept, {best.format("ability")} ability,
+                         {best.format("case verdict when 'kept' then 'kept' else step || ': ' || reason end")} became
+                  from {{}} where id is not null group by id"""
+        db.execute(f"create temp table x as {one.format('a')}")
+        db.execute(f"create temp table y as {one.format('b')}")
+        joined = "from x full join y using (id)"
+
+        def number(what: str) -> int:
+            return db.execute(f"select count(*) {joined} where {what}").fetchone()[0]
+
+        count: dict[str, Any] = {
+            "rows_in": number("coalesce(y.kept, false) and not coalesce(x.kept, false)"),
+            "rows_out": number("coalesce(x.kept, false) and not coalesce(y.kept, false)"),
+            "labels_changed": number("x.kept and y.kept and x.ability <> y.ability"),
+        }
+        cases = f"""select coalesce(x.became, 'absent') before, coalesce(y.became, 'absent') after, count(*) n
+                    {joined} group by 1, 2 having before <> after order by n desc, before, after"""
+        count["decisions"] = [dict(zip(("before", "after", "rows"), r)) for r in db.execute(cases).fetchall()]
+    return count
+
+
+def rows_of(build: Path, config: str = "full", columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a config, in order. Raises InputError for an unknown config."""
+    configs = manifest(build)["configs"]
+    if config not in configs:
+        raise InputError(
+            f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}'
+        )
+    for name in configs[config]["files"]:
+        yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
+
+
+def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
+    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
+
+    Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    if out.suffix not in (".jsonl", ".json"):
+        raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
+    written = skipped = 0
+    array = out.suffix == ".json"
+    batches = rows_of(build, config, ["messages", "meta"])
+    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
+    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
+    with whole(out) as file:
+        file.write(b"[\n" if array else b"")
+        for batch in batches:
+            for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
+                try:
+                    record = write_record(format, messages, _input_chars(meta), plain)
+                except ValueError:
+                    skipped += 1
+                    continue
+                file.write((b",\n" if array and written else b"") + orjson.dumps(record) + (b"" if array else b"\n"))
+                written += 1
+        file.write(b"\n]\n" if array else b"")
+    return {"written": written, "left_out": skipped}
+
+
+def _single(messages: pa.ListArray) -> bool:
+    """Whether every conversation is one user turn and its answer."""
+    two = pc.equal(pc.list_value_length(messages), 2)
+    return bool(pc.all(two).as_py()) and "system" not in messages.flatten().field("role").unique().to_pylist()
+
+
+def _input_chars(meta: str | None) -> int:
+    value = orjson.loads(meta).get(INPUT) if meta else 0
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,54 @@
+"""What is installed, configured and here; keys are never shown, only whether there is one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from instdata import __version__
+from instdata.util.paths import cache_folder, cores
+
+EXTRAS = {
+    "generate": (["openai"], "generation through an OpenAI-compatible endpoint"),
+    "local": (["openai", "xllamacpp"], "generation with an embedded model"),
+    "classify": (["floret"], "quality filters learned from your own good and bad files"),
+    "embed": (["sentence_transformers", "torch"], "semantic deduplication, labels from sentence embeddings"),
+    "train": (["torch", "transformers"], "training and evaluation"),
+    "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
+    "ray": (["ray"], "--engine ray"),
+    "report": (["altair", "vl_convert"], "report.html"),
+}
+
+
+def examine() -> dict[str, Any]:
+    """Extras and whether their packages can be imported; the endpoint, keys (yes or no), caches, cores."""
+    extras = [
+        {
+            "extra": name,
+            "there": all(find_spec(m) for m in modules),
+            "for": purpose,
+            "install": f"pip install 'instdata[{name}]'",
+        }
+        for name, (modules, purpose) in EXTRAS.items()
+    ]
+    configured = {
+        "instdata": f"{__version__} on Python {sys.version.split()[0]}, {cores()} cores",
+        "endpoint": os.environ.get("OPENAI_BASE_URL")
+        or ("api.openai.com" if os.environ.get("OPENAI_API_KEY") else "none: the embedded model"),
+        "api key": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
+        "hub token": "set" if _hub_token() else "not set",
+        "cache": str(cache_folder()),
+    }
+    return {"extras": extras, "configured": configured}
+
+
+def _hub_token() -> bool:
+    if os.environ.get("HF_TOKEN"):
+        return True
+    if find_spec("huggingface_hub") is None:
+        return False
+    from huggingface_hub import get_token
+
+    return get_token() is not None

@@ -1,0 +1,273 @@
+"""The harness' commands: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+
+Model = Annotated[str, typer.Option(help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub.")]
+Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="Change it: --set lr=1e-5", metavar="KEY=VALUE")]
+Suites = Annotated[
+    list[Path] | None,
+    typer.Option("--suite", help="Items to score instead of the holdout; may repeat.", show_default=False),
+]
+Metrics = Annotated[
+    str | None, typer.Option("--metrics", help="Of bits,distractors,answers.", show_default=False, metavar="A,B")
+]
+MaxItems = Annotated[
+    int | None,
+    typer.Option(
+        "--max-items", min=1, help="Score at most N items, of the holdout or of each suite.", show_default=False
+    ),
+]
+TaxonomyName = Annotated[
+    str | None, typer.Option("--taxonomy", help="A taxonomy other than the build's.", show_default=False)
+]
+
+
+Judge = Annotated[
+    str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
+]
+JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
+MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for name, command in COMMANDS.items():
+        app.command(name)(command)
+
+
+def train(
+    build: BuildDir = None,
+    config: Annotated[str | None, typer.Option(help="Which size; full by default.", show_default=False)] = None,
+    model: Model = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder (default under runs/).", show_default=False)
+    ] = None,
+    recipe: Recipe = "proxy",
+    set_: Sets = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    show: Annotated[
+        int, typer.Option(min=0, help="Train nothing: print N rows as the model sees them, learned tokens coloured.")
+    ] = 0,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fine-tune a model on a size of a build. Run it again to resume: the result is the same to the bit on a CPU."""
+    from instdata.builds import find_build
+    from instdata.compare.single import show_rows, show_run, shown_rows, train_build
+    from instdata.train.recipe import training
+
+    found, how, say = find_build(build), training(recipe, set_ or []), sayer(quiet)
+    if show:
+        rows = shown_rows(found, config, model, how, show, say)
+        result({"rows": rows}, json_, lambda: show_rows(rows))
+        return
+    done = train_build(found, config, model, how, seed, out, say)
+    result(done, json_, lambda: show_run(done), quiet)
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A run, auto, a folder, a .gguf file, or owner/name on the Hub.")],
+    build: Annotated[
+        Path | None,
+        typer.Option("--build", help="The build; by default the run's, or the newest.", show_default=False),
+    ] = None,
+    suite: Suites = None,
+    metrics: Metrics = None,
+    max_items: MaxItems = None,
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
+    out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
+    taxonomy: TaxonomyName = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be checked."""
+    from instdata.compare.single import evaluate_model, show_evaluation
+    from instdata.score.evaluate import metrics as kinds
+
+    judged = (judge, judge_runs, max_usd) if judge else None
+    found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
+    result(found, json_, lambda: show_evaluation(found))
+
+
+def curves(
+    build: BuildDir = None,
+    model: Annotated[list[str] | None, typer.Option(help="May repeat; auto by default.", show_default=False)] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of every size.")] = 2,
+    sizes: Annotated[
+        str | None, typer.Option(help="Configs or numbers of rows: 64,128,256.", show_default=False, metavar="A,B")
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="human, synthetic or mixed rows; may repeat; mixed by default.", show_default=False),
+    ] = None,
+    recipe: Recipe = "proxy",
+    set_: Sets = None,
+    suite: Suites = None,
+    metrics: Metrics = None,
+    max_items: MaxItems = None,
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
+    taxonomy: TaxonomyName = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train on every size and score every ability: the growth curves, with intervals. Run it again to resume."""
+    from instdata.builds import find_build
+    from instdata.grow.curve import grids, plan_line, planned, run_curves, show_curves
+    from instdata.score.evaluate import metrics as kinds
+    from instdata.score.source import ORIGINS
+    from instdata.train.recipe import training
+    from instdata.util.errors import InputError
+    from instdata.util.yaml import did_you_mean
+
+    for word in origin or []:
+        if word not in ORIGINS:
+            raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
+    where, say = find_build(build), sayer(quiet)
+    found = grids(
+        where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
+        sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
+        judge=(judge, judge_runs, max_usd) if judge else None, say=say,
+    )  # fmt: skip
+    if seeds < 2:
+        say("one seed says nothing of the next one: `instdata next` asks for two (--seeds 2)")
+    took = planned(found)
+    if plan:
+        result(took, json_, lambda: print(plan_line(took)))
+        return
+    say(plan_line(took))
+    done = run_curves(where, found)
+    result(done, json_, lambda: show_curves(done))
+
+
+def ablate(
+    build: BuildDir = None,
+    filter: Annotated[
+        str | None,
+        typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Compare with another recipe, or its build, instead.", show_default=False)
+    ] = None,
+    sizes: Annotated[str | None, typer.Option(help="Rows: 64,128,256 (default).", show_default=False)] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="Seeds of the first look (default: the recipe's, 3).", show_default=False)
+    ] = None,
+    max_seeds: Annotated[int, typer.Option(min=2, help="Seeds of the last look, while undecided.")] = 5,
+    model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
+    match: Annotated[str, typer.Option(help="tokens or rows: what both arms have as many of.")] = "tokens",
+    metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors, judge or pairs.")] = "bits",
+    judge: Judge = None,
+    judge_runs: JudgeRuns = 1,
+    max_usd: MaxUsd = None,
+    recipe: Recipe = "proxy",
+    set_: Sets = None,
+    max_items: MaxItems = None,
+    taxonomy: TaxonomyName = None,
+    out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what it would take and could see, and stop.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before running (asked in a terminal only).")
+    ] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
+    from instdata.builds import find_build
+    from instdata.cli.ablate_show import show_ablation, show_plan
+    from instdata.compare.experiment import plan as planned
+    from instdata.compare.experiment import prepare, run
+    from instdata.grow.curve import plan_line
+    from instdata.train.recipe import training
+
+    say = sayer(quiet)
+    ablation = prepare(
+        find_build(build), filter, against, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
+        metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, only_plan=plan,
+    )  # fmt: skip
+    took = planned(ablation)
+    if plan:
+        result(took, json_, lambda: show_plan(took))
+        return
+    costs = took["with_all_looks"]["missing"] or took["with_all_looks"]["judge_calls"]
+    asks = costs and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if costs and (asks or not quiet):
+        sayer(False)(plan_line(took)) if json_ else show_plan(took)
+    if asks:
+        typer.confirm("run it?", default=True, abort=True, err=True)
+    done = run(ablation, say)
+    result(done, json_, lambda: show_ablation(done))
+    if not done["decided"]:
+        raise typer.Exit(3)
+
+
+def judge_card(
+    judge: Annotated[
+        str, typer.Option(help="A model; a file of verdicts; or `recorded`, where the --on files hold them.")
+    ] = "recorded",
+    on: Annotated[list[Path], typer.Option(help="Pairs of answers with people's labels; may repeat.")] = ...,  # type: ignore[assignment]
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask about N pairs only.", show_default=False)] = None,
+    strong: Annotated[
+        str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """How far to trust a judge: agreement with people, swaps, length, cost, against saying "the longer one"."""
+    from instdata.judge.trust import judge_card as measure
+    from instdata.judge.trust import show
+    from instdata.llm.ask import Options
+    from instdata.steps.base import Context
+
+    context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
+    card = measure(
+        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+    )
+    result(card, json_, lambda: show(card))
+
+
+def next_(
+    build: Annotated[
+        Path | None,
+        typer.Argument(help="A build with curves (the newest by default), or a CSV of scores.", show_default=False),
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """From the curves, the next recipe: where more rows pay, and what they should bring."""
+    from instdata.builds import find_build
+    from instdata.grow.next import next_recipe, show_next
+
+    table = build is not None and build.suffix.lower() == ".csv"
+    found = next_recipe(build if table and build else find_build(build), budget, out)
+    result(found, json_, lambda: show_next(found))
+
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "curves": curves,
+    "ablate": ablate,
+    "judge-card": judge_card,
+    "next": next_,
+}

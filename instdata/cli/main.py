@@ -1,0 +1,372 @@
+"""The commands: parse, call, print. What they do lives in the modules they import."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from instdata.cli import harness as cli_harness
+from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+
+app = typer.Typer(
+    help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+
+RecipeFile = Annotated[
+    Path | None, typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")
+]
+
+
+class Format(str, Enum):
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    messages = "messages"
+    prompt_completion = "prompt_completion"
+
+
+class EngineName(str, Enum):
+    local = "local"
+    ray = "ray"
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    if version:
+        from instdata import __version__
+
+        print(f"instdata {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit
+
+
+@app.command()
+def build(
+    recipe: RecipeFile = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The build folder (default builds/<name>).", show_default=False)
+    ] = None,
+    set_: Sets = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, counts, cost and time; write nothing.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)
+    ] = None,
+    engine: Annotated[EngineName, typer.Option(help="Where row-wise work runs.")] = EngineName.local,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
+    ] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
+    from instdata.build import build as run
+    from instdata.build import prepare
+    from instdata.cli.output import build_result, build_summary, plan_summary
+    from instdata.util.paths import cores
+
+    path = _recipe(recipe)
+    say = sayer(quiet)
+    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
+    if dry_run:
+        from instdata.recipe.estimate import estimate
+
+        estimated = estimate(plan)
+        result(estimated, json_, lambda: plan_summary(estimated))
+        return
+    done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)
+    result(build_result(done), json_, lambda: build_summary(done), quiet)
+
+
+@app.command()
+def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
+    from instdata.build import prepare
+    from instdata.util.errors import InputError
+
+    path = recipe
+    problems: list[tuple[str, int | None, str]] = []
+    try:
+        path = _recipe(recipe)
+        prepare(path, set_ or [], online=False)
+    except InputError as e:
+        problems = e.problems
+    if json_:
+        print(
+            json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False)
+        )
+    elif problems:
+        print(InputError(problems), file=sys.stderr)
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", file=sys.stderr)
+    elif not quiet:
+        print(f"{path}: fine")
+    if problems:
+        raise typer.Exit(2)
+
+
+@app.command()
+def why(
+    id: Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")],
+    build: Annotated[
+        Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
+    ] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a row's history: where it came from, what each step scored and decided, and its text."""
+    from instdata.builds import find_build, history
+    from instdata.cli.output import row_history
+
+    rows = history(find_build(build), id)
+    result({"rows": rows}, json_, lambda: row_history(rows))
+
+
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(metavar="BUILD")],
+    after: Annotated[Path, typer.Argument(metavar="BUILD")],
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what the second build has that the first has not: rows in and out, labels and decisions that changed."""
+    from instdata.builds import difference, find_build
+    from instdata.cli.output import build_difference
+
+    found = difference(find_build(before), find_build(after))
+    result(found, json_, lambda: build_difference(found))
+
+
+@app.command()
+def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Write report.html of a build again: one page, no network."""
+    from instdata.builds import find_build
+    from instdata.report.page import write_report
+
+    page = write_report(find_build(build))
+    result({"report": str(page)}, json_, lambda: print(page), quiet)
+
+
+@app.command()
+def export(
+    build: BuildDir = None,
+    format: Annotated[Format, typer.Option(help="What the trainer reads.")] = Format.messages,
+    out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
+    config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a config of a build as a file that trainers read."""
+    from instdata.builds import export as write
+    from instdata.builds import find_build
+
+    done = write(find_build(build), format.value, out, config)
+    left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
+    result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
+
+
+@app.command("push-to-hub")
+def push_to_hub(
+    build: BuildDir = None,
+    repo: Annotated[str | None, typer.Option(help="owner/name; by default the recipe's.", show_default=False)] = None,
+    private: Annotated[
+        bool | None,
+        typer.Option(
+            "--private/--public", help="For a new dataset; by default as the recipe says: private.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files and their sizes; send nothing.")] = False,
+    accept_unknown_license: Annotated[
+        bool, typer.Option("--accept-unknown-license", help="Publish rows whose licence nobody stated.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="Pass over an objection; the refusal names it.", metavar="NAME", show_default=False),
+    ] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Publish a build as one Hub dataset, or a trained run as a model: one commit, a tag. The same again changes nothing."""
+    from instdata.cli.output import pushed
+    from instdata.publish.push import publish
+
+    named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
+    done = publish(build, repo, private, dry_run, named, sayer(quiet))
+    result(done, json_, lambda: pushed(done), quiet)
+    if done["objections"]:
+        print("\n".join(done["objections"]), file=sys.stderr)
+        raise typer.Exit(2)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REPO|BUILD]",
+            help="owner/name on the Hub, or a build; the newest build by default.",
+            show_default=False,
+        ),
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="A tag or commit of the Hub dataset.", show_default=False)
+    ] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check a published set, or a build, against its manifest: hashes, counts, nesting, shares, leaks, ledger, ids."""
+    from instdata.builds import find_build
+    from instdata.cli.output import verification
+    from instdata.publish.verify import verify as check
+
+    found = check(target or find_build(None), revision)
+    result(found, json_, lambda: verification(found), quiet)
+    if not found["ok"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models(
+    action: Annotated[str, typer.Argument(help="list or pull")] = "list",
+    name: Annotated[str | None, typer.Argument(help="The model to pull.", show_default=False)] = None,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the local models, or pull one: size and licence are said first, the download resumes and is checked."""
+    from instdata.cli.output import model_table
+    from instdata.llm.models import listing, pull
+    from instdata.util.errors import InputError
+
+    if action == "pull" and name:
+        path = pull(name, sayer(quiet))
+        result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
+    elif action == "list" and name is None:
+        found = listing()
+        result({"models": found}, json_, lambda: model_table(found))
+    else:
+        raise InputError("models: write `instdata models list` or `instdata models pull NAME`")
+
+
+@app.command()
+def cache(
+    action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False
+) -> None:
+    """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
+    from instdata.cli.output import sizes_table
+    from instdata.util.caches import clean, size
+    from instdata.util.errors import InputError
+
+    if action not in ("size", "clean"):
+        raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
+    found = clean() if action == "clean" else size()
+    result(found, json_, lambda: sizes_table(found), quiet)
+
+
+@app.command()
+def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Print the JSON schema of recipes, for editors."""
+    from instdata.recipe.model import json_schema
+
+    print(json.dumps(json_schema(), ensure_ascii=False, indent=None if json_ else 2))
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a first recipe and the seed tasks that it reads, ready to build."""
+    from instdata.cli.init import write_recipe
+
+    files = write_recipe(name, Path())
+    result(
+        {"files": [str(f) for f in files]},
+        json_,
+        lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"),
+        quiet,
+    )
+
+
+@app.command()
+def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Show what is installed, configured and cached, and what to install for the rest."""
+    from instdata.cli.doctor import examine
+    from instdata.cli.output import examination
+
+    found = examine()
+    result(found, json_, lambda: examination(found))
+
+
+cli_harness.register(app)
+
+
+def _recipe(given: Path | None) -> Path:
+    """The recipe that is meant."""
+    from instdata.util.errors import InputError
+
+    if given is not None:
+        return given
+    here = sorted([*Path().glob("*.yaml"), *Path().glob("*.yml")])
+    if len(here) == 1:
+        return here[0]
+    raise InputError(
+        f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"
+    )
+
+
+def main() -> None:
+    """Run a command; every error becomes one clear line and its exit code."""
+    from instdata.util.errors import InstdataError
+
+    as_json = "--json" in sys.argv
+    try:
+        code = app(standalone_mode=False)  # a command's exit code; 130 where it was interrupted
+        if code == 130:
+            raise KeyboardInterrupt
+        sys.exit(code if isinstance(code, int) else 0)
+    except InstdataError as e:
+        _fail(str(e), e.exit_code, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; what was done is kept: run the same command again to go on", 130, as_json)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as e:
+        if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
+            hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
+            _fail(f"{e.format_message()}{hint}", 2, as_json)
+        if os.environ.get("INSTDATA_DEBUG"):
+            traceback.print_exc()
+        if isinstance(e, OSError):
+            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1, as_json)
+        _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1, as_json)
+
+
+def _fail(message: str, code: int, as_json: bool) -> None:
+    print(message, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

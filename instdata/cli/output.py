@@ -1,0 +1,259 @@
+"""What commands print for people: plain tables that fit 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    """Columns whose name starts with '>' are right-aligned."""
+    table = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    )
+    for i, name in enumerate(columns):
+        right = "right" if name.startswith(">") else "left"
+        table.add_column(name.lstrip(">"), justify=right, overflow="fold", no_wrap=i == 0)
+    return table
+
+
+def build_result(done: Any) -> dict[str, Any]:
+    """What `build --json` prints."""
+    m = done.manifest
+    return {
+        "build": str(done.path), "totals": m["totals"], "configs": m["configs"],
+        "steps": m["steps"], "seconds": done.run["seconds"], "changed": done.changed, **labels(done),
+    }  # fmt: skip
+
+
+def labels(done: Any) -> dict[str, Any]:
+    """{abilities, confusion} of a build: rows and mean confidence of each label, and what ability.summary says."""
+    from instdata.report.facts import abilities, open_ledger
+    from instdata.steps.ability.summary import confusion
+
+    with open_ledger(done.path, done.manifest) as db:
+        return {"abilities": abilities(db), "confusion": confusion(db, done.manifest)}
+
+
+def build_summary(done: Any) -> None:
+    """What `build` prints at the end."""
+    from instdata.corpus.rows import UNKNOWN
+
+    console, m = _console(), done.manifest
+    table = _table("ability", ">rows", ">share", ">confidence", ">held out")
+    full, held = m["configs"]["full"], m["configs"].get("holdout", {"by_ability": {}})
+    found = labels(done)
+    for item in found["abilities"]:
+        name, rows, sure = item["ability"], item["after"], item["confidence"]
+        kept_out = held["by_ability"].get(name, 0)
+        if rows or kept_out:
+            told = "" if sure is None else f"{sure:.2f}"
+            table.add_row(escape(name), f"{rows:,}", f"{100 * rows / full['rows']:.1f} %", told, f"{kept_out:,}")
+    unknown = full["by_ability"].get(UNKNOWN, 0)
+    sizes = _table("config", ">rows")
+    for name, config in m["configs"].items():
+        sizes.add_row(escape(name), f"{config['rows']:,}")
+    t = m["totals"]
+    console.print()
+    console.print(table)
+    console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
+    if found["confusion"]:
+        _confusion(console, found["confusion"])
+    console.print(sizes)
+    console.print()
+    console.print(
+        f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + quarantined {t['quarantined']:,}"
+    )
+    what = f"built in {done.run['seconds']:.1f} s" if done.changed else "up to date: nothing had to be done"
+    console.print(f"{what}\n", soft_wrap=True)
+    parts = (("dataset", "data"), ("card", "README.md"), ("report", "report.html"), ("ledger", "ledger.parquet"))
+    for word, name in parts:
+        if (done.path / name).exists():
+            console.print(f"{word:<8} {escape(str(done.path / name))}", soft_wrap=True)
+
+
+def _confusion(console: Console, found: dict[str, Any]) -> None:
+    """A matrix where it fits 80 columns, else the pairs that are mixed up most often."""
+    names, rows = found["abilities"], found["rows"]
+    title = f"the label that came (rows) and the one of {found['step']} (columns)"
+    width = max(len(f"{n:,}") for row in rows for n in row) + 2
+    if max(map(len, names)) + 5 + width * len(names) <= 80:
+        matrix = _table("", *(f">{k}" for k in range(1, len(names) + 1)), title=escape(title))
+        for k, (name, row) in enumerate(zip(names, rows), 1):
+            matrix.add_row(f"{k} {escape(name)}", *(f"{n:,}" if n else "" for n in row))
+    else:
+        matrix = _table("came labelled", "labelled", ">rows", title=escape(title))
+        pairs = [(n, names[i], names[j]) for i, row in enumerate(rows) for j, n in enumerate(row) if n and i != j]
+        for n, given, label in sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:10]:
+            matrix.add_row(escape(given), escape(label), f"{n:,}")
+    console.print(matrix)
+    console.print(f"{100 * found['agreement']:.1f} % of the {found['n']:,} labels that came agree\n")
+
+
+def row_history(rows: list[dict[str, Any]]) -> None:
+    """What `why` prints."""
+    console = _console()
+    for row in rows:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, text in _facts(row):
+            grid.add_row(f"  {name}", escape(text))
+        console.print(f"[bold]{escape(row['rid'])}[/]", soft_wrap=True)
+        console.print(grid)
+        console.print()
+
+
+def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield (
+        "verdict",
+        row["verdict"]
+        + (f" in config {row['config']}" if row["config"] else "")
+        + (f" by step {row['step']}: {row['reason']}" if row["step"] else ""),
+    )
+    yield "id", row["id"] or "none: it could not be read"
+    yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
+    yield "ability", row["ability"] or ""
+    for name, value in (row["evidence"] or {}).items():
+        yield "evidence", f"{name}: {value}"
+    for name, value in row["scores"].items():
+        yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
+    for turn in row.get("messages") or []:
+        yield turn["role"], _short(turn["content"], 600)
+    if row.get("written_by"):
+        made = row["written_by"]
+        cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"
+        yield "request", f"{made['request']} to {made['model']}, {sum(made['tokens']):,} tokens, {cost}"
+        yield "shown", ", ".join(made["seeds"])
+        for text in made["prompt"]:
+            yield "prompt", _short(text, 400)
+        yield "answer", _short(made["answer"], 400)
+    if row.get("raw"):
+        yield "raw", _short(row["raw"], 600)
+    elif not row.get("messages"):
+        yield "text", "not in the cache any more: `instdata build --fresh` brings it back"
+
+
+def _short(text: str, most: int) -> str:
+    printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
+    return printable if len(printable) <= most else f"{printable[:most]} … ({len(text):,} characters)"
+
+
+def build_difference(found: dict[str, Any]) -> None:
+    """What `diff` prints."""
+    console = _console()
+    console.print(
+        f"{found['rows_in']:,} rows in, {found['rows_out']:,} rows out, {found['labels_changed']:,} labels changed"
+    )
+    if found["decisions"]:
+        table = _table("before", "after", ">rows")
+        for item in found["decisions"]:
+            table.add_row(escape(item["before"]), escape(item["after"]), f"{item['rows']:,}")
+        console.print(table)
+
+
+def plan_summary(plan: dict[str, Any]) -> None:
+    """What `build --dry-run` prints."""
+    console = _console()
+    sources = _table("source", "file", "format", ">rows")
+    for item in plan["sources"]:
+        sources.add_row(escape(item["source"]), escape(item["file"]), item["format"], f"{item['rows']:,}")
+    seen = {"rows": "every row", "alive": "rows kept so far", "corpus": "rows kept so far", "source": "adds rows"}
+    steps = _table("step", "works on", ">requests", ">tokens", ">USD", ">about")
+    for item in plan["steps"]:
+        cost = ["" if item.get(k) is None else f"{item[k]:,}" for k in ("requests", "tokens")]
+        usd = "" if item.get("usd") is None else f"{item['usd']:.2f}"
+        steps.add_row(escape(item["name"]), seen[item["scope"]], *cost, usd, _time(item["seconds"]))
+    console.print(sources)
+    console.print()
+    if plan["steps"]:
+        console.print(steps)
+        console.print()
+    unknown = f" and what {', '.join(plan['unpriced'])} costs (no price known)" if plan["unpriced"] else ""
+    console.print(
+        f"{plan['rows']:,} rows in, about {_time(plan['seconds'])}, USD {plan['usd']:.2f}{unknown}; nothing was written"
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def model_table(models: list[dict[str, Any]]) -> None:
+    """What `models list` prints."""
+    table = _table("model", ">MB", "licence", "here", "good for")
+    for m in models:
+        table.add_row(m["name"], f"{m['bytes'] / 1e6:,.0f}", m["licence"], "yes" if m["here"] else "no", m["good_for"])
+    _console().print(table)
+
+
+def sizes_table(found: dict[str, Any]) -> None:
+    """What `cache` prints."""
+    table = _table("what", ">MB", "where")
+    for name, item in found.items():
+        table.add_row(name, f"{item['bytes'] / 1e6:,.1f}", escape(str(Path(item["path"]))))
+    _console().print(table)
+
+
+def examination(found: dict[str, Any]) -> None:
+    """What `doctor` prints."""
+    console = _console()
+    table = _table("extra", "there", "for", "else")
+    for item in found["extras"]:
+        table.add_row(
+            item["extra"],
+            "yes" if item["there"] else "no",
+            item["for"],
+            "" if item["there"] else escape(item["install"]),
+        )
+    console.print(table)
+    console.print()
+    for name, value in found["configured"].items():
+        console.print(f"{name:<10} {escape(str(value))}", soft_wrap=True)
+
+
+def pushed(done: dict[str, Any]) -> None:
+    """What `push-to-hub` prints."""
+    console = _console()
+    if done["commit"] is None:
+        table = _table("file", ">bytes")
+        for name, size in done["files"].items():
+            table.add_row(escape(name), f"{size:,}")
+        console.print(table)
+        console.print(
+            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}",
+            soft_wrap=True,
+        )
+        return
+    if done["summary"]:
+        console.print(escape(done["summary"]) + "\n", soft_wrap=True)
+    word = "pushed" if done["changed"] else "up to date: nothing was sent"
+    console.print(
+        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
+        soft_wrap=True,
+    )
+
+
+def verification(found: dict[str, Any]) -> None:
+    """What `verify` prints."""
+    console = _console()
+    table = _table("check", "found", "verdict")
+    for check in found["checks"]:
+        table.add_row(
+            check["name"],
+            escape(check["detail"]),
+            "fine" if not check["problems"] else f"{len(check['problems'])} wrong",
+        )
+    console.print(table)
+    for problem in found["problems"]:
+        console.print(f"\n{escape(problem)}", soft_wrap=True)

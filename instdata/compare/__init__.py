@@ -1,0 +1,1 @@
+"""What a choice did: cells, arms, experiments, effects with intervals."""

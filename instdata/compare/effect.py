@@ -1,0 +1,343 @@
+"""From the scores of two arms to verdicts: what a filter did to each ability, and to their mean.
+
+An effect is `with - without`, averaged over items and seeds. Its variance has two parts: items, known well from the many
+of them, and seeds, of which there are three to five. The seeds' part is therefore pooled: over abilities, in units of
+each one's scale, and over the A/A arm; an ability's own weighs in. docs/statistics.md says what this rests on and how
+it fares in simulation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from instdata.util import stats
+from instdata.util.errors import InputError
+from instdata.util.stats import ALPHA, Crossed
+
+MACRO = "macro"
+VERDICTS = ("better", "worse", "equivalent", "undecided")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is read. margin: what counts as no difference. sd_item, sd_seed: what planning assumes of a paired
+    difference, over items (averaged over the seeds) and over seeds. All three are shares of the control's value where
+    `relative`. 0.245 is measured on judged scores; the other three are guesses to be replaced by a first run's."""
+
+    unit: str
+    margin: float
+    relative: bool
+    lower_is_better: bool
+    sd_item: float
+    sd_seed: float
+
+
+BITS = Metric("bits per byte", 0.01, True, True, sd_item=0.06, sd_seed=0.01)  # measured: docs/statistics.md
+SCORE = Metric("score", 0.02, False, False, sd_item=0.245, sd_seed=0.01)
+PAIRS = Metric("share of comparisons won", 0.02, False, False, sd_item=0.5, sd_seed=0.01)  # no share varies more
+TOGETHER = 0.5  # correlation that planning assumes between the abilities' seed noise
+
+
+def metric_of(name: str) -> Metric:
+    """bits, pairs, or one of the scores from 0 to 1."""
+    return {"bits": BITS, "pairs": PAIRS}.get(name, SCORE)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Scores of an ability under two arms, [seeds, items] each, of the same items and the same seeds; NaN is missing.
+    weights [items]: bytes of the reference for bits, else ones. An aa contrast shares its `without` with the main one."""
+
+    ability: str
+    without: np.ndarray
+    with_: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What is known of one ability. Values are in the metric's unit; low..high is the 95 % interval of `effect`; p_holm is
+    adjusted for looks and abilities, so that 0.05 is its threshold at every look; mde is the effect that would get a
+    verdict 8 times in 10. None where there is nothing to say it from. n: items with a score in every cell of both arms,
+    missing: those without."""
+
+    ability: str
+    metric: str
+    unit: str
+    without: float | None
+    with_: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    p_holm: float | None
+    n: int
+    seeds: int
+    mde: float | None
+    verdict: str
+    se: float | None = None
+    df: float | None = None
+    missing: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """The keys of effects.json."""
+        found = {("with" if k == "with_" else k): v for k, v in asdict(self).items()}
+        # JSON knows no infinity, and beyond a million a t distribution is a normal one.
+        return found | {"df": None if self.df is None else min(self.df, 1e6)}
+
+
+@dataclass(frozen=True)
+class _Ability:
+    """A contrast that can be tested: its differences and what the seeds did to it, in units of its scale."""
+
+    contrast: Contrast
+    without: float
+    with_: float
+    difference: Crossed
+    scale: float
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """Pooled seed variance of a difference, in squared units of scale. own: what the seeds add beyond item-by-seed noise,
+    at least 0. spread: variance of seed means, noise included. df: degrees of freedom of spread. with_aa: whether the aa
+    arm's is in it."""
+
+    own: float
+    spread: float
+    df: float
+    with_aa: bool = False
+
+
+def decide(
+    contrasts: Sequence[Contrast], aa: Sequence[Contrast] = (), *, look: int = 1, looks: int = 1,
+    metric: str = "bits", margin: float | None = None, lower_is_better: bool | None = None,
+) -> list[Effect]:  # fmt: skip
+    """Effects of the contrasts in their order, then of their mean, "macro", where there are two abilities or more.
+
+    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. look counts from 1 to looks;
+    each look has one seed more than the one before. margin is a share of the control's value for bits, absolute
+    for scores. Raises InputError for fewer than two seeds or arrays that do not fit.
+    """
+    kind = metric_of(metric)
+    margin = kind.margin if margin is None else margin
+    lower = kind.lower_is_better if lower_is_better is None else lower_is_better
+    seeds = _seeds([*contrasts, *aa])
+    level, margin_level = _levels(seeds, look, looks)
+    tested = {c.ability: t for c in contrasts if (t := _ability(c, kind)) is not None}
+    others = {c.ability: c for c in aa}
+    pairs = [(t, others.get(a)) for a, t in tested.items()]
+    noise = seed_noise(pairs)
+    known = {t.contrast.ability: _known(t, _moderated(t, c, noise), seeds) for t, c in pairs}
+    if len(tested) > 1:
+        known[MACRO] = _macro(pairs, noise)
+    # One family: the abilities share half of the error, their mean has the other half.
+    weights = [len(tested) if name == MACRO else 1 for name in known]
+    p = stats.holm([min(1.0, stats.t_test(*known[name]) * ALPHA / level) for name in known], weights)
+    p_of, share_of = dict(zip(known, p)), dict(zip(known, np.array(weights) / sum(weights)))
+
+    total = {a: len(t.contrast.weights) for a, t in tested.items()}
+    total[MACRO] = sum(total.values())
+
+    def effect(name: str, n: int, without: float, with_: float) -> Effect:
+        value, se, df = known[name]
+        limit = margin * abs(without) if kind.relative else margin
+        same = stats.equivalence_test(value, se, df, limit) <= margin_level
+        shown = "better" if (value < 0) == lower else "worse"
+        verdict = shown if p_of[name] <= ALPHA else "equivalent" if same else "undecided"
+        mde = stats.minimum_detectable(se, df, level * share_of[name])
+        low, high = stats.t_interval(value, se, df)
+        span = (low, high) if kind.relative else (max(low, -without), min(high, 1 - without))  # shares stay in 0..1
+        return Effect(
+            name, metric, kind.unit, without, with_, value, *span, p_of[name], n, seeds, mde, verdict, se, df,
+            total[name] - n,
+        )  # fmt: skip
+
+    found = []
+    for c in contrasts:
+        if (t := tested.get(c.ability)) is not None:
+            found.append(effect(c.ability, t.difference.n, t.without, t.with_))
+        else:
+            n = int(_usable(c).sum())
+            lost = len(c.weights) - n
+            found.append(Effect(c.ability, metric, kind.unit, *[None] * 6, n, seeds, None, "undecided", missing=lost))
+    if MACRO in known:
+        sides = (float(np.mean([getattr(t, side) for t, _ in pairs])) for side in ("without", "with_"))
+        found.append(effect(MACRO, sum(t.difference.n for t, _ in pairs), *sides))
+    return found
+
+
+def planned_mde(
+    items_by_ability: Mapping[str, int], seeds: int = 3, *, look: int = 1, looks: int = 1, metric: str = "bits",
+    sd_item: float | None = None, sd_seed: float | None = None, aa: bool = True,
+) -> dict[str, float]:  # fmt: skip
+    """The effect that decide would give a verdict 8 times in 10, for each ability with two items or more, and "macro".
+
+    As a share of the control's value for bits, absolute for scores. An ability is taken to move alone, so it has to pass
+    Holm's first step; seed noise is taken to be correlated by TOGETHER. Raises InputError for fewer than two seeds.
+    """
+    kind = metric_of(metric)
+    item, run = sd_item or kind.sd_item, kind.sd_seed if sd_seed is None else sd_seed
+    items = {a: n for a, n in items_by_ability.items() if n > 1}
+    level = _levels(seeds, look, looks)[0]
+    free, count = (seeds - 1) * (2 if aa else 1), max(1, len(items))
+    pooled = free / ((1 / free + 1) * (1 + (count - 1) * TOGETHER**2) / count + 1 / free)  # as _pool will find it
+    share = level / (2 * count if count > 1 else 1)
+
+    def mde(parts: list[tuple[float, float]], level: float) -> float:
+        var, below = sum(v for v, _ in parts), sum(v**2 / d for v, d in parts)
+        return stats.minimum_detectable(float(np.sqrt(var)), var**2 / below, level)
+
+    found = {a: mde([(item**2 / n, n - 1), (run**2 / seeds, pooled)], share) for a, n in items.items()}
+    if count > 1:
+        parts = [(item**2 / n / count**2, n - 1) for n in items.values()]
+        own = run**2 / seeds * (TOGETHER + (1 - TOGETHER) / count)
+        found[MACRO] = mde([*parts, (own, free)], level / 2)
+    return found
+
+
+def _levels(seeds: int, look: int, looks: int) -> tuple[float, float]:
+    """The nominal levels of this look, with `seeds` seeds: two-sided for a difference, one-sided for equivalence."""
+    if not 1 <= look <= looks:
+        raise InputError(f"look {look} of {looks}: looks count from 1")
+    if seeds < 2:
+        raise InputError(
+            "one seed says nothing about the next one: a verdict needs two at least, better three (--seeds 3)"
+        )
+    if seeds - look < 1:
+        raise InputError(f"look {look} with {seeds} seeds: the first look would have had fewer than two")
+    fractions = tuple((seeds - look + k) / (seeds - look + looks) for k in range(1, looks + 1))
+    return tuple(stats.spending_levels(fractions, a)[look - 1] / sides for a, sides in ((ALPHA, 1), (2 * ALPHA, 2)))
+
+
+def _seeds(contrasts: Sequence[Contrast]) -> int:
+    """How many seeds they all have. Raises InputError where arrays do not fit."""
+    if not contrasts:
+        raise InputError("nothing to compare: no ability has scores under both arms")
+    for c in contrasts:
+        if c.without.shape != c.with_.shape or c.without.shape[1:] != np.shape(c.weights) or c.without.ndim != 2:
+            raise InputError(f"{c.ability}: both arms need scores of the same items and seeds, and a weight per item")
+    counts = sorted({len(c.without) for c in contrasts})
+    if len(counts) > 1:
+        raise InputError(f"the arms have {' and '.join(map(str, counts))} seeds: finish the missing cells first")
+    return counts[0]
+
+
+def _usable(c: Contrast) -> np.ndarray:
+    """Items that have a score in every cell, and weight."""
+    return np.isfinite(c.without).all(0) & np.isfinite(c.with_).all(0) & (np.asarray(c.weights) > 0)
+
+
+def _ability(c: Contrast, kind: Metric) -> _Ability | None:
+    """The contrast's statistics, or None with fewer than two items. Scale: the control's value for bits, for scores the
+    items' standard deviation in both arms (what 0..1 leaves room for)."""
+    kept = _usable(c)
+    if kept.sum() < 2:
+        return None
+    a, b, w = c.without[:, kept], c.with_[:, kept], np.asarray(c.weights, float)[kept]
+    share = w / w.sum()
+    without, with_ = float((a @ share).mean()), float((b @ share).mean())
+    scale = abs(without) if kind.relative else float(np.sqrt((a.mean(0).var(ddof=1) + b.mean(0).var(ddof=1)) / 2))
+    difference = stats.crossed(b - a, w)
+    return _Ability(c, without, with_, difference if kind.relative else stats.if_one_moved(difference), scale)
+
+
+def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
+    """What seeds do to a difference, pooled over abilities and, where they agree, over both kinds of contrast.
+
+    The aa contrast shares the control, so what it tells beyond the main one is aa - (with + without) / 2, which has 3/4
+    of a difference's variance and, for arms alike, no correlation with it. Where an F test at 5 % says that the
+    two kinds differ (a filter that keeps most rows moves less than a fresh draw does), the main one stands alone.
+    """
+    pairs = [(t, c) for t, c in pairs if t.scale > 0]
+    own = _pool([([t.difference], t.scale) for t, _ in pairs])
+    both = [([t.difference, x], t.scale) for t, c in pairs if (x := _beyond(t.contrast, c)) is not None]
+    other = _pool([(x[1:], scale) for x, scale in both])
+    if own is None or other is None or own.spread == 0 or other.spread == 0:
+        return own or SeedNoise(0.0, 0.0, 1.0)
+    upper = float(stats.special().fdtrc(own.df, other.df, own.spread / other.spread))
+    return own if min(upper, 1 - upper) < 0.025 else replace(_pool(both), with_aa=True)
+
+
+def _moderated(t: _Ability, aa: Contrast | None, pooled: SeedNoise) -> SeedNoise:
+    """The pooled noise and the ability's own, each by its degrees of freedom, so that an ability that seeds move more than
+    others is not taken for an average one (as variances of genes are moderated: Smyth 2004). The degrees of freedom
+    stay the pooled ones."""
+    if t.scale == 0:
+        return pooled
+    beyond = _beyond(t.contrast, aa) if pooled.with_aa else None
+    own = _pool([([t.difference] if beyond is None else [t.difference, beyond], t.scale)])
+    part = own.df / (own.df + pooled.df)
+    return replace(
+        pooled, own=part * own.own + (1 - part) * pooled.own, spread=part * own.spread + (1 - part) * pooled.spread
+    )
+
+
+def _beyond(main: Contrast, aa: Contrast | None) -> Crossed | None:
+    """What aa tells of seeds beyond the main contrast, scaled to the variance of a difference."""
+    if aa is None or aa.without.shape != main.without.shape:
+        return None
+    kept = _usable(main) & _usable(aa)
+    if kept.sum() < 2:
+        return None
+    rest = aa.with_ - aa.without - (main.with_ - main.without) / 2
+    return stats.crossed(rest[:, kept] * np.sqrt(4 / 3), np.asarray(main.weights, float)[kept])
+
+
+def _pool(parts: Sequence[tuple[list[Crossed], float]]) -> SeedNoise | None:
+    """Seed variance pooled over abilities, given each one's uncorrelated differences and its scale.
+
+    Abilities of one seed are one model, so their noise is correlated: the pooled spread has free * tr(C)^2 / tr(C^2)
+    degrees of freedom, C being the abilities' covariance and `free` those of one ability. Estimated from so few runs
+    tr(C^2) comes out too large, the degrees of freedom too few and never above free^2: the safe side.
+    """
+    if not parts:
+        return None
+    free = sum(x.seeds - 1 for x in parts[0][0])
+    z = np.array([np.concatenate([x.seed_means - x.mean for x in kinds]) / scale for kinds, scale in parts])
+    noise = np.array([np.mean([x.noise for x in kinds]) / scale**2 for kinds, scale in parts])
+    covariance = z @ z.T / free
+    spread = np.diag(covariance)
+    # An ability with few items says less: weights by inverse variance, given a first guess at what the seeds add.
+    guess = max(0.0, float(np.mean(spread - noise)))
+    expected = guess + noise
+    weight = 1 / np.maximum(expected / expected.max(), 1e-6) ** 2 if expected.max() > 0 else np.ones(len(parts))
+    weight /= weight.sum()
+    pooled = float(weight @ spread)
+    below = float(weight @ covariance**2 @ weight)
+    df = free * pooled**2 / below if below > 0 else float(free)
+    return SeedNoise(max(0.0, pooled - float(weight @ noise)), pooled, df)
+
+
+def _known(t: _Ability, noise: SeedNoise, seeds: int) -> tuple[float, float, float]:
+    """(effect, standard error, degrees of freedom) of an ability."""
+    own, spread = (v * t.scale**2 / seeds for v in (noise.own, noise.spread))
+    items = [(t.difference.item_var, t.difference.item_df)]
+    return t.difference.mean, *stats.combined(items, own, spread, noise.df)
+
+
+def _macro(tested: Sequence[tuple[_Ability, Contrast | None]], pooled: SeedNoise) -> tuple[float, float, float]:
+    """The same for the mean over abilities. How far their seed noise adds up shows in the mean itself, so its seed variance
+    is the mean's own, with the aa arm's where that was pooled, and at least what independent abilities would give."""
+    count = len(tested)
+    kinds = [_mean_of([t.difference for t, _ in tested])]
+    if pooled.with_aa:
+        beyond = [_beyond(t.contrast, c) for t, c in tested]
+        kinds += [_mean_of(beyond)] if all(x is not None for x in beyond) else []
+    seen = _pool([(kinds, 1.0)])
+    apart = sum(t.scale**2 for t, _ in tested) / count**2
+    least = replace(pooled, own=pooled.own * apart, spread=pooled.spread * apart)
+    noise, seeds = max(seen, least, key=lambda x: x.own), kinds[0].seeds
+    items = [(t.difference.item_var / count**2, t.difference.item_df) for t, _ in tested]
+    mean = float(np.mean([t.difference.mean for t, _ in tested]))
+    return mean, *stats.combined(items, noise.own / seeds, noise.spread / seeds, noise.df)
+
+
+def _mean_of(parts: list[Crossed]) -> Crossed:
+    """The mean over abilities as far as seeds are concerned."""
+    means = np.mean([x.seed_means for x in parts], 0)
+    noise = sum(x.noise for x in parts) / len(parts) ** 2
+    return Crossed(float(means.mean()), 0.0, 1.0, means, noise, sum(x.n for x in parts))

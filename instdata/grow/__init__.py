@@ -1,0 +1,1 @@
+"""How abilities grow with data: curves, fits, where the next rows pay."""

@@ -1,1 +1,0 @@
-"""The harness: train on what was built, score every ability, compare."""

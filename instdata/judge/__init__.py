@@ -1,0 +1,1 @@
+"""A language model as judge: what it is asked, how its verdict is read, how far to trust it."""

@@ -1,0 +1,241 @@
+"""Sources: which files a recipe means, what format each has, and which column feeds which field."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from instdata.corpus.corpus import versions
+from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.taxonomy import Taxonomy
+from instdata.read.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
+from instdata.read.blocks import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
+from instdata.recipe.model import Source
+from instdata.util.atomic import digest
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.yaml import did_you_mean
+
+VERSION = 1  # of everything that turns a file into shards
+PEEK = 1_000  # records looked at to tell the format and to check `map`
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file (or Hub split) of a source, opened: everything that reading it depends on."""
+
+    source: str
+    file: str  # as rows name it
+    path: str  # where it is, or hub:owner/name
+    digest: str
+    format: str
+    fields: dict[str, tuple[str, ...]]
+    origin: str
+    hub: tuple[str, str | None, str, str] | None = None  # repo, config, split, commit
+
+    def key(self, taxonomy: Taxonomy | None, limit: int | None) -> str:
+        """What the shards are cached under."""
+        parts = [VERSION, self.source, self.file, self.digest, self.format, self.fields, self.origin, limit]
+        return hashlib.sha256(json.dumps([*parts, taxonomy and taxonomy.digest(), versions()]).encode()).hexdigest()[
+            :32
+        ]
+
+
+def source_name(source: Source) -> str:
+    """The recipe's name, else the repo's, or the file's or folder's without its suffixes."""
+    if source.name:
+        return source.name
+    text = source.paths[0] if source.paths else source.hub or ""
+    name = Path(text.rstrip("/")).name
+    if source.hub and not source.paths:
+        return "".join(c if c.isalnum() or c in "_-." else "-" for c in name)
+    stem = name.split(".")[0] if not set("*?[") & set(name) else Path(text).parent.name
+    return "".join(c if c.isalnum() or c in "_-" else "-" for c in stem).strip("-") or "source"
+
+
+def open_sources(
+    sources: list[tuple[int, Source]], base: Path, reserved: set[str] = frozenset(), online: bool = True
+) -> list[list[Input]]:
+    """The inputs of each source (with its place in the recipe), files in the order of their names. Looks at the first
+    records of each file; Hub datasets are left out where `online` is false. `reserved` names are taken by steps.
+
+    Raises InputError with every problem, its file being `sources.<place>`: missing files, unknown formats, columns in
+    `map` that no record has.
+    """
+    problems: list[tuple[str, int | None, str]] = []
+    opened: list[list[Input]] = []
+    names: set[str] = set()
+    for i, source in sources:
+        where, name = f"sources.{i}", source_name(source)
+        if name in names:
+            problems.append((where, None, f'two sources are named "{name}": give this one a `name:`'))
+        if name in reserved:
+            problems.append((where, None, f'source and step are both named "{name}": give this one another `name:`'))
+        names.add(name)
+        if not source.paths and not online:
+            continue
+        try:
+            opened.append(_open_files(source, name, base) if source.paths else _open_hub(source, name))
+        except InputError as e:
+            problems += [(where, None, m) for _, _, m in e.problems]
+    if problems:
+        raise InputError(problems)
+    return opened
+
+
+def _open_files(source: Source, name: str, base: Path) -> list[Input]:
+    found, problems = [], []
+    for path, file in find_files(source, base):
+        peeked = [r for r in islice(records(raw_blocks(str(path))), PEEK) if isinstance(r, dict)]
+        try:
+            format, fields = _understand(source, peeked, file, path)
+            found.append(Input(name, file, str(path), digest(path), format, fields, _origin(source, format)))
+        except InputError as e:
+            problems += e.problems
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def _origin(source: Source, format: str) -> str:
+    return source.origin or ("human" if format == "seeds" else UNKNOWN)
+
+
+def find_files(source: Source, base: Path) -> list[tuple[Path, str]]:
+    """(path, name in rows) of each file of a source, sorted by name. Names are the files' without folder; where two
+    are alike, the path below their common folder."""
+    found: list[Path] = []
+    problems: list[tuple[str, int | None, str]] = []
+    for text in source.paths:
+        given = Path(text).expanduser()
+        given = given if given.is_absolute() else base / given
+        try:
+            found += _matches(given, text)
+        except PermissionError as e:
+            problems.append(("", None, f"{e.filename or text}: no permission to read it"))
+        except InputError as e:
+            problems += e.problems
+    if problems:
+        raise InputError(problems)
+    found = sorted({p.resolve(): p for p in found}.values(), key=lambda p: (p.name, str(p)))
+    for path in found:
+        try:
+            path.open("rb").close()
+        except OSError as e:
+            raise InputError(f"{path}: cannot be read: {e.strerror}") from e
+    names = [p.name for p in found]
+    if len(set(names)) < len(names):
+        parents = [p.resolve().parent.parts for p in found]
+        shared = next((i for i, parts in enumerate(zip(*parents)) if len(set(parts)) > 1), min(map(len, parents)))
+        names = ["/".join(p.resolve().parts[shared:]) for p in found]
+    return sorted(zip(found, names), key=lambda item: item[1])
+
+
+def _matches(given: Path, text: str) -> list[Path]:
+    if given.is_dir():
+        inside = sorted(p for p in given.iterdir() if p.is_file() and kind_of(p))
+        if not inside:
+            raise InputError(f"{text}: the folder has no data file ({', '.join(SUFFIXES)}, also .gz and .zst)")
+        return inside
+    if given.exists():
+        if not kind_of(given):
+            raise InputError(f"{text}: unknown kind of file; known are {', '.join(SUFFIXES)}, also .gz and .zst")
+        return [given]
+    if set("*?[") & set(text):
+        anchor = Path(given.anchor) if given.is_absolute() else Path()
+        found = sorted(p for p in anchor.glob(str(given.relative_to(anchor))) if p.is_file() and kind_of(p))
+        if found:
+            return found
+        raise InputError(f"{text}: no data file matches")
+    near = did_you_mean(given.name, [p.name for p in given.parent.iterdir()]) if given.parent.is_dir() else ""
+    raise InputError(f"{text}: no such file or folder.{near}")
+
+
+def _open_hub(source: Source, name: str) -> list[Input]:
+    """A Hub dataset at a pinned commit. `datasets` downloads it into its own cache."""
+    try:
+        import datasets  # noqa: F401  (hub_dataset uses it; say early that it is missing)
+        from huggingface_hub import HfApi
+    except ImportError as e:
+        raise MissingExtra(f"hub: {source.hub}", "hub") from e
+    try:
+        commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
+        hub = (source.hub, source.config, source.split, commit)
+        dataset = hub_dataset(hub)
+    except Exception as e:  # the clients raise many kinds: network, missing repo, gated repo, unknown split
+        said = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise InputError(
+            f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?"
+        ) from e
+    peeked = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
+    format, fields = _understand(source, peeked, f"hub: {source.hub}")
+    file = f"{source.config or 'default'}-{source.split}"
+    identity = f"hub:{source.hub}@{commit}:{source.config}:{source.split}"
+    return [Input(name, file, f"hub:{source.hub}", identity, format, fields, _origin(source, format), hub)]
+
+
+def _understand(
+    source: Source, peeked: list[dict[str, Any]], where: str, path: Path | None = None
+) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """(format, fields) of a file, from its first records and the recipe. Raises InputError with every problem."""
+    seen = list(dict.fromkeys(k for r in peeked for k in r))
+    shown = ", ".join(seen[:20])
+    problems = [
+        (
+            "",
+            None,
+            f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
+        )
+        for ours, theirs in source.map.items()
+        if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
+    ]
+    fitting = mapped_formats(source.map)
+    if not fitting:
+        problems.append(("", None, f"{where}: map: {', '.join(source.map)} are fields of different formats"))
+    if problems:
+        raise InputError(problems)
+    format = source.format
+    if format == "auto":
+        format = _fitting(fitting, detect(peeked), source.map, seen)
+    elif format not in fitting:
+        raise InputError(
+            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in KEYS[format])}"
+        )
+    if not format and not peeked:
+        format = fitting[0]
+    if not format:
+        raise InputError(
+            f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
+        )
+    return format, columns(format, source.map)
+
+
+def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:
+    """Of the formats that have all mapped fields: the one whose main field is mapped, else the one that the columns
+    show, else one whose main field has a column; None where there is none."""
+    for format in fitting:
+        if MAIN[format] in mapping:
+            return format
+    if detected in fitting:
+        return detected
+    return next((f for f in fitting if mapping and any(k in seen for k in KEYS[f][MAIN[f]])), None)
+
+
+def _occurs(column: str, path: Path) -> bool:
+    """Whether any record of a file has a column: a rare one need not be among the first."""
+    return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
+
+
+def with_commit(source: Source, inputs: list[Input]) -> Source:
+    """The source as it was resolved: named, its format said where all files share it, its Hub commit pinned."""
+    formats = {i.format for i in inputs}
+    update: dict[str, Any] = {"name": inputs[0].source if inputs else source_name(source)}
+    if len(formats) == 1:
+        update["format"] = formats.pop()
+    if inputs and inputs[0].hub:
+        update["revision"] = inputs[0].hub[3]
+    update["origin"] = inputs[0].origin if len({i.origin for i in inputs}) == 1 else source.origin
+    return source.model_copy(update=update)

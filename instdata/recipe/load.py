@@ -1,0 +1,175 @@
+"""A recipe file as far as it can be read, with every problem found: line, what was expected, and the fix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from instdata.recipe.model import WORD, Recipe, Source
+from instdata.recipe.overrides import override, substitute
+from instdata.steps.base import Step, kinds, step_class
+from instdata.util.errors import InputError
+from instdata.util.yaml import Document, did_you_mean, load_yaml
+
+Problem = tuple[str, "int | None", str]
+
+
+@dataclass
+class Draft:
+    """What could be read: the recipe where all of it is fine (None elsewhere), else its valid sources and steps with
+    their places in the file, so that these can be checked too; and the problems."""
+
+    document: Document
+    recipe: Recipe | None = None
+    sources: list[tuple[int, Source]] = field(default_factory=list)
+    steps: list[tuple[int, Step]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, path: tuple[str | int, ...], message: str) -> None:
+        """Note a problem at a place of the file."""
+        self.problems.append((self.document.file, self.document.line(path), message))
+
+    def fail(self) -> None:
+        """Raise InputError with the problems, in the order of their lines, where there are any."""
+        if self.problems:
+            raise InputError(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
+
+
+def read_recipe(path: Path, sets: list[str] = (), limit: int | None = None) -> Recipe:
+    """Read and validate a recipe. Raises InputError with every problem found, each with its line."""
+    draft = read_draft(path, sets, limit)
+    draft.fail()
+    return draft.recipe
+
+
+def read_draft(path: Path, sets: list[str] = (), limit: int | None = None) -> Draft:
+    """Read a recipe as far as it goes. Raises InputError where it is no YAML mapping or a `--set` has no place in it."""
+    document = load_yaml(path)
+    if not isinstance(document.data, dict):
+        raise InputError([(document.file, 1, "a recipe is a mapping with name:, sources: and steps:")])
+    for item in sets:
+        override(document, item, Recipe.model_fields)
+    if limit is not None:
+        document.data["limit"] = limit
+    document.data.setdefault("name", re.sub(r"[^\w.\-]+", "-", path.stem).strip("-.") or "dataset")
+    draft = Draft(document)
+    data = substitute(document.data, (), document, draft.problems)
+    draft.steps = _steps(data.pop("steps", None) or [], draft)
+    sources = data.get("sources") or []
+    try:
+        draft.recipe = Recipe(**{**data, "sources": sources}, steps=[])
+        draft.recipe = draft.recipe.model_copy(update={"steps": [s for _, s in draft.steps]})
+        draft.sources = list(enumerate(draft.recipe.sources))
+    except ValidationError as e:
+        draft.problems += _explain(e, Recipe, (), document, "the recipe")
+        for i, item in enumerate(sources if isinstance(sources, list) else []):
+            try:
+                draft.sources.append((i, Source.model_validate(item)))
+            except ValidationError:
+                continue
+    return draft
+
+
+def _steps(items: Any, draft: Draft) -> list[tuple[int, Step]]:
+    """(place, step) from `[{kind: options}, …]`; a bare word is a step with default options."""
+    if not isinstance(items, list):
+        draft.problem(("steps",), "steps: is a list; start each step with a dash")
+        return []
+    steps = [(i, step) for i, item in enumerate(items) if (step := _step(i, item, draft)) is not None]
+    seen: set[str] = set()
+    for i, step in steps:
+        if not WORD.match(step.name):
+            draft.problem(("steps", i), f'step name "{step.name}": letters, digits, "_", "-" and "." only')
+        if step.name in seen:
+            draft.problem(("steps", i), f'two steps are named "{step.name}": give this one a `name:`')
+        if step.kind == "generate" and "holdout" in {s.kind for j, s in steps if j < i}:
+            draft.problem(
+                ("steps", i), "generate comes after holdout: new rows could copy held-out ones; move it before"
+            )
+        if step.kind == "filter" and len(seen) == i and (message := step.unknown_column(seen)):
+            draft.problem(("steps", i, "filter", "where"), f"step {step.name}: where: {message}")
+        seen.add(step.name)
+    return steps
+
+
+def _step(i: int, item: Any, draft: Draft) -> Step | None:
+    """One step, or None with its problems noted."""
+    item = {item: {}} if isinstance(item, str) else item
+    words = [k for k in item if k != "name"] if isinstance(item, dict) else []
+    if len(words) != 1:
+        draft.problem(("steps", i), "a step is one `kind: {options}` (and perhaps `name:`)")
+        return None
+    kind = words[0]
+    at = ("steps", i, kind)
+    options = item[kind] if item[kind] is not None else {}
+    if kind not in kinds():
+        near = did_you_mean(kind, kinds()) or f" Known: {', '.join(sorted(kinds()))}."
+        draft.problem(at, f'unknown step "{kind}".{near}')
+        return None
+    if not isinstance(options, dict):
+        draft.problem(at, f"the options of step {kind} are a mapping")
+        return None
+    try:
+        cls = step_class(kind)
+        return cls(**{"name": item.get("name", kind), **options})
+    except InputError as e:
+        draft.problem(at, str(e))
+    except ValidationError as e:
+        draft.problems += _explain(e, cls, at, draft.document, f"step {kind}")
+    return None
+
+
+# pydantic names the branch of a union that it tried: `list[str]`, `constrained-float`, `literal['auto']`.
+BRANCH = re.compile(r"[\[\-(]|^(str|int|float|bool|dict|list)$")
+WANTED = {
+    "model_type": "a mapping is needed, {key: value}", "dict_type": "a mapping is needed, {key: value}",
+    "list_type": "a list is needed, [a, b]", "string_type": "text is needed",
+    "float_type": "a number is needed", "float_parsing": "a number is needed",
+    "int_type": "a whole number is needed", "int_parsing": "a whole number is needed", "bool_parsing": "true or false",
+}  # fmt: skip
+
+
+def _explain(error: ValidationError, model: type[BaseModel], at: tuple, document: Document, where: str) -> list:
+    """pydantic's errors as (file, line, message) with the fix."""
+    found = []
+    for item in error.errors():
+        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not BRANCH.search(p))
+        path = (*at, *loc)
+        key = str(loc[-1]) if loc else ""
+        owner = _owner(model, loc[:-1])
+        names = [f for f in owner.model_fields if owner is not Recipe or f != "steps"] if owner else []
+        place = ".".join(map(str, loc[:-1])) or where
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(key, names) or f" Known: {', '.join(names)}."
+            message = f'unknown key "{key}" in {place}.{hint}'
+        elif item["type"] == "missing":
+            message = f'"{key}" is missing in {place}'
+        else:
+            words = WANTED.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+            got = "" if item["type"] in ("value_error", "too_short") else f" (got {str(item['input'])[:60]!r})"
+            message = f"{'.'.join(map(str, loc)) or where}: {words[:1].lower()}{words[1:]}{got}"
+            message = message if where == "the recipe" or not loc else f"{where}: {message}"
+        found.append((document.file, document.line(path), message))
+    return found
+
+
+def _owner(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
+    """The model that a location inside another one belongs to."""
+    for part in path:
+        if isinstance(part, int):
+            continue
+        info = model.model_fields.get(str(part))
+        inner = [a for a in _types(info.annotation) if isinstance(a, type) and issubclass(a, BaseModel)] if info else []
+        if not inner:
+            return model if info is None else None
+        model = inner[0]
+    return model
+
+
+def _types(annotation: Any) -> list[Any]:
+    inner = getattr(annotation, "__args__", ())
+    return [annotation, *(t for a in inner for t in _types(a))]

@@ -1,0 +1,1 @@
+"""Scoring answers: items and suites, scorers, extraction, the sandbox, and the table of scores."""

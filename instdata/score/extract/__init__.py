@@ -1,0 +1,1 @@
+"""What an answer says: the number, the choice, the label that it settles on."""

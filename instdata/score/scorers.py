@@ -1,0 +1,264 @@
+"""Scoring an answer without a judge: exact, number, choice, label, contains, json, f1, unit_tests.
+
+An answer that says nothing of the kind asked for is wrong: 0. What cannot be scored (no usable reference, tests that could
+not run, a choice whose letter cannot be read) has no value: it is missing, and counted as missing, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
+from instdata.score.extract.number import Number, final_number, final_part, same_number
+from instdata.score.extract.text import code_in, fences, named, normalise, spans, tokens
+from instdata.score.items import LETTERS, Item
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A score, 0 to 1, and why. `value` is None where there is none: missing, not 0."""
+
+    value: float | None
+    reason: str
+
+
+def score_answer(item: Item, answer: str) -> Scored:
+    """Score a model's answer by the item's scorer. `distractors` and `judge` are not scored here."""
+    scorer = SCORERS.get(item.scorer)
+    if scorer is None:
+        return Scored(None, f"{item.scorer} is not scored from the answer's text")
+    if item.scorer != "unit_tests" and (problem := unusable(item.scorer, item.reference, item.choices)):
+        return Scored(None, problem)
+    return scorer(item, answer)
+
+
+def unusable(scorer: str, reference: str | None, choices: list[str] | None) -> str | None:
+    """Why a scorer cannot compare anything with this reference; None where it can."""
+    if scorer in ("judge", "unit_tests"):
+        return None
+    if reference is None or not reference.strip():
+        return "there is no reference"
+    if scorer == "number":
+        number = final_number(reference)
+        return (
+            "the reference holds no number"
+            if number is None
+            else None
+            if number.plain
+            else f"the reference is no plain number: {_short(reference)}"
+        )
+    if scorer == "choice" and reference_letters(reference, choices) is None:
+        known = f"a letter of A to {LETTERS[len(choices) - 1]} or one of the choices" if choices else "a letter"
+        return f'the reference "{_short(reference)}" is not {known}'
+    if scorer == "json" and _json(reference) is None:
+        return "the reference is not JSON"
+    if scorer in ("exact", "label", "contains", "f1") and not tokens(reference) and not normalise(reference):
+        return "the reference holds no word"
+    if scorer == "f1" and not tokens(reference):
+        return "the reference holds no word"
+    return None
+
+
+def chance(item: Item, metric: str | None = None) -> float | None:
+    """What guessing scores; None where nobody knows. `metric`: by default the item's scorer; also distractor_fine,
+    distractor_coarse (one against one)."""
+    metric = metric or item.scorer
+    if metric == "distractors":
+        return 1 / 3
+    if metric in ("distractor_fine", "distractor_coarse"):
+        return 1 / 2
+    if metric == "choice" and item.choices and item.reference:
+        letters = reference_letters(item.reference, item.choices) or ""
+        return 1 / len(item.choices) if len(letters) == 1 else 1 / (2 ** len(item.choices) - 1)
+    if metric == "label" and item.choices:
+        return 1 / len(item.choices)
+    return None
+
+
+# ---- text
+
+
+def _final(answer: str) -> str | None:
+    return final_part(unicodedata.normalize("NFKC", answer))
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+# ---- scorers
+
+
+def exact(item: Item, answer: str) -> Scored:
+    """The whole answer, or the part that it marks as its result, equals the reference once normalised. A reference of
+    letters alone (AC) is a set: separators and order do not matter."""
+    wanted = normalise(item.reference)
+    parts = [p for p in (answer, _final(answer)) if p is not None]
+    if any(normalise(p) == wanted for p in parts):
+        return Scored(1.0, "equal")
+    if re.fullmatch(r"[A-J]{1,10}", item.reference.strip()) and any(
+        letter_set(p) == letter_set(item.reference) for p in parts
+    ):
+        return Scored(1.0, "the same letters")
+    return Scored(0.0, "no answer" if not answer.strip() else "differs")
+
+
+def number(item: Item, answer: str) -> Scored:
+    """The answer's final number equals the reference's (numbers.final_number, numbers.same_number)."""
+    wanted, got = final_number(item.reference), final_number(answer)
+    if got is None:
+        return Scored(0.0, "no number")
+    if not got.plain:
+        return Scored(0.0, "no plain number")
+    right = same_number(wanted, got)
+    return Scored(float(right), f"{_written(got)}" if right else f"{_written(got)}, not {_written(wanted)}")
+
+
+def _written(n: Number) -> str:
+    value = n.value
+    text = (
+        str(value.numerator) if value.denominator == 1 else str(value) if n.places is None else f"{float(value):.12g}"
+    )
+    return _short(text) + ("%" if n.percent else "")
+
+
+def choice(item: Item, answer: str) -> Scored:
+    """The letter or letters that the answer settles on are the reference's. No value where none can be read."""
+    wanted = reference_letters(item.reference, item.choices)
+    got = chosen_letters(answer, item.choices, wanted)
+    if got is None:
+        return Scored(None, "no letter")
+    return Scored(float(got == wanted), got if got == wanted else f"{got}, not {wanted}")
+
+
+def label(item: Item, answer: str) -> Scored:
+    """The answer names the reference's label and no other: of the item's choices where it has them, else the label
+    stands in the marked result or in the first line."""
+    wanted = normalise(item.reference)
+    parts = [normalise(p) for p in (_final(answer), answer) if p]
+    if wanted in parts or (tokens(answer) and tokens(answer) == tokens(item.reference)):
+        return Scored(1.0, "equal")
+    if not parts:
+        return Scored(0.0, "no answer")
+    known = list(dict.fromkeys([*(normalise(c) for c in item.choices or []), wanted]))
+    for part in dict.fromkeys(
+        normalise(p) for p in (_final(answer), _first_line(answer), answer if item.choices else None) if p
+    ):
+        found = named(part, known)
+        if len(found) > 1:
+            return Scored(0.0, f"names several labels: {', '.join(sorted(found))}")
+        if found:
+            got = found.pop()
+            return Scored(float(got == wanted), got if got == wanted else f"{_short(got)}, not {_short(wanted)}")
+    return Scored(0.0, "names no label" if item.choices else f"does not name {_short(wanted)}")
+
+
+def contains(item: Item, answer: str) -> Scored:
+    """Every line of the reference stands in the answer, once both are normalised; words as whole words."""
+    text = normalise(answer)
+    wanted = [line for line in map(normalise, item.reference.splitlines()) if line]
+    missing = [line for line in wanted if not spans(line, text)]
+    return Scored(0.0, f"lacks {_short(missing[0])}") if missing else Scored(1.0, "contains it")
+
+
+def overlap(item: Item, answer: str) -> Scored:
+    """F1 of the words (characters of unspaced scripts) that answer and reference share, each counted as often as it
+    occurs (Rajpurkar et al. 2016, but articles count)."""
+    wanted, got = Counter(tokens(item.reference)), Counter(tokens(answer))
+    if not got:
+        return Scored(0.0, "no words")
+    shared = sum((wanted & got).values())
+    value = 2 * shared / (wanted.total() + got.total())
+    return Scored(value, f"{shared} shared of {wanted.total()} and {got.total()}")
+
+
+def as_json(item: Item, answer: str) -> Scored:
+    """The answer's JSON equals the reference's, whatever the order of keys. A reference {"$required": [keys]} asks for
+    an object with those keys, whatever they hold. JSON may stand in a fence or between words."""
+    wanted, got = _json(item.reference), _json_in(answer)
+    if got is None:
+        return Scored(0.0, "no JSON")
+    wanted, got = wanted[0], got[0]
+    if isinstance(wanted, dict) and list(wanted) == ["$required"]:
+        keys = wanted["$required"] if isinstance(wanted["$required"], list) else [wanted["$required"]]
+        missing = [k for k in keys if not isinstance(got, dict) or k not in got]
+        return Scored(0.0, f"lacks key {_short(str(missing[0]))}") if missing else Scored(1.0, "has all keys")
+    where = _difference(wanted, got)
+    return Scored(1.0, "equal") if where is None else Scored(0.0, f"differs at {_short(where)}")
+
+
+def _difference(wanted: Any, got: Any, at: str = "$") -> str | None:
+    """The first place where two JSON values differ. true is not 1; 1 is 1.0."""
+    if isinstance(wanted, bool) != isinstance(got, bool):
+        return at
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        if wanted.keys() != got.keys():
+            return f"{at}.{min(map(str, wanted.keys() ^ got.keys()))}"
+        pairs = ((wanted[k], got[k], f"{at}.{k}") for k in wanted)
+    elif isinstance(wanted, list) and isinstance(got, list):
+        if len(wanted) != len(got):
+            return f"{at}, {len(got)} elements, not {len(wanted)}"
+        pairs = ((w, g, f"{at}[{i}]") for i, (w, g) in enumerate(zip(wanted, got)))
+    else:
+        return None if wanted == got else at
+    return next((d for w, g, where in pairs if (d := _difference(w, g, where)) is not None), None)
+
+
+def _json(text: str) -> tuple[Any] | None:
+    """(value,) of a text that is JSON; None for what is not."""
+    try:
+        return (DECODER.decode(text.strip()),)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_in(answer: str) -> tuple[Any] | None:
+    """(value,) of the JSON in an answer: all of it, else its last fence that holds some, else the first object or list."""
+    if found := _json(answer):
+        return found
+    for block in reversed(fences(answer)[-20:]):
+        if found := _json(block[1]):
+            return found
+    for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", answer), range(20))]:
+        try:
+            return (DECODER.raw_decode(answer, start)[0],)
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+def unit_tests(item: Item, answer: str) -> Scored:
+    """The answer's code passes the item's tests, in the sandbox. No value where the tests could not be run."""
+    from instdata.score.sandbox.run import run_tests
+
+    if not item.tests or not item.tests.strip():
+        return Scored(None, "there are no tests")
+    code = code_in(answer)
+    if not code.strip():
+        return Scored(0.0, "no code")
+    result = run_tests(code, item.tests)
+    return Scored(None if result.passed is None else float(result.passed), result.reason)
+
+
+SCORERS: dict[str, Callable[[Item, str], Scored]] = {
+    "exact": exact, "number": number, "choice": choice, "label": label, "contains": contains, "json": as_json,
+    "f1": overlap, "unit_tests": unit_tests,
+}  # fmt: skip

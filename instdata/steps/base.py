@@ -1,0 +1,233 @@
+"""What a step is. A step's fields are its YAML options; it scores rows once and decides as often as one likes.
+
+    score(rows)    -> columns for those rows        pure; cached by the rows, the scoring options and the version
+    decide(scores) -> Verdicts                      cheap; thresholds only; never cached
+
+Third parties add steps through the entry-point group `instdata.steps` (docs/steps.md shows one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import Self
+
+from instdata.corpus.rows import Rows
+from instdata.util.errors import InputError
+
+# rows:   sees a batch, scores every readable row (cheap, row-wise)
+# alive:  sees a batch, scores the rows still alive at its place (costly, row-wise: a model, an endpoint)
+# corpus: sees all rows still alive at its place at once
+# source: sees the rows still alive at its place and adds rows (`produce` instead of `score`)
+Scope = Literal["rows", "alive", "corpus", "source"]
+
+GROUP = "instdata.steps"
+BUILTIN = {
+    "generate": "instdata.steps.generate.step:Generate",
+    "dedup": "instdata.steps.dedup.step:Dedup",
+    "quality": "instdata.steps.quality.step:Quality",
+    "decontaminate": "instdata.steps.dedup.decontaminate:Decontaminate",
+    "categorize": "instdata.steps.ability.step:Categorize",
+    "holdout": "instdata.steps.holdout:Holdout",
+    "filter": "instdata.steps.filter:Filter",
+    "sample": "instdata.steps.filter:Sample",
+    "mix": "instdata.steps.filter:Mix",
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may know of the build around it."""
+
+    seed: int = 0
+    taxonomy: Any = None  # instdata.corpus.taxonomy.Taxonomy, or None where the recipe names none
+    base: Path = Path(".")  # the recipe's folder: relative paths in options start here
+    cache: Path | None = None  # where a step may keep resumable state (the request cache lives here)
+    jobs: int = 1
+    fresh: bool = False  # score again even what is cached
+    seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
+    say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
+    bars: bool = False  # show progress bars: someone watches a terminal
+    usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
+
+
+def Threshold(default: Any = ..., **kwargs: Any) -> Any:
+    """A field that only `decide` reads: changing it re-scores nothing."""
+    return Field(default, json_schema_extra={"threshold": True}, **kwargs)
+
+
+class Step(BaseModel):
+    """One step of a recipe. Subclasses set `kind` and `scope`, declare options as fields, and write score and decide."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    kind: ClassVar[str]
+    scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
+    version: ClassVar[int] = 1  # raise it when score changes its mind
+    reads_scores: ClassVar[bool] = False  # score looks at rows.scores
+    reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
+    reads_shown: ClassVar[bool] = False  # score looks at rows.shown: what generation may have shown (scope corpus)
+
+    name: str = Field(
+        "", description="The step's name; give one to use a kind twice.", json_schema_extra={"threshold": True}
+    )
+
+    def resolve(self, context: Context) -> Self:
+        """A copy with every `auto` replaced by a concrete value. Must not depend on what is installed."""
+        return self
+
+    def check(self, context: Context) -> list[str]:
+        """What would stop this step, found before any work: missing files, missing extras. One line each."""
+        return []
+
+    def scoring(self, context: Context) -> dict[str, Any]:
+        """Everything besides the rows that shapes the scores: the cache key's part. Override to add digests of files,
+        the seed or the taxonomy where score uses them."""
+        fields = type(self).model_fields
+        options = self.model_dump(
+            mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")}
+        )
+        return {"kind": self.kind, "version": self.version, "options": options}
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as
+        score_<step>_<name>; other types (lists, structs, booleans), and names with a leading underscore, stay in the
+        sidecar for decide."""
+        return {}
+
+    def decide(self, scores: Scores) -> Verdicts:
+        """Keep or drop each row, given its scores."""
+        return keep(len(scores))
+
+    def estimate(self, rows: Rows) -> dict[str, Any] | None:
+        """What the step would cost, for --dry-run, given a sample of rows: {rows (that it adds), requests, tokens, usd
+        (None: no price is known), minutes, every_row (True: they hold for these rows, and grow with them)}; None where
+        it asks no model."""
+        return None
+
+
+class SourceStep(Step):
+    """A step that adds rows."""
+
+    scope: ClassVar[Scope] = "source"
+
+    def produce(self, rows: Rows) -> Produced:
+        """New rows, from the rows still alive. Resumable through its own caches."""
+        raise TypeError(f"{type(self).__name__} adds rows, so it must define produce()")
+
+
+@dataclass
+class Produced:
+    """What a source step made. `table` has CORPUS's columns except rid, id, source and lang, plus `reason` and
+    `evidence` (why the step itself dropped the row, null where accepted) and `error` and `raw` (set for a record that
+    could not be parsed: it is quarantined and its messages are null). Row order is the order of acceptance."""
+
+    table: pa.Table
+    shown: np.ndarray  # positions (in the rows given) of rows that a prompt showed: never held out
+
+
+class Scores:
+    """A step's score columns. Attributes are numpy arrays (null numbers are NaN); `column` gives the arrow column."""
+
+    def __init__(self, table: pa.Table):
+        self.table = table
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("__") or name not in self.table.column_names:
+            raise AttributeError(name)
+        return self.table[name].to_numpy()
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self.table[name]
+
+
+@dataclass
+class Verdicts:
+    """One verdict a row: `reason` is null where the row is kept. `evidence` is JSON text. `other` is the position
+    (in the rows given) of the row that the verdict points at, -1 for none: the build adds its id and rid to the
+    evidence. `set` holds columns that the step assigns: ability, ability_confidence. `config` names the config of
+    rows set aside from training ("holdout"), null elsewhere. `warnings` are lines for the user."""
+
+    reason: pa.Array
+    evidence: pa.Array | None = None
+    other: np.ndarray | None = None
+    set: dict[str, pa.Array] = field(default_factory=dict)
+    config: pa.Array | None = None
+    warnings: list[str] = field(default_factory=list)
+    errors: pa.Array | None = None  # filled by the build: why a row could not be scored
+
+    def __or__(self, later: Verdicts) -> Verdicts:
+        """Both verdicts, the left one owning the rows that both drop."""
+        mine = np.asarray(pc.is_valid(self.reason))
+        return Verdicts(
+            reason=pc.coalesce(self.reason, later.reason),
+            evidence=_either(mine, self.evidence, later.evidence),
+            other=None if self.other is None and later.other is None else np.where(mine, _others(self), _others(later)),
+            set={**later.set, **self.set},
+            config=self.config
+            if later.config is None
+            else later.config
+            if self.config is None
+            else pc.coalesce(self.config, later.config),
+            warnings=self.warnings + later.warnings,
+        )
+
+
+def keep(rows: int) -> Verdicts:
+    """Keep them all."""
+    return Verdicts(pa.nulls(rows, pa.string()))
+
+
+def drop(where: Any, reason: str, evidence: Any = None, other: np.ndarray | None = None) -> Verdicts:
+    """Drop the rows where a boolean mask (numpy or arrow, null counts as False) holds, for one reason word."""
+    mask = (
+        pa.array(where)
+        if isinstance(where, np.ndarray)
+        else where.combine_chunks()
+        if isinstance(where, pa.ChunkedArray)
+        else where
+    )
+    mask = pc.fill_null(mask, False)
+    reasons = pc.if_else(mask, pa.scalar(reason), pa.scalar(None, pa.string()))
+    return Verdicts(reasons, None if evidence is None else pa.array(evidence, pa.string()), other)
+
+
+def _others(v: Verdicts) -> np.ndarray:
+    return np.full(len(v.reason), -1, np.int64) if v.other is None else v.other
+
+
+def _either(mine: np.ndarray, a: pa.Array | None, b: pa.Array | None) -> pa.Array | None:
+    if a is None and b is None:
+        return None
+    none = pa.scalar(None, pa.string())
+    return pc.if_else(pa.array(mine), none if a is None else a, none if b is None else b)
+
+
+@cache
+def kinds() -> dict[str, EntryPoint]:
+    """Every step kind that recipes may use: the built-in ones and installed entry points."""
+    found = {ep.name: ep for ep in entry_points(group=GROUP)}
+    return {**found, **{kind: EntryPoint(kind, place, GROUP) for kind, place in BUILTIN.items()}}
+
+
+@cache
+def step_class(kind: str) -> type[Step]:
+    """The class of a step kind. Raises KeyError for an unknown kind, InputError where a third-party step cannot be
+    loaded."""
+    found = kinds()[kind]
+    try:
+        return found.load()
+    except Exception as e:  # whatever somebody's module raises when it is imported
+        raise InputError(f"step {kind}: {found.value} cannot be loaded: {type(e).__name__}: {e}") from e

@@ -1,0 +1,88 @@
+"""Sentence embeddings, computed once: a sidecar in the cache, under the texts and the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from instdata.steps.dedup.sizes import EMBEDDING
+from instdata.util.atomic import digest, whole
+from instdata.util.errors import InputError, MissingExtra
+
+BATCH = 4096
+
+
+def located(model: str, base: Path) -> str:
+    """A model's folder where it is one (relative to the recipe), else its name on the hub."""
+    folder = base / Path(model).expanduser()
+    return str(folder) if model != EMBEDDING and folder.is_dir() else model
+
+
+def identity(model: str) -> str:
+    """What tells a located model apart: its name, of a folder what is in it."""
+    if model == EMBEDDING or not Path(model).is_dir():
+        return model
+    files = sorted(p for p in Path(model).rglob("*") if p.is_file())
+    return "\n".join(f"{p.relative_to(model).as_posix()} {digest(p)}" for p in files)
+
+
+def unavailable(model: str) -> list[str]:
+    """What is missing to use this located model, one line each; nothing is loaded."""
+    package = "wordllama" if model == EMBEDDING else "sentence_transformers"
+    if not find_spec(package):
+        return [str(MissingExtra(f"method: semantic with model {model}", "embed"))]
+    if model.startswith((".", "/", "~")) and not Path(model).is_dir():
+        return [f"model: {model}: no such folder"]
+    return []
+
+
+def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndarray:
+    """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they are there.
+    Raises MissingExtra, or InputError where the located model cannot be loaded."""
+    key = hashlib.sha256(identity(model).encode())
+    for part in texts:
+        for at in range(0, len(part), BATCH):
+            key.update("\0".join("\1" if t is None else t for t in part.slice(at, BATCH).to_pylist()).encode())
+    path = cache / "embeddings" / f"{key.hexdigest()[:40]}.npy" if cache else None
+    if path and path.exists():
+        return np.load(path, allow_pickle=False).astype(np.float32)
+    encode = _encoder(model)
+    parts = [
+        encode(["" if t is None else t for t in part.slice(at, BATCH).to_pylist()])
+        for part in texts
+        for at in range(0, len(part), BATCH)
+    ]
+    vectors = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+    norm = np.linalg.norm(np.nan_to_num(vectors), axis=1, keepdims=True)
+    vectors = (np.nan_to_num(vectors) / np.where(norm > 0, norm, 1)).astype(np.float16)
+    if path:
+        with whole(path) as file:
+            np.save(file, vectors, allow_pickle=False)
+    return vectors.astype(np.float32)
+
+
+def _encoder(model: str) -> Callable[[list[str]], np.ndarray]:
+    if model == EMBEDDING:
+        try:
+            import wordllama
+        except ImportError as e:
+            raise MissingExtra("method: semantic", "embed") from e
+        # The weights lie in the package; with downloads off nothing touches the network.
+        loaded = wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
+        return lambda batch: loaded.embed([t or " " for t in batch])
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as e:
+        raise MissingExtra(f"model: {model}", "embed") from e
+    try:
+        loaded = SentenceTransformer(model, trust_remote_code=False)
+    except Exception as e:  # the hub client raises many kinds
+        raise InputError(
+            f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which needs no hub"
+        ) from e
+    return lambda batch: loaded.encode(batch, batch_size=64, show_progress_bar=False)

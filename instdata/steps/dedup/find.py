@@ -1,0 +1,137 @@
+"""The dedup step's scores: rows and older releases, ordered by priority, searched for near copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from instdata.corpus.rows import Rows
+from instdata.steps.dedup.api import find_in, sketch_all
+from instdata.steps.dedup.embed import embeddings, located
+from instdata.steps.dedup.minhash import scheme
+from instdata.steps.dedup.others import read
+from instdata.steps.dedup.result import Deduped
+from instdata.steps.dedup.sizes import parse_bytes
+from instdata.steps.dedup.text import SIDES
+
+if TYPE_CHECKING:
+    from instdata.steps.dedup.step import Dedup
+
+NEAR = pa.list_(pa.struct([("row", pa.int64()), ("similarity", pa.float64())]))
+OLDER = pa.list_(pa.struct([("row", pa.int64()), ("where", pa.string())]))
+
+
+def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
+    """The columns of Dedup.score."""
+    older, names = _older(step, rows)
+    keys: list[np.ndarray] = []  # per row: unanswered, then what `keep` prefers, smaller first
+    texts = _texts(step, rows, older, keys)
+    folder = rows.context.cache if rows.context else None
+    vectors = None
+    if step.method == "semantic":
+        parts = list(texts)
+        vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
+    s = scheme(floor, step.num_perm, step.ngram, step.view == "both") if step.method == "minhash" else scheme(1.0)
+    sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
+    found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
+    return columns(found, len(names), names)
+
+
+def _older(step: Dedup, rows: Rows) -> tuple[list[pa.Array], list[str]]:
+    """Texts of the older releases, and where each is."""
+    texts, names = [], []
+    for batch, where in read(step.across, rows.context) if step.across else ():
+        texts.append(view(step, batch))
+        names += where.to_pylist()
+    return texts, names
+
+
+def _texts(step: Dedup, rows: Rows, older: list[pa.Array], keys: list[np.ndarray]) -> Iterator[pa.Array]:
+    """The texts compared, older ones first; fills `keys` on the way."""
+    yield from older
+    for batch in rows.batches():
+        text = view(step, batch)
+        blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.response, "")), ""))
+        if step.keep == "longest":
+            prefer = -np.asarray(pc.fill_null(pc.utf8_length(batch.full), 0)).astype(np.float64)
+        elif step.keep == "best":
+            prefer = -_score(step, batch)
+        else:
+            prefer = np.zeros(len(batch))
+        keys.append(np.stack([blank.astype(np.float64), prefer]))
+        yield text
+
+
+def _score(step: Dedup, batch: Rows) -> np.ndarray:
+    from instdata.util.errors import InputError
+
+    if step.by not in batch.scores:
+        raise InputError(
+            f'dedup: by: there is no score "{step.by}" before this step; there are: {", ".join(sorted(batch.scores)) or "none"}'
+        )
+    return np.nan_to_num(
+        pc.fill_null(batch.scores[step.by].cast(pa.float64()), -np.inf).to_numpy(), nan=-np.inf, neginf=-1e300
+    )
+
+
+def view(step: Dedup, rows: Rows) -> pa.Array:
+    """The text compared; null where the row has none."""
+    if step.view == "prompt":
+        return rows.prompt
+    if step.view == "full":
+        return rows.full
+    response = rows.response
+    if step.view == "response":
+        return pc.if_else(pc.equal(pc.utf8_trim_whitespace(response), ""), pa.scalar(None, pa.string()), response)
+    prompt = pc.replace_substring(rows.prompt, SIDES, " ")
+    return pc.binary_join_element_wise(prompt, pc.fill_null(response, ""), SIDES)
+
+
+def priority(keys: list[np.ndarray], older: int) -> np.ndarray:
+    """Positions in the order in which rows are kept: older releases, answered rows, what `keep` prefers, first come."""
+    key = np.concatenate(keys, axis=1) if keys else np.empty((2, 0))
+    return np.concatenate([np.arange(older), older + np.lexsort((np.arange(key.shape[1]), key[1], key[0]))])
+
+
+def columns(found: Deduped, older: int, names: list[str]) -> dict[str, Any]:
+    """Scores by row of the build: rows of older releases become -2, -3, ..., and are named in `_older`."""
+    rows = len(found.copy_of) - older
+
+    def number(positions: np.ndarray) -> np.ndarray:
+        return np.where(positions < older, -2 - positions, positions - older)
+
+    rank = np.full(rows, -1, np.int64)
+    own = found.order[found.order >= older] - older
+    rank[own] = np.arange(len(own))
+    copy = found.copy_of[older:]
+    copy_of = np.where(copy < 0, -1, number(copy))
+    at = found.at[older:] - found.at[older]
+    near, similarity = number(found.earlier[found.at[older] :]), found.similarity[found.at[older] :]
+    best = np.full(rows, np.nan)
+    if len(near):
+        some = np.flatnonzero(np.diff(at))
+        best[some] = np.maximum.reduceat(similarity, at[some])
+    best[copy_of != -1] = 1.0
+    out = {
+        "similarity": pa.array(best, pa.float32(), from_pandas=True),
+        "_rank": pa.array(rank),
+        "_copy_of": pa.array(copy_of),
+        "_near": pa.LargeListArray.from_arrays(
+            pa.array(at), pa.StructArray.from_arrays([pa.array(near), pa.array(similarity)], ["row", "similarity"])
+        ).cast(NEAR),
+    }
+    if older:
+        refers = [
+            sorted({int(copy_of[i]), *near[at[i] : at[i + 1]].tolist()})
+            if copy_of[i] < -1 or (near[at[i] : at[i + 1]] < -1).any()
+            else []
+            for i in range(rows)
+        ]
+        out["_older"] = pa.array(
+            [[{"row": r, "where": names[-2 - r]} for r in refer if r < -1] for refer in refers], OLDER
+        )
+    return out

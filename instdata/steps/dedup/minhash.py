@@ -1,0 +1,312 @@
+"""MinHash signatures, their band keys, and n-gram sets, computed from the text's bytes by compiled kernels.
+
+The permutations are datasketch's `affine32` scheme at its seed 1: a*h + b mod 2^32 over MurmurHash3's 32-bit finalizer, with
+h the upper 32 bits of an n-gram's 55-bit hash. So a signature here equals the one that datasketch.MinHash computes.
+Broder, "On the resemblance and containment of documents", 1997; Leskovec et al., "Mining of Massive Datasets", ch. 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from instdata.steps.dedup.characters import prepare, tables
+from instdata.steps.dedup.guard import ALTERNATIVES, SHORT, contrast_key
+from instdata.steps.dedup.sizes import NGRAM, bands
+from instdata.steps.dedup.text import fold, folded_size, mix, ngrams
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.kernels import jit, on_all_cores
+
+Strings = pa.Array | pa.ChunkedArray | list
+SEED = 1
+SLICE = 4096  # rows that one kernel call takes
+LANES, PASS = 16, 8  # hashes that a vector holds, at most; permutations computed together
+
+
+def permutations(num_perm: int) -> tuple[np.ndarray, np.ndarray]:
+    """The a and b of datasketch's affine32 scheme (uint32)."""
+    random = np.random.RandomState(SEED)
+    a = random.randint(0, 1 << 31, num_perm, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return a, random.randint(0, 1 << 32, num_perm, dtype=np.uint32)
+
+
+class Scheme(NamedTuple):
+    """How texts become n-grams, signatures and band keys."""
+
+    ngram: int
+    powers: np.ndarray
+    a: np.ndarray  # of the permutations, the last repeated up to a multiple of PASS
+    b: np.ndarray
+    bands: int
+    rows: int
+    sides: bool  # texts are a prompt and a response with SIDES between, compared apart
+
+
+def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, sides: bool = False) -> Scheme:
+    """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
+    count, rows = bands(threshold, num_perm)
+    if not 1 <= ngram <= 64:
+        raise InputError(f"dedup: ngram {ngram} is outside 1..64")
+    powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
+    a, b = (np.pad(x, (0, -num_perm % PASS), "edge") for x in permutations(num_perm))
+    return Scheme(ngram, powers, a, b, count, rows, sides)
+
+
+@jit
+def row_ngrams(data, start, end, t, s, chars, camel, out):
+    """N-gram hashes of a row into `out`. The row is one text, or a prompt and a response with SIDES between (if s.sides).
+    Returns (how many n-grams, how many folded characters of the whole row)."""
+    cut = start if s.sides else end
+    while cut < end and data[cut] != 0x1F:
+        cut += 1
+    n = fold(data, start, cut, t, chars, camel)
+    count = ngrams(chars, n, s.ngram, s.powers, np.uint64(0), t.kind, out)
+    if cut < end:
+        chars[n] = 0x1F
+        camel[n] = False
+        m = fold(data, cut + 1, end, t, chars[n + 1 :], camel[n + 1 :])
+        count += ngrams(chars[n + 1 :], m, s.ngram, s.powers, np.uint64(1), t.kind, out[count:])
+        n += 1 + m
+    return count, n
+
+
+@jit
+def premixed(h):
+    """MurmurHash3's 32-bit finalizer of an n-gram hash's upper 32 bits: datasketch's one-shot mix."""
+    x = np.uint32(h >> np.uint64(23))
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x85EBCA6B))
+    x = np.uint32(x ^ (x >> np.uint32(13)))
+    x = np.uint32(x * np.uint32(0xC2B2AE35))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@jit
+def hash_row(data, start, end, t, s, chars, camel, grams, mixed):
+    """A row's n-gram hashes as `smallest` takes them in `mixed`. Returns (how many, how many folded characters)."""
+    count, n = row_ngrams(data, start, end, t, s, chars, camel, grams)
+    for i in range(count):
+        mixed[i] = premixed(grams[i])
+    padded = (count + LANES - 1) // LANES * LANES
+    for i in range(count, padded):
+        mixed[i] = mixed[0]  # a smallest value does not change where one is repeated
+    return padded, n
+
+
+@jit
+def lower(low, a, h, b):
+    v = np.uint32(a * h + b)
+    return v if v < low else low
+
+
+@jit
+def smallest(hashes, count, a, b, out):
+    """The signature: for each a and b the min over the hashes of a*h + b mod 2^32. Eight permutations a pass stay in registers,
+    and LLVM vectorises the loop; what is no multiple of LANES it would take one by one."""
+    for k in range(0, len(out), PASS):
+        a0, a1, a2, a3, a4, a5, a6, a7 = a[k], a[k + 1], a[k + 2], a[k + 3], a[k + 4], a[k + 5], a[k + 6], a[k + 7]
+        b0, b1, b2, b3, b4, b5, b6, b7 = b[k], b[k + 1], b[k + 2], b[k + 3], b[k + 4], b[k + 5], b[k + 6], b[k + 7]
+        v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = np.uint32(0xFFFFFFFF)
+        for i in range(count):
+            h = hashes[i]
+            v0, v1, v2, v3 = lower(v0, a0, h, b0), lower(v1, a1, h, b1), lower(v2, a2, h, b2), lower(v3, a3, h, b3)
+            v4, v5, v6, v7 = lower(v4, a4, h, b4), lower(v5, a5, h, b5), lower(v6, a6, h, b6), lower(v7, a7, h, b7)
+        out[k], out[k + 1], out[k + 2], out[k + 3] = v0, v1, v2, v3
+        out[k + 4], out[k + 5], out[k + 6], out[k + 7] = v4, v5, v6, v7
+
+
+@jit
+def scratch_size(data, offsets, t):
+    """The most characters that any of these rows can fold to, and some room."""
+    most = 0
+    for row in range(len(offsets) - 1):
+        most = max(most, folded_size(data, offsets[row], offsets[row + 1], t))
+    return most + 8
+
+
+@jit
+def sign_rows(data, offsets, t, s, signatures):
+    """The signature of every row."""
+    size = scratch_size(data, offsets, t)
+    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
+    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
+    signature = np.empty(len(s.a), np.uint32)
+    a, b = s.a, s.b  # taken out of the tuple once: each time costs a count of references
+    for row in range(len(offsets) - 1):
+        count, _ = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
+        smallest(mixed, count, a, b, signature)
+        signatures[row] = signature[: signatures.shape[1]]
+
+
+@jit
+def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bits):
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, contrast key (0: too long), and a
+    bit of each of the first 128 hashes."""
+    size = scratch_size(data, offsets, t)
+    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
+    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
+    used = s.bands * s.rows
+    signature, alternatives = np.empty((used + PASS - 1) // PASS * PASS, np.uint32), np.empty(0, np.int32)
+    a, b = s.a, s.b
+    for row in range(len(offsets) - 1):
+        count, n = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
+        smallest(mixed, count, a, b, signature)
+        for band in range(s.bands):
+            h = np.uint64(band + 1)
+            for k in range(band * s.rows, band * s.rows + s.rows):
+                h = mix(h * np.uint64(31) + np.uint64(signature[k]))
+            keys[band, first + row] = np.uint32(h >> np.uint64(32))
+        bits[row] = 0
+        for k in range(min(used, 128)):
+            bit = np.uint64(np.uint32(signature[k] * np.uint32(0x9E3779B1)) >> np.uint32(31))
+            bits[row, k >> 6] |= bit << np.uint64(k & 63)
+        one, two = np.uint64(n + 1), np.uint64(n + 7)
+        chars[n] = 0
+        for i in range(0, n, 2):
+            both = np.uint64(chars[i]) | np.uint64(chars[i + 1]) << np.uint64(32)
+            one = (one ^ both) * np.uint64(0x9FB21C651E98DF25)
+            one ^= one >> np.uint64(32)
+            two = (two + both) * np.uint64(0xD6E8FEB86659FD93)
+            two ^= two >> np.uint64(29)
+        whole[row, 0], whole[row, 1] = one, two
+        contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
+
+
+@jit
+def grams_of_rows(data, offsets, t, s, grams, alternatives):
+    """row << 55 | n-gram hash of all rows, one after the other, and short rows' contrasting words. Returns how many."""
+    size = scratch_size(data, offsets, t)
+    chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
+    total = 0
+    for row in range(len(offsets) - 1):
+        count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, own)
+        for i in range(count):
+            grams[total + i] = np.uint64(row) << np.uint64(55) | own[i]
+        total += count
+        if n <= SHORT:
+            contrast_key(chars, camel, n, t, alternatives[row])
+        else:
+            alternatives[row] = 0
+    return total
+
+
+@jit
+def split_rows(grams, ends):
+    """Drop repeats from sorted `grams`, in place, and their row numbers; `ends` gets where each row ends. Returns how many stay."""
+    n = 0
+    for i in range(len(grams)):
+        if i == 0 or grams[i] != grams[i - 1]:
+            ends[np.int64(grams[i] >> np.uint64(55))] = n + 1
+            grams[n] = grams[i]
+            n += 1
+    for i in range(n):
+        grams[i] &= np.uint64((1 << 55) - 1)
+    return n
+
+
+@jit
+def most_grams(data, offsets, t):
+    """An upper bound of the rows' n-grams in all."""
+    total = 0
+    for row in range(len(offsets) - 1):
+        total += folded_size(data, offsets[row], offsets[row + 1], t) + 2
+    return total
+
+
+class Sets(NamedTuple):
+    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]. `alternatives`: see contrast_key."""
+
+    values: np.ndarray
+    at: np.ndarray
+    sizes: np.ndarray
+    alternatives: np.ndarray
+
+
+ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
+
+
+def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
+    """The n-gram sets of prepared texts."""
+    t, n = tables(), len(offsets) - 1
+    alternatives = np.empty((n, ALTERNATIVES), np.int32)
+
+    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+        part = offsets[start : start + ROWS + 1]
+        grams = np.empty(most_grams(data, part, t), np.uint64)
+        grams = grams[: grams_of_rows(data, part, t, s, grams, alternatives[start : start + ROWS])]
+        grams.sort()  # numpy's vectorised sort: many times faster than one compiled by numba, row by row
+        ends = np.zeros(len(part) - 1, np.int64)
+        return grams[: split_rows(grams, ends)].copy(), ends
+
+    parts = on_all_cores(work, range(0, n, ROWS))
+    at = np.zeros(n + 1, np.int64)
+    base = 0
+    for start, (grams, ends) in zip(range(0, n, ROWS), parts):
+        at[start + 1 : start + 1 + len(ends)] = ends + base
+        base += len(grams)
+    return Sets(
+        np.concatenate([grams for grams, _ in parts]) if parts else np.empty(0, np.uint64),
+        at,
+        np.diff(at),
+        alternatives,
+    )
+
+
+class Sketch(NamedTuple):
+    """What the search keeps of each text."""
+
+    keys: np.ndarray  # uint32[bands, n]
+    whole: np.ndarray  # uint64[n, 2]: equal where the folded texts are
+    contrast: np.ndarray  # uint64[n]
+    bits: np.ndarray  # uint64[n, 2]: one bit of each hash (Li and König, "b-bit minwise hashing", 2010)
+
+
+def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
+    if keys is None:
+        keys = np.empty((s.bands, n), np.uint32)
+    return Sketch(keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64), np.empty((n, 2), np.uint64))
+
+
+def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:
+    """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
+    stop = at + len(offsets) - 1
+    part = [column[at:stop] for column in found[1:]]
+    sketch_rows(data, offsets, tables(), s, found.keys, at, *part)
+
+
+def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
+    """The texts in order, cut so that a slice holds at most `rows` rows."""
+    if isinstance(texts, list):
+        texts = pa.array(texts, pa.large_string())
+    chunks = texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]
+    return [chunk.slice(start, rows) for chunk in chunks for start in range(0, len(chunk), rows)]
+
+
+def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.ndarray:
+    """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated with the
+    upper 32 bits of the n-gram hashes."""
+    s = scheme(1.0, num_perm, ngram)
+    parts, t = slices(texts), tables()
+    starts = np.cumsum([0] + [len(p) for p in parts])
+    out = np.empty((starts[-1], num_perm), np.uint32)
+
+    def work(i: int) -> None:
+        sign_rows(*prepare(parts[i]), t, s, out[starts[i] : starts[i + 1]])
+
+    on_all_cores(work, range(len(parts)))
+    return out
+
+
+def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> list[Any]:
+    """The texts as datasketch.MinHash objects, for its LSH storages (Redis, Cassandra, ...). Raises MissingExtra without datasketch."""
+    try:
+        from datasketch import MinHash
+    except ImportError as e:
+        raise MissingExtra("to_datasketch", "test") from e
+    shared = permutations(num_perm)
+    return [
+        MinHash(seed=SEED, hashvalues=row, permutations=shared, scheme="affine32")
+        for row in signatures(texts, num_perm, ngram)
+    ]

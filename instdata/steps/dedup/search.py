@@ -1,0 +1,217 @@
+"""All pairs of similar texts: candidates from band keys, each verified by its true Jaccard similarity.
+
+Copies are set aside first, by hashes of the whole folded text. Then band keys are sorted, a band at a time. In a band's small
+groups every pair is a candidate. Rows of large groups (one template with many slots, say) are gathered and joined by their
+rarest n-grams (dense.py), near-linear where comparing all pairs would be quadratic.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from instdata.steps.dedup.corpus import Texts, release
+from instdata.steps.dedup.dense import join_dense
+from instdata.steps.dedup.guard import contrasting
+from instdata.steps.dedup.jaccard import jaccard
+from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
+from instdata.util.kernels import jit, on_all_cores
+
+SMALL = 24  # rows of a band's group up to which all its pairs are compared
+BLOCK = 16 << 20  # bytes of text that verification holds at once; their n-gram sets take up to ten times as much
+LOW = np.uint64(0xFFFFFFFF)
+
+
+class Found(NamedTuple):
+    """What a search found, rows by position. `later` comes after `earlier` in priority; pairs are sorted by (later, earlier)."""
+
+    copy_of: np.ndarray  # int64[rows]: the first row in priority with the same folded text, -1 where there is none
+    later: np.ndarray  # int64
+    earlier: np.ndarray  # int64
+    similarity: np.ndarray  # float64
+
+
+@jit
+def ones(x):
+    """How many bits are set."""
+    x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
+    x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@jit
+def band_groups(packed, keys, band, rows, small, bits, differing, pairs, links):
+    """Pairs of one band's small groups that share no earlier band and whose bits differ in at most `differing`, and (first, other) links of its large groups, each packed
+    as low << 32 | high. Returns how many of both there are; only as many as fit are written."""
+    n_pairs, n_links, start, n = 0, 0, 0, len(packed)
+    while start < n:
+        stop = start + 1
+        while stop < n and packed[stop] >> np.uint64(32) == packed[start] >> np.uint64(32):
+            stop += 1
+        first = packed[start] & LOW
+        if stop - start > small:
+            for i in range(start + 1, stop):
+                if n_links < len(links):
+                    links[n_links] = (first << np.uint64(32)) | (packed[i] & LOW)
+                n_links += 1
+        else:
+            for i in range(start, stop):
+                a = packed[i] & LOW
+                for j in range(i + 1, stop):
+                    b = packed[j] & LOW
+                    x, y = rows[a], rows[b]
+                    seen = ones(bits[x, 0] ^ bits[y, 0]) + ones(bits[x, 1] ^ bits[y, 1]) > differing
+                    for earlier in range(0 if seen else band):
+                        seen |= keys[earlier, x] == keys[earlier, y]
+                    if not seen:
+                        if n_pairs < len(pairs):
+                            pairs[n_pairs] = (a << np.uint64(32)) | b
+                        n_pairs += 1
+        start = stop
+    return n_pairs, n_links
+
+
+@jit
+def unite(root, links):
+    """Union-find: afterwards root[i] leads, in steps, to the smallest member of i's component."""
+    for link in links:
+        a, b = np.int64(link >> np.uint64(32)), np.int64(link & LOW)
+        while root[a] != a:
+            root[a] = root[root[a]]
+            a = root[a]
+        while root[b] != b:
+            root[b] = root[root[b]]
+            b = root[b]
+        root[max(a, b)] = min(a, b)
+
+
+@jit
+def flatten(root):
+    for i in range(len(root)):
+        root[i] = root[root[i]]  # roots are smaller than their members, so they are flat already
+
+
+@jit
+def verify(values, at, sizes, alternatives, contrast, first, second, floor, out):
+    """True similarity of the pairs of rows (first, second); -1 where it is below `floor` or the two contrast."""
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        out[i] = -1.0
+        if not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b]):
+            out[i] = jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor)
+
+
+def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """For each row the first row of `order` with the same folded text, -1 where there is none before it."""
+    copy_of = np.full(len(whole), -1, np.int64)
+    ones = whole[order, 0]
+    by_one = np.argsort(ones)
+    same = ones[by_one[1:]] == ones[by_one[:-1]]
+    some = np.zeros(len(order), bool)
+    some[by_one[1:][same]] = some[by_one[:-1][same]] = True
+    rows = order[np.flatnonzero(some)]  # in priority order; lexsort keeps it among equals
+    rows = rows[np.lexsort((whole[rows, 1], whole[rows, 0]))]
+    starts = np.ones(len(rows), bool)
+    starts[1:] = (whole[rows[1:]] != whole[rows[:-1]]).any(axis=1)
+    firsts = rows[starts][np.cumsum(starts) - 1] if len(rows) else rows
+    copy_of[rows[~starts]] = firsts[~starts]
+    return copy_of
+
+
+def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: float) -> Found:
+    """Every pair of rows of `order` (positions, in priority order) with similarity at least `floor`, copies apart.
+
+    A row in a group of many similar ones gets its earliest neighbours only: see join_dense.
+    """
+    copy_of = copies(sketch.whole, order)
+    rows = order[copy_of[order] < 0]
+    candidates, root = _candidates(sketch, rows, s, floor)
+    later, earlier, similarity = [], [], []
+    for first, second, value in _verified(texts, rows, candidates, sketch.contrast, s, floor):
+        earlier.append(first)
+        later.append(second)
+        similarity.append(value)
+    for members in _components(root):
+        y, x, value = join_dense(texts, rows[members], sketch.contrast, s, floor)
+        later.append(members[y])
+        earlier.append(members[x])
+        similarity.append(value)
+    y, x = np.concatenate([np.empty(0, np.int64), *later]), np.concatenate([np.empty(0, np.int64), *earlier])
+    by = np.lexsort((x, y))
+    return Found(copy_of, rows[y[by]], rows[x[by]], np.concatenate([np.empty(0), *similarity])[by])
+
+
+def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """(candidate pairs as earlier << 32 | later, root of each row's component of large groups), by place in `rows`."""
+    keys, index = sketch.keys, np.arange(len(rows), dtype=np.uint64)
+    # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.
+    n, share = min(s.bands * s.rows, 128), (1 - floor) / 2
+    differing = int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
+    root = np.arange(len(rows))
+
+    def band(i: int) -> tuple[np.ndarray, np.ndarray]:
+        packed = keys[i][rows].astype(np.uint64) << np.uint64(32) | index
+        packed.sort()
+        none = np.empty(0, np.uint64)
+        n_pairs, n_links = band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, none, none)
+        pairs, links = np.empty(n_pairs, np.uint64), np.empty(n_links, np.uint64)
+        if n_pairs or n_links:
+            band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, pairs, links)
+        release(keys)
+        return pairs, links
+
+    found = on_all_cores(band, range(len(keys)))
+    for _, links in found:
+        unite(root, links)
+    flatten(root)
+    pairs = np.concatenate([pairs for pairs, _ in found])
+    pairs.sort()
+    first, second = (pairs >> np.uint64(32)).astype(np.int64), (pairs & LOW).astype(np.int64)
+    return pairs[root[first] != root[second]], root
+
+
+def _components(root: np.ndarray) -> list[np.ndarray]:
+    """Members, in order, of each component with more than one."""
+    counts = np.bincount(root, minlength=len(root)) if len(root) else root
+    members = np.flatnonzero(counts[root] > 1)
+    members = members[np.argsort(root[members], kind="stable")]
+    return np.split(members, np.flatnonzero(np.diff(root[members])) + 1) if len(members) else []
+
+
+def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float):
+    """(earlier, later, similarity) of the pairs that hold, a block of text at a time."""
+    start, step = 0, 1 << 17
+    while start < len(pairs):
+        part = pairs[start : start + step]
+        first, second = (part >> np.uint64(32)).astype(np.int64), (part & LOW).astype(np.int64)
+        needed = np.unique(rows[np.concatenate([first, second])])
+        if texts.sizes(needed).sum() > BLOCK and len(part) > 1:
+            step = len(part) // 2
+            continue
+        found = similarities(
+            texts.sets(needed, s),
+            contrast[needed],
+            np.searchsorted(needed, rows[first]),
+            np.searchsorted(needed, rows[second]),
+            floor,
+        )
+        held = found >= 0
+        yield first[held], second[held], found[held]
+        start += len(part)
+        step = min(2 * len(part), 1 << 17)
+
+
+def similarities(sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np.ndarray, floor: float) -> np.ndarray:
+    """True similarity of pairs of rows of `sets`, -1 below floor or contrasting, on all cores."""
+    out = np.empty(len(first))
+
+    def work(at: int) -> None:
+        part = slice(at, at + 8192)
+        verify(
+            sets.values, sets.at, sets.sizes, sets.alternatives, contrast, first[part], second[part], floor, out[part]
+        )
+
+    on_all_cores(work, range(0, len(first), 8192))
+    return out

@@ -1,0 +1,222 @@
+"""The small steps that choose rows: filter (an SQL expression), sample and mix."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator, model_validator
+
+from instdata.corpus.ladder import priority
+from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
+from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts, drop
+from instdata.util.errors import InputError
+from instdata.util.values import Count, Share
+from instdata.util.yaml import did_you_mean
+
+HIDDEN = ("rid", "messages")  # columns of the corpus that a filter does not see
+COLUMNS = (*(n for n in CORPUS.names if n not in HIDDEN), "prompt", "response")
+
+
+class Filter(Step):
+    """Keep the rows for which an SQL expression over columns and scores holds, e.g. `lang = 'zh' and
+    score_quality_chars > 20`. Columns: id, ability, lang, origin, source, source_file, source_row, meta, prompt,
+    response, and every score_<step>_<name>. DuckDB evaluates it, without access to files or network."""
+
+    kind: ClassVar[str] = "filter"
+    reads_scores: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = True
+
+    where: str = Field(description="The expression; rows for which it is false or null are dropped.")
+
+    @field_validator("where")
+    @classmethod
+    def _about_one_row(cls, value: str) -> str:
+        import duckdb
+
+        try:
+            with duckdb.connect() as db:
+                if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
+                    raise ValueError("one expression, without a semicolon")
+                tree = _tree(db, value)
+                names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
+                impure = {name for (name,) in db.execute(names).fetchall()}
+        except duckdb.Error as e:
+            raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
+        for word in _beyond_the_row(tree, impure):
+            raise ValueError(
+                f"{word}: the expression must say the same of a row whatever the other rows, the time or chance"
+            )
+        return value
+
+    def unknown_column(self, before: Collection[str]) -> str | None:
+        """What is wrong with the first column that is none and that no step of these names, which come before this one,
+        can score; None where all are fine. Which scores a step gives is known only when it has run."""
+        import duckdb
+
+        scores = [f"score_{name}_" for name in before]
+        known = [*COLUMNS, *(f"{prefix}…" for prefix in scores)]
+        with duckdb.connect() as db:
+            named = [*_columns(_tree(db, self.where))]
+        for name in named:
+            if name.lower() not in COLUMNS and not name.lower().startswith(tuple(s.lower() for s in scores)):
+                quoted = " Text stands in single quotes." if f'"{name}"' in self.where else ""
+                return f'no column "{name}".{did_you_mean(name.lower(), known)}{quoted} There are {", ".join(known)}'
+        return None
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        import duckdb
+
+        table = rows.table.drop_columns(list(HIDDEN))
+        table = table.append_column("prompt", rows.prompt).append_column("response", rows.response)
+        table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
+        for name, column in rows.scores.items():
+            table = table.append_column(name, column)
+        options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
+        with duckdb.connect(config=options) as db:
+            db.register("rows", table)
+            db.execute("set lock_configuration = true")
+            try:
+                found = db.sql(f"select ({self.where}\n) as keep from rows")
+                if str(found.types[0]) not in ("BOOLEAN", '"NULL"', "NULL"):
+                    raise InputError(
+                        f"step {self.name}: where: is {found.types[0]}, not true or false; compare it with something"
+                    )
+                return {"_keep": found.to_arrow_table()["keep"]}
+            except (duckdb.BinderException, duckdb.CatalogException, duckdb.PermissionException) as e:
+                raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
+
+    def decide(self, scores: Scores) -> Verdicts:
+        return drop(pc.invert(pc.fill_null(scores.column("_keep").cast(pa.bool_()), False)), "filtered")
+
+
+# Functions that look at other rows, the clock or chance.
+IMPURE = "function_type in ('aggregate', 'window', 'table', 'pragma') or stability <> 'CONSISTENT'"
+CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+
+
+def _tree(db: Any, where: str) -> Any:
+    """The expression as DuckDB parses it: nested dicts and lists."""
+    return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+
+
+def _columns(tree: Any, own: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The columns that a parsed expression reads. `own` are the parameters of the lambdas around it, in lower case."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _columns(item, own)
+    elif isinstance(tree, dict):
+        if tree.get("class") == "LAMBDA":
+            own = own.union(n.lower() for n in _columns(tree["lhs"]))
+        if tree.get("class") == "COLUMN_REF":
+            table, *rest = tree["column_names"]
+            name = rest[0] if rest and table.lower() == "rows" else table
+            if name.lower() not in own:
+                yield name
+        for item in tree.values():
+            yield from _columns(item, own)
+
+
+def _beyond_the_row(tree: Any, impure: set[str]) -> Iterator[str]:
+    """The parts of a parsed expression that are not about one row."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from _beyond_the_row(item, impure)
+    elif isinstance(tree, dict):
+        kind, name = tree.get("class"), str(tree.get("function_name", "")).lower()
+        if kind in ("SUBQUERY", "WINDOW"):
+            yield f"a {kind.lower()}"
+        if kind == "FUNCTION" and name in impure:
+            yield f"{name}()"
+        if kind == "COLUMN_REF" and str(tree.get("column_names", [""])[-1]).lower() in CLOCK:
+            yield tree["column_names"][-1]
+        for item in tree.values():
+            yield from _beyond_the_row(item, impure)
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [x.strip() for x in str(error).splitlines() if x.strip() and "^" not in x and "LINE" not in x]
+    return " ".join(lines)[:400]
+
+
+class _Chosen(Step):
+    """Steps that choose by a pseudo-random priority of (seed, step, id)."""
+
+    scope: ClassVar[Scope] = "corpus"
+
+    def scoring(self, context: Context) -> dict[str, Any]:
+        return {**super().scoring(context), "seed": context.seed, "name": self.name}
+
+    def _priority(self, rows: Rows) -> np.ndarray:
+        # A permutation rank: smaller comes first; equal ids in their order.
+        order = np.argsort(priority(rows.id, rows.context.seed, self.name), kind="stable")
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        return rank
+
+
+class Sample(_Chosen):
+    """Keep a random sample: a number of rows or a share."""
+
+    kind: ClassVar[str] = "sample"
+
+    rows: Count | None = Threshold(None, ge=1, description="How many rows to keep.")
+    share: Share | None = Threshold(None, description="Which share to keep: 10% or 0.1.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Sample:
+        if (self.rows is None) == (self.share is None):
+            raise ValueError("give either rows: or share:")
+        return self
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        return {"_rank": self._priority(rows)}
+
+    def decide(self, scores: Scores) -> Verdicts:
+        n = self.rows if self.rows is not None else int(len(scores) * self.share + 0.5)
+        return drop(scores._rank >= n, "not_sampled")
+
+
+class Mix(_Chosen):
+    """Keep as many rows as possible so that sources (or origins, languages, abilities) have the given weights."""
+
+    kind: ClassVar[str] = "mix"
+    reads_labels: ClassVar[bool] = True
+
+    by: str = Field("source", pattern="^(source|origin|lang|ability)$", description="source, origin, lang or ability.")
+    weights: dict[str, float] = Threshold(..., description="Relative weights; a value that is not named is left out.")
+
+    @field_validator("weights")
+    @classmethod
+    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
+        if not value or any(not 0 <= w < float("inf") for w in value.values()) or not sum(value.values()):
+            raise ValueError("weights are numbers of at least 0, one of them more")
+        return value
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        return {"_rank": self._priority(rows), "_value": pa.array(pc.fill_null(getattr(rows, self.by), UNKNOWN))}
+
+    def decide(self, scores: Scores) -> Verdicts:
+        values = pc.dictionary_encode(scores.column("_value")).combine_chunks()
+        words, codes = values.dictionary.to_pylist(), np.asarray(values.indices)
+        counts = np.bincount(codes, minlength=len(words))
+        missing = [v for v, w in self.weights.items() if w and v not in words]
+        if missing:
+            raise InputError(
+                f'step {self.name}: no row has {self.by} "{missing[0]}"; there are {", ".join(map(str, words))}'
+            )
+        total = min(int(counts[words.index(v)] / w) for v, w in self._shares().items() if w)
+        dropped = np.ones(len(codes), bool)
+        for code, word in enumerate(words):
+            mine = np.flatnonzero(codes == code)
+            take = int(total * self._shares().get(word, 0) + 1e-9)
+            dropped[mine[np.argsort(scores._rank[mine])[:take]]] = False
+        return drop(dropped, "over_share")
+
+    def _shares(self) -> dict[str, float]:
+        whole = sum(self.weights.values())
+        return {v: w / whole for v, w in self.weights.items()}

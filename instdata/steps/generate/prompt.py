@@ -1,0 +1,121 @@
+"""Prompts: templates with $words, what is put into them, and how answers are read back.
+
+A template is two parts parted by a line `---`: what the system says, which stays the same from request to request so
+that servers reuse it, and what the user asks. Only `$words` are replaced; nothing in a row or a seed is evaluated.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from instdata.llm.client import Unusable
+from instdata.util.errors import InputError
+
+HERE = Path(__file__).parent / "prompts"
+LANGUAGES = ("zh", "en")
+LESS_OF_THE_SAME = {"frequency_penalty": 0.3}  # small models fall into loops
+
+
+def template(method: str, language: str, own: str | None, base: Path) -> str:
+    """The template's text: the user's file, else ours in that language (English where we have none).
+
+    Raises InputError where the user's file cannot be read or has no `---`."""
+    if own is None:
+        return (HERE / f"{method}.{language if language in LANGUAGES else 'en'}.txt").read_text(encoding="utf-8")
+    try:
+        text = (base / own).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise InputError(f"prompt: {own} cannot be read: {e}") from e
+    if "\n---\n" not in text:
+        raise InputError(f"prompt: {own} needs a line --- between what the system says and what the user asks")
+    return text
+
+
+def render(text: str, values: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The (role, content) messages of a template. Raises InputError for a $word that is not in `values`."""
+    system, user = text.split("\n---\n", 1)
+    try:
+        return tuple(
+            (role, Template(part).substitute(values).strip()) for role, part in (("system", system), ("user", user))
+        )
+    except (KeyError, ValueError) as e:
+        raise InputError(
+            f"prompt: {e} is not something a prompt can show; it knows {', '.join('$' + n for n in values)}"
+        ) from e
+
+
+@cache
+def topics(language: str) -> tuple[str, ...]:
+    """Subjects that keep a model from writing the same task again."""
+    text = (HERE / f"topics.{language if language in LANGUAGES else 'en'}.txt").read_text(encoding="utf-8").strip()
+    return tuple(text.split("|") if "|" in text else text.split())
+
+
+def tasks_schema(count: int) -> dict[str, Any]:
+    """The JSON schema of an answer with at most `count` tasks."""
+    return listing("tasks", {"instruction": {"type": "string"}, "response": {"type": "string"}}, count)
+
+
+def listing(name: str, fields: dict[str, Any], count: int) -> dict[str, Any]:
+    """The JSON schema of {name: [{fields…}, …]} with 1 to `count` items."""
+    item = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    items = {"type": "array", "items": item, "minItems": 1, "maxItems": count}
+    return {"type": "object", "properties": {name: items}, "required": [name], "additionalProperties": False}
+
+
+def read_items(text: str) -> list[Any]:
+    """The items of an answer that should be JSON, and often nearly is: fenced, with words around it, a bare list, or cut
+    off in the last item (whole items before the cut are kept). Raises Unusable where there is none."""
+    body, value = _first_json(text)
+    if value is None:
+        value = _whole_items(body)
+    if isinstance(value, dict):
+        value = next((v for v in value.values() if isinstance(v, list)), [value])
+    if not value:
+        raise Unusable("no items")
+    return value
+
+
+def read_object(text: str) -> dict[str, Any]:
+    """The one object of an answer, or the first of a list. Raises Unusable where there is none."""
+    _, value = _first_json(text)
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, dict) or not first:
+        raise Unusable("no JSON object" if value is not None else "broken JSON")
+    return first
+
+
+def _first_json(text: str) -> tuple[str, Any]:
+    """(the text after any thinking, its first JSON object or list; None where that is broken). Raises Unusable where
+    there is no trace of one."""
+    body = text.split("</think>", 1)[-1]
+    starts = [i for i in (body.find("{"), body.find("[")) if i >= 0]
+    if not starts:
+        raise Unusable("no JSON")
+    try:
+        return body, json.JSONDecoder(strict=False).raw_decode(body, min(starts))[0]
+    except (ValueError, RecursionError):
+        return body, None
+
+
+def _whole_items(body: str) -> list[Any]:
+    """The complete objects of the first list in a broken JSON text."""
+    decoder, items, at = json.JSONDecoder(strict=False), [], body.find("[") + 1
+    while at > 0 and (at := body.find("{", at)) >= 0:
+        try:
+            item, at = decoder.raw_decode(body, at)
+        except (ValueError, RecursionError):
+            break
+        items.append(item)
+    return items
+
+
+def text_of(value: Any) -> str:
+    """A field of an item as text: models write numbers, lists and objects where a text was asked for. "" for nothing."""
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

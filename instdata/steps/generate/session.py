@@ -1,0 +1,150 @@
+"""What every method works with: a function that asks, with the step's endpoint, cache, budget, pace and usage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from instdata.corpus.rows import Rows
+from instdata.llm.ask import Options, client_for, cost, typical
+from instdata.llm.batch import PARTS, fill
+from instdata.llm.budget import Price
+from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.client import Answer, Client, Request
+from instdata.llm.endpoint import LOCAL
+from instdata.llm.models import AUTO
+from instdata.steps.base import Context
+from instdata.steps.generate.prompt import read_items
+from instdata.util.paths import cache_folder
+from instdata.util.progress import counter
+
+if TYPE_CHECKING:
+    from instdata.steps.generate.step import Generate
+
+YIELD = 0.75  # of the rows written, those accepted, for estimates
+
+
+class Asking(Protocol):
+    """What a method may do: ask the model, ask the judge, and know the name that rows give as their writer."""
+
+    origin: str
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = ...) -> list[Answer]: ...
+
+    def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]: ...
+
+
+class Session:
+    """Call it with requests for answers in the same order. `origin` is what rows name as their writer."""
+
+    def __init__(self, step: Generate, context: Context, client: Client, label: str):
+        self.step, self.context, self.client, self.label = step, context, client, label
+        self.origin = client.at.origin
+        self.accepted: int | None = None
+        self.judging: Client | None = None  # where the judge is another model
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
+        if self.step.batch_api:
+            fill(self.client, requests, self.context.say)
+        with counter(self.label, len(requests), self.context.bars) as advance:
+            return self.client.ask_all(requests, read, on_answer=advance)
+
+    def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]:
+        """Answers of the step's judge, under the same budget."""
+        return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
+
+    def account(self, accepted: int | None = None) -> None:
+        """Write what was used into the build's usage."""
+        found = self.client.usage.as_dict(priced=self.client.budget.known)
+        spent = self.client.store.spent(self.client.budget.scope)[0]
+        found["usd_since_first_run"] = spent / PICO if self.client.budget.known else None
+        if self.judging:
+            found["judge"] = {"model": self.step.judge, **self.judging.usage.as_dict(priced=self.judging.budget.known)}
+        self.accepted = self.accepted if accepted is None else accepted
+        if self.accepted is not None:
+            found["rows_accepted"] = self.accepted
+            found["rows_per_usd"] = round(self.accepted * PICO / spent, 2) if spent else None
+        self.context.usage[self.label] = {"model": self.step.model, **found}
+
+
+@contextmanager
+def open_session(step: Generate, context: Context) -> Iterator[Session]:
+    """A session; what was used is accounted for however it ends."""
+    store = Store(context.cache or cache_folder())
+    label = step.name or step.kind
+    # A budget belongs to the step as configured; a higher limit goes on with the same one.
+    scope = digest([label, step.scoring(context)])
+    options = Options.of(step)
+
+    def client(model: str, price: Price | None) -> Client:
+        return client_for(replace(options, model=model, price=price), store, scope, context.base, context.say)
+
+    if step.model == LOCAL + AUTO:
+        context.say(
+            f"{label}: {AUTO} writes, served on this machine. It is small (1.5B): expect simple tasks and some wrong "
+            "answers;\nset OPENAI_BASE_URL or OPENAI_API_KEY for a larger one"
+        )
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        session = Session(step, context, stack.enter_context(client(step.model, step.price)), label)
+        if step.judge and step.judge != step.model:
+            session.judging = stack.enter_context(client(step.judge, None))
+        stack.callback(session.account)
+        yield session
+
+
+class Counting:
+    """Stands in for a session to see what would be asked: it keeps the requests. With `most`, it raises Enough once it
+    has so many; else it answers nothing, and the method goes on to the last row."""
+
+    origin = ""
+
+    def __init__(self, most: int | None) -> None:
+        self.most, self.requests = most, list[Request]()
+
+    def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
+        self.requests += requests
+        if self.most is not None and len(self.requests) >= self.most:
+            raise Enough
+        return [Answer(None, "", "")] * len(requests)
+
+    judge = __call__
+
+
+class Enough(Exception):
+    """Requests to go by are known."""
+
+
+def estimate(step: Generate, rows: Rows, context: Context, method: Callable, wanted: int | None) -> dict[str, Any]:
+    """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first round is
+    rendered and taken as typical, and three quarters of what is written as kept; else every row is rendered."""
+    counting = Counting(None if wanted is None else 1)
+    with suppress(Enough):
+        method(step, rows, replace(context, say=_silent), counting)
+    sample = counting.requests
+    if not sample:
+        return {"rows": 0, "requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
+    draws = step.best_of if step.method == "respond" else 1
+    each = step.batch if step.method == "self-instruct" else 1
+    requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / each) * draws
+    prompt, completion = typical(sample)
+    found = [cost(Options.of(step), requests, prompt, completion)]
+    if step.judge and draws > 1:  # it reads every draw and names one
+        price = step.price if step.judge == step.model else None
+        judging = replace(Options.of(step), model=step.judge, price=price)
+        found.append(cost(judging, requests // draws, prompt + draws * completion, 10))
+    usd = [f["usd"] for f in found]
+    return {
+        "rows": len(sample) // draws if wanted is None else wanted,
+        "requests": sum(f["requests"] for f in found),
+        "tokens": sum(f["tokens"] for f in found),
+        "usd": None if None in usd else sum(usd) / (PARTS if step.batch_api else 1),
+        "minutes": round(sum(f["minutes"] for f in found), 1),
+    }
+
+
+def _silent(line: str) -> None:
+    """An estimate is no run."""

@@ -1,0 +1,169 @@
+"""Holdout: evaluation items, taken out before any subset, and nothing left behind that holds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from instdata.corpus.ladder import priority
+from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.steps.base import Context, Scope, Scores, Step, Verdicts, drop
+
+if TYPE_CHECKING:
+    from instdata.steps.dedup.leaks import Leaks
+
+
+class Holdout(Step):
+    """Set rows of each ability aside for evaluation (config `holdout`); drop near copies of them ("near_holdout") and rows that
+    hold one as `decontaminate` means it ("contaminated").
+
+    Rows are chosen by a pseudo-random priority of (seed, id), answered rows only, never a seed task that generation
+    may have shown. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
+    """
+
+    kind: ClassVar[str] = "holdout"
+    scope: ClassVar[Scope] = "corpus"
+    reads_labels: ClassVar[bool] = True
+    reads_shown: ClassVar[bool] = True
+    version: ClassVar[int] = 2
+
+    per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="Jaccard similarity of prompts from which a row is a near copy."
+    )
+
+    def scoring(self, context: Context) -> dict[str, Any]:
+        return {**super().scoring(context), "seed": context.seed}
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        """`boilerplate`: of a chosen row, the words that many rows share; see Items. For decide `_held`: chosen; `_near`: position of
+        the chosen row that this one copies or holds, -1 for none; `similarity`: of the two where it copies; `_holds`: evidence where it holds."""
+        from instdata.steps.dedup import near
+
+        labels = pc.fill_null(rows.ability, UNKNOWN).dictionary_encode()
+        names, codes = labels.dictionary.to_pylist(), np.asarray(labels.indices)
+        prompts = pa.chunked_array([b.prompt for b in rows.batches()], pa.string())
+        answered = np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches()])
+        first = np.argsort(priority(rows.id, rows.context.seed, "holdout"), kind="stable")
+        free = answered & ~rows.shown
+        wanted = np.minimum(self.per_ability, np.bincount(codes[answered], minlength=len(names)) // 2)
+
+        held = np.zeros(len(rows), bool)
+        copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
+        # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
+        while True:
+            chosen = _next(
+                codes, first, free & ~held & (copy_of < 0), wanted - np.bincount(codes[held], minlength=len(names))
+            )
+            if not len(chosen):
+                break
+            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold)):
+                row, other = chosen[query], int(other)
+                # Of two chosen rows that are near, the one that comes first stays.
+                if (
+                    other != row
+                    and copy_of[row] < 0
+                    and not held[other]
+                    and not value <= np.nan_to_num(similarity[other])
+                ):
+                    copy_of[other], similarity[other] = row, value
+            held[chosen[copy_of[chosen] < 0]] = True
+        boilerplate, holds = _holding(rows, held, copy_of)
+        return {
+            "boilerplate": pa.array(boilerplate, pa.string()),
+            "_held": held,
+            "_near": copy_of,
+            "similarity": similarity,
+            "_holds": pa.array(holds, pa.string()),
+            "_short": _short(names, codes, held, answered, self.per_ability),
+        }
+
+    def decide(self, scores: Scores) -> Verdicts:
+        holds = scores.column("_holds").combine_chunks()
+        contaminated = np.asarray(holds.is_valid())
+        near = drop((scores._near >= 0) & ~contaminated, "near_holdout", other=scores._near)
+        verdicts = near | drop(contaminated, "contaminated", other=scores._near)
+        share = [None if np.isnan(s) else f'{{"similarity": {s:.4f}}}' for s in scores.similarity]
+        verdicts.evidence = pc.coalesce(holds, pa.array(share, pa.string()))
+        verdicts.config = pc.if_else(
+            scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
+        )
+        short = [s for s in scores.column("_short").unique().to_pylist() if s]
+        verdicts.warnings = [f"holdout: {s}" for s in short]
+        return verdicts
+
+
+def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it holds;
+    writes to `near` which. Rows that are near copies already are left out."""
+    from instdata.steps.dedup.leaks import Items
+
+    boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
+    if not held.any():
+        return boilerplate, evidence
+    chosen = np.flatnonzero(held)
+    items = Items(rows.take(chosen).prompt, threshold=None)
+    found = items.search((batch.prompt, batch.full) for batch in rows.batches())
+    rest = ~held[found.row] & (near[found.row] < 0)
+    found = found._replace(row=found.row[rest], number=found.number[rest])
+    counting = items.counting(found)
+    boilerplate[chosen] = items.boilerplate(counting)
+    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at).full)):
+        near[row] = chosen[item]
+        evidence[row] = json.dumps({"rule": rule, "text": text}, ensure_ascii=False)
+    return boilerplate, evidence
+
+
+def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) -> Leaks:
+    """Rows that leak what is held out, by the rule of the holdout step: what a build has kept leaks nothing.
+
+    `rows` are messages arrays, batch by batch, and are counted on from 0; `held` is the table of data/holdout.parquet, whose score
+    columns say which words the build found to be boilerplate (none, where it has no such column); `threshold` is the step's.
+    """
+    from instdata.steps.dedup.leaks import Items, Leaks
+
+    items = Items(Rows(held).prompt, threshold=threshold)
+    said = [held[n] for n in held.column_names if n.startswith("score_") and n.endswith("_boilerplate")]
+    counting = items.without(pc.coalesce(*said).to_pylist() if said else [None] * len(held))
+    total, parts = 0, [Leaks(np.empty(0, np.int64), np.empty(0, np.int64), [], [], np.empty(0))]
+    for messages in rows:
+        batch = Rows(pa.table({"messages": messages}))
+        found = items.search([(batch.prompt, batch.full)])
+        leaks = items.explain(found, counting, lambda at, batch=batch: batch.full.take(pa.array(at)))
+        parts.append(leaks._replace(row=leaks.row + total))
+        total += len(batch)
+    row, item, rule, text, similarity = zip(*parts)
+    joined = np.concatenate
+    return Leaks(joined(row), joined(item), [*chain(*rule)], [*chain(*text)], joined(similarity))
+
+
+def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """The next rows in line: of each ability as many as are wanted, in order of priority."""
+    line = first[free[first]]
+    by = line[np.argsort(codes[line], kind="stable")]
+    starts = np.searchsorted(codes[by], np.arange(len(wanted)))
+    rank = np.arange(len(by)) - starts[codes[by]]
+    chosen = by[rank < wanted[codes[by]]]
+    return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
+
+
+def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.ndarray, wanted: int) -> pa.Array:
+    """A line on the first row of each ability that gave fewer rows than wanted, null elsewhere."""
+    lines = np.full(len(codes), None, object)
+    have, gave = np.bincount(codes[answered], minlength=len(names)), np.bincount(codes[held], minlength=len(names))
+    for code, name in enumerate(names):
+        if gave[code] < wanted:
+            why = (
+                "at most half of it may go"
+                if gave[code] == have[code] // 2
+                else "the others are seeds, unanswered or near copies"
+            )
+            lines[np.argmax(codes == code)] = f"{name} gives {gave[code]} of {wanted} rows: it has {have[code]}, {why}"
+    return pa.array(lines, pa.string())

@@ -1,0 +1,316 @@
+"""The quality step: rules, or scores by a classifier, a model or a judge; thresholds; the best share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator, model_validator
+from typing_extensions import Self
+
+from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.steps.quality import rules as table
+from instdata.steps.quality.judge import Judge
+from instdata.steps.quality.learned import Learned
+from instdata.steps.quality.model import CausalModel
+from instdata.util.errors import InputError
+from instdata.util.values import Share
+from instdata.util.yaml import did_you_mean
+
+BOUNDS = {"repetition": 0.8, "chars": 50_000}  # what the rules `repetition` and `too_long` mean unless `max` says else
+
+
+class Quality(Step):
+    """Drop rows by named rules and language; or score rows by a classifier of one's own, a language model or a judge,
+    and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
+
+    kind: ClassVar[str] = "quality"
+    version: ClassVar[int] = 2
+
+    rules: str | list[str] | None = Threshold(
+        None,
+        description="default, strict, belle, or a list of those and of rule names; -name leaves one out. Unset: default, or none with a scorer.",
+    )
+    language: list[str] = Threshold([], description="Languages to keep, as ISO 639-1 codes: [zh, en]. Empty: all.")
+    min_confidence: float = Threshold(
+        0.5, ge=0, le=1, description="Confidence below which a language counts as undecided; such rows stay."
+    )
+    learned: Learned | None = Field(None, description="Score `learned`: a classifier from good and bad rows.")
+    model: CausalModel | None = Field(None, description="Scores `perplexity` and `ifd`, by a causal language model.")
+    llm: Judge | None = Field(
+        None, description="Scores `llm_quality`, `llm_complexity`, `llm_helpfulness`, by a judge."
+    )
+    min: dict[str, float] = Threshold({}, description="Least values of scores: {chars: 2, learned: 0.5}.")
+    max: dict[str, float] = Threshold({}, description="Largest values of scores: {repetition: 0.5, perplexity: 200}.")
+    top: Share | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
+    by: str | None = Threshold(
+        None,
+        description="The score that `top` goes by, highest first. Unset: chars (the longest), or the scorer's first score.",
+    )
+    per: str | None = Threshold(None, pattern="^ability$", description="ability: `top` of each ability.")
+    diverse: bool = Field(False, description="With `top`: rows whose prompt is like a better one's come last.")
+
+    @field_validator("rules")
+    @classmethod
+    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
+        try:
+            table.select([value] if isinstance(value, str) else value or [])
+        except ValueError as e:
+            known = (*table.SETS, *table.NAMES)
+            raise ValueError(f'"{e}" is neither a rule nor a set of rules.{did_you_mean(str(e), known)}') from None
+        return value
+
+    @field_validator("language", mode="before")
+    @classmethod
+    def _codes(cls, value: Any) -> Any:
+        codes = [value] if isinstance(value, str) else value
+        if isinstance(codes, list) and not all(
+            isinstance(c, str) and len(c) == 2 and c.isascii() and c.islower() for c in codes
+        ):
+            raise ValueError("languages are ISO 639-1 codes, two lower-case letters each: [zh, en]")
+        return codes
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.scored_by and (self.rules or self.language):
+            raise ValueError(
+                f"{self.scored_by[0]} needs a quality step of its own after the rules: only rows that pass them should be scored"
+            )
+        for name in (*self.min, *self.max, *([self.by] if self.by else [])):
+            if name not in self.numbers:
+                raise ValueError(
+                    f'this step has no score "{name}" ({", ".join(self.numbers)}).{did_you_mean(name, self.numbers)}'
+                )
+        if self.top is None and (self.by or self.per or self.diverse):
+            raise ValueError("by, per and diverse need top: the share to keep")
+        return self
+
+    @property
+    def scored_by(self) -> tuple[str, ...]:
+        """The costly scorers in use."""
+        return tuple(name for name in ("learned", "model", "llm") if getattr(self, name) is not None)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The names of the step's scores that are numbers."""
+        names = {
+            "learned": ("learned",),
+            "model": ("ifd", "perplexity"),
+            "llm": tuple(f"llm_{s}" for s in self.llm.scales) if self.llm else (),
+        }
+        return tuple(n for scorer in self.scored_by for n in names[scorer]) or (
+            "chars",
+            "repetition",
+            "lang_confidence",
+        )
+
+    @property
+    def scope(self) -> Scope:  # type: ignore[override]
+        """Rules see every row; a scorer sees the rows still alive, `top` compares them with each other."""
+        return "corpus" if self.scored_by or self.top is not None else "rows"
+
+    @property
+    def reads_labels(self) -> bool:  # type: ignore[override]
+        return self.per == "ability"
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The names of the rules that decide, in order."""
+        rules = self.rules if self.rules is not None else [] if self.scored_by else "default"
+        return table.select([rules] if isinstance(rules, str) else rules)
+
+    @property
+    def outside(self) -> str:
+        """The reason for rows in another language: not_zh, not_en_zh."""
+        return "not_" + "_".join(sorted(self.language))
+
+    def without(self, rule: str) -> Self:
+        """This step less one rule (an ablation of `quality.<rule>`). Raises InputError where it does not use it."""
+        if self.language and rule == self.outside:
+            return self.model_copy(update={"language": []})
+        if rule not in self.chosen:
+            raise InputError(f'step {self.name or self.kind} has no rule "{rule}".{did_you_mean(rule, self.chosen)}')
+        return self.model_copy(update={"rules": [name for name in self.chosen if name != rule]})
+
+    def resolve(self, context: Context) -> Self:
+        """The rules that unset means, and the judge's concrete model in place of `auto`."""
+        update: dict[str, Any] = {}
+        if self.rules is None:
+            update["rules"] = [] if self.scored_by else "default"
+        if self.llm is not None:
+            from instdata.llm.endpoint import resolve_model
+
+            model = resolve_model(self.llm.model, self.llm.base_url)
+            update["llm"] = self.llm.model_copy(update={"model": model})
+        return self.model_copy(update=update)
+
+    def check(self, context: Context) -> list[str]:
+        """Missing files of good and bad rows, missing weights, extras that are not installed."""
+        from instdata.steps.quality import learned, model
+
+        needed = {"learned": ("floret", "classify"), "model": ("transformers", "train"), "llm": ("openai", "generate")}
+        used = [needed[name] for name in self.scored_by] + ([("wordllama", "embed")] if self.diverse else [])
+        problems = [
+            f"needs {package}: pip install 'instdata[{extra}]'" for package, extra in used if find_spec(package) is None
+        ]
+        try:
+            if self.learned is not None:
+                learned.inputs(self.learned, context)
+            if self.model is not None and not self.model.path.startswith(model.LOCAL):
+                model.weights(self.model, context)
+        except InputError as e:
+            problems += [message for _, _, message in e.problems]
+        return problems
+
+    def scoring(self, context: Context) -> dict[str, Any]:
+        from instdata.steps.quality import learned, model
+
+        options: dict[str, Any] = {"kind": self.kind, "version": self.version, "diverse": self.diverse}
+        if self.learned is not None:
+            options["learned"] = learned.digest(self.learned, context)
+        if self.model is not None:
+            options["model"] = [self.model.model_dump(mode="json"), model.digest(self.model, context)]
+        if self.llm is not None:
+            options["llm"] = self.llm.shapes()
+        return options
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        """With rules: chars (int32), repetition (float32, 0..1), lang_confidence (float32), flags (string: the rules
+        that fired, comma-joined). With a scorer: its numbers."""
+        scores: dict[str, Any] = {} if self.scored_by else _by_rules(rows)
+        if self.learned is not None:
+            from instdata.steps.quality.learned import score as by_classifier
+
+            scores["learned"] = by_classifier(self.learned, rows)
+        if self.model is not None:
+            from instdata.steps.quality.model import score as by_model
+
+            scores |= by_model(self.model, rows)
+        if self.llm is not None:
+            from instdata.steps.quality.judge import score as by_judge
+
+            scores |= by_judge(self.llm, self.name or self.kind, rows)
+        if self.scope == "corpus":
+            scores["_id"] = rows.id
+            scores["_ability"] = pc.fill_null(rows.ability, UNKNOWN)
+        if self.diverse:
+            from instdata.steps.quality.choose import embed
+
+            vectors = embed(rows.prompt)
+            scores["_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+        return scores
+
+    def estimate(self, rows: Rows) -> dict[str, Any] | None:
+        """What a judge or a causal model would cost on these rows: {requests, tokens, usd, minutes, every_row}; None where
+        neither is asked."""
+        if self.llm is not None:
+            from instdata.llm.ask import Options, estimate
+            from instdata.steps.quality.judge import request
+
+            asked = [
+                (prompt, response, lang == "zh")
+                for prompt, response, lang in zip(*(c.to_pylist() for c in (rows.prompt, rows.response, rows.lang)))
+                if response and response.strip()
+            ]
+            sample = [request(self.llm, *row) for row in asked[:200]]
+            return {"rows": 0, **estimate(Options.of(self.llm), sample, len(asked)), "every_row": True}
+        if self.model is not None:
+            from instdata.steps.quality.model import estimate as by_model
+
+            return {"rows": 0, **by_model(self.model, rows), "every_row": True}
+        return None
+
+    def decide(self, scores: Scores) -> Verdicts:
+        """The first rule in the table's order owns the row; then bounds, language and top."""
+        verdicts = keep(len(scores))
+        chosen = self.chosen
+        for name in chosen:
+            if name not in table.MEASURED:
+                verdicts |= drop(pc.match_substring_regex(scores.column("flags"), rf"(^|,){name}(,|$)"), name)
+        most = {
+            name: BOUNDS[name] for name, rule in (("repetition", "repetition"), ("chars", "too_long")) if rule in chosen
+        }
+        for name, bound in {**most, **self.max}.items():
+            verdicts |= _bounded(
+                scores,
+                name,
+                getattr(scores, name) > bound,
+                {"chars": "too_long", "repetition": "repetition"}.get(name, f"high_{name}"),
+            )
+        for name, bound in self.min.items():
+            below = getattr(scores, name) < bound
+            if name == "chars":
+                below &= scores.chars > 0  # a row without a response is not a short one
+            verdicts |= _bounded(scores, name, below, {"chars": "too_short"}.get(name, f"low_{name}"))
+        if self.language:
+            verdicts |= self._language(scores)
+        return verdicts if self.top is None else verdicts | self._top(scores, np.asarray(pc.is_null(verdicts.reason)))
+
+    def _language(self, scores: Scores) -> Verdicts:
+        lang = scores.column("_lang")
+        wanted = pa.array(self.language, pa.string())
+        spoken = np.zeros(len(scores), bool)  # a translation task speaks two languages: one of them is enough
+        for name in ("_lang", "_prompt_lang", "_row_lang"):
+            spoken |= np.asarray(pc.is_in(scores.column(name), wanted))
+        outside = np.asarray(pc.is_valid(lang)) & ~spoken & (scores.lang_confidence >= self.min_confidence)
+        return drop(outside, self.outside, _evidence(outside, "lang", lang.to_pylist()))
+
+    def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
+        from instdata.steps.quality.choose import top
+
+        name = self.by or self.numbers[0]
+        value = np.where(kept, getattr(scores, name).astype(np.float64), -np.inf)
+        groups = np.array(scores.column("_ability").to_pylist()) if self.per else None
+        vectors = None
+        if self.diverse:
+            flat = scores.column("_embedding").combine_chunks().flatten()
+            vectors = np.asarray(flat).reshape(len(scores), -1) if len(scores) else None
+        tie = np.array(scores.column("_id").to_pylist(), object).astype("U32") if len(scores) else np.empty(0, "U1")
+        rest = ~top(value, self.top, groups, tie, vectors)
+        return drop(rest, "not_top", _evidence(rest, name, getattr(scores, name)))
+
+
+def _by_rules(rows: Rows) -> dict[str, Any]:
+    from instdata.steps.quality.form import repetition
+    from instdata.steps.quality.text import Text
+
+    parts = []
+    for start in range(0, max(len(rows), 1), 8192):
+        text = Text(rows.prompt.slice(start, 8192), rows.response.slice(start, 8192))
+        asked, sure_asked = text.prompt_language
+        given, sure = text.response_language
+        undecided = np.equal(given, None)
+        parts.append(
+            {
+                "chars": text.chars.astype(np.int32),
+                "repetition": repetition(text),
+                "lang_confidence": np.where(undecided, sure_asked, sure).astype(np.float32),
+                "flags": table.flags(table.fired(text)),
+                "_lang": pa.array(np.where(undecided, asked, given), pa.string()),
+                "_prompt_lang": pa.array(asked, pa.string()),
+                "_row_lang": rows.lang.slice(start, 8192),
+            }
+        )
+    return {k: pa.concat_arrays([pa.array(p[k]) for p in parts]) for k in parts[0]}
+
+
+def _bounded(scores: Scores, name: str, mask: np.ndarray, reason: str) -> Verdicts:
+    return drop(mask, reason, _evidence(mask, name, getattr(scores, name)))
+
+
+def _evidence(mask: np.ndarray, name: str, values: Any) -> list[str | None]:
+    """JSON text for the rows of a mask: {"chars": 3}."""
+    shown: list[str | None] = [None] * len(mask)
+    for row in np.flatnonzero(mask):
+        value = values[row]
+        if isinstance(value, str):
+            shown[row] = json.dumps({name: value})
+        elif value == value:  # a missing score says nothing
+            shown[row] = json.dumps({name: round(float(value), 3)})
+    return shown

@@ -1,0 +1,349 @@
+"""One step over the corpus: score what is not cached, decide, record. The build calls `apply` once a step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.corpus.corpus import (
+    CONFIGS,
+    Corpus,
+    Part,
+    Shard,
+    Sidecar,
+    Tally,
+    ability_codes,
+    read_parquet,
+    versions,
+    write_parquet,
+)
+from instdata.corpus.rows import CORPUS, Rows
+from instdata.steps.added import produce
+from instdata.steps.base import Context, Scores, Step, Verdicts, drop
+from instdata.util.engine import Engine
+from instdata.util.errors import BudgetReached, BuildError, InstdataError
+from instdata.util.progress import track
+
+MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
+RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
+
+
+def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) -> Corpus:
+    """The corpus after a step: its rows scored (from the cache where it has them) and decided on."""
+    before, made = corpus.state.step < 0, []
+    try:
+        if step.scope == "source":
+            after, decided, verdicts, made = produce(step, corpus, cache)
+        elif step.scope == "corpus":
+            after, decided, verdicts = _score_corpus(step, corpus, cache)
+        else:
+            after, decided, verdicts = _score_rows(step, corpus, engine, cache)
+    except (InstdataError, KeyboardInterrupt):
+        raise
+    except Exception as e:
+        raise BuildError(f"step {step.name}: {type(e).__name__}: {e}") from e
+    return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
+
+
+# ---------------------------------------------------------------- scoring
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard's scoring, on its way to a worker."""
+
+    step: Step
+    context: Context
+    shard: Shard
+    at: np.ndarray | None  # the rows to score; None: all
+    labels: pa.Array  # the current ability of each row of the shard
+    scores: dict[str, pa.ChunkedArray]
+    out: Path
+
+
+def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
+    """Row-wise: a part a shard. Cheap steps score every row, costly ones those still alive."""
+    scoring = json.dumps(step.scoring(corpus.context), sort_keys=True)
+    alive = corpus.alive
+    parts: dict[int, Part] = {}
+    wanted: dict[int, tuple[Path, np.ndarray | None]] = {}
+    for i, shard in enumerate(corpus.shards):
+        at = None if step.scope == "rows" else np.flatnonzero(alive[corpus.span(i)])
+        if shard.rows == 0 or (at is not None and not len(at)):
+            continue
+        key = _key(scoring, shard.key, None if at is None else at.tobytes(), _seen(step, corpus, i))
+        path = cache / "scores" / key[:2] / f"{key}.parquet"
+        parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
+        if (
+            corpus.context.fresh or not path.exists() or RAISED in pq.read_schema(path).names
+        ):  # a failure may have passed
+            wanted[i] = (path, at)
+    context = replace(corpus.context, say=_silent, bars=False)
+
+    def tasks() -> Any:
+        for i, (path, at) in wanted.items():
+            labels = corpus.abilities.decode(corpus.state.ability[corpus.span(i)])
+            scores = corpus.scores(i) if step.reads_scores else {}
+            yield Task(step, context, corpus.shards[i], at, labels, scores, path)
+
+    for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
+        pass
+    after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
+    rows, verdicts = [], []
+    for i, part in parts.items():
+        table = read_parquet(part.path)
+        local = np.arange(corpus.shards[i].rows) if part.at is None else part.at
+        rows.append(local + corpus.starts[i])
+        verdicts.append(_decide(step, table))
+    return after, np.concatenate(rows) if rows else np.empty(0, np.int64), _joined(verdicts)
+
+
+def score_shard(task: Task) -> int:
+    """Score one shard and write its sidecar; returns the number of its rows."""
+    table = read_parquet(task.shard.path, [n for n in CORPUS.names if n != "ability"])
+    table = table.append_column("ability", task.labels).select(CORPUS.names)
+    rows = Rows(table, task.context, task.scores)
+    rows = rows if task.at is None else rows.take(task.at)
+    write_parquet(_scored(task.step, rows), task.out)
+    return len(rows)
+
+
+def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
+    """Corpus-wide: one table for all rows alive, of which each shard has a part."""
+    positions = np.flatnonzero(corpus.alive)
+    seen = [_seen(step, corpus, i) for i in range(len(corpus.shards))]
+    shown = corpus.state.shown.tobytes() if step.reads_shown else b""
+    key = _key(json.dumps(step.scoring(corpus.context), sort_keys=True), corpus.key(positions), seen, shown)
+    path = cache / "scores" / key[:2] / f"{key}.parquet"
+    if corpus.context.fresh or not path.exists():
+        scored = step.score(corpus.view(positions)) if len(positions) else {}
+        write_parquet(_table(step, scored, len(positions)), path)
+    bounds = np.searchsorted(positions, corpus.starts)
+    parts = {
+        i: Part(path, int(bounds[i]), int(bounds[i + 1]), positions[bounds[i] : bounds[i + 1]] - corpus.starts[i], key)
+        for i in range(len(corpus.shards))
+        if len(positions)
+    }
+    after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
+    if not len(positions):
+        return after, positions, _joined([])
+    return after, positions, _decide(step, read_parquet(path))
+
+
+def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
+    """What scoring looks at besides the text: the current labels, the scores of earlier steps."""
+    seen = []
+    if step.reads_labels:
+        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)])
+        seen.append(hashlib.sha256("\n".join(x or "" for x in labels.to_pylist()).encode()).hexdigest())
+    if step.reads_scores:
+        seen += [f"{s.step}:{s.parts[shard].key}" for s in corpus.sidecars if shard in s.parts]
+    return seen
+
+
+def _key(*parts: Any) -> str:
+    return hashlib.sha256(repr((sorted(versions().items()), parts)).encode()).hexdigest()[:40]
+
+
+def _silent(line: str) -> None:
+    """Workers do not speak."""
+
+
+def _scored(step: Step, rows: Rows) -> pa.Table:
+    """The scores of some rows. Where scoring raises, rows are scored in halves until the row that raises is alone:
+    it gets nulls and the error. Raises BudgetReached where more than MAX_RAISED of the rows raise."""
+    left = [max(10, int(len(rows) * MAX_RAISED))]
+
+    def scored(part: Rows) -> pa.Table:
+        try:
+            return _table(step, step.score(part), len(part))
+        except InstdataError:
+            raise
+        except Exception as e:
+            error = f"{type(e).__name__}: {e}"
+        if len(part) == 1:
+            left[0] -= 1
+            if left[0] < 0:
+                raise BudgetReached(
+                    f"step {step.name} fails on more than {MAX_RAISED:.0%} of the rows. The last one: {error}. "
+                    "Mend what it says and run again"
+                )
+            return pa.table({RAISED: [error]})
+        half = len(part) // 2
+        return pa.concat_tables(
+            [scored(part.take(np.arange(half))), scored(part.take(np.arange(half, len(part))))],
+            promote_options="default",
+        )
+
+    return scored(rows)
+
+
+def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
+    columns = {
+        name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v, from_pandas=True)
+        for name, v in scored.items()
+    }
+    wrong = [f"{name} ({len(c)})" for name, c in columns.items() if len(c) != rows]
+    if wrong:
+        raise BuildError(
+            f"step {step.name}: score returned columns that are not as long as the {rows} rows: {', '.join(wrong)}"
+        )
+    # A table without columns has no length: keep one.
+    return pa.table(columns or {"_none": pa.nulls(rows, pa.bool_())})
+
+
+def _decide(step: Step, table: pa.Table) -> Verdicts:
+    """decide, over the rows that could be scored; `errors` of the others go in as a column of the verdicts."""
+    if RAISED not in table.column_names:
+        return step.decide(Scores(table))
+    raised = table[RAISED].combine_chunks()
+    fine = np.flatnonzero(np.asarray(raised.is_null()))
+    verdicts = step.decide(Scores(table.take(pa.array(fine)))) if table.num_columns > 1 else None
+    index = np.full(table.num_rows, -1, np.int64)
+    index[fine] = np.arange(len(fine))
+    back = pa.array(index, mask=index < 0)
+
+    def spread(column: pa.Array | None) -> pa.Array | None:
+        return None if column is None else column.take(back)
+
+    if verdicts is None:
+        out = Verdicts(pa.nulls(table.num_rows, pa.string()))
+    else:
+        other = None if verdicts.other is None else np.where(index < 0, -1, verdicts.other[index])
+        sets = {k: spread(v) for k, v in verdicts.set.items()}
+        out = Verdicts(
+            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings
+        )
+    out.errors = raised
+    return out
+
+
+def _joined(parts: list[Verdicts]) -> Verdicts:
+    """The verdicts of several shards as one."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def column(values: list[pa.Array | None], kind: pa.DataType) -> pa.Array | None:
+        if all(v is None for v in values):
+            return None
+        made = [pa.nulls(len(p.reason), kind) if v is None else v.cast(kind) for v, p in zip(values, parts)]
+        return pa.concat_arrays([c for m in made for c in (m.chunks if isinstance(m, pa.ChunkedArray) else [m])])
+
+    if any(p.other is not None for p in parts):
+        raise BuildError("a row-wise step cannot point at other rows")
+    names = list(dict.fromkeys(n for p in parts for n in p.set))
+    sets = {
+        n: column([p.set.get(n) for p in parts], pa.float32() if n == "ability_confidence" else pa.string())
+        for n in names
+    }
+    out = Verdicts(
+        column([p.reason for p in parts], pa.string()) if parts else pa.nulls(0, pa.string()),
+        column([p.evidence for p in parts], pa.string()),
+        None, sets, column([p.config for p in parts], pa.string()),
+        list(dict.fromkeys(w for p in parts for w in p.warnings)),
+    )  # fmt: skip
+    out.errors = column([p.errors for p in parts], pa.string())
+    return out
+
+
+# ---------------------------------------------------------------- recording
+
+
+def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -> Corpus:
+    """The corpus with verdicts on `rows` written into its state. Only rows still alive are decided on."""
+    alive = corpus.alive[rows]
+    state = corpus.state.copy()
+    errors = dict(corpus.errors)
+    if verdicts.errors is not None:
+        raised = alive & np.asarray(verdicts.errors.is_valid())
+        at = rows[raised]
+        state.step[at], state.quarantined[at] = number, True
+        errors.update(zip(at.tolist(), verdicts.errors.filter(pa.array(raised)).to_pylist()))
+        alive = alive & ~raised
+    reasons = corpus.reasons.encode(verdicts.reason)
+    drops = alive & (reasons >= 0)
+    state.step[rows[drops]] = number
+    state.reason[rows[drops]] = reasons[drops]
+    if verdicts.config is not None:
+        held = alive & ~drops & np.asarray(pc.fill_null(pc.equal(verdicts.config, CONFIGS[1]), False))
+        state.config[rows[held]] = 1
+    kept = alive & ~drops
+    if "ability" in verdicts.set:
+        state.ability[rows[kept]] = ability_codes(verdicts.set["ability"], corpus.abilities)[kept]
+    if "ability_confidence" in verdicts.set:
+        values = verdicts.set["ability_confidence"]
+        state.confidence[rows[kept]] = np.asarray(pc.fill_null(values.cast(pa.float32()), np.nan))[kept]
+    evidence = _evidence(corpus, rows, drops, verdicts)
+    for line in verdicts.warnings:
+        corpus.context.say(line)
+    return replace(corpus, state=state, errors=errors, evidence=[*corpus.evidence, *evidence])
+
+
+def _evidence(
+    corpus: Corpus, rows: np.ndarray, drops: np.ndarray, verdicts: Verdicts
+) -> list[tuple[np.ndarray, pa.Array]]:
+    """The evidence of dropped rows, with the id and rid of the row it points at."""
+    if not drops.any() or (verdicts.evidence is None and verdicts.other is None):
+        return []
+    at = np.flatnonzero(drops)
+    texts = [None] * len(at) if verdicts.evidence is None else verdicts.evidence.take(pa.array(at)).to_pylist()
+    if verdicts.other is not None:
+        others = verdicts.other[at]
+        pointing = np.flatnonzero(others >= 0)
+        view = corpus.view(np.sort(np.unique(rows[others[pointing]])))
+        names = dict(zip(view.positions.tolist(), zip(view.id.to_pylist(), view.rid.to_pylist())))
+        for i in pointing:
+            other_id, rid = names[int(rows[others[i]])]
+            texts[i] = json.dumps({"id": other_id, "rid": rid, **json.loads(texts[i] or "{}")}, ensure_ascii=False)
+    there = [i for i, t in enumerate(texts) if t is not None]
+    return [(rows[at[there]], pa.array([texts[i] for i in there], pa.string()))] if there else []
+
+
+def close(corpus: Corpus) -> Corpus:
+    """The pseudo-step after the last one: rows that still lack a response are dropped as "no_response"."""
+    before = corpus.state.step < 0
+    answered = np.concatenate([_answered(s) for s in corpus.shards]) if corpus.shards else np.zeros(0, bool)
+    if not (before & ~answered).any():
+        return corpus
+    number, rows = len(corpus.done), np.arange(corpus.n)
+    after = _record(corpus, number, rows, drop(~answered, "no_response"))
+    return tally(after, "close", "close", number, before, [])
+
+
+def _answered(shard: Shard) -> np.ndarray:
+    """Which rows of a shard end with the assistant's turn."""
+    roles = read_parquet(shard.path, ["messages.list.element.role"])["messages"].combine_chunks()
+    if not len(roles):
+        return np.zeros(0, bool)
+    offsets = np.asarray(roles.offsets)
+    return np.asarray(pc.equal(roles.values.field("role").take(pa.array(offsets[1:] - 1)), "assistant"))
+
+
+def tally(corpus: Corpus, name: str, kind: str, number: int, before: np.ndarray, made: list[Shard]) -> Corpus:
+    """The corpus with a step counted, and the count checked. `before` masks the rows that reached the step, held-out
+    ones included: they pass. `made` are the shards that it added."""
+    state = corpus.state
+    reached = np.ones(corpus.n, bool)  # the rows that were there before, and those the step added
+    reached[: len(before)] = before
+    mine, bad = state.step == number, sum(s.bad for s in made)
+    added = sum(s.rows for s in made) + bad
+    quarantined = int((mine & state.quarantined).sum()) + bad
+    codes = Counter(state.reason[mine & ~state.quarantined].tolist())
+    reasons = dict(sorted((corpus.reasons.words[c], n) for c, n in codes.items()))
+    kept = int((reached & (state.step < 0)).sum())
+    counted = Tally(name, kind, int(before.sum()), added, kept, sum(reasons.values()), quarantined, reasons)
+    if counted.before + added != kept + counted.dropped + quarantined:
+        raise BuildError(
+            f"step {name} lost rows: {counted.manifest()}. This is a bug in the step or in instdata; nothing was written"
+        )
+    return replace(corpus, done=[*corpus.done, counted])

@@ -1,0 +1,1 @@
+"""Fine-tuning: conversations as tokens, packed rows, one visible loop, checkpoints."""

@@ -1,0 +1,1 @@
+"""What every room uses: errors, files written whole, paths, progress, the engine, compiled kernels, YAML, statistics."""

@@ -1,0 +1,122 @@
+"""The one place where parallelism lives: a function over items, results in order, on processes or on Ray."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.paths import cores
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Engine(AbstractContextManager):
+    """Maps in this process. `jobs` is how many items are worked on at once."""
+
+    jobs = 1
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """function(item) for each item, in the items' order. Items are taken lazily: few are held at a time."""
+        return map(function, items)
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+
+class Processes(Engine):
+    """Local processes, started when a map has more than one item. Spawned, not forked: Arrow and numba have threads."""
+
+    def __init__(self, jobs: int):
+        self.jobs = jobs
+        self._pool: ProcessPoolExecutor | None = None
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        items = iter(items)
+        first = list(_take(items, 2))
+        if self.jobs == 1 or len(first) < 2:
+            yield from map(function, first)
+            yield from map(function, items)
+            return
+        if self._pool is None:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_die_with, initargs=(os.getpid(),))
+        waiting = deque(self._pool.submit(function, item) for item in first)
+        while waiting:
+            for item in _take(items, 2 * self.jobs - len(waiting)):
+                waiting.append(self._pool.submit(function, item))
+            yield waiting.popleft().result()
+
+    def __exit__(self, raised: Any, *_: Any) -> None:
+        if self._pool is None:
+            return
+        workers = list((self._pool._processes or {}).values())
+        self._pool.shutdown(wait=not raised, cancel_futures=True)
+        if raised:  # nobody waits for what they still do; files appear whole or not at all
+            for worker in workers:
+                worker.kill()
+
+
+class Ray(Engine):
+    """Ray workers. They must see the cache folder (INSTDATA_CACHE) under the same path."""
+
+    def __init__(self, jobs: int):
+        try:
+            import ray
+        except ImportError as e:
+            raise MissingExtra("--engine ray", "ray") from e
+        self.jobs, self._ray = jobs, ray
+        if not ray.is_initialized():
+            ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        items = iter(items)
+        remote = self._ray.remote(function)
+        waiting = deque(remote.remote(item) for item in _take(items, 2 * self.jobs))
+        while waiting:
+            yield self._ray.get(waiting.popleft())
+            waiting.extend(remote.remote(item) for item in _take(items, 1))
+
+    def __exit__(self, *_: Any) -> None:
+        self._ray.shutdown()
+
+
+def open_engine(name: str = "local", jobs: int | None = None) -> Engine:
+    """An engine by name: local or ray. `jobs` defaults to the number of cores."""
+    jobs = cores() if jobs is None else jobs
+    if jobs < 1:
+        raise InputError(f"--jobs {jobs}: at least 1")
+    if name == "ray":
+        return Ray(jobs)
+    if name != "local":
+        raise InputError(f'unknown engine "{name}": local or ray')
+    return Processes(jobs) if jobs > 1 else Engine()
+
+
+def _take(items: Iterator[T], count: int) -> Iterator[T]:
+    for _ in range(count):
+        try:
+            yield next(items)
+        except StopIteration:
+            return
+
+
+def _die_with(parent: int) -> None:
+    """A worker whose parent was killed would wait for work forever: watch the parent and leave with it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    threading.Thread(target=watch, daemon=True).start()

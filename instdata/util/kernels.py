@@ -1,0 +1,73 @@
+"""Compiled kernels: where numba keeps them, how they run on all cores, how they are warmed at install time.
+
+Kernels are single-threaded and release the GIL; `on_all_cores` runs them over slices in a thread pool. Each slice writes
+its own part of the output, so results do not depend on the number of threads, nothing breaks under fork or spawn, and
+they compile several times faster than numba's own parallel loops.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from instdata.util import paths as places
+
+T = TypeVar("T")
+
+
+def home() -> Path:
+    """The folder of compiled kernels: $INSTDATA_HOME/kernels, by default ~/.cache/instdata/kernels."""
+    return places.home() / "kernels"
+
+
+@cache
+def folder() -> Path | None:
+    """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel changes,
+    but not when that of another kernel which it calls does: so the folder is named after all of them."""
+    steps = Path(__file__).parents[1] / "steps"
+    sources = sorted(p for part in ("dedup", "ability") for p in (steps / part).glob("*.py"))
+    digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
+    path = home() / digest
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return path if os.access(path, os.W_OK) else None
+
+
+def jit(function: Callable) -> Callable:
+    """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
+    if folder():
+        os.environ["NUMBA_CACHE_DIR"] = str(folder())  # read when numba is imported
+    import numba
+
+    if folder():
+        numba.config.CACHE_DIR = str(folder())
+    return numba.njit(cache=bool(folder()), nogil=True, error_model="numpy")(function)
+
+
+def cold() -> bool:
+    """Whether nothing is compiled yet: the first build then takes half a minute longer."""
+    place = folder()
+    return place is None or next(place.rglob("*.nbi"), None) is None
+
+
+def threads() -> int:
+    """How many kernels run at once: $NUMBA_NUM_THREADS, by default the cores that this process may use."""
+    if wanted := os.environ.get("NUMBA_NUM_THREADS"):
+        return max(1, int(wanted))
+    return places.cores()
+
+
+def on_all_cores(work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
+    """`work` of every item, in the order of the items."""
+    items = list(items)
+    if len(items) < 2 or threads() == 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads(), len(items))) as pool:
+        return list(pool.map(work, items))
