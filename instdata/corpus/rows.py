@@ -16,6 +16,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.corpus import views
+
 if TYPE_CHECKING:
     from instdata.steps.base import Context
 
@@ -114,6 +116,16 @@ class Rows:
         at = pa.array(np.where(some, first, 0), mask=~some)
         is_system = pc.equal(roles.take(at), "system")
         return pc.if_else(is_system, contents.take(at), pa.scalar(None, pa.string()))
+
+    def view(self, name: str) -> pa.Array:
+        """One of views.VIEWS as a string array as long as the rows; null where a row has no such part."""
+        if name in ("prompt", "full", "system"):
+            return getattr(self, name)
+        if name in ("reasoning", "answer"):
+            return views.thought_of(self.response)[name == "answer"]
+        if name not in views.VIEWS:
+            raise KeyError(f"no view {name}: one of {', '.join(views.VIEWS)}")
+        return views.turn_texts(self.messages, name)
 
     @cached_property
     def _texts(self) -> tuple[pa.Array, pa.Array]:
