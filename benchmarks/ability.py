@@ -20,7 +20,7 @@ from instdata.corpus.taxonomy import load_taxonomy
 from instdata.steps.ability.calibration import calibration_error
 from instdata.steps.ability.examples import labelled
 from instdata.steps.ability.linear import train
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.resources import resource
 
 FILES = {

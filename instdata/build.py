@@ -31,9 +31,9 @@ from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
 from instdata.recipe.load import Draft, read_draft
 from instdata.recipe.model import Recipe
-from instdata.steps.base import Context
 from instdata.steps.run import apply, close
 from instdata.util.atomic import digest, write_text
+from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, InputError, MissingExtra
 from instdata.util.kernels import cold

@@ -89,7 +89,7 @@ def build(
     if dry_run:
         from instdata.recipe.estimate import estimate
 
-        estimated = estimate(plan)
+        estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
     done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)

@@ -30,10 +30,9 @@ from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import GENERATED, score
 from instdata.score.items import Item
 from instdata.score.table import groups, write_table
-from instdata.train.likelihood import answer_losses
+from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
-from instdata.util.errors import InputError
 
 SPEAK = 30  # seconds between lines
 VERSION = 2  # of what a cell's scores mean; raise it when training or scoring changes
@@ -66,23 +65,6 @@ class Cell:
     @property
     def done(self) -> bool:
         return self.path.is_file()
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The mean loss per token of a run on the references of items that it is not scored on."""
-
-    items: Sequence[Item]
-
-    def __call__(self, run: Any) -> float:
-        talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
-        found = answer_losses(run.net, run.tokenizer, talks, run.context)
-        loss = float(np.nansum(found[:, 0]) / np.nansum(found[:, 1])) if np.isfinite(found).any() else math.nan
-        if math.isnan(loss):
-            raise InputError(
-                "no held out row is left to choose an epoch by: hold more rows out, or choose a recipe without best_after"
-            )
-        return loss
 
 
 @dataclass
@@ -178,8 +160,7 @@ def run_base(grid: Grid) -> Cell:
         started = time.perf_counter()
         model = grid.model()
         about = {"cell": cell.name, "model": model.name}
-        net = model.net.to(fast_device())
-        table = score(net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None)
+        table = score(Network.of(model), grid.items, grid.kinds, about, grid.judge is not None)
         write_table(table, cell.path)
         grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
     return cell
@@ -232,9 +213,8 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
                 "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
                 "tokens": tokens, "seed": stream.seed,
             }  # fmt: skip
-            table = score(
-                run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None
-            )
+            network = Network(run.net, model.tokenizer, model.context)
+            table = score(network, grid.items, grid.kinds, about, grid.judge is not None)
             write_table(table, cell.path)
             grid.say(
                 f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "

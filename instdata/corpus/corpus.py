@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 
 from instdata import __version__
 from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
-from instdata.steps.base import Context
 from instdata.util.atomic import whole
+from instdata.util.context import Context
 
 
 @cache

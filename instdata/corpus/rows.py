@@ -7,7 +7,7 @@ from it a batch at a time, so that no text is stored twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 from instdata.corpus import views
 
 if TYPE_CHECKING:
-    from instdata.steps.base import Context
+    from instdata.util.context import Context
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+Messages = Sequence[Mapping[str, Any]]  # one conversation as plain turns: role, content, …
 ROLES = ("system", "user", "assistant", "tool")
 UNKNOWN = "unknown"
 

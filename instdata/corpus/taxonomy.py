@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
+from instdata.util.values import Strict
 from instdata.util.yaml import did_you_mean, load_yaml
 
 SCORERS = ("exact", "number", "choice", "label", "contains", "f1", "json", "unit_tests", "distractors", "judge")
@@ -26,11 +27,13 @@ Name = Annotated[
 ]
 
 
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class Entry(Strict):
+    """A part of a taxonomy file: nothing is converted, so a number where text belongs is an error."""
+
+    model_config = ConfigDict(strict=True)
 
 
-class Example(Strict):
+class Example(Entry):
     """A task that shows an ability."""
 
     instruction: Text
@@ -38,14 +41,14 @@ class Example(Strict):
     response: str = ""
 
 
-class Judge(Strict):
+class Judge(Entry):
     """How a judge scores an ability's answers."""
 
     reference: bool = False
     rubric: dict[str, Text] = {}  # by language
 
 
-class Ability(Strict):
+class Ability(Entry):
     """One class of the taxonomy; `name` is what the ability column holds."""
 
     name: Name
@@ -57,7 +60,7 @@ class Ability(Strict):
     aliases: list[Name] = []  # what other datasets call it
 
 
-class Taxonomy(Strict):
+class Taxonomy(Entry):
     """Abilities, in the order in which tables and charts show them."""
 
     name: Name

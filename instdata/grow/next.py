@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,15 @@ MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends wit
 WRITING = ("self-instruct", "evolve")  # methods of generate that can be told how many rows of an ability to write
 
 
-def next_recipe(build: Path, budget: int | None = None, out: Path | None = None) -> dict[str, Any]:
+def next_recipe(
+    build: Path, budget: int | None = None, out: Path | None = None, problems: Callable[[Path], list[str]] | None = None
+) -> dict[str, Any]:  # fmt: skip
     """Plan the next recipe and write it; returns what `next --json` prints.
 
     build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of the
     next training set; default: as many as the largest run had. out: default <name>.next.yaml here; its paths are those
-    of the build's recipe, so keep it beside that one. Raises InputError.
+    of the build's recipe, so keep it beside that one. problems: what would stop the written recipe, told as notes. Raises
+    InputError.
     """
     if build.suffix.lower() == ".csv":
         if out is not None:
@@ -48,7 +51,7 @@ def next_recipe(build: Path, budget: int | None = None, out: Path | None = None)
     if after.get("subsets"):
         after["subsets"] = {**after["subsets"], "on_short": "clip"}
     write_text(out, _yaml(after, build, found))
-    notes += _problems(out)
+    notes += [f"before it runs: {line}" for line in (problems(out) if problems else [])]
     return {"build": str(build), **found, "recipe": str(out)}
 
 
@@ -126,14 +129,14 @@ def _yaml(recipe: dict[str, Any], build: Path, found: dict[str, Any]) -> str:
 
     head = [
         f"Written by `instdata next {build.name}`: {found['rows']:,} rows where they gain most.",
-        f"Expected over the same number of rows in the present mix: {_gain(found)}.",
+        f"Expected over the same number of rows in the present mix: {gain_in_words(found)}.",
         *found["notes"],
     ]
     body = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
     return "".join(f"# {' '.join(line.split())}\n" for line in head) + body
 
 
-def _gain(found: dict[str, Any]) -> str:
+def gain_in_words(found: dict[str, Any]) -> str:
     """The expected gain in words."""
     if found["metric"] == "bits":
         value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
@@ -143,17 +146,6 @@ def _gain(found: dict[str, Any]) -> str:
 
 def _none_shown(found: dict[str, Any]) -> str:
     return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
-
-
-def _problems(path: Path) -> list[str]:
-    """What `instdata validate` says of a recipe, as notes."""
-    from instdata.build import prepare
-
-    try:
-        prepare(path, online=False)
-    except InputError as e:
-        return [f"before it runs: {message}" for _, _, message in e.problems]
-    return []
 
 
 def published(path: Path) -> Ladder:
@@ -298,30 +290,3 @@ def _share(configs: Mapping[str, Any], name: str, rows: int) -> dict[str, int]:
         return configs[name]["by_ability"]
     larger = min((c for n, c in configs.items() if n != "holdout" and c["rows"] >= rows), key=lambda c: c["rows"])
     return {a: round(n * rows / larger["rows"]) for a, n in larger["by_ability"].items()}
-
-
-def show_next(found: dict[str, Any]) -> None:
-    """The plan for people: rows now and next, what that should gain, and which curve says so."""
-    from rich.markup import escape
-
-    from instdata.cli.output import _console, _table
-
-    console = _console()
-    bits = found["metric"] == "bits"
-    table = _table(
-        "ability", ">now", ">next", ">gain, %" if bits else ">gain", ">95 %", "curve",
-        title=f"{found['budget']:,} rows by the curves of {found['metric']}",
-    )  # fmt: skip
-    for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
-        gain, low, high = (100 * a[k] for k in ("gain", "low", "high")) if bits else (a["gain"], a["low"], a["high"])
-        digits = 2 if bits else 3
-        table.add_row(
-            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}",
-            f"{gain:+.{digits}f}", f"{low:+.{digits}f} .. {high:+.{digits}f}", a["label"],
-        )  # fmt: skip
-    console.print(table)
-    console.print(f"\nexpected over the present mix of as many rows: {_gain(found)}")
-    for note in found["notes"]:
-        console.print(escape(note if not note.startswith("extrapolated") else f"* {note}"))
-    if found["recipe"]:
-        console.print(f"\n{'recipe':<8} {escape(found['recipe'])}", soft_wrap=True)

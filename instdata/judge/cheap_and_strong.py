@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from instdata.llm.ask import Options
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import MissingExtra
 
 if TYPE_CHECKING:

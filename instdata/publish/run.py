@@ -183,7 +183,7 @@ def _scores(path: Path) -> list[dict[str, Any]]:
     """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low, high, n, missing, chance}]}."""
     if not path.is_file():
         return []
-    from instdata.compare.effect import metric_of
+    from instdata.score.metric import metric_of
     from instdata.score.table import summary
 
     tables: dict[tuple[str, str], list[dict[str, Any]]] = {}

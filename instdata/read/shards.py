@@ -23,8 +23,8 @@ from instdata.read.adapters import INPUT, BadRow, Conversation, adapt, meta, use
 from instdata.read.blocks import Bad, block_count, decode, raw_blocks, raw_text
 from instdata.read.language import detect as detect_languages
 from instdata.read.sources import Input
-from instdata.steps.base import Context
 from instdata.util.atomic import write_text
+from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached
 from instdata.util.progress import track

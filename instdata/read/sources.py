@@ -14,7 +14,7 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
 from instdata.read.blocks import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
-from instdata.recipe.model import Source
+from instdata.read.source import Source
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.yaml import did_you_mean

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from instdata.recipe.model import WORD, Recipe, Source
+from instdata.read.source import Source
+from instdata.recipe.model import Recipe
 from instdata.recipe.overrides import override, substitute
 from instdata.steps.base import Step, kinds, step_class
 from instdata.util.errors import InputError
+from instdata.util.values import WORD
 from instdata.util.yaml import Document, did_you_mean, load_yaml
 
 Problem = tuple[str, "int | None", str]

@@ -9,10 +9,9 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of, rows_of
-from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.rows import UNKNOWN, Messages
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.score.items import Item, holdout_items, read_suite
-from instdata.train.render import Messages
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside

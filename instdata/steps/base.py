@@ -8,11 +8,10 @@ Third parties add steps through the entry-point group `instdata.steps` (docs/ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from instdata.corpus.rows import Rows
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 # rows:   sees a batch, scores every readable row (cheap, row-wise)
@@ -42,22 +42,6 @@ BUILTIN = {
     "sample": "instdata.steps.filter:Sample",
     "mix": "instdata.steps.filter:Mix",
 }
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a step may know of the build around it."""
-
-    seed: int = 0
-    taxonomy: Any = None  # instdata.corpus.taxonomy.Taxonomy, or None where the recipe names none
-    base: Path = Path(".")  # the recipe's folder: relative paths in options start here
-    cache: Path | None = None  # where a step may keep resumable state (the request cache lives here)
-    jobs: int = 1
-    fresh: bool = False  # score again even what is cached
-    seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
-    say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
-    bars: bool = False  # show progress bars: someone watches a terminal
-    usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
 
 
 def Threshold(default: Any = ..., **kwargs: Any) -> Any:

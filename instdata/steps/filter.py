@@ -13,7 +13,8 @@ from pydantic import Field, field_validator, model_validator
 
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
-from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts, drop
+from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.values import Count, Share
 from instdata.util.yaml import did_you_mean

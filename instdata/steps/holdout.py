@@ -14,7 +14,8 @@ from pydantic import Field
 
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows
-from instdata.steps.base import Context, Scope, Scores, Step, Verdicts, drop
+from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.leaks import Leaks

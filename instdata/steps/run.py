@@ -29,7 +29,8 @@ from instdata.corpus.corpus import (
 )
 from instdata.corpus.rows import CORPUS, Rows
 from instdata.steps.added import produce
-from instdata.steps.base import Context, Scores, Step, Verdicts, drop
+from instdata.steps.base import Scores, Step, Verdicts, drop
+from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.progress import track

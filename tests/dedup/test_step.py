@@ -8,8 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from instdata.corpus.rows import MESSAGES, Rows
-from instdata.steps.base import Context, Scores
+from instdata.steps.base import Scores
 from instdata.steps.dedup.step import Dedup
+from instdata.util.context import Context
 
 LONG = "The quick brown fox jumps over the lazy dog near the river bank at dawn"
 

@@ -19,7 +19,7 @@ from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
 from instdata.score.items import Item
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging
 

@@ -12,9 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instdata.cli.output_harness import show_next
 from instdata.grow.allocate import Growth, Ladder, allocate, plan
 from instdata.grow.fit import fit
-from instdata.grow.next import next_recipe, published, show_next
+from instdata.grow.next import next_recipe, published
 from instdata.util.errors import InputError
 
 RUNGS = [100 * 2**k for k in range(6)]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.ability.linear import MAX_ROWS
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
 
@@ -100,8 +100,8 @@ def _enough(table: pa.Table, file: TrainFile, context: Context) -> None:
 
 def inputs(file: TrainFile | None, context: Context, seeds: bool = True) -> list[Input]:
     """The files to learn from: the user's, and the seeds that ship with the taxonomy. Raises InputError."""
+    from instdata.read.source import Source
     from instdata.read.sources import open_sources
-    from instdata.recipe.model import Source
 
     found: list[Input] = []
     if file is not None:

@@ -14,7 +14,8 @@ from typing_extensions import Self
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.budget import Price
-from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts
+from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context, Scope, Scores, Step, Verdicts, drop
+from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.util.context import Context
 
 
 class Decontaminate(Step):

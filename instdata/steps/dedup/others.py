@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from instdata.corpus.rows import MESSAGES, Rows
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError, format_problem
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def files(paths: list[str], context: Context) -> list[File]:
     """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a YAML file
     that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`).
     Raises InputError naming what is missing."""
+    from instdata.read.source import Source
     from instdata.read.sources import find_files
-    from instdata.recipe.model import Source
 
     found = []
     for path in paths:
@@ -122,8 +122,8 @@ def _rows(conversations: list[list[dict[str, str]]]) -> Rows:
 def _format(file: File) -> Input | None:
     """How to read a file: None where it is no instruction data, for an evaluation file has its question somewhere. Raises InputError
     for a column that a suite maps and the file lacks."""
+    from instdata.read.source import Source
     from instdata.read.sources import open_sources
-    from instdata.recipe.model import Source
 
     try:
         return open_sources([(0, Source(path=str(file.path), map=file.map))], Path())[0][0]

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts
+from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts
 from instdata.steps.dedup.sizes import EMBEDDING, FLOOR, NGRAM, THRESHOLD, bands, parse_bytes
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 

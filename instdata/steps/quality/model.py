@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError, MissingExtra
 
 LOCAL = "local:"

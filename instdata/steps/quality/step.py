@@ -14,11 +14,12 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from instdata.corpus.rows import UNKNOWN, Rows
-from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.steps.quality import rules as table
 from instdata.steps.quality.judge import Judge
 from instdata.steps.quality.learned import Learned
 from instdata.steps.quality.model import CausalModel
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.values import Share
 from instdata.util.yaml import did_you_mean
