@@ -281,7 +281,7 @@ def read_cells(cells: Sequence[Cell]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GridCost:
     """What a grid will take: cells, tokens to train (and what separate runs would), answers to score, seconds."""
 
     cells: int
@@ -298,7 +298,7 @@ class Estimate:
         return {k: round(v, 1) if isinstance(v, float) else v for k, v in self.__dict__.items()}
 
 
-def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
+def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
     """What is missing, priced by one measured training step and one measured scoring batch on this machine."""
     from instdata.llm.causal import flops_per_token
     from instdata.train.loop import tokens_of
@@ -318,7 +318,7 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
     train_speed, score_speed = grid.speed if missing else (math.inf, math.inf)
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
     seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
-    return Estimate(
+    return GridCost(
         len(all_cells), missing, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
         float(seconds), float(train_speed),
     )  # fmt: skip

@@ -14,8 +14,8 @@ import numpy as np
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.grow import fit as fits
-from instdata.grow.allocate import Growth, Ladder, plan
-from instdata.score.table import cells_of
+from instdata.grow.allocate import CurveTable, Growth, plan
+from instdata.score.table import Cells, cells_of
 from instdata.util.errors import InputError
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -148,7 +148,7 @@ def _none_shown(found: dict[str, Any]) -> str:
     return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
 
 
-def published(path: Path) -> Ladder:
+def published(path: Path) -> CurveTable:
     """A published table: a CSV file whose first column names the ability and whose columns named like sizes (0.2M, 600)
     hold its scores; or columns ability, size, score. Rows are taken to be shared evenly. Raises InputError."""
     try:
@@ -196,7 +196,7 @@ def published(path: Path) -> Ladder:
         "one run of each size: the interval rests on how far scores lie from a straight line",
         "the table does not say how rows were shared: evenly, it is assumed",
     ]
-    return Ladder(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
+    return CurveTable(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
 
 
 def _rows(word: str) -> int | None:
@@ -216,12 +216,11 @@ def _enough(where: str, sizes: list[int]) -> None:
         )
 
 
-def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
-    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
-    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
+    """(the metric that tells most, the runs of each ability) of a build's curves: last model, in-domain items. Raises
+    InputError where curves are missing or of another build."""
     import pyarrow.compute as pc
 
-    from instdata.builds import manifest
     from instdata.corpus.corpus import read_parquet
     from instdata.score.source import manifest_digest
 
@@ -231,7 +230,6 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     if summary.get("manifest_sha256", digest := manifest_digest(build)) != digest:
         raise InputError(f"{build} has changed since its curves were made: run `instdata curves {build}` again")
-    configs = manifest(build)["configs"]
     scores = read_parquet(folder / "scores.parquet")
     model = summary["models"][-1]["name"]
     for column, value in (("model", model), ("arm", "all")):
@@ -250,6 +248,16 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     cells = {a: c for a, c in cells.items() if np.isfinite(c.values).all(0).any()}
     if not cells:
         raise InputError(f"{build}: no item has a score of metric {metric} in every run")
+    return metric, cells
+
+
+def measured(build: Path, supply: Mapping[str, Supply]) -> CurveTable:
+    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
+    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+    from instdata.builds import manifest
+
+    configs = manifest(build)["configs"]
+    metric, cells = _curve_cells(build)
     growth = []
     for ability, c in cells.items():
         own = np.array([_share(configs, *size).get(ability, 0) for size in zip(c.configs, c.rows.tolist())])
@@ -280,7 +288,7 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
         floors[g.ability] = max(g.fit.rows[0], has.fixed)
         ceilings[g.ability] = 2**62 if has.most is None else max(floors[g.ability], has.most)
     unit = "share of bits per byte" if metric == "bits" else "score"
-    return Ladder(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
+    return CurveTable(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
 
 
 def _share(configs: Mapping[str, Any], name: str, rows: int) -> dict[str, int]:

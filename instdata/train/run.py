@@ -16,7 +16,7 @@ import numpy as np
 
 from instdata.builds import RUN, manifest, recipe_of, run_of
 from instdata.corpus.write import locked
-from instdata.llm.causal import load, save
+from instdata.llm.causal import Loaded, load, save
 from instdata.score.source import (
     items_of,
     manifest_digest,
@@ -83,28 +83,30 @@ def train_build(
             if is_first():
                 _save_whole(net, loaded.tokenizer, out)
             made = steps
-        facts = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": RUN,
-            "key": key,
-            "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
-            "recipe": recipe_of(build),
-            "config": config,
-            "rows": len(ids),
-            "model": loaded.name,
-            "model_digest": loaded.digest,
-            "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
-            "seed": seed,
-            "training": recipe.model_dump(mode="json"),
-            "counts": counts,
-            "steps": made,
-            "loss": log.loss,
-            "validation": sorted(i.id for i in held),
+        facts = _run_facts(build, config, loaded, recipe, seed, key) | {
+            "rows": len(ids), "counts": counts, "steps": made, "loss": log.loss, "validation": sorted(i.id for i in held),
             "seconds": round(time.perf_counter() - started, 1),
-        }
+        }  # fmt: skip
         if is_first():
             write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return {"run": str(out), "changed": True, **facts}
+
+
+def _run_facts(build: Path, config: str, loaded: Loaded, recipe: Training, seed: int, key: str) -> dict[str, Any]:
+    """What run.json says of a run before it was made."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": RUN,
+        "key": key,
+        "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
+        "recipe": recipe_of(build),
+        "config": config,
+        "model": loaded.name,
+        "model_digest": loaded.digest,
+        "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
+        "seed": seed,
+        "training": recipe.model_dump(mode="json"),
+    }
 
 
 def _differs(done: dict[str, Any], asked: dict[str, Any]) -> str:
