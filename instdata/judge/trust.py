@@ -15,8 +15,8 @@ import numpy as np
 from instdata.judge.labels import Pair, read, with_verdicts
 from instdata.llm.ask import Options
 from instdata.util.context import Context
-from instdata.util.errors import InputError
-from instdata.util.stats import bootstrap_interval, crossed
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.stats import crossed
 
 RECORDED = "recorded"
 FLIPS = 0.2  # above this share of flipped verdicts a warning is due
@@ -239,7 +239,19 @@ def _share_interval(values: list[float], pairs: list[Pair]) -> tuple[float | Non
 def _interval(values: list[float], pairs: list[Pair]) -> tuple[float | None, float | None]:
     """95 % interval of a mean difference by bootstrap over prompts; None where there are too few to draw from."""
     means, size = _by_prompt(values, pairs)
-    return bootstrap_interval(means[None], weights=size) if len(means) >= FEW else (None, None)
+    if len(means) < FEW:
+        return None, None
+    if np.ptp(means) == 0:
+        return float(means[0]), float(means[0])
+    try:
+        from scipy.stats import bootstrap
+    except ImportError as e:
+        raise MissingExtra("an interval", "train") from e
+    drawn = bootstrap(
+        (means, np.asarray(size, float)), lambda m, n, axis=-1: (m * n).sum(axis) / n.sum(axis), paired=True,
+        vectorized=True, n_resamples=2000, method="percentile", random_state=0,
+    )  # fmt: skip
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
 
 
 def _judge_of(pair: Pair) -> str:
