@@ -10,11 +10,14 @@ import hashlib
 import json
 import platform
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -29,7 +32,7 @@ from instdata.corpus.write import locked, move_into_place, write_data, write_jso
 from instdata.llm.causal import AUTO
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
-from instdata.recipe.load import Draft, read_draft
+from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.run import apply, close
 from instdata.util.atomic import digest, write_text
@@ -65,16 +68,15 @@ class Build:
 
 
 def prepare(
-    path: Path, sets: list[str] = (), limit: int | None = None, jobs: int = 1, fresh: bool = False,
+    recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None, jobs: int = 1,
+    fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
 ) -> Plan:  # fmt: skip
-    """Read a recipe and resolve it. Raises InputError with every problem found, before any work. With `online` false
+    """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found, before any work. With `online` false
     the Hub and endpoints are left alone: enough to validate, not to build."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such recipe. `instdata init` writes one")
-    draft = read_draft(path, sets, limit)
-    base, names = path.parent, {s.name for _, s in draft.steps}
+    document, base = open_document(recipe_or_path)
+    draft = read_draft(document, base, sets, limit)
+    names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
     opened: list[list[Input]] = []
     try:
@@ -375,3 +377,14 @@ def _fitting(told: str, width: int) -> str:
 
 def _also(**counts: int) -> str:
     return "".join(f", {n:,} {word}" for word, n in counts.items() if n)
+
+
+class _Callable(ModuleType):
+    """`instdata.build(recipe, out=…)`: Python has one name for this module and for the function of the public API, so the
+    module can be called."""
+
+    def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
+        return import_module("instdata.api").build(recipe, out, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

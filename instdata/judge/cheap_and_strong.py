@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from instdata.util.errors import MissingExtra
-
-if TYPE_CHECKING:
-    pass
 
 
 def powered(strong: Sequence[float | None], cheap: Sequence[float | None]) -> dict[str, Any]:

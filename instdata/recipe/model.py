@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -10,6 +11,7 @@ from instdata.corpus.subsets import Subsets
 from instdata.read.source import Source
 from instdata.steps.base import Step, kinds, step_class
 from instdata.util.values import WORD, Strict
+from instdata.util.yaml import did_you_mean
 
 
 class Publish(Strict):
@@ -22,6 +24,18 @@ class Publish(Strict):
 class Ablate(Strict):
     model: str = "auto"
     seeds: int = Field(3, ge=1)
+
+
+def named_step(item: Any) -> Any:
+    """A step from `{kind: options}`, or a Step; named after its kind where it has no name."""
+    if isinstance(item, str):
+        item = {item: None}
+    if isinstance(item, Mapping):
+        kind, options = next((k, v) for k, v in item.items() if k != "name")
+        if kind not in kinds():
+            raise ValueError(f'unknown step "{kind}".{did_you_mean(kind, kinds())}')
+        return step_class(kind)(**{"name": item.get("name", kind), **(options or {})})
+    return item.model_copy(update={"name": item.kind}) if isinstance(item, Step) and not item.name else item
 
 
 class Recipe(BaseModel):
@@ -45,6 +59,12 @@ class Recipe(BaseModel):
         if not WORD.match(value):
             raise ValueError(f'"{value}" names a folder: letters, digits, "_", "-" and "." only')
         return value
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _made(cls, value: Any) -> Any:
+        """Steps as `{kind: options}` are made; a step without a name has that of its kind."""
+        return [named_step(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data that reads back as the same recipe; step names only where they differ from kinds."""

@@ -56,6 +56,7 @@ class Step(BaseModel):
 
     kind: ClassVar[str]
     scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
+    code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local.py)
     version: ClassVar[int] = 1  # raise it when score changes its mind
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
@@ -80,7 +81,8 @@ class Step(BaseModel):
         options = self.model_dump(
             mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")}
         )
-        return {"kind": self.kind, "version": self.version, "options": options}
+        own = {"code": self.code} if self.code else {}
+        return {"kind": self.kind, "version": self.version, "options": options, **own}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as
