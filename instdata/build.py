@@ -12,6 +12,7 @@ import platform
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -26,6 +27,7 @@ import yaml
 from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
@@ -262,6 +264,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     configs = write_data(corpus, pool, subsets, folder)
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
+    write_dropped(corpus, folder / DROPPED)
+    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
@@ -276,10 +280,13 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs) for inputs in plan.inputs if inputs],
+        "sources": [
+            _source(inputs) | _noted(inputs[0].source, notes, plan.context.say) for inputs in plan.inputs if inputs
+        ],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
+        "fields": fields,
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
@@ -303,6 +310,20 @@ def _source(inputs: list[Input]) -> dict[str, Any]:
         repo, config, split, revision = inputs[0].hub
         return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
     return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
+
+
+NOTES = {
+    "cut_back": "{n:,} conversations end with turns that nobody answered: cut back to their last answer",
+    "nan": "{n:,} records hold NaN where a value is expected: read as none",
+}
+
+
+def _noted(source: str, notes: dict[str, Counter[str]], say: Callable[[str], None]) -> dict[str, Any]:
+    """What reading a source did that one may want to know, in rows, for the manifest; said, a line each."""
+    found = dict(sorted(notes.get(source, {}).items()))
+    for note, n in found.items():
+        say(f"source {source}: {NOTES[note].format(n=n)}")
+    return {"notes": found} if found else {}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

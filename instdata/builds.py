@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
-from instdata.read.adapters import INPUT, write_record
+from instdata.corpus.rows import told
+from instdata.read.adapters import INPUT
+from instdata.read.again import source_records
+from instdata.read.written import OPTIONAL_KEYS, write_record
 from instdata.util.atomic import whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
@@ -102,13 +105,13 @@ def _no_row(build: Path, wanted: str) -> InputError:
     )
 
 
-def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
+def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
     """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
     left out."""
-    return _cached(build, rids, "messages")
+    return {rid: [told(t) for t in turns] for rid, turns in _cached(build, rids, "messages").items()}
 
 
-def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]:
+def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
     """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
@@ -118,7 +121,8 @@ def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]
                 at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
                 if len(at):
                     table = file.read_row_group(group, ["id", "messages"]).take(at)
-                    found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+                    talks = [[told(t) for t in turns] for turns in table["messages"].to_pylist()]
+                    found |= dict(zip(table["id"].to_pylist(), talks))
     return found
 
 
@@ -230,29 +234,71 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
 
 
 def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
-    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
+    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json. The format
+    `source` gives every record that was read as it came in, whatever became of it.
 
-    Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    Returns the rows written and left out (conversations that alpaca cannot hold, records whose row was changed)."""
     if out.suffix not in (".jsonl", ".json"):
         raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
+    if format == "source" and config != "full":
+        raise InputError("--format source gives back every record that was read; it takes no --config")
     written = skipped = 0
     array = out.suffix == ".json"
-    batches = rows_of(build, config, ["messages", "meta"])
-    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
-    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
     with whole(out) as file:
         file.write(b"[\n" if array else b"")
-        for batch in batches:
-            for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
-                try:
-                    record = write_record(format, messages, _input_chars(meta), plain)
-                except ValueError:
-                    skipped += 1
-                    continue
-                file.write((b",\n" if array and written else b"") + orjson.dumps(record) + (b"" if array else b"\n"))
-                written += 1
+        for line in source_records(build) if format == "source" else _lines(build, format, config):
+            if line is None:
+                skipped += 1
+                continue
+            file.write((b",\n" if array and written else b"") + (_as_json(line) if array else line + b"\n"))
+            written += 1
         file.write(b"\n]\n" if array else b"")
     return {"written": written, "left_out": skipped}
+
+
+def _as_json(line: bytes) -> bytes:
+    """A record in a JSON array: what was no JSON is text there."""
+    try:
+        orjson.loads(line)
+        return line
+    except ValueError:
+        return orjson.dumps(line.decode())
+
+
+def _lines(build: Path, format: str, config: str) -> Iterator[bytes | None]:
+    """Each row of a config as a record of the format; None for a row that it cannot hold."""
+    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
+    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
+    keys = _optional_keys(build, config) if format == "alpaca" else ()
+    names = [n for n in _names(build, config) if n in ("messages", "meta", "tools")]
+    for batch in rows_of(build, config, names):
+        for row in batch.to_pylist():
+            try:
+                chars = _input_chars(row.get("meta"))
+                record = write_record(format, row["messages"], chars, plain, row.get("tools"), keys)
+            except ValueError:
+                yield None
+                continue
+            yield orjson.dumps(record)
+
+
+def _names(build: Path, config: str) -> list[str]:
+    """The columns of a config's files, which all have the same."""
+    for name in manifest(build)["configs"].get(config, {}).get("files", []):
+        return pq.read_schema(build / name).names
+    return ["messages", "meta"]  # rows_of says that there is no such config
+
+
+def _optional_keys(build: Path, config: str) -> set[str]:
+    """The keys that any row as alpaca has beside the three of all: a loader wants the same ones in every record."""
+    found: set[str] = set()
+    for batch in rows_of(build, config, ["messages"]):
+        for messages in batch["messages"].to_pylist() if len(found) < len(OPTIONAL_KEYS["alpaca"]) else ():
+            try:
+                found |= write_record("alpaca", messages).keys() & set(OPTIONAL_KEYS["alpaca"])
+            except ValueError:
+                continue
+    return found
 
 
 def _single(messages: pa.ListArray) -> bool:

@@ -33,6 +33,7 @@ class Format(str, Enum):
     sharegpt = "sharegpt"
     messages = "messages"
     prompt_completion = "prompt_completion"
+    source = "source"
 
 
 class EngineName(str, Enum):
@@ -167,7 +168,9 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
 @app.command()
 def export(
     build: BuildDir = None,
-    format: Annotated[Format, typer.Option(help="What the trainer reads.")] = Format.messages,
+    format: Annotated[
+        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
+    ] = Format.messages,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
     json_: AsJson = False,
