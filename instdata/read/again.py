@@ -46,7 +46,7 @@ def source_records(build: Path) -> Iterator[bytes | None]:
 
 def _rebuild(db: Any, build: Path, path: Path) -> None:
     """Add the records of a file's rows to `lines`."""
-    rows = db.cursor().execute(
+    rows = db.cursor().sql(
         f"""select d.*, f.form from read_parquet('{_quoted(path)}') d
             join read_parquet('{_quoted(build / FORMS)}') f using ({PLACE}, id)"""
     )
@@ -73,9 +73,9 @@ def _add(db: Any, records: list[dict[str, Any]], lines: list[bytes]) -> None:
     if records:
         columns = {n: pa.array([r[n] for r in records]) for n in PLACE.split(", ")}
         table = pa.table({**columns, "line": pa.array(lines, pa.binary())})
-        db.register("some", table)
-        db.execute("insert into lines select * from some")
-        db.unregister("some")
+        db.register("batch_of_lines", table)
+        db.execute("insert into lines select * from batch_of_lines")
+        db.unregister("batch_of_lines")
 
 
 def _one_line(raw: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -41,7 +41,7 @@ def write_record(
     return record | {k: [] if k == "history" else "" for k in OPTIONAL_KEYS["alpaca"] if k in keys and k not in record}
 
 
-def _inline(turn: dict[str, Any]) -> str:
+def _inline(turn: Mapping[str, Any]) -> str:
     return put_back(turn.get("reasoning_content"), turn["content"])
 
 
@@ -49,14 +49,15 @@ def _calls(messages: Messages) -> bool:
     return any(m.get("tool_calls") or m["role"] == "tool" for m in messages)
 
 
-def _sharegpt(turn: dict[str, Any]) -> list[dict[str, str]]:
+def _sharegpt(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A turn as ShareGPT has it, its calls as turns of their own (LLaMA-Factory's function_call)."""
     calls = [
         {"name": c["function"]["name"], "arguments": _parsed(c["function"]["arguments"])}
         for c in turn.get("tool_calls") or ()
     ]
     text = _inline(turn)
-    said = [{"from": SHAREGPT[turn["role"]], "value": text}] if text or not calls else []
+    weight = {"weight": told(turn)["weight"]} if turn.get("weight") is not None else {}
+    said = [{"from": SHAREGPT[turn["role"]], "value": text, **weight}] if text or not calls else []
     if not calls:
         return said
     return [*said, {"from": "function_call", "value": orjson.dumps(calls[0] if len(calls) == 1 else calls).decode()}]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of, rows_of
-from instdata.corpus.rows import UNKNOWN, Messages
+from instdata.corpus.rows import UNKNOWN, Messages, told
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.score.items import Item, holdout_items, read_suite
 from instdata.util.atomic import digest
