@@ -12,7 +12,6 @@ import platform
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -265,7 +264,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
     write_dropped(corpus, folder / DROPPED)
-    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards)
+    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
@@ -280,9 +279,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [
-            _source(inputs) | _noted(inputs[0].source, notes, plan.context.say) for inputs in plan.inputs if inputs
-        ],
+        "sources": [_source(inputs, notes) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
@@ -304,26 +301,13 @@ def _none_read(corpus: Corpus) -> str:
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
 
 
-def _source(inputs: list[Input]) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit."""
+def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
-    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
-
-
-NOTES = {
-    "cut_back": "{n:,} conversations end with turns that nobody answered: cut back to their last answer",
-    "nan": "{n:,} records hold NaN where a value is expected: read as none",
-}
-
-
-def _noted(source: str, notes: dict[str, Counter[str]], say: Callable[[str], None]) -> dict[str, Any]:
-    """What reading a source did that one may want to know, in rows, for the manifest; said, a line each."""
-    found = dict(sorted(notes.get(source, {}).items()))
-    for note, n in found.items():
-        say(f"source {source}: {NOTES[note].format(n=n)}")
-    return {"notes": found} if found else {}
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs], **noted}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ from instdata.util.atomic import whole
 FORMS, DROPPED = "forms.parquet", "dropped.parquet"
 FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()),
                   ("id", pa.string()), ("form", pa.string())])  # fmt: skip
-NOTES = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any
+NOTES = {
+    "cut_back": "{n:,} conversations end with turns that nobody answered; they are cut back to their last answer",
+    "nan": "{n:,} records have NaN where a value is expected; it counts as none",
+}
+NOTED = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any
 
 
 def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
@@ -65,9 +70,8 @@ def write_dropped(corpus: Corpus, path: Path) -> None:
             writer.write_table(pa.table([columns[n] for n in schema.names], schema=schema), row_group_size=len(at))
 
 
-def notes_of(shards: list[Shard]) -> dict[str, Counter[str]]:
-    """Source -> what reading it did that one may want to know, in rows: cut_back (turns after the last answer were left
-    out), nan (NaN where a value is expected counted as none)."""
+def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[str, int]]:
+    """Source -> what reading it did that one may want to know (the words of NOTES), in rows; said, a line each."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for shard in shards:
         if shard.step is not None or not shard.rows:
@@ -75,5 +79,8 @@ def notes_of(shards: list[Shard]) -> dict[str, Counter[str]]:
         forms = read_parquet(shard.path, ["source", "form"])
         noted = forms.filter(pc.fill_null(pc.starts_with(forms["form"], '{"notes"'), False))
         for source, form in zip(noted["source"].to_pylist(), noted["form"].to_pylist()):
-            found[source].update(word.strip('"') for word in NOTES.match(form)[1].split(","))
-    return found
+            found[source].update(word.strip('"') for word in NOTED.match(form)[1].split(","))
+    for source, counts in found.items():
+        for note in sorted(counts):
+            say(f"source {source}: {NOTES[note].format(n=counts[note])}")
+    return {source: dict(sorted(counts.items())) for source, counts in found.items()}
