@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from instdata.corpus.corpus import read_parquet
 from instdata.corpus.rows import told
 from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
-from instdata.read.written import OPTIONAL_KEYS, write_record
+from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.atomic import whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
@@ -266,38 +266,59 @@ def _as_json(line: bytes) -> bytes:
 
 
 def _lines(build: Path, format: str, config: str) -> Iterator[bytes | None]:
-    """Each row of a config as a record of the format; None for a row that it cannot hold."""
+    """Each row of a config as a record of the format; None for a row that it cannot hold.
+
+    Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes first."""
     # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
     plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
-    keys = _optional_keys(build, config) if format == "alpaca" else ()
-    names = [n for n in _names(build, config) if n in ("messages", "meta", "tools")]
-    for batch in rows_of(build, config, names):
-        for row in batch.to_pylist():
-            try:
-                chars = _input_chars(row.get("meta"))
-                record = write_record(format, row["messages"], chars, plain, row.get("tools"), keys)
-            except ValueError:
-                yield None
-                continue
-            yield orjson.dumps(record)
+    leaders = _leaders(build, config, format)
+    keys = leaders.keys() if format == "alpaca" else ()
+
+    def line(row: dict[str, Any]) -> bytes | None:
+        try:
+            chars = _input_chars(row.get("meta"))
+            return orjson.dumps(write_record(format, row["messages"], chars, plain, row.get("tools"), keys))
+        except ValueError:
+            return None
+
+    first = set(leaders.values())
+    for leading in (True, False) if first else (False,):
+        for start, batch in _numbered(build, config, ("messages", "meta", "tools")):
+            at = pa.array([i for i in range(len(batch)) if (start + i in first) == leading], pa.int64())
+            yield from map(line, batch.take(at).to_pylist() if first else batch.to_pylist())
 
 
-def _names(build: Path, config: str) -> list[str]:
-    """The columns of a config's files, which all have the same."""
-    for name in manifest(build)["configs"].get(config, {}).get("files", []):
-        return pq.read_schema(build / name).names
-    return ["messages", "meta"]  # rows_of says that there is no such config
+def _numbered(build: Path, config: str, columns: Collection[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(number of the first row, rows) of a config, with those of the columns that its files have."""
+    start = 0
+    for batch in rows_of(build, config):
+        yield start, batch.select([n for n in batch.schema.names if n in columns])
+        start += len(batch)
 
 
-def _optional_keys(build: Path, config: str) -> set[str]:
-    """The keys that any row as alpaca has beside the three of all: a loader wants the same ones in every record."""
-    found: set[str] = set()
-    for batch in rows_of(build, config, ["messages"]):
-        for messages in batch["messages"].to_pylist() if len(found) < len(OPTIONAL_KEYS["alpaca"]) else ():
-            try:
-                found |= write_record("alpaca", messages).keys() & set(OPTIONAL_KEYS["alpaca"])
-            except ValueError:
-                continue
+def _leaders(build: Path, config: str, format: str) -> dict[str, int]:
+    """Each optional key that records of the format have here -> the number of the first row that uses it."""
+    found: dict[str, int] = {}
+    for start, batch in _numbered(build, config, ("messages", "tools")):
+        messages = batch["messages"]
+        if format == "alpaca":
+            long = pc.indices_nonzero(pc.greater(pc.list_value_length(messages), 2))
+            for i in long.to_pylist() if len(found) < len(ALPACA_KEYS) else ():
+                try:
+                    record = write_record(format, messages[i].as_py())
+                except ValueError:
+                    continue
+                for key in record.keys() & set(ALPACA_KEYS):
+                    found.setdefault(key, start + i)
+            continue
+        parents, turns = pc.list_parent_indices(messages), messages.flatten()
+        columns = {f.name: turns.field(f.name) for f in messages.type.value_type if f.name not in ("role", "content")}
+        columns = {n: parents.filter(c.is_valid()) for n, c in columns.items() if n != "extra"}
+        if "tools" in batch.schema.names:
+            columns["tools"] = pc.indices_nonzero(batch["tools"].is_valid())
+        for name, rows in columns.items():
+            if len(rows):
+                found.setdefault(name, start + rows[0].as_py())
     return found
 
 

@@ -15,7 +15,7 @@ from instdata.read.got import Got, material, no_media
 from instdata.read.plain import BadRow, is_nan, json_text, kind
 from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
 from instdata.read.thoughts import put_back
-from instdata.read.turns import Turn, calls_of, dialogue, read_turns, speakers
+from instdata.read.turns import Turn, answer_of, calls_of, dialogue, read_turns, speakers
 
 INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
@@ -166,7 +166,7 @@ def _said(got: Got, output: str) -> Turn:
     if isinstance(reasoning, str) and reasoning.strip().casefold() not in SWITCHES:
         return turn | {"reasoning_content": reasoning} if output.strip() else turn
     got.drop("reasoning")
-    return read_turns([turn], "output")[0]
+    return answer_of(turn)
 
 
 # ---------------------------------------------------------------- preferences

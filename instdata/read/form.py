@@ -26,7 +26,7 @@ def texts_of(messages: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) 
     for turn in messages:
         out += [turn["content"], turn.get("reasoning_content")]
         out += [call["function"]["arguments"] for call in turn.get("tool_calls") or ()]
-    for name in OPTIONAL.names:
+    for name in OPTIONAL.names if columns else ():
         value = columns.get(name)
         if isinstance(value, str):
             out.append(value)

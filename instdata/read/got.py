@@ -22,15 +22,21 @@ class Got(dict):
         self.record, self.used, self.notes = record, {}, set()
         taken: set[str] = set()
         for name, keys in fields.items():
-            for key in () if name.startswith(ROLE_FIELD) else keys:
-                columns = placeholders(key)
-                value = self._filled(key, columns) if columns else record.get(key)
+            for key in keys:
+                value, columns = record.get(key), None
+                if value is None:
+                    if "{" not in key:
+                        continue
+                    columns = placeholders(key)
+                    value = self._filled(key, columns)
+                if name.startswith(ROLE_FIELD) or key in taken or value == "":
+                    continue
                 if is_nan(value):
                     self.notes.add("nan")
-                elif value is not None and value != "" and (columns or key not in taken):
-                    self[name], self.used[name] = value, columns or [key]
-                    taken.update(columns or [key])
-                    break
+                    continue
+                self[name], self.used[name] = value, columns or [key]
+                taken.update(columns or [key])
+                break
 
     def _filled(self, template: str, columns: list[str]) -> str:
         """A template with its columns' values; a line whose columns are all empty is left out."""
@@ -129,6 +135,8 @@ class Got(dict):
         value = self.get("options")
         value = json_text(value) if isinstance(value, str) else value
         if value is None:
+            if "a" not in self.record or "b" not in self.record:
+                return ""
             letters = [c for c in LETTERS.lower() if isinstance(self.record.get(c), (str, int, float))]
             if len(letters) < 2 or letters != list(LETTERS.lower()[: len(letters)]):
                 return ""

@@ -47,8 +47,8 @@ MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
 
 def speakers(fields: Fields) -> dict[str, str]:
     """Word -> role: the usual ones, and those that a source names."""
-    own = {w: f.removeprefix(ROLE_FIELD) for f, words in fields.items() if f.startswith(ROLE_FIELD) for w in words}
-    return {**SPEAKERS, **own} if own else SPEAKERS
+    named = [(role, fields[ROLE_FIELD + role]) for role in ROLES if ROLE_FIELD + role in fields]
+    return {**SPEAKERS, **{word: role for role, words in named for word in words}} if named else SPEAKERS
 
 
 def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> list[Turn]:
@@ -61,7 +61,7 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
     if not isinstance(value, list):
         raise BadRow(f"{field} is {kind(value)}, expected a list")
     if value and all(isinstance(v, str) for v in value):
-        return [_answer({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
+        return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
     turns: list[Turn] = []
     for i, item in enumerate(value):
         if not isinstance(item, Mapping):
@@ -87,7 +87,7 @@ def dialogue(text: str) -> list[Turn] | None:
         role = SPEAKERS[mark[1].casefold()]
         if role != ROLES[1 + len(turns) % 2]:
             return None
-        turns.append(_answer({"role": role, "content": text[mark.end() : after.start() if after else None].strip()}))
+        turns.append(answer_of({"role": role, "content": text[mark.end() : after.start() if after else None].strip()}))
     return turns
 
 
@@ -124,7 +124,7 @@ def _of_mapping(value: Mapping[str, Any], field: str) -> Any:
 def _exchange(item: Mapping[str, Any], pair: tuple[str, str], where: str) -> list[Turn]:
     """The turns of an item that holds a question and its answer, and perhaps a system prompt."""
     asked, said = (as_text(item[k], f"{where}.{k}") for k in pair)
-    answer = _answer({"role": "assistant", "content": said})
+    answer = answer_of({"role": "assistant", "content": said})
     system = as_text(item.get("system"), f"{where}.system")
     _optional(answer, {k: v for k, v in item.items() if k not in (*pair, "system")}, where)
     first = [{"role": "system", "content": system}] if system.strip() else []
@@ -151,10 +151,10 @@ def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> Turn
     if thought:
         turn["reasoning_content"] = thought
     _optional(turn, rest, where)
-    return _answer(turn)
+    return answer_of(turn)
 
 
-def _answer(turn: Turn) -> Turn:
+def answer_of(turn: Turn) -> Turn:
     """The turn; an assistant's with the reasoning that its content begins with taken out."""
     if turn["role"] == "assistant" and not turn.get("reasoning_content"):
         thought, content = take_out(turn["content"])

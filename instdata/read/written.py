@@ -11,7 +11,7 @@ from instdata.corpus.rows import Messages, told
 from instdata.read.thoughts import put_back
 
 SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
-OPTIONAL_KEYS = {"alpaca": ("system", "history")}  # keys of a record that all rows have where one has them
+ALPACA_KEYS = ("system", "history")  # all records have them where one has them
 
 
 def write_record(
@@ -19,7 +19,7 @@ def write_record(
     keys: Collection[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """One row as a record of a format; reading it back gives the same messages. `plain`: prompt_completion holds texts
-    where there is a single turn, else always messages. `keys`: of OPTIONAL_KEYS, those that every record has. Reasoning
+    where there is a single turn, else always messages. `keys`: of ALPACA_KEYS, those that every record has. Reasoning
     stands in `reasoning_content` where the record holds messages, inside the answer where it holds texts.
 
     Raises ValueError where the format cannot hold the conversation.
@@ -38,7 +38,7 @@ def write_record(
     if format != "alpaca":
         raise ValueError(f"{format} is a format to read, not to write")
     record = _alpaca(messages, answered, input_chars)
-    return record | {k: [] if k == "history" else "" for k in OPTIONAL_KEYS["alpaca"] if k in keys and k not in record}
+    return record | {k: [] if k == "history" else "" for k in ALPACA_KEYS if k in keys and k not in record}
 
 
 def _inline(turn: Mapping[str, Any]) -> str:
