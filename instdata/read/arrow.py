@@ -42,12 +42,30 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def meaning(values: list[Any], kind: pa.DataType, names: list[str] | None) -> list[Any]:
-    """A column's values (to_pylist) as they were meant: JSON (datasets' Json columns, arrow.json) decoded, classes named."""
-    if getattr(kind, "extension_name", "") == "arrow.json":
-        return [v if v is None else _decoded(v) for v in values]
+    """A column's values (to_pylist) as they were meant: JSON (datasets' Json columns, arrow.json), at any depth, decoded;
+    classes named."""
     if names:
         return [_label(v, names) if isinstance(v, int) else v for v in values]
-    return values
+    return [_meant(v, kind) for v in values] if _holds_json(kind) else values
+
+
+def _is_json(kind: pa.DataType) -> bool:
+    return getattr(kind, "extension_name", "") == "arrow.json"
+
+
+def _holds_json(kind: pa.DataType) -> bool:
+    inner = range(kind.num_fields) if pa.types.is_nested(kind) else ()
+    return _is_json(kind) or any(_holds_json(kind.field(i).type) for i in inner)
+
+
+def _meant(value: Any, kind: pa.DataType) -> Any:
+    if value is None or _is_json(kind):
+        return value if value is None else _decoded(value)
+    if isinstance(value, list):
+        return [_meant(v, kind.value_type) for v in value] if not pa.types.is_map(kind) else value
+    if isinstance(value, dict):
+        return {k: _meant(v, kind.field(k).type) for k, v in value.items()}
+    return value
 
 
 def _decoded(text: Any) -> Any:

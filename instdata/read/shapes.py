@@ -33,7 +33,7 @@ KEYS: dict[str, Fields] = {
     },
     "prompt_completion": {
         "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
-        "completion": ("completion", "response", "solution", "answer", "answers", "generation", "output", "target",
+        "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output", "target",
                        "回答", "答案", "回复", "输出"),
         "generations": ("generations",),
         "passage": PASSAGE,
