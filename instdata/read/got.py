@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from instdata.read.plain import BadRow, as_text, is_nan, json_text
-from instdata.read.shapes import MEDIA, ROLE_FIELD, Fields, placeholders
+from instdata.read.shapes import MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
@@ -21,24 +21,19 @@ class Got(dict):
         super().__init__()
         self.record, self.used, self.notes = record, {}, set()
         taken: set[str] = set()
-        for name, keys in fields.items():
-            for key in keys:
-                value, columns = record.get(key), None
-                if value is None:
-                    if "{" not in key:
-                        continue
-                    columns = placeholders(key)
-                    value = self._filled(key, columns)
-                if name.startswith(ROLE_FIELD) or key in taken or value == "":
-                    continue
-                if is_nan(value):
-                    self.notes.add("nan")
-                    continue
-                self[name], self.used[name] = value, columns or [key]
-                taken.update(columns or [key])
-                break
+        for name, key, columns in fields.feeding(record):
+            if name in self or key in taken:
+                continue
+            value = self._filled(key, columns) if columns else record[key]
+            if value is None or value == "":
+                continue
+            if is_nan(value):
+                self.notes.add("nan")
+                continue
+            self[name], self.used[name] = value, columns or (key,)
+            taken.update(self.used[name])
 
-    def _filled(self, template: str, columns: list[str]) -> str:
+    def _filled(self, template: str, columns: tuple[str, ...]) -> str:
         """A template with its columns' values; a line whose columns are all empty is left out."""
         values = {c: material(self.record.get(c), c) for c in columns}
         lines = []

@@ -14,14 +14,14 @@ from typing import Any
 
 from instdata.read.plain import BadRow, json_text
 
-Fields = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
+Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
 
 PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "段落", "上下文")
 OPTIONS = ("options", "choices", "choice", "选项")
 REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
 
 # Our field -> the columns that feed it where `map` names none, per format.
-KEYS: dict[str, Fields] = {
+KEYS: dict[str, Feeds] = {
     "alpaca": {
         "instruction": ("instruction", "指令"),
         "input": ("input", "输入", *PASSAGE),
@@ -48,7 +48,7 @@ KEYS: dict[str, Fields] = {
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
 }  # fmt: skip
 # What any format may have beside its own fields.
-COMMON: Fields = {
+COMMON: Feeds = {
     "ability": ("ability",),
     "origin": ("origin",),
     "system": ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示"),
@@ -74,6 +74,26 @@ MAIN = {
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+class Fields(dict):
+    """Feeds of one source, and with the source's own words for roles (ROLE_FIELD)."""
+
+    def feeding(self, record: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(field, column or template, the template's columns) for records with these keys, in order of preference. Worked
+        out once for each set of keys."""
+        plans = self.__dict__.setdefault("plans", {})
+        keys = tuple(record)
+        if keys not in plans:
+            if len(plans) > 256:  # a file of which no two records have the same keys
+                plans.clear()
+            plans[keys] = [
+                (name, key, tuple(placeholders(key)))
+                for name, feeding in self.items()
+                for key in (() if name.startswith(ROLE_FIELD) else feeding)
+                if key in record or placeholders(key)
+            ]
+        return plans[keys]
 
 
 class Record(dict):
@@ -145,7 +165,7 @@ def _first_turn(value: Any, key: str) -> Any:
     return first if isinstance(first, dict) and known & set(map(normalise_key, first)) else None
 
 
-def fields_of(format: str) -> Fields:
+def fields_of(format: str) -> Feeds:
     """Everything that a format can be fed."""
     return {**KEYS[format], **COMMON}
 
@@ -163,7 +183,7 @@ def columns(format: str, mapping: dict[str, str], roles: Mapping[str, Iterable[s
     fields = fields_of(format)
     free = {field: tuple(k for k in keys if k not in taken) for field, keys in fields.items() if field not in ours}
     named = {ROLE_FIELD + role: tuple(normalise_key(w) for w in words) for role, words in roles.items() if words}
-    return {**free, **{field: (key,) for field, key in ours.items()}, **named}
+    return Fields({**free, **{field: (key,) for field, key in ours.items()}, **named})
 
 
 def used_keys(fields: Fields) -> set[str]:

@@ -21,9 +21,26 @@ from tests.read.test_shapes import PLAIN, THOUGHTS
 text = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
     ["", "a long answer that is found again in other texts", '{"$": [0]}', "$", '{"notes":["x"]}', *sorted(THOUGHTS)]
 )
-leaf = text | st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+leaf = (
+    text | st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+)
 value = st.recursive(leaf, lambda v: st.lists(v, max_size=3) | st.dictionaries(text, v, max_size=3), max_leaves=6)
-KEYS = ["system", "tools", "answer", "model", "category", "reasoning", "images", "id", "ability", "Score", "$", "notes", "=", "raw"]
+KEYS = [
+    "system",
+    "tools",
+    "answer",
+    "model",
+    "category",
+    "reasoning",
+    "images",
+    "id",
+    "ability",
+    "Score",
+    "$",
+    "notes",
+    "=",
+    "raw",
+]
 
 
 @st.composite
@@ -111,13 +128,22 @@ def test_tables_csv_and_seeds(bench):
     table = [{"Question": f"q{i}", "Answer": 0.1 * i, "extra": [1, None], "when": None} for i in range(5)]
     pq.write_table(pa.Table.from_pylist(table), bench.folder / "t.parquet")
     (bench.folder / "c.csv").write_text('instruction,output,n\n"a, b",c,1\n,,\n')
-    seeds = {"instruction": "Sort.", "instances": [{"input": "b a", "output": "a b"}, {"input": "b a", "output": "a b"}], "is_classification": False}
+    seeds = {
+        "instruction": "Sort.",
+        "instances": [{"input": "b a", "output": "a b"}, {"input": "b a", "output": "a b"}],
+        "is_classification": False,
+    }
     bench.jsonl("s.jsonl", [seeds])
     done = bench.build(sources=[{"path": "t.parquet"}, {"path": "c.csv"}, {"path": "s.jsonl"}])
     out = bench.folder / "back.jsonl"
     assert export(done.path, "source", out)["written"] == 8
     back = [json.loads(line) for line in out.read_text().splitlines()]
-    assert back == [*table, {"instruction": "a, b", "output": "c", "n": "1"}, {"instruction": "", "output": "", "n": ""}, seeds]
+    assert back == [
+        *table,
+        {"instruction": "a, b", "output": "c", "n": "1"},
+        {"instruction": "", "output": "", "n": ""},
+        seeds,
+    ]
 
 
 @pytest.mark.parametrize("limit", [1, 3])

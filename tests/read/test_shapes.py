@@ -13,7 +13,9 @@ from instdata.read.shapes import columns, detect, mapped_formats, normalise_keys
 Q, A = ("user", "Name a tree."), ("assistant", "Oak.")
 
 
-def read(record: dict, mapping: dict | None = None, roles: dict | None = None, format: str | None = None) -> Conversation:
+def read(
+    record: dict, mapping: dict | None = None, roles: dict | None = None, format: str | None = None
+) -> Conversation:
     record = normalise_keys(record)
     format = format or (mapped_formats(mapping)[0] if mapping else detect([record]))
     (row,) = adapt(record, format, columns(format, mapping or {}, roles or {}))
@@ -165,7 +167,9 @@ def test_reasoning_is_taken_out_of_the_answer(content):
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
 def test_reasoning_in_a_field_of_its_own(key):
-    turn = read({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", key: "Hm.", "content": None}]}).turns[1]
+    turn = read(
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", key: "Hm.", "content": None}]}
+    ).turns[1]
     assert turn == {"role": "assistant", "content": "", "reasoning_content": "Hm."}
     row = read({"question": "q", "answer": "a", "reasoning": "Hm."})
     assert row.turns[1]["reasoning_content"] == "Hm."
@@ -174,7 +178,9 @@ def test_reasoning_in_a_field_of_its_own(key):
 def test_tags_inside_an_answer_are_text():
     text = "Write <think>x</think> before it."
     assert read({"instruction": "q", "output": text}).turns[1] == {"role": "assistant", "content": text}
-    assert read({"instruction": "<think>q</think> what?", "output": "a"}).turns[0]["content"] == "<think>q</think> what?"
+    assert (
+        read({"instruction": "<think>q</think> what?", "output": "a"}).turns[0]["content"] == "<think>q</think> what?"
+    )
 
 
 def test_what_a_turn_says_beside_its_content():
@@ -196,8 +202,16 @@ def test_preferences_keep_both_answers():
     assert row.messages == [("user", "q"), ("assistant", "good")]
     assert row.columns == {"chosen": [{"role": "assistant", "content": "good"}], "rejected": [{"role": "assistant", "content": "bad"}],
                            "chosen_score": 8.5, "rejected_score": 2.0}  # fmt: skip
-    ranked = read({"conversations": [{"from": "human", "value": "q"}], "chosen": {"from": "gpt", "value": "good"}, "rejected": {"from": "gpt", "value": "bad"}})
-    assert ranked.messages == [("user", "q"), ("assistant", "good")] and ranked.columns["rejected"][0]["content"] == "bad"
+    ranked = read(
+        {
+            "conversations": [{"from": "human", "value": "q"}],
+            "chosen": {"from": "gpt", "value": "good"},
+            "rejected": {"from": "gpt", "value": "bad"},
+        }
+    )
+    assert (
+        ranked.messages == [("user", "q"), ("assistant", "good")] and ranked.columns["rejected"][0]["content"] == "bad"
+    )
     flag = read({"prompt": "q", "completion": "a", "chosen": True})  # a label, no answer
     assert flag.columns == {} and flag.messages == [("user", "q"), ("assistant", "a")]
 
@@ -210,7 +224,7 @@ def test_licence_generator_category_and_reference():
 
 def test_roles_that_a_source_names():
     record = {"conversations": [{"from": "me", "value": "q"}, {"from": "Bot 7", "value": "a"}]}
-    with pytest.raises(BadRow, match="unknown role 'me'.*roles: "):
+    with pytest.raises(BadRow, match=r"unknown role 'me'.*roles: "):
         read(record)
     assert read(record, roles={"user": ["Me"], "assistant": ["bot 7"]}).messages == [("user", "q"), ("assistant", "a")]
 
@@ -234,8 +248,14 @@ def test_labels_of_any_type_cost_no_row(ability):
     "record",
     [
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
-        {"images": ["a.png"], "messages": [{"role": "user", "content": "<image>What?"}, {"role": "assistant", "content": "x"}]},
-        {"image": "a.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "x"}]},
+        {
+            "images": ["a.png"],
+            "messages": [{"role": "user", "content": "<image>What?"}, {"role": "assistant", "content": "x"}],
+        },
+        {
+            "image": "a.png",
+            "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "x"}],
+        },
         {"instruction": "q", "output": "a", "audio": {"bytes": "…"}},
     ],
 )
