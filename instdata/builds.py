@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
+from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import told
 from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
@@ -106,9 +107,11 @@ def _no_row(build: Path, wanted: str) -> InputError:
 
 
 def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
-    left out."""
-    return {rid: [told(t) for t in turns] for rid, turns in _cached(build, rids, "messages").items()}
+    """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's shards;
+    those whose shard was cleaned away are left out."""
+    found = _by_rid(build / DROPPED, rids, "messages") if (build / DROPPED).is_file() else {}
+    found |= _cached(build, rids - found.keys(), "messages")
+    return {rid: [told(t) for t in turns] for rid, turns in found.items()}
 
 
 def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
@@ -135,12 +138,15 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         if len(found) == len(rids):
             break
         if path.is_file():
-            names = read_parquet(path, ["rid"])["rid"]
-            at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
-            if len(at):
-                table = read_parquet(path, ["rid", column]).take(at)
-                found |= dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
+            found |= _by_rid(path, rids, column)
     return found
+
+
+def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values in a Parquet file, by rid."""
+    at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
+    table = read_parquet(path, ["rid", column]).take(at) if len(at) else None
+    return dict(zip(table["rid"].to_pylist(), table[column].to_pylist())) if table is not None else {}
 
 
 def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

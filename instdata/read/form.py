@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import OPTIONAL
+from instdata.read.plain import unjson
 from instdata.read.shapes import normalise_key
 
 
@@ -128,8 +129,3 @@ def _composed(text: str, long: list[tuple[int, str]]) -> Any:
 
 def _dumps(value: Any) -> str:
     return orjson.dumps(value, default=unjson).decode()
-
-
-def unjson(value: Any) -> Any:
-    """What JSON cannot hold: a number that remembers how it was written as the number, anything else as text."""
-    return float(value) if isinstance(value, float) else str(value)

@@ -25,9 +25,9 @@ from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
 from instdata.read.blocks import Bad, block_count, decode, raw_blocks, raw_text
-from instdata.read.form import plain, record_of, texts_of, unjson, written
+from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.language import detect as detect_languages
-from instdata.read.plain import BadRow
+from instdata.read.plain import BadRow, unjson
 from instdata.read.shapes import Record, normalise_keys, used_keys
 from instdata.read.sources import Input
 from instdata.util.atomic import write_text
@@ -211,12 +211,18 @@ def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[R
     """A record and its conversations. Where a number stands where text is expected, the record is read again as it is
     written: 0.10 is not 0.1."""
     rows = adapt(record, item.format, item.fields)
-    if isinstance(records, list) and isinstance(records[i], bytes) and any(type(v) is float for v in record.values()):
+    if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
         record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf")))
         rows = adapt(record, item.format, item.fields)
     if item.format in ("messages", "sharegpt"):
         rows = [cut_back(row) for row in rows]
     return record, rows
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return type(value) is float or (isinstance(value, list) and any(map(_has_float, value)))
 
 
 def _described(

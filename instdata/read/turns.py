@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind, unjson
 from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
 from instdata.read.thoughts import take_out
 
@@ -205,7 +205,7 @@ def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
         elif value != "":
             extra[key] = value
     if extra:
-        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=str).decode()
+        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=unjson).decode()
 
 
 def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
@@ -218,7 +218,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
         name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
         if not isinstance(name, str):
             return None
-        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=str).decode()
+        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=unjson).decode()
         id = item.get("id")
         found.append(
             {
