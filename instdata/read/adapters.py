@@ -50,17 +50,11 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
     got = Got(record, fields)
     no_media(record)
     roles = speakers(fields)
-    common = got.columns()
-    if format == "seeds":
-        rows = _seeds(got)
-    elif format == "alpaca":
-        rows = [_alpaca(got)]
+    if format in ("messages", "sharegpt"):
+        rows, common = [_messages(got, format, roles)], got.columns()
     else:
-        rows = [
-            _prompt_completion(got, roles)
-            if format in ("prompt_completion", "preference")
-            else _messages(got, format, roles)
-        ]
+        common = got.columns()
+        rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
     system, origin = got.text("system"), got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
@@ -77,7 +71,16 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
 
 
 def _messages(got: Got, format: str, roles: dict[str, str]) -> Conversation:
-    return Conversation(read_turns(got.get(MAIN[format]), MAIN[format], roles))
+    turns = read_turns(got.get(MAIN[format]), MAIN[format], roles)
+    if turns and turns[-1]["role"] in ("user", "tool") and isinstance(got.get("completion"), str):
+        return Conversation([*turns, _said(got, got["completion"])])
+    answer, column = got.get("completion"), got.used.get("completion")
+    got.drop("completion")
+    got.drop("reasoning")
+    if column == ("answer",):  # beside a conversation that has its own: what it can be verified against
+        got.setdefault("reference", answer)
+        got.used.setdefault("reference", column)
+    return Conversation(turns)
 
 
 def _alpaca(got: Got) -> Conversation:
@@ -116,7 +119,7 @@ def _seeds(got: Got) -> list[Conversation]:
     return rows
 
 
-def _prompt_completion(got: Got, roles: dict[str, str]) -> Conversation:
+def _question(got: Got, roles: dict[str, str]) -> Conversation:
     prompt, completion = got.get("prompt"), got.get("completion")
     before = read_turns(prompt, "prompt", roles) if isinstance(prompt, list) else None
     if (

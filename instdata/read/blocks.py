@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import PIECE, Damaged, csv_records, elements, lines, pieces
-from instdata.read.plain import BadRow
+from instdata.read.plain import BadRow, unjson
 from instdata.read.shapes import normalise_keys
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
@@ -161,7 +161,7 @@ def raw_text(records: Any, at: int) -> str:
 def as_json(record: Any) -> str:
     """JSON of plain data; what JSON cannot hold, as Python writes it."""
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=unjson).decode()
     except (TypeError, ValueError):
         return repr(record)
 

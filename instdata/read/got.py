@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from instdata.read.plain import BadRow, as_text, is_nan, json_text, unjson
-from instdata.read.shapes import MEDIA, Fields, placeholders
+from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
@@ -91,6 +91,9 @@ class Got(dict):
     def completion(self) -> str:
         """The answer of a question: text, the first of several, or the letter of an option."""
         value, options = self.get("completion"), self.get("options")
+        if value is None and options is not None:
+            at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
+            value, self.used["completion"] = self.record.get(at), (at,) if at else ()
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
             value = value.get("text", value.get("answer"))
         if isinstance(value, list):

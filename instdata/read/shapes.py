@@ -20,6 +20,10 @@ PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "�
 OPTIONS = ("options", "choices", "choice", "选项")
 REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
 
+# The answer to a conversation that ends with a question, in columns of its own.
+ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
+CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with options that has no other answer
+
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
     "alpaca": {
@@ -34,6 +38,7 @@ KEYS: dict[str, Feeds] = {
     "prompt_completion": {
         "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
         "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output", "target",
+                       "generated_solution", "deepseek_solution", "content",
                        "回答", "答案", "回复", "输出"),
         "generations": ("generations",),
         "passage": PASSAGE,
@@ -42,8 +47,8 @@ KEYS: dict[str, Feeds] = {
         "reasoning": REASONING,
     },
     "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data",
-                              "plain_text", "对话")},
-    "sharegpt": {"conversations": ("conversations", "conversation")},
+                              "plain_text", "text", "对话"), **ANSWER},
+    "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
 }  # fmt: skip
@@ -73,6 +78,7 @@ MAIN = {
 }
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
+BEGINS = re.compile(r"\s*(\[Human\]|###\s*Human|Human|USER)\s*:")  # one text that holds a dialogue
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
@@ -128,7 +134,7 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
     """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
     for record in records:
         for key in KEYS["messages"]["messages"]:
-            first = _first_turn(record.get(key), key)
+            first = _first_turn(record.get(key), key) if key != "text" else None
             if first is not None:
                 shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
                 return "sharegpt" if shared else "messages"
@@ -137,15 +143,17 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
                 return format
         if isinstance(record.get("chosen"), (str, list)):
             return "preference"
+        if _first_turn(record.get("text"), "text") is not None:
+            return "messages"
     return None
 
 
 def _first_turn(value: Any, key: str) -> Any:
     """The first turn of a column that holds a conversation; None where it holds none."""
     if isinstance(value, str):
-        if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text"):
+        if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text", "text"):
             return _first_turn(json_text(value), key)
-        return value if re.match(r"\s*\[Human\]:", value) else None
+        return value if BEGINS.match(value) else None
     if isinstance(value, Mapping):  # a struct of lists, or MOSS's {turn_1: …}
         if key in ("messages", "conversations", "conversation") and ({"role", "from"} & set(value)):
             return dict.fromkeys(value, "")

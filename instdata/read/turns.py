@@ -40,7 +40,10 @@ SPEAKER, TEXT = ("role", "from", "speaker"), ("content", "value", "text")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
 WEIGHTS = ("weight", "loss", "train", "output_with_loss")
 TEXT_PARTS = ("text", "input_text", "output_text")
-DIALOGUE = re.compile(r"(?:\A|\n)\s*(Human|Assistant|User|人类|用户|助手)\s*[:：][ \t]*", re.I)
+DIALOGUE = re.compile(
+    r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)(Human|Assistant|User|Function Response|人类|用户|助手)\s*[:：][ \t]*", re.I
+)
+ENDS = "<|endoftext|>"  # what some write behind an answer
 MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
 MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
 
@@ -82,12 +85,14 @@ def dialogue(text: str) -> list[Turn] | None:
     marks = list(DIALOGUE.finditer(text))
     if not marks or text[: marks[0].start()].strip():
         return None
-    turns = []
+    turns: list[Turn] = []
     for mark, after in zip(marks, [*marks[1:], None]):
-        role = SPEAKERS[mark[1].casefold()]
-        if role != ROLES[1 + len(turns) % 2]:
+        role = SPEAKERS[mark[1].casefold().replace(" ", "_")]
+        before = turns[-1]["role"] if turns else "assistant"
+        if (role == "assistant") == (before == "assistant") or (role == "tool" and not turns):
             return None
-        turns.append(answer_of({"role": role, "content": text[mark.end() : after.start() if after else None].strip()}))
+        said = text[mark.end() : after.start() if after else None].strip().removesuffix(ENDS)
+        turns.append(answer_of({"role": role, "content": said.strip()}))
     return turns
 
 

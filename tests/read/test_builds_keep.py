@@ -31,7 +31,10 @@ def test_plain_sets_have_the_columns_they_had(bench):
     done = bench.build(sources=[{"path": "a.jsonl"}])
     assert data(done).schema.names == PLAIN_COLUMNS
     (file,) = (done.path / "data").glob("*.parquet")
-    assert pq.read_schema(file).field("messages").type.equals(MESSAGES) and turn_fields(data(done)) == {"role", "content"}
+    assert pq.read_schema(file).field("messages").type.equals(MESSAGES) and turn_fields(data(done)) == {
+        "role",
+        "content",
+    }
     assert data(done)["meta"].to_pylist() == [None] * 3 + ['{"_input_chars":3,"n":1}']
     assert not (done.path / "dropped.parquet").exists()
     assert set(CORPUS.names) <= {*PLAIN_COLUMNS, "rid"}
@@ -60,7 +63,9 @@ def test_only_kept_rows_decide_which_columns_there_are(bench):
     done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"filter": {"where": "tools is null"}}])
     assert data(done).schema.names == PLAIN_COLUMNS and turn_fields(data(done)) == {"role", "content"}
     dropped = pq.read_table(done.path / "dropped.parquet").to_pylist()
-    assert [(r["rid"], r["step"], r["reason"], r["tools"]) for r in dropped] == [("a/a.jsonl:1", "filter", "filtered", '[{"name": "w"}]')]
+    assert [(r["rid"], r["step"], r["reason"], r["tools"]) for r in dropped] == [
+        ("a/a.jsonl:1", "filter", "filtered", '[{"name": "w"}]')
+    ]
     assert dropped[0]["messages"][1]["tool_calls"][0]["function"] == {"name": "w", "arguments": "{}"}
     done = bench.build(sources=[{"path": "a.jsonl"}])
     assert data(done).schema.names == [*PUBLISHED.names, "tools", "meta"] and verify(done.path)["ok"]
@@ -116,10 +121,14 @@ def test_classes_and_json_of_the_datasets_library(bench):
                                   "topic": datasets.ClassLabel(names=["math", "cooking"])})  # fmt: skip
     choice = {"question": ["Big?", "Odd?"], "choices": [["ant", "cow"], ["1", "2"]], "answer": [1, 0], "topic": [0, 1]}
     datasets.Dataset.from_dict(choice, features=features).to_parquet(str(bench.folder / "m.parquet"))
-    mixed = datasets.Features({"instruction": datasets.Value("string"), "output": datasets.Json(), "x": datasets.List(datasets.Json())})
+    mixed = datasets.Features(
+        {"instruction": datasets.Value("string"), "output": datasets.Json(), "x": datasets.List(datasets.Json())}
+    )
     texts = {"instruction": ["Quote?", "Legs?"], "output": ['b\n"q"', 8], "x": [["s", 1], []]}
     datasets.Dataset.from_dict(texts, features=mixed).to_parquet(str(bench.folder / "j.parquet"))
-    done = bench.build(taxonomy="belle", sources=[{"path": "m.parquet", "map": {"ability": "topic"}}, {"path": "j.parquet"}])
+    done = bench.build(
+        taxonomy="belle", sources=[{"path": "m.parquet", "map": {"ability": "topic"}}, {"path": "j.parquet"}]
+    )
     found = data(done).to_pylist()
     assert [r["messages"][1]["content"] for r in found] == ['b\n"q"', "8", "B", "A"]
     assert [r["ability"] for r in found[2:]] == ["math", "unknown"] and found[3]["meta"] == '{"ability":"cooking"}'
@@ -152,7 +161,9 @@ def test_what_only_the_last_row_has_loads(bench, late):
         assert export(done.path, format, out) == {"written": 121, "left_out": 0}
         loaded = datasets.load_dataset("json", data_files=str(out), split="train", cache_dir=str(bench.folder / "hf"))
         assert len(loaded) == 121
-        assert len({tuple(sorted(orjson.loads(line))) for line in out.read_bytes().splitlines()}) == (2 if late == "calls" else 1)
+        assert len({tuple(sorted(orjson.loads(line))) for line in out.read_bytes().splitlines()}) == (
+            2 if late == "calls" else 1
+        )
 
 
 def test_exports_write_reasoning_and_calls_where_their_format_has_them(bench):
