@@ -34,10 +34,12 @@ def dedup(
     ngram: int = NGRAM,
     priority: np.ndarray | None = None,
     contrast: bool = True,
+    script: Literal["keep", "fold"] = "keep",
     max_memory: int | str = "4GB",
 ) -> Deduped:
     """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the positions; by
-    default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide.
+    default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide; `script="fold"`
+    takes traditional and simplified Chinese for one.
     method "exact" finds copies of the folded text only, "semantic" compares embeddings of `model`. Raises InputError for options
     that cannot work, MissingExtra."""
     if isinstance(texts, list):
@@ -45,7 +47,8 @@ def dedup(
     if not 0 < threshold <= 1:
         raise InputError(f"dedup: threshold {threshold} is outside (0, 1]")
     floor = 1.0 if method == "exact" else min(threshold, FLOOR[method])
-    s = scheme(floor, num_perm, ngram) if method == "minhash" else scheme(1.0)
+    folds = script == "fold"
+    s = scheme(floor, num_perm, ngram, script=folds) if method == "minhash" else scheme(1.0, script=folds)
     vectors = embeddings(slices(texts), model, None) if method == "semantic" else None
     sketched = sketch_all(slices(texts), len(texts), s, parse_bytes(max_memory), owned=True)
     order = np.arange(len(texts)) if priority is None else np.asarray(priority, np.int64)
@@ -147,10 +150,11 @@ def near(
     *,
     num_perm: int = 128,
     ngram: int = NGRAM,
+    script: bool = False,
 ) -> Near:
     """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to nothing.
     Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
-    index = Index(threshold, num_perm=num_perm, ngram=ngram)
+    index = Index(threshold, num_perm=num_perm, ngram=ngram, script=script)
     if len(indexed) <= len(queries):
         index.add(indexed)
         return index.query_all(queries)
@@ -165,8 +169,12 @@ class Index:
 
     TAIL = 8192  # texts added since the last sort; they are compared one by one
 
-    def __init__(self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM):
-        self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram)
+    def __init__(
+        self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM, words: bool = True, script: bool = False
+    ):
+        """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
+        self.threshold, self.words = threshold, words
+        self.scheme = scheme(threshold, num_perm, ngram, script=script)
         self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
         self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts
         self._contrast = np.empty(0, np.uint64)
@@ -219,7 +227,7 @@ class Index:
         usable = np.asarray(pc.is_valid(texts))[query] & self._valid[indexed]
         query, indexed = query[usable], indexed[usable]
         similarity = self._verified(data, offsets, sketch.contrast, query, indexed)
-        held = similarity >= 0
+        held = similarity > 0
         return Near(query[held] + start, indexed[held], similarity[held])
 
     def _candidates(self, band: int, keys: np.ndarray) -> np.ndarray:
@@ -255,9 +263,8 @@ class Index:
         bounds = frozen(np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]))
         sets = ngram_sets(joined, bounds, self.scheme)
         keys = np.concatenate([contrast[ours], self._contrast[theirs]])
-        return similarities(
-            sets, keys, np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed), self.threshold
-        )
+        first, second = np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed)
+        return similarities(sets, keys, first, second, self.threshold, self.words)
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:

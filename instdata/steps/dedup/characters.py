@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.dedup.contrast import lexicon
+from instdata.steps.dedup.hanzi import SIMPLIFIED, TRADITIONAL
 from instdata.steps.dedup.text import (
     COMPOSES,
     DIGIT,
@@ -64,8 +65,14 @@ def _fold_one(char: str) -> str:
 
 
 @cache
-def tables() -> Tables:
-    """The tables of this Python's Unicode version."""
+def tables(script: bool = False) -> Tables:
+    """The tables of this Python's Unicode version; with `script`, traditional Chinese characters fold to simplified ones."""
+    if script:
+        plain = tables()
+        fold = plain.fold.copy()
+        fold[[ord(c) for c in TRADITIONAL]] = [ord(c) for c in SIMPLIFIED]
+        folded = plain._replace(fold=fold)
+        return folded._replace(**_lexicon_table(folded))
     fold = np.arange(TABLE, dtype=np.int32)
     kind = np.zeros(TABLE, np.uint8)
     extra: list[int] = []

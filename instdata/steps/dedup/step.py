@@ -20,14 +20,14 @@ from instdata.util.errors import InputError
 class Dedup(Step):
     """Drop rows that are near copies of a kept row ("near_duplicate", "exact_duplicate").
 
-    A row goes only if its true similarity to a row that stays is at least `threshold`; that row and the similarity are the
-    evidence. Short texts (up to 200 characters) that differ in a number, a negation, an antonym, a language or a code token
-    are not copies. Answered rows are kept before unanswered ones, then `keep` decides.
+    A row goes only if its true similarity to a row that stays is at least `threshold`, in what it asks as in what is given (system,
+    earlier turns); that row and the similarity are the evidence. Texts that differ in a number, a negation, a language, a code
+    token, or that have each a word of their own, are not copies, however long. Answered rows are kept before unanswered ones, then `keep` decides.
     """
 
     kind: ClassVar[str] = "dedup"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
     view: Literal["prompt", "response", "full", "both"] = Field(
@@ -42,6 +42,9 @@ class Dedup(Step):
     )
     keep: Literal["first", "longest", "best"] = Field(
         "first", description="Which of several copies stays; best: highest `by`."
+    )
+    script: Literal["auto", "fold", "keep"] = Field(
+        "auto", description="fold: traditional and simplified Chinese are one. auto: fold."
     )
     by: str = Field("", description="With keep: best, the score that decides, e.g. score_quality_overall.")
     across: list[str] = Field([], description="Files of older releases: what they have already goes.")
@@ -87,7 +90,8 @@ class Dedup(Step):
             (NGRAM if self.ngram == "auto" else self.ngram),
             (EMBEDDING if self.model == "auto" else self.model),
         )
-        return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
+        script = "fold" if self.script == "auto" else self.script
+        return self.model_copy(update={"ngram": ngram, "model": model, "script": script, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:
         from instdata.steps.dedup.others import missing
