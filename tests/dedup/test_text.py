@@ -115,7 +115,7 @@ def contrast(*texts, words=True):
         ("高血压", "低血压", True),
         ("请介绍长城", "介绍一下长城", False),
         ("详细做法", "具体做法", False),
-        ("receive a letter", "recieve a letter", False),
+        ("an immediate answer", "an imediate answer", False),
         ("our accommodation", "our accomodation", False),
         ("the colour of stories", "the color of a story", False),
         ("planning a trip", "plan a trip", False),

@@ -173,8 +173,7 @@ class Index:
         self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM, words: bool = True, script: bool = False
     ):
         """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
-        self.threshold, self.words = threshold, words
-        self.scheme = scheme(threshold, num_perm, ngram, script=script)
+        self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
         self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
         self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts
         self._contrast = np.empty(0, np.uint64)
@@ -264,7 +263,7 @@ class Index:
         sets = ngram_sets(joined, bounds, self.scheme)
         keys = np.concatenate([contrast[ours], self._contrast[theirs]])
         first, second = np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed)
-        return similarities(sets, keys, first, second, self.threshold, self.words)
+        return similarities(sets, keys, first, second, self.threshold, self.scheme.words)
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.steps.dedup.contrast import lexicon
+from instdata.steps.dedup.contrast import STRONG, lexicon
+from instdata.steps.dedup.guard import text_token
 from instdata.steps.dedup.hanzi import SIMPLIFIED, TRADITIONAL
 from instdata.steps.dedup.text import (
     COMPOSES,
@@ -121,13 +122,17 @@ def tables(script: bool = False) -> Tables:
 
 def _lexicon_table(chars: Tables) -> dict[str, np.ndarray]:
     words = lexicon()
-    size = 1 << (2 * len(words)).bit_length()
+    size = 1 << (4 * len(words)).bit_length()
     hashes, meaning = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
     data, offsets = buffers(pa.array(list(words)))
     for i, value in enumerate(words.values()):
         key = np.uint64(text_hash(data, offsets[i], offsets[i + 1], chars))
         at = slot(key, hashes)
         hashes[at], meaning[at] = key, value
+    for i, value in enumerate(words.values()):  # and by their stems, where that says no more than a word itself would
+        key = np.uint64(text_token(data, offsets[i], offsets[i + 1], chars))
+        if key and value < STRONG and not hashes[at := slot(key, hashes)]:
+            hashes[at], meaning[at] = key, value
     return {"words": hashes, "meaning": meaning}
 
 

@@ -272,7 +272,7 @@ avantajları | dezavantajları"""
 
 
 NEUTRALS = """a an the this that these those it its it's he she his him they them their we us our ours i my me mine i'm i've i'd i'll you your yours you're
-is are was were be been being am do does did doing done has have had having can could would should will shall may might must let lets let's
+is are was were be been being am do does did doing has have had having can could would should will shall may might must let lets let's
 of in on at by to for from with into onto as than about between among through upon within per via and or but so because if when while that's
 what which who whom whose there's here there also too just even please kindly thanks thank hi hello hey ok okay dear sir madam
 much many some any each every all both such very really quite following given below then now again once one only own same's
@@ -310,7 +310,8 @@ tip, tips, advice, suggestion, suggestions
 important, key, main, major, significant, essential
 example, examples, instance, instances
 story, tale
-begin, start
+defend, guard, protect
+仿佛, 彷彿, 好像, 似乎
 解释, 解釋, 说明, 說明, 描述, 介绍, 介紹, 阐述, 闡述, 讲解, 讲述, 概述, 简述, 论述, 叙述
 列出, 列举, 列舉, 举出, 给出, 提供, 提出, 说出
 生成, 创建, 创作, 撰写, 编写, 设计, 制作, 创造, 构造, 编一, 拟定, 制定

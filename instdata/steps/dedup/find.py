@@ -36,7 +36,10 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
         parts = list(texts)
         vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
     sides, script = step.method == "minhash" and step.view in ("prompt", "both"), step.script == "fold"
-    s = scheme(floor, step.num_perm, step.ngram, sides, script) if step.method == "minhash" else scheme(1.0, script=script)
+    words = step.view == "prompt"  # answers to one question may choose other words
+    s = scheme(1.0, script=script)
+    if step.method == "minhash":
+        s = scheme(floor, step.num_perm, step.ngram, sides, script, words)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
     found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)

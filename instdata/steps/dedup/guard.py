@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from instdata.steps.dedup.contrast import NEGATION, NEUTRAL, NUMBER, SET, STRONG
-from instdata.steps.dedup.text import BASE, DIGIT, WIDE, WORD, kind_of, mix, run_hash, slot
+from instdata.steps.dedup.text import BASE, DIGIT, WIDE, WORD, fold, folded_size, kind_of, mix, run_hash, slot
 from instdata.util.kernels import jit
 
 TOKEN_BITS = 55
 LISTED = np.uint64(1 << 32)  # below it a token is an alternative of a contrasting set, above it another word
 OWN = np.uint64(1 << 54)  # marks a word of its own
 ADDED = 6  # tokens that one of two copies may have more than the other
-LONG_WORD = 7  # letters from which a word is known by its first letter and the set of its letters: typing errors
+LONG_WORD = 7  # letters of a stem from which it is known by its first letter and the set of its letters: typing errors
 E, S, Z = 101, 115, 122
 
 
@@ -77,7 +77,7 @@ def word_token(chars, start, end):
     is doubled, do not count."""
     stop = stem_end(chars, start, end)
     h = np.uint64(0)
-    if end - start >= LONG_WORD and stop - start >= LONG_WORD - 1:
+    if stop - start >= LONG_WORD:
         for i in range(start, stop):
             c = Z if chars[i] == S else chars[i]
             h |= np.uint64(1) << (mix(np.uint64(c)) & np.uint64(63))
@@ -89,6 +89,18 @@ def word_token(chars, start, end):
                 continue
             h = h * BASE + np.uint64(c) + np.uint64(1)
     return (mix(h) >> np.uint64(10)) | OWN
+
+
+@jit
+def text_token(data, start, end, t):
+    """The token of a text that is one word; 0 for any other."""
+    size = folded_size(data, start, end, t)
+    chars, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
+    n = fold(data, start, end, t, chars, camel)
+    for i in range(n):
+        if not is_word(chars[i], t.kind) or untold(chars[i]):
+            return np.uint64(0)
+    return word_token(chars, 0, n)
 
 
 @jit
@@ -158,9 +170,9 @@ def wide_meaning(chars, n, i, words, meaning):
 
 
 @jit
-def contrast_key(chars, camel, n, t, tokens):
+def contrast_key(chars, camel, n, t, words_count, tokens):
     """(contrast key, hash of the bag of tokens, number of tokens) of a folded text; neither hash is ever 0. The tokens are written to
-    `tokens`, in the order of the text; `chars` may change."""
+    `tokens`, in the order of the text; only those of listed words are in the bag unless `words_count`. `chars` may change."""
     # Taken out of the tuple once: handed down call by call it costs a count of references each.
     kind, words, meaning = t.kind, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -193,6 +205,7 @@ def contrast_key(chars, camel, n, t, tokens):
                 continue
             if m == 0 and not untold(c):
                 token = word_token(chars, start, i)
+                m = meaning_of(token, words, meaning)
         else:
             if c == 96:
                 code = not code
@@ -210,7 +223,8 @@ def contrast_key(chars, camel, n, t, tokens):
             token = m if m else token
         if token:
             tokens[count] = token
-            held += mix(token)
+            if words_count or token < LISTED:
+                held += mix(token)
             count += 1
     return mix(in_order + mix(bag)) | np.uint64(1), mix(held) | np.uint64(1), count
 

@@ -43,10 +43,16 @@ class Scheme(NamedTuple):
     rows: int
     sides: bool  # texts have two sides with SIDES between (what is given and what is asked, say), compared apart
     script: bool  # traditional Chinese characters fold to simplified ones
+    words: bool  # texts that each have a word of their own contrast, not only such that hold opposites
 
 
 def scheme(
-    threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, sides: bool = False, script: bool = False
+    threshold: float = 0.7,
+    num_perm: int = 128,
+    ngram: int = NGRAM,
+    sides: bool = False,
+    script: bool = False,
+    words: bool = True,
 ) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
     count, rows = bands(threshold, num_perm)
@@ -54,7 +60,7 @@ def scheme(
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
     a, b = (np.pad(x, (0, -num_perm % PASS), "edge") for x in permutations(num_perm))
-    return Scheme(ngram, powers, a, b, count, rows, sides, script)
+    return Scheme(ngram, powers, a, b, count, rows, sides, script, words)
 
 
 @jit
@@ -176,7 +182,7 @@ def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bag, bits):
             two = (two + both) * np.uint64(0xD6E8FEB86659FD93)
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
-        contrast[row], bag[row], _ = contrast_key(chars, camel, n, t, grams)
+        contrast[row], bag[row], _ = contrast_key(chars, camel, n, t, s.words, grams)
 
 
 @jit
@@ -191,7 +197,7 @@ def grams_of_rows(data, offsets, t, s, grams, tokens, ends):
         for i in range(count):
             grams[total + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
         total += count
-        _, _, count = contrast_key(chars, camel, n, t, own)
+        _, _, count = contrast_key(chars, camel, n, t, s.words, own)
         for i in range(count):
             tokens[listed + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
         listed += count

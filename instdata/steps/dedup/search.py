@@ -215,6 +215,7 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.nd
             np.searchsorted(needed, rows[first]),
             np.searchsorted(needed, rows[second]),
             floor,
+            s.words,
         )
         held = found != 0
         yield first[held], second[held], found[held]
@@ -223,7 +224,7 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.nd
 
 
 def similarities(
-    sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np.ndarray, floor: float, words: bool = True
+    sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np.ndarray, floor: float, words: bool
 ) -> np.ndarray:
     """True similarity of pairs of rows of `sets`, negative where they contrast, 0 below floor, on all cores."""
     out = np.empty(len(first))
