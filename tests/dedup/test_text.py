@@ -9,11 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.dedup.api import sketch_all
 from instdata.steps.dedup.characters import prepare
 from instdata.steps.dedup.contrast import lexicon
 from instdata.steps.dedup.guard import contrasting
-from instdata.steps.dedup.minhash import ngram_sets, scheme, slices
+from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.steps.dedup.sizes import bands, parse_bytes
 from instdata.util.errors import InputError
 
@@ -75,10 +74,9 @@ def test_sets_have_the_sizes_of_python_sets(texts, width):
 
 def contrast(*texts, words=True):
     s = scheme()
-    keys = sketch_all(slices(list(texts)), len(texts), s, 1 << 30).sketch.contrast
     sets = ngram_sets(*prepare(pa.array(texts)), s)
     first, second = sets.token_sizes
-    return contrasting(keys[0], keys[1], sets.tokens, 0, first, sets.tokens, first, first + second, words)
+    return contrasting(*sets.contrast, sets.tokens, 0, first, sets.tokens, first, first + second, words)
 
 
 @pytest.mark.parametrize(

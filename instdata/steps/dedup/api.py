@@ -48,11 +48,13 @@ def dedup(
         raise InputError(f"dedup: threshold {threshold} is outside (0, 1]")
     floor = 1.0 if method == "exact" else min(threshold, FLOOR[method])
     folds = script == "fold"
-    s = scheme(floor, num_perm, ngram, script=folds) if method == "minhash" else scheme(1.0, script=folds)
+    s = scheme(1.0, script=folds, contrast=contrast)
+    if method == "minhash":
+        s = scheme(floor, num_perm, ngram, script=folds, contrast=contrast)
     vectors = embeddings(slices(texts), model, None) if method == "semantic" else None
     sketched = sketch_all(slices(texts), len(texts), s, parse_bytes(max_memory), owned=True)
     order = np.arange(len(texts)) if priority is None else np.asarray(priority, np.int64)
-    return find_in(sketched, s, order, threshold, floor, method, contrast, vectors)
+    return find_in(sketched, s, order, threshold, floor, method, vectors)
 
 
 def find_in(
@@ -62,13 +64,12 @@ def find_in(
     threshold: float,
     floor: float,
     method: str,
-    contrast: bool = True,
     vectors: np.ndarray | None = None,
 ) -> Deduped:
     """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method semantic needs
     their unit `vectors`."""
     order = order[sketched.valid[order]]
-    sketch = sketched.sketch if contrast else sketched.sketch._replace(contrast=np.zeros_like(sketched.sketch.contrast))
+    sketch = sketched.sketch
     if method == "exact":
         none = np.empty(0, np.int64)
         found = Found(copies(sketch.whole, order), none, none, np.empty(0))
@@ -176,12 +177,11 @@ class Index:
         self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
         self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
         self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts
-        self._contrast = np.empty(0, np.uint64)
         self._valid = np.empty(0, bool)
         self._texts = corpus.Texts(1 << 62)
 
     def __len__(self) -> int:
-        return len(self._contrast)
+        return len(self._valid)
 
     def add(self, texts: pa.Array | list[str]) -> None:
         """Append texts (null: a position that nothing is near to)."""
@@ -190,7 +190,6 @@ class Index:
         for data, offsets in new.texts.chunks:
             self._texts.append(data, offsets)
         self._keys = np.concatenate([self._keys, new.sketch.keys], axis=1)
-        self._contrast = np.concatenate([self._contrast, new.sketch.contrast])
         self._valid = np.concatenate([self._valid, new.valid])
         if len(self) - self._sorted.shape[1] > max(self.TAIL, self._sorted.shape[1] // 4):
             self._sorted = self._keys.astype(np.uint64) << np.uint64(32) | np.arange(len(self), dtype=np.uint64)
@@ -225,7 +224,7 @@ class Index:
         query, indexed = (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
         usable = np.asarray(pc.is_valid(texts))[query] & self._valid[indexed]
         query, indexed = query[usable], indexed[usable]
-        similarity = self._verified(data, offsets, sketch.contrast, query, indexed)
+        similarity = self._verified(data, offsets, query, indexed)
         held = similarity > 0
         return Near(query[held] + start, indexed[held], similarity[held])
 
@@ -249,7 +248,7 @@ class Index:
         return np.concatenate([query, query_tail]).astype(np.uint64) << np.uint64(32) | indexed
 
     def _verified(
-        self, data: np.ndarray, offsets: np.ndarray, contrast: np.ndarray, query: np.ndarray, indexed: np.ndarray
+        self, data: np.ndarray, offsets: np.ndarray, query: np.ndarray, indexed: np.ndarray
     ) -> np.ndarray:
         if not len(query):
             return np.empty(0)
@@ -261,9 +260,8 @@ class Index:
         joined = frozen(np.concatenate([own_data[: own_offsets[-1]], other_data]))
         bounds = frozen(np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]))
         sets = ngram_sets(joined, bounds, self.scheme)
-        keys = np.concatenate([contrast[ours], self._contrast[theirs]])
         first, second = np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed)
-        return similarities(sets, keys, first, second, self.threshold, self.scheme.words)
+        return similarities(sets, first, second, self.threshold, self.scheme.words)[0]
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:

@@ -25,6 +25,7 @@ from instdata.steps.dedup.text import (
     UPPER,
     WIDE,
     WORD,
+    first_and_length,
     mark_rows,
     slot,
     text_hash,
@@ -53,6 +54,7 @@ class Tables(NamedTuple):
     kind: np.ndarray  # uint8[TABLE]
     extra: np.ndarray  # uint32: expansions, concatenated
     extra_at: np.ndarray  # int64: where each starts
+    longest: np.ndarray  # uint8[TABLE]: of the listed words that begin with a character, how long the longest is, up to 6
     words: np.ndarray  # uint64[2^k]: hash of a word, 0 for empty
     meaning: np.ndarray  # uint64[2^k]: what the word stands for
 
@@ -115,7 +117,13 @@ def tables(script: bool = False) -> Tables:
         elif 0x1100 <= code < 0x1200:
             kind[code] |= WIDE
     chars = Tables(
-        fold, kind, np.array(extra, np.uint32), np.array(extra_at), np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+        fold,
+        kind,
+        np.array(extra, np.uint32),
+        np.array(extra_at),
+        np.zeros(TABLE, np.uint8),
+        np.zeros(2, np.uint64),
+        np.zeros(2, np.uint64),
     )
     return chars._replace(**_lexicon_table(chars))
 
@@ -123,17 +131,19 @@ def tables(script: bool = False) -> Tables:
 def _lexicon_table(chars: Tables) -> dict[str, np.ndarray]:
     words = lexicon()
     size = 1 << (4 * len(words)).bit_length()
-    hashes, meaning = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    hashes, meaning, longest = np.zeros(size, np.uint64), np.zeros(size, np.uint64), np.zeros(TABLE, np.uint8)
     data, offsets = buffers(pa.array(list(words)))
     for i, value in enumerate(words.values()):
         key = np.uint64(text_hash(data, offsets[i], offsets[i + 1], chars))
         at = slot(key, hashes)
         hashes[at], meaning[at] = key, value
+        first, length = first_and_length(data, offsets[i], offsets[i + 1], chars)
+        longest[first] = max(longest[first], min(length, 6))
     for i, value in enumerate(words.values()):  # and by their stems, where that says no more than a word itself would
         key = np.uint64(text_token(data, offsets[i], offsets[i + 1], chars))
         if key and value < STRONG and not hashes[at := slot(key, hashes)]:
             hashes[at], meaning[at] = key, value
-    return {"words": hashes, "meaning": meaning}
+    return {"longest": longest, "words": hashes, "meaning": meaning}
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

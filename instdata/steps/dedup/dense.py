@@ -15,7 +15,7 @@ import numpy as np
 from instdata.steps.dedup.corpus import Texts
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme
-from instdata.steps.dedup.text import mix
+from instdata.steps.dedup.text import mix, mixed
 from instdata.util.kernels import jit, on_all_cores, threads
 
 NEIGHBOURS = 16  # of each row, at each level: the earliest ones. More would make output quadratic in a cluster's size
@@ -137,10 +137,11 @@ def probe(first, last, own, y, y_base, x, x_base, t, active, hits, similarity, c
 
 
 def join_dense(
-    texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float
+    texts: Texts, rows: np.ndarray, s: Scheme, floor: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(later, earlier, similarity) of pairs at `floor` or above among `rows` (in priority order), as places in `rows`, of equal
-    `contrast` (by position).
+    """(later, earlier, similarity) of pairs at `floor` or above among `rows` (in priority order), as places in `rows`.
+
+    Where many rows hold the same text, what else they hold decides: two that may contrast must have the same words.
 
     Each row's NEIGHBOURS earliest similar rows are found, and where it has more, as many again at each of LEVELS: in a cluster
     whose rows are all alike the output stays linear, and a closer copy is still found.
@@ -161,7 +162,7 @@ def join_dense(
                 sets.values,
                 sets.at[place],
                 sets.sizes[place],
-                contrast[rows[blocks[i]]],
+                np.where(sets.contrast == 0, sets.contrast, mixed(sets.contrast ^ sets.bag) | np.uint64(1))[place],
             )
         return loaded[i]
 

@@ -131,7 +131,7 @@ def word_end(chars, camel, n, i, kind):
         c = chars[i]
         inner = i + 1 < n and is_word(chars[i + 1], kind)
         if c == 95 or (c == 46 and inner):
-            odd = True
+            odd |= inner  # a row of underscores is a gap to fill
         elif c == 39 and inner:  # don't
             pass
         elif is_word(c, kind):
@@ -160,13 +160,16 @@ def operator(chars, n, i, code, kind):
 
 
 @jit
-def wide_meaning(chars, n, i, words, meaning):
+def wide_meaning(chars, n, i, t_longest, words, meaning):
     """(meaning of the longest listed word of an unspaced script that starts here, its characters); (0, 1) for none."""
-    for length in range(min(6, n - i), 0, -1):
-        m = meaning_of(mix(run_hash(chars, i, i + length)), words, meaning)
+    best, best_length, h = np.uint64(0), 1, np.uint64(0)
+    longest = t_longest[chars[i]] if chars[i] < len(t_longest) else 0
+    for length in range(1, min(np.int64(longest), n - i) + 1):
+        h = h * BASE + np.uint64(chars[i + length - 1]) + np.uint64(1)
+        m = meaning_of(mix(h), words, meaning)
         if m:
-            return m, length
-    return np.uint64(0), 1
+            best, best_length = m, length
+    return best, best_length
 
 
 @jit
@@ -174,7 +177,7 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
     """(contrast key, hash of the bag of tokens, number of tokens) of a folded text; neither hash is ever 0. The tokens are written to
     `tokens`, in the order of the text; only those of listed words are in the bag unless `words_count`. `chars` may change."""
     # Taken out of the tuple once: handed down call by call it costs a count of references each.
-    kind, words, meaning = t.kind, t.words, t.meaning
+    kind, longest, words, meaning = t.kind, t.longest, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
     code, count, i = False, 0, 0
     while i < n:
@@ -186,7 +189,7 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
             in_order = mix(in_order * BASE + h)
             continue
         if k & WIDE:
-            m, length = wide_meaning(chars, n, i, words, meaning)
+            m, length = wide_meaning(chars, n, i, longest, words, meaning)
             if m == 0 and k & WORD and not untold(c):
                 token = (mix(np.uint64(c)) >> np.uint64(10)) | OWN
             i += length

@@ -43,7 +43,8 @@ class Scheme(NamedTuple):
     rows: int
     sides: bool  # texts have two sides with SIDES between (what is given and what is asked, say), compared apart
     script: bool  # traditional Chinese characters fold to simplified ones
-    words: bool  # texts that each have a word of their own contrast, not only such that hold opposites
+    contrast: bool  # texts may contrast, see guard.py
+    words: bool  # ... where each has a word of its own, not only where they hold opposites
 
 
 def scheme(
@@ -52,6 +53,7 @@ def scheme(
     ngram: int = NGRAM,
     sides: bool = False,
     script: bool = False,
+    contrast: bool = True,
     words: bool = True,
 ) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
@@ -60,7 +62,7 @@ def scheme(
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
     a, b = (np.pad(x, (0, -num_perm % PASS), "edge") for x in permutations(num_perm))
-    return Scheme(ngram, powers, a, b, count, rows, sides, script, words)
+    return Scheme(ngram, powers, a, b, count, rows, sides, script, contrast, words)
 
 
 @jit
@@ -152,9 +154,8 @@ def sign_rows(data, offsets, t, s, signatures):
 
 
 @jit
-def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bag, bits):
-    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, contrast key, hash of its bag of tokens,
-    and a bit of each of the first 128 hashes."""
+def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first 128 hashes."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
@@ -182,13 +183,12 @@ def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bag, bits):
             two = (two + both) * np.uint64(0xD6E8FEB86659FD93)
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
-        contrast[row], bag[row], _ = contrast_key(chars, camel, n, t, s.words, grams)
 
 
 @jit
-def grams_of_rows(data, offsets, t, s, grams, tokens, ends):
-    """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at ends[row].
-    Returns how many there are of both."""
+def grams_of_rows(data, offsets, t, s, grams, tokens, ends, contrast, bag):
+    """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at ends[row]; their
+    contrast keys and bags. Returns how many n-grams and tokens there are."""
     size = scratch_size(data, offsets, t)
     chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
     total, listed = 0, 0
@@ -197,7 +197,9 @@ def grams_of_rows(data, offsets, t, s, grams, tokens, ends):
         for i in range(count):
             grams[total + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
         total += count
-        _, _, count = contrast_key(chars, camel, n, t, s.words, own)
+        count, contrast[row], bag[row] = 0, 0, 0
+        if s.contrast:
+            contrast[row], bag[row], count = contrast_key(chars, camel, n, t, s.words, own)
         for i in range(count):
             tokens[listed + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
         listed += count
@@ -230,7 +232,8 @@ def most_grams(data, offsets, t):
 
 class Sets(NamedTuple):
     """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]; its sorted tokens (see contrast_key)
-    tokens[token_at[i] : token_at[i] + token_sizes[i]]."""
+    tokens[token_at[i] : token_at[i] + token_sizes[i]]. `contrast`: its contrast key, 0 where nothing contrasts; `bag`: equal where the
+    tokens are."""
 
     values: np.ndarray
     at: np.ndarray
@@ -238,6 +241,8 @@ class Sets(NamedTuple):
     tokens: np.ndarray
     token_at: np.ndarray
     token_sizes: np.ndarray
+    contrast: np.ndarray
+    bag: np.ndarray
 
 
 ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
@@ -247,13 +252,15 @@ def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
     """The n-gram sets of prepared texts."""
     t, n = tables(s.script), len(offsets) - 1
     low = np.uint64((1 << TOKEN_BITS) - 1)
+    contrast, bag = np.empty(n, np.uint64), np.empty(n, np.uint64)
 
     def work(start: int) -> tuple[np.ndarray, ...]:
         part = offsets[start : start + ROWS + 1]
         most = most_grams(data, part, t)
         grams, tokens = np.empty(most, np.uint64), np.empty(most, np.uint64)
         ends, token_ends = np.zeros(len(part) - 1, np.int64), np.zeros(len(part) - 1, np.int64)
-        count, listed = grams_of_rows(data, part, t, s, grams, tokens, token_ends)
+        own = slice(start, start + len(ends))
+        count, listed = grams_of_rows(data, part, t, s, grams, tokens, token_ends, contrast[own], bag[own])
         grams, tokens = grams[:count], tokens[:listed]
         grams.sort()  # numpy's vectorised sort: many times faster than one compiled by numba, row by row
         tokens.sort()
@@ -261,7 +268,7 @@ def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
 
     parts = on_all_cores(work, range(0, n, ROWS))
     values, at, sizes = _joined([p[0] for p in parts], [p[1] for p in parts])
-    return Sets(values, at, sizes, *_joined([p[2] for p in parts], [p[3] for p in parts]))
+    return Sets(values, at, sizes, *_joined([p[2] for p in parts], [p[3] for p in parts]), contrast, bag)
 
 
 def _joined(values: list[np.ndarray], ends: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -276,15 +283,13 @@ class Sketch(NamedTuple):
 
     keys: np.ndarray  # uint32[bands, n]
     whole: np.ndarray  # uint64[n, 2]: equal where the folded texts are
-    contrast: np.ndarray  # uint64[n]: contrast key; 0 where nothing contrasts
-    bag: np.ndarray  # uint64[n]: equal where the tokens are
     bits: np.ndarray  # uint64[n, 2]: one bit of each hash (Li and König, "b-bit minwise hashing", 2010)
 
 
 def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
     if keys is None:
         keys = np.empty((s.bands, n), np.uint32)
-    return Sketch(keys, *(np.empty(shape, np.uint64) for shape in ((n, 2), n, n, (n, 2))))
+    return Sketch(keys, np.empty((n, 2), np.uint64), np.empty((n, 2), np.uint64))
 
 
 def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:

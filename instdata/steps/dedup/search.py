@@ -16,7 +16,6 @@ from instdata.steps.dedup.dense import join_dense
 from instdata.steps.dedup.guard import contrasting
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
-from instdata.steps.dedup.text import mixed
 from instdata.util.kernels import jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
@@ -96,8 +95,9 @@ def flatten(root):
 
 
 @jit
-def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, words, first, second, floor, out):
-    """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below `floor`."""
+def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, words, first, second, floor, out, same):
+    """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below `floor`; and whether
+    their words are the same."""
     for i in range(len(first)):
         a, b = first[i], second[i]
         similarity = max(0.0, jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor))
@@ -107,7 +107,7 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, words, fi
             tokens, token_at[b], token_at[b] + token_sizes[b], words,
         ):  # fmt: skip
             similarity = -similarity
-        out[i] = similarity
+        out[i], same[i] = similarity, bag[a] == bag[b]
 
 
 def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -136,12 +136,10 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     rows = order[copy_of[order] < 0]
     candidates, root = _candidates(sketch, rows, s, floor)
     later, earlier, similarity = _outside_frames(
-        *map(np.concatenate, zip(*_verified(texts, rows, candidates, sketch.contrast, s, floor))), sketch.bag[rows]
+        *map(np.concatenate, zip(*_verified(texts, rows, candidates, s, floor))), len(rows)
     )
-    # Where many rows hold the same text, what else they hold decides: it must be the same words.
-    alike = np.where(sketch.contrast == 0, sketch.contrast, mixed(sketch.contrast ^ sketch.bag) | np.uint64(1))
     for members in _components(root):
-        y, x, value = join_dense(texts, rows[members], alike, s, floor)
+        y, x, value = join_dense(texts, rows[members], s, floor)
         later.append(members[y])
         earlier.append(members[x])
         similarity.append(value)
@@ -180,13 +178,13 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
 
 
 def _outside_frames(
-    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, bag: np.ndarray
+    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, same: np.ndarray, rows: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """(later, earlier, similarity) of the pairs that are copies. A row that is similar to several others with which it contrasts
     holds a frame (one passage and its questions, one scaffold and its tasks): of two such rows a word more is another task."""
     unlike = similarity < 0
-    framed = np.bincount(np.concatenate([first[unlike], second[unlike]]), minlength=len(bag)) >= FRAMED
-    copies = ~unlike & ((bag[first] == bag[second]) | ~(framed[first] & framed[second]))
+    framed = np.bincount(np.concatenate([first[unlike], second[unlike]]), minlength=rows) >= FRAMED
+    copies = ~unlike & (same | ~(framed[first] & framed[second]))
     return [second[copies]], [first[copies]], [similarity[copies]]
 
 
@@ -198,9 +196,9 @@ def _components(root: np.ndarray) -> list[np.ndarray]:
     return np.split(members, np.flatnonzero(np.diff(root[members])) + 1) if len(members) else []
 
 
-def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float):
-    """(earlier, later, similarity) of the pairs at the floor or above, negative where they contrast, a block of text at a time."""
-    yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor: float):
+    """(earlier, later, similarity, same words) of the pairs at the floor or above, see verify, a block of text at a time."""
+    yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
     start, step = 0, 1 << 17
     while start < len(pairs):
         part = pairs[start : start + step]
@@ -209,29 +207,28 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.nd
         if texts.sizes(needed).sum() > BLOCK and len(part) > 1:
             step = len(part) // 2
             continue
-        found = similarities(
+        found, same = similarities(
             texts.sets(needed, s),
-            contrast[needed],
             np.searchsorted(needed, rows[first]),
             np.searchsorted(needed, rows[second]),
             floor,
             s.words,
         )
         held = found != 0
-        yield first[held], second[held], found[held]
+        yield first[held], second[held], found[held], same[held]
         start += len(part)
         step = min(2 * len(part), 1 << 17)
 
 
 def similarities(
-    sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np.ndarray, floor: float, words: bool
-) -> np.ndarray:
-    """True similarity of pairs of rows of `sets`, negative where they contrast, 0 below floor, on all cores."""
-    out = np.empty(len(first))
+    sets: Sets, first: np.ndarray, second: np.ndarray, floor: float, words: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(true similarity of pairs of rows of `sets`, whether their words are the same), see verify, on all cores."""
+    out, same = np.empty(len(first)), np.empty(len(first), bool)
 
     def work(at: int) -> None:
         part = slice(at, at + 8192)
-        verify(*sets, contrast, words, first[part], second[part], floor, out[part])
+        verify(*sets, words, first[part], second[part], floor, out[part], same[part])
 
     on_all_cores(work, range(0, len(first), 8192))
-    return out
+    return out, same

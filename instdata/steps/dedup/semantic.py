@@ -20,6 +20,7 @@ from instdata.util.kernels import jit
 EXACT = 200_000  # rows
 LEVELS = (0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
 BLOCK = 2048
+Guard = tuple[np.ndarray, np.ndarray, np.ndarray]
 NONE = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 PROBES, CELL = 16, 200  # of faiss's inverted lists: how many are searched, rows in each
 
@@ -70,17 +71,19 @@ def search_semantic(
     """Pairs of rows of `order` (in priority order) with cosine `floor` or above. `vectors` are unit vectors by row."""
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
-    listed, at = _listed(texts, s, rows)
     find = _exact if len(rows) <= EXACT else _faiss
-    later, earlier, similarity = find(vectors[rows], (sketch.contrast[rows], listed, at), floor)
+    later, earlier, similarity = find(vectors[rows], _guard(texts, s, rows), floor)
     return Found(copy_of, rows[later], rows[earlier], similarity)
 
 
-def _listed(texts: Texts, s: Scheme, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The listed words of rows: those of row i are listed[at[i]:at[i + 1]]. Paraphrases have other words, so only these contrast."""
+def _guard(texts: Texts, s: Scheme, rows: np.ndarray) -> Guard:
+    """(contrast keys, listed words, where each row's start): those of row i are listed[at[i]:at[i + 1]]. Paraphrases have other words,
+    so only these contrast."""
     by, parts, counts = np.argsort(rows), [np.empty(0, np.uint64)], np.zeros(len(rows), np.int64)
+    contrast = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), BLOCK):
         sets = texts.sets(rows[by[start : start + BLOCK]], s)
+        contrast[by[start : start + BLOCK]] = sets.contrast
         words = sets.tokens < LISTED
         parts.append(sets.tokens[words])
         counts[start : start + BLOCK] = np.bincount(
@@ -89,10 +92,7 @@ def _listed(texts: Texts, s: Scheme, rows: np.ndarray) -> tuple[np.ndarray, np.n
     values, ends = np.concatenate(parts), np.cumsum(counts)
     at = np.concatenate([[0], np.cumsum(counts[np.argsort(by)])])
     place = np.repeat((ends - counts)[np.argsort(by)] - at[:-1], np.diff(at)) + np.arange(len(values))
-    return values[place], at
-
-
-Guard = tuple[np.ndarray, np.ndarray, np.ndarray]  # contrast keys, listed words, where each row's start
+    return contrast, values[place], at
 
 
 def _exact(vectors: np.ndarray, guard: Guard, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -201,6 +201,15 @@ def text_hash(data, start, end, t):
 
 
 @jit
+def first_and_length(data, start, end, t):
+    """(first character, how many there are) of a folded text that is not empty."""
+    size = folded_size(data, start, end, t)
+    out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
+    n = fold(data, start, end, t, out, camel)
+    return out[0], n
+
+
+@jit
 def ngrams(chars, n, width, powers, side, kind, out):
     """Write the 55-bit hash of every n-gram, in the order of the text, repeats included; returns how many.
     The lowest bit is the side (prompt 0, response 1), so that one set holds both."""
