@@ -171,7 +171,13 @@ class Index:
     TAIL = 8192  # texts added since the last sort; they are compared one by one
 
     def __init__(
-        self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM, words: bool = True, script: bool = False
+        self,
+        threshold: float = 0.7,
+        *,
+        num_perm: int = 128,
+        ngram: int = NGRAM,
+        words: bool = True,
+        script: bool = False,
     ):
         """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
         self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
@@ -247,9 +253,7 @@ class Index:
         )
         return np.concatenate([query, query_tail]).astype(np.uint64) << np.uint64(32) | indexed
 
-    def _verified(
-        self, data: np.ndarray, offsets: np.ndarray, query: np.ndarray, indexed: np.ndarray
-    ) -> np.ndarray:
+    def _verified(self, data: np.ndarray, offsets: np.ndarray, query: np.ndarray, indexed: np.ndarray) -> np.ndarray:
         if not len(query):
             return np.empty(0)
         ours, theirs = np.unique(query), np.unique(indexed)

@@ -54,7 +54,9 @@ class Tables(NamedTuple):
     kind: np.ndarray  # uint8[TABLE]
     extra: np.ndarray  # uint32: expansions, concatenated
     extra_at: np.ndarray  # int64: where each starts
-    longest: np.ndarray  # uint8[TABLE]: of the listed words that begin with a character, how long the longest is, up to 6
+    longest: (
+        np.ndarray
+    )  # uint8[TABLE]: of the listed words that begin with a character, how long the longest is, up to 6
     words: np.ndarray  # uint64[2^k]: hash of a word, 0 for empty
     meaning: np.ndarray  # uint64[2^k]: what the word stands for
 

@@ -278,12 +278,12 @@ what which who whom whose there's here there also too just even please kindly th
 much many some any each every all both such very really quite following given below then now again once one only own same's
 make sure want wants need needs like able help tell show know think following: etc e.g i.e step steps way ways detail details briefly brief
 el la los las un una unos unas de del al en y o u que qué es son por para con se su sus mi mis tu tus lo le les me te como cómo puedo puede puedes favor sobre
-un une le la les des du de d l et ou en à au aux ce cette ces est sont pour par avec sur dans que qui se sa son ses mon ma mes ton ta tes il elle peux peut pendant durant numa num
+un une le la les des du de et ou en à au aux ce cette ces est sont pour par avec sur dans que qui se sa son ses mon ma mes ton ta tes il elle peux peut pendant durant numa num
 der die das den dem des ein eine einen einem einer eines und oder in im an am auf aus bei mit von zu zum zur für über ist sind wird wie was bitte mir dir ich du er sie es wir ihr heraus kann könnte
 il lo gli i uno una di da con su per tra fra e o è sono che come mi ti si nel nella del della posso
 o os as um uma uns umas do da dos das no na nos nas em com por para e ou que se seu sua como posso pode na numa
 и в во на по с со о об про у к ко за из от а но или что как это для можно пожалуйста мне ты вы он она они его её их бы ли же
-的 了 吗 嗎 呢 吧 啊 呀 么 麼 请 請 您 你 我 他 她 它 们 們 这 這 那 些 个 個 和 与 與 及 或 并 並 且 而 在 于 於 是 有 为 為 以 把 被 将 將 让 讓 给 給 对 對 向 从 從 到 等 要 会 會 能 可 可以 应 應 该 該 也 都 就 又 再 还 還 很 更 最 其 之 所 着 著 过 過 来 來 去 上 下 中 里 裡 得 地 帮 幫 一 一个 一個 一下 一些 一篇 一首 一份 一条 一句 一段 一种 篇 首 份 条 條 句 段 种 種 位 只 本 如 则 因 此 以下 下列 下面 如下 用 使用 写 寫 什么 什麼 怎么 怎麼 怎样 怎樣 如何 何 哪 谁 誰 关于 關於 根据 根據 有关 有關 需要 想 说 說 做 ，
+的 了 吗 嗎 呢 吧 啊 呀 么 麼 请 請 您 你 我 他 她 它 们 們 这 這 那 些 个 個 和 与 與 及 或 并 並 且 而 在 于 於 是 有 为 為 以 把 被 将 將 让 讓 给 給 对 對 向 从 從 到 等 要 会 會 能 可 可以 应 應 该 該 也 都 就 又 再 还 還 很 更 最 其 之 所 着 著 过 過 来 來 去 上 下 中 里 裡 得 地 帮 幫 一 一个 一個 一下 一些 一篇 一首 一份 一条 一句 一段 一种 篇 首 份 条 條 句 段 种 種 位 只 本 如 则 因 此 以下 下列 下面 如下 用 使用 写 寫 回答 作答 什么 什麼 怎么 怎麼 怎样 怎樣 如何 何 哪 谁 誰 关于 關於 根据 根據 有关 有關 需要 想 说 說 做 ，
 は が を に へ と で も の か
 은 는 이 가 을 를 에 의 도 로 와 과 한 하 해 게 서 주 세 요 십 시 오 고 기 인 적 어 써 려 줘 다
 hãy xin vui lòng giúp tôi cho của và là một các những bạn

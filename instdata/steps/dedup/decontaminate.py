@@ -35,7 +35,8 @@ class Decontaminate(Step):
         description="Files, folders or globs of evaluation items in any format, suites, and names of well-known ones (mmlu, ...).",
     )
     preset: Literal["ours", "tulu3", "gpt3"] = Field(
-        "ours", description="tulu3: 8-grams that cover half of an item; gpt3: any 13-gram that is in no more than ten rows."
+        "ours",
+        description="tulu3: 8-grams that cover half of an item; gpt3: any 13-gram that is in no more than ten rows.",
     )
     ngram: Annotated[int, Field(ge=2, le=100)] | Literal["auto"] = Field(
         "auto",
@@ -95,7 +96,9 @@ class Decontaminate(Step):
         rule = scores.column("rule").combine_chunks()
         verdicts = drop(pc.is_valid(rule), "contaminated")
         verdicts.evidence = scores.column("_evidence").combine_chunks()
-        verdicts.warnings = [line for text in scores.column("_said").drop_null().to_pylist() for line in text.split("\n")]
+        verdicts.warnings = [
+            line for text in scores.column("_said").drop_null().to_pylist() for line in text.split("\n")
+        ]
         return verdicts
 
 

@@ -136,9 +136,7 @@ def probe(first, last, own, y, y_base, x, x_base, t, active, hits, similarity, c
             low, high = high, high * 4
 
 
-def join_dense(
-    texts: Texts, rows: np.ndarray, s: Scheme, floor: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def join_dense(texts: Texts, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(later, earlier, similarity) of pairs at `floor` or above among `rows` (in priority order), as places in `rows`.
 
     Where many rows hold the same text, what else they hold decides: two that may contrast must have the same words.

@@ -77,15 +77,18 @@ def word_token(chars, start, end):
     is doubled, do not count."""
     stop = stem_end(chars, start, end)
     h = np.uint64(0)
+    american = stop - 2 if stop - start > 3 and chars[stop - 3] == 111 and chars[stop - 1] == 114 else stop  # colour
     if stop - start >= LONG_WORD:
         for i in range(start, stop):
+            if i == american and chars[i] == 117:
+                continue
             c = Z if chars[i] == S else chars[i]
             h |= np.uint64(1) << (mix(np.uint64(c)) & np.uint64(63))
         h ^= mix(np.uint64(chars[start]))
     else:
         for i in range(start, stop):
             c = 105 if chars[i] == 121 and i == stop - 1 else chars[i]  # story, stories
-            if c == 117 and i == stop - 2 and chars[i - 1] == 111 and chars[i + 1] == 114:  # colour
+            if i == american and c == 117:
                 continue
             h = h * BASE + np.uint64(c) + np.uint64(1)
     return (mix(h) >> np.uint64(10)) | OWN
@@ -109,11 +112,7 @@ def read_number(chars, n, i, kind):
     h = np.uint64(0)
     while i < n and (
         kind_of(chars[i], kind) & DIGIT
-        or (
-            i + 1 < n
-            and (chars[i] == 46 or chars[i] == 44 or chars[i] == 58)
-            and kind_of(chars[i + 1], kind) & DIGIT
-        )
+        or (i + 1 < n and (chars[i] == 46 or chars[i] == 44 or chars[i] == 58) and kind_of(chars[i + 1], kind) & DIGIT)
     ):
         if chars[i] == 46 or chars[i] == 58:
             h = mix(h + np.uint64(chars[i]))
@@ -150,7 +149,9 @@ def operator(chars, n, i, code, kind):
     if c == 45:
         number = (kind_of(after, kind) & DIGIT) != 0
         return number and ((kind_of(before, kind) & DIGIT) != 0 or not (i > 0 and is_word(chars[i - 1], kind)))
-    if not (c == 43 or c == 42 or c == 47 or c == 94 or c == 61 or c == 60 or c == 62 or c == 37 or c == 124 or c == 38):
+    if not (
+        c == 43 or c == 42 or c == 47 or c == 94 or c == 61 or c == 60 or c == 62 or c == 37 or c == 124 or c == 38
+    ):
         return False  # + * / ^ = < > % | &
     return (
         code
@@ -203,7 +204,8 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
             m = meaning_of(h, words, meaning)
             if i - start > 3 and chars[i - 1] == 116 and chars[i - 2] == 39 and chars[i - 3] == 110:  # n't
                 m = np.uint64(NEGATION)
-            if (odd or code) and m < STRONG:
+            # A single letter is a label or a variable: vitamin D, option C, let x be.
+            if (odd or code or (m == 0 and i == start + 1)) and m < STRONG:
                 bag += mix(h)
                 continue
             if m == 0 and not untold(c):

@@ -17,8 +17,32 @@ from instdata.steps.base import Context
 from instdata.steps.dedup.others import File, files
 from instdata.util.errors import BudgetReached, InputError
 
-QUESTION = ("question", "question_stem", "prompt", "instruction", "problem", "query", "stem", "goal", "turns", "text", "input")
-GIVEN = ("passage", "context", "article", "story", "document", "paragraph", "dialogue", "background", "premise", "text", "input")
+QUESTION = (
+    "question",
+    "question_stem",
+    "prompt",
+    "instruction",
+    "problem",
+    "query",
+    "stem",
+    "goal",
+    "turns",
+    "text",
+    "input",
+)
+GIVEN = (
+    "passage",
+    "context",
+    "article",
+    "story",
+    "document",
+    "paragraph",
+    "dialogue",
+    "background",
+    "premise",
+    "text",
+    "input",
+)
 OPTIONS = ("options", "choices", "choice", "endings", "candidates")
 ANSWER = (
     "answer", "answers", "label", "answerkey", "answer_key", "target", "output", "response", "completion", "reference", "std_answer",
@@ -65,7 +89,9 @@ def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list
         if bad:
             line = f"decontaminate: {bad:,} of {total:,} items of {file.name} cannot be compared (first: {first})"
             if bad > MOST_BAD * total:
-                raise BudgetReached(f"{line}: more than {MOST_BAD:.0%}. Mend them, or name their columns in a suite's `map`")
+                raise BudgetReached(
+                    f"{line}: more than {MOST_BAD:.0%}. Mend them, or name their columns in a suite's `map`"
+                )
             said.append(line)
     return found, said
 
@@ -94,7 +120,9 @@ def _item(record: dict[str, Any], mapping: dict[str, str], where: str) -> EvalIt
             turns = adapt(record, format, columns(format, {}))[0].messages
             answered = len(turns) > 1 and turns[-1][0] == "assistant"
             asked = [text for role, text in (turns[:-1] if answered else turns) if role != "system"]
-            return _checked(EvalItem(where, asked[-1] if asked else "", "\n".join(asked[:-1]), (), turns[-1][1] if answered else ""))
+            return _checked(
+                EvalItem(where, asked[-1] if asked else "", "\n".join(asked[:-1]), (), turns[-1][1] if answered else "")
+            )
     ours: dict[str, list[str]] = {}
     for field, column in mapping.items():
         ours.setdefault(OURS.get(field, field), []).append(column)
@@ -102,7 +130,9 @@ def _item(record: dict[str, Any], mapping: dict[str, str], where: str) -> EvalIt
     given = [_text(record.get(c)) for c in ours.get("given", GIVEN) if c != column]
     options = _options(record, ours.get("options", OPTIONS))
     answer = next((record[c] for c in ours.get("answer", ANSWER) if record.get(c) is not None and c != column), None)
-    return _checked(EvalItem(where, question, "\n".join(filter(None, given)), options, _answer(answer, options, record)))
+    return _checked(
+        EvalItem(where, question, "\n".join(filter(None, given)), options, _answer(answer, options, record))
+    )
 
 
 def _checked(item: EvalItem) -> EvalItem:
@@ -126,7 +156,9 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, dict):
-        return _text(next((value[k] for k in ("text", "content", "value") if k in value), json.dumps(value, ensure_ascii=False)))
+        return _text(
+            next((value[k] for k in ("text", "content", "value") if k in value), json.dumps(value, ensure_ascii=False))
+        )
     if isinstance(value, list | tuple):
         return "\n".join(filter(None, map(_text, value)))
     return json.dumps(value, default=str)
@@ -154,6 +186,10 @@ def _answer(value: Any, options: tuple[str, ...], record: dict[str, Any]) -> str
             return options[labels.index(value)]
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(options):
             return options[value]
-        if isinstance(value, str) and (letter := LETTER.match(value)) and (at := ord(letter[1].upper()) - 65) < len(options):
+        if (
+            isinstance(value, str)
+            and (letter := LETTER.match(value))
+            and (at := ord(letter[1].upper()) - 65) < len(options)
+        ):
             return options[at]
     return _text(value)

@@ -22,6 +22,7 @@ from instdata.steps.dedup.characters import prepare, tables
 from instdata.steps.dedup.items import EvalItem
 from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.steps.dedup.overlap import collect, locate, matches, powers, read_folded, table_for, token_rows
+from instdata.steps.dedup.text import WIDE
 from instdata.util.kernels import on_all_cores
 
 NGRAM = 13  # tokens
@@ -30,6 +31,7 @@ ALONE = 2  # items: a short question that more of them ask is a stem
 SAYING = 3  # words of its own that a short question needs to be evidence alone; a Chinese character is half a word
 SHORT_COLUMNS, SHORT_TOKENS = 20, 4  # a shorter question is looked for as a near copy only, never inside other text
 TOLD_COLUMNS, TOLD_TOKENS = 8, 2  # a shorter answer or option tells nothing when it comes along
+SPAN_COLUMNS = 36  # a shorter piece is none: 13 words are always longer, 13 Chinese characters say as much as eight
 SLICE = 1024
 ASKED, GIVEN, OPTION, ANSWER = range(4)
 
@@ -70,7 +72,12 @@ def parts_of(items: list[EvalItem]) -> Parts:
     """Items as parts."""
     texts, prompts = [], []
     for i, item in enumerate(items):
-        texts += [(item.question, i, ASKED), (item.given, i, GIVEN), *((o, i, OPTION) for o in item.options), (item.answer, i, ANSWER)]
+        texts += [
+            (item.question, i, ASKED),
+            (item.given, i, GIVEN),
+            *((o, i, OPTION) for o in item.options),
+            (item.answer, i, ANSWER),
+        ]
         options = "\n".join(item.options)
         bare = not (item.given or options)
         variants = {item.question: bare}
@@ -88,13 +95,14 @@ def parts_of(items: list[EvalItem]) -> Parts:
 
 class Items:
     """Evaluation items that rows are searched for, given as Parts or as plain prompts. `ngram` is in tokens, `threshold` a Jaccard
-    similarity of prompts (None: near prompts are not looked for). Without `short` only n-grams count, as in GPT-3's rule."""
+    similarity of prompts (None: near prompts are not looked for). Without `short` n-grams are all that counts, as in GPT-3's rule."""
 
     def __init__(
         self, items: Parts | pa.Array | list[str], ngram: int = NGRAM, threshold: float | None = 0.7, short: bool = True
     ):
         self.parts = parts = items if isinstance(items, Parts) else _plain(items)
-        self.ngram, self.index = ngram, None if threshold is None else Index(threshold, script=True)
+        self.ngram, self.short = ngram, short
+        self.index = None if threshold is None else Index(threshold, script=True)
         if self.index is not None:
             self.index.add(parts.prompts)
         data, offsets = prepare(parts.text)
@@ -109,10 +117,13 @@ class Items:
         self.at, self.counts = np.concatenate([[0], np.cumsum(keep)]), keep
         tells = (keep >= SHORT_TOKENS) & (columns >= SHORT_COLUMNS)
         told = (keep >= TOLD_TOKENS) & (columns >= TOLD_COLUMNS)
+        self.columns = columns
         self.may = (np.where(parts.kind <= GIVEN, tells, told)) & short
         lengths = sorted(set(self.counts[self.may & (self.counts < ngram)].tolist()) | {ngram})
         self.wanted, self.power = table_for(int(self.at[-1]) + 1, lengths), powers(ngram)
-        self.numbers = np.empty(self.at[-1], np.int64)  # of the n-gram that starts with each token of the parts, -1 for none
+        self.numbers = np.empty(
+            self.at[-1], np.int64
+        )  # of the n-gram that starts with each token of the parts, -1 for none
         collect(hashes, self.at, ngram, self.may, self.wanted, self.power, self.numbers)
         there = np.flatnonzero(self.numbers >= 0)
         part = np.repeat(np.arange(n), self.counts)[there]
@@ -153,11 +164,15 @@ class Items:
 
     def counting(self, found: Matches) -> np.ndarray:
         """Which n-grams are evidence alone, bool by number: those of questions, passages and options that are no boilerplate, and short
-        questions that say something of their own and that hardly another item asks."""
+        questions that say something of their own and that hardly another item asks. A question about a passage is a stem."""
         rows_with = _holders(found.number, found.row, len(self.item))
         kind, short = self.parts.kind[self.part], self.counts[self.part] < self.ngram
+        if not self.short:
+            return (rows_with <= BOILERPLATE) & (kind != ANSWER)
         rare = (rows_with <= BOILERPLATE) & (self.items_with <= np.where(short, ALONE, BOILERPLATE))
-        return rare & np.where(short, (kind <= GIVEN) & self.saying[self.part], kind != ANSWER)
+        has_given = np.bincount(self.parts.item, self.parts.kind == GIVEN, self.parts.items) > 0
+        stem = (kind == ASKED) & has_given[self.item]  # what is asked of a passage is a stem without it
+        return rare & ~stem & np.where(short, (kind <= GIVEN) & self.saying[self.part], kind != ANSWER)
 
     def along(self, found: Matches) -> dict[int, int]:
         """row: an item whose question it holds, be it boilerplate, together with the answer or half of the options."""
@@ -216,6 +231,11 @@ class Items:
             alive = counting if row in counted else self._asking(along[row])
             number = locate(data, offsets[i], offsets[i + 1], self.tables, self.wanted, self.power, alive, span)
             text = read_folded(data, offsets[i], offsets[i + 1], self.tables)[span[0] : span[1]]
+            if self.short and row in counted and not self._long(text, int(self.part[number])):
+                if row not in along:
+                    continue
+                number = np.flatnonzero(self._asking(along[row]))[0]
+                counted.discard(row)
             item = int(self.item[number]) if row in counted else along[row]
             short = self.counts[self.part[number]] < self.ngram
             why[row] = item, "contains_item" if short else "shared_ngram", text, np.nan
@@ -225,6 +245,12 @@ class Items:
                 text = self.parts.prompts[variant].as_py()[:500]
                 why[row] = int(self.parts.prompt_item[variant]), "near_prompt", text, similarity
         return _leaks(why)
+
+    def _long(self, text: str, part: int) -> bool:
+        """Whether a piece of a part is long enough to be evidence: SPAN_COLUMNS, or nearly all of the part."""
+        kind = self.tables.kind
+        columns = sum(1 + (ord(c) >= len(kind) or bool(kind[ord(c)] & WIDE)) for c in text)
+        return columns >= min(SPAN_COLUMNS, 0.9 * self.columns[part])
 
     def _asking(self, item: int) -> np.ndarray:
         """Which n-grams are those of an item's question, bool by number."""
@@ -264,7 +290,9 @@ class Items:
             same = (row[1:] == row[:-1]) & (part[1:] == part[:-1])
             follows[1:] = np.where(same, np.maximum(0, self.ngram - (token[1:] - token[:-1])), 0)
         codes, back = np.unique(row * self.parts.items + self.parts.item[part], return_inverse=True)
-        covers = np.bincount(back, self.ngram - follows, len(codes)) / np.maximum(1, size[codes % max(1, self.parts.items)])
+        covers = np.bincount(back, self.ngram - follows, len(codes)) / np.maximum(
+            1, size[codes % max(1, self.parts.items)]
+        )
         why: dict[int, tuple[int, str, str, float]] = {}
         for code, value in zip(codes[covers >= share].tolist(), covers[covers >= share].tolist()):
             at, item = divmod(code, self.parts.items)
@@ -298,18 +326,26 @@ def _plain(prompts: pa.Array | list[str]) -> Parts:
     """Items that are a prompt each."""
     prompts = pa.array(prompts, pa.large_string()) if isinstance(prompts, list) else prompts
     each = np.arange(len(prompts))
-    return Parts(prompts, each, np.zeros(len(prompts), np.int64), prompts, each, np.ones(len(prompts), bool), len(prompts))
+    return Parts(
+        prompts, each, np.zeros(len(prompts), np.int64), prompts, each, np.ones(len(prompts), bool), len(prompts)
+    )
 
 
 def _leaks(why: dict[int, tuple[int, str, str, float]]) -> Leaks:
     order = sorted(why)
     items, rules, texts, similarities = zip(*(why[r] for r in order)) if order else ((), (), (), ())
     return Leaks(
-        np.array(order, np.int64), np.array(items, np.int64), list(rules), list(texts), np.array(similarities, np.float64)
+        np.array(order, np.int64),
+        np.array(items, np.int64),
+        list(rules),
+        list(texts),
+        np.array(similarities, np.float64),
     )
 
 
-def _joined(key: np.ndarray, value: np.ndarray, other_key: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _joined(
+    key: np.ndarray, value: np.ndarray, other_key: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """(value, other) of every pair with equal keys."""
     by = np.argsort(other_key, kind="stable")
     other_key, other = other_key[by], other[by]

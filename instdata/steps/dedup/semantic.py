@@ -44,9 +44,7 @@ def take_pairs(similarity, y_start, x_start, contrast, listed, at, levels, count
             y, x = y_start + i, x_start + j
             if (
                 similarity[i, j] >= levels[0]
-                and not contrasting(
-                    contrast[y], contrast[x], listed, at[y], at[y + 1], listed, at[x], at[x + 1], False
-                )
+                and not contrasting(contrast[y], contrast[x], listed, at[y], at[y + 1], listed, at[x], at[x + 1], False)
                 and wanted(similarity[i, j], levels, counts[i])
             ):
                 hits[i, total[i]], values[i, total[i]] = x, similarity[i, j]

@@ -45,5 +45,7 @@ def fetched(name: str) -> Path:
             "file of the suite instead"
         ) from e
     if (found := digest(path)) != at.sha256:
-        raise InputError(f"{name}: {path} is not the file pointed at: its sha256 is {found[:12]}…, not {at.sha256[:12]}…")
+        raise InputError(
+            f"{name}: {path} is not the file pointed at: its sha256 is {found[:12]}…, not {at.sha256[:12]}…"
+        )
     return path
