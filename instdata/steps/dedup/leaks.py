@@ -81,8 +81,15 @@ def parts_of(items: list[EvalItem]) -> Parts:
         options = "\n".join(item.options)
         bare = not (item.given or options)
         variants = {item.question: bare}
-        for way in ((item.given, item.question), (item.question, options), (item.given, item.question, options)):
-            variants.setdefault("\n".join(filter(None, way)), True)
+        ways = (
+            (item.given, item.question),
+            (item.question, item.given),
+            (item.question, options),
+            (item.given, item.question, options),
+        )
+        for way in ways:
+            text = "\n".join(filter(None, way))
+            variants[text] = variants.get(text, text != item.question)
         prompts += [(text, i, whole) for text, whole in variants.items() if text]
     texts = [t for t in texts if t[0]]
     columns = [list(c) for c in zip(*texts)] or [[], [], []]
