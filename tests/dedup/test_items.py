@@ -82,7 +82,9 @@ def test_answers_that_are_no_text_skip_nothing(tmp_path):
 @pytest.mark.parametrize("count", [1, 5, 40])
 def test_a_stem_alone_is_no_evidence(tmp_path, count):
     """Neither in few rows nor in many."""
-    asked = [f"{STEM}\n\nA. A copper is a kind of violin {i}.\nB. A bishop is made of velvet {i}." for i in range(count)]
+    asked = [
+        f"{STEM}\n\nA. A copper is a kind of violin {i}.\nB. A bishop is made of velvet {i}." for i in range(count)
+    ]
     assert not found(tmp_path, asked, [{"question": STEM, "choices": ["x", "y"]}])
     assert not found(tmp_path, asked, [{"question": STEM, "choices": OTTER, "answer": 0}])
 
@@ -99,10 +101,14 @@ def test_a_stem_counts_with_its_options_or_its_answer(tmp_path):
 
 def test_a_template_of_many_rows_is_no_evidence(tmp_path):
     frame = "以下是一道小学数学题，请写出完整的解题过程和最后的答案："
-    many = [f"{frame}{'桌椅灯笔书纸盆碗瓶勺'[i % 10]}有{i}个，卖掉{i // 2}个，每个朋友可以得到多少个？" for i in range(40)]
+    many = [
+        f"{frame}{'桌椅灯笔书纸盆碗瓶勺'[i % 10]}有{i}个，卖掉{i // 2}个，每个朋友可以得到多少个？" for i in range(40)
+    ]
     item = {"question": f"{frame}渔夫有八十一条鱼，平均分给九位邻居，每个朋友可以得到多少个？"}
     assert not found(tmp_path, many, [item])
-    assert found(tmp_path, [*many, "渔夫有八十一条鱼，平均分给九位邻居，每个朋友可以得到多少个？好难啊"], [item]).keys() == {40}
+    assert found(
+        tmp_path, [*many, "渔夫有八十一条鱼，平均分给九位邻居，每个朋友可以得到多少个？好难啊"], [item]
+    ).keys() == {40}
 
 
 def test_a_question_about_a_passage_is_a_stem_without_it(tmp_path):
@@ -115,7 +121,9 @@ def test_a_question_about_a_passage_is_a_stem_without_it(tmp_path):
 def test_items_of_one_file_are_found_in_it_to_the_last(tmp_path):
     """Even those that are nothing but a stem, or share it with many."""
     items = [{"passage": None, "question": STEM, "options": [f"o {i}", "p"], "label": "A"} for i in range(30)]
-    items += [{"passage": f"{HARBOUR} {i}", "question": "Which year is meant?", "options": ["1", "2"]} for i in range(30)]
+    items += [
+        {"passage": f"{HARBOUR} {i}", "question": "Which year is meant?", "options": ["1", "2"]} for i in range(30)
+    ]
     items += [{"question": "S", "text": "S    ,"}, {"question": "为什么？"}]
     for shape in (
         lambda r: r["question"],
@@ -127,7 +135,9 @@ def test_items_of_one_file_are_found_in_it_to_the_last(tmp_path):
 
 
 def test_traditional_and_simplified_are_one(tmp_path):
-    assert found(tmp_path, ["請列出這座水磨坊的磨輪每分鐘轉動的次數"], [{"question": "请列出这座水磨坊的磨轮每分钟转动的次数"}])
+    assert found(
+        tmp_path, ["請列出這座水磨坊的磨輪每分鐘轉動的次數"], [{"question": "请列出这座水磨坊的磨轮每分钟转动的次数"}]
+    )
 
 
 def test_a_system_prompt_hides_nothing(tmp_path):
@@ -174,7 +184,10 @@ def test_what_cannot_be_compared_is_said_and_more_than_a_hundredth_stops(tmp_pat
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "holds no evaluation items"), ('{"a_column": "of another kind"}\n', "none of its records has a text to compare")],
+    [
+        ("", "holds no evaluation items"),
+        ('{"a_column": "of another kind"}\n', "none of its records has a text to compare"),
+    ],
 )
 def test_a_suite_that_says_nothing_is_one_line(tmp_path, text, said):
     (tmp_path / "eval.jsonl").write_text(text)

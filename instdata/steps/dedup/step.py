@@ -43,8 +43,8 @@ class Dedup(Step):
     keep: Literal["first", "longest", "best"] = Field(
         "first", description="Which of several copies stays; best: highest `by`."
     )
-    script: Literal["auto", "fold", "keep"] = Field(
-        "auto", description="fold: traditional and simplified Chinese are one. auto: fold."
+    script: Literal["fold", "keep"] = Field(
+        "fold", description="fold: traditional and simplified Chinese are one; keep: they are two."
     )
     by: str = Field("", description="With keep: best, the score that decides, e.g. score_quality_overall.")
     across: list[str] = Field([], description="Files of older releases: what they have already goes.")
@@ -90,8 +90,7 @@ class Dedup(Step):
             (NGRAM if self.ngram == "auto" else self.ngram),
             (EMBEDDING if self.model == "auto" else self.model),
         )
-        script = "fold" if self.script == "auto" else self.script
-        return self.model_copy(update={"ngram": ngram, "model": model, "script": script, "threshold": self._threshold})
+        return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:
         from instdata.steps.dedup.others import missing
