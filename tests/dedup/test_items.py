@@ -153,8 +153,8 @@ def test_a_system_prompt_hides_nothing(tmp_path):
 
 
 def test_presets(tmp_path):
-    words = "alder birch cedar dogwood elm fir ginkgo hazel iris juniper kapok larch maple nutmeg oak pine quince rowan".split()
-    item = " ".join(words)
+    item = "alder birch cedar dogwood elm fir ginkgo hazel iris juniper kapok larch maple nutmeg oak pine quince rowan"
+    words = item.split()
     rest = "and a good many other things that were said on that day by the people of the valley"
     eight, twelve, fourteen = (" ".join(words[:n]) + " " + rest for n in (8, 12, 14))
     for preset, hit in (("ours", {2}), ("gpt3", {2}), ("tulu3", {1, 2})):
