@@ -33,7 +33,7 @@ class Holdout(Step):
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(
@@ -65,7 +65,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold)):
+            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold, script=True)):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
                 if (
