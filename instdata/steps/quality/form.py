@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 
 import numpy as np
@@ -112,14 +113,20 @@ def repeated_char(t: Text) -> np.ndarray:
     letter |= (value >= 0x3400) & (value < 0xFF00) & (value != 0xFEFF)
     found[row[at[letter | np.isin(value, [ord(c) for c in "!?！？。，,"])]]] = True
     found &= ~t.code & ~asks(t.ask, "repeating", "run_wanted")
-    return among(found, lambda p, r: run_of_one(r) and not run_of_one(p), t.prompt, t.response)
+    return among(found, new_run, t.prompt, t.response)
+
+
+def new_run(prompt: str, response: str) -> Found:
+    """A run in the response that is not one of letters about which the prompt asks."""
+    run = run_of_one(response)
+    return run if run and not (run["text"].isalpha() and run_of_one(prompt)) else None
 
 
 def run_of_one(text: str) -> Found:
     """The first run of twelve or more of one letter or mark; digits, x, rules and dots to fill are none."""
     for m in RUN.finditer(text):
         char = m[1]
-        if (char.isalpha() and char not in "xX") or char in "!?！？。，,":
+        if (char.isalpha() and char not in "xX") or char in "!?！？。，," or unicodedata.category(char)[0] == "M":
             return {**piece(text, *m.span()), "times": len(m[0])}
     return None
 

@@ -54,7 +54,7 @@ def false_sum(prompt: str, response: str) -> Found:
     cyclic, other = (asks(context, name)[0] for name in ("sums_cyclic", "sums_bases"))
     moduli = {*CYCLES, *(int(a or b) for a, b in MODULUS.findall(context[0].as_py()))} - {0, 1} if cyclic else set()
     for m, value, stated in told:
-        if _told_otherwise(response, m) or any((value - stated) % n == 0 for n in moduli):
+        if _told_otherwise(response, m) or any(0 <= stated <= n and (value - stated) % n == 0 for n in moduli):
             continue
         if other and _true_elsewhere(m["left"], m["right"]):
             continue
