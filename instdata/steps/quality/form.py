@@ -14,6 +14,7 @@ from instdata.steps.quality.phrases import listed, lists
 from instdata.steps.quality.text import Found, Text, among, asks, count, has, piece
 
 NGRAM = 8  # words (or Chinese characters) in a row that make a repetition
+WORDS = re.compile(r"[\u3040-\u9fff\uac00-\ud7a3]|[A-Za-z\u00c0-\u1fff][A-Za-z0-9\u00c0-\u1fff]+")
 RUN = re.compile(r"(.)\1{11,}", re.DOTALL)
 SURE = 0.6  # language confidence from which a rule on language acts
 
