@@ -34,7 +34,7 @@ PLAIN = re.compile(r"[-−]?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?%?")
 MOST = 200  # equations of a response that are looked at
 SENTENCE = 160  # characters around an equation in which words about it stand
 END = re.compile(r"[.。!?！？;；\n](?!\d)")
-CYCLES = (7, 12, 24, 60, 360)  # days, hours, minutes, degrees
+CYCLES = (7, 12, 24, 60, 256, 360)  # days, hours, minutes, bytes, degrees
 MODULUS = re.compile(r"(?i)(?:mod(?:ulo|ulus)?\.?|z_?|模|除以|base|gf\()\s*(\d{1,4})|(\d{1,4})\s*[- ]?(?:hour|hr|小时|bit|位|进制)")
 QUOTES = {"“": "”", '"': '"', "「": "」", "『": "』", "‘": "’", "'": "'"}
 
