@@ -23,6 +23,10 @@ SHOWN = 20  # changes of one kind in one turn that are noted one by one; `times`
 EXCERPT = 200  # characters of a change that are noted
 FIELDS = ("content", "reasoning_content")  # of a turn
 
+# Looser than the rule: ftfy says itself whether the text is broken.
+PERHAPS_MOJIBAKE = r"[\x{c2}-\x{ef}][\x{80}-\x{bf}\x{2010}-\x{2122}ŒœŠšŽžŸƒˆ˜]"
+CALL = r"\w\([\"']"  # code in passing: printf("a.\nB")
+
 Change = tuple[int, str, str]  # place in the text, before, after
 Mend = Callable[[str], tuple[str, list[Change]]]
 
@@ -74,10 +78,10 @@ def _candidates(rows: Rows) -> dict[Kind, np.ndarray]:
     prose = ~text.code & ~coded
     source = has(text.prompt, r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]")
     return {
-        "mojibake": has(full, says.MOJIBAKE) & ~coded,
+        "mojibake": has(full, PERHAPS_MOJIBAKE) & ~coded,
         "invisible": has(full, rf"{says.CONTROL}|{says.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]") & ~coded,
         "entities": has(full, says.ENTITY) & prose,
-        "escapes": has(full, says.ESCAPE) & prose & ~source,
+        "escapes": has(full, says.ESCAPE) & prose & ~source & ~has(full, CALL),
         "leftovers": says.merged_task(text) | says.template_token(text) | says.chat_marker(text) | _trailing(text),
         "full_width": has(full, r"[\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}\x{ff41}-\x{ff5a}]") & ~coded,
     }

@@ -88,6 +88,9 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
             scores[f"llm_{scale}"][i] = value
         if answer.value is None:
             missing[i] = answer.failures[-1].why if answer.failures else "no usable verdict"
+    without = [why for why in missing if why]
+    if without:
+        context.say(f"{name}: {len(without):,} of {len(at):,} rows got no usable verdict and have no score: {without[0]}")
     return {**scores, "_missing": pa.array(missing, pa.string())}
 
 

@@ -296,7 +296,7 @@ class Quality(Step):
             why = "".join(f" Mostly ({n:,}): {reason}." for reason, n in reasons.most_common(1))
         return (
             f"step {self.name or self.kind}: {int(without.sum()):,} of {answered:,} rows have no {name}, more than max_missing "
-            f"({self.max_missing:.2%}).{why} Mend that and run again (answers are cached), or raise max_missing:"
+            f"({self.max_missing:.2%}).{why} Mend that and run again (answers are cached), or set max_missing higher"
         )
 
     def _evidence(self, scores: Scores, reasons: pa.Array | pa.ChunkedArray) -> pa.Array:
