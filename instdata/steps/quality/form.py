@@ -85,8 +85,8 @@ WEIGHTS = np.cumprod(np.full(64, 0xD6E8FEB86659FD93, np.uint64))  # of each plac
 
 
 def repeated_line(t: Text) -> np.ndarray:
-    candidates = (count(t.response, r"\n") >= 3) & ~t.code & ~asks(t.ask, "repeating")
-    return among(candidates, stuck_line, t.response)
+    found = among((count(t.response, r"\n") >= 3) & ~t.code, stuck_line, t.response)
+    return t.unless(found, lambda f: asks(f.ask, "repeating"))
 
 
 def stuck_line(response: str) -> Found:
@@ -113,7 +113,7 @@ def repeated_char(t: Text) -> np.ndarray:
     letter = _is_word(value) & ~((value >= ord("0")) & (value <= ord("9"))) & ((value | 32) != ord("x"))
     letter |= (value >= 0x3400) & (value < 0xFF00) & (value != 0xFEFF)
     found[row[at[letter | np.isin(value, [ord(c) for c in "!?！？。，,"])]]] = True
-    found &= ~t.code & ~asks(t.ask, "repeating", "run_wanted")
+    found = t.unless(found & ~t.code, lambda f: asks(f.ask, "repeating", "run_wanted"))
     return among(found, new_run, t.prompt, t.response)
 
 
@@ -154,7 +154,7 @@ def ends_with(prompt: str, response: str) -> bool:
 def short_for_task(t: Text) -> np.ndarray:
     dense = has(t.response, r"\p{Han}")
     short = t.chars < np.where(dense, 50, 150)
-    return t.answered & short & asks(t.line, "long_form") & ~asks(t.ask, "short_form") & ~t.code
+    return t.answered & short & t.unless(asks(t.line, "long_form"), lambda f: asks(f.ask, "short_form")) & ~t.code
 
 
 CUT_MARK = r"[\pL\d)\"”’](?:,|，|、)$|[\pL](?::|：)$"
@@ -168,7 +168,8 @@ def cut_off() -> str:
 
 def truncated(t: Text) -> np.ndarray:
     cut = has(t.tail, cut_off())
-    return cut & (t.chars > 80) & ~asks(t.ask, "open_end") & ~asks(t.tail, "closing") & ~t.code
+    cut &= (t.chars > 80) & ~t.code
+    return t.unless(cut, lambda f: asks(f.ask, "open_end") | asks(f.tail, "closing"))
 
 
 # -- language --------------------------------------------------------------------------------------------------------
@@ -277,7 +278,7 @@ NUMBERED = re.compile(r"(?<![\d.$])(\d{1,3})[.)、:：．](?!\d)")
 def list_count(t: Text) -> np.ndarray:
     listed_ = has(t.response, r"(?m)^\s*(?:1\s*[.)、:：．]|[-*•●]\s|一、)")
     asked = items_asked(t)
-    candidates = np.asarray(pc.is_valid(asked)) & listed_ & ~asks(t.line, "vague_count") & ~t.code
+    candidates = t.unless(np.asarray(pc.is_valid(asked)) & listed_ & ~t.code, lambda f: asks(f.line, "vague_count"))
     return among(candidates, fewer_items, pc.fill_null(asked, ""), t.response)
 
 

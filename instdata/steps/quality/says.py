@@ -25,9 +25,10 @@ ONLY_MARKS = r"^[\s.…。,，、;；?？*#_~\"'“”‘’()（）<>《》【�
 
 def empty_response(t: Text) -> np.ndarray:
     """"null", "N/A" and marks are right answers where a word, a value or a mark is asked for."""
-    says_nothing = asks(t.head, "says_none") & ~asks(t.ask, "marks_wanted")
+    says_nothing = asks(t.head, "says_none")
     perhaps = asks(t.head, "perhaps_none") | (has(t.head, ONLY_MARKS) & (t.chars < 100))
-    return t.answered & (says_nothing | (perhaps & ~asks(t.ask, "marks_wanted", "literal_wanted")))
+    found = t.unless(says_nothing | perhaps, lambda f: asks(f.ask, "marks_wanted"))
+    return t.answered & t.unless(found, lambda f: ~asks(f.head, "says_none") & asks(f.ask, "literal_wanted"))
 
 
 PARTS = r"(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**"
@@ -52,8 +53,11 @@ def template_mark() -> str:
 
 
 def template_token(t: Text) -> np.ndarray:
-    listed = has(t.prompt, template_mark()) & has(t.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
-    return (has(t.response, template_mark()) | has(t.head, BARE_TOKEN)) & ~listed & ~_of_formats(t)
+    def about(f: Text) -> np.ndarray:
+        listed = has(f.prompt, template_mark()) & has(f.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
+        return listed | asks(f.ask, "format_asked")
+
+    return t.unless(has(t.response, template_mark()) | has(t.head, BARE_TOKEN), about)
 
 
 CHAT_TOKEN = (
@@ -67,39 +71,38 @@ CHAT_START = r"(?i)^\W*(?:human|user|assistant|ai|bot|system|用户|人类|助�
 
 
 def chat_marker(t: Text) -> np.ndarray:
-    tokens = has(t.response, CHAT_TOKEN) & ~has(t.prompt, CHAT_TOKEN) & ~_of_formats(t)
-    scene = has(t.response, SCRIPT) & ~has(t.response, CHAT_START)
-    return tokens | (has(t.response, CHAT_TURN) & ~asks(t.prompt, "dialogue_wanted") & ~scene)
+    tokens = t.unless(has(t.response, CHAT_TOKEN), lambda f: has(f.prompt, CHAT_TOKEN) | asks(f.ask, "format_asked"))
+    return tokens | t.unless(has(t.response, CHAT_TURN), _is_scene)
 
 
-def _of_formats(t: Text) -> np.ndarray:
-    """The prompt asks about chat formats and their tokens, and the response is not made of them."""
-    return asks(t.ask, "format_asked")
+def _is_scene(t: Text) -> np.ndarray:
+    script = has(t.response, SCRIPT) & ~has(t.response, CHAT_START)
+    return script | asks(t.prompt, "dialogue_wanted")
 
 
 def leaked_prompt(t: Text) -> np.ndarray:
     known = pattern("leaked_prompt")
-    return has(t.response, known) & ~has(t.prompt, known)
+    return t.unless(has(t.response, known), lambda f: has(f.prompt, known))
 
 
 def self_reference(t: Text) -> np.ndarray:
-    return asks(t.response, "self_reference") & ~asks(t.ask, "played") & ~asks(t.prompt, "speaks_as_ai")
+    return t.unless(asks(t.response, "self_reference"), lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai"))
 
 
 QUOTED_WHOLE = r"^\s*[\"“「『][^\"”」』]{1,300}[\"”」』]\W*(?:$|\n|[-—–(（])"
 
 
 def refusal(t: Text) -> np.ndarray:
-    of_task = asks(t.head, "task_refused") | (asks(t.head, "stock_refusal") & ~asks(t.line, "spoken"))
-    of_self = asks(t.head, "self_refused") & ~asks(t.line, "role")
-    return (of_task | of_self) & ~asks(t.ask, "about_refusing") & ~has(t.head, QUOTED_WHOLE)
+    of_task = asks(t.head, "task_refused") | t.unless(asks(t.head, "stock_refusal"), lambda f: asks(f.line, "spoken"))
+    of_self = t.unless(asks(t.head, "self_refused"), lambda f: asks(f.line, "role"))
+    return t.unless(of_task | of_self, lambda f: asks(f.ask, "about_refusing") | has(f.head, QUOTED_WHOLE))
 
 
 def missing_input(t: Text) -> np.ndarray:
-    spoken = asks(t.ask, "conversation") | asks(t.ask, "input_missing")
-    asked = asks(t.ask, "role", "requests_wanted")
-    says = (asks(t.head, "input_missing") & ~spoken) | (asks(t.head, "input_asked") & ~asked)
-    return (says | (asks(t.head, "input_wanted") & ~spoken)) & (t.chars < 400) & ~t.code
+    told = asks(t.head, "input_missing", "input_wanted")
+    found = t.unless(told, lambda f: asks(f.ask, "conversation", "input_missing"))
+    found |= t.unless(asks(t.head, "input_asked"), lambda f: asks(f.ask, "role", "requests_wanted"))
+    return found & (t.chars < 400) & ~t.code
 
 
 MEDIA_LINK = r"(?i)!\[[^\]\n]{0,80}\]\s?[(\[]|https?://\S+\.(?:jpe?g|png|gif|bmp|webp|mp[34]|wav|avi|mov|pdf)\b"
@@ -110,7 +113,7 @@ def needs_media(t: Text) -> np.ndarray:
     # Nothing follows that could describe it.
     bare = ~has(t.prompt, r"\S\s*\n\s*\S") & ~has(t.line, r"[:：]\s*[\"“'\w]")
     points = asks(t.line, "media_pointed") & bare & (t.prompt_chars < 150)
-    return (stand_in | points) & ~asks(t.ask, "media_excused")
+    return t.unless(stand_in | points, lambda f: asks(f.ask, "media_excused"))
 
 
 LINK = r"https?://\S+|www\.\S+"
@@ -130,11 +133,11 @@ def _needs_link(t: Text) -> np.ndarray:
 
 
 def placeholder(t: Text) -> np.ndarray:
-    return asks(t.response, "placeholder") & ~asks(t.ask, "template_wanted") & ~t.code
+    return t.unless(asks(t.response, "placeholder"), lambda f: asks(f.ask, "template_wanted")) & ~t.code
 
 
 def gpt_name(t: Text) -> np.ndarray:
-    return asks(t.response, "gpt_names") & ~asks(t.prompt, "about_models")
+    return t.unless(asks(t.response, "gpt_names"), lambda f: asks(f.prompt, "about_models"))
 
 
 MOJIBAKE = "|".join(
@@ -148,15 +151,19 @@ MOJIBAKE = "|".join(
 )
 
 
+def _of_encodings(t: Text) -> np.ndarray:
+    return asks(t.ask, "about_encoding")
+
+
 def mojibake(t: Text) -> np.ndarray:
-    return _anywhere(t, MOJIBAKE) & ~asks(t.ask, "about_encoding")
+    return t.unless(_anywhere(t, MOJIBAKE), _of_encodings)
 
 
 LOST = "\ufffd"
 
 
 def replacement_char(t: Text) -> np.ndarray:
-    return _anywhere(t, LOST) & ~asks(t.ask, "about_encoding")
+    return t.unless(_anywhere(t, LOST), _of_encodings)
 
 
 # Joiners (U+200C, U+200D) belong to Persian and to emoji, isolates (U+2066 to U+2069) to any text of two directions.
@@ -173,7 +180,7 @@ def invisible_chars(t: Text) -> np.ndarray:
     found = np.zeros(len(t), bool)
     for texts in (t.prompt, t.response):
         found |= has(texts, CONTROL) | has(texts, f"{ZERO_WIDTH}|{EMBEDDING}") & ~has(texts, SPACELESS)
-    return found & ~asks(t.ask, "about_encoding")
+    return t.unless(found, _of_encodings)
 
 
 ENTITY = r"(?i)&(?:nbsp|amp|lt|gt|quot|apos|ldquo|rdquo|hellip|mdash|#\d{2,5}|#x[0-9a-f]{2,5});"
@@ -182,11 +189,18 @@ TAG = r"(?i)</?(?:br|p|div|span|font|b|i|u|strong|em|li|ul|ol|td|tr|center|block
 
 
 def markup_debris(t: Text) -> np.ndarray:
-    source = has(t.prompt, ENTITY) | has(t.prompt, r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]")
-    document = has(t.response, r"(?i)<(?:html|form|h[1-6]|body|label|input|img|table|style|section|a href)\b")
-    left = has(t.response, ENTITY) | has(t.response, ESCAPE)
-    styled = asks(t.ask, "styled") | document
-    return (left | (has(t.response, TAG) & ~styled)) & ~source & ~t.code
+    left = (has(t.response, ENTITY) | has(t.response, ESCAPE)) & ~t.code
+    tags = t.unless(has(t.response, TAG) & ~t.code, _is_document)
+    return t.unless(left | tags, _has_markup)
+
+
+def _is_document(t: Text) -> np.ndarray:
+    shown = has(t.response, r"(?i)<(?:html|form|h[1-6]|body|label|input|img|table|style|section|a href)\b")
+    return asks(t.ask, "styled") | shown
+
+
+def _has_markup(t: Text) -> np.ndarray:
+    return has(t.prompt, ENTITY) | has(t.prompt, r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]")
 
 
 # The words on which BELLE's generator discards a task (LianjiaTech/BELLE, 1.5M/generate_instruction.py).

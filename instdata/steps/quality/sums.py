@@ -41,7 +41,7 @@ QUOTES = {"“": "”", '"': '"', "「": "」", "『": "』", "‘": "’", "'":
 
 def false_arithmetic(t: Text) -> np.ndarray:
     """A stated equation of numbers that is false, beyond rounding."""
-    candidates = has(t.response, HAS_EQUATION) & ~t.code & ~asks(t.ask, "sums_unlike")
+    candidates = t.unless(has(t.response, HAS_EQUATION) & ~t.code, lambda f: asks(f.ask, "sums_unlike"))
     return among(candidates, false_sum, t.prompt, t.response)
 
 

@@ -83,6 +83,10 @@ class Text:
             found[at] = rule(self.take(at))
         return found
 
+    def unless(self, found: np.ndarray, excused: Callable[[Text], np.ndarray]) -> np.ndarray:
+        """A mask without the rows that are excused, which is asked of the rows found alone."""
+        return found & ~self.only(found, excused)
+
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray]:
         """Every character of every response, one after another: (code points uint32, number of the row int32)."""
