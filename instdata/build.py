@@ -197,6 +197,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
+            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if s.kind == "overrides"],
             "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -73,8 +74,13 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
     found = []
     for batch in ledger.iter_batches():
         table = pa.table(batch)
+        named = [
+            "rid",
+            "id",
+            *(n for n in table.column_names if n.endswith("_derived_from")),
+        ]  # the text it once had, too
         mine = table.filter(
-            pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False))
+            np.any([np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in named], axis=0)
         )
         found += mine.to_pylist()
     if not found:

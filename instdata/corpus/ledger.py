@@ -76,16 +76,25 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
 
 
 def _evidence(corpus: Corpus, shard: int) -> pa.Array:
-    """Evidence of a shard's rows; for rows that a step raised on, the error."""
+    """Evidence of a shard's rows: what was changed in them, why they were dropped; for rows that a step raised on, the
+    error."""
     span = corpus.span(shard)
     out = np.full(span.stop - span.start, None, object)
     for rows, texts in corpus.evidence:
         lo, hi = np.searchsorted(rows, [span.start, span.stop])
-        out[rows[lo:hi] - span.start] = texts.slice(lo, hi - lo).to_pylist()
+        for row, text in zip((rows[lo:hi] - span.start).tolist(), texts.slice(lo, hi - lo).to_pylist()):
+            out[row] = text if out[row] is None else _both(out[row], text)
     raised = np.flatnonzero(corpus.state.quarantined[span])
     for row in raised.tolist():
         out[row] = json.dumps({"error": corpus.errors[row + span.start]}, ensure_ascii=False)
     return pa.array(out, pa.string())
+
+
+def _both(before: str, after: str) -> str:
+    """Two steps' evidence of one row: lists (changes) are joined, else the later one counts."""
+    a, b = json.loads(before), json.loads(after)
+    joined = {k: a[k] + v for k, v in b.items() if isinstance(v, list) and isinstance(a.get(k), list)}
+    return json.dumps({**a, **b, **joined}, ensure_ascii=False)
 
 
 def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:

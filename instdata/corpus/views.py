@@ -16,7 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 VIEWS = ("system", "given", "asked", "prompt", "reasoning", "answer", "answers", "full")
-THOUGHT = r"(?s)^\s*<think(?:ing)?>(?P<thought>.*?)</think(?:ing)?>\s*"  # reasoning that stands inside an answer
+# Reasoning that stands inside an answer, as models mark it, and what marks the rest as the answer.
+THOUGHT = (
+    r"(?s)^\s*(?:<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]|◁think▷)(?P<thought>.*?)"
+    r"(?:</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]|◁/think▷)\s*"
+)
+ANSWER_MARK = r"^(?:<answer>|<\|begin_of_solution\|>)\s*|\s*(?:</answer>|<\|end_of_solution\|>)\s*$"
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,10 @@ def reasoning_of(messages: pa.Array) -> pa.Array:
 def thought_of(answers: pa.Array) -> tuple[pa.Array, pa.Array]:
     """(reasoning, answer without it) of assistant texts; reasoning is null where there is none."""
     thought = pc.struct_field(pc.extract_regex(answers, THOUGHT), "thought")
-    return thought, pc.replace_substring_regex(answers, THOUGHT, "", max_replacements=1)
+    rest = pc.replace_substring_regex(answers, THOUGHT, "", max_replacements=1)
+    if thought.null_count == len(thought):
+        return thought, rest
+    return thought, pc.if_else(pc.is_valid(thought), pc.replace_substring_regex(rest, ANSWER_MARK, ""), rest)
 
 
 def answers_of(messages: pa.Array) -> pa.Array:

@@ -30,6 +30,7 @@ from instdata.corpus.corpus import (
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.steps.added import produce
 from instdata.steps.base import Scores, Step, Verdicts, drop
+from instdata.steps.rewritten import rewritten
 from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
@@ -49,6 +50,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
             after, decided, verdicts = _score_corpus(step, corpus, cache)
         else:
             after, decided, verdicts = _score_rows(step, corpus, engine, cache)
+        after = rewritten(after, cache) if step.rewrites else after
     except (InstdataError, KeyboardInterrupt):
         raise
     except Exception as e:
@@ -223,8 +225,9 @@ def _decide(step: Step, table: pa.Table) -> Verdicts:
         other = None if verdicts.other is None else np.where(index < 0, -1, verdicts.other[index])
         sets = {k: spread(v) for k, v in verdicts.set.items()}
         out = Verdicts(
-            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings
-        )
+            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings,
+            spread(verdicts.notes), spread(verdicts.pinned), spread(verdicts.set_where),
+        )  # fmt: skip
     out.errors = raised
     return out
 
@@ -252,6 +255,8 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
         column([p.evidence for p in parts], pa.string()),
         None, sets, column([p.config for p in parts], pa.string()),
         list(dict.fromkeys(w for p in parts for w in p.warnings)),
+        column([p.notes for p in parts], pa.string()), column([p.pinned for p in parts], pa.bool_()),
+        column([p.set_where for p in parts], pa.bool_()),
     )  # fmt: skip
     out.errors = column([p.errors for p in parts], pa.string())
     return out
@@ -260,8 +265,9 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
 # ---------------------------------------------------------------- recording
 
 
-def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -> Corpus:
-    """The corpus with verdicts on `rows` written into its state. Only rows still alive are decided on."""
+def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts, closing: bool = False) -> Corpus:
+    """The corpus with verdicts on `rows` written into its state. Only rows still alive are decided on; pinned ones are
+    dropped at the close alone, where they cannot be published."""
     alive = corpus.alive[rows]
     state = corpus.state.copy()
     errors = dict(corpus.errors)
@@ -272,19 +278,22 @@ def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -
         errors.update(zip(at.tolist(), verdicts.errors.filter(pa.array(raised)).to_pylist()))
         alive = alive & ~raised
     reasons = corpus.reasons.encode(verdicts.reason)
-    drops = alive & (reasons >= 0)
+    drops = alive & (reasons >= 0) & (closing | ~state.pinned[rows])
     state.step[rows[drops]] = number
     state.reason[rows[drops]] = reasons[drops]
     if verdicts.config is not None:
         held = alive & ~drops & np.asarray(pc.fill_null(pc.equal(verdicts.config, CONFIGS[1]), False))
         state.config[rows[held]] = 1
     kept = alive & ~drops
+    if verdicts.pinned is not None:
+        state.pinned[rows[kept & _holds(verdicts.pinned)]] = True
+    kept = kept if verdicts.set_where is None else kept & _holds(verdicts.set_where)
     if "ability" in verdicts.set:
         state.ability[rows[kept]] = ability_codes(verdicts.set["ability"], corpus.abilities)[kept]
     if "ability_confidence" in verdicts.set:
         values = verdicts.set["ability_confidence"]
         state.confidence[rows[kept]] = np.asarray(pc.fill_null(values.cast(pa.float32()), np.nan))[kept]
-    evidence = _evidence(corpus, rows, drops, verdicts)
+    evidence = _evidence(corpus, rows, drops, verdicts) + _notes(rows, alive & ~drops, verdicts)
     for line in verdicts.warnings:
         corpus.context.say(line)
     return replace(corpus, state=state, errors=errors, evidence=[*corpus.evidence, *evidence])
@@ -310,6 +319,19 @@ def _evidence(
     return [(rows[at[there]], pa.array([texts[i] for i in there], pa.string()))] if there else []
 
 
+def _holds(mask: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(mask, False))
+
+
+def _notes(rows: np.ndarray, kept: np.ndarray, verdicts: Verdicts) -> list[tuple[np.ndarray, pa.Array]]:
+    """What is noted of rows that stay, and their numbers."""
+    if verdicts.notes is None:
+        return []
+    at = np.flatnonzero(kept & np.asarray(pc.is_valid(verdicts.notes)))
+    notes = verdicts.notes.take(pa.array(at))
+    return [(rows[at], notes.combine_chunks() if isinstance(notes, pa.ChunkedArray) else notes)] if len(at) else []
+
+
 def close(corpus: Corpus) -> Corpus:
     """The pseudo-step after the last one: rows that still lack a response are dropped as "no_response"."""
     before = corpus.state.step < 0
@@ -317,7 +339,7 @@ def close(corpus: Corpus) -> Corpus:
     if not (before & ~answered).any():
         return corpus
     number, rows = len(corpus.done), np.arange(corpus.n)
-    after = _record(corpus, number, rows, drop(~answered, "no_response"))
+    after = _record(corpus, number, rows, drop(~answered, "no_response"), closing=True)
     return tally(after, "close", "close", number, before, [])
 
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from instdata.corpus.rows import MESSAGES, Rows
-from instdata.steps.base import Context
 from instdata.steps.dedup import dedup
 from instdata.steps.dedup.step import Dedup
+from instdata.util.context import Context
 
 from .test_step import run
 

@@ -6,10 +6,11 @@ import sys
 import pyarrow as pa
 import pytest
 
-from instdata.steps.base import Context, Scores
+from instdata.steps.base import Scores
 from instdata.steps.dedup import suites
 from instdata.steps.dedup.decontaminate import Decontaminate
 from instdata.steps.dedup.items import read_items
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 from .test_step import rows

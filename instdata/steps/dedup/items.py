@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from instdata.read.adapters import BadRow, adapt, columns, normalise_keys
 from instdata.read.blocks import Bad, raw_blocks, records
-from instdata.steps.base import Context
 from instdata.steps.dedup.others import File, files
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 QUESTION = (
