@@ -111,7 +111,7 @@ def test_a_row_that_clean_changed_is_found_by_either_id(decide, bench):
     ],
 )
 def test_bad_lines(decide, line, says):
-    with pytest.raises(InputError, match="(?s).*") as e:
+    with pytest.raises(InputError, match=r"(?s).*") as e:
         decide([line], taxonomy="belle")
     assert says in str(e.value)
     assert "fixes.jsonl:1" in str(e.value)
