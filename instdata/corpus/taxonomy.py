@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.util.errors import InputError
@@ -57,11 +58,26 @@ class Ability(Strict):
     aliases: list[Name] = []  # what other datasets call it
 
 
+class Labelled(Strict):
+    """A line of an examples file. These teach `categorize` what rows look like; generation is shown Ability.examples only."""
+
+    ability: Name
+    instruction: Text
+    input: str = ""
+    response: str = ""
+
+
 class Taxonomy(Strict):
     """Abilities, in the order in which tables and charts show them."""
 
     name: Name
     abilities: Annotated[list[Ability], Field(min_length=1)]
+    _labelled: list[Labelled] = PrivateAttr(default_factory=list)
+
+    @property
+    def labelled(self) -> list[Labelled]:
+        """Examples to learn from that lie beside the taxonomy's file, in examples/<file>.*.jsonl; see read_labelled."""
+        return self._labelled
 
     @property
     def names(self) -> list[str]:
@@ -81,7 +97,8 @@ class Taxonomy(Strict):
 
     def digest(self) -> str:
         """Changes when anything in the taxonomy does."""
-        text = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+        content = self.model_dump(mode="json") | {"labelled": [e.model_dump() for e in self.labelled]}
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -100,7 +117,8 @@ def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
     """A shipped taxonomy by its bare name, or any YAML file (relative paths start at `base`).
 
     Raises InputError with every problem as file:line."""
-    document = load_yaml(_find(str(name_or_path), base))
+    path = _find(str(name_or_path), base)
+    document = load_yaml(path)
     if not isinstance(document.data, dict):
         raise InputError([(document.file, 1, "a taxonomy is a mapping with `name` and `abilities`")])
     try:
@@ -110,7 +128,33 @@ def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
         problems = [(error["loc"], _explain(error)) for error in e.errors()]
     if problems:
         raise InputError([(document.file, document.line(loc), message) for loc, message in problems])
+    taxonomy._labelled = read_labelled(path, taxonomy)
     return taxonomy
+
+
+def read_labelled(path: Path, taxonomy: Taxonomy) -> list[Labelled]:
+    """The lines of examples/<stem>.*.jsonl beside a taxonomy's file, files by name; none where there is no such file.
+
+    Raises InputError with every bad line as file:line."""
+    found, problems = [], []
+    for file in sorted(path.parent.glob(f"examples/{glob.escape(path.stem)}.*.jsonl")):
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise InputError(f"{file}: cannot be read as UTF-8: {e}") from e
+        for number, line in enumerate(lines, 1):
+            try:
+                example = Labelled.model_validate_json(line)
+            except ValidationError as e:
+                problems.append((str(file), number, _explain(e.errors()[0])))
+                continue
+            found.append(example)
+            if example.ability not in taxonomy.names:
+                hint = did_you_mean(example.ability, taxonomy.names)
+                problems.append((str(file), number, f'unknown ability "{example.ability}".{hint}'))
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def _find(name: str, base: Path) -> Path:
