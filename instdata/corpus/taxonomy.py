@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, TypeAdapter, ValidationError
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.util.errors import InputError
@@ -73,6 +73,13 @@ class Taxonomy(Strict):
     name: Name
     abilities: Annotated[list[Ability], Field(min_length=1)]
     _labelled: list[Labelled] = PrivateAttr(default_factory=list)
+    _read: dict[str, tuple[float, float]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def read(self) -> dict[str, tuple[float, float]]:
+        """(slope, offset) of each ability from the log-odds of a label learned from `labelled` to what readers of natural
+        rows found; from examples/<file>.read.json, empty where there is none."""
+        return self._read
 
     @property
     def labelled(self) -> list[Labelled]:
@@ -97,7 +104,7 @@ class Taxonomy(Strict):
 
     def digest(self) -> str:
         """Changes when anything in the taxonomy does."""
-        content = self.model_dump(mode="json") | {"labelled": [e.model_dump() for e in self.labelled]}
+        content = self.model_dump(mode="json") | {"labelled": [e.model_dump() for e in self.labelled], "read": self.read}
         text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -129,6 +136,12 @@ def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
     if problems:
         raise InputError([(document.file, document.line(loc), message) for loc, message in problems])
     taxonomy._labelled = read_labelled(path, taxonomy)
+    beside = path.parent / "examples" / f"{path.stem}.read.json"
+    if beside.is_file():
+        try:
+            taxonomy._read = TypeAdapter(dict[str, tuple[float, float]]).validate_json(beside.read_bytes())
+        except (OSError, ValidationError) as e:
+            raise InputError(f"{beside}: not a mapping from abilities to [slope, offset]") from e
     return taxonomy
 
 

@@ -23,6 +23,7 @@ class Calibration:
     offsets: np.ndarray  # float64[classes]
     examples: np.ndarray  # int64[classes]: how many of each class were learned from
     shift: np.ndarray  # float64[classes]: share among the rows at hand, over that among the examples
+    read: np.ndarray  # float64[classes, 2]: slope and offset from a label's log-odds to what readers found; (1, 0) unread
 
     def posterior(self, scores: np.ndarray) -> np.ndarray:
         """float64[rows, classes]: how likely each class is the right one; rows add up to 1."""
@@ -33,7 +34,9 @@ class Calibration:
         """(class number, confidence) of each row."""
         p = self.posterior(scores)
         best = p.argmax(1)
-        top = np.take_along_axis(p, best[:, None], 1)[:, 0]
+        top = np.clip(np.take_along_axis(p, best[:, None], 1)[:, 0], 1e-9, 1 - 1e-9)
+        slope, offset = self.read[best].T
+        top = 1 / (1 + np.exp(-slope * np.log(top / (1 - top)) - offset))
         return best, np.minimum(top, (self.examples / (self.examples + 1))[best])
 
     def at_hand(self, scores: np.ndarray, rounds: int = 50) -> Calibration:
@@ -49,9 +52,9 @@ class Calibration:
         return replace(self, shift=shift)
 
 
-def calibrate(held_out: np.ndarray, labels: np.ndarray, natural: float = 1.0) -> Calibration:
+def calibrate(held_out: np.ndarray, labels: np.ndarray) -> Calibration:
     """Fit slope and offsets to held-out scores (multinomial logistic regression by Newton's method; targets smoothed by one
-    row a class, as Platt 1999, so that the slope stays finite). `natural` shrinks the slope for rows unlike the examples."""
+    row a class, as Platt 1999, so that the slope stays finite)."""
     rows, classes = held_out.shape
     smooth = classes / (rows + classes)
     wanted = (1 - smooth) * np.eye(classes)[labels] + smooth / classes
@@ -69,7 +72,7 @@ def calibrate(held_out: np.ndarray, labels: np.ndarray, natural: float = 1.0) ->
         step *= min(1.0, 2.0 / max(abs(step[0]), 1e-9))
         slope, offsets = slope - step[0], offsets - step[1:]
     count = np.bincount(labels, minlength=classes)
-    return Calibration(natural * float(slope), natural * offsets, count, np.ones(classes))
+    return Calibration(float(slope), offsets, count, np.ones(classes), np.tile([1.0, 0.0], (classes, 1)))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

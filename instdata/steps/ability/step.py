@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     Model = Linear | Embedded
 
 WORDLLAMA = "wordllama"
-NATURAL = 0.7  # what a lead in score is worth on rows unlike the examples, measured by reading: docs/ability.md
-EM_ROWS = 20_000
+EM_ROWS = 20_000  # from which the classes' shares are estimated
 Method = Literal["auto", "rules", "learned", "embedding", "llm", "cascade"]
 
 
@@ -58,7 +57,7 @@ class Categorize(Step):
         "embedding: sentence embeddings. llm: a language model. cascade: learned, and the uncertain rows by the llm.",
     )
     train: TrainFile | None = Field(None, description="Labelled rows to learn from, besides those of the sources.")
-    min_confidence: float = Threshold(0.3, ge=0, le=1, description='Below this the label is "unknown".')
+    min_confidence: float = Threshold(0.5, ge=0, le=1, description='Below this the label is "unknown".')
     min_precision: float = Threshold(
         0.8,
         ge=0,
@@ -202,8 +201,9 @@ def label(model: Model, examples: Examples, rows: Rows) -> tuple[np.ndarray, np.
     mine = examples.row >= 0
     scores[examples.row[mine]] = model.held_out[mine]
     curve = model.calibration
-    if not mine.any():  # the examples are of other authors
-        curve = replace(curve, slope=curve.slope * NATURAL, offsets=curve.offsets * NATURAL)
+    if not mine.any():  # the examples are of other authors than the rows
+        known = rows.context.taxonomy.read if rows.context and rows.context.taxonomy else {}
+        curve = replace(curve, read=np.array([known.get(c, (1.0, 0.0)) for c in model.classes]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]
     return (
