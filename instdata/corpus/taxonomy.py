@@ -104,7 +104,10 @@ class Taxonomy(Strict):
 
     def digest(self) -> str:
         """Changes when anything in the taxonomy does."""
-        content = self.model_dump(mode="json") | {"labelled": [e.model_dump() for e in self.labelled], "read": self.read}
+        content = self.model_dump(mode="json") | {
+            "labelled": [e.model_dump() for e in self.labelled],
+            "read": self.read,
+        }
         text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 

@@ -10,40 +10,37 @@ import numpy as np
 BINS = 10
 RESAMPLES = 1_000
 FEW = 5  # examples a class below which its held-out predictions calibrate nothing
-RIDGE = 1.0  # on the offsets of the classes, in rows
 PRIOR_ROWS = 10  # a class: how far the classes' shares are drawn to those of the examples
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scores to probabilities: softmax of slope * scores + offsets, reweighed by the classes' shares of the rows at hand.
+    """Scores to probabilities: softmax of slope * scores, reweighed by the classes' shares of the rows at hand.
     No class is ever surer than n / (n + 1), n its examples (the rule of succession): six examples label nothing."""
 
     slope: float
-    offsets: np.ndarray  # float64[classes]
     examples: np.ndarray  # int64[classes]: how many of each class were learned from
     shift: np.ndarray  # float64[classes]: share among the rows at hand, over that among the examples
-    read: np.ndarray  # float64[classes, 2]: slope and offset from a label's log-odds to what readers found; (1, 0) unread
+    curve: np.ndarray  # float64[classes, 2]: slope and offset from the log-odds of a label to those of its being right
 
     def posterior(self, scores: np.ndarray) -> np.ndarray:
         """float64[rows, classes]: how likely each class is the right one; rows add up to 1."""
-        p = softmax(self.slope * scores + self.offsets) * self.shift
+        p = softmax(self.slope * scores) * self.shift
         return p / p.sum(1, keepdims=True)
 
     def best(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(class number, confidence) of each row."""
         p = self.posterior(scores)
         best = p.argmax(1)
-        top = np.clip(np.take_along_axis(p, best[:, None], 1)[:, 0], 1e-9, 1 - 1e-9)
-        slope, offset = self.read[best].T
-        top = 1 / (1 + np.exp(-slope * np.log(top / (1 - top)) - offset))
+        slope, offset = self.curve[best].T
+        top = sigmoid(slope * log_odds(np.take_along_axis(p, best[:, None], 1)[:, 0]) + offset)
         return best, np.minimum(top, (self.examples / (self.examples + 1))[best])
 
     def at_hand(self, scores: np.ndarray, rounds: int = 50) -> Calibration:
         """Re-estimate the classes' shares on unlabelled rows by expectation maximisation (Saerens, Latinne, Decaestecker
         2002), drawn to the examples' by PRIOR_ROWS a class, so that few rows change little."""
         before = (self.examples + 1) / (self.examples + 1).sum()
-        p = softmax(self.slope * scores + self.offsets)
+        p = softmax(self.slope * scores)
         pull, shift = PRIOR_ROWS * len(before) * before, np.ones(len(before))
         for _ in range(rounds):
             now = p * shift
@@ -53,26 +50,44 @@ class Calibration:
 
 
 def calibrate(held_out: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Fit slope and offsets to held-out scores (multinomial logistic regression by Newton's method; targets smoothed by one
-    row a class, as Platt 1999, so that the slope stays finite)."""
+    """Fit to held-out scores: the slope of the softmax by maximum likelihood, then the curve from the best class's log-odds
+    to how often it is right (Platt 1999). Both by Newton's method, with invented rows that keep them finite."""
     rows, classes = held_out.shape
     smooth = classes / (rows + classes)
     wanted = (1 - smooth) * np.eye(classes)[labels] + smooth / classes
-    slope, offsets = 1.0, np.zeros(classes)
+    slope = 1.0
     for _ in range(30):
-        p = softmax(slope * held_out + offsets)
+        p = softmax(slope * held_out)
         mean = (p * held_out).sum(1)
-        off = p - wanted
-        gradient = np.concatenate([[(off * held_out).sum()], off.sum(0) + RIDGE * offsets])
-        hessian = np.empty((classes + 1, classes + 1))
-        hessian[0, 0] = (p * held_out**2).sum() - (mean**2).sum() + 1e-3
-        hessian[0, 1:] = hessian[1:, 0] = (p * (held_out - mean[:, None])).sum(0)
-        hessian[1:, 1:] = np.diag(p.sum(0) + RIDGE) - p.T @ p
-        step = np.linalg.solve(hessian, gradient)
-        step *= min(1.0, 2.0 / max(abs(step[0]), 1e-9))
-        slope, offsets = slope - step[0], offsets - step[1:]
+        curvature = (p * held_out**2).sum() - (mean**2).sum() + 1e-3
+        slope -= float(np.clip(((p - wanted) * held_out).sum() / curvature, -2, 2))
+    p = softmax(slope * held_out)
+    curve = platt(log_odds(p.max(1)), p.argmax(1) == labels)
     count = np.bincount(labels, minlength=classes)
-    return Calibration(float(slope), offsets, count, np.ones(classes), np.tile([1.0, 0.0], (classes, 1)))
+    return Calibration(slope, count, np.ones(classes), np.tile(curve, (classes, 1)))
+
+
+def platt(odds: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """(slope, offset) of the logistic curve from log-odds to the chance of being right. Eight invented rows, right as often as
+    their log-odds of -2 to 2 say, keep the curve near the identity where there is little to learn from."""
+    spread = np.array([-2.0, -1.0, 1.0, 2.0])
+    x = np.column_stack([[*odds, *spread, *spread], np.ones(len(odds) + 8)])
+    y = np.array([*right, *sigmoid(spread), *sigmoid(spread)], dtype=float)
+    w = np.array([1.0, 0.0])
+    for _ in range(30):
+        p = sigmoid(x @ w)
+        step = np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 1e-3 * np.eye(2), x.T @ (y - p))
+        w += np.clip(step, -1, 1)
+    return float(w[0]), float(w[1])
+
+
+def log_odds(p: np.ndarray) -> np.ndarray:
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.log(p / (1 - p))
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@ the concepts of the lexicon.
 
 A token is a word, a number (all alike), a punctuation mark, a line break, or one Chinese or Japanese character; width,
 case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is material.
-The first line, or the last where the first is long, is the ask; the rest is material, whose words and concepts are kept apart.
+The first line, or the last where the first is long, is the ask; the rest is material. The
+ask's words and concepts count once more by themselves.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LONGEST = 24  # bytes of a word whose pieces count
 ROWS = 512  # rows in one slice
 TOKENS = HEAD + TAIL + 2
 MOST = 20  # concepts of the opening that are paired
-FEATURES = TOKENS * 13 + START * 3 + START * 3 * LONGEST + MOST * MOST + 400  # at most, in one text
+FEATURES = TOKENS * 17 + START * 3 + START * 3 * LONGEST + MOST * MOST + 400  # at most, in one text
 
 LETTER, WIDE, NUMBER, MARK, BREAK, BLANK = range(6)  # kinds of character
 CHARS, LINES, NUMBERS, QUESTIONS, ASKS, COLONS, QUOTES, CODE, COMMAS, FIRST, CJK, UPPER, ITEMS, LATIN = range(14)
@@ -247,7 +248,9 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
                 m = put(out, m, h, WORDS)
                 at = look_up(slots, h)
                 if slots[at] != 0:
-                    m = put(out, m, mix(np.uint64(0 if asked else 2), concepts[at]), CONCEPT)
+                    m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
+                    if asked:
+                        m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
                     if asked and i < begin + 2 * START and met < MOST and not contains(near[:met], concepts[at]):
                         near[met] = concepts[at]
                         met += 1

@@ -203,7 +203,7 @@ def label(model: Model, examples: Examples, rows: Rows) -> tuple[np.ndarray, np.
     curve = model.calibration
     if not mine.any():  # the examples are of other authors than the rows
         known = rows.context.taxonomy.read if rows.context and rows.context.taxonomy else {}
-        curve = replace(curve, read=np.array([known.get(c, (1.0, 0.0)) for c in model.classes]))
+        curve = replace(curve, curve=np.array([known.get(c, own) for c, own in zip(model.classes, curve.curve)]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]
     return (
