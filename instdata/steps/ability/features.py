@@ -251,7 +251,7 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
                     m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
                     if asked:
                         m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
-                    if asked and i < begin + 2 * START and met < MOST and not contains(near[:met], concepts[at]):
+                    if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
                         near[met] = concepts[at]
                         met += 1
             h = np.uint64(STEMS)

@@ -19,7 +19,7 @@ from instdata.util.kernels import jit, on_all_cores
 MAX_ROWS = 4_000  # training rows: time and memory grow with their square; about 10 s on two cores
 RIDGE = 2.0
 # Weights of the groups: words, opening, stems, cues, concepts, pieces, words of the ask.
-PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0]))
+PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5]))
 RESPONSE = np.sqrt(np.array([1.0, 0.5, 0.5, 1.0, 0.0, 0.0, 0.0]))
 
 
