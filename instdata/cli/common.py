@@ -12,6 +12,10 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+Sandbox = Annotated[
+    str, typer.Option("--sandbox", help="What runs models' code for unit_tests: auto, docker, none.", metavar="WAY")
+]
+IKnow = Annotated[bool, typer.Option("--i-know", help="With --sandbox none: run it with your own rights.")]
 BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),

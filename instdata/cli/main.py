@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli import harness as cli_harness
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, result, sayer
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
@@ -74,6 +74,8 @@ def build(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -81,8 +83,10 @@ def build(
     from instdata.build import build as run
     from instdata.build import prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
+    from instdata.score.sandbox import launch
     from instdata.util.paths import cores
 
+    launch.use(sandbox, i_know)
     path = _recipe(recipe)
     say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)

@@ -5,6 +5,7 @@ Runs in the sandbox (launch.py sends its text), so it imports nothing but the st
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -59,6 +60,7 @@ CLONE_THREAD = 0x00010000
 NEW = 0x10000000 | 0x20000000 | 0x40000000 | 0x00020000 | 0x08000000 | 0x04000000  # user, pid, net, mount, ipc, uts
 RDONLY, NOSUID, NODEV, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 NOBODY = 65534
+HOME = "/tmp"  # noqa: S108 (the sandbox's own, empty and small)
 STACK = 64 << 20
 DEVICES = ("null", "zero", "random", "urandom")
 
@@ -117,10 +119,8 @@ def _follow(child: int) -> None:
     null = os.open("/dev/null", os.O_RDWR)
     for descriptor in range(3, 64):
         if descriptor != null:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(descriptor)
-            except OSError:
-                pass
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     while True:
@@ -157,11 +157,11 @@ def _new_root(libc: ctypes.CDLL, folder: str, disk_bytes: int) -> None:
         if libc.syscall(MOUNT_SETATTR[column], -100, target.encode(), 0x8000, attributes, len(attributes)):
             flags = os.statvfs(target).f_flag & (RDONLY | NOSUID | NODEV | 8 | 1024 | 2048)  # what is locked stays
             mount(None, target, None, BIND | REMOUNT | RDONLY | NOSUID | flags)
-    os.makedirs(folder + "/tmp", exist_ok=True)
+    os.makedirs(folder + HOME, exist_ok=True)
     os.chdir(folder)
     if libc.syscall(PIVOT_ROOT[column], b".", b".") or libc.umount2(b".", 2):
         raise Unconfined(f"the root cannot be changed here ({os.strerror(ctypes.get_errno())})")
-    os.chdir("/tmp")
+    os.chdir(HOME)
 
 
 def give_up_power(libc: ctypes.CDLL) -> None:

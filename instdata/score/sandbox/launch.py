@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from instdata.score.sandbox.confine import HOME, libraries
 from instdata.util.errors import InputError
 
 FILES = ("confine", "wire", "proxy", "inside")
@@ -36,7 +37,7 @@ for name, text in order.pop("texts").items():
 module.main(order, stdin, stdout)
 """
 ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace",
+    "PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": HOME, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace",
     "MALLOC_ARENA_MAX": "1",  # each further arena would reserve address space
 }  # fmt: skip
 _chosen = "auto"
@@ -50,6 +51,11 @@ def use(choice: str, sure: bool = False) -> None:
     if choice == "none" and not sure:
         raise InputError("--sandbox none runs the models' code with your rights: add --i-know if that is what you want")
     _chosen = choice
+
+
+def chosen() -> tuple[str, bool]:
+    """The arguments of `use` that make another process choose the same."""
+    return _chosen, _chosen == "none"
 
 
 def way() -> str:
@@ -112,22 +118,20 @@ def command(how: str, limits: dict[str, int]) -> list[str]:
     if how == "docker":
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return [
-            "docker", "run", "--rm", "-i", "--network", "none", "--read-only", "--tmpfs", f"/tmp:size={limits['disk_mb']}m,nr_inodes=4096",
+            "docker", "run", "--rm", "-i", "--network", "none", "--read-only", "--tmpfs", f"{HOME}:size={limits['disk_mb']}m,nr_inodes=4096",
             "--memory", f"{limits['memory_mb'] + 128}m", "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-            "--user", "65534:65534", "--workdir", "/tmp", *(x for k, v in ENVIRONMENT.items() for x in ("--env", f"{k}={v}")),
+            "--user", "65534:65534", "--workdir", HOME, *(x for k, v in ENVIRONMENT.items() for x in ("--env", f"{k}={v}")),
             f"python:{version}-slim", "python", *python,
         ]  # fmt: skip
     interpreter = os.path.realpath(sys.executable)
     if how != "bwrap":
         return [interpreter, *python]
-    from instdata.score.sandbox.confine import libraries
-
     bound = [x for p in (*_real(libraries()), interpreter) for x in ("--ro-bind", p, p)]
     links = [x for p in ("/lib", "/lib64") if os.path.islink(p) for x in ("--symlink", os.readlink(p), p)]
     devices = [x for p in ("null", "zero", "random", "urandom") for x in ("--dev-bind", f"/dev/{p}", f"/dev/{p}")]
     return [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534",
-        *bound, *links, *devices, "--size", str(limits["disk_mb"] << 20), "--tmpfs", "/tmp", "--chdir", "/tmp", "--remount-ro", "/",
+        *bound, *links, *devices, "--size", str(limits["disk_mb"] << 20), "--tmpfs", HOME, "--chdir", HOME, "--remount-ro", "/",
         interpreter, *python,
     ]  # fmt: skip
 

@@ -21,7 +21,17 @@ from instdata.score.sandbox.wire import ERRORS, Broken, Message, Peer
 COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 PAIRS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"}  # fmt: skip
 BINARY = tuple(f"__{r}{n}__" for n in sorted(PAIRS) for r in ("", "r"))
-NUMBERS = ("__int__", "__float__", "__index__", "__complex__", "__abs__", "__round__", "__trunc__", "__floor__", "__ceil__")
+NUMBERS = (
+    "__int__",
+    "__float__",
+    "__index__",
+    "__complex__",
+    "__abs__",
+    "__round__",
+    "__trunc__",
+    "__floor__",
+    "__ceil__",
+)
 OTHERS = (
     "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__reversed__", "__enter__",
     "__exit__", "__hash__", "__bool__", "__str__", "__format__", "__neg__", "__pos__", "__invert__",
@@ -40,7 +50,11 @@ def facts_of(peer: Peer, value: Any) -> dict[str, Any]:
     elif inspect.iscoroutine(value):
         kind = "coroutine"
     specials = [n for n in SPECIAL if getattr(type(value), n, None) is not getattr(object, n, None)]
-    facts: dict[str, Any] = {"kind": kind, "name": name, "can": [n for n in specials if getattr(type(value), n) is not None]}
+    facts: dict[str, Any] = {
+        "kind": kind,
+        "name": name,
+        "can": [n for n in specials if getattr(type(value), n) is not None],
+    }
     if kind == "error":
         bases = [b for b in value.__mro__[1:] if b.__name__ in ERRORS and ERRORS[b.__name__] is b]
         own = [b for b in value.__bases__ if issubclass(b, BaseException) and b not in bases]
@@ -88,7 +102,12 @@ def _stand_in(peer: Peer, number: int, facts: dict[str, Any], strict: bool) -> A
     value = (peer.decode(facts["value"], Message()),) if "value" in facts else ()
     made = _class(name, can, kind == "class", strict, type(value[0]) if value else None)
     found = object.__new__(made)
-    for key, held in (("_instdata_number", number), ("_instdata_peer", peer), ("_instdata_value", value), ("_instdata_seen", False)):
+    for key, held in (
+        ("_instdata_number", number),
+        ("_instdata_peer", peer),
+        ("_instdata_value", value),
+        ("_instdata_seen", False),
+    ):
         object.__setattr__(found, key, held)
     return found
 
@@ -105,7 +124,7 @@ async def _awaited(peer: Peer, number: int) -> Any:
 class Proxy:
     """An object of the other side's."""
 
-    __slots__ = ("_instdata_number", "_instdata_peer", "_instdata_value", "_instdata_seen")
+    __slots__ = ("_instdata_number", "_instdata_peer", "_instdata_seen", "_instdata_value")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in SHOWN:
@@ -144,17 +163,34 @@ def _class(name: str, can: frozenset[str], is_class: bool, strict: bool, base: t
     if strict:
         members |= {n: _compared(n) for n in COMPARED if n in can or base}
         members |= {n: _calculated(n) for n in BINARY if n in can}
-        members |= {n: _number(n) for n in (*NUMBERS, "__bool__", "__len__", "__neg__", "__pos__", "__invert__") if n in can}
+        members |= {
+            n: _number(n) for n in (*NUMBERS, "__bool__", "__len__", "__neg__", "__pos__", "__invert__") if n in can
+        }
         if "__contains__" in can:
             members["__contains__"] = _contains
     if base is not None:
         members["__class__"] = property(lambda self: base)  # isinstance(x, tuple) of a tuple's subclass
-        members |= {n: _by_value(n) for n in ("__int__", "__float__", "__index__", "__len__", "__iter__", "__bool__", "__contains__", "__hash__") if hasattr(base, n) and getattr(base, n)}
+        members |= {
+            n: _by_value(n)
+            for n in (
+                "__int__",
+                "__float__",
+                "__index__",
+                "__len__",
+                "__iter__",
+                "__bool__",
+                "__contains__",
+                "__hash__",
+            )
+            if hasattr(base, n) and getattr(base, n)
+        }
     if is_class:
         members["__instancecheck__"] = lambda self, x: (
             isinstance(x, Proxy) and bool(_peer(self).ask("instance", _number_of(self), x))
         )
-        members["__subclasscheck__"] = lambda self, x: isinstance(x, Proxy) and bool(_peer(self).ask("subclass", _number_of(self), x))
+        members["__subclasscheck__"] = lambda self, x: (
+            isinstance(x, Proxy) and bool(_peer(self).ask("subclass", _number_of(self), x))
+        )
     return type(name, (Proxy,), members)
 
 
@@ -258,7 +294,11 @@ def serve_tests(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
     tests'. Nothing underlined, nothing that leads to frames."""
     thing = peer.given[target]
     mine = type(thing).__module__ == "__main__"
-    if op == "special" and arguments[0] == "__call__" and (callable(thing) and not isinstance(thing, type) or _mine(thing)):
+    if (
+        op == "special"
+        and arguments[0] == "__call__"
+        and ((callable(thing) and not isinstance(thing, type)) or _mine(thing))
+    ):
         return _do(op, thing, arguments)
     name = arguments[0] if arguments else ""
     if op == "special" and mine and (name in SPECIAL or name == "__repr__"):

@@ -132,7 +132,7 @@ class Peer:
             raise Broken("the other side is gone")
         try:
             message = json.loads(data)
-            if message[0] == "ask" and len(message) == 5 or message[0] in ("value", "raised") and len(message) == 4:
+            if (message[0] == "ask" and len(message) == 5) or (message[0] in ("value", "raised") and len(message) == 4):
                 return message
         except (ValueError, RecursionError, LookupError, TypeError) as e:
             raise Broken("what came is no message") from e
@@ -186,7 +186,7 @@ class Peer:
         if (number := getattr(value, "_instdata_number", None)) is not None and self.held.get(number) is value:
             return ["p", number]
         name = global_name(value)
-        if name and (not self.trusting or not name[1] or not name[0] and (name[1] in TYPES or name[1] in ERRORS)):
+        if name and (not self.trusting or not name[1] or (not name[0] and (name[1] in TYPES or name[1] in ERRORS))):
             return ["m", *name]
         return self._export(value, message)
 
@@ -346,7 +346,9 @@ def _record(name: str, fields: tuple[str, ...]) -> type:
 
 def _namedtuple(kind: type) -> bool:
     """Whether a class is a plain named tuple: nothing of its own but what namedtuple() makes."""
-    return kind.__bases__ == (tuple,) and isinstance(getattr(kind, "_fields", None), tuple) and tuple.__eq__ is kind.__eq__
+    return (
+        kind.__bases__ == (tuple,) and isinstance(getattr(kind, "_fields", None), tuple) and tuple.__eq__ is kind.__eq__
+    )
 
 
 def global_name(value: Any) -> tuple[str, str] | None:
