@@ -10,7 +10,7 @@ SEQUENCE = re.compile(
     "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\\\|\x9c)|\x1b[ -/]*[0-~]"
 )
 JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
-CELL = 400  # characters of one table cell
+CELL = 1000  # characters of one table cell
 
 
 def plain(text: object) -> str:
