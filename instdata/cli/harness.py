@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, result, sayer
 
 Model = Annotated[str, typer.Option(help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
@@ -90,6 +90,8 @@ def evaluate(
     max_usd: MaxUsd = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,7 +99,9 @@ def evaluate(
     from instdata.cli.output_harness import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
+    from instdata.score.sandbox import launch
 
+    launch.use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
     result(found, json_, lambda: show_evaluation(found))
@@ -124,6 +128,8 @@ def curves(
     max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -133,11 +139,13 @@ def curves(
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
+    from instdata.score.sandbox import launch
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
+    launch.use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")

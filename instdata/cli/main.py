@@ -14,7 +14,8 @@ import typer
 
 from instdata.cli import harness as cli_harness
 from instdata.cli import overrides as cli_overrides
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
+from instdata.util.plain import plain
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
@@ -76,6 +77,8 @@ def build(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -83,8 +86,10 @@ def build(
     from instdata.build import build as run
     from instdata.build import prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
+    from instdata.score.sandbox import launch
     from instdata.util.paths import cores
 
+    launch.use(sandbox, i_know)
     path = _recipe(recipe)
     say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -112,14 +117,12 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     except InputError as e:
         problems = e.problems
     if json_:
-        print(
-            json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False)
-        )
+        print(json_text({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}))
     elif problems:
-        print(InputError(problems), file=sys.stderr)
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", file=sys.stderr)
+        print(plain(InputError(problems)), file=sys.stderr)
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
-        print(f"{path}: fine")
+        print(f"{plain(path)}: fine")
     if problems:
         raise typer.Exit(2)
 
@@ -163,7 +166,7 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
     from instdata.report.page import write_report
 
     page = write_report(find_build(build))
-    result({"report": str(page)}, json_, lambda: print(page), quiet)
+    result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
 
 
 @app.command()
@@ -183,7 +186,7 @@ def export(
 
     done = write(find_build(build), format.value, out, config)
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
-    result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
+    result({"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}"), quiet)
 
 
 @app.command("push-to-hub")
@@ -215,7 +218,7 @@ def push_to_hub(
     done = publish(build, repo, private, dry_run, named, sayer(quiet))
     result(done, json_, lambda: pushed(done), quiet)
     if done["objections"]:
-        print("\n".join(done["objections"]), file=sys.stderr)
+        print(plain("\n".join(done["objections"])), file=sys.stderr)
         raise typer.Exit(2)
 
 
@@ -304,7 +307,7 @@ def init(
     result(
         {"files": [str(f) for f in files]},
         json_,
-        lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"),
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}")),
         quiet,
     )
 
@@ -366,9 +369,9 @@ def main() -> None:
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:
-    print(message, file=sys.stderr)
+    print(plain(message), file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+        print(json_text({"error": message, "exit_code": code}))
     sys.stdout.flush()
     sys.exit(code)
 

@@ -12,6 +12,7 @@ from instdata.compare.outcome import plan_line
 from instdata.grow.next import gain_in_words
 from instdata.judge.trust import FLIPS, named, percent, points
 from instdata.score.metric import MACRO, metric_of
+from instdata.util.plain import plain
 
 
 def show_curves(result: dict[str, Any]) -> None:
@@ -128,8 +129,8 @@ def show_evaluation(found: dict[str, Any]) -> None:
 def show_run(done: dict[str, Any]) -> None:
     """What `train` prints at the end."""
     loss = "" if done["loss"] is None else f", loss {done['loss']:.3f}"
-    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}{loss}")
-    print(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}")
+    print(f"{plain(done['run'])}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}{loss}")
+    print(plain(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}"))
 
 
 def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
@@ -137,7 +138,7 @@ def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
     console = _console()
     for row in rows:
         text = Text()
-        for piece, learned in row:
+        for piece, learned in ((plain(p), l) for p, l in row):
             marked = f"⟦{piece}⟧" if learned and not console.is_terminal else piece
             text.append(marked, "bold green" if learned else "dim")
         console.print(text)

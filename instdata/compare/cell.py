@@ -29,6 +29,7 @@ from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import GENERATED, score
 from instdata.score.items import Item
+from instdata.score.sandbox import launch
 from instdata.score.table import groups, write_table
 from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
@@ -235,8 +236,9 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
         run_base(grid)
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
-        with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=get_context("spawn")) as pool:
-            places = get_context("spawn").Manager().Queue()
+        spawn, chosen = get_context("spawn"), launch.chosen()
+        with ProcessPoolExecutor(min(workers, len(waiting)), spawn, launch.use, chosen) as pool:
+            places = spawn.Manager().Queue()
             for number in range(workers):
                 places.put(number)
             for done in [pool.submit(_on_a_gpu, alone, s, places) for s in waiting]:

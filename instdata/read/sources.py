@@ -26,6 +26,7 @@ from instdata.read.shapes import (
 from instdata.read.source import Source
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.paths import expanded
 from instdata.util.yaml import did_you_mean
 
 VERSION = 2  # of everything that turns a file into shards
@@ -119,7 +120,7 @@ def find_files(source: Source, base: Path) -> list[tuple[Path, str]]:
     found: list[Path] = []
     problems: list[tuple[str, int | None, str]] = []
     for text in source.paths:
-        given = Path(text).expanduser()
+        given = expanded(text)
         given = given if given.is_absolute() else base / given
         try:
             found += _matches(given, text)

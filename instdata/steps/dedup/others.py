@@ -14,6 +14,7 @@ from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.dedup.suites import fetched, suites
 from instdata.util.context import Context
 from instdata.util.errors import InputError, format_problem
+from instdata.util.paths import expanded
 
 if TYPE_CHECKING:
     from instdata.read.sources import Input
@@ -55,7 +56,7 @@ def files(paths: list[str], context: Context) -> list[File]:
             found.append(File(fetched(path), path, {}))
             continue
         if path.lower().endswith((".yaml", ".yml")):
-            suite = base / Path(path).expanduser()
+            suite = base / expanded(path)
             path, mapping = _suite(suite)
             base = suite.parent
         found += [File(*file, mapping) for file in find_files(Source(path=path), base)]
