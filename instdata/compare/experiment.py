@@ -20,7 +20,7 @@ from instdata.compare.effect import Contrast, Effect, decide
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
 from instdata.judge.grade import Asked, compared, graded, judging
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (
     items_of,

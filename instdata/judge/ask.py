@@ -25,7 +25,7 @@ from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.corpus.taxonomy import Judge, Taxonomy
-    from instdata.score.items import Item
+    from instdata.score.item import Item
 
 VERSION = 1
 HERE = Path(__file__).parent / "prompts"

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.table import groups
 from instdata.util.errors import InputError
 

@@ -17,7 +17,7 @@ from typing import Any
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import Number, final_number, final_part, same_number
 from instdata.score.extract.text import code_in, fences, named, normalise, spans, tokens
-from instdata.score.items import LETTERS, Item
+from instdata.score.item import LETTERS, Item
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 from instdata.builds import manifest, recipe_of, rows_of
 from instdata.corpus.rows import UNKNOWN, Messages, told
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
-from instdata.score.items import Item, holdout_items, read_suite
+from instdata.score.item import Item
+from instdata.score.items import holdout_items, read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside

@@ -17,7 +17,7 @@ from instdata.llm.ask import Options, last_object, objects
 from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging

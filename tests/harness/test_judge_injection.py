@@ -13,7 +13,7 @@ from instdata.judge import ask as judge
 from instdata.judge import verdict
 from instdata.llm import fence
 from instdata.llm.ask import Options, objects
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.util.context import Context
 from tests.harness.judge_stub import judging
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.sandbox import launch
 from instdata.score.sandbox import run as sandbox
 from instdata.score.sandbox.run import Result, run_tests

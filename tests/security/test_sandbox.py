@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.sandbox import launch
 from instdata.score.sandbox.run import attempt
 from instdata.score.scorers import score_answer

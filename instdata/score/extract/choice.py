@@ -7,7 +7,7 @@ import unicodedata
 
 from instdata.score.extract.number import final_part, plain_text
 from instdata.score.extract.text import NEGATED, named, normalise, tokens
-from instdata.score.items import LETTERS
+from instdata.score.item import LETTERS
 
 _L = r"[A-J](?![A-Za-z0-9'’])(?!\s?[=+\-*/<>]\s?\w)"
 _MANY = r"[(\[【\"'“*]{0,4}(?P<letters>[A-J](?:[ ,、和与及&/]{0,3}(?:and |or )?[A-J]){0,9})(?![A-Za-z0-9'’])"

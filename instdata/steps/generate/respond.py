@@ -104,7 +104,7 @@ def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
     """(which text is the first that is right, -1 for none; by what; what was said of the last one looked at). None where
     the row brings neither `tests` (run in the sandbox) nor a `reference`."""
-    from instdata.score.items import Item as Question
+    from instdata.score.item import Item as Question
     from instdata.score.scorers import score_answer, unusable
 
     tests, reference = _brought(given.meta)
