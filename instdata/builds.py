@@ -70,8 +70,14 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
     found = []
     for batch in ledger.iter_batches():
         table = pa.table(batch)
-        named = ["rid", "id", *(n for n in table.column_names if n.endswith("_derived_from"))]  # the text it once had, too
-        mine = table.filter(np.any([np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in named], axis=0))
+        named = [
+            "rid",
+            "id",
+            *(n for n in table.column_names if n.endswith("_derived_from")),
+        ]  # the text it once had, too
+        mine = table.filter(
+            np.any([np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in named], axis=0)
+        )
         found += mine.to_pylist()
     if not found:
         raise _no_row(build, wanted)

@@ -7,7 +7,15 @@ from typing import Any
 
 AROUND = 60  # characters of the text before and after a span
 MARKED = 200  # characters of a span
-PLACE = ("rule", "view", "span", "text", "turn", "changes", "overrides")  # keys that are told in other ways than `key: value`
+PLACE = (
+    "rule",
+    "view",
+    "span",
+    "text",
+    "turn",
+    "changes",
+    "overrides",
+)  # keys that are told in other ways than `key: value`
 
 
 def evidence_lines(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -57,7 +65,11 @@ def _view(row: dict[str, Any], found: dict[str, Any]) -> str | None:
     view, turn = found.get("view", "answer"), found.get("turn")
     if turn is not None and view != "prompt":
         said = [m["content"] for m in row["messages"] if m["role"] == "assistant"]
-        return thought_of(pa.array([said[turn - 1]], pa.string()))[view == "answer"][0].as_py() if turn <= len(said) else None
+        return (
+            thought_of(pa.array([said[turn - 1]], pa.string()))[view == "answer"][0].as_py()
+            if turn <= len(said)
+            else None
+        )
     if turn is not None:
         return None
     turns = [{"role": m["role"], "content": m["content"]} for m in row["messages"]]

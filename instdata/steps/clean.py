@@ -9,11 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Rewritten, RewriteStep
+from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.quality import says
 from instdata.steps.quality.text import Text, asks, has
 
@@ -190,7 +189,9 @@ MENDS: dict[str, Mend] = {
     "full_width": _full_width,
 }
 
-NO_TEXT = re.compile(r"(?i)\s*(?:<|&lt;|\[)\s*(?:no ?(?:input|output)|无输入|无输出|没有输入|没有输出)\s*(?:>|&gt;|\])\s*")
+NO_TEXT = re.compile(
+    r"(?i)\s*(?:<|&lt;|\[)\s*(?:no ?(?:input|output)|无输入|无输出|没有输入|没有输出)\s*(?:>|&gt;|\])\s*"
+)
 END_TOKENS = re.compile(r"(?:\s*(?:<\|(?:im_end|endoftext|end|eot_id|end_of_text|eom_id)\|>|</s>|\[/?INST\]))+\s*$")
 NEXT_TASK = re.compile(r"(?i)\n\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(?:instruction|指令|任务指令)\**\s*[:：]")
 NEXT_TURN = re.compile(r"\n\s*(?:###\s*)?(?:Human|User|用户|人类)\s*[:：]|\n\s*<\|(?:im_start|user|start_header_id)\|>")

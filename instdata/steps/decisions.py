@@ -1,8 +1,8 @@
 """The file of decisions about single rows that the step `overrides` reads and `instdata keep|drop|relabel` appends to.
 
-    {"rid": "mine/a.jsonl:3", "action": "drop", "who": "ann", "why": "the answer is wrong"}
-    {"id": "32 hex digits", "action": "relabel", "value": "math"}
-    {"rid": "mine/a.jsonl:4", "action": "edit", "value": "The new answer."}
+{"rid": "mine/a.jsonl:3", "action": "drop", "who": "ann", "why": "the answer is wrong"}
+{"id": "32 hex digits", "action": "relabel", "value": "math"}
+{"rid": "mine/a.jsonl:4", "action": "edit", "value": "The new answer."}
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def _label(value: Any, taxonomy: Any) -> str:
 
 def _is_text(value: Any) -> bool:
     if isinstance(value, list):
-        turns = [t for t in value if isinstance(t, dict) and t.get("role") in ROLES and isinstance(t.get("content"), str)]
+        turns = [
+            t for t in value if isinstance(t, dict) and t.get("role") in ROLES and isinstance(t.get("content"), str)
+        ]
         return len(turns) == len(value) > 0
     return isinstance(value, str) and bool(value.strip())
 
@@ -122,7 +124,9 @@ def append(
         raise InputError("--why: say why, for those who read the ledger")
     rows = [row for row in history(build, wanted) if row["id"]]
     if not rows:
-        raise InputError(f"{wanted}: the record could not be read, so there is no row to decide about: quarantine.jsonl has it")
+        raise InputError(
+            f"{wanted}: the record could not be read, so there is no row to decide about: quarantine.jsonl has it"
+        )
     recipe = recipe_of(build)
     known = _own_file(build)
     path = file or known or Path(FILE)
@@ -142,7 +146,9 @@ def append(
     before = path.read_text("utf-8-sig") if path.exists() else ""
     before += "" if not before or before.endswith("\n") else "\n"
     write_text(path, before + "".join(line + "\n" for line in new))
-    hint = "" if known and path.resolve() == known.resolve() else f"add `- overrides: {path}` as the recipe's first step"
+    hint = (
+        "" if known and path.resolve() == known.resolve() else f"add `- overrides: {path}` as the recipe's first step"
+    )
     return {"file": str(path), "rids": [row["rid"] for row in rows], "hint": hint or "build again to apply it"}
 
 

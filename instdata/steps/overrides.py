@@ -39,7 +39,10 @@ class Overrides(Step):
         try:
             read_lines(context.base / self.path, context.taxonomy)
         except InputError as e:
-            return [f"{file}{f':{line}' if line else ''}: {message}" if file else message for file, line, message in e.problems]
+            return [
+                f"{file}{f':{line}' if line else ''}: {message}" if file else message
+                for file, line, message in e.problems
+            ]
         return []
 
     def scoring(self, context: Context) -> dict[str, Any]:

@@ -15,7 +15,10 @@ from instdata.corpus.corpus import Corpus, Part, Shard, read_parquet, write_parq
 from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
 
-MESSAGES, ORIGIN = "_messages", "_origin"  # columns of a rewriting step's sidecar: the new text, the new origin; null: as it was
+MESSAGES, ORIGIN = (
+    "_messages",
+    "_origin",
+)  # columns of a rewriting step's sidecar: the new text, the new origin; null: as it was
 
 
 def rewritten(corpus: Corpus, cache: Path) -> Corpus:

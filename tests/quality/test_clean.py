@@ -16,7 +16,7 @@ from instdata.builds import history
 from instdata.corpus.rows import message_id
 from instdata.publish.verify import verify
 from instdata.steps import base as steps
-from instdata.steps.base import Rewritten, RewriteStep
+from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
 from tests.quality.test_hard import corpus, decided, pairs, read
@@ -132,7 +132,9 @@ def test_in_a_build(bench):
     again = bench.build("again", jobs=2, sources=sources, steps=["clean", "quality"])
     assert again.manifest["configs"]["full"]["sha256"] == sha
     plain = bench.build("plain", sources=sources, steps=["quality"])
-    assert {r["source_row"]: r["reason"] for r in pq.read_table(plain.path / "ledger.parquet").to_pylist()}[3] == "invisible_chars"
+    assert {r["source_row"]: r["reason"] for r in pq.read_table(plain.path / "ledger.parquet").to_pylist()}[
+        3
+    ] == "invisible_chars"
 
 
 class Upper(RewriteStep):
@@ -157,7 +159,10 @@ def test_a_step_of_ones_own_changes_text(bench, monkeypatch):
     for place in ("instdata.steps.base", "instdata.recipe.load"):
         monkeypatch.setattr(f"{place}.kinds", lambda: known)
     steps.step_class.cache_clear()
-    bench.jsonl("a.jsonl", [{"instruction": p, "output": r} for p, r in (("x", "abc"), ("boom", "a"), ("y", "xyz"), ("z", "azz"))])
+    bench.jsonl(
+        "a.jsonl",
+        [{"instruction": p, "output": r} for p, r in (("x", "abc"), ("boom", "a"), ("y", "xyz"), ("z", "azz"))],
+    )
     done = bench.build(sources=[{"path": "a.jsonl"}], steps=["upper", {"dedup": {"view": "prompt"}}])
     rows = pq.read_table(done.path / "ledger.parquet").to_pylist()
     assert [(r["verdict"], r["score_upper_edits"]) for r in rows] == [

@@ -67,7 +67,12 @@ def test_any_assistant_turn():
     assert [reason for reason, _ in told] == ["false_arithmetic", None, "false_arithmetic", None]
     assert [t["turn"] for _, t in told if t] == [1, 2]
     assert [reason for reason, _ in decided(Quality(), [said])] == [None]
-    trace = [("user", "Hi"), ("assistant", "<think>1 + 1 = 3</think>Hello"), ("user", "And?"), ("assistant", "<nooutput>")]
+    trace = [
+        ("user", "Hi"),
+        ("assistant", "<think>1 + 1 = 3</think>Hello"),
+        ("user", "And?"),
+        ("assistant", "<nooutput>"),
+    ]
     reason, evidence = decided(Quality(turns="all"), [trace])[0]
     assert (reason, evidence["turn"]) == ("empty_response", 2)
 
@@ -81,7 +86,9 @@ def test_one_turn_is_the_same_either_way():
 def test_reasoning_is_not_the_answer():
     good = "<think>12 x 7 = 82. " + "Wait. " * 20_000 + "</think>84"
     assert decided(Quality(max={"chars": 10}), [[("user", "12 x 7?"), ("assistant", good)]]) == [(None, None)]
-    thought, answer = thought_of(pa.array(["◁think▷a◁/think▷b", "<answer>x</answer>", "[THINK]a[/THINK]\n<answer>b</answer>"]))
+    thought, answer = thought_of(
+        pa.array(["◁think▷a◁/think▷b", "<answer>x</answer>", "[THINK]a[/THINK]\n<answer>b</answer>"])
+    )
     assert thought.to_pylist() == ["a", None, "a"]
     assert answer.to_pylist() == ["b", "<answer>x</answer>", "b"]
 
@@ -120,7 +127,9 @@ def test_phrases_are_read_when_asked_for():
     import sys
 
     code = "import sys, instdata.steps.quality.step as s; from instdata.steps.quality import phrases as p; print(p.lists.cache_info().currsize)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "0"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "0"
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,7 +152,10 @@ def test_notation(text, catches, spares):
 
 
 def test_evidence_is_json_of_dropped_rows_alone():
-    rows = [[("user", "Name a fruit."), ("assistant", "Pear")], [("user", "Name a fruit."), ("assistant", "<nooutput>")]]
+    rows = [
+        [("user", "Name a fruit."), ("assistant", "Pear")],
+        [("user", "Name a fruit."), ("assistant", "<nooutput>")],
+    ]
     told = decided(ALL, rows)
     assert told[0] == (None, None)
     assert json.dumps(told[1][1])

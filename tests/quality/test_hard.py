@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 
 from instdata.corpus.rows import CORPUS, MESSAGES, Rows
 from instdata.steps.base import Scores
@@ -22,7 +21,12 @@ def corpus(conversations):
     messages = [[{"role": r, "content": c} for r, c in turns] for turns in conversations]
     n = len(messages)
     none, ids = pa.nulls(n, pa.string()), pa.array([f"{i:032x}" for i in range(n)], pa.string())
-    columns = {"rid": ids, "id": ids, "messages": pa.array(messages, MESSAGES), "source_row": pa.array(range(n), pa.int64())}
+    columns = {
+        "rid": ids,
+        "id": ids,
+        "messages": pa.array(messages, MESSAGES),
+        "source_row": pa.array(range(n), pa.int64()),
+    }
     return Rows(pa.table([columns.get(name, none) for name in CORPUS.names], schema=CORPUS))
 
 

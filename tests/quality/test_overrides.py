@@ -1,6 +1,7 @@
 """overrides: a person's decisions about single rows count, are written down, and name rows that exist."""
 
 import json
+import re
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -19,7 +20,11 @@ RECORDS = [{"instruction": f"Name river {i}.", "output": f"River {i}"} for i in 
 @pytest.fixture
 def decide(bench):
     """Builds RECORDS with these lines as the overrides file."""
-    records = [*RECORDS, {"instruction": "Design a logo.", "output": "<nooutput>"}, {"instruction": "Hi?", "output": ""}]
+    records = [
+        *RECORDS,
+        {"instruction": "Design a logo.", "output": "<nooutput>"},
+        {"instruction": "Hi?", "output": ""},
+    ]
     bench.jsonl("a.jsonl", records)
 
     def run(lines, steps=("overrides", "quality"), **content):
@@ -48,7 +53,13 @@ def test_each_action(decide):
     )
     rows = ledger(done)
     assert (rows[0]["step"], rows[0]["reason"]) == ("overrides", "override")
-    assert json.loads(rows[0]["evidence"]) == {"rule": "override", "action": "drop", "who": "ann", "why": "dull", "line": 1}
+    assert json.loads(rows[0]["evidence"]) == {
+        "rule": "override",
+        "action": "drop",
+        "who": "ann",
+        "why": "dull",
+        "line": 1,
+    }
     assert (rows[1]["ability"], rows[3]["ability"]) == ("math", "unknown")
     assert rows[2]["id"] == message_id([("user", "Name river 2."), ("assistant", "The Rhine")])
     edit = json.loads(rows[2]["evidence"])["changes"][0]["edits"][0]
@@ -89,7 +100,10 @@ def test_a_row_that_clean_changed_is_found_by_either_id(decide, bench):
         ({"rid": "a/a.jsonl:1", "id": "0" * 32, "action": "keep"}, "has another text now"),
         ({"rid": "a/a.jsonl:1", "action": "dorp"}, 'Did you mean "drop"'),
         ({"rid": "a/a.jsonl:1", "action": "edit"}, "value is the new answer"),
-        ({"rid": "a/a.jsonl:1", "action": "edit", "value": [{"role": "me", "content": "x"}]}, "value is the new answer"),
+        (
+            {"rid": "a/a.jsonl:1", "action": "edit", "value": [{"role": "me", "content": "x"}]},
+            "value is the new answer",
+        ),
         ({"rid": "a/a.jsonl:1", "action": "relabel", "value": "mth"}, 'Did you mean "math"'),
         ({"action": "drop"}, "id or rid is missing"),
         ({"rid": 3, "action": "drop"}, "rid: text is needed"),
@@ -98,9 +112,8 @@ def test_a_row_that_clean_changed_is_found_by_either_id(decide, bench):
     ],
 )
 def test_bad_lines(decide, line, says):
-    with pytest.raises(InputError, match="(?s).*") as e:
+    with pytest.raises(InputError, match=re.escape(says)) as e:
         decide([line], taxonomy="belle")
-    assert says in str(e.value)
     assert "fixes.jsonl:1" in str(e.value)
 
 

@@ -134,6 +134,7 @@ def run_of_one(text: str) -> Found:
 
 # -- echo, length, truncation ----------------------------------------------------------------------------------------
 
+
 def echo(t: Text) -> np.ndarray:
     prompt, response = pc.utf8_trim_whitespace(t.prompt), pc.utf8_trim_whitespace(t.response)
     whole = pc.equal(pc.utf8_lower(prompt), pc.utf8_lower(response))
@@ -174,6 +175,7 @@ def truncated(t: Text) -> np.ndarray:
 
 # -- language --------------------------------------------------------------------------------------------------------
 
+
 @cache
 def languages() -> dict[str, str]:
     """The code of each language by its names, in English and Chinese."""
@@ -181,7 +183,32 @@ def languages() -> dict[str, str]:
     return {p.text: code for code, phrases in named for p in phrases}
 
 
-LANGUAGE_LISTS = tuple(f"language_{c}" for c in "fr es de it pt ja ko ru zh en ar hi nl sv pl tr el vi th he uk".split())
+LANGUAGE_LISTS = tuple(
+    f"language_{c}"
+    for c in [
+        "fr",
+        "es",
+        "de",
+        "it",
+        "pt",
+        "ja",
+        "ko",
+        "ru",
+        "zh",
+        "en",
+        "ar",
+        "hi",
+        "nl",
+        "sv",
+        "pl",
+        "tr",
+        "el",
+        "vi",
+        "th",
+        "he",
+        "uk",
+    ]
+)
 
 
 def translation_asked() -> str:
@@ -256,7 +283,10 @@ COUNTED = r"(?:个|种|条|项|点|位|本|部|款|件|句)"
 @cache
 def list_asked() -> str:
     """A task that asks for a number of things: groups k (and what), or zk."""
-    numbers = {ascii_: "|".join(k for k in sorted(NUMBERS, key=len, reverse=True) if k.isascii() == ascii_) for ascii_ in (True, False)}
+    numbers = {
+        ascii_: "|".join(k for k in sorted(NUMBERS, key=len, reverse=True) if k.isascii() == ascii_)
+        for ascii_ in (True, False)
+    }
     fillers = r"(?: me| us| down| out| a list of| the| any| some| at least| up)*"
     english = (
         rf"(?i)^\W*(?:please |can you |could you )?{listed('list_verbs', 'en')}\b"
@@ -315,9 +345,7 @@ def _numbered(response: str) -> int:
 @cache
 def limit_asked() -> str:
     """A largest number of words: group n, zn or zm."""
-    english = (
-        rf"(?i)\b{listed('limit_words', 'en')} (?P<n>\d{{1,4}})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b"
-    )
+    english = rf"(?i)\b{listed('limit_words', 'en')} (?P<n>\d{{1,4}})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b"
     before = rf"{listed('limit_words', 'zh')}\s*(?P<zn>\d{{1,4}})\s*(?:个)?(?:字|词)(?:以内|之内|以下|内)?"
     return rf"{english}|{before}|(?P<zm>\d{{1,4}})\s*个?(?:字|词)(?:以内|之内|以下)"
 

@@ -73,9 +73,7 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
     from instdata.llm.ask import Options, ask
 
     context = rows.context or Context()
-    prompts, responses, langs = (
-        c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang)
-    )
+    prompts, responses, langs = (c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
     at = [i for i, response in enumerate(responses) if response and response.strip()]
     requests = [request(judge, prompts[i], responses[i], langs[i] == "zh") for i in at]
     answers = ask(
@@ -90,7 +88,9 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
             missing[i] = answer.failures[-1].why if answer.failures else "no usable verdict"
     without = [why for why in missing if why]
     if without:
-        context.say(f"{name}: {len(without):,} of {len(at):,} rows got no usable verdict and have no score: {without[0]}")
+        context.say(
+            f"{name}: {len(without):,} of {len(at):,} rows got no usable verdict and have no score: {without[0]}"
+        )
     return {**scores, "_missing": pa.array(missing, pa.string())}
 
 

@@ -27,20 +27,13 @@ PROGRAM = r"^\s*(?:def [\w\p{Han}]+ ?\(|import \w+|from \w[\w.]* import |class \
 def invalid_python(t: Text) -> np.ndarray:
     """Python that does not parse: a ```python block, or a whole response that begins like a Python program."""
     fenced = has(t.response, r"(?im)^[ \t]*```[ \t]*(?:python|py|python3)\b")
-    bare = (
-        has(t.response, PROGRAM)
-        & has(t.ask, r"(?i)python")
-        & ~has(t.ask, OTHER_CODE)
-        & ~has(t.response, "```")
-    )
+    bare = has(t.response, PROGRAM) & has(t.ask, r"(?i)python") & ~has(t.ask, OTHER_CODE) & ~has(t.response, "```")
     return among((fenced | bare) & ~asks(t.ask, "faulty_wanted"), bad_python, t.response)
 
 
 def bad_python(response: str) -> Found:
     """The first line of Python at which no version of the language goes on, and what is wrong there."""
-    blocks = [
-        (m.start(2), m[2]) for m in FENCE.finditer(response) if m[1].lower() in ("python", "py", "python3")
-    ]
+    blocks = [(m.start(2), m[2]) for m in FENCE.finditer(response) if m[1].lower() in ("python", "py", "python3")]
     if not blocks and "```" not in response:
         blocks = [(0, response)]
     for start, block in blocks:
@@ -55,7 +48,8 @@ def bad_python(response: str) -> Found:
 
 EXCERPT = re.compile(r"^\s*(?:>>> |\.\.\.\s*$|[%!]\w)|^\s*print +[^(\s=]", re.MULTILINE)
 HEADING = re.compile(
-    r"^\W*(?:output|example|explanation|sample|result|usage|输出|示例|解释|结果)[^\n]*[:：]", re.MULTILINE | re.IGNORECASE
+    r"^\W*(?:output|example|explanation|sample|result|usage|输出|示例|解释|结果)[^\n]*[:：]",
+    re.MULTILINE | re.IGNORECASE,
 )
 PROSE = re.compile(r"\s*[A-Z][\w',-]*( [\w',()-]+){3,}[^=]*[.:!]?\s*$|\s*[^\x00-\x7f]{4}")
 

@@ -53,7 +53,9 @@ IN_ORDER = re.compile(r"0123|1234|2345|3456|4567|5678|6789|0000|1111|9999|8888|6
 
 
 def phone(t: Text) -> np.ndarray:
-    return _in_any(t, r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}", real_phone)
+    return _in_any(
+        t, r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}", real_phone
+    )
 
 
 def real_phone(text: str) -> Place:

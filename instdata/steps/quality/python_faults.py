@@ -73,9 +73,8 @@ def _logical_lines(lines: list[str]) -> tuple[list[Logical], tuple[int, str] | N
                 break
             if char in "([{":
                 opened.append((char, number))
-            elif char in ")]}":
-                if not opened or opened.pop()[0] != PAIRS[char]:
-                    return found, (number, "a bracket that was not opened")
+            elif char in ")]}" and (not opened or opened.pop()[0] != PAIRS[char]):
+                return found, (number, "a bracket that was not opened")
             text.append(char)
             i += 1
         if current is not None:

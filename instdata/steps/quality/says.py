@@ -24,7 +24,7 @@ ONLY_MARKS = r"^[\s.…。,，、;；?？*#_~\"'“”‘’()（）<>《》【�
 
 
 def empty_response(t: Text) -> np.ndarray:
-    """"null", "N/A" and marks are right answers where a word, a value or a mark is asked for."""
+    """ "null", "N/A" and marks are right answers where a word, a value or a mark is asked for."""
     says_nothing = asks(t.head, "says_none")
     perhaps = asks(t.head, "perhaps_none") | (has(t.head, ONLY_MARKS) & (t.chars < 100))
     found = t.unless(says_nothing | perhaps, lambda f: asks(f.ask, "marks_wanted"))
@@ -43,7 +43,7 @@ def merged_task(t: Text) -> np.ndarray:
     return several & ~asked
 
 
-BARE_TOKEN = r"(?i)^\s*(?:无输入|no ?input)\s*$"
+BARE_MARK = r"(?i)^\s*(?:无输入|no ?input)\s*$"
 
 
 def template_mark() -> str:
@@ -57,10 +57,10 @@ def template_token(t: Text) -> np.ndarray:
         listed = has(f.prompt, template_mark()) & has(f.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
         return listed | asks(f.ask, "format_asked")
 
-    return t.unless(has(t.response, template_mark()) | has(t.head, BARE_TOKEN), about)
+    return t.unless(has(t.response, template_mark()) | has(t.head, BARE_MARK), about)
 
 
-CHAT_TOKEN = (
+CHAT_MARKS = (
     r"<\|[a-zA-Z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|</?s>\s*$|"
     r"###\s*(?:Human|Assistant|User|Response|Instruction|Input|回答|指令|问题)\s*[:：]"
 )
@@ -71,7 +71,7 @@ CHAT_START = r"(?i)^\W*(?:human|user|assistant|ai|bot|system|用户|人类|助�
 
 
 def chat_marker(t: Text) -> np.ndarray:
-    tokens = t.unless(has(t.response, CHAT_TOKEN), lambda f: has(f.prompt, CHAT_TOKEN) | asks(f.ask, "format_asked"))
+    tokens = t.unless(has(t.response, CHAT_MARKS), lambda f: has(f.prompt, CHAT_MARKS) | asks(f.ask, "format_asked"))
     return tokens | t.unless(has(t.response, CHAT_TURN), _is_scene)
 
 
@@ -86,7 +86,9 @@ def leaked_prompt(t: Text) -> np.ndarray:
 
 
 def self_reference(t: Text) -> np.ndarray:
-    return t.unless(asks(t.response, "self_reference"), lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai"))
+    return t.unless(
+        asks(t.response, "self_reference"), lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai")
+    )
 
 
 QUOTED_WHOLE = r"^\s*[\"“「『][^\"”」』]{1,300}[\"”」』]\W*(?:$|\n|[-—–(（])"
@@ -167,11 +169,11 @@ def replacement_char(t: Text) -> np.ndarray:
 
 
 # Joiners (U+200C, U+200D) belong to Persian and to emoji, isolates (U+2066 to U+2069) to any text of two directions.
-CONTROL = (
-    r"[\x{00}-\x{08}\x{0b}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{202d}\x{202e}\p{Co}\x{fffe}\x{ffff}]"
-)
+CONTROL = r"[\x{00}-\x{08}\x{0b}\x{0e}-\x{1f}\x{7f}-\x{84}\x{86}-\x{9f}\x{202d}\x{202e}\p{Co}\x{fffe}\x{ffff}]"
 EMBEDDING = r"[\x{202a}-\x{202c}]"
-ZERO_WIDTH = r"\S ?[\x{200b}\x{2060}\x{feff}]+ ?[^\s\x{200b}\x{2060}\x{feff}]"  # inside a line: at its ends it harms nobody
+ZERO_WIDTH = (
+    r"\S ?[\x{200b}\x{2060}\x{feff}]+ ?[^\s\x{200b}\x{2060}\x{feff}]"  # inside a line: at its ends it harms nobody
+)
 SPACELESS = r"[\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}\p{Tibetan}\p{Arabic}\p{Hebrew}]"  # U+200B separates words there
 INVISIBLE = f"{CONTROL}|{EMBEDDING}|{ZERO_WIDTH}"
 

@@ -210,7 +210,9 @@ class Quality(Step):
 
             scores |= by_judge(self.llm, self.name or self.kind, rows)
         if self.scored_by:
-            scores["_answered"] = np.asarray(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(rows.view("answer"), ""))), 0))
+            scores["_answered"] = np.asarray(
+                pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(rows.view("answer"), ""))), 0)
+            )
         if self.scope == "corpus":
             scores["_id"] = rows.id
             scores["_ability"] = pc.fill_null(rows.ability, UNKNOWN)
@@ -230,7 +232,9 @@ class Quality(Step):
 
             asked = [
                 (prompt, response, lang == "zh")
-                for prompt, response, lang in zip(*(c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang)))
+                for prompt, response, lang in zip(
+                    *(c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
+                )
                 if response and response.strip()
             ]
             sample = [request(self.llm, *row) for row in asked[:200]]
@@ -316,7 +320,12 @@ class Quality(Step):
         """The score that a reason is about, and its bound."""
         if reason == self.outside and self.language:
             lang = scores.column("_lang")[row].as_py()
-            return {"view": "answer", "lang": lang, "confidence": round(float(scores.lang_confidence[row]), 3), "wanted": self.language}
+            return {
+                "view": "answer",
+                "lang": lang,
+                "confidence": round(float(scores.lang_confidence[row]), 3),
+                "wanted": self.language,
+            }
         for kind, bounds, names in (("max", {**BOUNDS, **self.max}, MOST_REASONS), ("min", self.min, LEAST_REASONS)):
             for name, bound in bounds.items():
                 if reason == names.get(name, f"{'high' if kind == 'max' else 'low'}_{name}"):

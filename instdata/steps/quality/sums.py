@@ -35,7 +35,9 @@ MOST = 200  # equations of a response that are looked at
 SENTENCE = 160  # characters around an equation in which words about it stand
 END = re.compile(r"[.。!?！？;；\n](?!\d)")
 CYCLES = (7, 12, 24, 60, 256, 360)  # days, hours, minutes, bytes, degrees
-MODULUS = re.compile(r"(?i)(?:mod(?:ulo|ulus)?\.?|z_?|模|除以|base|gf\()\s*(\d{1,4})|(\d{1,4})\s*[- ]?(?:hour|hr|小时|bit|位|进制)")
+MODULUS = re.compile(
+    r"(?i)(?:mod(?:ulo|ulus)?\.?|z_?|模|除以|base|gf\()\s*(\d{1,4})|(\d{1,4})\s*[- ]?(?:hour|hr|小时|bit|位|进制)"
+)
 QUOTES = {"“": "”", '"': '"', "「": "」", "『": "』", "‘": "’", "'": "'"}
 
 
@@ -95,8 +97,10 @@ def _true_elsewhere(left: str, right: str) -> bool:
     logic = set(digits) <= {"0", "1"}
     least = max(int(max(n)) for n in digits) + 1
     bases = range(max(2, least), 17)
-    return joined or logic or any(
-        _evaluate([Fraction(int(n, b)) for n in numbers], operators) == int(right, b) for b in bases
+    return (
+        joined
+        or logic
+        or any(_evaluate([Fraction(int(n, b)) for n in numbers], operators) == int(right, b) for b in bases)
     )
 
 
@@ -138,7 +142,9 @@ def _false(left: str, right: str) -> tuple[Fraction, Fraction] | None:
     return None if _holds(value, stated, numbers, operators, right, "%" in left) else (value, stated)
 
 
-def _holds(value: Fraction, stated: Fraction, numbers: list[str], operators: list[str], right: str, share: bool) -> bool:
+def _holds(
+    value: Fraction, stated: Fraction, numbers: list[str], operators: list[str], right: str, share: bool
+) -> bool:
     """Whether a stated value is the computed one as people write it."""
     if right.endswith("%") and value * 100 == stated * 10000:
         return True  # 100 - 20 = 80%
