@@ -10,11 +10,14 @@ import hashlib
 import json
 import platform
 import shutil
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,17 +26,18 @@ import yaml
 from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
-from instdata.recipe.load import Draft, read_draft
+from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
-from instdata.steps.base import Context
 from instdata.steps.run import apply, close
 from instdata.util.atomic import digest, write_text
+from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, InputError, MissingExtra
 from instdata.util.kernels import cold
@@ -65,16 +69,15 @@ class Build:
 
 
 def prepare(
-    path: Path, sets: list[str] = (), limit: int | None = None, jobs: int = 1, fresh: bool = False,
+    recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None, jobs: int = 1,
+    fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
 ) -> Plan:  # fmt: skip
-    """Read a recipe and resolve it. Raises InputError with every problem found, before any work. With `online` false
+    """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found, before any work. With `online` false
     the Hub and endpoints are left alone: enough to validate, not to build."""
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such recipe. `instdata init` writes one")
-    draft = read_draft(path, sets, limit)
-    base, names = path.parent, {s.name for _, s in draft.steps}
+    document, base = open_document(recipe_or_path)
+    draft = read_draft(document, base, sets, limit)
+    names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
     opened: list[list[Input]] = []
     try:
@@ -261,6 +264,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     configs = write_data(corpus, pool, subsets, folder)
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
+    write_dropped(corpus, folder / DROPPED)
+    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
@@ -275,10 +280,11 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs) for inputs in plan.inputs if inputs],
+        "sources": [_source(inputs, notes) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
+        "fields": fields,
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
@@ -296,12 +302,13 @@ def _none_read(corpus: Corpus) -> str:
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
 
 
-def _source(inputs: list[Input]) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit."""
+def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
-    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs], **noted}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:
@@ -376,3 +383,14 @@ def _fitting(told: str, width: int) -> str:
 
 def _also(**counts: int) -> str:
     return "".join(f", {n:,} {word}" for word, n in counts.items() if n)
+
+
+class _Callable(ModuleType):
+    """`instdata.build(recipe, out=…)`: Python has one name for this module and for the function of the public API, so the
+    module can be called."""
+
+    def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
+        return import_module("instdata.api").build(recipe, out, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +11,15 @@ from typing import Annotated, Any
 
 import typer
 
+from instdata.util.plain import plain
+
+COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
+Sandbox = Annotated[
+    str, typer.Option("--sandbox", help="What runs models' code for unit_tests: auto, docker, none.", metavar="WAY")
+]
+IKnow = Annotated[bool, typer.Option("--i-know", help="With --sandbox none: run it with your own rights.")]
 BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
@@ -26,7 +34,7 @@ def sayer(quiet: bool) -> Callable[[str], None]:
     width = shutil.get_terminal_size((80, 24)).columns
 
     def say(line: str) -> None:
-        for part in line.splitlines():
+        for part in plain(line).splitlines():
             fits = len(part) <= width
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)
@@ -34,9 +42,15 @@ def sayer(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else say
 
 
+def json_text(value: Any, **how: Any) -> str:
+    """JSON for stdout, which may be a terminal: characters that would command it are escaped, which changes no value."""
+    text = json.dumps(value, ensure_ascii=False, default=str, **how)
+    return COMMANDS.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+
+
 def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet: bool = False) -> None:
     """The one place that prints a result: JSON, or for people."""
     if as_json:
-        print(json.dumps(value, ensure_ascii=False, default=str))
+        print(json_text(value))
     elif not quiet:
         show()

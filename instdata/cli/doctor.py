@@ -39,9 +39,19 @@ def examine() -> dict[str, Any]:
         or ("api.openai.com" if os.environ.get("OPENAI_API_KEY") else "none: the embedded model"),
         "api key": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
         "hub token": "set" if _hub_token() else "not set",
+        "sandbox": _sandbox(),
         "cache": str(cache_folder()),
     }
     return {"extras": extras, "configured": configured}
+
+
+def _sandbox() -> str:
+    """What runs models' code here, or why nothing does."""
+    from instdata.score.sandbox.launch import working
+
+    found, why = working()
+    names = {"bwrap": "bubblewrap", "own": f"namespaces of its own ({why})"}
+    return names[found] if found else f"none: unit_tests need --sandbox docker ({why})"
 
 
 def _hub_token() -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, result, sayer
 
 Model = Annotated[str, typer.Option(help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
@@ -62,8 +63,9 @@ def train(
 ) -> None:
     """Fine-tune a model on a size of a build. Run it again to resume: the result is the same to the bit on a CPU."""
     from instdata.builds import find_build
-    from instdata.compare.single import show_rows, show_run, shown_rows, train_build
+    from instdata.cli.output_harness import show_rows, show_run
     from instdata.train.recipe import training
+    from instdata.train.run import shown_rows, train_build
 
     found, how, say = find_build(build), training(recipe, set_ or []), sayer(quiet)
     if show:
@@ -88,13 +90,18 @@ def evaluate(
     max_usd: MaxUsd = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be checked."""
-    from instdata.compare.single import evaluate_model, show_evaluation
+    from instdata.cli.output_harness import show_evaluation
+    from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
+    from instdata.score.sandbox import launch
 
+    launch.use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
     result(found, json_, lambda: show_evaluation(found))
@@ -121,18 +128,24 @@ def curves(
     max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train on every size and score every ability: the growth curves, with intervals. Run it again to resume."""
     from instdata.builds import find_build
-    from instdata.grow.curve import grids, plan_line, planned, run_curves, show_curves
+    from instdata.cli.output_harness import show_curves
+    from instdata.compare.outcome import plan_line
+    from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
+    from instdata.score.sandbox import launch
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
+    launch.use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
@@ -150,6 +163,7 @@ def curves(
         return
     say(plan_line(took))
     done = run_curves(where, found)
+    done["report"] = drawn(_curve_pages, where, say)
     result(done, json_, lambda: show_curves(done))
 
 
@@ -186,18 +200,22 @@ def ablate(
     quiet: Quiet = False,
 ) -> None:
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
+    from instdata.api import build_to_compare
     from instdata.builds import find_build
-    from instdata.cli.ablate_show import show_ablation, show_plan
+    from instdata.cli.output_harness import show_ablation, show_plan
     from instdata.compare.experiment import plan as planned
     from instdata.compare.experiment import prepare, run
-    from instdata.grow.curve import plan_line
+    from instdata.compare.outcome import plan_line
+    from instdata.report.page import ablation_page
     from instdata.train.recipe import training
 
     say = sayer(quiet)
+    base = find_build(build)
+    other = build_to_compare(against, base, say, plan) if against else None
     ablation = prepare(
-        find_build(build), filter, against, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
+        base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say, only_plan=plan,
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say,
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -210,6 +228,7 @@ def ablate(
     if asks:
         typer.confirm("run it?", default=True, abort=True, err=True)
     done = run(ablation, say)
+    done["report"] = drawn(ablation_page, Path(done["folder"]), say)
     result(done, json_, lambda: show_ablation(done))
     if not done["decided"]:
         raise typer.Exit(3)
@@ -230,16 +249,16 @@ def judge_card(
     quiet: Quiet = False,
 ) -> None:
     """How far to trust a judge: agreement with people, swaps, length, cost, against saying "the longer one"."""
+    from instdata.cli.output_harness import show_card
     from instdata.judge.trust import judge_card as measure
-    from instdata.judge.trust import show
     from instdata.llm.ask import Options
-    from instdata.steps.base import Context
+    from instdata.util.context import Context
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
         judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
     )
-    result(card, json_, lambda: show(card))
+    result(card, json_, lambda: show_card(card))
 
 
 def next_(
@@ -255,12 +274,34 @@ def next_(
     quiet: Quiet = False,
 ) -> None:
     """From the curves, the next recipe: where more rows pay, and what they should bring."""
+    from instdata.api import recipe_problems
     from instdata.builds import find_build
-    from instdata.grow.next import next_recipe, show_next
+    from instdata.cli.output_harness import show_next
+    from instdata.grow.next import next_recipe
 
     table = build is not None and build.suffix.lower() == ".csv"
-    found = next_recipe(build if table and build else find_build(build), budget, out)
+    found = next_recipe(build if table and build else find_build(build), budget, out, recipe_problems)
     result(found, json_, lambda: show_next(found))
+
+
+def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
+    """The page that `draw` makes of a folder; None, and said, where the report extra is missing."""
+    from instdata.util.errors import MissingExtra
+
+    try:
+        return str(draw(folder))
+    except MissingExtra as e:
+        say(str(e))
+        return None
+
+
+def _curve_pages(build: Path) -> Path:
+    """The curves as PNG and in the build's report; returns that."""
+    from instdata.report.harness_charts import curve_charts
+    from instdata.report.page import write_report
+
+    curve_charts(build / "curves")
+    return write_report(build)
 
 
 COMMANDS = {

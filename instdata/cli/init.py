@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from instdata.recipe.model import WORD
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
+from instdata.util.values import WORD
 
 RECIPE = """\
 # yaml-language-server: $schema=recipe.schema.json

@@ -14,7 +14,8 @@ import typer
 
 from instdata.cli import harness as cli_harness
 from instdata.cli import overrides as cli_overrides
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
+from instdata.util.plain import plain
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
@@ -34,6 +35,7 @@ class Format(str, Enum):
     sharegpt = "sharegpt"
     messages = "messages"
     prompt_completion = "prompt_completion"
+    source = "source"
 
 
 class EngineName(str, Enum):
@@ -75,6 +77,8 @@ def build(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
+    sandbox: Sandbox = "auto",
+    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -82,15 +86,17 @@ def build(
     from instdata.build import build as run
     from instdata.build import prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
+    from instdata.score.sandbox import launch
     from instdata.util.paths import cores
 
+    launch.use(sandbox, i_know)
     path = _recipe(recipe)
     say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
         from instdata.recipe.estimate import estimate
 
-        estimated = estimate(plan)
+        estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
     done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)
@@ -111,14 +117,12 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     except InputError as e:
         problems = e.problems
     if json_:
-        print(
-            json.dumps({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}, ensure_ascii=False)
-        )
+        print(json_text({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}))
     elif problems:
-        print(InputError(problems), file=sys.stderr)
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {path}", file=sys.stderr)
+        print(plain(InputError(problems)), file=sys.stderr)
+        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
-        print(f"{path}: fine")
+        print(f"{plain(path)}: fine")
     if problems:
         raise typer.Exit(2)
 
@@ -162,13 +166,15 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
     from instdata.report.page import write_report
 
     page = write_report(find_build(build))
-    result({"report": str(page)}, json_, lambda: print(page), quiet)
+    result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
 
 
 @app.command()
 def export(
     build: BuildDir = None,
-    format: Annotated[Format, typer.Option(help="What the trainer reads.")] = Format.messages,
+    format: Annotated[
+        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
+    ] = Format.messages,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
     json_: AsJson = False,
@@ -180,7 +186,7 @@ def export(
 
     done = write(find_build(build), format.value, out, config)
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
-    result({"out": str(out), **done}, json_, lambda: print(f"{out}: {done['written']:,} rows{left}"), quiet)
+    result({"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}"), quiet)
 
 
 @app.command("push-to-hub")
@@ -212,7 +218,7 @@ def push_to_hub(
     done = publish(build, repo, private, dry_run, named, sayer(quiet))
     result(done, json_, lambda: pushed(done), quiet)
     if done["objections"]:
-        print("\n".join(done["objections"]), file=sys.stderr)
+        print(plain("\n".join(done["objections"])), file=sys.stderr)
         raise typer.Exit(2)
 
 
@@ -301,7 +307,7 @@ def init(
     result(
         {"files": [str(f) for f in files]},
         json_,
-        lambda: print(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}"),
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}")),
         quiet,
     )
 
@@ -363,9 +369,9 @@ def main() -> None:
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:
-    print(message, file=sys.stderr)
+    print(plain(message), file=sys.stderr)
     if as_json:
-        print(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+        print(json_text({"error": message, "exit_code": code}))
     sys.stdout.flush()
     sys.exit(code)
 

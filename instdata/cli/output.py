@@ -12,16 +12,36 @@ from rich.markup import escape
 from rich.table import Table
 
 from instdata.cli.evidence import evidence_lines
+from instdata.util.plain import bounded, plain
+
+
+class _Console(Console):
+    """A console that no text of data, files or recipes can command."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*(plain(o) if isinstance(o, str) else o for o in objects), **how)
+
+
+class _Table(Table):
+    """A table whose cells are plain and bounded."""
+
+    def add_row(self, *cells: Any, **how: Any) -> None:
+        super().add_row(*(bounded(c) if isinstance(c, str) else c for c in cells), **how)
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    return _Console(highlight=False, soft_wrap=False)
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
     """Columns whose name starts with '>' are right-aligned."""
-    table = Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False, show_edge=False
+    table = _Table(
+        box=box.SIMPLE_HEAD,
+        title=title and bounded(title),
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+        show_edge=False,
     )
     for i, name in enumerate(columns):
         right = "right" if name.startswith(">") else "left"
@@ -106,7 +126,7 @@ def row_history(rows: list[dict[str, Any]]) -> None:
     """What `why` prints."""
     console = _console()
     for row in rows:
-        grid = Table.grid(padding=(0, 2))
+        grid = _Table.grid(padding=(0, 2))
         grid.add_column(no_wrap=True)
         grid.add_column(overflow="fold")
         for name, text in _facts(row):
@@ -130,7 +150,10 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in row["scores"].items():
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
     for turn in row.get("messages") or []:
-        yield turn["role"], _short(turn["content"], 600)
+        if turn.get("reasoning_content"):
+            yield "reasoning", _short(turn["reasoning_content"], 600)
+        calls = [f"{c['function']['name']}({c['function']['arguments']})" for c in turn.get("tool_calls") or ()]
+        yield turn["role"], _short("\n".join(t for t in (turn["content"], *calls) if t), 600)
     if row.get("written_by"):
         made = row["written_by"]
         cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"
@@ -146,8 +169,7 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _short(text: str, most: int) -> str:
-    printable = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
-    return printable if len(printable) <= most else f"{printable[:most]} … ({len(text):,} characters)"
+    return bounded(text, most)
 
 
 def build_difference(found: dict[str, Any]) -> None:

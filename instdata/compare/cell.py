@@ -29,11 +29,11 @@ from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import GENERATED, score
 from instdata.score.items import Item
+from instdata.score.sandbox import launch
 from instdata.score.table import groups, write_table
-from instdata.train.likelihood import answer_losses
+from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
-from instdata.util.errors import InputError
 
 SPEAK = 30  # seconds between lines
 VERSION = 2  # of what a cell's scores mean; raise it when training or scoring changes
@@ -66,23 +66,6 @@ class Cell:
     @property
     def done(self) -> bool:
         return self.path.is_file()
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The mean loss per token of a run on the references of items that it is not scored on."""
-
-    items: Sequence[Item]
-
-    def __call__(self, run: Any) -> float:
-        talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
-        found = answer_losses(run.net, run.tokenizer, talks, run.context)
-        loss = float(np.nansum(found[:, 0]) / np.nansum(found[:, 1])) if np.isfinite(found).any() else math.nan
-        if math.isnan(loss):
-            raise InputError(
-                "no held out row is left to choose an epoch by: hold more rows out, or choose a recipe without best_after"
-            )
-        return loss
 
 
 @dataclass
@@ -178,8 +161,7 @@ def run_base(grid: Grid) -> Cell:
         started = time.perf_counter()
         model = grid.model()
         about = {"cell": cell.name, "model": model.name}
-        net = model.net.to(fast_device())
-        table = score(net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None)
+        table = score(Network.of(model), grid.items, grid.kinds, about, grid.judge is not None)
         write_table(table, cell.path)
         grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
     return cell
@@ -232,9 +214,8 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
                 "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
                 "tokens": tokens, "seed": stream.seed,
             }  # fmt: skip
-            table = score(
-                run.net, model.tokenizer, grid.items, grid.kinds, model.context, about, grid.judge is not None
-            )
+            network = Network(run.net, model.tokenizer, model.context)
+            table = score(network, grid.items, grid.kinds, about, grid.judge is not None)
             write_table(table, cell.path)
             grid.say(
                 f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "
@@ -255,8 +236,9 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
         run_base(grid)
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
-        with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=get_context("spawn")) as pool:
-            places = get_context("spawn").Manager().Queue()
+        spawn, chosen = get_context("spawn"), launch.chosen()
+        with ProcessPoolExecutor(min(workers, len(waiting)), spawn, launch.use, chosen) as pool:
+            places = spawn.Manager().Queue()
             for number in range(workers):
                 places.put(number)
             for done in [pool.submit(_on_a_gpu, alone, s, places) for s in waiting]:
@@ -301,7 +283,7 @@ def read_cells(cells: Sequence[Cell]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class GridCost:
     """What a grid will take: cells, tokens to train (and what separate runs would), answers to score, seconds."""
 
     cells: int
@@ -318,7 +300,7 @@ class Estimate:
         return {k: round(v, 1) if isinstance(v, float) else v for k, v in self.__dict__.items()}
 
 
-def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
+def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
     """What is missing, priced by one measured training step and one measured scoring batch on this machine."""
     from instdata.llm.causal import flops_per_token
     from instdata.train.loop import tokens_of
@@ -338,7 +320,7 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> Estimate:
     train_speed, score_speed = grid.speed if missing else (math.inf, math.inf)
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
     seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
-    return Estimate(
+    return GridCost(
         len(all_cells), missing, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
         float(seconds), float(train_speed),
     )  # fmt: skip

@@ -14,37 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from instdata.score.metric import MACRO, Metric, metric_of
 from instdata.util import stats
 from instdata.util.errors import InputError
 from instdata.util.stats import ALPHA, Crossed
 
-MACRO = "macro"
 VERDICTS = ("better", "worse", "equivalent", "undecided")
-
-
-@dataclass(frozen=True)
-class Metric:
-    """How a metric is read. margin: what counts as no difference. sd_item, sd_seed: what planning assumes of a paired
-    difference, over items (averaged over the seeds) and over seeds. All three are shares of the control's value where
-    `relative`. 0.245 is measured on judged scores; the other three are guesses to be replaced by a first run's."""
-
-    unit: str
-    margin: float
-    relative: bool
-    lower_is_better: bool
-    sd_item: float
-    sd_seed: float
-
-
-BITS = Metric("bits per byte", 0.01, True, True, sd_item=0.06, sd_seed=0.01)  # measured: docs/statistics.md
-SCORE = Metric("score", 0.02, False, False, sd_item=0.245, sd_seed=0.01)
-PAIRS = Metric("share of comparisons won", 0.02, False, False, sd_item=0.5, sd_seed=0.01)  # no share varies more
 TOGETHER = 0.5  # correlation that planning assumes between the abilities' seed noise
-
-
-def metric_of(name: str) -> Metric:
-    """bits, pairs, or one of the scores from 0 to 1."""
-    return {"bits": BITS, "pairs": PAIRS}.get(name, SCORE)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.builds import find_build, manifest, recipe_of
+from instdata.builds import manifest, recipe_of
 from instdata.compare.arm import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
-from instdata.compare.cell import Grid, Validation, estimate, read_cells, run_base, run_streams
-from instdata.compare.effect import MACRO, Contrast, Effect, decide, metric_of
+from instdata.compare.cell import Grid, estimate, read_cells, run_base, run_streams
+from instdata.compare.effect import Contrast, Effect, decide
+from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
-from instdata.grow.curve import curve_rows, report, run_facts
 from instdata.judge.grade import Asked, compared, graded, judging
 from instdata.score.items import Item
+from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (
     items_of,
     manifest_digest,
@@ -30,6 +31,7 @@ from instdata.score.source import (
     with_distractors,
 )
 from instdata.score.table import cells_of, groups, write_table
+from instdata.train.forward import Validation
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
@@ -84,9 +86,9 @@ class Ablation:
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say, only_plan: bool = False,
+    out: Path | None, say: Say,
 ) -> Ablation:  # fmt: skip
-    """An ablation that can run, from what the command was given; nothing is built for a plan only. Raises InputError for
+    """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
     own = recipe_of(build).get("ablate") or {}
     seeds = seeds or max(2, own.get("seeds", 3))
@@ -102,7 +104,7 @@ def prepare(
         )
     if most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
-    pool = pool_of(build, asked) if asked else pool_against(build, _other(against, build, say, only_plan))
+    pool = pool_of(build, asked) if asked else pool_against(build, against)
     names = taxonomy_of(build, taxonomy)
     held, items = [], items_of(build, names, (), max_items)
     if recipe.best_after is not None:
@@ -123,29 +125,6 @@ def prepare(
     if silent:
         say(f"no items to score, so nothing will be said of: {', '.join(silent)}")
     return found
-
-
-def _other(against: Path | None, build: Path, say: Say, only_plan: bool) -> Path:
-    """The build to compare with: a folder, or the build of a recipe, which is brought up to date, unless that would ask a
-    model or only a plan is wanted."""
-    assert against is not None
-    if against.suffix not in (".yaml", ".yml"):
-        return find_build(against)
-    from instdata.build import build as make
-    from instdata.build import prepare as resolve
-    from instdata.util.paths import cores
-
-    recipe = resolve(against, jobs=cores(), say=say)
-    folder = Path("builds") / recipe.recipe.name
-    if folder.resolve() == build.resolve():
-        raise InputError(
-            f"{against}: its name is that of {build.name}; give it another `name:`, so that both builds can exist"
-        )
-    if (folder / "manifest.json").is_file() and manifest(folder)["recipe_sha256"] == recipe.sha256:
-        return folder
-    if only_plan or any(s.kind == "generate" for s in recipe.recipe.steps):
-        raise InputError(f"{against}: {folder} is not its build yet; run `instdata build {against}` first")
-    return make(recipe, folder).path
 
 
 def folder_of(build: Path, asked: str) -> Path:
@@ -244,8 +223,7 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
         write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         seconds = time.perf_counter() - started
         write_text(folder / "run.json", json.dumps(run_facts(ablation.grid, seconds), indent=1) + "\n")
-        page = report(_draw, folder, say)
-    return {**found, "folder": str(folder), "report": page, "seconds": round(seconds, 1)}
+    return {**found, "folder": str(folder), "seconds": round(seconds, 1)}
 
 
 def _look(ablation: Ablation, say: Say) -> Looked:
@@ -336,12 +314,6 @@ def _curves(scores: pa.Table) -> pa.Table:
     they belong to."""
     size = pc.cast(pc.if_else(pc.equal(scores["config"], "base"), "0", scores["config"]), pa.int64())
     return curve_rows(scores.set_column(scores.schema.get_field_index("rows"), "rows", size))
-
-
-def _draw(folder: Path) -> Path:
-    from instdata.report.page import ablation_page
-
-    return ablation_page(folder)
 
 
 def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) -> tuple[list[Effect], list[Effect]]:

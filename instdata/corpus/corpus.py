@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
-from instdata.steps.base import Context
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, UNKNOWN, Rows
 from instdata.util.atomic import whole
+from instdata.util.context import Context
 
 
 @cache
@@ -286,12 +286,10 @@ class CorpusRows(Rows):
         return len(self.positions)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in CORPUS.names:
+        if name not in SHARD.names:
             raise AttributeError(name)
         parts = [self.corpus.columns(s, [name])[name].take(pa.array(at)) for s, at in self._by_shard()]
-        return (
-            pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], CORPUS.field(name).type)
-        )
+        return pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], SHARD.field(name).type)
 
     @property
     def shown(self) -> np.ndarray:
@@ -299,8 +297,8 @@ class CorpusRows(Rows):
 
     @cached_property
     def table(self) -> pa.Table:  # type: ignore[override]
-        parts = [self.corpus.columns(s, CORPUS.names).take(pa.array(at)) for s, at in self._by_shard()]
-        return pa.concat_tables(parts) if parts else CORPUS.empty_table()
+        parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
+        return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
     @cached_property
     def scores(self) -> dict[str, pa.ChunkedArray]:  # type: ignore[override]
@@ -313,6 +311,17 @@ class CorpusRows(Rows):
         prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
         # One array where it fits in one; a chunked one has the same methods.
         return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
+
+    @cached_property
+    def full(self) -> Any:  # type: ignore[override]
+        return self._by_batch("full")
+
+    def view(self, name: str) -> Any:
+        return getattr(self, name) if name in ("prompt", "full") else self._by_batch(name)
+
+    def _by_batch(self, view: str) -> Any:
+        parts = pa.chunked_array([b.view(view) for b in self.batches()], pa.string())
+        return parts.combine_chunks() if parts.nbytes < 1 << 30 else parts
 
     def _by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
         """(shard, row numbers in it) in the order of `positions`, one item for each run in a shard."""
@@ -336,7 +345,7 @@ class CorpusRows(Rows):
 
     def batches(self, rows: int = 8192) -> Iterator[Rows]:
         for s, at in self._by_shard():
-            table = self.corpus.columns(s, CORPUS.names)
+            table = self.corpus.columns(s, SEEN_BY_STEPS)
             scores = self.corpus.scores(s)
             for start in range(0, len(at), rows):
                 index = pa.array(at[start : start + rows])

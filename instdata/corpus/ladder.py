@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.corpus.rows import UNKNOWN
-from instdata.recipe.model import Subsets
+from instdata.corpus.subsets import Subsets
 from instdata.util.errors import InputError
 
 

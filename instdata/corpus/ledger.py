@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_parquet
-from instdata.corpus.rows import UNKNOWN, row_id
+from instdata.corpus.rows import UNKNOWN, row_id, told
 from instdata.util.atomic import whole
 
 LEDGER = pa.schema(
@@ -139,5 +139,5 @@ def _quarantined(corpus: Corpus) -> Iterator[dict[str, Any]]:
     rows = np.array(sorted(corpus.errors), np.int64)
     for number, row in zip(rows.tolist(), corpus.view(rows).table.to_pylist() if len(rows) else []):
         error = f"step {corpus.done[corpus.state.step[number]].name}: {corpus.errors[number]}"
-        raw = orjson.dumps({"messages": row["messages"]}).decode()
+        raw = orjson.dumps({"messages": [told(t) for t in row["messages"]]}).decode()
         yield {**{k: row[k] for k in ("source", "source_file", "source_row")}, "error": error, "raw": raw}

@@ -112,7 +112,7 @@ def allocate(gains: Mapping[str, tuple[np.ndarray, np.ndarray]], budget: int) ->
 
 
 @dataclass(frozen=True)
-class Ladder:
+class CurveTable:
     """What `next` plans from. now: rows of each ability with a curve at the largest size; others: of those without one,
     which keep their share; floors and ceilings: of what an ability may get."""
 
@@ -127,7 +127,7 @@ class Ladder:
     notes: list[str]
 
 
-def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
+def plan(ladder: CurveTable, budget: int | None = None) -> dict[str, Any]:
     """The allocation and what it should gain over the present mix of the same size.
 
     The expected gain is the mean over abilities, less what choosing by noisy curves adds to it (the bootstrap's optimism,
@@ -163,21 +163,33 @@ def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
     again = [(i, chosen(i)) for i in range(0, fits.DRAWS, REDRAWN)]
     optimism = float(np.median([(gain(r, i) - gain(r, None)).mean() for i, r in again]))
     low, high = np.quantile(draws.mean(1), [0.025, 0.975]) - optimism
-    table = []
-    for g, value, spread in zip(ladder.growth, gains, draws.T):
-        top = max(g.fit.rows)
-        ends = [float(x) for x in np.quantile(spread, [0.025, 0.975])]
-        step = g.gains(np.array([rows[g.ability], rows[g.ability] + 1], float))
-        table.append(
-            {
-                "ability": g.ability, "rows_now": int(base[g.ability]), "rows": rows[g.ability],
-                "gain": float(value), "low": ends[0], "high": ends[1],
-                "gain_per_1000_rows": float(step[1] - step[0]) * 1000,
-                "label": g.fit.label, "kind": g.fit.kind, "slope": g.fit.slope, "seen_to": top,
-                "extrapolated": rows[g.ability] > top,
-            }
-        )  # fmt: skip
+    table = [
+        _ability_row(g, int(base[g.ability]), rows[g.ability], float(value), spread)
+        for g, value, spread in zip(ladder.growth, gains, draws.T)
+    ]
     spent = sum(rows.values())
+    notes = _notes(ladder, kept, table, budget - spent)
+    return {
+        "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
+        "gain": float(gains.mean()) - optimism, "low": float(low), "high": float(high), "optimism": optimism,
+        "abilities": table, "others": kept, "notes": notes,
+    }  # fmt: skip
+
+
+def _ability_row(g: Growth, now: int, rows: int, gain: float, draws: np.ndarray) -> dict[str, Any]:
+    """What the plan says of one ability; draws: its gain over the bootstrap's draws."""
+    low, high = (float(x) for x in np.quantile(draws, [0.025, 0.975]))
+    step = g.gains(np.array([rows, rows + 1], float))
+    top = max(g.fit.rows)
+    return {
+        "ability": g.ability, "rows_now": now, "rows": rows, "gain": gain, "low": low, "high": high,
+        "gain_per_1000_rows": float(step[1] - step[0]) * 1000, "label": g.fit.label, "kind": g.fit.kind,
+        "slope": g.fit.slope, "seen_to": top, "extrapolated": rows > top,
+    }  # fmt: skip
+
+
+def _notes(ladder: CurveTable, kept: Mapping[str, int], table: list[dict[str, Any]], unspent: int) -> list[str]:
+    """What a reader of the plan should know beside its figures."""
     notes = list(ladder.notes)
     if kept:
         notes.append(
@@ -186,10 +198,6 @@ def plan(ladder: Ladder, budget: int | None = None) -> dict[str, Any]:
     beyond = [t["ability"] for t in table if t["extrapolated"]]
     if beyond:
         notes.append(f"extrapolated, more rows than any run had: {', '.join(beyond)}")
-    if budget - spent > len(rows):
-        notes.append(f"{budget - spent:,} rows stay unspent: no curve, or no row that is left, gains from them")
-    return {
-        "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
-        "gain": float(gains.mean()) - optimism, "low": float(low), "high": float(high), "optimism": optimism,
-        "abilities": table, "others": kept, "notes": notes,
-    }  # fmt: skip
+    if unspent > len(table):
+        notes.append(f"{unspent:,} rows stay unspent: no curve, or no row that is left, gains from them")
+    return notes

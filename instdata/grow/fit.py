@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.compare.effect import BITS, SCORE
+from instdata.score.metric import BITS, SCORE
 from instdata.util import stats
 from instdata.util.errors import InputError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import numpy as np
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.grow import fit as fits
-from instdata.grow.allocate import Growth, Ladder, plan
-from instdata.score.table import cells_of
+from instdata.grow.allocate import CurveTable, Growth, plan
+from instdata.score.table import Cells, cells_of
 from instdata.util.errors import InputError
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -23,12 +23,15 @@ MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends wit
 WRITING = ("self-instruct", "evolve")  # methods of generate that can be told how many rows of an ability to write
 
 
-def next_recipe(build: Path, budget: int | None = None, out: Path | None = None) -> dict[str, Any]:
+def next_recipe(
+    build: Path, budget: int | None = None, out: Path | None = None, problems: Callable[[Path], list[str]] | None = None
+) -> dict[str, Any]:  # fmt: skip
     """Plan the next recipe and write it; returns what `next --json` prints.
 
     build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of the
     next training set; default: as many as the largest run had. out: default <name>.next.yaml here; its paths are those
-    of the build's recipe, so keep it beside that one. Raises InputError.
+    of the build's recipe, so keep it beside that one. problems: what would stop the written recipe, told as notes. Raises
+    InputError.
     """
     if build.suffix.lower() == ".csv":
         if out is not None:
@@ -48,7 +51,7 @@ def next_recipe(build: Path, budget: int | None = None, out: Path | None = None)
     if after.get("subsets"):
         after["subsets"] = {**after["subsets"], "on_short": "clip"}
     write_text(out, _yaml(after, build, found))
-    notes += _problems(out)
+    notes += [f"before it runs: {line}" for line in (problems(out) if problems else [])]
     return {"build": str(build), **found, "recipe": str(out)}
 
 
@@ -126,14 +129,14 @@ def _yaml(recipe: dict[str, Any], build: Path, found: dict[str, Any]) -> str:
 
     head = [
         f"Written by `instdata next {build.name}`: {found['rows']:,} rows where they gain most.",
-        f"Expected over the same number of rows in the present mix: {_gain(found)}.",
+        f"Expected over the same number of rows in the present mix: {gain_in_words(found)}.",
         *found["notes"],
     ]
     body = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
     return "".join(f"# {' '.join(line.split())}\n" for line in head) + body
 
 
-def _gain(found: dict[str, Any]) -> str:
+def gain_in_words(found: dict[str, Any]) -> str:
     """The expected gain in words."""
     if found["metric"] == "bits":
         value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
@@ -145,18 +148,7 @@ def _none_shown(found: dict[str, Any]) -> str:
     return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
 
 
-def _problems(path: Path) -> list[str]:
-    """What `instdata validate` says of a recipe, as notes."""
-    from instdata.build import prepare
-
-    try:
-        prepare(path, online=False)
-    except InputError as e:
-        return [f"before it runs: {message}" for _, _, message in e.problems]
-    return []
-
-
-def published(path: Path) -> Ladder:
+def published(path: Path) -> CurveTable:
     """A published table: a CSV file whose first column names the ability and whose columns named like sizes (0.2M, 600)
     hold its scores; or columns ability, size, score. Rows are taken to be shared evenly. Raises InputError."""
     try:
@@ -204,7 +196,7 @@ def published(path: Path) -> Ladder:
         "one run of each size: the interval rests on how far scores lie from a straight line",
         "the table does not say how rows were shared: evenly, it is assumed",
     ]
-    return Ladder(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
+    return CurveTable(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
 
 
 def _rows(word: str) -> int | None:
@@ -224,12 +216,11 @@ def _enough(where: str, sizes: list[int]) -> None:
         )
 
 
-def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
-    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
-    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
+    """(the metric that tells most, the runs of each ability) of a build's curves: last model, in-domain items. Raises
+    InputError where curves are missing or of another build."""
     import pyarrow.compute as pc
 
-    from instdata.builds import manifest
     from instdata.corpus.corpus import read_parquet
     from instdata.score.source import manifest_digest
 
@@ -239,7 +230,6 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     if summary.get("manifest_sha256", digest := manifest_digest(build)) != digest:
         raise InputError(f"{build} has changed since its curves were made: run `instdata curves {build}` again")
-    configs = manifest(build)["configs"]
     scores = read_parquet(folder / "scores.parquet")
     model = summary["models"][-1]["name"]
     for column, value in (("model", model), ("arm", "all")):
@@ -258,6 +248,16 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
     cells = {a: c for a, c in cells.items() if np.isfinite(c.values).all(0).any()}
     if not cells:
         raise InputError(f"{build}: no item has a score of metric {metric} in every run")
+    return metric, cells
+
+
+def measured(build: Path, supply: Mapping[str, Supply]) -> CurveTable:
+    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
+    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+    from instdata.builds import manifest
+
+    configs = manifest(build)["configs"]
+    metric, cells = _curve_cells(build)
     growth = []
     for ability, c in cells.items():
         own = np.array([_share(configs, *size).get(ability, 0) for size in zip(c.configs, c.rows.tolist())])
@@ -288,7 +288,7 @@ def measured(build: Path, supply: Mapping[str, Supply]) -> Ladder:
         floors[g.ability] = max(g.fit.rows[0], has.fixed)
         ceilings[g.ability] = 2**62 if has.most is None else max(floors[g.ability], has.most)
     unit = "share of bits per byte" if metric == "bits" else "score"
-    return Ladder(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
+    return CurveTable(growth, now, others, floors, ceilings, metric, unit, min(g.fit.seeds for g in growth), [])
 
 
 def _share(configs: Mapping[str, Any], name: str, rows: int) -> dict[str, int]:
@@ -298,30 +298,3 @@ def _share(configs: Mapping[str, Any], name: str, rows: int) -> dict[str, int]:
         return configs[name]["by_ability"]
     larger = min((c for n, c in configs.items() if n != "holdout" and c["rows"] >= rows), key=lambda c: c["rows"])
     return {a: round(n * rows / larger["rows"]) for a, n in larger["by_ability"].items()}
-
-
-def show_next(found: dict[str, Any]) -> None:
-    """The plan for people: rows now and next, what that should gain, and which curve says so."""
-    from rich.markup import escape
-
-    from instdata.cli.output import _console, _table
-
-    console = _console()
-    bits = found["metric"] == "bits"
-    table = _table(
-        "ability", ">now", ">next", ">gain, %" if bits else ">gain", ">95 %", "curve",
-        title=f"{found['budget']:,} rows by the curves of {found['metric']}",
-    )  # fmt: skip
-    for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
-        gain, low, high = (100 * a[k] for k in ("gain", "low", "high")) if bits else (a["gain"], a["low"], a["high"])
-        digits = 2 if bits else 3
-        table.add_row(
-            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}",
-            f"{gain:+.{digits}f}", f"{low:+.{digits}f} .. {high:+.{digits}f}", a["label"],
-        )  # fmt: skip
-    console.print(table)
-    console.print(f"\nexpected over the present mix of as many rows: {_gain(found)}")
-    for note in found["notes"]:
-        console.print(escape(note if not note.startswith("extrapolated") else f"* {note}"))
-    if found["recipe"]:
-        console.print(f"\n{'recipe':<8} {escape(found['recipe'])}", soft_wrap=True)

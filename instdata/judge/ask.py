@@ -20,8 +20,8 @@ from instdata.llm.cache import digest
 from instdata.llm.client import Answer, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.fence import clip, fence
-from instdata.steps.base import Context
 from instdata.steps.generate.prompt import render
+from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.corpus.taxonomy import Judge, Taxonomy

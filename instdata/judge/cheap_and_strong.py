@@ -2,66 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from instdata.llm.ask import Options
-from instdata.steps.base import Context
 from instdata.util.errors import MissingExtra
-
-if TYPE_CHECKING:
-    from instdata.corpus.taxonomy import Taxonomy
-    from instdata.score.items import Item
-
-SHARE = 0.2  # of the items go to the strong judge too
-
-
-def judge_together(
-    items: Sequence[Item],
-    answers: Sequence[str | None],
-    taxonomy: Taxonomy | None,
-    cheap: Options,
-    strong: Options,
-    *,
-    share: float = SHARE,
-    runs: int = 1,
-    context: Context = Context(),  # noqa: B008 (frozen)
-    name: str = "judge",
-) -> dict[str, dict[str, Any]]:
-    """{ability: what `powered` says of its answers' mean score}: the cheap judge scores every answer, the strong one a
-    `share` of each ability's, at least two, chosen by a hash of the item. Raises as judge_items."""
-    from instdata.judge.ask import judge_items
-
-    by_all = judge_items(items, answers, taxonomy, cheap, runs=runs, context=context, name=name)
-    at = few(items, share)
-    by_few = judge_items(
-        [items[i] for i in at],
-        [answers[i] for i in at],
-        taxonomy,
-        strong,
-        runs=runs,
-        context=context,
-        name=f"{name} strong",
-    )
-    labels: list[float | None] = [None] * len(items)
-    for i, judged in zip(at, by_few, strict=True):
-        labels[i] = judged.value
-    found = {}
-    for ability in dict.fromkeys(item.ability for item in items):
-        of = [i for i, item in enumerate(items) if item.ability == ability]
-        found[ability] = powered([labels[i] for i in of], [by_all[i].value for i in of])
-    return found
-
-
-def few(items: Sequence[Item], share: float) -> list[int]:
-    """The positions of a `share` of each ability's items, at least two, chosen by a hash of the item's id."""
-    by_ability: dict[str, list[int]] = {}
-    for i in sorted(range(len(items)), key=lambda i: hashlib.blake2b(f"strong {items[i].id}".encode()).digest()):
-        by_ability.setdefault(items[i].ability, []).append(i)
-    return sorted(i for at in by_ability.values() for i in at[: max(2, round(share * len(at)))])
 
 
 def powered(strong: Sequence[float | None], cheap: Sequence[float | None]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from instdata.util.errors import InputError
 
 if TYPE_CHECKING:
     from instdata.llm.ask import Options
-    from instdata.steps.base import Context
+    from instdata.util.context import Context
 
 Asked = tuple[str, int, "float | None"]  # --judge, --judge-runs, --max-usd
 
@@ -41,7 +41,7 @@ class Judging:
         return [i for i in items if i.scorer == "judge"]
 
     def context(self) -> Context:
-        from instdata.steps.base import Context
+        from instdata.util.context import Context
 
         return Context(taxonomy=self.taxonomy, say=self.say)
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from instdata.judge.labels import Pair, read, with_verdicts
 from instdata.llm.ask import Options
-from instdata.steps.base import Context
-from instdata.util.errors import InputError
-from instdata.util.stats import bootstrap_interval, crossed
+from instdata.util.context import Context
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.stats import crossed
 
 RECORDED = "recorded"
 FLIPS = 0.2  # above this share of flipped verdicts a warning is due
@@ -93,71 +93,19 @@ def warnings(card: dict[str, Any]) -> list[str]:
     for name, baseline in card["baselines"].items():
         if card["agreement"] is not None and not baseline["cleared"]:
             found.append(
-                f'not shown to beat "{name}": {_percent(baseline["agreement"])} agreement against {_percent(card["agreement"])}'
-                f" (difference {_points(baseline['difference'])}, interval {_points(baseline['low'])} to {_points(baseline['high'])})"
+                f'not shown to beat "{name}": {percent(baseline["agreement"])} agreement against {percent(card["agreement"])}'
+                f" (difference {points(baseline['difference'])}, interval {points(baseline['low'])} to {points(baseline['high'])})"
             )
     if card["agreement"] is None:
         why = "no verdict could be read" if card["parse_rate"] == 0 else "no human labels in these files"
         found.append(f"{why}: agreement is unknown")
     if card["flip_rate"] is not None and card["flip_rate"] > FLIPS:
-        found.append(f"{_percent(card['flip_rate'])} of the winners change with the order: use both orders")
+        found.append(f"{percent(card['flip_rate'])} of the winners change with the order: use both orders")
     if card["parse_rate"] is not None and card["parse_rate"] < PARSED:
         found.append(f"{card['unparsed']:,} verdicts could not be read")
     if card.get("not_judged"):
         found.append(f"{card['not_judged']:,} pairs have no verdict and are left out")
     return found
-
-
-def show(card: dict[str, Any]) -> None:
-    """What `judge-card` prints."""
-    from rich.markup import escape
-
-    from instdata.cli.output import _console, _table
-
-    console = _console()
-    console.print(f"judge: {escape(_named(card['judge']))}\n", soft_wrap=True)
-    table = _table("", ">value", "")
-    interval = f"{_percent(card['low'])} to {_percent(card['high'])}" if card["low"] is not None else ""
-    table.add_row("agreement with people", _percent(card["agreement"]), interval)
-    table.add_row("  unreadable ones as wrong", _percent(card["agreement_counting_unparsed"]), f"{card['n']:,} pairs")
-    for name, b in card["baselines"].items():
-        better = (
-            f"judge {_points(b['difference'])} [{_points(b['low'])}, {_points(b['high'])}]"
-            if b["low"] is not None
-            else ""
-        )
-        table.add_row(f'  "{name}" every time', _percent(b["agreement"]), better)
-    table.add_row("  people with each other", _percent(card["humans_agree"]), "")
-    table.add_row("readable verdicts", _percent(card["parse_rate"]), f"{card['unparsed']:,} are not")
-    table.add_row("same verdict after a swap", _percent(card["swap_consistency"]), f"{card['swapped']:,} pairs")
-    table.add_row("opposite winner after a swap", _percent(card["flip_rate"]), "")
-    table.add_row(
-        "the longer answer wins",
-        _percent(card["longer_preferred"]),
-        f"people: {_percent(card['humans_prefer_longer'])}",
-    )
-    if card["seconds_per_1000"] is not None:
-        usd = card["usd_per_1000"]
-        table.add_row("seconds per 1,000 verdicts", f"{card['seconds_per_1000']:,.0f}", "")
-        table.add_row("USD per 1,000 verdicts", "unknown" if usd is None else f"{usd:.2f}", "")
-    console.print(table)
-    if both := card.get("together"):
-        found = f"{_percent(both['value'])} [{_percent(both['low'])}, {_percent(both['high'])}]"
-        console.print(
-            f"\nwith {escape(_named(both['judge']))} on {both['strong']:,} of {both['cheap']:,} pairs: the first answer's "
-            f"share of wins is {found}\n{both['said']}",
-            soft_wrap=True,
-        )
-    for part in ("by_judge", "by_file"):
-        if part in card:
-            rows = _table(part.removeprefix("by_"), ">pairs", ">agreement", ">same", ">flipped")
-            for name, m in card[part].items():
-                figures = map(_percent, (m["agreement"], m["swap_consistency"], m["flip_rate"]))
-                rows.add_row(escape(name), f"{m['n']:,}", *figures)
-            console.print()
-            console.print(rows)
-    for line in card["warnings"]:
-        console.print(f"\nwarning: {escape(line)}", soft_wrap=True)
 
 
 def _verdicts(
@@ -291,7 +239,19 @@ def _share_interval(values: list[float], pairs: list[Pair]) -> tuple[float | Non
 def _interval(values: list[float], pairs: list[Pair]) -> tuple[float | None, float | None]:
     """95 % interval of a mean difference by bootstrap over prompts; None where there are too few to draw from."""
     means, size = _by_prompt(values, pairs)
-    return bootstrap_interval(means[None], weights=size) if len(means) >= FEW else (None, None)
+    if len(means) < FEW:
+        return None, None
+    if np.ptp(means) == 0:
+        return float(means[0]), float(means[0])
+    try:
+        from scipy.stats import bootstrap
+    except ImportError as e:
+        raise MissingExtra("an interval", "train") from e
+    drawn = bootstrap(
+        (means, np.asarray(size, float)), lambda m, n, axis=-1: (m * n).sum(axis) / n.sum(axis), paired=True,
+        vectorized=True, n_resamples=2000, method="percentile", random_state=0,
+    )  # fmt: skip
+    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
 
 
 def _judge_of(pair: Pair) -> str:
@@ -303,14 +263,14 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _named(judge: str) -> str:
+def named(judge: str) -> str:
     """A judge as the table calls it: a file without its folder."""
     return Path(judge).name if Path(judge).exists() else judge
 
 
-def _percent(share: float | None) -> str:
+def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _points(share: float | None) -> str:
+def points(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:+.1f}"

@@ -17,7 +17,7 @@ from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request, Unusable
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
 from instdata.llm.pace import Pace
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
 

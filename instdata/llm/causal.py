@@ -15,6 +15,7 @@ from typing import Any
 
 from instdata.util import paths as places
 from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
+from instdata.util.paths import expanded
 
 SHAPING = (".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken")
 RUN = ("run.json", "checkpoint.safetensors", "checkpoint.best.safetensors")  # what a run adds to its folder
@@ -90,7 +91,7 @@ def _find(spec: str, say: Say) -> tuple[Path | str, str]:
     wanted = (AUTO if spec == "auto" else spec).removeprefix("local:")
     if wanted in MODELS:
         return pull(wanted, say), wanted
-    path = Path(wanted).expanduser()
+    path = expanded(wanted)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise InputError(f"{spec}: no model there (no config.json)")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from instdata.llm.embedded import SLOTS, serve
 from instdata.llm.models import AUTO, MODELS, find, pull, sha256_of
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.paths import expanded
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
@@ -82,7 +83,7 @@ def endpoint(
                 600.0,
                 lambda stack: stack.enter_context(serve(pull(name, say))),
             )
-        path = (base / Path(name).expanduser()).resolve()
+        path = (base / expanded(name)).resolve()
         if not path.is_file():
             raise InputError(f"{name}: no such model file")
         return Endpoint(

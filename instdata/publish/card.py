@@ -12,6 +12,7 @@ import yaml
 from instdata.corpus.rows import UNKNOWN
 from instdata.publish.findings import findings, fixed, interval
 from instdata.util.atomic import write_text
+from instdata.util.plain import bounded, plain
 from instdata.util.resources import resource
 
 SIZES = (
@@ -68,7 +69,7 @@ def write_cards(
     }
     for name, template in CARDS.items():
         words = WORDS if ".zh." in name else {}
-        write_text(folder / name, env.get_template(template).render(content, words=words))
+        write_text(folder / name, plain(env.get_template(template).render(content, words=words)))
 
 
 def environment() -> Any:
@@ -195,4 +196,4 @@ def yaml_text(value: Any) -> str:
 def _cell(value: Any) -> str:
     """Text for Markdown, in a table or not, whatever the data says."""
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else str(value)
-    return re.sub(r"([\\|`*\[\]])", r"\\\1", text).replace("<", "&lt;").replace("\n", " ")
+    return re.sub(r"([\\|`*\[\]])", r"\\\1", bounded(text)).replace("<", "&lt;").replace("\n", " ")

@@ -22,6 +22,7 @@ from instdata.publish.remote import client, writer
 from instdata.publish.upload import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 from instdata.util.atomic import digest, write_text
 from instdata.util.errors import InputError
+from instdata.util.plain import plain
 
 # What a model repository needs to load, and nothing else of the folder: no checkpoint, no optimiser, no pickle.
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
@@ -168,7 +169,7 @@ def _write_cards(
     }
     env = environment()
     for name, template in CARDS.items():
-        write_text(folder / name, env.get_template(template).render(content))
+        write_text(folder / name, plain(env.get_template(template).render(content)))
 
 
 def _command(facts: dict[str, Any], model: str) -> str:
@@ -183,7 +184,7 @@ def _scores(path: Path) -> list[dict[str, Any]]:
     """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low, high, n, missing, chance}]}."""
     if not path.is_file():
         return []
-    from instdata.compare.effect import metric_of
+    from instdata.score.metric import metric_of
     from instdata.score.table import summary
 
     tables: dict[tuple[str, str], list[dict[str, Any]]] = {}

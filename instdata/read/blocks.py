@@ -13,8 +13,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.read.adapters import BadRow, normalise_keys
+from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import PIECE, Damaged, csv_records, elements, lines, pieces
+from instdata.read.plain import BadRow, unjson
+from instdata.read.shapes import normalise_keys
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 BLOCK_ROWS = 16_384  # records in one block of a columnar or CSV file
@@ -159,7 +161,7 @@ def raw_text(records: Any, at: int) -> str:
 def as_json(record: Any) -> str:
     """JSON of plain data; what JSON cannot hold, as Python writes it."""
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=unjson).decode()
     except (TypeError, ValueError):
         return repr(record)
 
@@ -203,10 +205,10 @@ def _has_duplicate_key(raw: bytes) -> bool:
 
 def _rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
     """Rows of an Arrow batch or table."""
-    cols = {}
+    cols, classes = {}, class_names(batch.schema)
     for name, column in zip(batch.schema.names, batch.columns):
         try:
-            cols[name] = column.to_pylist()
+            cols[name] = meaning(column.to_pylist(), column.type, classes.get(name))
         except UnicodeDecodeError:
             cols[name] = [_cell(v) for v in column]
     for i in range(batch.num_rows):

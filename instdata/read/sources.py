@@ -12,14 +12,24 @@ from typing import Any
 from instdata.corpus.corpus import versions
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.read.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
 from instdata.read.blocks import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
-from instdata.recipe.model import Source
+from instdata.read.shapes import (
+    MAIN,
+    columns,
+    detect,
+    fields_of,
+    mapped_formats,
+    normalise_key,
+    normalise_keys,
+    placeholders,
+)
+from instdata.read.source import Source
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.paths import expanded
 from instdata.util.yaml import did_you_mean
 
-VERSION = 1  # of everything that turns a file into shards
+VERSION = 2  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -110,7 +120,7 @@ def find_files(source: Source, base: Path) -> list[tuple[Path, str]]:
     found: list[Path] = []
     problems: list[tuple[str, int | None, str]] = []
     for text in source.paths:
-        given = Path(text).expanduser()
+        given = expanded(text)
         given = given if given.is_absolute() else base / given
         try:
             found += _matches(given, text)
@@ -189,7 +199,8 @@ def _understand(
             None,
             f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
         )
-        for ours, theirs in source.map.items()
+        for ours, text in source.map.items()
+        for theirs in placeholders(text) or [text]
         if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
     ]
     fitting = mapped_formats(source.map)
@@ -202,7 +213,7 @@ def _understand(
         format = _fitting(fitting, detect(peeked), source.map, seen)
     elif format not in fitting:
         raise InputError(
-            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in KEYS[format])}"
+            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
     if not format and not peeked:
         format = fitting[0]
@@ -210,7 +221,7 @@ def _understand(
         raise InputError(
             f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
         )
-    return format, columns(format, source.map)
+    return format, columns(format, source.map, source.roles)
 
 
 def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:
@@ -221,7 +232,7 @@ def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], 
             return format
     if detected in fitting:
         return detected
-    return next((f for f in fitting if mapping and any(k in seen for k in KEYS[f][MAIN[f]])), None)
+    return next((f for f in fitting if mapping and any(k in seen for k in fields_of(f)[MAIN[f]])), None)
 
 
 def _occurs(column: str, path: Path) -> bool:

@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from instdata.build import Plan
-from instdata.corpus.rows import CORPUS, Rows
+from instdata.corpus.rows import SHARD, Rows
 from instdata.read.blocks import raw_blocks
 from instdata.read.shards import tables
 from instdata.read.sources import Input
+from instdata.recipe.model import Recipe
+from instdata.util.context import Context
 
 # Rows a second on one core, measured (docs/benchmarks.md); a plan needs the order of magnitude only.
 RATES = {"read": 15_000, "quality": 8_000, "dedup": 25_000, "categorize": 10_000}
@@ -18,18 +19,18 @@ OTHER = 100_000
 PEEK = 2_000  # rows of each input that a step which adds rows bases its estimate on
 
 
-def estimate(plan: Plan) -> dict[str, Any]:
+def estimate(recipe: Recipe, opened: list[list[Input]], context: Context) -> dict[str, Any]:
     """{sources, steps, rows, seconds, usd, unpriced}: the files are counted, each step that adds rows is asked.
 
     `unpriced` names steps whose model has no known price."""
-    inputs = [i for source in plan.inputs for i in source]
+    inputs = [i for source in opened for i in source]
     sources = [
-        {"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, plan.recipe.limit)} for i in inputs
+        {"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, recipe.limit)} for i in inputs
     ]
     read = rows = sum(s["rows"] for s in sources)
-    sample = _sample(inputs, plan) if inputs else None
+    sample = _sample(inputs, context) if inputs else None
     steps = []
-    for step in plan.recipe.steps:
+    for step in recipe.steps:
         item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope}
         cost = step.estimate(sample) if sample is not None else None
         if cost is not None:
@@ -38,22 +39,22 @@ def estimate(plan: Plan) -> dict[str, Any]:
             item |= {**cost, "seconds": round(cost["minutes"] * 60)}
             rows += cost.get("rows", 0)
         else:
-            item["seconds"] = round(rows / RATES.get(step.kind, OTHER) / plan.context.jobs, 1)
+            item["seconds"] = round(rows / RATES.get(step.kind, OTHER) / context.jobs, 1)
         steps.append(item)
     return {
         "sources": sources,
         "steps": steps,
         "rows": read,
-        "seconds": round(read / RATES["read"] / plan.context.jobs + sum(s["seconds"] for s in steps), 1),
+        "seconds": round(read / RATES["read"] / context.jobs + sum(s["seconds"] for s in steps), 1),
         "usd": round(sum(s.get("usd") or 0 for s in steps), 4),
         "unpriced": [s["name"] for s in steps if "usd" in s and s["usd"] is None],
     }
 
 
-def _sample(inputs: list[Input], plan: Plan) -> Rows:
+def _sample(inputs: list[Input], context: Context) -> Rows:
     """The first rows of each input: seeds come whole."""
-    parts = [t for i in inputs for t in tables(i, plan.context.taxonomy, PEEK)]
-    return Rows(pa.concat_tables([CORPUS.empty_table(), *parts]).combine_chunks(), plan.context)
+    parts = [t for i in inputs for t in tables(i, context.taxonomy, PEEK)]
+    return Rows(pa.concat_tables([SHARD.empty_table(), *parts]).combine_chunks(), context)
 
 
 def _count(item: Input, limit: int | None) -> int:

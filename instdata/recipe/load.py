@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from instdata.recipe.model import WORD, Recipe, Source
+from instdata.read.source import Source
+from instdata.recipe.model import Recipe, named_step
 from instdata.recipe.overrides import override, substitute
 from instdata.steps.base import Step, kinds, step_class
+from instdata.steps.local import local_step
 from instdata.util.errors import InputError
+from instdata.util.values import WORD
 from instdata.util.yaml import Document, did_you_mean, load_yaml
 
 Problem = tuple[str, "int | None", str]
@@ -24,6 +29,7 @@ class Draft:
     their places in the file, so that these can be checked too; and the problems."""
 
     document: Document
+    base: Path = Path()
     recipe: Recipe | None = None
     sources: list[tuple[int, Source]] = field(default_factory=list)
     steps: list[tuple[int, Step]] = field(default_factory=list)
@@ -39,26 +45,52 @@ class Draft:
             raise InputError(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
 
 
-def read_recipe(path: Path, sets: list[str] = (), limit: int | None = None) -> Recipe:
+def read_recipe(recipe: Path | str | Mapping[str, Any], sets: Sequence[str] = (), limit: int | None = None) -> Recipe:
     """Read and validate a recipe. Raises InputError with every problem found, each with its line."""
-    draft = read_draft(path, sets, limit)
+    draft = read_draft(*open_document(recipe), sets, limit)
     draft.fail()
     return draft.recipe
 
 
-def read_draft(path: Path, sets: list[str] = (), limit: int | None = None) -> Draft:
-    """Read a recipe as far as it goes. Raises InputError where it is no YAML mapping or a `--set` has no place in it."""
-    document = load_yaml(path)
+def open_document(recipe: Path | str | Mapping[str, Any] | Recipe) -> tuple[Document, Path]:
+    """(what a recipe says, the folder that its paths start from) of a YAML file, a mapping or a Recipe, whose paths start
+    here. Raises InputError."""
+    if isinstance(recipe, (str, Path)):
+        path = Path(recipe)
+        if not path.is_file():
+            raise InputError(f"{path}: no such recipe. `instdata init` writes one")
+        document = load_yaml(path)
+        if isinstance(document.data, dict):
+            stem = re.sub(r"[^\w.\-]+", "-", path.stem).strip("-.")
+            document.data.setdefault("name", stem or "dataset")
+        return document, path.parent
+    if isinstance(recipe, Recipe):
+        data = {**recipe.plain(), "steps": list(recipe.steps)}
+    else:
+        data = {"name": "dataset", **copy.deepcopy(dict(recipe))}
+    return Document("the recipe", data, {}), Path()
+
+
+def read_draft(document: Document, base: Path, sets: Sequence[str] = (), limit: int | None = None) -> Draft:
+    """Read a recipe as far as it goes; step files lie in `base`. Raises InputError where it is no mapping or a `--set` has
+    no place in it."""
     if not isinstance(document.data, dict):
         raise InputError([(document.file, 1, "a recipe is a mapping with name:, sources: and steps:")])
     for item in sets:
         override(document, item, Recipe.model_fields)
     if limit is not None:
         document.data["limit"] = limit
-    document.data.setdefault("name", re.sub(r"[^\w.\-]+", "-", path.stem).strip("-.") or "dataset")
-    draft = Draft(document)
+    draft = Draft(document, base)
+    steps = document.data.get("steps") or []
+    made = (
+        {i: named_step(step) for i, step in enumerate(steps) if isinstance(step, Step)}
+        if isinstance(steps, list)
+        else {}
+    )
+    if made:  # written in Python: nothing to read
+        document.data["steps"] = [{} if i in made else step for i, step in enumerate(steps)]
     data = substitute(document.data, (), document, draft.problems)
-    draft.steps = _steps(data.pop("steps", None) or [], draft)
+    draft.steps = _steps(data.pop("steps", None) or [], draft, made)
     sources = data.get("sources") or []
     try:
         draft.recipe = Recipe(**{**data, "sources": sources}, steps=[])
@@ -74,12 +106,12 @@ def read_draft(path: Path, sets: list[str] = (), limit: int | None = None) -> Dr
     return draft
 
 
-def _steps(items: Any, draft: Draft) -> list[tuple[int, Step]]:
+def _steps(items: Any, draft: Draft, made: Mapping[int, Step]) -> list[tuple[int, Step]]:
     """(place, step) from `[{kind: options}, …]`; a bare word is a step with default options."""
     if not isinstance(items, list):
         draft.problem(("steps",), "steps: is a list; start each step with a dash")
         return []
-    steps = [(i, step) for i, item in enumerate(items) if (step := _step(i, item, draft)) is not None]
+    steps = [(i, step) for i, item in enumerate(items) if (step := made.get(i) or _step(i, item, draft)) is not None]
     seen: set[str] = set()
     for i, step in steps:
         if not WORD.match(step.name):
@@ -106,7 +138,8 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
     kind = words[0]
     at = ("steps", i, kind)
     options = item[kind] if item[kind] is not None else {}
-    if kind not in kinds():
+    local = ".py:" in kind
+    if not local and kind not in kinds():
         near = did_you_mean(kind, kinds()) or f" Known: {', '.join(sorted(kinds()))}."
         draft.problem(at, f'unknown step "{kind}".{near}')
         return None
@@ -116,8 +149,8 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
         draft.problem(at, f"the options of step {kind} are a mapping")
         return None
     try:
-        cls = step_class(kind)
-        return cls(**{"name": item.get("name", kind), **options})
+        cls = local_step(kind, draft.base) if local else step_class(kind)
+        return cls(**{"name": item.get("name", cls.__name__ if local else kind), **options})
     except InputError as e:
         draft.problem(at, str(e))
     except ValidationError as e:

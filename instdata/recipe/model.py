@@ -1,118 +1,17 @@
-"""The recipe as pydantic models; draft.py reads them from a file."""
+"""The recipe as pydantic models; load.py reads them from a file."""
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from instdata.corpus.subsets import Subsets
+from instdata.read.source import Source
 from instdata.steps.base import Step, kinds, step_class
-from instdata.util.values import Share, Size, parse_size
+from instdata.util.values import WORD, Strict
 from instdata.util.yaml import did_you_mean
-
-WORD = re.compile(r"^\w[\w.\-]*$")
-FORMATS = ("auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds")
-MAPPED = ("instruction", "input", "output", "system", "history", "messages", "conversations", "prompt", "completion",
-          "ability", "origin")  # fmt: skip
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Source(Strict):
-    """Where rows come from: files (`path`: a file, a glob, a folder, a list of those) or a Hub dataset (`hub`)."""
-
-    path: str | list[str] | None = Field(
-        None, description="A file, a folder, a glob, or a list of them; relative to the recipe."
-    )
-    hub: str | None = Field(
-        None,
-        description="A dataset on the Hugging Face Hub: owner/name. With a path too, the path is read: a local copy.",
-    )
-    config: str | None = Field(None, description="The Hub dataset's config.")
-    split: str = Field("train", description="The Hub dataset's split.")
-    revision: str | None = Field(None, description="The Hub dataset's revision; pinned to a commit in the manifest.")
-    name: str = Field("", description="The name in rows and tables; by default the file's or the repo's.")
-    format: Literal["auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds"] = "auto"
-    map: dict[str, str] = Field(
-        {}, description="Our field: their column, e.g. {instruction: question, ability: class}."
-    )
-    origin: str | None = Field(None, description='"human", or the model that wrote the responses.')
-    max_bad: Share = Field(
-        0.01, description="The build stops when more than this share, and at least 10 rows, is unreadable."
-    )
-    license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
-
-    @field_validator("map")
-    @classmethod
-    def _fields(cls, value: dict[str, str]) -> dict[str, str]:
-        for ours in value:
-            if ours not in MAPPED:
-                raise ValueError(
-                    f'"{ours}" is not a field that can be mapped ({", ".join(MAPPED)}).{did_you_mean(ours, MAPPED)}'
-                )
-        return value
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Source:
-        if self.path is None and self.hub is None:
-            raise ValueError("a source needs path: or hub:")
-        if self.name and not WORD.match(self.name):
-            raise ValueError(f'name "{self.name}": letters, digits, "_", "-" and "." only')
-        return self
-
-    @property
-    def paths(self) -> list[str]:
-        return [] if self.path is None else [self.path] if isinstance(self.path, str) else list(self.path)
-
-
-class Subsets(Strict):
-    """The nested sizes that are published as configs."""
-
-    by: Literal["ability"] = "ability"
-    sizes: list[str] | None = Field(None, description="Rows or shares of the pool: 600, 200k, 0.2M, 10%.")
-    per_ability: list[int] | None = Field(None, description="Rows of each ability: [1, 4, 16, 64].")
-    on_short: Literal["error", "clip"] = Field("error", description="What to do with a size that the pool cannot fill.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _spellings(cls, data: Any) -> Any:
-        # `sizes: {per_ability: […]}` says the same as `per_ability: […]`.
-        if isinstance(data, dict) and isinstance(data.get("sizes"), dict):
-            data = {**{k: v for k, v in data.items() if k != "sizes"}, **data["sizes"]}
-        if isinstance(data, dict) and isinstance(data.get("sizes"), list):
-            data = {**data, "sizes": [v if isinstance(v, str) else repr(v) for v in data["sizes"]]}
-        return data
-
-    @model_validator(mode="after")
-    def _readable(self) -> Subsets:
-        if (self.sizes is None) == (self.per_ability is None):
-            raise ValueError("give either sizes: or per_ability:")
-        wrong = []
-        for size in self.sizes or []:
-            try:
-                parse_size(size)
-            except ValueError as e:
-                wrong.append(str(e))
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        names = [s.name for s in self.parsed]
-        if not names:
-            raise ValueError("at least one size is needed")
-        if len(set(names)) < len(names):
-            raise ValueError("two sizes are the same")
-        if self.per_ability and min(self.per_ability) < 1:
-            raise ValueError("per_ability sizes start at 1")
-        return self
-
-    @property
-    def parsed(self) -> list[Size]:
-        """The sizes in the recipe's order; per-ability ones count rows of each ability."""
-        if self.per_ability is not None:
-            return [Size(f"{n}-per-ability", rows=n) for n in self.per_ability]
-        return [parse_size(s) for s in self.sizes or []]
 
 
 class Publish(Strict):
@@ -125,6 +24,18 @@ class Publish(Strict):
 class Ablate(Strict):
     model: str = "auto"
     seeds: int = Field(3, ge=1)
+
+
+def named_step(item: Any) -> Any:
+    """A step from `{kind: options}`, or a Step; named after its kind where it has no name."""
+    if isinstance(item, str):
+        item = {item: None}
+    if isinstance(item, Mapping):
+        kind, options = next((k, v) for k, v in item.items() if k != "name")
+        if kind not in kinds():
+            raise ValueError(f'unknown step "{kind}".{did_you_mean(kind, kinds())}')
+        return step_class(kind)(**{"name": item.get("name", kind), **(options or {})})
+    return item.model_copy(update={"name": item.kind}) if isinstance(item, Step) and not item.name else item
 
 
 class Recipe(BaseModel):
@@ -148,6 +59,12 @@ class Recipe(BaseModel):
         if not WORD.match(value):
             raise ValueError(f'"{value}" names a folder: letters, digits, "_", "-" and "." only')
         return value
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _made(cls, value: Any) -> Any:
+        """Steps as `{kind: options}` are made; a step without a name has that of its kind."""
+        return [named_step(item) for item in value] if isinstance(value, (list, tuple)) else value
 
     def plain(self) -> dict[str, Any]:
         """The recipe as plain data that reads back as the same recipe; step names only where they differ from kinds."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from instdata.compare.effect import MACRO, metric_of
 from instdata.report.facts import _dicts
+from instdata.score.metric import MACRO, metric_of
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside

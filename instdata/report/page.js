@@ -20,7 +20,7 @@
       if (place.closest("[hidden]")) continue;
       await new Promise((next) => setTimeout(next));
       if (mine !== drawing) return;
-      await vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, renderer: "svg", tooltip: { theme: root.dataset.theme } });
+      await vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, ast: true, renderer: "svg", tooltip: { theme: root.dataset.theme } });
     }
   }
 

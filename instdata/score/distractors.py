@@ -1,5 +1,8 @@
 """Distractors (DoIT, Song et al., arXiv 2310.19651): an answer counts where it is likelier than a fine-grained and a
-coarse-grained wrong one. Where a suite brings none they are made here, the same for the same items and seed."""
+coarse-grained wrong one. Where a suite brings none they are made here, the same for the same items and seed.
+
+Fine ones are made only where an exact change is cheap and sure: another option, another number, another label. DoIT's were
+written by hand; changes of words were tried, had no signal in our own results and are gone (docs/evaluate.md)."""
 
 from __future__ import annotations
 
@@ -8,27 +11,20 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from instdata.score.alter import Answer, Change, chinese_numbers, code_in, numbers, operators
 from instdata.score.extract.text import UNSPACED, normalise
 from instdata.score.items import LETTERS, Item, choices_in
-from instdata.score.reword import alternatives, contrary, members, names, negations, offers, places
 
 NEAR = 12  # answers of about the same length that a coarse distractor is chosen from
 SHORT = 24  # characters of an answer that may be a label
-KINDS = ("given", "choice", "number", "operator", "term", "antonym", "negation", "entity", "swap", "part")
-
-
-WAYS: tuple[Callable[[Answer], Iterator[Change]], ...] = (
-    alternatives, offers, operators, numbers, chinese_numbers, members, places, contrary, negations, names,
-)  # fmt: skip
+KINDS = ("given", "choice", "number", "label")  # how a fine distractor was come by
+SEEN = 6000  # characters of an answer that numbers are looked for in
 
 
 def make(items: list[Item], seed: int = 0) -> list[Item]:
-    """The items, each with the distractors that it lacked. `fine` is the reference with one small change (`fine_kind`
-    says which; None where nothing can be changed), `coarse` another item's reference: of the same ability and script and
+    """The items, each with the distractors that it lacked. `fine` is another choice, label or number (`fine_kind`
+    says which; None where there is none), `coarse` another item's reference: of the same ability and script and
     about as long, where there is one. Items without a reference stay as they are."""
     pool = _Pool(items)
     return [_filled(item, pool, seed) if item.reference and item.reference.strip() else item for item in items]
@@ -40,40 +36,21 @@ def _filled(item: Item, pool: _Pool, seed: int) -> Item:
     if item.coarse is None:
         item = replace(item, coarse=pool.other(item, [t for t in taken if t], rng))
     if item.fine is None:
-        change = _fine(item, pool, rng)
-        item = replace(item, fine=change.text, fine_kind=change.kind) if change else item
+        found = _fine(item, pool, rng)
+        item = replace(item, fine_kind=found[0], fine=found[1]) if found else item
     return item
 
 
-def _fine(item: Item, pool: _Pool, rng: random.Random) -> Change | None:
-    """The change to make: one of the surest, each of their kinds as likely as another; a denial only where there is no
-    other, since models tell those most easily."""
+def _fine(item: Item, pool: _Pool, rng: random.Random) -> tuple[str, str] | None:
+    """(kind, wrong answer): another choice, another label of the ability, or the answer with another number; None where it
+    has none of them."""
     choices = item.choices or choices_in(item.question)
     if choices and (other := _other_choice(item.reference, choices, rng)):
-        return Change("choice", other, 3)
-    made = [c for c in changes(item.reference, item.question, rng) if _differs(c.text, item)]
-    if made:
-        made = [c for c in made if c.sure == max(m.sure for m in made)]
-        kinds = sorted({c.kind for c in made} - {"negation"}) or ["negation"]
-        kind = rng.choice(kinds)
-        return rng.choice([c for c in made if c.kind == kind])
+        return "choice", other
     if label := pool.label(item, rng):
-        return Change("choice", label, 2)
-    part = pool.part(item, rng)
-    return Change("part", part, 1) if part else None
-
-
-def changes(text: str, question: str, rng: random.Random) -> list[Change]:
-    """Every change of every kind, in a fixed order (up to a few dozen of each)."""
-    answer = Answer(text, question, tuple(code_in(text)), rng)
-    found: dict[str, Change] = {}
-    for way in WAYS:
-        for nth, change in enumerate(way(answer)):
-            if change.text != text:
-                found.setdefault(change.text, change)
-            if nth == 40:
-                break
-    return list(found.values())
+        return "label", label
+    made = [t for t in other_numbers(item.reference, rng) if _differs(t, item)]
+    return ("number", rng.choice(made)) if made else None
 
 
 def _differs(text: str, item: Item) -> bool:
@@ -154,25 +131,6 @@ class _Pool:
         others = sorted({e.text for e in entries if shared[e.plain] > 1 and _differs(e.text, item)})
         return rng.choice([o for o in others if normalise(o) in question] or others) if others else None
 
-    def part(self, item: Item, rng: random.Random) -> str | None:
-        """The reference with one sentence, entry or list member out of another answer of the same ability, of about the
-        same length."""
-        if "```" in item.reference:
-            return None
-        script = _script(item.reference)
-        pools = [self.by[item.ability, script], self.by[None, script]]
-        others = [e.text for pool in pools for e in rng.sample(pool, min(len(pool), 60)) if e.id != item.id]
-        for split in (_sentences, _entries, _members):
-            spans = split(item.reference)
-            if not spans or (split is not _members and len(spans) < 2):
-                continue
-            start, end = rng.choice(spans)
-            found = [o[s:e] for o in others for s, e in split(o) if o[s:e] not in item.reference and o[s].isalnum()]
-            if found:
-                new = min(found, key=lambda t: (abs(len(t) - (end - start)), t))
-                return item.reference[:start] + new + item.reference[end:]
-        return None
-
 
 def _nearest(entries: list[_Entry], length: int, count: int) -> list[_Entry]:
     """Of entries in order of length, about as many as wanted nearest to a length, the nearest first."""
@@ -180,25 +138,57 @@ def _nearest(entries: list[_Entry], length: int, count: int) -> list[_Entry]:
     return sorted(entries[max(0, at - count) : at + count], key=lambda e: (abs(e.length - length), e.id))
 
 
-def _sentences(text: str) -> list[tuple[int, int]]:
-    return [
-        m.span() for m in re.finditer(r"[^\s.!?。！？][^.!?。！？\n]{8,300}(?:[.!?](?=\s|$)|[。！？])", text[:6000])
-    ]
+# A number that says something: no part of a word, a path, a version or a larger number.
+FIGURE = re.compile(
+    r"(?<![A-Za-z0-9_.,#/\\^:-])(?P<n>\d{1,3}(?:,\d{3})+|\d{1,12})(?P<tail>\.\d{1,6})?(?![A-Za-z0-9_/-]|[.,:]\d)"
+    r"(?P<unit>\s?(?:%|°|percent|per cent|degrees))?"
+)
+LISTED = re.compile(r"[.)、:：）\]】]\s*\S")  # behind the number of a list's entry
+CHINESE_COUNT = re.compile(r"(?<=[有共分为约每了])[两三四五六七八九](?=[个种名位年天次倍条只]|部分|方面|大类)")
 
 
-def _entries(text: str) -> list[tuple[int, int]]:
-    return [
-        m.span(1)
-        for m in re.finditer(r"^[ \t]*(?:[-*•]|\d{1,2}[.)、])[ \t]*(\S[^\n]{0,200})$", text[:6000], re.MULTILINE)
-    ]
+def other_numbers(text: str, rng: random.Random) -> list[str]:
+    """The text with one of its numbers changed, once for each number that an answer states (not the places of a list, not
+    in code)."""
+    if "```" in text:
+        return []
+    found = []
+    for m in FIGURE.finditer(text[:SEEN]):
+        starts_line = not text[max(0, m.start() - 4) : m.start()].rpartition("\n")[2].strip(" (（[【*#")
+        if starts_line and LISTED.match(text[m.end() : m.end() + 4]):
+            continue
+        new = _other_number(m["n"], m["tail"] or "", bool(m["unit"]), rng)
+        if new is not None:
+            found.append(text[: m.start()] + new + text[m.end("tail") if m["tail"] else m.end("n") :])
+    for m in CHINESE_COUNT.finditer(text[:SEEN]):
+        found.append(text[: m.start()] + rng.choice([c for c in "两三四五六七八九" if c != m[0]]) + text[m.end() :])
+    return found
 
 
-def _members(text: str) -> list[tuple[int, int]]:
-    """The members of an answer that is a list on one line, but for the first, which may lead in."""
-    spans = [
-        m.span()
-        for m in re.finditer(
-            r"[^\s,、，。.;；:：和及与“”\"'\[\]()（）][^\n,、，。.;；:：和及与“”\"'\[\]()（）]{0,30}", text[:400]
-        )
-    ]
-    return spans[1:] if len(re.findall("[,、，]", text[:400])) > 1 and len(text) <= 400 else []
+def _other_number(whole: str, tail: str, share: bool, rng: random.Random) -> str | None:
+    """Another number of the same shape; None for 0 and 1, which seldom can be others."""
+    value = int(whole.replace(",", ""))
+    if value < 2 and not tail:
+        return None
+    if whole.startswith("0"):
+        return whole + "." + _other_digit(tail[1:], rng) if tail else None
+    if 1000 <= value <= 2100 and "," not in whole and not tail:  # a year
+        return str(value + rng.choice([-30, -20, -10, 10, -3, -2, 2, 3][: 7 if value > 2000 else 8]))
+    if value < 10:
+        return str(rng.choice([n for n in (value - 1, value + 1, value + 2) if 2 <= n <= 9 and n != value])) + tail
+    at = (
+        next(i for i in range(2) if whole[i].isdigit())
+        if len(whole) < 3
+        else rng.choice([0, 1 if whole[1].isdigit() else 2])
+    )
+    new = (
+        whole[:at]
+        + rng.choice([d for d in ("123456789" if at == 0 else "0123456789") if 1 <= abs(int(d) - int(whole[at])) <= 3])
+        + whole[at + 1 :]
+    )
+    return (new if not share or value > 100 or int(new) <= 100 else str(value - 10)) + tail
+
+
+def _other_digit(digits: str, rng: random.Random) -> str:
+    at = next((i for i, d in enumerate(digits) if d != "0"), 0)
+    return digits[:at] + rng.choice([d for d in "123456789" if d != digits[at]]) + digits[at + 1 :]

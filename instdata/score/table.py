@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.compare.effect import MACRO, metric_of
 from instdata.score.items import Item
+from instdata.score.metric import MACRO, metric_of
+from instdata.score.scorers import chance
 from instdata.util.atomic import whole
 from instdata.util.stats import Crossed, combined, crossed, if_one_moved, of_seeds, t_interval
 
@@ -25,6 +27,14 @@ SCHEMA = pa.schema(
         ("chance", pa.float64()), ("prompt", pa.string()), ("answer", pa.string()), ("reason", pa.string()),
     ]
 )  # fmt: skip
+
+
+def score_row(item: Item, metric: str, value: float | None, reason: str, **more: Any) -> dict[str, Any]:
+    value = None if value is None or not math.isfinite(value) else float(value)
+    return {
+        "suite": item.suite, "item": item.id, "ability": item.ability, "metric": metric, "value": value, "weight": 1.0,
+        "chance": None if metric == "bits" else chance(item, metric), "prompt": item.question, "answer": None, "reason": reason,
+    } | more  # fmt: skip
 
 
 def write_table(table: pa.Table, path: Path) -> None:

@@ -9,11 +9,10 @@ Third parties add steps through the entry-point group `instdata.steps` (docs/ste
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from instdata.corpus.rows import Rows
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 # rows:   sees a batch, scores every readable row (cheap, row-wise)
@@ -47,22 +47,6 @@ BUILTIN = {
 }
 
 
-@dataclass(frozen=True)
-class Context:
-    """What a step may know of the build around it."""
-
-    seed: int = 0
-    taxonomy: Any = None  # instdata.corpus.taxonomy.Taxonomy, or None where the recipe names none
-    base: Path = Path(".")  # the recipe's folder: relative paths in options start here
-    cache: Path | None = None  # where a step may keep resumable state (the request cache lives here)
-    jobs: int = 1
-    fresh: bool = False  # score again even what is cached
-    seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
-    say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
-    bars: bool = False  # show progress bars: someone watches a terminal
-    usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
-
-
 def Threshold(default: Any = ..., **kwargs: Any) -> Any:
     """A field that only `decide` reads: changing it re-scores nothing."""
     return Field(default, json_schema_extra={"threshold": True}, **kwargs)
@@ -75,6 +59,7 @@ class Step(BaseModel):
 
     kind: ClassVar[str]
     scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
+    code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local.py)
     version: ClassVar[int] = 1  # raise it when score changes its mind
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
@@ -101,7 +86,8 @@ class Step(BaseModel):
         options = self.model_dump(
             mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")}
         )
-        return {"kind": self.kind, "version": self.version, "options": options}
+        own = {"code": self.code} if self.code else {}
+        return {"kind": self.kind, "version": self.version, "options": options, **own}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as

@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context, Rewritten, Scope, Scores, Step, Verdicts, drop
+from instdata.steps.base import Rewritten, Scope, Scores, Step, Verdicts, drop
 from instdata.steps.decisions import Line, read_lines
 from instdata.util.atomic import digest
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 HUMAN = "human-revised"  # the origin of a row whose text a person changed

@@ -27,10 +27,11 @@ from instdata.corpus.corpus import (
     versions,
     write_parquet,
 )
-from instdata.corpus.rows import CORPUS, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.steps.added import produce
-from instdata.steps.base import Context, Scores, Step, Verdicts, drop
+from instdata.steps.base import Scores, Step, Verdicts, drop
 from instdata.steps.rewritten import rewritten
+from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.progress import track
@@ -112,8 +113,8 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
 
 def score_shard(task: Task) -> int:
     """Score one shard and write its sidecar; returns the number of its rows."""
-    table = read_parquet(task.shard.path, [n for n in CORPUS.names if n != "ability"])
-    table = table.append_column("ability", task.labels).select(CORPUS.names)
+    table = read_parquet(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
+    table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
     rows = Rows(table, task.context, task.scores)
     rows = rows if task.at is None else rows.take(task.at)
     write_parquet(_scored(task.step, rows), task.out)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from instdata.corpus.rows import Messages
 from instdata.util.errors import InputError
 
-Messages = Sequence[dict[str, str]]
 # Our own ChatML, for tokenizers without a template. A turn ends with the tokenizer's end-of-text token.
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + eos_token + '\\n' }}"

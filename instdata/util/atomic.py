@@ -22,6 +22,17 @@ def digest(path: Path) -> str:
         return total.hexdigest()
 
 
+def umask() -> int:
+    """What this process takes from the permissions of new files: read without changing it where the system tells."""
+    try:
+        with open("/proc/self/status") as file:
+            return int(next(line for line in file if line.startswith("Umask:")).split()[1], 8)
+    except (OSError, StopIteration):
+        was = os.umask(0o077)
+        os.umask(was)
+        return was
+
+
 @contextmanager
 def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
     """Write a file so that it appears complete or not at all: a temporary beside it, fsync, rename."""
@@ -32,7 +43,7 @@ def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
+        os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

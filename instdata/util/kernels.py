@@ -34,10 +34,19 @@ def folder() -> Path | None:
     digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
     path = home() / digest
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
-    return path if os.access(path, os.W_OK) else None
+    return path if os.access(path, os.W_OK) and all(map(_ours, (path, path.parent))) else None
+
+
+def _ours(path: Path) -> bool:
+    """Whether only this user writes here: numba unpickles and runs what it finds in its cache."""
+    if not hasattr(os, "geteuid"):
+        return True
+    found = path.stat()
+    return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
 def jit(function: Callable) -> Callable:

@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+
+from instdata.util.errors import InputError
 
 
 def home() -> Path:
     """$INSTDATA_HOME, by default ~/.cache/instdata: models, compiled kernels."""
-    return Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser()
+    return _private(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata")
 
 
 def cache_folder() -> Path:
     """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests."""
-    return Path(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds").expanduser()
+    return _private(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds")
+
+
+def _private(name: str) -> Path:
+    """A folder for this user alone (0700), made where it is not there; one that is there stays as it is. What cannot be made
+    is told by whoever writes there."""
+    path = expanded(name)
+    if not path.exists():
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700)
+    return path
+
+
+def expanded(name: str | Path) -> Path:
+    """A path with its ~ resolved. Raises InputError for the home of a user that there is not, for NUL, a line end at the end,
+    and for characters that no file name has."""
+    text = str(name)
+    if "\0" in text or text != text.rstrip("\r\n") or any("\ud800" <= c <= "\udbff" for c in text):
+        raise InputError(f"{text!r} is no file name: it holds a character that none has")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as e:
+        raise InputError(f"{text}: there is no such user") from e
 
 
 def beside(build: Path, name: str) -> Path:

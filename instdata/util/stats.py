@@ -166,49 +166,6 @@ def _t_tail(t: float, df: float) -> float:
     return float(special().ndtr(-t) if df > 1e6 else special().stdtr(df, -t))
 
 
-def bootstrap_interval(
-    differences: np.ndarray, weights: np.ndarray | None = None, seed_var: float = 0.0, seed_df: float = float("inf"),
-    level: float = 0.95, draws: int = 2000, seed: int = 0,
-) -> tuple[float, float]:  # fmt: skip
-    """Studentised bootstrap interval of the mean of differences [seeds, items] (Efron and Tibshirani 1993, ch. 12).
-
-    Items are drawn with all their seeds (clusters). Three to five seeds are too few to draw from, so their variance of
-    the mean, `seed_var` with `seed_df` degrees of freedom, enters as a normal draw and a chi-square one.
-    """
-    values = np.atleast_2d(np.asarray(differences, float)).mean(0)
-    weight = np.ones(len(values)) if weights is None else np.asarray(weights, float)
-    here = crossed(values, weight)
-    rng = np.random.default_rng(seed)
-    block = max(1, 2_000_000 // len(values))  # numbers at once
-    t = []
-    for start in range(0, draws, block):
-        pick = rng.integers(0, len(values), (min(block, draws - start), len(values)))
-        share = weight[pick] / weight[pick].sum(1, keepdims=True)
-        mean = (share * values[pick]).sum(1)
-        var = (share**2 / np.maximum(1 - share, 1e-12) * (values[pick] - mean[:, None]) ** 2).sum(1)
-        runs = rng.standard_normal(len(pick)) * np.sqrt(seed_var)
-        if seed_var:
-            var += seed_var * (rng.chisquare(seed_df, len(pick)) / seed_df if np.isfinite(seed_df) else 1.0)
-        t.append(((mean - here.mean + runs)[var > 0]) / np.sqrt(var[var > 0]))
-    t = np.concatenate(t)
-    if not len(t):
-        return here.mean, here.mean
-    low, high = np.quantile(t, [0.5 - level / 2, 0.5 + level / 2])
-    total = np.sqrt(here.item_var + seed_var)
-    return float(here.mean - high * total), float(here.mean - low * total)
-
-
-def mcnemar(without: np.ndarray, with_: np.ndarray) -> tuple[int, int, float]:
-    """(items only `with_` has right, items only `without` has right, exact two-sided p) of paired 0/1 scores of one
-    seed (McNemar 1947; exact: the binomial test of the discordant pairs)."""
-    from scipy.stats import binomtest
-
-    kept = np.isfinite(without) & np.isfinite(with_)
-    a, b = np.asarray(without)[kept] > 0.5, np.asarray(with_)[kept] > 0.5
-    gained, lost = int((b & ~a).sum()), int((a & ~b).sum())
-    return gained, lost, 1.0 if gained + lost == 0 else float(binomtest(gained, gained + lost).pvalue)
-
-
 def holm(p: Sequence[float], weights: Sequence[float] | None = None) -> list[float]:
     """p values adjusted for being several, so that any false claim at all has the nominal probability (Holm 1979; with
     weights, a larger share of the error for some: his section 4).
@@ -251,11 +208,6 @@ def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple
         levels.append(float(2 * ndtr(-bound)))
         before, last = total, t
     return tuple(levels)
-
-
-def power(effect: float, se: float, df: float, alpha: float = ALPHA) -> float:
-    """Probability that a two-sided t test at alpha sees this effect (Cohen 1988)."""
-    return float(_powers(np.array([abs(effect) / se]), df, alpha)[0])
 
 
 @lru_cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
+WORD = re.compile(r"^\w[\w.\-]*$")  # names of recipes, sources and steps
 UNITS = {"k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}
 
 
@@ -76,3 +78,9 @@ Count = Annotated[
 Share = Annotated[
     float, BeforeValidator(share), WithJsonSchema({"type": ["number", "string"], "pattern": "^[0-9.]+%?$"})
 ]
+
+
+class Strict(BaseModel):
+    """Plain data read from a file: unknown keys are errors, nothing changes afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -8,7 +8,8 @@ import pytest
 
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.steps.ability.step import Categorize
-from instdata.steps.base import Context, Scores
+from instdata.steps.base import Scores
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from tests.ability.ability_rows import rows_of
 

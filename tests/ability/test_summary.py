@@ -9,7 +9,8 @@ from instdata.corpus.taxonomy import load_taxonomy
 from instdata.steps.ability.examples import labelled
 from instdata.steps.ability.step import Categorize
 from instdata.steps.ability.summary import confusion
-from instdata.steps.base import Context, Scores
+from instdata.steps.base import Scores
+from instdata.util.context import Context
 from tests.ability.ability_rows import rows_of
 
 STEPS = {"steps": [{"name": "make", "kind": "generate"}, {"name": "c", "kind": "categorize"}]}

@@ -34,7 +34,7 @@ BAD_LINES = {
     "twice a key": b'{"instruction": "a", "instruction": "b", "output": "c"}',
     "keys alike": b'{"instruction": "a", "Instruction": "b", "output": "c"}',
     "wrong type": b'{"instruction": {"a": 1}, "output": "c"}',
-    "a number": b'{"instruction": "a", "output": 4}',
+    "an object": b'{"instruction": "a", "output": {"b": 4}}',
     "no instruction": b'{"output": "c"}',
 }
 
@@ -268,8 +268,6 @@ def test_real_files_are_read(bench, realdata):
         {"path": str(realdata / "doit/gpteacher_roleplay.json")},
     ]
     done = bench.build(taxonomy="belle", sources=sources)
-    assert [(r["source_file"], r["error"]) for r in quarantined(done)] == [
-        ("eval_v1_labelled.jsonl", "output is a number, expected text")
-    ]
+    assert not quarantined(done)
     assert done.manifest["totals"]["in"] >= 9251 + 175 + 1172 + 1495 + 7473 + 175 + 164 + 1923
     assert done.manifest["configs"]["full"]["by_ability"]["math"] == 153

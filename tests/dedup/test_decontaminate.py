@@ -156,8 +156,8 @@ def test_a_file_without_any_question_is_an_error(tmp_path):
 
 
 def test_evaluation_files_of_many_shapes(realdata, tmp_path):
-    from instdata.steps.base import Context
     from instdata.steps.dedup.others import read
+    from instdata.util.context import Context
 
     for name, least in (
         ("belle/eval_v1_labelled.jsonl", 1172),

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.steps.base import Context
 from instdata.steps.dedup import dedup, semantic
 from instdata.steps.dedup.step import Dedup
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 from .test_step import rows, run

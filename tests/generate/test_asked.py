@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from instdata.steps.base import Context
 from instdata.steps.generate.asked import other_ability
 from instdata.steps.generate.check import Item, Novelty, judge
+from instdata.util.context import Context
 from tests.generate.conftest import ABILITIES, rows, seeds, taxonomy
 
 THINGS = [

@@ -204,8 +204,8 @@ def test_a_template_evaluates_nothing_that_a_row_says():
 
 
 def test_estimate_asks_nothing(produce, tmp_path):
-    from instdata.steps.base import Context
     from instdata.steps.generate.step import Generate
+    from instdata.util.context import Context
     from tests.generate.conftest import taxonomy
 
     context = Context(taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
@@ -217,8 +217,8 @@ def test_estimate_asks_nothing(produce, tmp_path):
 
 
 def test_estimate_of_answers_counts_every_row_and_the_judge(tmp_path):
-    from instdata.steps.base import Context
     from instdata.steps.generate.step import Generate
+    from instdata.util.context import Context
 
     context = Context(cache=tmp_path, say=pytest.fail)
     given = rows(

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from instdata.compare.effect import MACRO, Contrast, decide, metric_of
+from instdata.compare.effect import Contrast, decide
+from instdata.score.metric import MACRO, metric_of
 
 
 @dataclass(frozen=True)

@@ -255,7 +255,7 @@ def test_a_plan_builds_nothing(home, planted):
 
 
 def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(home, monkeypatch):
-    from instdata.compare import single as runs
+    from instdata.train import run as runs
     from instdata.util.errors import BuildError
 
     command = f"train planted --config 32 --model ./tiny --out runs/one {SET}"
@@ -280,8 +280,8 @@ def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(h
 def test_what_shapes_a_cell_is_in_its_name(home):
     from dataclasses import replace
 
-    from instdata.compare.cell import Validation
     from instdata.grow.curve import grids
+    from instdata.train.forward import Validation
     from instdata.train.recipe import training
 
     [(grid, [stream])] = grids(

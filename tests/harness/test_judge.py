@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,13 +12,13 @@ from instdata.corpus.taxonomy import load_taxonomy
 from instdata.judge import ask as judge
 from instdata.judge import verdict
 from instdata.judge.ask import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
-from instdata.judge.cheap_and_strong import judge_together, powered
+from instdata.judge.cheap_and_strong import powered
 from instdata.llm.ask import Options, last_object, objects
 from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
 from instdata.score.items import Item
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging
 
@@ -233,20 +232,6 @@ def test_clip_keeps_short_texts_and_the_size(texts, size):
     assert sum(len(t.encode()) for t in cut) <= size + note * sum(a != b for a, b in zip(texts, cut))
     share = size // len(texts)
     assert all(a == b for a, b in zip(texts, cut) if len(a.encode()) <= share)
-
-
-def test_cheap_and_strong_together(options):
-    pytest.importorskip("scipy")
-    of, context, asked, _ = options
-    items = [item(n, ability="open_qa" if n % 2 else "code", question=f"Capital {n}?") for n in range(60)]
-    answers = [("It is Canberra.", "It is Sydney.", "Berlin")[n % 3] for n in range(60)]
-    strong = replace(of("prose"), max_requests=100)
-    found = judge_together(items, answers, BELLE, of("json"), strong, share=0.3, context=context)
-    assert set(found) == {"open_qa", "code"}
-    assert found["code"]["strong"] == 9 and found["code"]["cheap"] == 30
-    assert found["code"]["value"] == pytest.approx(1 / 3, abs=0.05)  # the two agree: as if all had strong scores
-    assert found["code"]["saving"] > 2 and "9 strong scores did the work of" in found["code"]["said"]
-    assert len(asked) == 60 + 18
 
 
 def test_powered_with_nothing_to_go_on():

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from instdata.cli.output_harness import show_card
 from instdata.judge.labels import Pair, read, with_verdicts
-from instdata.judge.trust import judge_card, measure, show
+from instdata.judge.trust import judge_card, measure
 from instdata.llm.ask import Options
 from instdata.llm.budget import Price
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from tests.harness.judge_stub import judging
 
@@ -42,7 +43,7 @@ def test_gpt35_on_pandalm(realdata, capsys):
     for judge, on in ((str(labels), [verdicts]), ("recorded", [labels, verdicts]), ("recorded", [verdicts, labels])):
         other = judge_card(judge, on)
         assert {k: other[k] for k in KEYS} == {k: card[k] for k in KEYS}
-    show(card)
+    show_card(card)
     printed = capsys.readouterr().out
     assert "71.6 %" in printed and max(map(len, printed.splitlines())) <= 80
 
@@ -70,7 +71,7 @@ def test_two_judges_in_a_folder_and_the_strong_one_on_a_few(realdata, capsys):
     mean = sum({0: 0.5, 1: 1.0, 2: 0.0}[v] for p in pairs for v in (p.verdict, p.swapped)) / 600
     assert both["low"] < mean < both["high"] and truth["n"] == 300
     assert both["saving"] > 1
-    show(judge_card("recorded", [cheap], strong=str(strong)))
+    show_card(judge_card("recorded", [cheap], strong=str(strong)))
     assert "saved" in capsys.readouterr().out
 
 
@@ -190,5 +191,5 @@ def test_a_live_judge(tmp_path, capsys):
     assert (card["agreement"], card["n"], card["flip_rate"], card["parse_rate"]) == (1.0, 13, 0.0, 1.0)
     assert card["usd_per_1000"] == pytest.approx(1000 * 110 * 10 / 1e6) and card["seconds_per_1000"] > 0
     assert few["n"] == 5 and few["usd_per_1000"] is None  # all from the cache: nothing was measured
-    show(card)
+    show_card(card)
     assert "USD per 1,000 verdicts" in capsys.readouterr().out

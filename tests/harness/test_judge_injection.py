@@ -14,7 +14,7 @@ from instdata.judge import verdict
 from instdata.llm import fence
 from instdata.llm.ask import Options, objects
 from instdata.score.items import Item
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from tests.harness.judge_stub import judging
 
 pytest.importorskip("openai")

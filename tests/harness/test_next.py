@@ -12,9 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.grow.allocate import Growth, Ladder, allocate, plan
+from instdata.cli.output_harness import show_next
+from instdata.grow.allocate import CurveTable, Growth, allocate, plan
 from instdata.grow.fit import fit
-from instdata.grow.next import next_recipe, published, show_next
+from instdata.grow.next import next_recipe, published
 from instdata.util.errors import InputError
 
 RUNGS = [100 * 2**k for k in range(6)]
@@ -32,7 +33,9 @@ def growth(name, truth, rungs=RUNGS, seeds=3, items=80, noise=0.002, rng=None):
 def ladder(parts, ceilings=None):
     floors = {g.ability: g.fit.rows[0] for g in parts}
     top = {g.ability: g.fit.rows[-1] for g in parts}
-    return Ladder(parts, top, {}, floors, {**dict.fromkeys(floors, 2**62), **(ceilings or {})}, "judge", "score", 3, [])
+    return CurveTable(
+        parts, top, {}, floors, {**dict.fromkeys(floors, 2**62), **(ceilings or {})}, "judge", "score", 3, []
+    )
 
 
 def line(slope):

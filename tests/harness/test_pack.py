@@ -162,7 +162,7 @@ def test_every_kind_of_network_keeps_rows_apart_or_is_given_them_alone(kind):
     """Where positions do not tell packed rows apart (ALiBi), each row gets a bin of its own."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from instdata.train.likelihood import answer_losses
+    from instdata.train.forward import answer_losses
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 258}
     more = {

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from instdata.llm.causal import load, save
+from instdata.train.forward import answer_losses
 from instdata.train.generation import answers
-from instdata.train.likelihood import answer_losses
 from instdata.train.loop import begin, ladder
 from instdata.train.recipe import RECIPES
 from instdata.train.render import encode, stop_ids

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 
-from instdata.steps.base import Context
 from instdata.steps.quality import judge, learned, model
 from instdata.steps.quality.step import Quality
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
 from tests.quality.test_step import corpus, scored
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from instdata.corpus.rows import CORPUS, MESSAGES, Rows
-from instdata.steps.base import Context, Scores
+from instdata.steps.base import Scores
 from instdata.steps.quality.choose import ALIKE, embed, top
 from instdata.steps.quality.rules import NAMES, RULES, SETS, select
 from instdata.steps.quality.step import Quality
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 

@@ -1,4 +1,4 @@
-"""Generated code runs here and nowhere else: a process of its own, confined as far as the machine can (docs/evaluate.md)."""
+"""Generated code runs here and nowhere else: two confined processes, one with the code, one with the tests (docs/security.md)."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ import ast
 import contextlib
 import json
 import os
-import secrets
 import selectors
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-INSIDE = Path(__file__).with_name("inside.py")
-START = 30.0  # seconds for the interpreter to come up, which are not the candidate's
+from instdata.score.sandbox import launch
+
+START = 30.0  # seconds for the interpreters to come up, which are not the candidate's
 SHOWN = 10_000  # bytes of output kept
-FLOOD = 8 << 20  # bytes of output from which the process is killed
-FILES = 500  # files that a program may leave in its folder
-LOOK = 0.1  # seconds between looks at the folder
+FLOOD = 8 << 20  # bytes of output from which the processes are killed
+WAITING = 32 << 20  # bytes that may wait for one of the processes to read them
+SIGNALS = {signal.SIGXCPU: "it took too much processor time", signal.SIGKILL: "it was killed, perhaps for its memory or its processor time"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Result:
     """Whether the tests passed; None where they could not be run at all, which says nothing about the code. `enforced`:
-    the protections that held: namespace, limits, landlock, seccomp, audit."""
+    the protections that held: namespaces, limits, seccomp."""
 
     passed: bool | None
     reason: str
@@ -39,52 +36,38 @@ class Result:
 
 
 def run_tests(code: str, tests: str, *, seconds: float = 10, memory_mb: int = 512, disk_mb: int = 64) -> Result:
-    """Run code, then tests in the same namespace; they pass if both come to their end without an exception.
+    """Run code in one process, and tests, which call it, in another; they pass if both come to their end without an
+    exception.
 
-    `seconds`: wall clock for both. `memory_mb`: address space beyond the interpreter's own. `disk_mb`: what it may write.
-    Only the standard library can be imported. A deliberate attack from within the process aside, the verdict is proven by
-    a nonce that the code cannot know. No process is left behind.
+    `seconds`: wall clock for both. `memory_mb`: address space of each beyond the interpreter's own. `disk_mb`: what each may
+    write. Only the standard library can be imported. No process is left behind. Raises InputError where no sandbox works on
+    this machine and none was chosen (launch.use).
     """
-    if os.name != "posix":
-        return Result(None, "there is no sandbox for this system")
+    return attempt(launch.way(), code, tests, seconds, memory_mb, disk_mb)
+
+
+def attempt(how: str, code: str, tests: str, seconds: float, memory_mb: int, disk_mb: int) -> Result:
+    """`run_tests` in a given way: bwrap, own, docker or none."""
     try:
-        imports = _imports(tests)
+        ast.parse(tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as e:
         return Result(None, f"the tests cannot be read: {e}")
-    with _folder() as folder:
-        order = {
-            "nonce": secrets.token_hex(16), "code": code, "imports": imports, "folder": folder,
-            "seconds": int(seconds) + 1, "memory_mb": memory_mb, "file_mb": disk_mb,
-        }  # fmt: skip
-        ours, theirs = socket.socketpair()
-        environment = {
-            "PATH": "/usr/bin:/bin", "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace",
-            "MALLOC_ARENA_MAX": "1",  # each further arena would reserve address space
-        }  # fmt: skip
-        try:
-            process = subprocess.Popen(
-                [sys.executable, "-s", "-S", "-B", "-c", INSIDE.read_text("utf-8"), str(theirs.fileno())],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder, env=environment,
-                pass_fds=[theirs.fileno()], start_new_session=True,
-            )  # fmt: skip
-        except OSError as e:
-            ours.close()
-            return Result(None, f"no process could be started: {e.strerror}")
-        finally:
-            theirs.close()
-        try:
-            return _Watch(process, ours, order, tests, seconds, disk_mb).result()
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            process.stdout.close()
-            ours.close()
+    limits = {"seconds": int(seconds) + 1, "memory_mb": memory_mb, "disk_mb": disk_mb}
+    with _folder() as folder, contextlib.ExitStack() as stack:
+        sides = {}
+        for role, source in (("code", code), ("tests", tests)):
+            try:
+                process = launch.start(how, role, source, folder, limits)
+            except OSError as e:
+                return Result(None, f"no process could be started: {e.strerror}")
+            sides[role] = _Side(process)
+            stack.callback(sides[role].end)
+        return _Watch(sides["code"], sides["tests"], seconds).result()
 
 
 @contextlib.contextmanager
 def _folder() -> Iterator[str]:
-    """A new folder, removed at the end however deep a program has made it."""
+    """A new folder, on which the processes mount a root of their own; removed at the end."""
     folder = tempfile.mkdtemp(prefix="instdata-sandbox-")
     try:
         yield folder
@@ -95,130 +78,134 @@ def _folder() -> Iterator[str]:
             subprocess.run(["/bin/rm", "-rf", folder], check=False, stderr=subprocess.DEVNULL)
 
 
-def _imports(tests: str) -> list[str]:
-    """The modules that the tests import: those may not be changed by the code."""
-    names = set()
-    for node in ast.walk(ast.parse(tests)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return sorted(names & set(sys.stdlib_module_names) - {"ctypes"})
+class _Side:
+    """One of the two processes: what it sent, what waits to be sent to it."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process, self.waiting, self.pending, self.open = process, b"", b"", True
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            os.set_blocking(pipe.fileno(), False)
+
+    def lines(self) -> list[bytes]:
+        """Whole lines that came; `open` is False after the last one."""
+        try:
+            data = os.read(self.process.stdout.fileno(), 1 << 16)
+        except BlockingIOError:
+            return []
+        if not data:
+            self.open = False
+            return []
+        *lines, self.pending = (self.pending + data).split(b"\n")
+        return lines
+
+    def send(self, data: bytes = b"") -> None:
+        """Send what fits, keep the rest."""
+        self.waiting += data
+        try:
+            while self.waiting:
+                self.waiting = self.waiting[os.write(self.process.stdin.fileno(), self.waiting) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.waiting = b""  # it is gone, which its stdout tells
+
+    def end(self) -> None:
+        """Kill the process and what it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 class _Watch:
-    """A running process, from the first order to the verdict."""
+    """Two running processes, from their start to the verdict."""
 
-    def __init__(
-        self, process: subprocess.Popen, channel: socket.socket, order: dict, tests: str, seconds: float, disk_mb: int
-    ):
-        self.process, self.channel, self.order, self.tests = process, channel, order, tests
-        self.seconds, self.disk = seconds, disk_mb << 20
-        self.output, self.seen, self.pending = b"", 0, b""
-        self.enforced: tuple[str, ...] = ()
+    def __init__(self, code: _Side, tests: _Side, seconds: float):
+        self.code, self.tests, self.seconds = code, tests, seconds
+        self.output, self.seen = b"", 0
+        self.confined: dict[_Side, tuple[str, ...]] = {}
 
     def result(self) -> Result:
         passed, reason = self._verdict()
-        return Result(passed, reason, self.output.decode("utf-8", "replace"), self.enforced)
+        enforced = self.confined.get(self.code, ())
+        return Result(passed, reason, self.output.decode("utf-8", "replace"), enforced)
 
     def _verdict(self) -> tuple[bool | None, str]:
-        deadline = time.monotonic() + START
-        if not self._send(self.order):
-            return None, "the sandbox did not start"
+        deadline, running = time.monotonic() + START, False
         with selectors.DefaultSelector() as selector:
-            selector.register(self.channel, selectors.EVENT_READ)
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            looked = 0.0
+            for side in (self.code, self.tests):
+                selector.register(side.process.stdout, selectors.EVENT_READ, side)
+                selector.register(side.process.stderr, selectors.EVENT_READ, None)
             while (now := time.monotonic()) < deadline:
-                for key, _ in selector.select(min(deadline - now, LOOK)):
-                    if key.fileobj is self.channel:
-                        for message in self._messages():
-                            if "confined" in message:
-                                self.enforced = tuple(message["confined"])
-                                deadline = time.monotonic() + self.seconds
-                            elif "loaded" in message:
-                                self._send({"tests": self.tests})
-                            elif "passed" in message:
-                                return True, "the tests pass"
-                            elif message.get("failed") is not None:
-                                return False, str(message["failed"])
-                        if self.pending is None:
-                            return self._gone()
-                    elif not self._read_output():
-                        selector.unregister(key.fileobj)
+                slow = any(s.waiting for s in (self.code, self.tests))
+                for key, _ in selector.select(min(deadline - now, 0.005 if slow else 1.0)):
+                    if key.data is None:
+                        if not self._read_output(key.fileobj):
+                            selector.unregister(key.fileobj)
+                        continue
+                    if (verdict := self._heard(key.data)) is not None:
+                        return verdict
+                    if not key.data.open:
+                        return self._gone(key.data)
+                for side in (self.code, self.tests):
+                    side.send()
+                if not running and len(self.confined) == 2:
+                    deadline, running = time.monotonic() + self.seconds, True
                 if self.seen > FLOOD:
                     return False, f"it wrote more than {FLOOD >> 20} MB of output"
-                if now - looked > LOOK:
-                    looked = now
-                    if _too_full(self.order["folder"], self.disk):
-                        return False, f"it wrote more than {self.disk >> 20} MB or {FILES} files"
-        if not self.enforced:
-            return None, f"the sandbox did not start within {START:g} s"
-        return False, f"it took longer than {self.seconds:g} s"
+        return (False, f"it took longer than {self.seconds:g} s") if running else (None, f"the sandbox did not start within {START:g} s")  # fmt: skip
 
-    def _gone(self) -> tuple[bool | None, str]:
-        """The channel is closed and no verdict came."""
+    def _heard(self, side: _Side) -> tuple[bool | None, str] | None:
+        """Pass on what the processes say to each other, note what they say to us; the verdict where there is one."""
+        other = self.tests if side is self.code else self.code
+        for line in side.lines():
+            if line[:1] == b">":
+                other.send(line[1:] + b"\n")
+                continue
+            try:
+                message = json.loads(line[1:]) if line[:1] == b"!" else {}
+            except (ValueError, RecursionError):
+                continue
+            if not isinstance(message, dict):
+                continue
+            if "refused" in message and side not in self.confined:
+                return None, f"the sandbox did not start: {str(message['refused'])[:200]}"
+            if "confined" in message and side not in self.confined:
+                self.confined[side] = tuple(message["confined"])
+            elif "loaded" in message and side is self.code:
+                self.tests.send(b"go\n")
+            elif "failed" in message:
+                return False, str(message["failed"])[:400]
+            elif "passed" in message and side is self.tests:
+                return True, "the tests pass"
+        if max(len(side.pending), len(other.waiting)) > WAITING:
+            return False, "it sent more than the tests can read"
+        return None
+
+    def _gone(self, side: _Side) -> tuple[bool | None, str]:
+        """A process is gone, or closed its pipe, and no verdict came."""
         try:
-            status = self.process.wait(timeout=1)
+            status = side.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
-            return False, "it closed the channel of the tests"
-        while self.seen <= FLOOD and self._read_output():
+            return False, "it closed the pipe to the tests"
+        while self.seen <= FLOOD and self._read_output(side.process.stderr):
             pass
-        if not self.enforced:
+        if side not in self.confined:
             last = self.output.decode("utf-8", "replace").strip().splitlines()
             return None, f"the sandbox did not start{': ' + last[-1][:200] if last else ''}"
-        if status < 0:
-            words = {
-                signal.SIGXCPU: "it took too much processor time",
-                signal.SIGKILL: "it was killed, perhaps for its memory",
-            }
-            return False, words.get(-status, f"it crashed ({signal.Signals(-status).name})")
-        return False, f"it ended the process (status {status}) before the tests were done"
+        number = -status if status < 0 else status - 128 if 128 < status < 160 else 0
+        who = "it" if side is self.code else "the tests"
+        if number:
+            return False, SIGNALS.get(signal.Signals(number), f"{who} crashed ({signal.Signals(number).name})")
+        return False, f"{who} ended the process (status {status}) before the tests were done"
 
-    def _send(self, message: dict) -> bool:
-        self.channel.settimeout(self.seconds)
+    def _read_output(self, pipe: object) -> bool:
         try:
-            self.channel.sendall((json.dumps(message) + "\n").encode("utf-8", "surrogatepass"))
-            return True
-        except OSError:
-            return False
-
-    def _messages(self) -> list[dict]:
-        """Messages that bear the nonce; anything else on the channel is not ours. `pending` is None at its end."""
-        self.channel.setblocking(False)
-        try:
-            data = self.channel.recv(1 << 16)
+            data = os.read(pipe.fileno(), 1 << 16)  # type: ignore[attr-defined]
         except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:
-            self.pending = None
-            return []
-        *lines, self.pending = (self.pending + data)[-(1 << 18) :].split(b"\n")
-        found = []
-        for line in lines:
-            with contextlib.suppress(ValueError, RecursionError):
-                message = json.loads(line)
-                if isinstance(message, dict) and message.get("nonce") == self.order["nonce"]:
-                    found.append(message)
-        return found
-
-    def _read_output(self) -> bool:
-        data = os.read(self.process.stdout.fileno(), 1 << 16)
+            return False
         self.output += data[: max(0, SHOWN - len(self.output))]
         self.seen += len(data)
         return bool(data)
-
-
-def _too_full(folder: str, most: int) -> bool:
-    """Whether a folder holds too many bytes or files."""
-    count = size = 0
-    for root, folders, files in os.walk(folder):
-        count += len(folders) + len(files)
-        if count > FILES:
-            return True
-        for name in files:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(root, name)).st_blocks * 512
-    return size > most

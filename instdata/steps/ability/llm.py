@@ -11,7 +11,7 @@ import pyarrow as pa
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.steps.ability.examples import Examples
-from instdata.steps.base import Context
+from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.llm.client import Request

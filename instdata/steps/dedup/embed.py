@@ -13,13 +13,14 @@ import pyarrow as pa
 from instdata.steps.dedup.sizes import EMBEDDING
 from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.paths import expanded
 
 BATCH = 4096
 
 
 def located(model: str, base: Path) -> str:
     """A model's folder where it is one (relative to the recipe), else its name on the hub."""
-    folder = base / Path(model).expanduser()
+    folder = base / expanded(model)
     return str(folder) if model != EMBEDDING and folder.is_dir() else model
 
 

@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request, Unusable
-from instdata.steps.base import Context
 from instdata.steps.generate.check import Broken, Item
 from instdata.steps.generate.prompt import read_object, render, template
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
+from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.session import Asking

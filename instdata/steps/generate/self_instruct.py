@@ -19,11 +19,11 @@ import pyarrow as pa
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.base import Context
 from instdata.steps.generate.asked import other_ability
 from instdata.steps.generate.check import Broken, Item, Novelty, judge, wrong_language
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, tasks_schema, template, text_of, topics
 from instdata.steps.generate.step import labelled, targets
+from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:

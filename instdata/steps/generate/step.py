@@ -16,8 +16,9 @@ from typing_extensions import Self
 from instdata.corpus.rows import Rows
 from instdata.llm.budget import Price
 from instdata.llm.endpoint import LOCAL, resolve_model
-from instdata.steps.base import Context, Produced, SourceStep, Threshold
+from instdata.steps.base import Produced, SourceStep, Threshold
 from instdata.steps.generate.prompt import LANGUAGES, template
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.values import Count
 

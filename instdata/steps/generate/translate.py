@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.base import Context
 from instdata.steps.generate.check import Broken, Item, plain_faults
 from instdata.steps.generate.prompt import read_object, render, template, text_of
 from instdata.steps.generate.rounds import Candidate, broken, foreign, given_rows, one_turn, record, run, shuffled
+from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.session import Asking

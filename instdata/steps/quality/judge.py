@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
 from instdata.llm.budget import Price
-from instdata.steps.base import Context
+from instdata.util.context import Context
 
 SHOWN = 6000  # characters of a prompt and of a response that the judge sees
 VERSION = 3

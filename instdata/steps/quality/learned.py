@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError, MissingExtra
 
 HELD_OUT = 5  # every fifth row, by the hash of its text, judges the classifier and is not learned from at first
@@ -34,8 +34,8 @@ class Learned(BaseModel):
 
 def inputs(learned: Learned, context: Context) -> list[Any]:
     """[the good files, the bad files], opened. Raises InputError with every problem."""
+    from instdata.read.source import Source
     from instdata.read.sources import open_sources
-    from instdata.recipe.model import Source
 
     sources = [Source(path=getattr(learned, name), map=learned.map, name=name) for name in ("good", "bad")]
     return open_sources(list(enumerate(sources)), context.base)

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
-from instdata.steps.base import Context
+from instdata.util.context import Context
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.paths import expanded
 
 LOCAL = "local:"
 BATCH_TOKENS = 4096  # of a padded batch
@@ -47,7 +48,7 @@ def weights(model: CausalModel, context: Context) -> Path | str:
         from instdata.llm.models import pull
 
         return pull(model.path.removeprefix(LOCAL), context.say)
-    path = (context.base / Path(model.path).expanduser()).resolve()
+    path = (context.base / expanded(model.path)).resolve()
     if path.exists():
         return path
     if model.path.count("/") != 1 or model.path.startswith(("/", ".", "~")) or model.path.endswith(".gguf"):

@@ -43,7 +43,7 @@ def merged_task(t: Text) -> np.ndarray:
     return several & ~asked
 
 
-BARE_MARK = r"(?i)^\s*(?:无输入|no ?input)\s*$"
+NO_INPUT_SAID = r"(?i)^\s*(?:无输入|no ?input)\s*$"
 
 
 def template_mark() -> str:
@@ -57,10 +57,10 @@ def template_token(t: Text) -> np.ndarray:
         listed = has(f.prompt, template_mark()) & has(f.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
         return listed | asks(f.ask, "format_asked")
 
-    return t.unless(has(t.response, template_mark()) | has(t.head, BARE_MARK), about)
+    return t.unless(has(t.response, template_mark()) | has(t.head, NO_INPUT_SAID), about)
 
 
-CHAT_MARKS = (
+CHAT_MARK = (
     r"<\|[a-zA-Z_]{2,20}\|>|\[/?INST\]|<</?SYS>>|</?s>\s*$|"
     r"###\s*(?:Human|Assistant|User|Response|Instruction|Input|回答|指令|问题)\s*[:：]"
 )
@@ -71,7 +71,7 @@ CHAT_START = r"(?i)^\W*(?:human|user|assistant|ai|bot|system|用户|人类|助�
 
 
 def chat_marker(t: Text) -> np.ndarray:
-    tokens = t.unless(has(t.response, CHAT_MARKS), lambda f: has(f.prompt, CHAT_MARKS) | asks(f.ask, "format_asked"))
+    tokens = t.unless(has(t.response, CHAT_MARK), lambda f: has(f.prompt, CHAT_MARK) | asks(f.ask, "format_asked"))
     return tokens | t.unless(has(t.response, CHAT_TURN), _is_scene)
 
 

@@ -1,4 +1,4 @@
-"""One trained model: `instdata train` and `instdata evaluate`."""
+"""`instdata train`: one model fine-tuned on a config of a build, into a folder that transformers loads."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from instdata.builds import RUN, find_build, manifest, recipe_of, run_of
-from instdata.compare.cell import Validation
+from instdata.builds import RUN, manifest, recipe_of, run_of
 from instdata.corpus.write import locked
-from instdata.judge.grade import Asked, graded, judging
-from instdata.llm.causal import fast_device, load, save
-from instdata.score.evaluate import score
+from instdata.llm.causal import Loaded, load, save
 from instdata.score.source import (
     items_of,
     manifest_digest,
@@ -28,9 +25,8 @@ from instdata.score.source import (
     slug,
     split_items,
     taxonomy_of,
-    with_distractors,
 )
-from instdata.score.table import not_judged, summary, write_table
+from instdata.train.forward import Validation
 from instdata.train.fsdp import gathered, is_first, world
 from instdata.train.recipe import Training
 from instdata.train.render import encode
@@ -87,28 +83,30 @@ def train_build(
             if is_first():
                 _save_whole(net, loaded.tokenizer, out)
             made = steps
-        facts = {
-            "schema_version": SCHEMA_VERSION,
-            "kind": RUN,
-            "key": key,
-            "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
-            "recipe": recipe_of(build),
-            "config": config,
-            "rows": len(ids),
-            "model": loaded.name,
-            "model_digest": loaded.digest,
-            "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
-            "seed": seed,
-            "training": recipe.model_dump(mode="json"),
-            "counts": counts,
-            "steps": made,
-            "loss": log.loss,
-            "validation": sorted(i.id for i in held),
+        facts = _run_facts(build, config, loaded, recipe, seed, key) | {
+            "rows": len(ids), "counts": counts, "steps": made, "loss": log.loss, "validation": sorted(i.id for i in held),
             "seconds": round(time.perf_counter() - started, 1),
-        }
+        }  # fmt: skip
         if is_first():
             write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return {"run": str(out), "changed": True, **facts}
+
+
+def _run_facts(build: Path, config: str, loaded: Loaded, recipe: Training, seed: int, key: str) -> dict[str, Any]:
+    """What run.json says of a run before it was made."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": RUN,
+        "key": key,
+        "build": {"name": build.resolve().name, "manifest_sha256": manifest_digest(build)},
+        "recipe": recipe_of(build),
+        "config": config,
+        "model": loaded.name,
+        "model_digest": loaded.digest,
+        "base_model": loaded.digest.partition("@")[0] if "@" in loaded.digest else None,  # owner/name on the Hub
+        "seed": seed,
+        "training": recipe.model_dump(mode="json"),
+    }
 
 
 def _differs(done: dict[str, Any], asked: dict[str, Any]) -> str:
@@ -215,107 +213,3 @@ def shown_rows(
             pieces[-1][0].append(token)
         found.append([(loaded.tokenizer.decode(ids), learned) for ids, learned in pieces])
     return found
-
-
-def evaluate_model(
-    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
-    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None,
-) -> dict[str, Any]:  # fmt: skip
-    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
-    prints. `judged`: who judges the abilities that ask for it. A run that chose its epoch on half of the holdout is
-    scored on the other half."""
-    run = run_of(Path(spec)) or {}
-    build = find_build(build or (Path(run["build"]["name"]) if run else None))
-    if run and run["build"]["manifest_sha256"] != manifest_digest(build):
-        say(f"{spec} was trained on another build than {build} as it is now: its rows may hold some of these items")
-    names = taxonomy_of(build, taxonomy)
-    items = items_of(build, names, suites, max_items)
-    if run.get("validation") and not suites:
-        seen = set(run["validation"])
-        items = [i for i in items if i.id not in seen]
-        say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
-    items = with_distractors(items, kinds)
-    loaded = load(spec, say)
-    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
-    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
-    cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
-    started = time.perf_counter()
-    judge = judging(judged, names, items, say)
-    table = score(loaded.net.to(fast_device()), loaded.tokenizer, items, kinds, loaded.context, cell, judge is not None)
-    if judge:
-        table = graded(judge, items, table)
-    apart = sorted({i.suite for i in items if i.out_of_domain})
-    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
-    path = where / "scores.parquet"
-    write_table(table, path)
-    return {
-        "model": loaded.name,
-        "build": str(build),
-        "items": len(items),
-        "scores": summary(table),
-        "out_of_domain": apart,
-        "not_judged": not_judged(items, table),
-        "file": str(path),
-        "seconds": round(time.perf_counter() - started, 1),
-    }
-
-
-def _where(run: Path | None, model: str, build: Path, suites: Sequence[str]) -> Path:
-    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells the
-    suites, so that one never replaces another."""
-    if run and not suites:
-        return run
-    name = run.resolve().name if run else f"{model}-{build.resolve().name}"
-    return Path("evaluations") / slug("-".join([name, *dict.fromkeys(suites)]))
-
-
-def show_evaluation(found: dict[str, Any]) -> None:
-    """A table for each suite, in-domain ones first: abilities by metrics, each with its interval; chance in the last row."""
-    from rich.markup import escape
-
-    from instdata.cli.output import _console, _table
-
-    console = _console()
-    suites = sorted({s["suite"] for s in found["scores"]}, key=lambda s: (s in found["out_of_domain"], s))
-    for suite in suites:
-        mine = [s for s in found["scores"] if s["suite"] == suite]
-        metrics = sorted({s["metric"] for s in mine}, key=lambda m: (m != "bits", not m.startswith("distractor"), m))
-        apart = " (out of domain)" if suite in found["out_of_domain"] else ""
-        for metric in metrics:
-            unit = "bits per byte of the reference, lower is better" if metric == "bits" else metric
-            table = _table(
-                "ability", ">score", ">95 %", ">items", ">missing", ">chance", title=escape(f"{suite}{apart}: {unit}")
-            )
-            for row in [s for s in mine if s["metric"] == metric]:
-                value = "-" if row["value"] is None else f"{row['value']:.3f}"
-                span = "-" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}"
-                chance = "-" if row["chance"] is None else f"{row['chance']:.2f}"
-                table.add_row(escape(row["ability"]), value, span, str(row["n"]), str(row["missing"] or ""), chance)
-            console.print()
-            console.print(table)
-    if found["not_judged"]:
-        console.print(f"\nnot judged (no judge asked): {', '.join(found['not_judged'])}")
-    console.print(f"\n{found['file']}: every prompt, answer, score and reason")
-
-
-def show_run(done: dict[str, Any]) -> None:
-    """What `train` prints at the end."""
-    loss = "" if done["loss"] is None else f", loss {done['loss']:.3f}"
-    print(f"{done['run']}: {done['rows']:,} rows, {done['steps']} steps, seed {done['seed']}{loss}")
-    print(f"score it: instdata evaluate {done['run']} --build {done['build']['name']}")
-
-
-def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
-    """Rows with what is learned in green and bold, the rest dim; where there are no colours, in ⟦brackets⟧."""
-    from rich.text import Text
-
-    from instdata.cli.output import _console
-
-    console = _console()
-    for row in rows:
-        text = Text()
-        for piece, learned in row:
-            marked = f"⟦{piece}⟧" if learned and not console.is_terminal else piece
-            text.append(marked, "bold green" if learned else "dim")
-        console.print(text)
-        console.rule(style="dim")

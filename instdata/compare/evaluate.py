@@ -1,0 +1,68 @@
+"""`instdata evaluate`: one model's scores on what a build held out, or on suites."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from instdata.builds import find_build, run_of
+from instdata.judge.grade import Asked, graded, judging
+from instdata.llm.causal import load
+from instdata.score.evaluate import score
+from instdata.score.source import items_of, manifest_digest, slug, taxonomy_of, with_distractors
+from instdata.score.table import not_judged, summary, write_table
+from instdata.train.forward import Network
+
+
+def evaluate_model(
+    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
+    prints. `judged`: who judges the abilities that ask for it. A run that chose its epoch on half of the holdout is
+    scored on the other half."""
+    run = run_of(Path(spec)) or {}
+    build = find_build(build or (Path(run["build"]["name"]) if run else None))
+    if run and run["build"]["manifest_sha256"] != manifest_digest(build):
+        say(f"{spec} was trained on another build than {build} as it is now: its rows may hold some of these items")
+    names = taxonomy_of(build, taxonomy)
+    items = items_of(build, names, suites, max_items)
+    if run.get("validation") and not suites:
+        seen = set(run["validation"])
+        items = [i for i in items if i.id not in seen]
+        say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
+    items = with_distractors(items, kinds)
+    loaded = load(spec, say)
+    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
+    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
+    cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
+    started = time.perf_counter()
+    judge = judging(judged, names, items, say)
+    table = score(Network.of(loaded), items, kinds, cell, judge is not None)
+    if judge:
+        table = graded(judge, items, table)
+    apart = sorted({i.suite for i in items if i.out_of_domain})
+    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
+    path = where / "scores.parquet"
+    write_table(table, path)
+    return {
+        "model": loaded.name,
+        "build": str(build),
+        "items": len(items),
+        "scores": summary(table),
+        "out_of_domain": apart,
+        "not_judged": not_judged(items, table),
+        "file": str(path),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+
+
+def _where(run: Path | None, model: str, build: Path, suites: Sequence[str]) -> Path:
+    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells the
+    suites, so that one never replaces another."""
+    if run and not suites:
+        return run
+    name = run.resolve().name if run else f"{model}-{build.resolve().name}"
+    return Path("evaluations") / slug("-".join([name, *dict.fromkeys(suites)]))

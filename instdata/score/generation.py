@@ -1,0 +1,34 @@
+"""Scores of what a model writes, by each item's scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from instdata.score.items import Item
+from instdata.score.likelihood import likeliest
+from instdata.score.model import Model
+from instdata.score.scorers import score_answer
+from instdata.score.table import score_row
+
+
+def by_answer(model: Model, items: Sequence[Item]) -> list[dict[str, Any]]:
+    """What the model writes, scored by the item's scorer. A choice whose letter cannot be read is made by likelihood."""
+    found: list[dict[str, Any]] = []
+    unread = []
+    for item, (text, ended) in zip(items, model.answers([i.messages for i in items])):
+        if text is None:
+            found.append(score_row(item, item.scorer, None, "the prompt is longer than the model's context"))
+            continue
+        if item.scorer == "judge":
+            found.append(score_row(item, "judge", None, "not judged yet", answer=text))
+            continue
+        scored = score_answer(item, text)
+        why = scored.reason if ended else f"{scored.reason} (cut off)"
+        found.append(score_row(item, item.scorer, scored.value, why, answer=text))
+        if item.scorer == "choice" and scored.value is None and item.choices:
+            unread.append((len(found) - 1, item))
+    for (place, _), (letter, value) in zip(unread, likeliest(model, [i for _, i in unread])):
+        if letter is not None:
+            found[place] |= {"value": value, "reason": f"no letter in the answer; {letter} is the likeliest option"}
+    return found

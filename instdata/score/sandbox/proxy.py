@@ -1,0 +1,369 @@
+"""Stand-ins for the candidate's objects in the tests' process, and what each side does for the other.
+
+A stand-in has the abilities of the object that it stands for, with one exception that keeps verdicts honest: an object of the
+candidate's is never asked whether it equals, or how it compares with, a value of the tests. One that says yes to everything
+would pass them all. Subclasses of plain types compare by the plain value that they hold.
+
+Runs in the sandbox (launch.py sends its text), so it imports nothing but the standard library.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from instdata.score.sandbox.wire import ERRORS, Broken, Message, Peer
+
+COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
+PAIRS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"}  # fmt: skip
+BINARY = tuple(f"__{r}{n}__" for n in sorted(PAIRS) for r in ("", "r"))
+NUMBERS = (
+    "__int__",
+    "__float__",
+    "__index__",
+    "__complex__",
+    "__abs__",
+    "__round__",
+    "__trunc__",
+    "__floor__",
+    "__ceil__",
+)
+OTHERS = (
+    "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__reversed__", "__enter__",
+    "__exit__", "__hash__", "__bool__", "__str__", "__format__", "__neg__", "__pos__", "__invert__",
+)  # fmt: skip
+SPECIAL = (*COMPARED, *BINARY, *NUMBERS, *OTHERS)
+SHOWN = ("__name__", "__qualname__", "__doc__", "__annotations__", "__dict__", "__defaults__")  # read though underlined
+VALUES = (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+
+
+def facts_of(peer: Peer, value: Any) -> dict[str, Any]:
+    """What the other side needs to know of an object to make a stand-in: its kind, its class's name, what it can do, and
+    the plain value that an instance of a plain type's subclass holds."""
+    kind, name = "object", type(value).__name__
+    if isinstance(value, type):
+        kind, name = ("error" if issubclass(value, BaseException) else "class"), value.__name__
+    elif inspect.iscoroutine(value):
+        kind = "coroutine"
+    specials = [n for n in SPECIAL if getattr(type(value), n, None) is not getattr(object, n, None)]
+    facts: dict[str, Any] = {
+        "kind": kind,
+        "name": name,
+        "can": [n for n in specials if getattr(type(value), n) is not None],
+    }
+    if kind == "error":
+        bases = [b for b in value.__mro__[1:] if b.__name__ in ERRORS and ERRORS[b.__name__] is b]
+        own = [b for b in value.__bases__ if issubclass(b, BaseException) and b not in bases]
+        facts["bases"] = [peer.encode(b, Message()) for b in (own or bases[:1])]
+    if kind == "object":
+        base = next((t for t in VALUES if isinstance(value, t)), None)
+        if base is not None:
+            facts["value"] = peer.encode(_plain(base, value), Message())
+    return facts
+
+
+def _plain(base: type, value: Any) -> Any:
+    """The value that an instance of a subclass of a plain type holds, whatever its methods say."""
+    if base is float:
+        return float.__float__(value)
+    if base is int:
+        return int.__int__(value)
+    if base in (str, bytes):
+        return base.__getitem__(value, slice(None))
+    if base is dict:
+        return dict(dict.items(value))
+    return base(base.__iter__(value))
+
+
+def strict_stand_in(peer: Peer, number: int, facts: dict[str, Any]) -> Any:
+    """What stands in the tests' process for an object of the candidate's."""
+    return _stand_in(peer, number, facts, strict=True)
+
+
+def stand_in(peer: Peer, number: int, facts: dict[str, Any]) -> Any:
+    """What stands in the candidate's process for an object of the tests'."""
+    return _stand_in(peer, number, facts, strict=False)
+
+
+def _stand_in(peer: Peer, number: int, facts: dict[str, Any], strict: bool) -> Any:
+    name, kind = str(facts["name"]), facts["kind"]
+    if kind == "error":
+        bases = tuple(peer.decode(b, Message()) for b in facts["bases"])
+        if not bases or not all(isinstance(b, type) and issubclass(b, BaseException) for b in bases):
+            raise Broken("an error's class without a base")
+        return type(name, bases, {"_instdata_number": number, "__str__": _error_text})
+    if kind == "coroutine":
+        return _awaited(peer, number)
+    can = frozenset(facts["can"]) & set(SPECIAL)
+    value = (peer.decode(facts["value"], Message()),) if "value" in facts else ()
+    made = _class(name, can, kind == "class", strict, type(value[0]) if value else None)
+    found = object.__new__(made)
+    for key, held in (
+        ("_instdata_number", number),
+        ("_instdata_peer", peer),
+        ("_instdata_value", value),
+        ("_instdata_seen", False),
+    ):
+        object.__setattr__(found, key, held)
+    return found
+
+
+def _error_text(error: BaseException) -> str:
+    text = getattr(error, "_instdata_text", None)
+    return Exception.__str__(error) if text is None else text
+
+
+async def _awaited(peer: Peer, number: int) -> Any:
+    return peer.ask("await", number)
+
+
+class Proxy:
+    """An object of the other side's."""
+
+    __slots__ = ("_instdata_number", "_instdata_peer", "_instdata_seen", "_instdata_value")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in SHOWN:
+            raise AttributeError(name)
+        return self._instdata_peer.ask("attribute", self._instdata_number, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._instdata_peer.ask("set", self._instdata_number, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._instdata_peer.ask("delete", self._instdata_number, name)
+
+    def __dir__(self) -> list[str]:
+        return [str(n) for n in self._instdata_peer.ask("names", self._instdata_number)]
+
+    def __repr__(self) -> str:
+        return _typed(str, self._instdata_peer.ask("special", self._instdata_number, "__repr__"))
+
+
+def _typed(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise TypeError(f"{kind.__name__} expected")
+    return value
+
+
+@functools.cache
+def _class(name: str, can: frozenset[str], is_class: bool, strict: bool, base: type | None) -> type:
+    """The class of stand-ins for objects with these abilities."""
+    members: dict[str, Any] = {"__slots__": (), "__hash__": object.__hash__}
+    for special in can - {"__hash__"}:
+        members[special] = _asked(special)
+    if "__hash__" in can:
+        members["__hash__"] = lambda self: _typed(int, _special(self, "__hash__"))
+    elif "__eq__" in can:
+        members["__hash__"] = None
+    if strict:
+        members |= {n: _compared(n) for n in COMPARED if n in can or base}
+        members |= {n: _calculated(n) for n in BINARY if n in can}
+        members |= {
+            n: _number(n) for n in (*NUMBERS, "__bool__", "__len__", "__neg__", "__pos__", "__invert__") if n in can
+        }
+        if "__contains__" in can:
+            members["__contains__"] = _contains
+    if base is not None:
+        members["__class__"] = property(lambda self: base)  # isinstance(x, tuple) of a tuple's subclass
+        members |= {
+            n: _by_value(n)
+            for n in (
+                "__int__",
+                "__float__",
+                "__index__",
+                "__len__",
+                "__iter__",
+                "__bool__",
+                "__contains__",
+                "__hash__",
+            )
+            if hasattr(base, n) and getattr(base, n)
+        }
+    if is_class:
+        members["__instancecheck__"] = lambda self, x: (
+            isinstance(x, Proxy) and bool(_peer(self).ask("instance", _number_of(self), x))
+        )
+        members["__subclasscheck__"] = lambda self, x: (
+            isinstance(x, Proxy) and bool(_peer(self).ask("subclass", _number_of(self), x))
+        )
+    return type(name, (Proxy,), members)
+
+
+def _peer(proxy: Proxy) -> Peer:
+    return object.__getattribute__(proxy, "_instdata_peer")
+
+
+def _number_of(proxy: Proxy) -> int:
+    return object.__getattribute__(proxy, "_instdata_number")
+
+
+def _is_proxy(value: Any) -> bool:
+    return issubclass(type(value), Proxy)
+
+
+def _special(self: Proxy, name: str, *arguments: Any, **named: Any) -> Any:
+    return _peer(self).ask("special", _number_of(self), name, *arguments, *([named] if name == "__call__" else []))
+
+
+def _asked(name: str) -> Callable:
+    if name == "__exit__":
+        return lambda self, kind, error, trace: _special(self, name, kind, error, None)
+    return lambda self, *arguments, **named: _special(self, name, *arguments, **named)
+
+
+def _by_value(name: str) -> Callable:
+    return lambda self, *arguments: getattr(object.__getattribute__(self, "_instdata_value")[0], name)(*arguments)
+
+
+def _compared(name: str) -> Callable:
+    def compare(self: Proxy, other: Any) -> Any:
+        mine = object.__getattribute__(self, "_instdata_value")
+        if mine:
+            theirs = object.__getattribute__(other, "_instdata_value") if _is_proxy(other) else (other,)
+            return getattr(mine[0], name)(theirs[0]) if theirs else NotImplemented
+        if _is_proxy(other):
+            return _special(self, name, other)
+        return NotImplemented
+
+    return compare
+
+
+def _calculated(name: str) -> Callable:
+    """With another object of the candidate's, whatever comes of it. With a value of the tests', only another object, which
+    says nothing of its number: f(2) - 4 could otherwise be 0 whatever f is."""
+
+    def calculate(self: Proxy, other: Any) -> Any:
+        mine = object.__getattribute__(self, "_instdata_value")
+        if mine and not _is_proxy(other):
+            return getattr(mine[0], name, lambda _: NotImplemented)(other)
+        found = _special(self, name, other)
+        if _is_proxy(other) or found is NotImplemented:
+            return found
+        if not _is_proxy(found) or object.__getattribute__(found, "_instdata_value"):
+            raise TypeError("an object of the code's and a value of the tests' make no value")
+        object.__setattr__(found, "_instdata_seen", True)
+        return found
+
+    return calculate
+
+
+def _number(name: str) -> Callable:
+    def convert(self: Proxy, *arguments: Any) -> Any:
+        if object.__getattribute__(self, "_instdata_seen"):
+            raise TypeError("what an object of the code's and a value of the tests' make is no number")
+        return _special(self, name, *arguments)
+
+    return convert
+
+
+def _contains(self: Proxy, wanted: Any) -> bool:
+    """Whether it is among what the object yields; one that yields nothing is asked only for other objects of its side."""
+    if hasattr(type(self), "__iter__"):
+        return any(x is wanted or x == wanted for x in self)
+    if _is_proxy(wanted) or type(self).__name__ in _peer(self).named:  # type: ignore[attr-defined]
+        return bool(_special(self, "__contains__", wanted))
+    raise TypeError(f"{type(self).__name__} is asked whether it holds a value of the tests', which do not name it")
+
+
+# ---- serving
+
+
+def serve_code(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
+    """What the candidate's process does for the tests: everything."""
+    if op == "global":
+        return peer.module[arguments[0]]  # type: ignore[attr-defined]
+    if op == "globals":
+        return [n for n in peer.module if isinstance(n, str) and not n.startswith("__")]  # type: ignore[attr-defined]
+    thing = peer.given[target]
+    if op == "await":
+        return asyncio.run(thing)
+    if op == "instance":
+        return isinstance(arguments[0], thing)
+    if op == "subclass":
+        return issubclass(arguments[0], thing)
+    return _do(op, thing, arguments)
+
+
+def serve_tests(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
+    """What the tests' process does for the candidate: call a function that it was given, use an object of a class of the
+    tests'. Nothing underlined, nothing that leads to frames."""
+    thing = peer.given[target]
+    mine = type(thing).__module__ == "__main__"
+    if (
+        op == "special"
+        and arguments[0] == "__call__"
+        and ((callable(thing) and not isinstance(thing, type)) or _mine(thing))
+    ):
+        return _do(op, thing, arguments)
+    name = arguments[0] if arguments else ""
+    if op == "special" and mine and (name in SPECIAL or name == "__repr__"):
+        return _do(op, thing, arguments)
+    if op == "special" and isinstance(thing, Iterator) and name in ("__iter__", "__next__"):
+        return _do(op, thing, arguments)
+    if op in ("attribute", "set") and mine and isinstance(name, str) and not name.startswith("_"):
+        return _do(op, thing, arguments)
+    raise PermissionError(f"the code may not do this to an object of the tests' ({type(thing).__name__})")
+
+
+def _mine(thing: Any) -> bool:
+    return isinstance(thing, type) and thing.__module__ == "__main__"
+
+
+def _do(op: str, thing: Any, arguments: list[Any]) -> Any:
+    if op == "special":
+        name, *rest = arguments
+        if name == "__call__":
+            *rest, named = rest
+            return thing(*rest, **named)
+        if name == "__next__":
+            return _next(thing)
+        return getattr(type(thing), name)(thing, *rest)
+    if op == "attribute":
+        return getattr(thing, arguments[0])
+    if op == "set":
+        return setattr(thing, *arguments)
+    if op == "delete":
+        return delattr(thing, arguments[0])
+    if op == "names":
+        return dir(thing)
+    raise Broken(f"no request is called {op!r}")
+
+
+def _next(thing: Any) -> Any:
+    try:
+        return next(thing)
+    except StopIteration as end:
+        raise Ended(end.value) from None
+
+
+class Ended(Exception):
+    """The end of an iterator, told apart from a StopIteration that a function raises."""
+
+
+def guarded(ask: Callable) -> Callable:
+    """`Peer.ask` for the tests: an iterator may end an iteration, a function may not. (all(map(lambda x: f(x) == y, cases))
+    would pass if f raised StopIteration.)"""
+
+    @functools.wraps(ask)
+    def asked(op: str, target: int | None, *arguments: Any) -> Any:
+        ending = op == "special" and arguments and arguments[0] == "__next__"
+        try:
+            return ask(op, target, *arguments)
+        except (StopIteration, StopAsyncIteration) as e:
+            raise RuntimeError(f"the code raised {type(e).__name__}") from e
+        except Exception as e:
+            if type(e).__name__ == "Ended" and getattr(e, "_instdata_from_code", False):
+                if ending:
+                    raise StopIteration(*e.args) from None
+                raise RuntimeError("the code raised Ended") from e
+            raise
+
+    return asked
+
+
+FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)

@@ -1,0 +1,24 @@
+"""What reading, steps and judges may know of the build around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may know of the build around it: its seed, taxonomy, places, and how to speak."""
+
+    seed: int = 0
+    taxonomy: Any = None  # instdata.corpus.taxonomy.Taxonomy, or None where the recipe names none
+    base: Path = Path(".")  # the recipe's folder: relative paths in options start here
+    cache: Path | None = None  # where a step may keep resumable state (the request cache lives here)
+    jobs: int = 1
+    fresh: bool = False  # score again even what is cached
+    seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
+    say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
+    bars: bool = False  # show progress bars: someone watches a terminal
+    usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
