@@ -1,6 +1,7 @@
 """overrides: a person's decisions about single rows count, are written down, and name rows that exist."""
 
 import json
+import re
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -111,9 +112,8 @@ def test_a_row_that_clean_changed_is_found_by_either_id(decide, bench):
     ],
 )
 def test_bad_lines(decide, line, says):
-    with pytest.raises(InputError, match=r"(?s).*") as e:
+    with pytest.raises(InputError, match=re.escape(says)) as e:
         decide([line], taxonomy="belle")
-    assert says in str(e.value)
     assert "fixes.jsonl:1" in str(e.value)
 
 

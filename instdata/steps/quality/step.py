@@ -18,6 +18,7 @@ from typing_extensions import Self
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.steps.quality import rules as table
+from instdata.steps.quality.columns import by_rules
 from instdata.steps.quality.judge import Judge
 from instdata.steps.quality.learned import Learned
 from instdata.steps.quality.model import CausalModel
@@ -26,7 +27,6 @@ from instdata.util.errors import BudgetReached, InputError
 from instdata.util.values import Share
 from instdata.util.yaml import did_you_mean
 
-SHOWN_REPETITION = 0.3  # from where a row's repeated words are looked up, whatever bound decides
 MOST_REASONS = {"chars": "too_long", "repetition": "repetition"}
 LEAST_REASONS = {"chars": "too_short"}
 BOUNDS = {"repetition": 0.8, "chars": 50_000}  # what the rules `repetition` and `too_long` mean unless `max` says else
@@ -197,7 +197,7 @@ class Quality(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """With rules: chars (int32), repetition (float32, 0..1), lang_confidence (float32), flags (string: the rules
         that fired, comma-joined), _found (what they found). With a scorer: its numbers."""
-        scores: dict[str, Any] = {} if self.scored_by else _by_rules(rows, self.turns)
+        scores: dict[str, Any] = {} if self.scored_by else by_rules(rows, self.turns)
         if self.learned is not None:
             from instdata.steps.quality.learned import score as by_classifier
 
@@ -351,68 +351,6 @@ class Quality(Step):
         for row in np.flatnonzero(rest & kept).tolist():
             facts[row] = json.dumps({"rule": "not_top", name: _rounded(getattr(scores, name)[row]), "share": self.top})
         return drop(rest, "not_top", facts)
-
-
-def _by_rules(rows: Rows, turns: str) -> dict[str, Any]:
-    """What the rules score, a batch at a time; see Quality.score."""
-    parts = [_batch_by_rules(part, turns) for part in (rows.batches(8192) if len(rows) else [rows])]
-    return {k: pa.concat_arrays([pa.array(p[k]) for p in parts]) for k in parts[0]}
-
-
-def _batch_by_rules(rows: Rows, turns: str) -> dict[str, Any]:
-    from instdata.steps.quality.evidence import found
-    from instdata.steps.quality.form import repetition
-    from instdata.steps.quality.text import Text
-
-    last, n = Text.of(rows), len(rows)
-    text, row, turn = (last, np.arange(n), None) if turns == "last" else Text.of_turns(rows)
-    repeated = repetition(text)
-    masks = table.fired(text)
-    of_rows = {name: _any_of(mask, row, n) for name, mask in masks.items()}
-    shown = found(text, {**masks, "repetition": repeated > SHOWN_REPETITION}, row, turn, n)
-    share = np.zeros(n, np.float32)
-    np.maximum.at(share, row, repeated)
-    asked, sure_asked = last.prompt_language
-    given, sure = last.response_language
-    undecided = np.equal(given, None)
-    return {
-        "chars": last.chars.astype(np.int32),
-        "repetition": share,
-        "lang_confidence": np.where(undecided, sure_asked, sure).astype(np.float32),
-        "flags": table.flags(of_rows),
-        "_found": shown,
-        "_lang": pa.array(np.where(undecided, asked, given), pa.string()),
-        "_prompt_lang": pa.array(asked, pa.string()),
-        "_row_lang": rows.lang,
-        "_kanji": _perhaps_kanji(rows, np.where(undecided, asked, given) == "zh"),
-    }
-
-
-def _any_of(mask: np.ndarray, row: np.ndarray, n: int) -> np.ndarray:
-    """Of texts, whether any of each row's has the mark."""
-    marked = np.zeros(n, bool)
-    marked[row[mask]] = True
-    return marked
-
-
-KANJI_CHARS = 60  # longer Japanese has kana
-# Everyday words of Chinese that are not in Japanese, besides the simplified forms that Shift JIS lacks.
-CHINESE_ONLY = frozenset("是你這麼沒說還嗎妳哪誰很")
-
-
-def _perhaps_kanji(rows: Rows, chinese: np.ndarray) -> np.ndarray:
-    """Of rows that are Chinese by their script, those that may be Japanese written in kanji alone."""
-    may = np.zeros(len(rows), bool)
-    at = np.flatnonzero(chinese)
-    for i, text in zip(at.tolist(), pc.utf8_slice_codeunits(rows.full, 0, 400).take(pa.array(at)).to_pylist()):
-        han = [c for c in text if "\u4e00" <= c <= "\u9fff"]
-        if len(han) <= KANJI_CHARS and not CHINESE_ONLY.intersection(han):
-            try:
-                "".join(han).encode("shift_jis")
-            except UnicodeEncodeError:
-                continue
-            may[i] = True
-    return may
 
 
 def _rounded(value: Any) -> float | None:
