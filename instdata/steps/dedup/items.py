@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from instdata.read.adapters import BadRow, adapt, columns, normalise_keys
+from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, raw_blocks, records
+from instdata.read.plain import BadRow
+from instdata.read.shapes import columns, normalise_keys
 from instdata.steps.dedup.others import File, files
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
