@@ -79,6 +79,9 @@ def parts_of(items: list[EvalItem]) -> Parts:
             (item.answer, i, ANSWER),
         ]
         options = "\n".join(item.options)
+        labelled = "\n".join(
+            f"{chr(65 + k)}. {option}" for k, option in enumerate(item.options)
+        )  # as prompts show them
         bare = not (item.given or options)
         variants = {item.question: bare}
         ways = (
@@ -86,6 +89,8 @@ def parts_of(items: list[EvalItem]) -> Parts:
             (item.question, item.given),
             (item.question, options),
             (item.given, item.question, options),
+            (item.question, labelled),
+            (item.given, item.question, labelled),
         )
         for way in ways:
             text = "\n".join(filter(None, way))
