@@ -68,7 +68,7 @@ def found(tmp_path, prompts, items, **options):
 def test_any_columns_and_types(tmp_path, record, wanted):
     write(tmp_path / "eval.jsonl", [record])
     (item,), said = read_items(["eval.jsonl"], Context(base=tmp_path))
-    assert item[1:] == wanted and item.where == "eval.jsonl:0" and said == []
+    assert item[1:5] == wanted and item.where == "eval.jsonl:0" and said == []
 
 
 def test_answers_that_are_no_text_skip_nothing(tmp_path):
@@ -130,6 +130,7 @@ def test_items_of_one_file_are_found_in_it_to_the_last(tmp_path):
         lambda r: r["question"],
         lambda r: f"{r['question']}\n\n{r.get('passage') or r.get('text') or ''}",
         lambda r: f"{r.get('passage') or ''}\n{r['question']}\n" + "\n".join(r.get("options", [])),
+        lambda r: f"{r['question']}\n" + "\n".join(f"{x}. {o}" for x, o in zip("AB", r.get("options", []))),
     ):
         asked = [shape(r) for r in items if shape(r).strip() and not ("text" in r and shape(r).startswith("\n"))]
         assert len(found(tmp_path, asked, items)) == len(asked)

@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from instdata.read.adapters import BadRow, adapt, columns, normalise_keys
+from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, raw_blocks, records
+from instdata.read.plain import BadRow
+from instdata.read.shapes import columns, normalise_keys
 from instdata.steps.dedup.others import File, files
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
@@ -63,6 +65,7 @@ class EvalItem(NamedTuple):
     given: str = ""
     options: tuple[str, ...] = ()
     answer: str = ""  # for a choice the option's text
+    shown: tuple[str, ...] = ()  # the options as they stand, with their letters where they bring them
 
 
 def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list[str]]:
@@ -128,10 +131,11 @@ def _item(record: dict[str, Any], mapping: dict[str, str], where: str) -> EvalIt
         ours.setdefault(OURS.get(field, field), []).append(column)
     question, column = _first(record, ours.get("question", QUESTION))
     given = [_text(record.get(c)) for c in ours.get("given", GIVEN) if c != column]
-    options = _options(record, ours.get("options", OPTIONS))
+    shown = _options(record, ours.get("options", OPTIONS))
+    options = tuple(LABELLED.sub("", option) for option in shown)
     answer = next((record[c] for c in ours.get("answer", ANSWER) if record.get(c) is not None and c != column), None)
     return _checked(
-        EvalItem(where, question, "\n".join(filter(None, given)), options, _answer(answer, options, record))
+        EvalItem(where, question, "\n".join(filter(None, given)), options, _answer(answer, options, record), shown)
     )
 
 
@@ -170,7 +174,7 @@ def _options(record: dict[str, Any], names: tuple[str, ...] | list[str]) -> tupl
         if isinstance(value, dict):  # {"text": [...], "label": [...]}, or {"A": "...", "B": "..."}
             value = value["text"] if isinstance(value.get("text"), list) else list(value.values())
         if isinstance(value, list) and value:
-            return tuple(LABELLED.sub("", _text(v)) for v in value)
+            return tuple(_text(v) for v in value)
     for letters in SPREAD:
         if len(spread := [_text(record[c]) for c in letters if record.get(c) is not None]) > 1:
             return tuple(spread)

@@ -79,14 +79,13 @@ def parts_of(items: list[EvalItem]) -> Parts:
             (item.answer, i, ANSWER),
         ]
         options = "\n".join(item.options)
+        shown = "\n".join(item.shown)
+        lettered = "\n".join(f"{chr(65 + k)}. {option}" for k, option in enumerate(item.shown))  # as prompts show them
         bare = not (item.given or options)
         variants = {item.question: bare}
-        ways = (
-            (item.given, item.question),
-            (item.question, item.given),
-            (item.question, options),
-            (item.given, item.question, options),
-        )
+        ways = [(item.given, item.question), (item.question, item.given)]
+        for choices in (options, shown, lettered):
+            ways += [(item.question, choices), (item.given, item.question, choices)]
         for way in ways:
             text = "\n".join(filter(None, way))
             variants[text] = variants.get(text, text != item.question)

@@ -74,7 +74,7 @@ def _suite(path: Path) -> tuple[str, dict[str, str]]:
         raise InputError([(str(path), document.line(("items",)), "a suite names the file of its items: `items: path`")])
     if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
         raise InputError([(str(path), document.line(("map",)), "map gives our field: their column")])
-    from instdata.read.adapters import normalise_key
+    from instdata.read.shapes import normalise_key
 
     return items, {field: normalise_key(mapping[field]) for field in PARTS if field in mapping}
 
