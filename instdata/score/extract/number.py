@@ -27,7 +27,9 @@ PART = re.compile(r"(\d+(?:\.\d+)?)\s?([亿万千百]?)")
 HALVED = re.compile(rf"((?<!\d)\d{{1,9}}|[{_CHINESE}]{{1,6}})(个|年|天|倍|斤|里|周|公里)半(?![径数导个])")
 POWER_OF_TEN = re.compile(r"(?<![\w.^×*/])(?<![×x*]\s)10\s?\^\s?\{?\s?(\d{1,3})\}?(?![\w.]|\s?[-+×*/^])")
 # What small models go on with behind their answer, and what assistants say last.
-RUN_ON = re.compile(r"\n[ \t]{0,4}(?:Question|Problem|Q|Human|User|问题|题目|用户)[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]", re.IGNORECASE)
+RUN_ON = re.compile(
+    r"\n[ \t]{0,4}(?:Question|Problem|Q|Human|User|问题|题目|用户)[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]", re.IGNORECASE
+)
 FAREWELL = re.compile(
     r"(?<=[。！!.\n])[^。！!.\n]{0,12}(?:希望(?:这|以上|我的|能|对)|如果(?:你|您)(?:还|有)|祝(?:你|您)|\bI hope\b|\bhope (?:this|that|it)\b"
     r"|\blet me know\b|\bfeel free\b)[^\n]{0,300}\s{0,9}\Z",
