@@ -16,7 +16,7 @@ from typing_extensions import Self
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.budget import Price
 from instdata.steps.ability.calibration import FEW, calibration_error, cutoffs, too_few
-from instdata.steps.ability.examples import inputs, known_labels, labelled, texts, was_generated
+from instdata.steps.ability.views import known_labels, texts, was_generated
 from instdata.steps.base import Context, Scope, Scores, Step, Threshold, Verdicts
 from instdata.util.errors import InputError
 
@@ -92,6 +92,7 @@ class Categorize(Step):
         return self.model_copy(update=update)
 
     def check(self, context: Context) -> list[str]:
+        from instdata.steps.ability.examples import inputs
 
         package = {WORDLLAMA: WORDLLAMA}.get(self.encoder, "sentence_transformers")
         needed = [("openai", "generate")] * self.asks + [(package, "embed")] * (self.method == "embedding")
@@ -107,6 +108,7 @@ class Categorize(Step):
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
+        from instdata.steps.ability.examples import inputs
 
         files = [[i.digest, i.format, i.fields] for i in inputs(self.train, context)]
         taxonomy = context.taxonomy.digest() if context.taxonomy else None
@@ -117,6 +119,7 @@ class Categorize(Step):
         """label and confidence of every row, and `given`, the label that it came with (null where none). A row that was
         learned from gets the label that a model without it gives, so that the two can be compared: ability/summary.py."""
         from instdata.steps.ability import llm
+        from instdata.steps.ability.examples import labelled
 
         context = rows.context or Context()
         examples = labelled(rows, self.train)
@@ -177,6 +180,7 @@ class Categorize(Step):
             return None
         from instdata.llm.ask import Options, estimate
         from instdata.steps.ability import llm
+        from instdata.steps.ability.examples import labelled
 
         context = rows.context or Context()
         free = np.flatnonzero(np.asarray(known_labels(rows.ability).is_null()) | self.override)
