@@ -59,7 +59,7 @@ def build_result(done: Any) -> dict[str, Any]:
 
 
 def labels(done: Any) -> dict[str, Any]:
-    """{abilities, confusion} of a build: rows and mean confidence of each label, and what ability.summary says."""
+    """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what ability.summary says."""
     from instdata.report.facts import abilities, open_ledger
     from instdata.steps.ability.summary import confusion
 
@@ -72,11 +72,11 @@ def build_summary(done: Any) -> None:
     from instdata.corpus.rows import UNKNOWN
 
     console, m = _console(), done.manifest
-    table = _table("ability", ">rows", ">share", ">confidence", ">held out")
+    table = _table("ability", ">rows", ">share", ">precision", ">held out")
     full, held = m["configs"]["full"], m["configs"].get("holdout", {"by_ability": {}})
     found = labels(done)
     for item in found["abilities"]:
-        name, rows, sure = item["ability"], item["after"], item["confidence"]
+        name, rows, sure = item["ability"], item["after"], item["precision"]
         kept_out = held["by_ability"].get(name, 0)
         if rows or kept_out:
             told = "" if sure is None else f"{sure:.2f}"
@@ -88,6 +88,8 @@ def build_summary(done: Any) -> None:
     t = m["totals"]
     console.print()
     console.print(table)
+    if any(item["precision"] is not None for item in found["abilities"]):
+        console.print("\nprecision: the share of a model's labels expected to be right, by its calibration")
     console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
     if found["confusion"]:
         _confusion(console, found["confusion"])

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows
-from instdata.steps.ability.examples import was_generated
+from instdata.steps.ability.views import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
 
@@ -30,7 +30,7 @@ class Holdout(Step):
     hold one as `decontaminate` means it ("contaminated").
 
     Rows are chosen by a pseudo-random priority of (seed, id), people's before models', answered rows only, never a seed task that
-    generation may have shown, nor one whose label is not sure: it came with the row, or a model gives it SURE. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
+    generation may have shown, nor one whose label is not sure: it came with the row, or with a confidence of .9. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
     """
 
     kind: ClassVar[str] = "holdout"

@@ -126,7 +126,7 @@ def test_the_shares_of_the_rows_at_hand_are_found_and_used():
     scores, labels = scored(random, [0.9, 0.08, 0.02], 20_000)
     moved = model.at_hand(scores)
     assert np.abs(moved.shift / 3 - [0.9, 0.08, 0.02]).max() < 0.02
-    for curve, worst in ((moved, 0.06), (model, 1.0)):
+    for curve, worst in ((moved, 0.12), (model, 1.0)):
         best, sure = curve.best(scores)
         gaps = [abs(sure[best == k].mean() - (labels[best == k] == k).mean()) for k in range(3)]
         assert max(gaps) < worst

@@ -61,6 +61,7 @@ def calibrate(held_out: np.ndarray, labels: np.ndarray) -> Calibration:
         mean = (p * held_out).sum(1)
         curvature = (p * held_out**2).sum() - (mean**2).sum() + 1e-3
         slope -= float(np.clip(((p - wanted) * held_out).sum() / curvature, -2, 2))
+    slope = max(slope, 1.0)  # a few examples' held-out scores may even point the wrong way
     p = softmax(slope * held_out)
     curve = platt(log_odds(p.max(1)), p.argmax(1) == labels)
     count = np.bincount(labels, minlength=classes)

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.ability.linear import MAX_ROWS
+from instdata.steps.ability.views import known_labels, texts, was_generated
 from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
@@ -79,14 +80,6 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     )
 
 
-def texts(rows: Rows) -> tuple[pa.Array, pa.Array]:
-    """(prompt, response) as the models read them: what is asked, a blank line, what is given. Responses null where none."""
-    asked, given = rows.view("asked"), rows.view("given")
-    both = pc.binary_join_element_wise(asked, given, "\n\n")
-    prompt = pc.if_else(pc.equal(given, ""), asked, both)
-    return pc.if_else(pc.equal(asked, ""), rows.prompt, prompt), rows.view("answer")
-
-
 def _labelled_rows(rows: Rows) -> pa.Table:
     """The corpus' rows with a label, as TEXTS: batch by batch, and of more than MAX_ROWS an even share of each ability.
 
@@ -107,16 +100,6 @@ def _labelled_rows(rows: Rows) -> pa.Table:
             parts.append(pa.table([*found, label.take(pa.array(here)), pa.array(here)], schema=TEXTS))
         first += len(batch)
     return pa.concat_tables(parts)
-
-
-def known_labels(ability: pa.Array) -> pa.Array:
-    """The labels, null in place of "unknown"."""
-    return pc.if_else(pc.equal(ability, UNKNOWN), pa.scalar(None, pa.string()), ability)
-
-
-def was_generated(meta: pa.Array) -> pa.Array:
-    """Which rows a generate step of this build wrote (bool): their meta says how."""
-    return pc.fill_null(pc.starts_with(meta, '{"generate": '), False)
 
 
 def _enough(table: pa.Table, file: TrainFile, context: Context) -> None:
