@@ -25,7 +25,7 @@ def source_records(build: Path) -> Iterator[bytes | None]:
 
     if not (build / FORMS).is_file():
         raise InputError(f"{build}: no {FORMS} there: build it again with this version")
-    with tempfile.TemporaryDirectory(dir=build, prefix=".tmp-") as spill, duckdb.connect() as db:
+    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as db:
         db.execute(f"set temp_directory = '{_quoted(spill)}'")
         db.execute("create table lines (source varchar, source_file varchar, source_row bigint, line blob)")
         for path in [*sorted((build / "data").glob("*.parquet")), build / DROPPED]:
