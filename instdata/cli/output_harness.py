@@ -138,7 +138,8 @@ def show_rows(rows: list[list[tuple[str, bool]]]) -> None:
     console = _console()
     for row in rows:
         text = Text()
-        for piece, learned in ((plain(p), l) for p, l in row):
+        for piece, learned in row:
+            piece = plain(piece)
             marked = f"⟦{piece}⟧" if learned and not console.is_terminal else piece
             text.append(marked, "bold green" if learned else "dim")
         console.print(text)

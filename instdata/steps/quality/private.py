@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from instdata.steps.quality.text import Text, among, has
+from instdata.util.secrets import CREDENTIAL
 
 E_MAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,10})")
 INVENTED = re.compile(
@@ -95,12 +96,6 @@ def card_number(t: Text) -> np.ndarray:
 def _luhn(number: str) -> bool:
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(number))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
-
-
-CREDENTIAL = (
-    r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bhf_[A-Za-z0-9]{30,}|\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}|"
-    r"-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP )?PRIVATE KEY|\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{10,}|\bsk_live_[0-9a-zA-Z]{20,}|\bglpat-[A-Za-z0-9_-]{20}"
-)
 
 
 def secret(t: Text) -> np.ndarray:
