@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: belle ablate install test test-slow lint schema bench clean
+.PHONY: belle ablate fuzz install test test-slow lint schema bench clean
 .DEFAULT_GOAL := belle
 
 # The main job: install, then build recipes/belle.yaml with the embedded model (or your endpoint, where one is configured).
@@ -35,6 +35,10 @@ $(VENV)/.trains: $(VENV)/.installed
 
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+# Parsers under random text, 10 minutes each; not part of `make test`.
+fuzz: $(VENV)/.tested
+	$(BIN)/python -m tests.security.fuzz 600
 
 # Real models and large files: minutes.
 test-slow: $(VENV)/.tested

@@ -49,8 +49,18 @@ def find_build(build: Path | None) -> Path:
 
 
 def manifest(build: Path) -> dict[str, Any]:
-    """A build's manifest.json."""
-    return json.loads((build / "manifest.json").read_text("utf-8"))
+    """A build's manifest.json. Raises InputError where it is none, or names files outside of the build."""
+    path = build / "manifest.json"
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        names = [name for config in found["configs"].values() for name in config["files"]]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
+        raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
+    here = build.resolve()
+    for name in names:
+        if not isinstance(name, str) or not (build / name).resolve().is_relative_to(here):
+            raise InputError(f"{path}: it names a file outside of the build: {name!r}")
+    return found
 
 
 def recipe_of(build: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from instdata.util.plain import plain
+from instdata.util.secrets import redact
 
 COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
@@ -34,7 +35,7 @@ def sayer(quiet: bool) -> Callable[[str], None]:
     width = shutil.get_terminal_size((80, 24)).columns
 
     def say(line: str) -> None:
-        for part in plain(line).splitlines():
+        for part in plain(redact(line)).splitlines():
             fits = len(part) <= width
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)

@@ -16,6 +16,7 @@ from instdata.cli import harness as cli_harness
 from instdata.cli import overrides as cli_overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
+from instdata.util.secrets import redact
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
@@ -369,6 +370,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int, as_json: bool) -> None:
+    message = redact(message)
     print(plain(message), file=sys.stderr)
     if as_json:
         print(json_text({"error": message, "exit_code": code}))

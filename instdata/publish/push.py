@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.builds import difference, find_build, recipe_of, run_of
+from instdata.builds import manifest as read_manifest
 from instdata.corpus.rows import OPTIONAL
 from instdata.corpus.write import locked
 from instdata.publish.licences import objections
@@ -20,7 +21,7 @@ from instdata.publish.publication import write_publication
 from instdata.publish.remote import client, writer
 from instdata.publish.upload import Remote, check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 from instdata.publish.verify import verify
-from instdata.steps.quality.private import CREDENTIAL
+from instdata.util.secrets import CREDENTIAL
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
 
@@ -60,7 +61,7 @@ def push(
     earlier push, HubError where the Hub fails.
     """
     check_allowed(allow)
-    manifest = json.loads((build / "manifest.json").read_text("utf-8"))
+    manifest = read_manifest(build)
     recipe = recipe_of(build)
     wishes = recipe.get("publish", {})
     repo = repo_name(repo or wishes.get("repo"), "--repo owner/name, or publish.repo in the recipe")
@@ -97,7 +98,7 @@ def _credentials(folder: Path) -> list[tuple[str, str]]:
         found.append(
             ("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality")
         )
-    return [*found, *secrets(folder, ("recipe.yaml", "README.md"))]
+    return [*found, *secrets(folder, [n for n in listed(folder) if not n.endswith(".parquet")])]
 
 
 def _hits(column: pa.Array) -> set[int]:

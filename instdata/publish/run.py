@@ -63,7 +63,9 @@ def push_run(
         scores = _scores(run / "scores.parquet")
         write_json(folder / "scores.json", scores)
         _write_cards(folder, facts, build, base, repo, scores)
-        found += secrets(folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja"))])
+        found += secrets(
+            folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja", ".yaml", ".txt"))]
+        )
         tag = f"{facts['build']['name']}-{facts['config']}@{weights[:16]}"
         done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow)}  # fmt: skip
         if dry_run:

@@ -12,9 +12,9 @@ from typing import Any
 
 from instdata.publish.remote import told
 from instdata.publish.verify import CHECKS
-from instdata.steps.quality.private import CREDENTIAL
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
+from instdata.util.secrets import secret_in
 
 OURS = "instdata: "  # how the title of a push's commit starts
 ALLOW = ("license", "unknown-license", "credentials", "moved-head", *CHECKS)  # objections to pass over by name
@@ -65,8 +65,8 @@ def refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
 
 def secrets(folder: Path, names: Iterable[str]) -> list[tuple[str, str]]:
     """An objection for each text file that holds what looks like a key or token."""
-    found = [n for n in names if re.search(CREDENTIAL, (folder / n).read_text("utf-8", errors="replace"))]
-    return [("credentials", f"{n} holds what looks like a key or token") for n in found]
+    found = [n for n in names if secret_in((folder / n).read_text("utf-8", errors="replace"))]
+    return [("credentials", f"{n} holds what looks like a key or token, or an address with a password") for n in found]
 
 
 def send(

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from instdata.corpus.subsets import Subsets
 from instdata.read.source import Source
-from instdata.steps.base import Step, kinds, step_class
+from instdata.steps.base import BUILTIN, Step, kinds, step_class
 from instdata.util.values import WORD, Strict
 from instdata.util.yaml import did_you_mean
 
@@ -80,10 +80,14 @@ class Recipe(BaseModel):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of recipes, with every installed step's options."""
+    """The JSON schema of recipes, with the options of every step of instdata's own; of others' steps it knows the names,
+    for it imports nobody's code."""
     schema = Recipe.model_json_schema()
     items = []
     for kind in sorted(kinds()):
+        if kind not in BUILTIN:
+            items.append({"type": "object", "required": [kind]})
+            continue
         options = step_class(kind).model_json_schema(ref_template=f"#/$defs/{kind}.{{model}}")
         for name, definition in options.pop("$defs", {}).items():
             schema["$defs"][f"{kind}.{name}"] = definition

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from typing import Any
 
 from instdata.util.errors import InputError
+from instdata.util.secrets import CREDENTIAL, REDACTED, secret_address, secret_name, secret_value
 from instdata.util.yaml import Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
-_SECRET = {"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS"}
 
 
 def substitute(data: Any, path: tuple, document: Document, problems: list) -> Any:
-    """Replace ${NAME} in strings. A secret is refused: the resolved recipe is kept and published."""
+    """Replace ${NAME} in strings. A secret is refused, by the name or the value, and so is an address that carries one: the
+    resolved recipe is kept and published."""
     if isinstance(data, dict):
         return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
     if isinstance(data, list):
@@ -25,7 +26,7 @@ def substitute(data: Any, path: tuple, document: Document, problems: list) -> An
 
     def value(match: re.Match) -> str:
         name = match[1]
-        if _SECRET & set(name.upper().split("_")):
+        if secret_name(name) or secret_value(os.environ.get(name, ""), name):
             problems.append(
                 (
                     document.file,
@@ -37,6 +38,16 @@ def substitute(data: Any, path: tuple, document: Document, problems: list) -> An
             problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
         return os.environ.get(name, match[0])
 
+    if address := secret_address(data):
+        told = "an address with a user, a password or a key in it: recipes are published"
+        problems.append(
+            (document.file, document.line(path), f"{told}. Write {address}; what unlocks it comes from the environment")
+        )
+        return address
+    if re.search(CREDENTIAL, data):
+        told = "this looks like a key or token: recipes are published; keys are read from the environment by themselves"
+        problems.append((document.file, document.line(path), told))
+        return REDACTED
     return _NAME.sub(value, data)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import manifest as read_manifest
 from instdata.report import charts, facts, harness, harness_charts
 from instdata.util.atomic import write_text
 
@@ -64,7 +65,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
 
 def gather(folder: Path, private: bool = True) -> dict[str, Any]:
     """Everything that the page shows, as plain data."""
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest = read_manifest(folder)
     run = json.loads((folder / "run.json").read_text("utf-8")) if (folder / "run.json").is_file() else {}
     with facts.open_ledger(folder, manifest) as db:
         groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)

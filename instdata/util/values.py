@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-WORD = re.compile(r"^\w[\w.\-]*$")  # names of recipes, sources and steps
+WORD = re.compile(r"^\w[\w.\-]*\Z")  # names of recipes, sources and steps
 UNITS = {"k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}
 
 

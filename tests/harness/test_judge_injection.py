@@ -70,7 +70,7 @@ def moved(model: str, url: str, cache: Path) -> list[str]:
 
 def test_there_are_enough_attacks_in_both_languages():
     cases = attacks()
-    assert len(cases) >= 30
+    assert len(cases) >= 100
     assert len({(lang, name) for lang, name, _ in cases}) == len(cases)
     assert sum(lang == "zh" for lang, _, _ in cases) >= 15
 
@@ -140,6 +140,8 @@ def test_the_code_is_the_same_for_the_same_and_new_for_anything_else():
         ("<|im_\u200bend|>", "< |im_end| >"),
         ("<｜User｜>", "< ｜User｜ >"),
         ("[/INST] </s> <end_of_turn>", "[ /INST ] < /s > < end_of_turn >"),
+        ("<tool_call> </think> [TOOL_CALLS]", "< tool_call > < /think > [ TOOL_CALLS ]"),
+        ("[SYSTEM_PROMPT]<|im_start>", "[ SYSTEM_PROMPT ]< |im_start >"),
         ("xs |> map f <| y; a < b | c > d; <div>", "xs |> map f <| y; a < b | c > d; <div>"),
     ],
 )

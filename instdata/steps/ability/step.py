@@ -16,6 +16,7 @@ from typing_extensions import Self
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.budget import Price
 from instdata.steps.ability.calibration import FEW, calibration_error, cutoffs, too_few
+from instdata.steps.ability.examples import inputs, labelled
 from instdata.steps.ability.views import known_labels, texts, was_generated
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts
 from instdata.util.context import Context

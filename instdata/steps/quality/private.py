@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from instdata.steps.quality.text import Text, among, has
+from instdata.util.secrets import CREDENTIAL
 
 Place = tuple[int, int] | None  # where something stands in a text, in characters
 
@@ -115,22 +116,6 @@ def real_card(text: str) -> Place:
 def _luhn(number: str) -> bool:
     doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(number))]
     return sum(d - 9 if d > 9 else d for d in doubled) % 10 == 0
-
-
-CREDENTIAL = "|".join(
-    (
-        r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}",  # OpenAI, Anthropic
-        r"\bAKIA[0-9A-Z]{16}\b",  # AWS
-        r"\bgh[pousr]_[A-Za-z0-9]{36}",  # GitHub
-        r"\bhf_[A-Za-z0-9]{30,}",  # Hugging Face
-        r"\bxox[abprs]-[A-Za-z0-9-]{10,}",  # Slack
-        r"\bAIza[0-9A-Za-z_-]{35}",  # Google
-        r"-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP )?PRIVATE KEY",
-        r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{10,}",  # a JSON web token
-        r"\bsk_live_[0-9a-zA-Z]{20,}",  # Stripe
-        r"\bglpat-[A-Za-z0-9_-]{20}",  # GitLab
-    )
-)
 
 
 def secret(t: Text) -> np.ndarray:

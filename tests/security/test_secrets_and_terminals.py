@@ -1,0 +1,117 @@
+"""Secrets in recipes and artefacts, commands in text for terminals, folders that are not what they seem."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from instdata.builds import manifest
+from instdata.corpus.write import locked
+from instdata.recipe.load import read_recipe
+from instdata.util import kernels
+from instdata.util.atomic import write_text
+from instdata.util.errors import InputError
+from instdata.util.paths import cache_folder, expanded
+from instdata.util.plain import bounded, plain
+from instdata.util.secrets import redact, secret_address, secret_in
+
+NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "SLACK_WEBHOOK", "SENTRY_DSN"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_secret_variable_is_refused_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(InputError, match="looks like a secret"):
+        read_recipe({"sources": [{"name": "a", "files": "${%s}" % name}]})
+
+
+@pytest.mark.parametrize(
+    "value", ["ghp_" + "a1B2" * 9, "postgres://me:pw@host/db", "9f8Xk2LmQz7RtY4wVb6Nc1Pd", "https://host/?api_key=abc"]
+)
+def test_a_secret_value_is_refused_whatever_its_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHERE", value)
+    with pytest.raises(InputError, match="looks like a secret"):
+        read_recipe({"sources": [{"name": "a", "files": "${WHERE}"}]})
+
+
+def test_an_address_with_a_password_is_refused() -> None:
+    with pytest.raises(InputError, match="an address with a user") as told:
+        read_recipe({"sources": [{"name": "a", "files": "https://me:hunter2@host/a.jsonl"}]})
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.org/a?page=2",
+        "data/Belle_2M/Train_part_01.json",
+        "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+        "a@b.org",
+    ],
+)
+def test_ordinary_text_is_no_secret(text: str) -> None:
+    assert secret_address(text) is None and not secret_in(text) and redact(text) == text
+
+
+def test_secrets_are_redacted_also_as_base64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "correct-horse-battery")
+    coded = [
+        base64.b64encode(t.encode()).decode()
+        for t in ("correct-horse-battery", "me:correct-horse-battery", "hf_" + "a" * 34)
+    ]
+    for text in ("correct-horse-battery", "https://me:pw@host/x", *coded):
+        assert secret_in(f"say {text} now") and text not in redact(f"say {text} now")
+
+
+@pytest.mark.parametrize(
+    "bad", ["\x1b[31m", "\x1b]0;title\x07", "\u202e", "\u2066", "\x00", "\x9b31m", "\x07", "\x7f", "\ufeff"]
+)
+def test_nothing_commands_a_terminal(bad: str) -> None:
+    assert plain(f"a{bad}b") == "ab"
+
+
+def test_a_cell_is_bounded() -> None:
+    assert len(bounded("x" * 10**6)) < 1100
+    assert plain("\ud800") == "\ufffd" and plain("line\n\tnext 中文 \u200d") == "line\n\tnext 中文 \u200d"
+
+
+def test_files_follow_umask_and_caches_are_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    was = os.umask(0o077)
+    try:
+        write_text(tmp_path / "f", "x")
+    finally:
+        os.umask(was)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("INSTDATA_CACHE", str(tmp_path / "cache"))
+    assert cache_folder().stat().st_mode & 0o777 == 0o700
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert not kernels._ours(tmp_path / "open") and kernels._ours(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["~nouser-here/x", "a\n", "a\0b", "a\ud800"])
+def test_names_that_no_file_has(name: str) -> None:
+    with pytest.raises(InputError):
+        expanded(name)
+
+
+def test_folders_that_only_look_like_builds(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"recipe_sha256": "x"}')
+    with pytest.raises(InputError, match="did not write it"), locked(tmp_path):
+        pass
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "data").symlink_to(tmp_path)
+    with pytest.raises(InputError, match="a link"), locked(linked):
+        pass
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "data/../../x"])
+def test_a_manifest_that_names_files_outside(tmp_path: Path, name: str) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps({"configs": {"full": {"files": [name]}}}))
+    with pytest.raises(InputError, match="outside"):
+        manifest(tmp_path)
