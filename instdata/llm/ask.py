@@ -113,28 +113,6 @@ def structured(
     return Request(messages, max_tokens, **{"temperature": 0.0, "seed": 0, **more}, schema=schema)
 
 
-def objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """(start, end, value) of the JSON objects in a text, in order; those inside another one belong to it."""
-    found, at, decoder = [], -1, json.JSONDecoder(strict=False)
-    while (at := text.find("{", at + 1)) >= 0:
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            continue
-        found.append((at, end, value))
-        at = end - 1
-    return found
-
-
-def last_object(text: str, *keys: str) -> dict[str, Any]:
-    """The last JSON object in a text that has all these keys: what comes before it may be thinking, or quoted from the
-    material. Raises Unusable where there is none."""
-    for _, _, value in reversed(objects(text)):
-        if all(k in value for k in keys):
-            return value
-    raise Unusable(f"no JSON with {' and '.join(keys)}")
-
-
 def estimate(options: Options, sample: Sequence[Request], total: int | None = None) -> dict[str, Any]:
     """What `total` requests like these would come to (see `cost`)."""
     if not sample:

@@ -20,6 +20,7 @@ from instdata.llm.budget import Budget, Usage
 from instdata.llm.cache import Store, Stored, digest
 from instdata.llm.endpoint import Endpoint
 from instdata.llm.pace import Pace, seconds
+from instdata.llm.reply import Unusable, undecodable
 from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
@@ -31,10 +32,6 @@ OPTIONAL = {
     ("response_format",): ("response_format", "json_schema", "guided", "grammar"),
     ("logprobs", "top_logprobs"): ("logprobs",),
 }
-
-
-class Unusable(ValueError):
-    """Raised by a reader: this answer cannot be used; the message says why in a few words."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.models import AUTO
-from instdata.steps.generate.prompt import read_items
+from instdata.llm.reply import read_items
 from instdata.util.context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter

@@ -102,8 +102,7 @@ def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
 
 def read(judge: Judge, text: str) -> dict[str, int]:
     """The scores in an answer. Raises Unusable."""
-    from instdata.llm.ask import last_object
-    from instdata.llm.client import Unusable
+    from instdata.llm.reply import Unusable, last_object
 
     found = last_object(text, *judge.scales)
     scores = {scale: found[scale] for scale in judge.scales}
