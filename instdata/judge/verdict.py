@@ -62,7 +62,9 @@ def _alone(text: str, allowed: Mapping[str, float]) -> list[str]:
     marked = re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(r"\\boxed\{\s*(\S{1,12}?)\s*\}", text)
     if marked:
         return marked
-    first = re.match(rf"{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】:：/]{{1,6}})[\"”'’*_`)）\]】]{{0,4}}\s*(?:[.。\n,，;；]|$)", text)
+    first = re.match(
+        rf"{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】:：/]{{1,6}})[\"”'’*_`)）\]】]{{0,4}}\s*(?:[.。\n,，;；]|$)", text
+    )
     return [first[1]] if first and _allowed(first[1], allowed) else []
 
 

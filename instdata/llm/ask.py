@@ -14,7 +14,7 @@ from typing import Any
 
 from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.cache import PICO, Store, digest
-from instdata.llm.client import Answer, Client, Request, Unusable
+from instdata.llm.client import MAX_WAIT, Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
 from instdata.llm.pace import Pace
 from instdata.util.context import Context
@@ -39,6 +39,8 @@ class Options:
     rpm: float | None = None
     tpm: float | None = None
     timeout: float | None = None
+    params: dict[str, Any] | None = None  # further parameters of the API, as they are
+    max_wait: float | None = None  # seconds
 
     @classmethod
     def of(cls, step: Any) -> Options:
@@ -56,7 +58,16 @@ def client_for(options: Options, store: Store, scope: str, base: Path, say: Call
     limits = {n: getattr(options, n) for n in ("max_usd", "max_requests", "max_tokens")}
     budget = Budget(store, scope, price_of(options.model, options.price), limits)
     pace = Pace(options.concurrency or at.concurrency, options.rpm, options.tpm)
-    return Client(at, store, budget, pace, timeout=options.timeout)
+    return Client(
+        at,
+        store,
+        budget,
+        pace,
+        timeout=options.timeout,
+        params=options.params,
+        max_wait=options.max_wait or MAX_WAIT,
+        say=say,
+    )
 
 
 def ask(
@@ -97,7 +108,7 @@ def _weighed(answer: Answer, weigh: Callable[[Any, dict[str, Any]], Any], store:
     stored = store.get(answer.key)
     if answer.value is None or stored is None:
         return answer
-    return Answer(weigh(answer.value, json.loads(stored.response)), answer.text, answer.key, answer.failures)
+    return replace(answer, value=weigh(answer.value, json.loads(stored.response)))
 
 
 def structured(

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from instdata.llm.cache import digest
-from instdata.llm.client import Client, Request, tokens
+from instdata.llm.client import Client, Request
+from instdata.llm.dialects import tokens
 from instdata.util.errors import InputError
 
 PARTS = 2  # a batch costs half; what it failed on is asked directly, at the full price

@@ -21,8 +21,44 @@ ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # Commands of LaTeX that begin as an escape does. After \t and \n only what is a command as a whole (a tab or a line's
 # end before a word is common there); after \b, \f and \r any word, since no text has those characters.
 COMMANDS = set(
-    "text textbf textit textrm textsf texttt textstyle tfrac theta tan tanh tau times tilde therefore top triangle triangleq to tag "
-    "nabla neq neg ngeq nleq notin nmid nexists nsubseteq nparallel nolimits nonumber newline newcommand not natural".split()
+    [
+        "text",
+        "textbf",
+        "textit",
+        "textrm",
+        "textsf",
+        "texttt",
+        "textstyle",
+        "tfrac",
+        "theta",
+        "tan",
+        "tanh",
+        "tau",
+        "times",
+        "tilde",
+        "therefore",
+        "top",
+        "triangle",
+        "triangleq",
+        "to",
+        "tag",
+        "nabla",
+        "neq",
+        "neg",
+        "ngeq",
+        "nleq",
+        "notin",
+        "nmid",
+        "nexists",
+        "nsubseteq",
+        "nparallel",
+        "nolimits",
+        "nonumber",
+        "newline",
+        "newcommand",
+        "not",
+        "natural",
+    ]
 )
 AMBIGUOUS = re.compile(r"\\[bfr][A-Za-z]|\\[tn][A-Za-z]")
 WORD = re.compile(r"[A-Za-z]*")

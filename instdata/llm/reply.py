@@ -35,16 +35,41 @@ PREFACE = 300  # characters that a model may say before it opens its thoughts
 MATERIAL = re.compile(r"[{\[`\"“「]")  # what follows is the answer itself, where a mark is quoted
 
 ALIASES = {
-    "instruction": "instruction question prompt task query problem 指令 问题 任务 题目 提问 题干 指示".split(),
-    "response": "response answer output completion reply 回答 答案 回复 输出 解答 响应".split(),
-    "reason": "reason reasoning rationale explanation justification 理由 原因 说明 解释 分析".split(),
-    "grade": "grade final_grade 等级 评级 级别 评定 评定等级 最终等级".split(),
-    "better": "better better_answer winner verdict 更好 更好的回答 胜者 结论 较好".split(),
-    "ability": "ability category label class 能力 类别 分类 标签".split(),
-    "quality": "quality 质量".split(),
-    "complexity": "complexity difficulty 复杂度 难度 复杂性".split(),
-    "helpfulness": "helpfulness helpful 有用性 有用 帮助性 帮助".split(),
-    "best": "best choice 最佳 最好 选择".split(),
+    "instruction": [
+        "instruction",
+        "question",
+        "prompt",
+        "task",
+        "query",
+        "problem",
+        "指令",
+        "问题",
+        "任务",
+        "题目",
+        "提问",
+        "题干",
+        "指示",
+    ],
+    "response": ["response", "answer", "output", "completion", "reply", "回答", "答案", "回复", "输出", "解答", "响应"],
+    "reason": [
+        "reason",
+        "reasoning",
+        "rationale",
+        "explanation",
+        "justification",
+        "理由",
+        "原因",
+        "说明",
+        "解释",
+        "分析",
+    ],
+    "grade": ["grade", "final_grade", "等级", "评级", "级别", "评定", "评定等级", "最终等级"],
+    "better": ["better", "better_answer", "winner", "verdict", "更好", "更好的回答", "胜者", "结论", "较好"],
+    "ability": ["ability", "category", "label", "class", "能力", "类别", "分类", "标签"],
+    "quality": ["quality", "质量"],
+    "complexity": ["complexity", "difficulty", "复杂度", "难度", "复杂性"],
+    "helpfulness": ["helpfulness", "helpful", "有用性", "有用", "帮助性", "帮助"],
+    "best": ["best", "choice", "最佳", "最好", "选择"],
 }
 CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
 
@@ -99,7 +124,8 @@ def named(value: Any) -> Any:
     known = {k: CANONICAL.get(_plain(k), k) for k in value}
     # A plain text is a field, anything else under such a key (tasks: […], answer: {…}) a wrapping.
     return {
-        (known[k] if known[k] not in value and not isinstance(v, (dict, list)) else k): named(v) for k, v in value.items()
+        (known[k] if known[k] not in value and not isinstance(v, (dict, list)) else k): named(v)
+        for k, v in value.items()
     }
 
 

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.generate.check import Broken, Item
 from instdata.llm.reply import answer, read_object
+from instdata.steps.generate.check import Broken, Item
 from instdata.steps.generate.prompt import render, template
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.util.context import Context

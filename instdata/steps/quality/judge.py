@@ -56,13 +56,21 @@ class Judge(BaseModel):
     price: Price | None = Field(
         None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
     )
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    timeout: float | None = Field(None, gt=0, description="Seconds that an answer may take at first.")
+    max_wait: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds that a server may ask us to wait; else the run stops with exit code 4. Default: 600.",
+    )
     concurrency: int | None = Field(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Field(None, gt=0, description="Requests a minute, at most.")
     tpm: float | None = Field(None, gt=0, description="Tokens a minute, at most.")
 
     def shapes(self) -> dict[str, Any]:
         """What shapes the scores; cost limits do not."""
-        return {"version": VERSION, "model": self.model, "scales": self.scales}
+        asked = {"params": self.params} if self.params else {}
+        return {"version": VERSION, "model": self.model, "scales": self.scales, **asked}
 
 
 def score(judge: Judge, name: str, rows: Rows) -> dict[str, np.ndarray]:
