@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from instdata.llm.budget import Budget, Price, price_of
+from instdata.llm.budget import Budget, Price, Wait, price_of
 from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import MAX_WAIT, Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
@@ -40,7 +40,7 @@ class Options:
     tpm: float | None = None
     timeout: float | None = None
     params: dict[str, Any] | None = None  # further parameters of the API, as they are
-    max_wait: float | None = None  # seconds
+    max_wait: Wait | None = None
 
     @classmethod
     def of(cls, step: Any) -> Options:

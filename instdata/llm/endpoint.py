@@ -125,6 +125,8 @@ def api_client(url: str, key: str, timeout: float, asynchronous: bool = True, re
 
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
+    key = parts.password or key
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     more: dict[str, Any] = {"default_query": query} if query else {}
     if "api-version" in query:
         more["default_headers"] = {"api-key": key}
@@ -136,7 +138,7 @@ def api_client(url: str, key: str, timeout: float, asynchronous: bool = True, re
     )
     try:
         return kind(
-            base_url=urlunsplit(parts._replace(query="", fragment="")),
+            base_url=urlunsplit(plain),
             api_key=key,
             max_retries=retries,
             timeout=timeout,

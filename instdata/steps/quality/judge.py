@@ -61,7 +61,7 @@ class Judge(BaseModel):
     max_wait: float | None = Field(
         None,
         gt=0,
-        description="Seconds that a server may ask us to wait; else the run stops with exit code 4. Default: 600.",
+        description="What a server may ask us to wait (10m); beyond it the run stops with exit code 4. Default: 10m.",
     )
     concurrency: int | None = Field(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Field(None, gt=0, description="Requests a minute, at most.")
