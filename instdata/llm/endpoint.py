@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,9 +164,14 @@ def models_at(url: str) -> list[str]:
         ) from None
 
 
+def writers(names: Sequence[str]) -> list[str]:
+    """The models that write texts: not embeddings, speech, images."""
+    return [n for n in names if not NO_WRITER.search(n)]
+
+
 def _first_model(base_url: str | None) -> str:
     url = base_url or os.environ["OPENAI_BASE_URL"]
-    names = [n for n in models_at(url) if not NO_WRITER.search(n)]
+    names = writers(models_at(url))
     if not names:
         raise BuildError(f"{public(url)} lists no model that writes texts: name one with model: …")
     return names[0]

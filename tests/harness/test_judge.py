@@ -15,10 +15,10 @@ from instdata.judge.ask import GRADES, PAIR, estimate, judge_items, judge_pairs,
 from instdata.judge.cheap_and_strong import powered
 from instdata.llm.ask import Options
 from instdata.llm.budget import Price
-from instdata.llm.lenient import find
-from instdata.llm.reply import last_object
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
+from instdata.llm.lenient import find
+from instdata.llm.reply import last_object
 from instdata.score.items import Item
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached

@@ -25,9 +25,7 @@ def client(tmp_path, monkeypatch):
     def make(url, limits=None, **more):
         store = Store(tmp_path)
         more.setdefault("say", [].append)
-        opened.append(
-            Client(endpoint("m", url), store, Budget(store, "s", Price(input=1, output=2), limits), **more)
-        )
+        opened.append(Client(endpoint("m", url), store, Budget(store, "s", Price(input=1, output=2), limits), **more))
         return opened[-1]
 
     yield make
