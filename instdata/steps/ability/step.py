@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from instdata.corpus.rows import UNKNOWN, Rows
-from instdata.llm.budget import Price
+from instdata.llm.budget import Price, Wait
 from instdata.steps.ability.calibration import FEW, calibration_error, cutoffs, too_few
 from instdata.steps.ability.examples import inputs, labelled
 from instdata.steps.ability.views import known_labels, texts, was_generated
@@ -77,6 +77,12 @@ class Categorize(Step):
     max_requests: int | None = Threshold(None, ge=0)
     max_tokens: int | None = Threshold(None, ge=0)
     price: Price | None = Threshold(None, description="USD per million tokens, where the built-in list is wrong.")
+    concurrency: int | None = Threshold(None, ge=1, le=1024, description="Requests at once, at most.")
+    timeout: float | None = Threshold(None, gt=0, description="Seconds that an answer may take at first.")
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    max_wait: Wait | None = Threshold(
+        None, description="What a server may ask us to wait; beyond it the run stops with exit code 4. Default: 10m."
+    )
 
     @property
     def asks(self) -> bool:

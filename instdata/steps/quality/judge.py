@@ -57,13 +57,21 @@ class Judge(BaseModel):
     price: Price | None = Field(
         None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
     )
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    timeout: float | None = Field(None, gt=0, description="Seconds that an answer may take at first.")
+    max_wait: float | None = Field(
+        None,
+        gt=0,
+        description="What a server may ask us to wait (10m); beyond it the run stops with exit code 4. Default: 10m.",
+    )
     concurrency: int | None = Field(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Field(None, gt=0, description="Requests a minute, at most.")
     tpm: float | None = Field(None, gt=0, description="Tokens a minute, at most.")
 
     def shapes(self) -> dict[str, Any]:
         """What shapes the scores; cost limits do not."""
-        return {"version": VERSION, "model": self.model, "scales": self.scales}
+        asked = {"params": self.params} if self.params else {}
+        return {"version": VERSION, "model": self.model, "scales": self.scales, **asked}
 
 
 def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
@@ -109,8 +117,7 @@ def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
 
 def read(judge: Judge, text: str) -> dict[str, int]:
     """The scores in an answer. Raises Unusable."""
-    from instdata.llm.ask import last_object
-    from instdata.llm.client import Unusable
+    from instdata.llm.reply import Unusable, last_object
 
     found = last_object(text, *judge.scales)
     scores = {scale: found[scale] for scale in judge.scales}
