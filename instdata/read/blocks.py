@@ -20,7 +20,7 @@ from instdata.read.separator import separator
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
 MANY_KEYS = 32
-NOT_JSON = re.compile(rb'\b(?:NaN|Infinity)\b')
+NOT_JSON = re.compile(rb"\b(?:NaN|Infinity)\b")
 
 
 def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
@@ -43,20 +43,27 @@ def raw_blocks(
     Raises Damaged, after the last good record was given, where a file is no data, or not all of it; InputError where its
     encoding is not clear."""
     first, left = 0, limit
-    for records in _blocks(path, hub, encoding, delimiter):
-        step = len(records)
-        if left is not None:
-            if isinstance(records, list):
-                full = [i for i, r in enumerate(records) if not isinstance(r, bytes) or r.strip()]
-                records = records[: full[left - 1] + 1] if len(full) >= left else records
-                left -= min(left, len(full))
-            else:
-                records = records.slice(0, left)
-                left -= len(records)
-        yield first, records
-        first += step
-        if left == 0:
-            return
+    try:
+        for records in _blocks(path, hub, encoding, delimiter):
+            step = len(records)
+            if left is not None:
+                records, taken = _first(records, left)
+                left -= taken
+            yield first, records
+            first += step
+            if left == 0:
+                return
+    except Damaged as e:
+        raise Damaged(f"{Path(path).name}: {e}", e.tail) from e
+
+
+def _first(records: Any, most: int) -> tuple[Any, int]:
+    """(the first `most` records that are not blank lines, how many these are) of a block."""
+    if not isinstance(records, list):
+        records = records.slice(0, most)
+        return records, len(records)
+    full = [i for i, r in enumerate(records) if not isinstance(r, bytes) or r.strip()]
+    return (records[: full[most - 1] + 1] if len(full) >= most else records), min(most, len(full))
 
 
 def block_count(path: str) -> int | None:

@@ -47,7 +47,9 @@ def pieces(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
         except Damaged as e:
             error = e
         except UnicodeDecodeError as e:
-            error = Damaged(f"the {encoding.upper()} text ends within a character: the file is truncated, or in another encoding")
+            error = Damaged(
+                f"the {encoding.upper()} text ends within a character: the file is truncated, or in another encoding"
+            )
             error.__cause__ = e
     if carry:
         yield bytes(carry)
@@ -94,7 +96,9 @@ JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 
 
 # A document that holds its records under one key: {"version": 1, "data": [{…
-WRAPPED = re.compile(rb'\{(?:\s*"[^"\\]{1,40}"\s*:\s*(?:"[^"\\]{0,200}"|[\d.]+|null|true|false)\s*,){0,20}\s*"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)"\s*:\s*(?=\[\s*\{)')
+WRAPPED = re.compile(
+    rb'\{(?:\s*"[^"\\]{1,40}"\s*:\s*(?:"[^"\\]{0,200}"|[\d.]+|null|true|false)\s*,){0,20}\s*"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)"\s*:\s*(?=\[\s*\{)'
+)
 
 
 def elements(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:

@@ -123,7 +123,12 @@ def _row_bytes(array: pa.Array) -> np.ndarray:
             return np.zeros(len(array), np.int64)
         of = _row_bytes(array.dictionary)
         return of[np.asarray(pc.fill_null(array.indices, 0)).astype(np.int64)]
-    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         return np.asarray(pc.fill_null(pc.binary_length(array), 0)).astype(np.int64)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
         offsets = np.asarray(array.offsets).astype(np.int64)
@@ -179,7 +184,10 @@ def _cell(value: Any) -> Any:
     try:
         return value.as_py()
     except UnicodeDecodeError:
-        return Bad("is not UTF-8", str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct")
+        return Bad(
+            "is not UTF-8",
+            str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct",
+        )
     except (ValueError, OverflowError, TypeError, pa.ArrowException) as e:
         try:
             return value.cast(pa.string()).as_py()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from instdata.read.encoding import HEAD, guess
-from instdata.util.errors import InputError
+from instdata.util.errors import InputError, InstdataError
 
 PIECE = 4 << 20  # bytes of (decompressed) text in one block of records
 RECORD_LIMIT = 64 << 20  # bytes: a record longer than this has an unclosed quote or bracket
@@ -31,8 +31,10 @@ FOREIGN = {
 }  # fmt: skip
 
 
-class Damaged(Exception):
-    """The rest of a file cannot be read. `tail` is the start of a record that was cut off."""
+class Damaged(InstdataError):
+    """The rest of a file cannot be read: a failed input. `tail` is the start of a record that was cut off."""
+
+    exit_code = 4
 
     def __init__(self, message: str, tail: bytes = b""):
         super().__init__(message)
@@ -78,7 +80,9 @@ def _form(path: Path, encoding: str | None, written: int, size: int) -> Form:
     named = path.suffix.lower() if path.suffix.lower() in PACKED else ""
     if packing != named:
         if named and size and not _texty(first):
-            raise Damaged(f"not {named[1:]} data, as its name says: the file is damaged, or half a download; fetch it again")
+            raise Damaged(
+                f"not {named[1:]} data, as its name says: the file is damaged, or half a download; fetch it again"
+            )
         if size:
             said.append(f"is {packing[1:] or 'not'} compressed, whatever its name says")
     if not packing:
@@ -151,9 +155,7 @@ def _whole_parquet(path: Path, size: int) -> None:
     try:
         found = pq.read_metadata(path)
         groups = [found.row_group(i) for i in range(found.num_row_groups)]
-        ends = [
-            g.column(c).data_page_offset + 1 for g in groups for c in range(g.num_columns) if g.num_rows
-        ]
+        ends = [g.column(c).data_page_offset + 1 for g in groups for c in range(g.num_columns) if g.num_rows]
     except UnicodeDecodeError:
         return  # the name of a column, which columnar.py can do without
     except Exception as e:  # thrift and Arrow raise many kinds, OSError among them

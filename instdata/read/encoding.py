@@ -39,7 +39,12 @@ def guess(head: bytes) -> tuple[str | None, str]:
         korean = "euc_kr" in fits and _share(head, "euc_kr", _hangul) > SURE
         if not korean:
             return "gb18030", ""
-    return None, f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}" if fits else "not text in an encoding known here"
+    return (
+        None,
+        f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}"
+        if fits
+        else "not text in an encoding known here",
+    )
 
 
 def advice(line: bytes) -> str:
