@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -23,13 +24,15 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
+from instdata.corpus.corpus import TRAIN, Corpus, Shard, State, Tally, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
+from instdata.read.look import Look, look
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
 from instdata.recipe.load import Draft, open_document, read_draft
@@ -38,7 +41,7 @@ from instdata.steps.run import apply, close
 from instdata.util.atomic import digest, write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
-from instdata.util.errors import BudgetReached, BuildError, InputError, MissingExtra
+from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
 from instdata.util.paths import beside, cache_folder
 
@@ -55,6 +58,7 @@ class Plan:
     context: Context
     sha256: str
     warnings: list[str] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)  # at the first records of each source
 
 
 @dataclass(frozen=True)
@@ -79,9 +83,11 @@ def prepare(
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
     opened: list[list[Input]] = []
+    damage: list[str] = []
     try:
-        opened = open_sources(draft.sources, base, names, online)
+        opened = open_sources(draft.sources, base, names, online, say)
     except InputError as e:
+        damage = [m for _, _, m in e.problems] if isinstance(e, DamagedInput) else []
         for where, _, message in e.problems:
             at = ("sources", int(where.partition(".")[2]))
             draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
@@ -98,14 +104,39 @@ def prepare(
             found = [m for _, _, m in e.problems]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
-    draft.fail()
+    looks = _looks(opened, draft, context)
+    draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
     if not online:
-        return Plan(recipe, opened, context, "")
+        return Plan(recipe, opened, context, "", looks=looks)
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
     trained = recipe.ablate.model_copy(update={"model": AUTO}) if recipe.ablate.model == "auto" else recipe.ablate
     recipe = recipe.model_copy(update={"sources": sources, "steps": steps, "ablate": trained})
-    return Plan(recipe, opened, context, _identity(recipe, opened, context))
+    if recipe.limit is not None and recipe.subsets is not None:  # a trial run's pool is short: that is its point
+        recipe = recipe.model_copy(update={"subsets": recipe.subsets.model_copy(update={"on_short": "clip"})})
+    return Plan(recipe, opened, context, _identity(recipe, opened, context), looks=looks)
+
+
+def _looks(opened: list[list[Input]], draft: Draft, context: Context) -> list[Look]:
+    """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
+    places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
+    looks = [look(inputs, context.taxonomy) for inputs in opened]
+    if not any(s.scope == "source" for _, s in draft.steps):
+        for at, seen in zip(places, looks):
+            if seen.objection:
+                draft.problem(("sources", at), seen.objection)
+    return looks
+
+
+def folder_of(name: str, sets: Sequence[str] = (), limit: int | None = None) -> Path:
+    """Where a build goes by default: builds/<name>, and for one of other settings than the recipe's a folder of its
+    own, so that no trial overwrites the build: builds/<name>@limit-1000."""
+    told = [f"limit-{limit}"] if limit is not None else []
+    told += [re.sub(r"[^\w.\-]+", "-", item).strip("-") for item in sorted(sets) if not item.startswith("name=")]
+    label = "@".join(told)
+    if len(label) > 60:
+        label = f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return Path("builds") / (f"{name}@{label}" if label else name)
 
 
 def _taxonomy(draft: Draft, base: Path) -> Taxonomy | None:
@@ -132,7 +163,10 @@ def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> st
         source["content"] = [[i.file, i.digest, i.format] for i in files]
     if context.taxonomy is not None:
         plain["taxonomy"] = context.taxonomy.digest()
-    plain["steps"] = [_with_digests(s, context.base) for s in plain["steps"]]
+    plain["steps"] = [
+        _at_paths(data, step.paths, lambda text: _digest_of(text, context.base))
+        for data, step in zip(plain["steps"], recipe.steps)
+    ]
     plain["scoring"] = [s.scoring(context) for s in recipe.steps]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -140,28 +174,36 @@ def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> st
 
 def published(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as it is kept and shown: where a path is absolute, only its last part, since the rest belongs
-    to this machine."""
+    to this machine. Text that is no path is kept as it is."""
+    plain = recipe.plain()
+    plain["steps"] = [_at_paths(data, step.paths, _portable) for data, step in zip(plain["steps"], recipe.steps)]
+    plain["sources"] = [_at_paths(data, {"path"}, _portable) for data in plain["sources"]]
+    return _at_paths(plain, {"taxonomy"}, _portable) if isinstance(plain.get("taxonomy"), str) else plain
 
-    def portable(value: Any) -> Any:
+
+def _at_paths(data: dict[str, Any], names: Collection[str], change: Callable[[str], str]) -> dict[str, Any]:
+    """Plain data with each text under one of the names, at any depth, changed."""
+
+    def walk(value: Any, inside: bool) -> Any:
         if isinstance(value, dict):
-            return {k: portable(v) for k, v in value.items()}
+            return {k: walk(v, k in names) for k, v in value.items()}
         if isinstance(value, list):
-            return [portable(v) for v in value]
-        rooted = isinstance(value, str) and len(value) > 1 and (Path(value).is_absolute() or value.startswith("~"))
-        return Path(value).name if rooted and "\n" not in value else value
+            return [walk(v, inside) for v in value]
+        return change(value) if inside and isinstance(value, str) else value
 
-    return portable(recipe.plain())
+    return walk(data, False)
 
 
-def _with_digests(value: Any, base: Path) -> Any:
-    """Plain data in which text that is the path of a file is the file's digest."""
-    if isinstance(value, dict):
-        return {k: _with_digests(v, base) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_with_digests(v, base) for v in value]
-    if isinstance(value, str) and 0 < len(value) < 1024 and "\0" not in value and (base / value).is_file():
-        return digest(base / value)
-    return value
+def _portable(text: str) -> str:
+    rooted = len(text) > 1 and "\n" not in text and (Path(text).is_absolute() or text.startswith("~"))
+    return Path(text).name if rooted else text
+
+
+def _digest_of(text: str, base: Path) -> str:
+    """The digest of the file that a text is the path of; other text as it is. (A bare word is a path only with a suffix:
+    a file that happens to be called "auto" is nobody's option.)"""
+    looks = 0 < len(text) < 1024 and "\0" not in text and "\n" not in text and ("/" in text or "." in text)
+    return digest(base / text) if looks and (base / text).is_file() else text
 
 
 def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
@@ -220,6 +262,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     if cold():
         context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
+    _say_sources(plan, shards)
     corpus = _corpus(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
@@ -231,11 +274,22 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     return corpus, clock.laps
 
 
+def _say_sources(plan: Plan, shards: list[Shard]) -> None:
+    """One line a source: how many rows, in which format, which columns feed nothing."""
+    counts: dict[str, int] = {}
+    for shard in shards:  # in the order of the sources
+        name = read_cached(shard.path, ["source"])["source"].slice(0, 1).to_pylist() if shard.rows else []
+        for source in name:
+            counts[source] = counts.get(source, 0) + shard.rows
+    for seen in plan.looks:
+        plan.context.say(f"source {seen.source}: {counts.get(seen.source, 0):,} rows, {seen.line}")
+
+
 def _corpus(shards: list, context: Context) -> Corpus:
     """The corpus as it was read, with the labels that rows came with."""
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()
-    codes = [ability_codes(read_parquet(s.path, ["ability"])["ability"], words) for s in shards]
+    codes = [ability_codes(read_cached(s.path, ["ability"])["ability"], words) for s in shards]
     state = State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32))
     state.confidence[state.ability != words.code(UNKNOWN)] = 1  # somebody labelled the row
     return replace(corpus, state=state, abilities=words)
@@ -262,6 +316,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     configs = write_data(corpus, pool, subsets, folder)
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
+    write_dropped(corpus, folder / DROPPED)
+    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
@@ -276,10 +332,11 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs) for inputs in plan.inputs if inputs],
+        "sources": [_source(inputs, notes, plan.context.lost) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
+        "fields": fields,
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
@@ -292,17 +349,22 @@ def _none_read(corpus: Corpus) -> str:
     bad = next((s for s in corpus.shards if s.bad), None)
     if bad is None:
         return f"{len(corpus.errors):,} rows made a step raise" if corpus.errors else "the sources hold none"
-    first = read_parquet(bad.bad_path).slice(0, 1).to_pylist()[0]
+    first = read_cached(bad.bad_path).slice(0, 1).to_pylist()[0]
     count = sum(s.bad for s in corpus.shards)
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
 
 
-def _source(inputs: list[Input]) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit."""
+def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], lost: Mapping[str, str]) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
-    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [_file(i, lost.get(f"{i.source}/{i.file}")) for i in inputs], **noted}
+
+
+def _file(item: Input, lost: str | None) -> dict[str, str]:
+    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {})}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,15 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
-from instdata.read.adapters import INPUT, write_record
-from instdata.util.atomic import whole
+from instdata.corpus.records import DROPPED
+from instdata.corpus.rows import told
+from instdata.read.adapters import INPUT
+from instdata.read.again import source_records
+from instdata.read.written import ALPACA_KEYS, write_record
+from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
+from instdata.util.sealed import read_sealed_json, sound, write_sealed_json
 from instdata.util.yaml import did_you_mean
 
 RUN = "run"  # the kind of a trained run, in its run.json
@@ -102,13 +108,87 @@ def _no_row(build: Path, wanted: str) -> InputError:
     )
 
 
-def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
-    """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
-    left out."""
-    return _cached(build, rids, "messages")
+def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The conversations of rows by rid: of dropped ones from the build itself, of others from the cache's shards; rows
+    whose shard was cleaned away are left out."""
+    found = dropped_messages(build, rids)
+    rest = rids - found.keys()
+    found |= _cached(build, rest, "messages") if rest else {}
+    return {rid: [told(t) for t in turns] for rid, turns in found.items()}
 
 
-def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]:
+def dropped_messages(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The turns of dropped rows by rid, from dropped.parquet."""
+    found: dict[str, Any] = {}
+    path = build / DROPPED
+    if not rids or not path.is_file():
+        return found
+    wanted = pa.array(sorted(rids), pa.string())
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["rid"])["rid"], wanted))
+            if len(at):
+                table = file.read_row_group(group, ["rid", "messages"]).take(at)
+                found |= dict(zip(table["rid"].to_pylist(), table["messages"].to_pylist()))
+    return found
+
+
+def export_dropped(build: Path, which: str, out: Path) -> dict[str, int]:
+    """Write the rows that a build dropped, of a step, of one of its reasons (`step.reason`) or "all", as JSON lines with
+    step, reason and evidence. Raises InputError where there is no such step or reason."""
+    if out.suffix != ".jsonl":
+        raise InputError(f"{out}: dropped rows are written as JSON lines: give a file that ends in .jsonl")
+    steps = {s["name"]: s["reasons"] for s in manifest(build)["steps"]}
+    # A step's name may have points: the longest one that fits is meant.
+    step = next((n for n in sorted(steps, key=len, reverse=True) if which == n or which.startswith(f"{n}.")), None)
+    reason = which[len(step) + 1 :] if step else ""
+    if step is None and which != "all":
+        raise InputError(
+            f'{build}: no step "{which}".{did_you_mean(which, steps) or " There are: " + ", ".join(steps) + "."}'
+        )
+    if reason and reason not in {*steps[step or ""], "step_error"}:
+        there = ", ".join(steps[step or ""]) or "none"
+        raise InputError(f'{build}: step {step} dropped nothing as "{reason}"; its reasons: {there}')
+    written = 0
+    with claimed(out) as file:
+        for row in _dropped(build, step, reason):
+            evidence = orjson.loads(row["evidence"]) if row.get("evidence") else None
+            file.write(
+                orjson.dumps({**row, "messages": [told(t) for t in row["messages"]], "evidence": evidence}) + b"\n"
+            )
+            written += 1
+    return {"written": written}
+
+
+def _dropped(build: Path, step: str | None, reason: str) -> Iterator[dict[str, Any]]:
+    if not (build / DROPPED).is_file():
+        return
+    with pq.ParquetFile(build / DROPPED) as file:
+        for batch in file.iter_batches(1_000):
+            table = pa.table(batch)
+            if step is not None:
+                table = table.filter(pc.equal(table["step"], step))
+            if reason:
+                table = table.filter(pc.equal(table["reason"], reason))
+            yield from table.to_pylist()
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[Any]:
+    """A file to write whole. Raises InputError where one is there that no export wrote, or that was changed since."""
+    book = cache_folder() / "exports.json"
+    ours = read_sealed_json(book) or {}
+    name = str(out.resolve())
+    if out.exists() and ours.get(name) != (None if out.is_dir() else digest(out)):
+        raise InputError(
+            f"{out}: this file is there, and `instdata export` did not write it so: move it, or choose another name"
+        )
+    with whole(out) as file:
+        yield file
+    write_sealed_json(book, {**ours, name: digest(out)})
+
+
+def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
     """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
@@ -118,7 +198,8 @@ def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]
                 at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
                 if len(at):
                     table = file.read_row_group(group, ["id", "messages"]).take(at)
-                    found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+                    talks = [[told(t) for t in turns] for turns in table["messages"].to_pylist()]
+                    found |= dict(zip(table["id"].to_pylist(), talks))
     return found
 
 
@@ -130,7 +211,7 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         path = cache_folder() / name
         if len(found) == len(rids):
             break
-        if path.is_file():
+        if sound(path):
             names = read_parquet(path, ["rid"])["rid"]
             at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
             if len(at):
@@ -230,29 +311,92 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
 
 
 def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
-    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
+    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json. The format
+    `source` gives every record that was read as it came in, whatever became of it.
 
-    Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    Returns the rows written and left out (conversations that alpaca cannot hold, records whose row was changed)."""
     if out.suffix not in (".jsonl", ".json"):
         raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
+    if format == "source" and config != "full":
+        raise InputError("--format source gives back every record that was read; it takes no --config")
     written = skipped = 0
     array = out.suffix == ".json"
-    batches = rows_of(build, config, ["messages", "meta"])
-    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
-    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
-    with whole(out) as file:
+    with claimed(out) as file:
         file.write(b"[\n" if array else b"")
-        for batch in batches:
-            for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
-                try:
-                    record = write_record(format, messages, _input_chars(meta), plain)
-                except ValueError:
-                    skipped += 1
-                    continue
-                file.write((b",\n" if array and written else b"") + orjson.dumps(record) + (b"" if array else b"\n"))
-                written += 1
+        for line in source_records(build) if format == "source" else _lines(build, format, config):
+            if line is None:
+                skipped += 1
+                continue
+            file.write((b",\n" if array and written else b"") + (_as_json(line) if array else line + b"\n"))
+            written += 1
         file.write(b"\n]\n" if array else b"")
     return {"written": written, "left_out": skipped}
+
+
+def _as_json(line: bytes) -> bytes:
+    """A record in a JSON array: what was no JSON is text there."""
+    try:
+        orjson.loads(line)
+        return line
+    except ValueError:
+        return orjson.dumps(line.decode())
+
+
+def _lines(build: Path, format: str, config: str) -> Iterator[bytes | None]:
+    """Each row of a config as a record of the format; None for a row that it cannot hold.
+
+    Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes first."""
+    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
+    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
+    leaders = _leaders(build, config, format)
+    keys = leaders.keys() if format == "alpaca" else ()
+
+    def line(row: dict[str, Any]) -> bytes | None:
+        try:
+            chars = _input_chars(row.get("meta"))
+            return orjson.dumps(write_record(format, row["messages"], chars, plain, row.get("tools"), keys))
+        except ValueError:
+            return None
+
+    first = set(leaders.values())
+    for leading in (True, False) if first else (False,):
+        for start, batch in _numbered(build, config, ("messages", "meta", "tools")):
+            at = pa.array([i for i in range(len(batch)) if (start + i in first) == leading], pa.int64())
+            yield from map(line, batch.take(at).to_pylist() if first else batch.to_pylist())
+
+
+def _numbered(build: Path, config: str, columns: Collection[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(number of the first row, rows) of a config, with those of the columns that its files have."""
+    start = 0
+    for batch in rows_of(build, config):
+        yield start, batch.select([n for n in batch.schema.names if n in columns])
+        start += len(batch)
+
+
+def _leaders(build: Path, config: str, format: str) -> dict[str, int]:
+    """Each optional key that records of the format have here -> the number of the first row that uses it."""
+    found: dict[str, int] = {}
+    for start, batch in _numbered(build, config, ("messages", "tools")):
+        messages = batch["messages"]
+        if format == "alpaca":
+            long = pc.indices_nonzero(pc.greater(pc.list_value_length(messages), 2))
+            for i in long.to_pylist() if len(found) < len(ALPACA_KEYS) else ():
+                try:
+                    record = write_record(format, messages[i].as_py())
+                except ValueError:
+                    continue
+                for key in record.keys() & set(ALPACA_KEYS):
+                    found.setdefault(key, start + i)
+            continue
+        parents, turns = pc.list_parent_indices(messages), messages.flatten()
+        columns = {f.name: turns.field(f.name) for f in messages.type.value_type if f.name not in ("role", "content")}
+        columns = {n: parents.filter(c.is_valid()) for n, c in columns.items() if n != "extra"}
+        if "tools" in batch.schema.names:
+            columns["tools"] = pc.indices_nonzero(batch["tools"].is_valid())
+        for name, rows in columns.items():
+            if len(rows):
+                found.setdefault(name, start + rows[0].as_py())
+    return found
 
 
 def _single(messages: pa.ListArray) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import orjson
 
-from instdata.read.adapters import BadRow, normalise_keys
 from instdata.read.bytes import Bad, csv_records, elements, lines
 from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
 from instdata.read.container import PIECE, SUFFIXES, Damaged, form_of, kind_of
 from instdata.read.encoding import advice
+from instdata.read.plain import BadRow
 from instdata.read.separator import separator
+from instdata.read.shapes import normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -172,7 +174,8 @@ def _parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
 
 
 def _almost_json(raw: bytes, why: str) -> Any:
-    """What a line holds that JSON does not quite allow: a comma behind it, NaN and infinities (they become null). Bad where it is something else."""
+    """What a line holds that JSON does not quite allow: a comma behind it, NaN and infinities (all of them NaN, which
+    counts as none and is noted). Bad where it is something else."""
     text = raw.strip()
     if text.endswith(b","):
         try:
@@ -186,26 +189,11 @@ def _almost_json(raw: bytes, why: str) -> Any:
     if not NOT_JSON.search(text):
         return Bad(f"invalid JSON: {why}")
     try:
-        record = json.loads(text, parse_constant=lambda word: None)
+        record = json.loads(text, parse_constant=lambda word: math.nan)
         orjson.dumps(record)  # what Python reads beyond JSON (a lone surrogate, a number without end) stays out
     except (ValueError, RecursionError, TypeError):
         return Bad(f"invalid JSON: {why}")
     return record
-
-
-def not_json(records: Any) -> int:
-    """How many records of a block hold NaN or Infinity, which are read as null."""
-    if not isinstance(records, list):
-        return 0
-    return sum(1 for r in records if isinstance(r, bytes) and NOT_JSON.search(r) and not _strict(r))
-
-
-def _strict(raw: bytes) -> bool:
-    try:
-        orjson.loads(raw.removeprefix(b"\xef\xbb\xbf"))
-    except (orjson.JSONDecodeError, ValueError, RecursionError):
-        return False
-    return True
 
 
 def _has_duplicate_key(raw: bytes) -> bool:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import Bad, pieces
 from instdata.read.container import PIECE, RECORD_LIMIT, Damaged
 from instdata.util.errors import MissingExtra
@@ -101,7 +102,8 @@ def _slices(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         end = max(start + 1, int(np.searchsorted(total, before + 4 * PIECE, side="right")))
         part = batch.slice(start, end - start)
         columns = [_plain(c) for c in part.columns]
-        yield pa.RecordBatch.from_arrays(columns, names=_names(batch))
+        fields = [pa.field(name, c.type) for name, c in zip(_names(batch), columns)]
+        yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields, metadata=batch.schema.metadata))
         start = end
 
 
@@ -118,6 +120,8 @@ def _names(batch: pa.RecordBatch) -> list[str]:
 def _row_bytes(array: pa.Array) -> np.ndarray:
     """How many bytes each row of an array takes when its dictionaries are written out; int64, as long as the array."""
     kind = array.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _row_bytes(array.storage)
     if pa.types.is_dictionary(kind):
         if not len(array.dictionary):
             return np.zeros(len(array), np.int64)
@@ -160,7 +164,8 @@ def _plain(array: pa.Array) -> pa.Array:
 def rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
     """Rows of an Arrow batch or table. A cell that Python has no value for (a date beyond 9999, nanoseconds) is its
     text; one that is not UTF-8 costs its row."""
-    cols = {name: _values(column) for name, column in zip(batch.schema.names, batch.columns)}
+    classes = class_names(batch.schema)
+    cols = {n: meaning(_values(c), c.type, classes.get(n)) for n, c in zip(batch.schema.names, batch.columns)}
     for i in range(batch.num_rows):
         record = {k: v[i] for k, v in cols.items()}
         broken = [k for k, v in record.items() if isinstance(v, Bad)]

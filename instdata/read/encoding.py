@@ -39,20 +39,29 @@ def guess(head: bytes) -> tuple[str | None, str]:
         korean = "euc_kr" in fits and _share(head, "euc_kr", _hangul) > SURE
         if not korean:
             return "gb18030", ""
-    return (
-        None,
-        f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}"
-        if fits
-        else "not text in an encoding known here",
-    )
+    if not _all_broken(head):
+        return "utf-8", ""
+    return None, _fitting(fits)
+
+
+def _fitting(fits: list[str]) -> str:
+    if not fits:
+        return "not text in an encoding known here"
+    return f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}"
+
+
+def _all_broken(head: bytes) -> bool:
+    """Whether nearly no line is UTF-8: then it is the file that is in another encoding, not some of its lines."""
+    rows = [line for line in head.split(b"\n") if line.strip()]
+    return sum(not _decodes(line, "utf-8") for line in rows) >= 0.9 * len(rows)
 
 
 def advice(line: bytes) -> str:
     """What to do about one line that is not UTF-8 in a file that is."""
-    name, _ = guess(line)
+    name, fits = guess(line)
     if name and name != "utf-8":
-        return f"not UTF-8; its bytes read as {name.upper()}"
-    return "not UTF-8"
+        return f"not UTF-8; its bytes read as {name.upper()}: write it as UTF-8"
+    return f"{fits or 'not UTF-8'}: write it as UTF-8"
 
 
 def transcode(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -96,7 +105,7 @@ def _decodes(data: bytes, encoding: str) -> bool:
     return True
 
 
-def _share(data: bytes, encoding: str, usual) -> float:  # noqa: ANN001
+def _share(data: bytes, encoding: str, usual) -> float:
     """Share of the characters beyond ASCII that are usual ones."""
     text = codecs.getincrementaldecoder(encoding)("strict").decode(data)
     beyond = [c for c in text if c > "\x7f"]

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from instdata.corpus.rows import ROLES
 from instdata.read.encoding import known
+from instdata.read.shapes import KEYS, fields_of
 from instdata.util.values import WORD, Share, Strict
 from instdata.util.yaml import did_you_mean
 
-FORMATS = ("auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds")
-MAPPED = ("instruction", "input", "output", "system", "history", "messages", "conversations", "prompt", "completion",
-          "ability", "origin")  # fmt: skip
+FORMATS = ("auto", "alpaca", "messages", "sharegpt", "prompt_completion", "preference", "seeds")
+MAPPED = tuple(dict.fromkeys(field for format in KEYS for field in fields_of(format) if format != "seeds"))
 
 
 class Source(Strict):
@@ -30,9 +31,14 @@ class Source(Strict):
     split: str = Field("train", description="The Hub dataset's split.")
     revision: str | None = Field(None, description="The Hub dataset's revision; pinned to a commit in the manifest.")
     name: str = Field("", description="The name in rows and tables; by default the file's or the repo's.")
-    format: Literal["auto", "alpaca", "messages", "sharegpt", "prompt_completion", "seeds"] = "auto"
+    format: Literal[FORMATS] = "auto"  # type: ignore[valid-type]
     map: dict[str, str] = Field(
-        {}, description="Our field: their column, e.g. {instruction: question, ability: class}."
+        {},
+        description="Our field: their column, e.g. {instruction: question, ability: class}, or a template of columns: "
+        '{instruction: "{passage}\\n{question}"}.',
+    )
+    roles: dict[Literal[ROLES], list[str]] = Field(  # type: ignore[valid-type]
+        {}, description="Role: the words that this source has for it, e.g. {user: [me], assistant: [bot]}."
     )
     origin: str | None = Field(None, description='"human", or the model that wrote the responses.')
     max_bad: Share = Field(

@@ -13,16 +13,25 @@ from typing import Any
 from instdata.corpus.corpus import versions
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.read.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
 from instdata.read.blocks import hub_dataset, raw_blocks, records
 from instdata.read.container import Damaged, form_of
 from instdata.read.files import find_files
+from instdata.read.shapes import (
+    MAIN,
+    columns,
+    detect,
+    fields_of,
+    mapped_formats,
+    normalise_key,
+    normalise_keys,
+    placeholders,
+)
 from instdata.read.source import Source
 from instdata.util.atomic import digest
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 2  # of everything that turns a file into shards
+VERSION = 3  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -197,7 +206,8 @@ def _understand(
             None,
             f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
         )
-        for ours, theirs in source.map.items()
+        for ours, text in source.map.items()
+        for theirs in placeholders(text) or [text]
         if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
     ]
     fitting = mapped_formats(source.map)
@@ -210,7 +220,7 @@ def _understand(
         format = _fitting(fitting, detect(peeked), source.map, seen)
     elif format not in fitting:
         raise InputError(
-            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in KEYS[format])}"
+            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
     if not format and not peeked:
         format = fitting[0]
@@ -218,7 +228,7 @@ def _understand(
         raise InputError(
             f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
         )
-    return format, columns(format, source.map)
+    return format, columns(format, source.map, source.roles)
 
 
 def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:
@@ -229,7 +239,7 @@ def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], 
             return format
     if detected in fitting:
         return detected
-    return next((f for f in fitting if mapping and any(k in seen for k in KEYS[f][MAIN[f]])), None)
+    return next((f for f in fitting if mapping and any(k in seen for k in fields_of(f)[MAIN[f]])), None)
 
 
 def _occurs(column: str, path: Path) -> bool:

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from instdata.corpus.corpus import read_parquet
-from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.rows import UNKNOWN, told
 from instdata.corpus.taxonomy import SCORERS, Taxonomy
-from instdata.read.adapters import BadRow, adapt, columns
+from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, decode, kind_of, raw_blocks
+from instdata.read.plain import BadRow
+from instdata.read.shapes import columns
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml
 
@@ -70,7 +72,7 @@ def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
     table = read_parquet(path).select(["messages", "ability"])
     items = []
     for row in table.to_pylist():
-        *turns, answer = row["messages"]
+        *turns, answer = [told(t) for t in row["messages"]]
         ability = row["ability"] or UNKNOWN
         scorer = scorers.get(ability, "distractors")
         choices = choices_in(turns[-1]["content"]) if scorer == "choice" else None
@@ -225,7 +227,7 @@ def _conversation(record: dict[str, Any]) -> tuple[list[dict[str, str]], str | N
     if form == "alpaca" and not isinstance(record.get("instruction", ""), str):
         raise BadRow("instruction is not text")
     (conversation,) = adapt(
-        {k: v for k, v in record.items() if k in FIELDS and k != "ability"}, form, columns(form, {})
+        {k: v for k, v in record.items() if k in ("instruction", "input", "messages")}, form, columns(form, {})
     )
     turns = [{"role": role, "content": content} for role, content in conversation.messages]
     answer = turns.pop()["content"] if turns[-1]["role"] == "assistant" else None

@@ -135,8 +135,10 @@ def _format(file: File) -> Input | None:
 
 def _conversations(file: File) -> Iterator[list[tuple[str, str]] | None]:
     """The messages of each record of a file, None for one that cannot be read."""
-    from instdata.read.adapters import BadRow, adapt, normalise_keys
+    from instdata.read.adapters import adapt
     from instdata.read.blocks import raw_blocks, records
+    from instdata.read.plain import BadRow
+    from instdata.read.shapes import normalise_keys
 
     item = _format(file)
     for record in records(raw_blocks(str(file.path))):
