@@ -80,9 +80,9 @@ def _excluded(path: Path, given: Path, pattern: str) -> bool:
     root = given if given.is_dir() else given.parent
     below = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
     inner = pattern.removeprefix("**/")
-    return any(fnmatch(text, p) for text in (path.name, below, path.as_posix()) for p in (pattern, inner)) or fnmatch(
-        f"{below}/", f"{pattern.rstrip('/')}/*"
-    )
+    inside = f"{inner.rstrip('/')}/*"  # of a folder that is left out
+    whole = any(fnmatch(text, p) for text in (path.name, below, path.as_posix()) for p in (pattern, inner))
+    return whole or fnmatch(below, inside)
 
 
 def _matches(given: Path, text: str, skipped: list[tuple[Path, str]]) -> list[Path]:

@@ -159,7 +159,7 @@ def read_block(block: Block) -> Shard:
 def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> Iterator[pa.Table]:
     """The rows of an input, or of its first `most` records, as they would enter the corpus, a block at a time. Writes
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
-    for first, records in item.blocks(most):
+    for first, records in until_damage(item.blocks(most), []):
         yield _table(_parse(records, first, item, taxonomy)[0], item)
 
 
