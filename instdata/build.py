@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -35,16 +34,18 @@ from instdata.llm.causal import AUTO
 from instdata.read.look import Look, look
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
+from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.run import apply, close
-from instdata.util.atomic import digest, write_text
+from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
 from instdata.util.paths import beside, cache_folder
 
+__all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 
@@ -128,17 +129,6 @@ def _looks(opened: list[list[Input]], draft: Draft, context: Context) -> list[Lo
     return looks
 
 
-def folder_of(name: str, sets: Sequence[str] = (), limit: int | None = None) -> Path:
-    """Where a build goes by default: builds/<name>, and for one of other settings than the recipe's a folder of its
-    own, so that no trial overwrites the build: builds/<name>@limit-1000."""
-    told = [f"limit-{limit}"] if limit is not None else []
-    told += [re.sub(r"[^\w.\-]+", "-", item).strip("-") for item in sorted(sets) if not item.startswith("name=")]
-    label = "@".join(told)
-    if len(label) > 60:
-        label = f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-    return Path("builds") / (f"{name}@{label}" if label else name)
-
-
 def _taxonomy(draft: Draft, base: Path) -> Taxonomy | None:
     """The recipe's taxonomy; problems go to the draft."""
     name = draft.recipe.taxonomy if draft.recipe else draft.document.data.get("taxonomy")
@@ -163,47 +153,10 @@ def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> st
         source["content"] = [[i.file, i.digest, i.format] for i in files]
     if context.taxonomy is not None:
         plain["taxonomy"] = context.taxonomy.digest()
-    plain["steps"] = [
-        _at_paths(data, step.paths, lambda text: _digest_of(text, context.base))
-        for data, step in zip(plain["steps"], recipe.steps)
-    ]
+    plain["steps"] = digested(plain["steps"], recipe, context.base)
     plain["scoring"] = [s.scoring(context) for s in recipe.steps]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def published(recipe: Recipe) -> dict[str, Any]:
-    """The resolved recipe as it is kept and shown: where a path is absolute, only its last part, since the rest belongs
-    to this machine. Text that is no path is kept as it is."""
-    plain = recipe.plain()
-    plain["steps"] = [_at_paths(data, step.paths, _portable) for data, step in zip(plain["steps"], recipe.steps)]
-    plain["sources"] = [_at_paths(data, {"path"}, _portable) for data in plain["sources"]]
-    return _at_paths(plain, {"taxonomy"}, _portable) if isinstance(plain.get("taxonomy"), str) else plain
-
-
-def _at_paths(data: dict[str, Any], names: Collection[str], change: Callable[[str], str]) -> dict[str, Any]:
-    """Plain data with each text under one of the names, at any depth, changed."""
-
-    def walk(value: Any, inside: bool) -> Any:
-        if isinstance(value, dict):
-            return {k: walk(v, k in names) for k, v in value.items()}
-        if isinstance(value, list):
-            return [walk(v, inside) for v in value]
-        return change(value) if inside and isinstance(value, str) else value
-
-    return walk(data, False)
-
-
-def _portable(text: str) -> str:
-    rooted = len(text) > 1 and "\n" not in text and (Path(text).is_absolute() or text.startswith("~"))
-    return Path(text).name if rooted else text
-
-
-def _digest_of(text: str, base: Path) -> str:
-    """The digest of the file that a text is the path of; other text as it is. (A bare word is a path only with a suffix:
-    a file that happens to be called "auto" is nobody's option.)"""
-    looks = 0 < len(text) < 1024 and "\0" not in text and "\n" not in text and ("/" in text or "." in text)
-    return digest(base / text) if looks and (base / text).is_file() else text
 
 
 def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:

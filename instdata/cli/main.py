@@ -191,7 +191,8 @@ def export(
 ) -> None:
     """Write a config of a build as a file that trainers read, or the rows that it dropped."""
     from instdata.builds import export as write
-    from instdata.builds import export_dropped, find_build
+    from instdata.builds import find_build
+    from instdata.read.dropped import export_dropped
 
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
