@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.corpus.corpus import TRAIN, Corpus, Shard, State, Tally, Words, ability_codes, read_cached, versions
+from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
@@ -31,7 +31,7 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
-from instdata.read.look import Look, look
+from instdata.read.look import Look, look, say_sources
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
 from instdata.recipe.kept import digested, folder_of, published
@@ -215,7 +215,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     if cold():
         context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
-    _say_sources(plan, shards)
+    say_sources(plan.looks, shards, context.say)
     corpus = _corpus(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
@@ -225,17 +225,6 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     if len(corpus.done) > len(recipe.steps):
         clock.lap("close", _told(corpus.done[-1]))
     return corpus, clock.laps
-
-
-def _say_sources(plan: Plan, shards: list[Shard]) -> None:
-    """One line a source: how many rows, in which format, which columns feed nothing."""
-    counts: dict[str, int] = {}
-    for shard in shards:  # in the order of the sources
-        name = read_cached(shard.path, ["source"])["source"].slice(0, 1).to_pylist() if shard.rows else []
-        for source in name:
-            counts[source] = counts.get(source, 0) + shard.rows
-    for seen in plan.looks:
-        plan.context.say(f"source {seen.source}: {counts.get(seen.source, 0):,} rows, {seen.line}")
 
 
 def _corpus(shards: list, context: Context) -> Corpus:

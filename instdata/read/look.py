@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import pyarrow.compute as pc
 
+from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import records
@@ -143,3 +146,13 @@ def _example(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def say_sources(looks: list[Look], shards: list[Shard], say: Callable[[str], None]) -> None:
+    """One line a source that was read: how many rows, in which format, which columns feed nothing."""
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        if shard.rows:
+            counts[read_cached(shard.path, ["source"])["source"][0].as_py()] += shard.rows
+    for seen in looks:
+        say(f"source {seen.source}: {counts[seen.source]:,} rows, {seen.line}")

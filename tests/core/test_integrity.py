@@ -138,10 +138,10 @@ def test_a_limit_clips_the_sizes(bench):
 
 def test_dropped_rows_live_in_the_build(bench):
     bench.jsonl("a.jsonl", [*rows(40), *rows(5)])
-    steps = [{"dedup": {"threshold": 0.95}}, {"filter": {"where": "length(prompt) % 5 > 0"}}]
+    steps = [{"dedup": {"threshold": 0.95}}, {"filter": {"where": "length(prompt) % 2 > 0"}}]
     done = bench.build(sources=[{"path": "a.jsonl"}], steps=steps)
     table = pq.read_table(done.path / "dropped.parquet")
-    assert len(table) == done.manifest["totals"]["dropped"] >= 5
+    assert len(table) == done.manifest["totals"]["dropped"] > 5
 
     shutil.rmtree(prepare(bench.recipe(sources=[{"path": "a.jsonl"}])).context.cache)
     row = table.slice(0, 1).to_pylist()[0]

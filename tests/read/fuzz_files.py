@@ -21,12 +21,13 @@ import pyarrow.parquet as pq
 import zstandard
 
 from instdata.read.container import kind_of
+from instdata.read.json_values import split_values
 from instdata.read.shapes import columns
 from instdata.read.shards import _parse, _table
 from instdata.read.sources import Input
 from instdata.util.errors import InputError, InstdataError
 
-LONGEST = 10.0
+LONGEST = 10.0  # of processor time: a busy machine may take any
 RECORDS = [
     {"instruction": "Name a cup.", "input": "", "output": "Mug."},
     {"instruction": "写出一种水果", "output": "苹果。", "score": 0.10, "tags": ["a", {"b": None}]},
@@ -103,6 +104,7 @@ def read(path: Path, format: str) -> str:
 
 def main(count: int, seed: int = 0) -> Counter[str]:
     became: Counter[str] = Counter()
+    split_values(b"[1]", True)  # compiles
     with tempfile.TemporaryDirectory() as folder:
         for i in range(count):
             rng = random.Random(f"{seed}:{i}")
@@ -110,14 +112,14 @@ def main(count: int, seed: int = 0) -> Counter[str]:
             path = Path(folder) / f"{i}.{kind}"
             path.write_bytes(mutated(data, rng))
             assert kind_of(path)
-            started = time.monotonic()
+            started = time.process_time()
             try:
                 became[read(path, rng.choice(["alpaca", "messages", "sharegpt", "prompt_completion"]))] += 1
             except Exception as e:
                 kept = Path(tempfile.gettempdir()) / f"fuzz-{seed}-{i}.{kind}"
                 kept.write_bytes(path.read_bytes())
                 raise AssertionError(f"file {i} (kept as {kept}): {type(e).__name__}: {e}") from e
-            taken = time.monotonic() - started
+            taken = time.process_time() - started
             assert taken < LONGEST, f"file {i} took {taken:.1f} s"
             path.unlink()
     return became
