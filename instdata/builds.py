@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
+from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import told
 from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
-from instdata.read.dropped import dropped_messages
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
@@ -108,11 +108,10 @@ def _no_row(build: Path, wanted: str) -> InputError:
 
 
 def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The conversations of rows by rid: of dropped ones from the build itself, of others from the cache's shards; rows
-    whose shard was cleaned away are left out."""
-    found = dropped_messages(build, rids)
-    rest = rids - found.keys()
-    found |= _cached(build, rest, "messages") if rest else {}
+    """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's shards;
+    those whose shard was cleaned away are left out."""
+    found = _by_rid(build / DROPPED, rids, "messages") if (build / DROPPED).is_file() else {}
+    found |= _cached(build, rids - found.keys(), "messages")
     return {rid: [told(t) for t in turns] for rid, turns in found.items()}
 
 
@@ -140,12 +139,15 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         if len(found) == len(rids):
             break
         if sound(path):
-            names = read_parquet(path, ["rid"])["rid"]
-            at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
-            if len(at):
-                table = read_parquet(path, ["rid", column]).take(at)
-                found |= dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
+            found |= _by_rid(path, rids, column)
     return found
+
+
+def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values in a Parquet file, by rid."""
+    at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
+    table = read_parquet(path, ["rid", column]).take(at) if len(at) else None
+    return dict(zip(table["rid"].to_pylist(), table[column].to_pylist())) if table is not None else {}
 
 
 def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

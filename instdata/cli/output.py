@@ -129,7 +129,10 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, value in row["scores"].items():
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
     for turn in row.get("messages") or []:
-        yield turn["role"], _short(turn["content"], 600)
+        if turn.get("reasoning_content"):
+            yield "reasoning", _short(turn["reasoning_content"], 600)
+        calls = [f"{c['function']['name']}({c['function']['arguments']})" for c in turn.get("tool_calls") or ()]
+        yield turn["role"], _short("\n".join(t for t in (turn["content"], *calls) if t), 600)
     if row.get("written_by"):
         made = row["written_by"]
         cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from instdata.read.got import Got, material, no_media
@@ -21,7 +21,7 @@ INPUT = "_input_chars"  # the key in meta that says how long the separate input 
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Conversation:
     """One row, read: its turns, what else it came with, how many characters at the end of the last user turn were the
     separate input (so that writing alpaca gives them back), and which characters of that turn are what is asked, where
@@ -50,33 +50,37 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
     got = Got(record, fields)
     no_media(record)
     roles = speakers(fields)
-    common = got.columns()
-    if format == "seeds":
-        rows = _seeds(got)
-    elif format == "alpaca":
-        rows = [_alpaca(got)]
+    if format in ("messages", "sharegpt"):
+        rows, common = [_messages(got, format, roles)], got.columns()
     else:
-        rows = [
-            _prompt_completion(got, roles)
-            if format in ("prompt_completion", "preference")
-            else _messages(got, format, roles)
-        ]
+        common = got.columns()
+        rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
-    made = []
+    system, origin = got.text("system"), got.text("origin").strip()
+    used = frozenset(c for columns in got.used.values() for c in columns)
     for row in rows:
-        turns = _finish(_answered(row.turns, pair, got, roles), got.text("system"))
-        used = frozenset(c for columns in got.used.values() for c in columns)
-        asked = row.asked if _last_asked(turns) == _last_asked(row.turns) else None
-        made.append(replace(row, turns=turns, columns=common, used=used, notes=tuple(sorted(got.notes)), asked=asked,
-                            ability=got.label(), origin=got.text("origin").strip() or row.origin))  # fmt: skip
-    return made
+        before = _last_asked(row.turns)
+        row.turns = _finish(_answered(row.turns, pair, got, roles), system)
+        row.asked = row.asked if _last_asked(row.turns) == before else None
+        row.columns, row.used, row.notes = common, used, tuple(sorted(got.notes))
+        row.ability, row.origin = got.label(), origin or row.origin
+    return rows
 
 
 # ---------------------------------------------------------------- formats
 
 
 def _messages(got: Got, format: str, roles: dict[str, str]) -> Conversation:
-    return Conversation(read_turns(got.get(MAIN[format]), MAIN[format], roles))
+    turns = read_turns(got.get(MAIN[format]), MAIN[format], roles)
+    if turns and turns[-1]["role"] in ("user", "tool") and isinstance(got.get("completion"), str):
+        return Conversation([*turns, _said(got, got["completion"])])
+    answer, column = got.get("completion"), got.used.get("completion")
+    got.drop("completion")
+    got.drop("reasoning")
+    if column == ("answer",):  # beside a conversation that has its own: what it can be verified against
+        got.setdefault("reference", answer)
+        got.used.setdefault("reference", column)
+    return Conversation(turns)
 
 
 def _alpaca(got: Got) -> Conversation:
@@ -105,15 +109,17 @@ def _seeds(got: Got) -> list[Conversation]:
     for instance in instances:
         if not isinstance(instance, dict):
             raise BadRow("instances holds something else than {input, output}")
-        fields = {k: (k,) for k in ("instruction", "input", "output")}
+        fields = Fields({k: (k,) for k in ("instruction", "input", "output")})
         one = Got({**normalise_keys(instance), "instruction": got.get("instruction", "")}, fields)
-        rows.append(replace(_finished(_alpaca(one)), origin="human"))
+        row = _alpaca(one)
+        row.turns, row.origin = _finish(row.turns, ""), "human"
+        rows.append(row)
     if not rows:
         raise BadRow("instances is empty")
     return rows
 
 
-def _prompt_completion(got: Got, roles: dict[str, str]) -> Conversation:
+def _question(got: Got, roles: dict[str, str]) -> Conversation:
     prompt, completion = got.get("prompt"), got.get("completion")
     before = read_turns(prompt, "prompt", roles) if isinstance(prompt, list) else None
     if (
@@ -216,10 +222,6 @@ def _says(turn: Turn) -> bool:
     return bool(turn["content"].strip() or turn.get("tool_calls") or turn.get("reasoning_content"))
 
 
-def _finished(row: Conversation) -> Conversation:
-    return replace(row, turns=_finish(row.turns, ""))
-
-
 def _finish(turns: list[Turn], system: str) -> list[Turn]:
     """A whole conversation: the system prompt first (a column's before the conversation's own), an empty last answer left
     out, at least one user turn, no NUL."""
@@ -240,10 +242,13 @@ def _finish(turns: list[Turn], system: str) -> list[Turn]:
 
 def cut_back(row: Conversation) -> Conversation:
     """The conversation up to its last answer, where turns without an answer follow one: a "thanks", a tool's result."""
-    answers = [i for i, t in enumerate(row.turns) if t["role"] == "assistant" and _says(t)]
-    if not answers or answers[-1] == len(row.turns) - 1:
+    if row.turns[-1]["role"] == "assistant":
         return row
-    return replace(row, turns=row.turns[: answers[-1] + 1], notes=tuple(sorted({*row.notes, "cut_back"})))
+    answers = [i for i, t in enumerate(row.turns) if t["role"] == "assistant" and _says(t)]
+    if not answers:
+        return row
+    row.turns, row.notes = row.turns[: answers[-1] + 1], tuple(sorted({*row.notes, "cut_back"}))
+    return row
 
 
 def meta(record: Record, fed: Collection[str], row: Conversation) -> dict[str, Any]:

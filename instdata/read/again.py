@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ def source_records(build: Path) -> Iterator[bytes | None]:
 
     if not (build / FORMS).is_file():
         raise InputError(f"{build}: no {FORMS} there: build it again with this version")
-    with duckdb.connect() as db:
-        db.execute(f"set temp_directory = '{_quoted(build / '.tmp-export')}'")
+    with tempfile.TemporaryDirectory() as spill, duckdb.connect() as db:
+        db.execute(f"set temp_directory = '{_quoted(spill)}'")
         db.execute("create table lines (source varchar, source_file varchar, source_row bigint, line blob)")
         for path in [*sorted((build / "data").glob("*.parquet")), build / DROPPED]:
             if path.is_file():
@@ -88,5 +89,5 @@ def _one_line(raw: str) -> bytes:
         return orjson.dumps(raw)
 
 
-def _quoted(path: Path) -> str:
+def _quoted(path: Path | str) -> str:
     return str(path).replace("'", "''")

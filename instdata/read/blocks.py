@@ -15,7 +15,7 @@ from instdata.read.bytes import Bad, csv_records, elements, lines
 from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
 from instdata.read.container import PIECE, SUFFIXES, Damaged, form_of, kind_of
 from instdata.read.encoding import advice
-from instdata.read.plain import BadRow
+from instdata.read.plain import BadRow, unjson
 from instdata.read.separator import separator
 from instdata.read.shapes import normalise_keys
 
@@ -148,7 +148,7 @@ def raw_text(records: Any, at: int) -> str:
 def as_json(record: Any) -> str:
     """JSON of plain data; what JSON cannot hold, as Python writes it."""
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=unjson).decode()
     except (TypeError, ValueError):
         return repr(record)
 

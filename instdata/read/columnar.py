@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import Bad, pieces
 from instdata.read.container import PIECE, RECORD_LIMIT, Damaged
+from instdata.read.plain import unjson
 from instdata.util.errors import MissingExtra
 
 BATCH_ROWS = 16_384
@@ -202,7 +203,7 @@ def _cell(value: Any) -> Any:
 
 def _json(record: Any) -> str:
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=unjson).decode()
     except (TypeError, ValueError):
         return repr(record)
 

@@ -19,22 +19,6 @@ from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
 
-def dropped_messages(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The turns of dropped rows by rid, from dropped.parquet."""
-    found: dict[str, Any] = {}
-    path = build / DROPPED
-    if not rids or not path.is_file():
-        return found
-    wanted = pa.array(sorted(rids), pa.string())
-    with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["rid"])["rid"], wanted))
-            if len(at):
-                table = file.read_row_group(group, ["rid", "messages"]).take(at)
-                found |= dict(zip(table["rid"].to_pylist(), table["messages"].to_pylist()))
-    return found
-
-
 def export_dropped(build: Path, which: str, out: Path) -> dict[str, int]:
     """Write the rows that a build dropped, of a step, of one of its reasons (`step.reason`) or "all", as JSON lines with
     step, reason and evidence. Raises InputError where there is no such step or reason."""

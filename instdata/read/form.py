@@ -14,7 +14,13 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import OPTIONAL
+from instdata.read.plain import unjson
 from instdata.read.shapes import normalise_key
+
+
+class _Ambiguous(Exception):
+    """A record that uses the key of references itself."""
+
 
 PART = 24  # characters from which on a text is looked for inside others
 CHANGED = ("ability",)  # keys of meta that reading writes itself
@@ -55,18 +61,23 @@ def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], 
         if isinstance(value, str):
             return leaf(value)
         if isinstance(value, Mapping):
+            if "$" in value:
+                raise _Ambiguous
             return {k: skeleton(v) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
             return [skeleton(v) for v in value]
         return value
 
     form: dict[str, Any] = {"notes": sorted(notes)} if notes else {}
-    if _has_reference(record):
+    try:
+        found = {}
+        for key, value in record.items():
+            name = normalise_key(key)
+            found[key] = {"$": name} if name in meta and name not in CHANGED else skeleton(value)
+        if "$" in record:
+            raise _Ambiguous
+    except _Ambiguous:
         return _dumps({**form, "raw": record})
-    found = {}
-    for key, value in record.items():
-        name = normalise_key(key)
-        found[key] = {"$": name} if name in meta and name not in CHANGED else skeleton(value)
     return _dumps({**form, "=": found})
 
 
@@ -75,7 +86,7 @@ def record_of(form: str, messages: Sequence[Mapping[str, Any]], columns: Mapping
     found = orjson.loads(form)
     if "raw" in found:
         return found["raw"]
-    texts, rest = texts_of(messages, columns), orjson.loads(meta) if meta else {}
+    texts, rest = texts_of(messages, columns), None
 
     def filled(value: Any) -> Any:
         if isinstance(value, list):
@@ -84,7 +95,11 @@ def record_of(form: str, messages: Sequence[Mapping[str, Any]], columns: Mapping
             return value
         if len(value) == 1 and "$" in value:
             parts = value["$"]
-            return rest[parts] if isinstance(parts, str) else "".join(map(part, parts))
+            if not isinstance(parts, str):
+                return part(parts[0]) if len(parts) == 1 else "".join(map(part, parts))
+            nonlocal rest
+            rest = orjson.loads(meta or "{}") if rest is None else rest
+            return rest[parts]
         return {k: filled(v) for k, v in value.items()}
 
     def part(value: Any) -> str:
@@ -112,16 +127,5 @@ def _composed(text: str, long: list[tuple[int, str]]) -> Any:
     return {"$": [*parts, text[at:]] if at < len(text) else parts} if parts else text
 
 
-def _has_reference(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return "$" in value or any(map(_has_reference, value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_reference, value))
-
-
 def _dumps(value: Any) -> str:
     return orjson.dumps(value, default=unjson).decode()
-
-
-def unjson(value: Any) -> Any:
-    """What JSON cannot hold: a number that remembers how it was written as the number, anything else as text."""
-    return float(value) if isinstance(value, float) else str(value)

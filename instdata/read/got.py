@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from instdata.read.plain import BadRow, as_text, is_nan, json_text
-from instdata.read.shapes import MEDIA, ROLE_FIELD, Fields, placeholders
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, unjson
+from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
@@ -21,24 +21,19 @@ class Got(dict):
         super().__init__()
         self.record, self.used, self.notes = record, {}, set()
         taken: set[str] = set()
-        for name, keys in fields.items():
-            for key in keys:
-                value, columns = record.get(key), None
-                if value is None:
-                    if "{" not in key:
-                        continue
-                    columns = placeholders(key)
-                    value = self._filled(key, columns)
-                if name.startswith(ROLE_FIELD) or key in taken or value == "":
-                    continue
-                if is_nan(value):
-                    self.notes.add("nan")
-                    continue
-                self[name], self.used[name] = value, columns or [key]
-                taken.update(columns or [key])
-                break
+        for name, key, columns in fields.feeding(record):
+            if name in self or key in taken:
+                continue
+            value = self._filled(key, columns) if columns else record[key]
+            if value is None or value == "":
+                continue
+            if is_nan(value):
+                self.notes.add("nan")
+                continue
+            self[name], self.used[name] = value, columns or (key,)
+            taken.update(self.used[name])
 
-    def _filled(self, template: str, columns: list[str]) -> str:
+    def _filled(self, template: str, columns: tuple[str, ...]) -> str:
         """A template with its columns' values; a line whose columns are all empty is left out."""
         values = {c: material(self.record.get(c), c) for c in columns}
         lines = []
@@ -78,7 +73,7 @@ class Got(dict):
                 not found or isinstance(found, dict) or isinstance(found[0], (dict, str))
             ):
                 if found:
-                    out["tools"] = tools if isinstance(tools, str) else orjson.dumps(found, default=str).decode()
+                    out["tools"] = tools if isinstance(tools, str) else orjson.dumps(found, default=unjson).decode()
             else:
                 self.drop("tools")
         return out
@@ -87,7 +82,7 @@ class Got(dict):
         """The label as text: a number, a class's name, or JSON of what else it is."""
         value = self.get("ability")
         if isinstance(value, (list, dict)):
-            return orjson.dumps(value, default=str).decode()
+            return orjson.dumps(value, default=unjson).decode()
         return as_text(value, "ability").strip() or None
 
     def output(self) -> str:
@@ -96,12 +91,15 @@ class Got(dict):
     def completion(self) -> str:
         """The answer of a question: text, the first of several, or the letter of an option."""
         value, options = self.get("completion"), self.get("options")
+        if value is None and options is not None:
+            at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
+            value, self.used["completion"] = self.record.get(at), (at,) if at else ()
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
             value = value.get("text", value.get("answer"))
         if isinstance(value, list):
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
-                return orjson.dumps(value, default=str).decode()
+                return orjson.dumps(value, default=unjson).decode()
             letters = all(len(v) == 1 and v in LETTERS for v in several)
             return "".join(several) if letters else several[0] if several else ""
         if type(value) is int and isinstance(options, (list, dict)) and 0 <= value < len(options):

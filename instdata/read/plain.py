@@ -44,3 +44,9 @@ def as_text(value: Any, where: str) -> str:
     if isinstance(value, (int, float)):
         return getattr(value, "text", None) or str(value)  # read/arrow.py knows how it was written
     raise BadRow(f"{where} is {kind(value)}, expected text")
+
+
+def unjson(value: Any) -> Any:
+    """What JSON cannot hold, for orjson's `default`: a number that remembers how it was written as the number, anything else
+    as text."""
+    return float(value) if isinstance(value, float) else str(value)

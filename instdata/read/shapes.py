@@ -14,14 +14,18 @@ from typing import Any
 
 from instdata.read.plain import BadRow, json_text
 
-Fields = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
+Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
 
 PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "段落", "上下文")
 OPTIONS = ("options", "choices", "choice", "选项")
 REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
 
+# The answer to a conversation that ends with a question, in columns of its own.
+ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
+CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with options that has no other answer
+
 # Our field -> the columns that feed it where `map` names none, per format.
-KEYS: dict[str, Fields] = {
+KEYS: dict[str, Feeds] = {
     "alpaca": {
         "instruction": ("instruction", "指令"),
         "input": ("input", "输入", *PASSAGE),
@@ -34,6 +38,7 @@ KEYS: dict[str, Fields] = {
     "prompt_completion": {
         "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
         "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output", "target",
+                       "generated_solution", "deepseek_solution", "content",
                        "回答", "答案", "回复", "输出"),
         "generations": ("generations",),
         "passage": PASSAGE,
@@ -42,13 +47,13 @@ KEYS: dict[str, Fields] = {
         "reasoning": REASONING,
     },
     "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data",
-                              "plain_text", "对话")},
-    "sharegpt": {"conversations": ("conversations", "conversation")},
+                              "plain_text", "text", "对话"), **ANSWER},
+    "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
 }  # fmt: skip
 # What any format may have beside its own fields.
-COMMON: Fields = {
+COMMON: Feeds = {
     "ability": ("ability",),
     "origin": ("origin",),
     "system": ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示"),
@@ -73,7 +78,28 @@ MAIN = {
 }
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
+BEGINS = re.compile(r"\s*(\[Human\]|###\s*Human|Human|USER)\s*:")  # one text that holds a dialogue
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+class Fields(dict):
+    """Feeds of one source, and with the source's own words for roles (ROLE_FIELD)."""
+
+    def feeding(self, record: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(field, column or template, the template's columns) for records with these keys, in order of preference. Worked
+        out once for each set of keys."""
+        plans = self.__dict__.setdefault("plans", {})
+        keys = tuple(record)
+        if keys not in plans:
+            if len(plans) > 256:  # a file of which no two records have the same keys
+                plans.clear()
+            plans[keys] = [
+                (name, key, tuple(placeholders(key)))
+                for name, feeding in self.items()
+                for key in (() if name.startswith(ROLE_FIELD) else feeding)
+                if key in record or placeholders(key)
+            ]
+        return plans[keys]
 
 
 class Record(dict):
@@ -108,7 +134,7 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
     """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
     for record in records:
         for key in KEYS["messages"]["messages"]:
-            first = _first_turn(record.get(key), key)
+            first = _first_turn(record.get(key), key) if key != "text" else None
             if first is not None:
                 shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
                 return "sharegpt" if shared else "messages"
@@ -117,15 +143,17 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
                 return format
         if isinstance(record.get("chosen"), (str, list)):
             return "preference"
+        if _first_turn(record.get("text"), "text") is not None:
+            return "messages"
     return None
 
 
 def _first_turn(value: Any, key: str) -> Any:
     """The first turn of a column that holds a conversation; None where it holds none."""
     if isinstance(value, str):
-        if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text"):
+        if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text", "text"):
             return _first_turn(json_text(value), key)
-        return value if re.match(r"\s*\[Human\]:", value) else None
+        return value if BEGINS.match(value) else None
     if isinstance(value, Mapping):  # a struct of lists, or MOSS's {turn_1: …}
         if key in ("messages", "conversations", "conversation") and ({"role", "from"} & set(value)):
             return dict.fromkeys(value, "")
@@ -145,7 +173,7 @@ def _first_turn(value: Any, key: str) -> Any:
     return first if isinstance(first, dict) and known & set(map(normalise_key, first)) else None
 
 
-def fields_of(format: str) -> Fields:
+def fields_of(format: str) -> Feeds:
     """Everything that a format can be fed."""
     return {**KEYS[format], **COMMON}
 
@@ -163,7 +191,7 @@ def columns(format: str, mapping: dict[str, str], roles: Mapping[str, Iterable[s
     fields = fields_of(format)
     free = {field: tuple(k for k in keys if k not in taken) for field, keys in fields.items() if field not in ours}
     named = {ROLE_FIELD + role: tuple(normalise_key(w) for w in words) for role, words in roles.items() if words}
-    return {**free, **{field: (key,) for field, key in ours.items()}, **named}
+    return Fields({**free, **{field: (key,) for field, key in ours.items()}, **named})
 
 
 def used_keys(fields: Fields) -> set[str]:

@@ -6,7 +6,9 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,10 @@ from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
 from instdata.read.blocks import Bad, block_count, decode, raw_text
-from instdata.read.form import plain, record_of, texts_of, unjson, written
+from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
-from instdata.read.plain import BadRow
+from instdata.read.plain import BadRow, unjson
 from instdata.read.shapes import Record, normalise_keys, used_keys
 from instdata.read.sources import Input
 from instdata.util.context import Context
@@ -139,8 +141,9 @@ def read_block(block: Block) -> Shard:
     if not block.fresh and sound(block.path) and sound(bad_path):
         there = read_cached(block.path)
         return Shard(block.path, len(there), pq.read_metadata(bad_path).num_rows, block.key, there.nbytes)
-    rows, bad = _parse(block.records, block.first, item, block.taxonomy)
-    table = _table(rows, item)
+    with uncollected():
+        rows, bad = _parse(block.records, block.first, item, block.taxonomy)
+        table = _table(rows, item)
     bads = pa.table(
         {
             "source": pa.array([item.source] * len(bad), pa.string()),
@@ -154,6 +157,18 @@ def read_block(block: Block) -> Shard:
     write_cached(bads, bad_path)
     write_cached(table, block.path)
     return Shard(block.path, table.num_rows, len(bad), block.key, table.nbytes)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for reference cycles: a block's rows are many small objects without any, and it takes 40% of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> Iterator[pa.Table]:
@@ -208,12 +223,18 @@ def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[R
     """A record and its conversations. Where a number stands where text is expected, the record is read again as it is
     written: 0.10 is not 0.1."""
     rows = adapt(record, item.format, item.fields)
-    if isinstance(records, list) and isinstance(records[i], bytes) and any(type(v) is float for v in record.values()):
+    if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
         record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf")))
         rows = adapt(record, item.format, item.fields)
     if item.format in ("messages", "sharegpt"):
         rows = [cut_back(row) for row in rows]
     return record, rows
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return type(value) is float or (isinstance(value, list) and any(map(_has_float, value)))
 
 
 def _described(
@@ -224,25 +245,21 @@ def _described(
     out = []
     for nth, (row, label) in enumerate(zip(rows, labels)):
         rest = meta(record, used, row)
-        form = None
-        if not nth:
-            form = _form(record, rest, row)
-        if row.input_chars:
-            rest[INPUT] = row.input_chars
-        if label == UNKNOWN:
-            rest["ability"] = row.ability
-        text = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if rest else None
-        out.append(Parsed(number, nth, row, text, label, form))
+        columns = rest.keys() if nth == 0 else ()
+        extra = ({INPUT: row.input_chars} if row.input_chars else {}) | (
+            {"ability": row.ability} if label == UNKNOWN else {}
+        )
+        held = rest | extra
+        text = orjson.dumps(held, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if held else None
+        out.append(Parsed(number, nth, row, text, label, None if nth else _form(record.original, columns, row, text)))
     return out
 
 
-def _form(record: Record, rest: dict[str, Any], row: Conversation) -> str:
-    texts = texts_of(row.turns, row.columns)
-    form = written(record.original, texts, rest, row.notes)
-    held = orjson.dumps(rest, default=unjson).decode() if rest else None
-    if record_of(form, row.turns, row.columns, held) == plain(record.original):
-        return form
-    return written(record.original, [], (), row.notes)
+def _form(record: dict[str, Any], columns: Collection[str], row: Conversation, held: str | None) -> str:
+    """The form of a record of which meta, the JSON text `held`, has these columns."""
+    form = written(record, texts_of(row.turns, row.columns), columns, row.notes)
+    back = record_of(form, row.turns, row.columns, held)
+    return form if back == record or back == plain(record) else written(record, [], (), row.notes)
 
 
 def _table(rows: list[Parsed], item: Input) -> pa.Table:

@@ -24,22 +24,12 @@ CHANNELS = re.compile(
 CLOSED = re.compile(
     r"\A(?P<thought>(?:(?!<think).)+?)\n?</think>\s*\n(?P<answer>.*)\Z", re.S
 )  # its opening stood in the prompt
-MARKS = (
-    "<think",
-    "</think>",
-    "<thought>",
-    "<reasoning>",
-    "<seed:think>",
-    "[THINK]",
-    "◁think▷",
-    "<|begin_of_",
-    "<|channel|>",
-)
+FIRST = ("<", "[", "◁")  # what every tag begins with
 
 
 def take_out(content: str) -> tuple[str | None, str]:
     """(reasoning, answer without it) of an assistant's text; None where it holds none."""
-    if not any(mark in content for mark in MARKS):
+    if not content.lstrip().startswith(FIRST) and "</think>" not in content:
         return None, content
     found = CHANNELS.match(content)
     if found:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind, unjson
 from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
 from instdata.read.thoughts import take_out
 
@@ -40,7 +40,10 @@ SPEAKER, TEXT = ("role", "from", "speaker"), ("content", "value", "text")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
 WEIGHTS = ("weight", "loss", "train", "output_with_loss")
 TEXT_PARTS = ("text", "input_text", "output_text")
-DIALOGUE = re.compile(r"(?:\A|\n)\s*(Human|Assistant|User|人类|用户|助手)\s*[:：][ \t]*", re.I)
+DIALOGUE = re.compile(
+    r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)(Human|Assistant|User|Function Response|人类|用户|助手)\s*[:：][ \t]*", re.I
+)
+ENDS = "<|endoftext|>"  # what some write behind an answer
 MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
 MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
 
@@ -82,12 +85,14 @@ def dialogue(text: str) -> list[Turn] | None:
     marks = list(DIALOGUE.finditer(text))
     if not marks or text[: marks[0].start()].strip():
         return None
-    turns = []
+    turns: list[Turn] = []
     for mark, after in zip(marks, [*marks[1:], None]):
-        role = SPEAKERS[mark[1].casefold()]
-        if role != ROLES[1 + len(turns) % 2]:
+        role = SPEAKERS[mark[1].casefold().replace(" ", "_")]
+        before = turns[-1]["role"] if turns else "assistant"
+        if (role == "assistant") == (before == "assistant") or (role == "tool" and not turns):
             return None
-        turns.append(answer_of({"role": role, "content": text[mark.end() : after.start() if after else None].strip()}))
+        said = text[mark.end() : after.start() if after else None].strip().removesuffix(ENDS)
+        turns.append(answer_of({"role": role, "content": said.strip()}))
     return turns
 
 
@@ -205,7 +210,7 @@ def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
         elif value != "":
             extra[key] = value
     if extra:
-        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=str).decode()
+        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=unjson).decode()
 
 
 def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
@@ -218,7 +223,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
         name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
         if not isinstance(name, str):
             return None
-        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=str).decode()
+        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=unjson).decode()
         id = item.get("id")
         found.append(
             {

@@ -57,6 +57,13 @@ PLAIN = {  # shape -> a record that is the one exchange Q, A
     "json text": {"messages": json.dumps([{"role": "user", "content": "Name a tree."}, {"role": "assistant", "content": "Oak."}])},
     "struct of lists": {"messages": {"role": ["user", "assistant"], "content": ["Name a tree.", "Oak."]}},
     "gaokao": {"question": "Name a tree.", "answer": ["Oak."], "analysis": "…"},
+    "dolphin-r1": {"messages": [{"role": "user", "content": "Name a tree."}], "answer": "Oak.", "reasoning": "", "model": "m"},
+    "openmathinstruct": {"problem": "Name a tree.", "generated_solution": "Oak.", "expected_answer": "oak"},
+    "guanaco": {"text": "### Human: Name a tree.### Assistant: Oak."},
+    "glaive": {"system": "", "chat": "USER: Name a tree.\n\n\nASSISTANT: Oak. <|endoftext|>\n\n\n"},
+    "capybara": {"source": "x", "conversation": [{"input": "Name a tree.", "output": "Oak."}]},
+    "lmsys": {"conversation_id": "x", "model": "m", "conversation": [{"content": "Name a tree.", "role": "user"}, {"content": "Oak.", "role": "assistant"}], "turn": 1},
+    "cmmlu headers": {"Question": "Name a tree.", "Answer": "Oak."},
     "null fields": {"messages": [{"role": "user", "content": "Name a tree.", "tool_calls": None, "name": None}, {"role": "assistant", "content": "Oak.", "tool_calls": None, "name": None}]},
 }  # fmt: skip
 
@@ -96,6 +103,12 @@ def test_one_exchange_in_every_shape(shape):
          [("user", "Big?\nA. ant\nB. cow"), ("assistant", "B")]),
         ({"question": "Big?", "choices": {"text": ["ant", "cow"], "label": ["1", "2"]}, "answerKey": "2"},
          [("user", "Big?\n1. ant\n2. cow"), ("assistant", "2")]),
+        ({"passage": "P", "question": "Big?", "options": ["(A)ant", "(B)cow"], "label": "B", "other": None},
+         [("user", "P\n\nBig?\n(A)ant\n(B)cow"), ("assistant", "B")]),
+        ({"context": "P", "query": "Big?", "options": ["ant", "cow"], "correct_option": 1},
+         [("user", "P\n\nBig?\nA. ant\nB. cow"), ("assistant", "B")]),
+        ({"chat": "USER: q\n\n\nASSISTANT: <functioncall> {} <|endoftext|>\n\n\nFUNCTION RESPONSE: r\n\n\nASSISTANT: a <|endoftext|>", "system": "S"},
+         [("system", "S"), ("user", "q"), ("assistant", "<functioncall> {}"), ("tool", "r"), ("assistant", "a")]),
         ({"question": "Odd?", "options": ["A. 1", "B. 2"], "answer": ["A", "B"]},
          [("user", "Odd?\nA. 1\nB. 2"), ("assistant", "AB")]),
         ({"instruction": "Say it.", "output": 42}, [("user", "Say it."), ("assistant", "42")]),
@@ -224,7 +237,7 @@ def test_licence_generator_category_and_reference():
 
 def test_roles_that_a_source_names():
     record = {"conversations": [{"from": "me", "value": "q"}, {"from": "Bot 7", "value": "a"}]}
-    with pytest.raises(BadRow, match="unknown role 'me'.*roles: "):
+    with pytest.raises(BadRow, match=r"unknown role 'me'.*roles: "):
         read(record)
     assert read(record, roles={"user": ["Me"], "assistant": ["bot 7"]}).messages == [("user", "q"), ("assistant", "a")]
 
