@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.read.blocks import records
+from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
 from instdata.read.shapes import used_keys
 from instdata.read.shards import tables
@@ -126,7 +125,8 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
             for key, value in record.items() if isinstance(record, dict) else ():
                 if key in used or value in (None, "", [], {}):
                     continue
-                unused.setdefault(key, _example(value))
+                if key not in unused:
+                    unused[key] = _example(value)
                 if key not in ABOUT and _holds_text(value):
                     perhaps.setdefault(key)
         whole = whole and seen < PEEK
@@ -139,11 +139,11 @@ def _holds_text(value: Any) -> bool:
         return bool(value.strip()) and not value.strip().isdigit()
     if isinstance(value, dict):
         return any(isinstance(v, str) and v.strip() for v in value.values())
-    return isinstance(value, list) and any(_holds_text(v) for v in value)
+    return isinstance(value, list) and any(isinstance(v, (str, dict)) and _holds_text(v) for v in value)
 
 
 def _example(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = value if isinstance(value, str) else as_json(value)
     text = " ".join(text.split())
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
