@@ -20,9 +20,10 @@ from instdata.corpus.rows import told
 from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
 from instdata.read.written import ALPACA_KEYS, write_record
-from instdata.util.atomic import whole
+from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
+from instdata.util.sealed import sound
 from instdata.util.yaml import did_you_mean
 
 RUN = "run"  # the kind of a trained run, in its run.json
@@ -153,7 +154,7 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         path = cache_folder() / name
         if len(found) == len(rids):
             break
-        if path.is_file():
+        if sound(path):
             found |= _by_rid(path, rids, column)
     return found
 
@@ -266,7 +267,7 @@ def export(build: Path, format: str, out: Path, config: str = "full") -> dict[st
         raise InputError("--format source gives back every record that was read; it takes no --config")
     written = skipped = 0
     array = out.suffix == ".json"
-    with whole(out) as file:
+    with claimed(out) as file:
         file.write(b"[\n" if array else b"")
         for line in source_records(build) if format == "source" else _lines(build, format, config):
             if line is None:

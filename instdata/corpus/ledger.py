@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_parquet
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_cached
 from instdata.corpus.rows import UNKNOWN, row_id, told
 from instdata.util.atomic import whole
 
@@ -69,13 +69,13 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
         "config": pc.if_else(kept, config, none),
         "step": names.take(pa.array(step, mask=step < 0)),
         "reason": reason,
-        "evidence": _evidence(corpus, shard),
+        "evidence": evidence_of(corpus, shard),
         **corpus.scores(shard),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _evidence(corpus: Corpus, shard: int) -> pa.Array:
+def evidence_of(corpus: Corpus, shard: int) -> pa.Array:
     """Evidence of a shard's rows: what was changed in them, why they were dropped; for rows that a step raised on, the
     error."""
     span = corpus.span(shard)
@@ -100,7 +100,7 @@ def _both(before: str, after: str) -> str:
 def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
     if not corpus.shards[shard].bad:
         return schema.empty_table()
-    bad = read_parquet(corpus.shards[shard].bad_path)
+    bad = read_cached(corpus.shards[shard].bad_path)
     n = len(bad)
     rids = [row_id(s, f, r) for s, f, r in zip(*(bad[c].to_pylist() for c in ("source", "source_file", "source_row")))]
     columns = {
@@ -121,7 +121,7 @@ def write_unreadable(shards: list[Shard], path: Path) -> None:
     """The records of some shards that could not be read, as JSON lines."""
     with whole(path) as file:
         for shard in shards:
-            for record in read_parquet(shard.bad_path).to_pylist() if shard.bad else []:
+            for record in read_cached(shard.bad_path).to_pylist() if shard.bad else []:
                 file.write(orjson.dumps(record) + b"\n")
 
 
@@ -135,7 +135,7 @@ def write_quarantine(corpus: Corpus, path: Path) -> None:
 def _quarantined(corpus: Corpus) -> Iterator[dict[str, Any]]:
     for shard in corpus.shards:
         if shard.bad:
-            yield from read_parquet(shard.bad_path).to_pylist()
+            yield from read_cached(shard.bad_path).to_pylist()
     rows = np.array(sorted(corpus.errors), np.int64)
     for number, row in zip(rows.tolist(), corpus.view(rows).table.to_pylist() if len(rows) else []):
         error = f"step {corpus.done[corpus.state.step[number]].name}: {corpus.errors[number]}"

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, read_parquet
+from instdata.corpus.corpus import Corpus, read_cached
 from instdata.corpus.rows import OPTIONAL, PUBLISHED, TURN, messages_type
 
 TURN_FIELDS = tuple(n for n in TURN if n not in ("role", "content"))
@@ -25,7 +25,7 @@ def fields_used(corpus: Corpus, rows: np.ndarray) -> set[str]:
             continue
         fields = [n for n in wanted if n in TURN_FIELDS]
         names = [*(n for n in wanted if n in OPTIONAL.names), *(["messages"] if fields else [])]
-        table = read_parquet(corpus.shards[shard].path, names).filter(pa.array(mask))
+        table = read_cached(corpus.shards[shard].path, names).filter(pa.array(mask))
         used |= {n for n in names if n != "messages" and table[n].null_count < len(table)}
         turns = table["messages"].combine_chunks().flatten() if fields else None
         used |= {n for n in fields if turns.field(n).null_count < len(turns)}

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Shard, read_parquet
+from instdata.corpus.corpus import Corpus, Shard, read_cached
+from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional import fields_used, published_schema
 from instdata.corpus.rows import with_fields
 from instdata.util.atomic import whole
@@ -36,11 +37,11 @@ def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
         for shard in corpus.shards:
             if shard.step is not None:
                 continue
-            forms = read_parquet(shard.path, FORM.names)
+            forms = read_cached(shard.path, FORM.names)
             forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
             if len(forms):
                 writer.write_table(forms, row_group_size=len(forms))
-            raw = read_parquet(shard.bad_path, ["raw"])["raw"] if shard.bad else pa.chunked_array([], pa.string())
+            raw = read_cached(shard.bad_path, ["raw"])["raw"] if shard.bad else pa.chunked_array([], pa.string())
             records += len(forms) + len(raw)
             reconstructed += len(forms) + int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0)
     return {"records": records, "reconstructed": reconstructed}
@@ -52,7 +53,7 @@ def write_dropped(corpus: Corpus, path: Path) -> None:
     if not gone.any():
         return
     body = published_schema(fields_used(corpus, gone))
-    own = [pa.field(n, pa.string()) for n in ("step", "reason")]
+    own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
     schema = pa.schema([pa.field("rid", pa.string()), *own, *(f for f in body if f.name != "ability_confidence")])
     names = pa.array([t.name for t in corpus.done], pa.string())
     with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -60,13 +61,16 @@ def write_dropped(corpus: Corpus, path: Path) -> None:
             at = np.flatnonzero(gone[corpus.span(shard)])
             if not len(at):
                 continue
-            table = corpus.columns(shard, [n for n in schema.names if n not in ("step", "reason")]).take(pa.array(at))
+            table = corpus.columns(shard, [n for n in schema.names if n not in ("step", "reason", "evidence")]).take(
+                pa.array(at)
+            )
             columns = {n: table[n] for n in table.column_names}
             columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
             rows = at + corpus.span(shard).start
             columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
             reasons = corpus.reasons.decode(corpus.state.reason[rows])
             columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
+            columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
             writer.write_table(pa.table([columns[n] for n in schema.names], schema=schema), row_group_size=len(at))
 
 
@@ -76,7 +80,7 @@ def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[
     for shard in shards:
         if shard.step is not None or not shard.rows:
             continue
-        forms = read_parquet(shard.path, ["source", "form"])
+        forms = read_cached(shard.path, ["source", "form"])
         noted = forms.filter(pc.fill_null(pc.starts_with(forms["form"], '{"notes"'), False))
         for source, form in zip(noted["source"].to_pylist(), noted["form"].to_pylist()):
             found[source].update(word.strip('"') for word in NOTED.match(form)[1].split(","))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -28,8 +29,8 @@ def written(text: str) -> Written:
 
 
 def spelled(raw: bytes) -> Any:
-    """JSON whose numbers with a point remember how they were written."""
-    return json.loads(raw, parse_float=written)
+    """JSON whose numbers with a point remember how they were written; NaN and a comma behind it are let pass."""
+    return json.loads(raw.strip().removesuffix(b","), parse_float=written, parse_constant=lambda word: math.nan)
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:

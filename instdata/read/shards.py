@@ -7,7 +7,6 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,22 +18,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import BAD, Shard, read_parquet, write_parquet
+from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
 from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
-from instdata.read.blocks import Bad, block_count, decode, raw_blocks, raw_text
+from instdata.read.blocks import Bad, block_count, decode, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
+from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
 from instdata.read.plain import BadRow, unjson
 from instdata.read.shapes import Record, normalise_keys, used_keys
 from instdata.read.sources import Input
-from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine
-from instdata.util.errors import BudgetReached
+from instdata.util.errors import BudgetReached, DamagedInput, InputError
 from instdata.util.progress import track
+from instdata.util.sealed import sound
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def read_sources(
 
 
 def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int, max_bad: float) -> str:
-    first = next(t for s in shards if s.bad for t in read_parquet(s.bad_path).slice(0, 1).to_pylist())
+    first = next(t for s in shards if s.bad for t in read_cached(s.bad_path).slice(0, 1).to_pylist())
     return (
         f"source {inputs[0].source}: {bad} of {rows + bad} rows cannot be read, more than max_bad ({max_bad:.2%}). "
         f"The first: {first['source_file']}, row {first['source_row']}: {first['error']}. Mend the file, or raise max_bad: in the recipe"
@@ -91,15 +91,26 @@ def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int,
 def _read_input(item: Input, engine: Engine, context: Context, limit: int | None) -> list[Shard]:
     if limit is not None and limit <= 0:
         return []
-    cache, taxonomy = context.cache, context.taxonomy
-    key = item.key(taxonomy, limit)
-    index = cache / "sources" / f"{key}.json"
-    if index.exists() and not context.fresh:
-        shards = [
-            Shard(cache / s["path"], s["rows"], s["bad"], s["key"], s["size"]) for s in json.loads(index.read_text())
-        ]
-        if all(s.path.exists() and s.bad_path.exists() for s in shards):
-            return shards
+    key = item.key(context.taxonomy, limit)
+    index = context.cache / "sources" / f"{key}.json"
+    there = None if context.fresh else indexed(index, context, item.file)
+    shards, lost = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
+    if lost and not item.keep:
+        raise DamagedInput(
+            f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in the "
+            "source goes on with them"
+        )
+    if lost:
+        context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
+    context.lost[f"{item.source}/{item.file}"] = lost
+    return shards
+
+
+def _read_blocks(
+    item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
+) -> tuple[list[Shard], str]:
+    """(the shards of a file, what was lost of it), read anew. Raises InputError where it is written meanwhile."""
+    cache, lost = context.cache, []
     blocks = (
         Block(
             item,
@@ -107,27 +118,28 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
             records,
             cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet",
             f"{key}-{i:05d}",
-            taxonomy,
+            context.taxonomy,
             context.fresh,
         )
-        for i, (first, records) in enumerate(raw_blocks(item.path, item.hub, limit))
+        for i, (first, records) in enumerate(until_damage(item.blocks(limit), lost))
     )
     made = engine.map(read_block, blocks)
     shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
-    entries = [
-        {"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key, "size": s.size}
-        for s in shards
-    ]
-    write_text(index, json.dumps(entries))
-    return shards
+    if item.changed():
+        for shard in shards:
+            shard.path.unlink(missing_ok=True)
+        raise InputError(f"{item.path}: the file was written while it was read; run again when it is whole")
+    told = str(lost[0]) if lost else ""
+    keep_index(index, shards, told, cache)
+    return shards, told
 
 
 def read_block(block: Block) -> Shard:
     """Turn one block of records into a shard (and its quarantine); a no-op where both are there already."""
     item = block.input
     bad_path = block.path.with_suffix(".bad.parquet")
-    if not block.fresh and block.path.exists() and bad_path.exists():
-        there = read_parquet(block.path)
+    if not block.fresh and sound(block.path) and sound(bad_path):
+        there = read_cached(block.path)
         return Shard(block.path, len(there), pq.read_metadata(bad_path).num_rows, block.key, there.nbytes)
     with uncollected():
         rows, bad = _parse(block.records, block.first, item, block.taxonomy)
@@ -142,8 +154,8 @@ def read_block(block: Block) -> Shard:
         },
         schema=BAD,
     )
-    write_parquet(bads, bad_path)
-    write_parquet(table, block.path)
+    write_cached(bads, bad_path)
+    write_cached(table, block.path)
     return Shard(block.path, table.num_rows, len(bad), block.key, table.nbytes)
 
 
@@ -162,7 +174,7 @@ def uncollected() -> Iterator[None]:
 def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> Iterator[pa.Table]:
     """The rows of an input, or of its first `most` records, as they would enter the corpus, a block at a time. Writes
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
-    for first, records in raw_blocks(item.path, item.hub, most):
+    for first, records in until_damage(item.blocks(most), []):
         yield _table(_parse(records, first, item, taxonomy)[0], item)
 
 

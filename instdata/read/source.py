@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import codecs
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from instdata.corpus.rows import ROLES
+from instdata.read.encoding import known
 from instdata.read.shapes import KEYS, fields_of
 from instdata.util.values import WORD, Share, Strict
 from instdata.util.yaml import did_you_mean
@@ -42,6 +44,12 @@ class Source(Strict):
     max_bad: Share = Field(
         0.01, description="The build stops when more than this share, and at least 10 rows, is unreadable."
     )
+    damaged: Literal["stop", "keep"] = Field(
+        "stop", description="A file that is cut off or no data stops the build (exit 4), or what is there is kept."
+    )
+    encoding: str | None = Field(None, description="The text's encoding; by default told by its bytes.")
+    delimiter: str | None = Field(None, description="What separates CSV fields; by default told by the first records.")
+    exclude: list[str] = Field([], description='Globs of files that are left out: ["*dev*", "old/*"].')
     license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
 
     @field_validator("map")
@@ -52,6 +60,28 @@ class Source(Strict):
                 raise ValueError(
                     f'"{ours}" is not a field that can be mapped ({", ".join(MAPPED)}).{did_you_mean(ours, MAPPED)}'
                 )
+        return value
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not known(value):
+            raise ValueError(f'"{value}" is no encoding known here; write utf-8, gb18030, shift_jis, utf-16, …')
+        return codecs.lookup(value).name
+
+    @field_validator("delimiter")
+    @classmethod
+    def _delimiter(cls, value: str | None) -> str | None:
+        value = {"tab": "\t", "\\t": "\t"}.get(value or "", value)
+        if value is not None and (len(value) != 1 or value in '"\r\n'):
+            raise ValueError(f'"{value}" is no delimiter: one character, such as ";" or tab')
         return value
 
     @model_validator(mode="after")

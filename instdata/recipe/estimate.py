@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.corpus.rows import SHARD, Rows
-from instdata.read.blocks import raw_blocks
+from instdata.read.indexed import until_damage
 from instdata.read.shards import tables
 from instdata.read.sources import Input
 from instdata.recipe.model import Recipe
@@ -59,7 +59,7 @@ def _sample(inputs: list[Input], context: Context) -> Rows:
 
 def _count(item: Input, limit: int | None) -> int:
     count = 0
-    for _, records in raw_blocks(item.path, item.hub, limit):
+    for _, records in until_damage(item.blocks(limit), []):
         count += (
             sum(1 for r in records if not isinstance(r, bytes) or r.strip())
             if isinstance(records, list)

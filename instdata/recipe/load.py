@@ -39,10 +39,10 @@ class Draft:
         """Note a problem at a place of the file."""
         self.problems.append((self.document.file, self.document.line(path), message))
 
-    def fail(self) -> None:
-        """Raise InputError with the problems, in the order of their lines, where there are any."""
+    def fail(self, kind: type[InputError] = InputError) -> None:
+        """Raise InputError (or one of its kinds) with the problems, in the order of their lines, where there are any."""
         if self.problems:
-            raise InputError(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
+            raise kind(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
 
 
 def read_recipe(recipe: Path | str | Mapping[str, Any], sets: Sequence[str] = (), limit: int | None = None) -> Recipe:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import BAD, Corpus, Shard, State, ability_codes, write_parquet
+from instdata.corpus.corpus import BAD, Corpus, Shard, State, ability_codes, write_cached
 from instdata.corpus.rows import SHARD, TURNS, Rows, message_id, row_id, with_fields
 from instdata.read.language import detect as detect_languages
 from instdata.steps.base import SourceStep, Verdicts
+from instdata.util.sealed import sound
 
 PRODUCED = 10_000  # rows in a shard that a step adds
 
@@ -58,7 +59,7 @@ def _produced_shard(step: str, rows: pa.Table, bad: pa.Table, cache: Path) -> Sh
             writer.write_table(part.combine_chunks())
     key = hashlib.sha256(content.getvalue()).hexdigest()[:40]
     shard = Shard(cache / "shards" / key[:2] / f"{key}.parquet", len(table), len(bad), key, table.nbytes, step)
-    if not shard.path.exists() or not shard.bad_path.exists():
-        write_parquet(bad, shard.bad_path)
-        write_parquet(table, shard.path)
+    if not sound(shard.path) or not sound(shard.bad_path):
+        write_cached(bad, shard.bad_path)
+        write_cached(table, shard.path)
     return shard

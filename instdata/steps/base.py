@@ -61,6 +61,9 @@ class Step(BaseModel):
     scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
     code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local.py)
     version: ClassVar[int] = 1  # raise it when score changes its mind
+    # Options, at any depth, whose text may be a path: a file's content is part of the recipe's hash, and of a path that
+    # is absolute only the last part is published. Every other text is just text.
+    paths: ClassVar[frozenset[str]] = frozenset({"path", "against", "prompt", "model"})
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
     rewrites: ClassVar[bool] = False  # score gives new text for some rows (see RewriteStep)

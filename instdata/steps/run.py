@@ -23,9 +23,9 @@ from instdata.corpus.corpus import (
     Sidecar,
     Tally,
     ability_codes,
-    read_parquet,
+    read_cached,
     versions,
-    write_parquet,
+    write_cached,
 )
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.steps.added import produce
@@ -35,6 +35,7 @@ from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.progress import track
+from instdata.util.sealed import sound
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
@@ -80,6 +81,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     alive = corpus.alive
     parts: dict[int, Part] = {}
     wanted: dict[int, tuple[Path, np.ndarray | None]] = {}
+    damaged = 0
     for i, shard in enumerate(corpus.shards):
         at = None if step.scope == "rows" else np.flatnonzero(alive[corpus.span(i)])
         if shard.rows == 0 or (at is not None and not len(at)):
@@ -87,10 +89,11 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
         key = _key(scoring, shard.key, None if at is None else at.tobytes(), _seen(step, corpus, i))
         path = cache / "scores" / key[:2] / f"{key}.parquet"
         parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
-        if (
-            corpus.context.fresh or not path.exists() or RAISED in pq.read_schema(path).names
-        ):  # a failure may have passed
+        there = sound(path)
+        damaged += path.exists() and not there
+        if corpus.context.fresh or not there or RAISED in pq.read_schema(path).names:  # a failure may have passed
             wanted[i] = (path, at)
+    _say_damaged(step, corpus, damaged)
     context = replace(corpus.context, say=_silent, bars=False)
 
     def tasks() -> Any:
@@ -104,7 +107,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     rows, verdicts = [], []
     for i, part in parts.items():
-        table = read_parquet(part.path)
+        table = read_cached(part.path)
         local = np.arange(corpus.shards[i].rows) if part.at is None else part.at
         rows.append(local + corpus.starts[i])
         verdicts.append(_decide(step, table))
@@ -113,11 +116,11 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
 
 def score_shard(task: Task) -> int:
     """Score one shard and write its sidecar; returns the number of its rows."""
-    table = read_parquet(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
+    table = read_cached(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
     table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
     rows = Rows(table, task.context, task.scores)
     rows = rows if task.at is None else rows.take(task.at)
-    write_parquet(_scored(task.step, rows), task.out)
+    write_cached(_scored(task.step, rows), task.out)
     return len(rows)
 
 
@@ -128,9 +131,11 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     shown = corpus.state.shown.tobytes() if step.reads_shown else b""
     key = _key(json.dumps(step.scoring(corpus.context), sort_keys=True), corpus.key(positions), seen, shown)
     path = cache / "scores" / key[:2] / f"{key}.parquet"
-    if corpus.context.fresh or not path.exists():
+    there = sound(path)
+    _say_damaged(step, corpus, path.exists() and not there)
+    if corpus.context.fresh or not there:
         scored = step.score(corpus.view(positions)) if len(positions) else {}
-        write_parquet(_table(step, scored, len(positions)), path)
+        write_cached(_table(step, scored, len(positions)), path)
     bounds = np.searchsorted(positions, corpus.starts)
     parts = {
         i: Part(path, int(bounds[i]), int(bounds[i + 1]), positions[bounds[i] : bounds[i + 1]] - corpus.starts[i], key)
@@ -140,7 +145,12 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     if not len(positions):
         return after, positions, _joined([])
-    return after, positions, _decide(step, read_parquet(path))
+    return after, positions, _decide(step, read_cached(path))
+
+
+def _say_damaged(step: Step, corpus: Corpus, files: int) -> None:
+    if files and not corpus.context.fresh:
+        corpus.context.say(f"{step.name}: {files:,} cached files of scores are damaged; they are made again")
 
 
 def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
@@ -345,7 +355,7 @@ def close(corpus: Corpus) -> Corpus:
 
 def _answered(shard: Shard) -> np.ndarray:
     """Which rows of a shard end with the assistant's turn."""
-    roles = read_parquet(shard.path, ["messages.list.element.role"])["messages"].combine_chunks()
+    roles = read_cached(shard.path, ["messages.list.element.role"])["messages"].combine_chunks()
     if not len(roles):
         return np.zeros(0, bool)
     offsets = np.asarray(roles.offsets)

@@ -75,7 +75,7 @@ def test_every_record_comes_back(bench, batch, suffix):
     bench.jsonl("good.jsonl", [{"instruction": "x", "output": "kept whatever the others do"}])
     format = "auto" if _detected(batch) else "alpaca"
     done = bench.build(
-        sources=[{"path": f"a.{suffix}", "max_bad": 1.0, "format": format}, {"path": "good.jsonl"}],
+        sources=[{"path": [f"a.{suffix}", "good.jsonl"], "name": "a", "max_bad": 1.0, "format": format}],
         steps=[{"filter": {"where": "length(response) > 4"}}],
     )
     out = bench.folder / "back.jsonl"

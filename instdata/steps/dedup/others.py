@@ -46,8 +46,8 @@ def files(paths: list[str], context: Context) -> list[File]:
     """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a YAML file
     that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`); a name that
     suites.yaml lists is a suite on the Hub. Raises InputError naming what is missing."""
+    from instdata.read.files import find_files
     from instdata.read.source import Source
-    from instdata.read.sources import find_files
 
     found = []
     for path in paths:
