@@ -92,7 +92,10 @@ def find(text: str) -> list[Found]:
     opening = re.compile(r"[{\[]")
     while match := opening.search(text, at):
         start = match.start()
-        one = _strict(text, start)
+        try:
+            one = _strict(text, start)
+        except RecursionError:  # brackets without an end: a loop, in which every further start would cost as much
+            return found
         if one is None:
             reader = reader or _Lenient(text)
             one = reader.read(start)
@@ -107,7 +110,7 @@ def find(text: str) -> list[Found]:
 def _strict(text: str, start: int) -> Found | None:
     try:
         value, end = STRICT.raw_decode(text, start)
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
     return None if AMBIGUOUS.search(text, start, end) else Found(start, end, value)
 
@@ -147,7 +150,7 @@ class _Lenient:
             value, end = STRICT.raw_decode(self.text, at)
             if self.text[self.skip(end) : self.skip(end) + 1] in (",", "，", "}", "]", ""):
                 return value, end
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         found = BARE.match(self.text, at)
         if not found:

@@ -142,9 +142,27 @@ def dicts(value: Any) -> Iterator[dict[str, Any]]:
             yield from dicts(inner)
 
 
+def whole(one: Found) -> Iterator[dict[str, Any]]:
+    """The objects in a value that were not cut, outer ones first."""
+    return dicts(one.value) if not one.cut else _uncut(one.value)
+
+
+def _uncut(value: Any) -> Iterator[dict[str, Any]]:
+    """Those of a value that was cut: it lacks what followed, as may the last thing in it, but an object in a list is
+    there only where it is whole."""
+    inner = list(value.values()) if isinstance(value, dict) else value
+    for n, one in enumerate(inner):
+        if n < len(inner) - 1 or (isinstance(one, dict) and isinstance(value, list)):
+            yield from dicts(one)
+        elif isinstance(one, (dict, list)):
+            yield from _uncut(one)
+
+
 def found(text: str) -> tuple[str, list[Found]]:
     """(the answer without thoughts, the JSON values in it with keys in our names). Raises Unusable."""
-    body = answer(text)
+    body = thoughts(text)[1]
+    if not body:
+        raise Unusable("used up by thinking" if text.strip() else "empty answer")
     values = [Found(f.start, f.end, named(f.value), f.cut) for f in find(body)]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
 
@@ -163,9 +181,7 @@ def read_items(text: str, key: str = "instruction") -> list[Any]:
         raise Unusable("no JSON" if not re.search(r"[{\[]", text) else "broken JSON")
     items: list[Any] = []
     for one in values:
-        mine = [d for d in dicts(one.value) if key in d]
-        if one.cut and isinstance(one.value, dict) and mine and mine[0] is one.value:
-            mine = mine[1:]  # itself was cut
+        mine = [d for d in whole(one) if key in d]
         items += [d for d in mine if d not in items]
     if not items:
         lists = [v for f in values for v in _lists(f.value) if any(isinstance(i, dict) for i in v)]
@@ -197,8 +213,8 @@ def last_object(text: str, *keys: str) -> dict[str, Any]:
     """The last JSON object in a reply that has all these keys: what comes before it may be quoted from the material.
     Raises Unusable where there is none."""
     for one in reversed(found(text)[1]):
-        if not one.cut:
-            for value in reversed(list(dicts(one.value))):
-                if all(k in value for k in keys):
-                    return value
+        having = [value for value in whole(one) if all(k in value for k in keys)]
+        outer = [v for v in having if not any(v is not o and any(v is d for d in dicts(o)) for o in having)]
+        if outer:
+            return outer[-1]
     raise Unusable(f"no JSON with {' and '.join(keys)}")
