@@ -26,7 +26,7 @@ NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "M
 def test_a_secret_variable_is_refused_by_its_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "x")
     with pytest.raises(InputError, match="looks like a secret"):
-        read_recipe({"sources": [{"name": "a", "files": "${%s}" % name}]})
+        read_recipe({"sources": [{"name": "a", "files": f"${{{name}}}"}]})
 
 
 @pytest.mark.parametrize(
