@@ -14,16 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from instdata.read.thoughts import take_out
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
-from instdata.score.extract.number import MARKER, Number, final_number, final_numbers, final_part, same_number
+from instdata.score.extract.number import Number, same_number
+from instdata.score.extract.result import final_number, final_numbers, final_part
 from instdata.score.extract.text import code_in, fences, named, normalise, spans, tokens
+from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.item import LETTERS, Item
-
-OPEN_THOUGHT = re.compile(
-    r"\s*(?:<(?:think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)"
-)
-
 
 @dataclass(frozen=True)
 class Scored:
@@ -40,8 +36,8 @@ def score_answer(item: Item, answer: str) -> Scored:
         return Scored(None, f"{item.scorer} is not scored from the answer's text")
     if item.scorer != "unit_tests" and (problem := unusable(item.scorer, item.reference, item.choices)):
         return Scored(None, problem)
-    _, said = take_out(answer)
-    if (opened := OPEN_THOUGHT.match(said)) and "</" not in said[opened.end() :]:
+    said = without_thoughts(answer)
+    if said is None:
         return Scored(None, "the answer ends within its thoughts")
     return scorer(item, said)
 
@@ -239,7 +235,8 @@ def _json_in(answer: str) -> tuple[Any] | None:
     for block in reversed(fences(answer)[-20:]):
         if found := _json(block[1]):
             return found
-    marks = list(MARKER.finditer(answer))  # behind "answer:" stands the answer, before it perhaps an example
+    from instdata.score.extract.result import _mark
+    marks = list(_mark().finditer(answer))  # behind "answer:" stands the answer, before it perhaps an example
     for text in ([answer[marks[-1].end() :]] if marks else []) + [answer]:
         for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", text), range(20))]:
             try:

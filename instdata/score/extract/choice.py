@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from instdata.score.extract.number import final_part, plain_text
+from instdata.score.extract.number import plain_text
+from instdata.score.extract.result import final_part
 from instdata.score.extract.text import NEGATED, named, normalise, tokens
 from instdata.score.item import LETTERS
 
