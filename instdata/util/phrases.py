@@ -94,7 +94,9 @@ class Phrases:
     @cache  # noqa: B019
     def listed(self, name: str, language: str) -> str:
         """The phrases of one language of a list as one group, to stand inside another pattern."""
-        return "(?:" + "|".join(self._bare(p.text, language) for p in self.lists()[name] if p.language == language) + ")"
+        return (
+            "(?:" + "|".join(self._bare(p.text, language) for p in self.lists()[name] if p.language == language) + ")"
+        )
 
     def _bare(self, text: str, language: str) -> str:
         """A phrase in the notation as a pattern, without the word boundaries at its ends."""

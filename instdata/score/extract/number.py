@@ -86,6 +86,10 @@ def plain_text(text: str) -> str:
     # 1,5 and 1.234,5 are written so in most of Europe; a comma before three digits separates thousands.
     text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)", lambda m: m[1].replace(".", "") + "." + m[2], text)  # fmt: skip
     text = re.sub(r"(?<![\d.,(\[{])(\d{1,9}),(\d{1,2})(?![\d,)\]}]|\.\d)", r"\1.\2", text)
+    text = re.sub(r"(?<=\d),(?=(?:\d{1,2}|\d{4,})(?!\d))", ", ", text)  # of a list
+    text = re.sub(
+        r"((?:probability|chance|odds)\b[^.\d]{0,20})(\d{1,9}) (?:in|out of) (\d{1,9})", r"\1\2/\3", text, flags=re.I
+    )
     text = POWER.sub(_power, text)
     return _chinese_spellings(text)
 
@@ -162,7 +166,7 @@ def _joined(found: list[Number], text: str) -> list[Number]:
             ranged = re.search(r"\bbetween\b[^.]{0,6}$", text[max(0, a.start - 16) : a.start], re.I)
         ratio = gap.strip() == ":" and gap == ":" and not re.search(r"(?:步骤?|第|题|[Ss]tep|[Nn]o\.|[Dd]ay)\s?$", text[max(0, a.start - 5) : a.start])  # fmt: skip
         either = re.fullmatch(r"\s?[^\d\s,.;=]{0,3}\s?(?:或者?|or(?: [a-z]\s?=)?|还是)\s?(?:[a-z]\s?=\s?)?", gap)
-        if ranged or ratio or either:
+        if ranged or ratio or (either and not same_number(a, b)):
             out[i], out[i + 1] = replace(out[i], plain=False), replace(out[i + 1], plain=False)
     return out
 

@@ -16,10 +16,20 @@ FLAGS = re.IGNORECASE | re.ASCII
 
 def group(*names: str) -> str:
     """The phrases of some lists as a group that does not capture."""
-    return f"(?:{OURS.group(*names)})"
+    return f"(?:{OURS.group(*names)})".replace(r"\pP", r"*_#>\"'(")
 
 
 @cache
 def found(*names: str, before: str = "", after: str = "") -> re.Pattern[str]:
     """A pattern that finds any phrase of some lists, between two given patterns."""
     return re.compile(before + group(*names) + after, FLAGS)
+
+
+@cache
+def _denied() -> re.Pattern[str]:
+    return found("denied", after=r"[\s\"'“‘(*_]*(?:an?\s|the\s|option\s|choice\s|choose\s|be\s|为|是)?[\s\"'(*_$]*$")
+
+
+def is_denied(text: str, at: int) -> bool:
+    """Whether what stands at a place of a text is denied right before it: not 4, 不是负面."""
+    return bool(_denied().search(text[max(0, at - 28) : at]))
