@@ -83,7 +83,7 @@ SYMBOLIC = [
 @pytest.mark.parametrize("text, value", PLAIN)
 def test_a_reference_that_is_one_plain_number(text: str, value: str | int) -> None:
     got = reference_of(text).number
-    assert got is not None and (got.value == Fraction(value) or got.percent and got.value / 100 == Fraction(value))
+    assert got is not None and (got.value == Fraction(value) or (got.percent and got.value / 100 == Fraction(value)))
 
 
 @pytest.mark.parametrize("text", NEITHER)

@@ -146,7 +146,7 @@ def _mentions(text: str, allowed: str, polar: bool) -> list[Said]:
         )
         role = "bare"
         for name, pattern, stands_before in _roles():
-            if stands_before and pattern.search(before) or not stands_before and pattern.match(after):
+            if (stands_before and pattern.search(before)) or (not stands_before and pattern.match(after)):
                 role = name
                 break
         if polar and role in ("right", "wrong") and not re.match(r"\s?(?:is|are|选项|项|[是为都均])", after):

@@ -48,8 +48,7 @@ HALF = re.compile(rf"(?<![{CHINESE}\d个年天倍斤里周])半(?=[个天年斤�
 POWER = re.compile(r"(?<![\w.^×*/)}√])(?<![×x*]\s)(\d{1,4})\s?(?:\^|\*\*)\s?[{(]?([-−]?\d{1,3})[)}]?(?![\w.^])")
 DISCOUNT = re.compile(r"打?([一二三四五六七八九]{1,2}|\d(?:\.\d)?)(折|成)(?![为立功本员就人年长叠])")
 WORDS = {w: i for i, w in enumerate(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen".split())} | {w: 10 * i for i, w in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}  # fmt: skip
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])} | {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)}  # fmt: skip
 PARTS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourths": 4, "fifths": 5, "fifth": 5, "eighths": 8, "tenths": 10}  # fmt: skip
 _WORD = "|".join(sorted([*WORDS, "hundred", "thousand", "million", "billion"], key=len, reverse=True))
 SPOKEN = re.compile(rf"\b(?:(minus|negative)\s)?(?:an?\s(?=hundred|thousand|million))?((?:{_WORD})(?:[-\s](?:and\s)?(?:{_WORD}))*)(?:[-\s]({'|'.join(PARTS)}))?\b", re.I)  # fmt: skip

@@ -247,7 +247,7 @@ def _of_chain(chain: list[str]) -> list[Number]:
     last = single[-1]
     if len(single) == len(chain) and all(re.search(r"\d\s?[A-Za-z\u4e00-\u9fff°]", link) for link in chain):
         return single[::-1]  # 120 cm = 1.2 m
-    near = [n for n in single[:-1] if n.value == last.value or abs(n.value - last.value) <= Fraction(1, 2 * 10 ** (last.places or 0)) and last.places]  # fmt: skip
+    near = [n for n in single[:-1] if n.value == last.value or (abs(n.value - last.value) <= Fraction(1, 2 * 10 ** (last.places or 0)) and last.places)]  # fmt: skip
     return [last, *near]
 
 
@@ -309,7 +309,7 @@ def reference_of(text: str) -> Reference:
     source = ITEM.sub("", _without_remarks(source))
     aside = next((m.start() for m in [_aside(source)] if m and numbers(source[: m.start()])), len(source))
     others = {n.value for n in numbers(source[:aside]) if n.plain} - {n.value for n in found}
-    if others and not _settles(source, plain, found[0]) or part is None and _says_otherwise(plain, source, found):
+    if (others and not _settles(source, plain, found[0])) or (part is None and _says_otherwise(plain, source, found)):
         return _several(text)
     return Reference(number=found[0])
 
@@ -344,10 +344,8 @@ def _says_otherwise(plain: str, source: str, mine: list[Number]) -> bool:
 def _settles(source: str, whole: str, number: Number) -> bool:
     """Whether one of several numbers is surely meant: it ends the sentence's chain of equations, or it is the last value that
     was worked out, and the sentence says no other result beside it."""
-    if (
-        re.search(r"余|剩余|remainder|分别|respectively", source)
-        or re.search(r"\d[^,;]{0,12}[,;]\s?\S{1,8}[为是:]?\s?\d[^=]*$", source)
-        and "=" not in source
+    if re.search(r"余|剩余|remainder|分别|respectively", source) or (
+        re.search(r"\d[^,;]{0,12}[,;]\s?\S{1,8}[为是:]?\s?\d[^=]*$", source) and "=" not in source
     ):
         return False
     if CHAIN.search(source):
