@@ -16,7 +16,8 @@ def by_answer(model: Model, items: Sequence[Item]) -> list[dict[str, Any]]:
     """What the model writes, scored by the item's scorer. A choice whose letter cannot be read is made by likelihood."""
     found: list[dict[str, Any]] = []
     unread = []
-    for item, (text, ended) in zip(items, model.answers([i.messages for i in items])):
+    answers = model.answers([i.messages for i in items], [i.reference for i in items])
+    for item, (text, ended) in zip(items, answers):
         if text is None:
             found.append(score_row(item, item.scorer, None, "the prompt is longer than the model's context"))
             continue
