@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.item import Item
 from instdata.score.likelihood import likeliest
 from instdata.score.model import Model
@@ -21,8 +22,10 @@ def by_answer(model: Model, items: Sequence[Item]) -> list[dict[str, Any]]:
         if text is None:
             found.append(score_row(item, item.scorer, None, "the prompt is longer than the model's context"))
             continue
-        if item.scorer == "judge":
-            found.append(score_row(item, "judge", None, "not judged yet", answer=text))
+        if item.scorer == "judge":  # a judge reads the answer, not the thoughts
+            said = without_thoughts(text)
+            why = "not judged yet" if said is not None else "the answer ends within its thoughts"
+            found.append(score_row(item, "judge", None, why, answer=said))
             continue
         scored = score_answer(item, text)
         why = scored.reason if ended else f"{scored.reason} (cut off)"

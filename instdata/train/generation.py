@@ -43,7 +43,7 @@ def answers(
     each = [most] * len(prompts) if isinstance(most, int) else list(most)
     ids = [_ids(tokenizer, p, context, thinking) for p in prompts]
     found: list[tuple[str | None, bool]] = [(None, False)] * len(ids)
-    stops = _stops(net, tokenizer)
+    stops = _stops(net, tokenizer, thinking)
     device = next(net.parameters()).device
     dtype = fast_dtype(device)
     was_training, was = net.training, net.config._attn_implementation
@@ -61,18 +61,25 @@ def answers(
             )  # fmt: skip
         for i, tokens in zip(batch, out[:, width:].tolist()):
             end = next((n for n, t in enumerate(tokens) if t in stops), None)
-            text = tokenizer.decode(tokens[:end], skip_special_tokens=True).strip()
-            found[i] = (text, end is not None)
+            found[i] = (_text(tokenizer, ids[i], tokens[:end], thinking), end is not None)
     net.set_attn_implementation(was)
     net.train(was_training)
     return found
 
 
-def _stops(net: Any, tokenizer: Any) -> list[int]:
+def _text(tokenizer: Any, prompt: list[int], tokens: list[int], thinking: bool) -> str:
+    """An answer as text. With thoughts their marks stay, and the one that the prompt wrote comes back, so that the reader can
+    tell them from the answer (score.extract.thoughts)."""
+    text = tokenizer.decode(tokens, skip_special_tokens=not thinking).strip()
+    opened = thinking and tokenizer.decode(prompt[-8:]).rstrip().endswith("<think>")
+    return f"<think>\n{text}" if opened else text
+
+
+def _stops(net: Any, tokenizer: Any, thinking: bool) -> list[int]:
     """The tokens that end an answer: the template's, and those that the model itself was published with."""
     own = getattr(getattr(net, "generation_config", None), "eos_token_id", None)
     own = own if isinstance(own, list) else [] if own is None else [own]
-    return sorted({*stop_ids(tokenizer), *own})
+    return sorted({*stop_ids(tokenizer, thinking), *own})
 
 
 def _ids(tokenizer: Any, messages: Messages, context: int, thinking: bool) -> list[int]:

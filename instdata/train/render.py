@@ -103,9 +103,12 @@ def prompt_ids(tokenizer: Any, messages: Messages, thinking: bool = False) -> li
     return tokenizer(asked, add_special_tokens=False)["input_ids"]
 
 
-def stop_ids(tokenizer: Any) -> list[int]:
-    """The tokens after which an answer is over: the end of text, and the ends of an assistant's turn."""
-    return sorted({tokenizer.eos_token_id, *form_of(tokenizer).ends})
+def stop_ids(tokenizer: Any, thinking: bool = False) -> list[int]:
+    """The tokens after which an answer is over: the end of text, and the ends of an assistant's turn. A model that thinks may
+    write what ends an earlier turn between its thoughts and its answer (gpt-oss)."""
+    form = form_of(tokenizer)
+    ends = {form.last} if thinking and form.last is not None else form.ends
+    return sorted({tokenizer.eos_token_id, *ends})
 
 
 def template_notes(tokenizer: Any) -> tuple[str, ...]:

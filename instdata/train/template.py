@@ -32,7 +32,8 @@ DATE = (
 class Form:
     """A tokenizer with a template, and what was found out about it.
 
-    `template`: None where it is the tokenizer's own. `ends`: the special tokens that may end an assistant's turn; `closing`:
+    `template`: None where it is the tokenizer's own. `ends`: the special tokens that may end an assistant's turn, `last`
+    the one that ends it where nothing follows; `closing`:
     what has to be written behind the last turn for it to end. `key`: where thoughts go (one of THOUGHTS, "inline", "prompt"
     where the prompt opens them and the template leaves them out, or None where it shows none). `lead`, `thought_lead`: what it writes between its prompt
     and an answer, or an answer's thoughts. `folds`: a system turn is not taken, and goes into the first user's. `notes`: what people
@@ -41,6 +42,7 @@ class Form:
     tokenizer: Any
     template: str | None = None
     ends: frozenset[int] = frozenset()
+    last: int | None = None
     closing: str = ""
     end_texts: tuple[str, ...] = ()
     key: str | None = "inline"
@@ -115,7 +117,7 @@ def form_of(tokenizer: Any) -> Form:
     """What the tokenizer's template does, or our ChatML where it has none."""
     if not tokenizer.chat_template:
         starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-        form = Form(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML, ends=frozenset({tokenizer.eos_token_id}),
+        form = Form(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id,
                     end_texts=(tokenizer.eos_token,), notes=("it has no chat template: ChatML is used",))  # fmt: skip
         return form
     own = tokenizer.chat_template
@@ -151,11 +153,11 @@ def _with_ends(form: Form) -> Form:
     if last is None and between is None:
         end = tokenizer.eos_token
         note = f"its chat template does not end a turn: {end} is put behind each answer"
-        return replace(form, ends=frozenset({tokenizer.eos_token_id}), end_texts=(end,), appends=end, notes=(*form.notes, note))  # fmt: skip
+        return replace(form, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id, end_texts=(end,), appends=end, notes=(*form.notes, note))  # fmt: skip
     ends = {t for t in (last, between) if t is not None}
     texts = tuple(tokenizer.convert_ids_to_tokens(t) for t in sorted(ends))
     closing = "" if last is not None else tokenizer.convert_ids_to_tokens(between)
-    return replace(form, ends=frozenset(ends), end_texts=texts, closing=closing)
+    return replace(form, ends=frozenset(ends), last=between if last is None else last, end_texts=texts, closing=closing)
 
 
 def _first_special(form: Form, talk: list[dict[str, Any]]) -> int | None:
