@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from instdata.llm.lenient import Found, find
+from instdata.llm.lenient import Piece, find
 
 
 class Unusable(ValueError):
@@ -142,7 +142,7 @@ def dicts(value: Any) -> Iterator[dict[str, Any]]:
             yield from dicts(inner)
 
 
-def whole(one: Found) -> Iterator[dict[str, Any]]:
+def whole(one: Piece) -> Iterator[dict[str, Any]]:
     """The objects in a value that were not cut, outer ones first."""
     return dicts(one.value) if not one.cut else _uncut(one.value)
 
@@ -158,12 +158,12 @@ def _uncut(value: Any) -> Iterator[dict[str, Any]]:
             yield from _uncut(one)
 
 
-def found(text: str) -> tuple[str, list[Found]]:
+def found(text: str) -> tuple[str, list[Piece]]:
     """(the answer without thoughts, the JSON values in it with keys in our names). Raises Unusable."""
     body = thoughts(text)[1]
     if not body:
         raise Unusable("used up by thinking" if text.strip() else "empty answer")
-    values = [Found(f.start, f.end, named(f.value), f.cut) for f in find(body)]
+    values = [Piece(f.start, f.end, named(f.value), f.cut) for f in find(body)]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
 
 

@@ -20,7 +20,7 @@ from instdata.score.sandbox import run as sandbox
 from instdata.score.sandbox.run import Result, run_tests
 from instdata.score.scorers import score_answer
 
-pytestmark = pytest.mark.skipif(launch.working()[0] is None, reason=f"no sandbox works here: {launch.working()[1]}")
+pytestmark = pytest.mark.skipif(sandbox.working()[0] is None, reason=f"no sandbox works here: {sandbox.working()[1]}")
 TESTS = "assert add(2, 3) == 5\nassert add(-1, 1) == 0\n"
 RIGHT = "def add(a, b):\n    return a + b\n"
 LINUX = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")

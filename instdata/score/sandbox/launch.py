@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,39 +54,6 @@ def use(choice: str, sure: bool = False) -> None:
 def chosen() -> tuple[str, bool]:
     """The arguments of `use` that make another process choose the same."""
     return _chosen, _chosen == "none"
-
-
-def way() -> str:
-    """What runs the code: bwrap, own (namespaces), docker or none. Raises InputError where nothing chosen works here."""
-    if _chosen == "none":
-        return "none"
-    if _chosen == "docker":
-        if shutil.which("docker") is None:
-            raise InputError("--sandbox docker: there is no docker on this machine")
-        return "docker"
-    found, why = working()
-    if found is None:
-        raise InputError(f"no sandbox works on this machine: {why}. {REMEDY}")
-    return found
-
-
-@functools.cache
-def working() -> tuple[str | None, str]:
-    """(what works here: bwrap, own or None; why the others do not), found by starting an empty program in each."""
-    from instdata.score.sandbox.run import attempt
-
-    if sys.platform != "linux":
-        return None, f"{sys.platform} has no namespaces"
-    problems = []
-    for name in ("bwrap", "own"):
-        if name == "bwrap" and shutil.which("bwrap") is None:
-            problems.append("bubblewrap is not installed")
-            continue
-        tried = attempt(name, "", "", 10, 256, 16)
-        if tried.passed:
-            return name, "; ".join(problems)
-        problems.append(f"{'bubblewrap' if name == 'bwrap' else 'namespaces'}: {tried.reason}")
-    return None, "; ".join(problems)
 
 
 def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen:

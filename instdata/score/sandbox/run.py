@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import json
 import os
 import selectors
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from instdata.score.sandbox import launch
+from instdata.util.errors import InputError
 
 START = 30.0  # seconds for the interpreters to come up, which are not the candidate's
 SHOWN = 10_000  # bytes of output kept
@@ -43,7 +46,7 @@ def run_tests(code: str, tests: str, *, seconds: float = 10, memory_mb: int = 51
     write. Only the standard library can be imported. No process is left behind. Raises InputError where no sandbox works on
     this machine and none was chosen (launch.use).
     """
-    return attempt(launch.way(), code, tests, seconds, memory_mb, disk_mb)
+    return attempt(way(), code, tests, seconds, memory_mb, disk_mb)
 
 
 def attempt(how: str, code: str, tests: str, seconds: float, memory_mb: int, disk_mb: int) -> Result:
@@ -209,3 +212,34 @@ class _Watch:
         self.output += data[: max(0, SHOWN - len(self.output))]
         self.seen += len(data)
         return bool(data)
+
+
+def way() -> str:
+    """What runs the code: bwrap, own (namespaces), docker or none. Raises InputError where nothing chosen works here."""
+    if launch.chosen()[0] == "none":
+        return "none"
+    if launch.chosen()[0] == "docker":
+        if shutil.which("docker") is None:
+            raise InputError("--sandbox docker: there is no docker on this machine")
+        return "docker"
+    found, why = working()
+    if found is None:
+        raise InputError(f"no sandbox works on this machine: {why}. {launch.REMEDY}")
+    return found
+
+
+@functools.cache
+def working() -> tuple[str | None, str]:
+    """(what works here: bwrap, own or None; why the others do not), found by starting an empty program in each."""
+    if sys.platform != "linux":
+        return None, f"{sys.platform} has no namespaces"
+    problems = []
+    for name in ("bwrap", "own"):
+        if name == "bwrap" and shutil.which("bwrap") is None:
+            problems.append("bubblewrap is not installed")
+            continue
+        tried = attempt(name, "", "", 10, 256, 16)
+        if tried.passed:
+            return name, "; ".join(problems)
+        problems.append(f"{'bubblewrap' if name == 'bwrap' else 'namespaces'}: {tried.reason}")
+    return None, "; ".join(problems)

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import answer, read_object
-from instdata.steps.generate.check import Broken, Item
+from instdata.steps.generate.check import Broken, Written
 from instdata.steps.generate.prompt import render, template
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.util.context import Context
@@ -41,7 +41,7 @@ CHOICE_SCHEMA = {
 }
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Written | Broken], set[int]]:
     """The step's records and the positions of the rows they answer."""
     open_rows = np.asarray(pc.invert(pc.is_valid(rows.response)))
     given = given_rows(rows, np.flatnonzero(open_rows))
@@ -58,7 +58,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
             )
             yield Candidate(g, tuple(draws))
 
-    def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
+    def take(candidate: Candidate, answers: list[Answer]) -> list[Written | Broken]:
         made = broken(answers, "respond", candidate.given)
         usable = [a for a in answers if a.value is not None]
         if not usable:

@@ -130,13 +130,13 @@ class Generate(SourceStep):
 
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
-        from instdata.steps.generate.check import Item, table_of
+        from instdata.steps.generate.check import Written, table_of
         from instdata.steps.generate.session import open_session
 
         context = rows.context or Context()
         with open_session(self, context) as ask:
             records, shown = self._method()(self, rows, context, ask)
-            counts = Counter(r.reason or "accepted" if isinstance(r, Item) else "unusable" for r in records)
+            counts = Counter(r.reason or "accepted" if isinstance(r, Written) else "unusable" for r in records)
             ask.account(counts["accepted"])
         told = ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
         context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
