@@ -102,7 +102,7 @@ def _last(close: re.Pattern[str], text: str, start: int) -> re.Match[str] | None
     """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last one
     counts; not so where JSON or code begins after the first, which may quote it, too."""
     ends = list(close.finditer(text, start))
-    if not ends or MATERIAL.match(text[ends[0].end() :].lstrip()):
+    if not ends or ends[0][0] in ("", "<|end|>") or MATERIAL.match(text[ends[0].end() :].lstrip()):
         return ends[0] if ends else None
     return ends[-1] if text[ends[-1].end() :].strip() else ends[0]
 
