@@ -84,7 +84,7 @@ def thoughts(text: str) -> tuple[str, str]:
         if not opened:
             break
         start, mark, close = min(opened, key=lambda o: o[0])
-        end = close.search(text, mark.end())
+        end = _last(close, text, mark.end())
         thought.append(text[mark.end() : end.start() if end else len(text)])
         text = text[:start] + (text[end.end() :] if end else "")
         if not end:
@@ -96,6 +96,15 @@ def thoughts(text: str) -> tuple[str, str]:
             thought.append(text[: last.start()])
             text = text[last.end() :]
     return "\n".join(t.strip() for t in thought if t.strip()), FINAL.sub("", FINAL.sub("", text)).strip()
+
+
+def _last(close: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last one
+    counts; not so where JSON or code begins after the first, which may quote it, too."""
+    ends = list(close.finditer(text, start))
+    if not ends or ends[0][0] in ("", "<|end|>") or MATERIAL.match(text[ends[0].end() :].lstrip()):
+        return ends[0] if ends else None
+    return ends[-1] if text[ends[-1].end() :].strip() else ends[0]
 
 
 def answer(text: str) -> str:
