@@ -56,7 +56,7 @@ def ours(prompts, responses, labels, classes, fold):
         seen, held = (pa.array(np.flatnonzero(m)) for m in (fold != k, fold == k))
         model = train(prompts.take(seen), responses.take(seen), labels[seen], classes)
         scores = model.scores(prompts.take(held), responses.take(held))
-        best[held], confidence[held] = scores.argmax(1), model.confidence(scores)
+        best[held], confidence[held] = model.calibration.best(scores)
     return best, confidence
 
 
@@ -124,8 +124,9 @@ def unlabelled(folder: Path) -> str:
     shipped = labelled(Rows(CORPUS.empty_table(), Context(taxonomy=load_taxonomy("belle"))), None)
     model = train(shipped.prompts, shipped.responses, shipped.labels, shipped.classes)
     scores = model.scores(prompts, responses)
-    right = np.array(model.classes)[scores.argmax(1)] == np.array(classes)[labels]
-    error, low, high = calibration_error(model.confidence(scores), right)
+    best, confidence = model.calibration.at_hand(scores).best(scores)
+    right = np.array(model.classes)[best] == np.array(classes)[labels]
+    error, low, high = calibration_error(confidence, right)
     said = f"accuracy {right.mean():.3f}, calibration error {error:.3f} ({low:.3f} to {high:.3f})"
     return f"{len(shipped.labels)} shipped examples -> belle: {said}"
 

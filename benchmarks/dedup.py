@@ -225,16 +225,15 @@ def big_bench(rows: int, memory: str) -> None:
 def synthetic(rows: int, seed: int = 0) -> Any:
     """Batches of texts of about 500 characters made of words by Zipf's law; every tenth is an edited copy of one before."""
     random = np.random.default_rng(seed)
-    words = np.array(
-        ["".join(map(chr, 97 + random.integers(0, 26, k))) for k in random.integers(2, 11, 50_000)], dtype=object
-    )
+    words = ["".join(map(chr, 97 + random.integers(0, 26, k))) for k in random.integers(2, 11, 50_000)]
+    words = np.array([*words, "please"], dtype=object)
     for start in range(0, rows, 50_000):
         n = min(50_000, rows - start)
-        picked = np.minimum(random.zipf(1.07, (n, 72)) - 1, random.integers(0, len(words), (n, 72)))
+        picked = np.minimum(random.zipf(1.07, (n, 72)) - 1, random.integers(0, len(words) - 1, (n, 72)))
         for i in range(10, n, 10):
             picked[i] = picked[i - int(random.integers(1, 10))]
             at = int(random.integers(0, 72))
-            picked[i, at : at + int(random.integers(0, 12))] = int(random.integers(0, len(words)))
+            picked[i, at : at + int(random.integers(0, 6))] = -1  # a word of its own would make it another task
         yield pa.array([" ".join(row) for row in words[picked].tolist()])
 
 

@@ -49,7 +49,6 @@ import torch
 from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
-from instdata.llm.causal import load
 spec, data, length, batch, packing, dtype = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5] == "packed", sys.argv[6]
 loaded = load(spec, lambda line: None)
 talks = [json.loads(line)["messages"] for line in open(data, encoding="utf-8")]

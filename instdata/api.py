@@ -114,7 +114,7 @@ def build(
             for key, value in overrides.items()]  # fmt: skip
     say = (lambda line: None) if quiet else print
     plan = making.prepare(recipe, sets, limit, jobs or cores(), fresh, say, bars=not quiet)
-    done = making.build(plan, Path(out) if out else Path("builds") / plan.recipe.name, engine)
+    done = making.build(plan, Path(out) if out else making.folder_of(plan.recipe.name, sets, limit), engine)
     return OpenBuild(done.path, done.changed)
 
 

@@ -23,25 +23,29 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_parquet, versions
+from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
+from instdata.read.look import Look, look, say_sources
 from instdata.read.shards import Unreadable, read_sources
 from instdata.read.sources import Input, open_sources, with_commit
+from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.run import apply, close
-from instdata.util.atomic import digest, write_text
+from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
-from instdata.util.errors import BudgetReached, BuildError, InputError, MissingExtra
+from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
 from instdata.util.paths import beside, cache_folder
 
+__all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 
@@ -55,6 +59,7 @@ class Plan:
     context: Context
     sha256: str
     warnings: list[str] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)  # at the first records of each source
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,11 @@ def prepare(
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
     opened: list[list[Input]] = []
+    damage: list[str] = []
     try:
-        opened = open_sources(draft.sources, base, names, online)
+        opened = open_sources(draft.sources, base, names, online, say)
     except InputError as e:
+        damage = [m for _, _, m in e.problems] if isinstance(e, DamagedInput) else []
         for where, _, message in e.problems:
             at = ("sources", int(where.partition(".")[2]))
             draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
@@ -98,14 +105,28 @@ def prepare(
             found = [m for _, _, m in e.problems]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
-    draft.fail()
+    looks = _looks(opened, draft, context)
+    draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
     if not online:
-        return Plan(recipe, opened, context, "")
+        return Plan(recipe, opened, context, "", looks=looks)
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
     trained = recipe.ablate.model_copy(update={"model": AUTO}) if recipe.ablate.model == "auto" else recipe.ablate
     recipe = recipe.model_copy(update={"sources": sources, "steps": steps, "ablate": trained})
-    return Plan(recipe, opened, context, _identity(recipe, opened, context))
+    if recipe.limit is not None and recipe.subsets is not None:  # a trial run's pool is short: that is its point
+        recipe = recipe.model_copy(update={"subsets": recipe.subsets.model_copy(update={"on_short": "clip"})})
+    return Plan(recipe, opened, context, _identity(recipe, opened, context), looks=looks)
+
+
+def _looks(opened: list[list[Input]], draft: Draft, context: Context) -> list[Look]:
+    """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
+    places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
+    looks = [look(inputs, context.taxonomy) for inputs in opened]
+    if not any(s.scope == "source" for _, s in draft.steps):
+        for at, seen in zip(places, looks):
+            if seen.objection:
+                draft.problem(("sources", at), seen.objection)
+    return looks
 
 
 def _taxonomy(draft: Draft, base: Path) -> Taxonomy | None:
@@ -132,36 +153,10 @@ def _identity(recipe: Recipe, inputs: list[list[Input]], context: Context) -> st
         source["content"] = [[i.file, i.digest, i.format] for i in files]
     if context.taxonomy is not None:
         plain["taxonomy"] = context.taxonomy.digest()
-    plain["steps"] = [_with_digests(s, context.base) for s in plain["steps"]]
+    plain["steps"] = digested(plain["steps"], recipe, context.base)
     plain["scoring"] = [s.scoring(context) for s in recipe.steps]
     text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def published(recipe: Recipe) -> dict[str, Any]:
-    """The resolved recipe as it is kept and shown: where a path is absolute, only its last part, since the rest belongs
-    to this machine."""
-
-    def portable(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: portable(v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [portable(v) for v in value]
-        rooted = isinstance(value, str) and len(value) > 1 and (Path(value).is_absolute() or value.startswith("~"))
-        return Path(value).name if rooted and "\n" not in value else value
-
-    return portable(recipe.plain())
-
-
-def _with_digests(value: Any, base: Path) -> Any:
-    """Plain data in which text that is the path of a file is the file's digest."""
-    if isinstance(value, dict):
-        return {k: _with_digests(v, base) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_with_digests(v, base) for v in value]
-    if isinstance(value, str) and 0 < len(value) < 1024 and "\0" not in value and (base / value).is_file():
-        return digest(base / value)
-    return value
 
 
 def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
@@ -196,6 +191,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
+            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if s.kind == "overrides"],
             "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size
@@ -220,6 +216,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     if cold():
         context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
+    say_sources(plan.looks, shards, context.say)
     corpus = _corpus(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
@@ -235,7 +232,7 @@ def _corpus(shards: list, context: Context) -> Corpus:
     """The corpus as it was read, with the labels that rows came with."""
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()
-    codes = [ability_codes(read_parquet(s.path, ["ability"])["ability"], words) for s in shards]
+    codes = [ability_codes(read_cached(s.path, ["ability"])["ability"], words) for s in shards]
     state = State.fresh(np.concatenate(codes) if codes else np.empty(0, np.int32))
     state.confidence[state.ability != words.code(UNKNOWN)] = 1  # somebody labelled the row
     return replace(corpus, state=state, abilities=words)
@@ -262,6 +259,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     configs = write_data(corpus, pool, subsets, folder)
     entered = write_ledger(corpus, folder / "ledger.parquet")
     write_quarantine(corpus, folder / "quarantine.jsonl")
+    write_dropped(corpus, folder / DROPPED)
+    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]
@@ -276,10 +275,11 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs) for inputs in plan.inputs if inputs],
+        "sources": [_source(inputs, notes, plan.context.lost) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
+        "fields": fields,
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
@@ -292,17 +292,22 @@ def _none_read(corpus: Corpus) -> str:
     bad = next((s for s in corpus.shards if s.bad), None)
     if bad is None:
         return f"{len(corpus.errors):,} rows made a step raise" if corpus.errors else "the sources hold none"
-    first = read_parquet(bad.bad_path).slice(0, 1).to_pylist()[0]
+    first = read_cached(bad.bad_path).slice(0, 1).to_pylist()[0]
     count = sum(s.bad for s in corpus.shards)
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
 
 
-def _source(inputs: list[Input]) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit."""
+def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], lost: Mapping[str, str]) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision}
-    return {"name": inputs[0].source, "files": [{"file": i.file, "sha256": i.digest} for i in inputs]}
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [_file(i, lost.get(f"{i.source}/{i.file}")) for i in inputs], **noted}
+
+
+def _file(item: Input, lost: str | None) -> dict[str, str]:
+    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {})}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

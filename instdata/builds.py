@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,10 +15,15 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
-from instdata.read.adapters import INPUT, write_record
-from instdata.util.atomic import whole
+from instdata.corpus.records import DROPPED
+from instdata.corpus.rows import told
+from instdata.read.adapters import INPUT
+from instdata.read.again import source_records
+from instdata.read.written import ALPACA_KEYS, write_record
+from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
+from instdata.util.sealed import sound
 from instdata.util.yaml import did_you_mean
 
 RUN = "run"  # the kind of a trained run, in its run.json
@@ -79,8 +85,13 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
     found = []
     for batch in ledger.iter_batches():
         table = pa.table(batch)
+        named = [
+            "rid",
+            "id",
+            *(n for n in table.column_names if n.endswith("_derived_from")),
+        ]  # the text it once had, too
         mine = table.filter(
-            pc.or_kleene(pc.equal(table["rid"], wanted), pc.fill_null(pc.equal(table["id"], wanted), False))
+            np.any([np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in named], axis=0)
         )
         found += mine.to_pylist()
     if not found:
@@ -112,13 +123,15 @@ def _no_row(build: Path, wanted: str) -> InputError:
     )
 
 
-def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, str]]]:
-    """The conversations of rows by rid, kept or dropped, from the cache's shards; rows whose shard was cleaned away are
-    left out."""
-    return _cached(build, rids, "messages")
+def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
+    """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's shards;
+    those whose shard was cleaned away are left out."""
+    found = _by_rid(build / DROPPED, rids, "messages") if (build / DROPPED).is_file() else {}
+    found |= _cached(build, rids - found.keys(), "messages")
+    return {rid: [told(t) for t in turns] for rid, turns in found.items()}
 
 
-def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]:
+def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
     """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
@@ -128,7 +141,8 @@ def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, str]]]
                 at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
                 if len(at):
                     table = file.read_row_group(group, ["id", "messages"]).take(at)
-                    found |= dict(zip(table["id"].to_pylist(), table["messages"].to_pylist()))
+                    talks = [[told(t) for t in turns] for turns in table["messages"].to_pylist()]
+                    found |= dict(zip(table["id"].to_pylist(), talks))
     return found
 
 
@@ -140,13 +154,16 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         path = cache_folder() / name
         if len(found) == len(rids):
             break
-        if path.is_file():
-            names = read_parquet(path, ["rid"])["rid"]
-            at = pc.indices_nonzero(pc.is_in(names, pa.array(sorted(rids))))
-            if len(at):
-                table = read_parquet(path, ["rid", column]).take(at)
-                found |= dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
+        if sound(path):
+            found |= _by_rid(path, rids, column)
     return found
+
+
+def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values in a Parquet file, by rid."""
+    at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
+    table = read_parquet(path, ["rid", column]).take(at) if len(at) else None
+    return dict(zip(table["rid"].to_pylist(), table[column].to_pylist())) if table is not None else {}
 
 
 def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -160,12 +177,12 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
         key = made.get("request")
         if key:
             from instdata.llm.cache import show
-            from instdata.llm.client import content
+            from instdata.llm.dialects import content
 
             asked = show(key)
             if asked is not None:
                 prompt = [m["content"] for m in asked["request"].get("messages", [])]
-                answer = content(asked["response"])[0]
+                answer = content(asked["response"]).text
                 found[rid] = {
                     "request": key,
                     "model": asked["model"],
@@ -240,29 +257,92 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
 
 
 def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
-    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json.
+    """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json. The format
+    `source` gives every record that was read as it came in, whatever became of it.
 
-    Returns the rows written and left out (conversations that alpaca cannot hold)."""
+    Returns the rows written and left out (conversations that alpaca cannot hold, records whose row was changed)."""
     if out.suffix not in (".jsonl", ".json"):
         raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
+    if format == "source" and config != "full":
+        raise InputError("--format source gives back every record that was read; it takes no --config")
     written = skipped = 0
     array = out.suffix == ".json"
-    batches = rows_of(build, config, ["messages", "meta"])
-    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
-    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
-    with whole(out) as file:
+    with claimed(out) as file:
         file.write(b"[\n" if array else b"")
-        for batch in batches:
-            for messages, meta in zip(batch["messages"].to_pylist(), batch["meta"].to_pylist()):
-                try:
-                    record = write_record(format, messages, _input_chars(meta), plain)
-                except ValueError:
-                    skipped += 1
-                    continue
-                file.write((b",\n" if array and written else b"") + orjson.dumps(record) + (b"" if array else b"\n"))
-                written += 1
+        for line in source_records(build) if format == "source" else _lines(build, format, config):
+            if line is None:
+                skipped += 1
+                continue
+            file.write((b",\n" if array and written else b"") + (_as_json(line) if array else line + b"\n"))
+            written += 1
         file.write(b"\n]\n" if array else b"")
     return {"written": written, "left_out": skipped}
+
+
+def _as_json(line: bytes) -> bytes:
+    """A record in a JSON array: what was no JSON is text there."""
+    try:
+        orjson.loads(line)
+        return line
+    except ValueError:
+        return orjson.dumps(line.decode())
+
+
+def _lines(build: Path, format: str, config: str) -> Iterator[bytes | None]:
+    """Each row of a config as a record of the format; None for a row that it cannot hold.
+
+    Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes first."""
+    # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
+    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
+    leaders = _leaders(build, config, format)
+    keys = leaders.keys() if format == "alpaca" else ()
+
+    def line(row: dict[str, Any]) -> bytes | None:
+        try:
+            chars = _input_chars(row.get("meta"))
+            return orjson.dumps(write_record(format, row["messages"], chars, plain, row.get("tools"), keys))
+        except ValueError:
+            return None
+
+    first = set(leaders.values())
+    for leading in (True, False) if first else (False,):
+        for start, batch in _numbered(build, config, ("messages", "meta", "tools")):
+            at = pa.array([i for i in range(len(batch)) if (start + i in first) == leading], pa.int64())
+            yield from map(line, batch.take(at).to_pylist() if first else batch.to_pylist())
+
+
+def _numbered(build: Path, config: str, columns: Collection[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(number of the first row, rows) of a config, with those of the columns that its files have."""
+    start = 0
+    for batch in rows_of(build, config):
+        yield start, batch.select([n for n in batch.schema.names if n in columns])
+        start += len(batch)
+
+
+def _leaders(build: Path, config: str, format: str) -> dict[str, int]:
+    """Each optional key that records of the format have here -> the number of the first row that uses it."""
+    found: dict[str, int] = {}
+    for start, batch in _numbered(build, config, ("messages", "tools")):
+        messages = batch["messages"]
+        if format == "alpaca":
+            long = pc.indices_nonzero(pc.greater(pc.list_value_length(messages), 2))
+            for i in long.to_pylist() if len(found) < len(ALPACA_KEYS) else ():
+                try:
+                    record = write_record(format, messages[i].as_py())
+                except ValueError:
+                    continue
+                for key in record.keys() & set(ALPACA_KEYS):
+                    found.setdefault(key, start + i)
+            continue
+        parents, turns = pc.list_parent_indices(messages), messages.flatten()
+        columns = {f.name: turns.field(f.name) for f in messages.type.value_type if f.name not in ("role", "content")}
+        columns = {n: parents.filter(c.is_valid()) for n, c in columns.items() if n != "extra"}
+        if "tools" in batch.schema.names:
+            columns["tools"] = pc.indices_nonzero(batch["tools"].is_valid())
+        for name, rows in columns.items():
+            if len(rows):
+                found.setdefault(name, start + rows[0].as_py())
+    return found
 
 
 def _single(messages: pa.ListArray) -> bool:

@@ -35,12 +35,13 @@ def examine() -> dict[str, Any]:
     ]
     configured = {
         "instdata": f"{__version__} on Python {sys.version.split()[0]}, {cores()} cores",
-        "endpoint": os.environ.get("OPENAI_BASE_URL")
+        "endpoint": _address()
         or ("api.openai.com" if os.environ.get("OPENAI_API_KEY") else "none: the embedded model"),
         "api key": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
         "hub token": "set" if _hub_token() else "not set",
         "sandbox": _sandbox(),
         "cache": str(cache_folder()),
+        **_asked(),
     }
     return {"extras": extras, "configured": configured}
 
@@ -52,6 +53,31 @@ def _sandbox() -> str:
     found, why = working()
     names = {"bwrap": "bubblewrap", "own": f"namespaces of its own ({why})"}
     return names[found] if found else f"none: unit_tests need --sandbox docker ({why})"
+
+
+def _address() -> str | None:
+    """The configured address without what may be secret in it."""
+    from instdata.llm.endpoint import public
+
+    url = os.environ.get("OPENAI_BASE_URL")
+    return public(url) if url else None
+
+
+def _asked() -> dict[str, str]:
+    """What the endpoint of the environment says when it is asked: its models, and which one `auto` takes."""
+    from instdata.llm.endpoint import OPENAI, OPENAI_MODEL, configured, models_at, writers
+    from instdata.util.errors import InstdataError
+
+    if not configured() or find_spec("openai") is None:
+        return {}
+    url = os.environ.get("OPENAI_BASE_URL")
+    try:
+        names = models_at(url or OPENAI)
+    except InstdataError as e:
+        return {"it says": str(e)}
+    able = writers(names)
+    auto = OPENAI_MODEL if url is None else able[0] if able else "none: name one with model: …"
+    return {"it has": f"{len(names)} models, {len(able)} of them write texts", "auto": auto}
 
 
 def _hub_token() -> bool:

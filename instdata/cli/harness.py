@@ -189,6 +189,7 @@ def ablate(
     max_usd: MaxUsd = None,
     recipe: Recipe = "proxy",
     set_: Sets = None,
+    suite: Suites = None,
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
@@ -215,7 +216,7 @@ def ablate(
     ablation = prepare(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say,
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [],
     )  # fmt: skip
     took = planned(ablation)
     if plan:

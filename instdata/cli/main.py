@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli import harness as cli_harness
+from instdata.cli import overrides as cli_overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -35,6 +36,7 @@ class Format(str, Enum):
     sharegpt = "sharegpt"
     messages = "messages"
     prompt_completion = "prompt_completion"
+    source = "source"
 
 
 class EngineName(str, Enum):
@@ -83,7 +85,7 @@ def build(
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
     from instdata.build import build as run
-    from instdata.build import prepare
+    from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
     from instdata.score.sandbox.run import use
     from instdata.util.paths import cores
@@ -95,10 +97,12 @@ def build(
     if dry_run:
         from instdata.recipe.estimate import estimate
 
+        for seen in plan.looks:
+            say(f"source {seen.source}: {seen.line}")
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
-    done = run(plan, out or Path("builds") / plan.recipe.name, engine.value)
+    done = run(plan, out or folder_of(plan.recipe.name, set_ or [], limit), engine.value)
     result(build_result(done), json_, lambda: build_summary(done), quiet)
 
 
@@ -110,11 +114,14 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
 
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
+    code = 2
+    say = sayer(quiet or json_)
     try:
         path = _recipe(recipe)
-        prepare(path, set_ or [], online=False)
+        for seen in prepare(path, set_ or [], say=say, online=False).looks:
+            say(f"source {seen.source}: {seen.line}")
     except InputError as e:
-        problems = e.problems
+        problems, code = e.problems, e.exit_code
     if json_:
         print(json_text({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}))
     elif problems:
@@ -123,7 +130,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     elif not quiet:
         print(f"{plain(path)}: fine")
     if problems:
-        raise typer.Exit(2)
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -171,16 +178,31 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
 @app.command()
 def export(
     build: BuildDir = None,
-    format: Annotated[Format, typer.Option(help="What the trainer reads.")] = Format.messages,
+    format: Annotated[
+        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
+    ] = Format.messages,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
+    dropped: Annotated[
+        str | None,
+        typer.Option(
+            help="Write dropped rows instead, with why: of a step, of one of its reasons, or all.",
+            metavar="STEP[.REASON]|all",
+            show_default=False,
+        ),
+    ] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a config of a build as a file that trainers read."""
+    """Write a config of a build as a file that trainers read, or the rows that it dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
+    from instdata.read.dropped import export_dropped
 
+    if dropped is not None:
+        gone = export_dropped(find_build(build), dropped, out)
+        result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)
+        return
     done = write(find_build(build), format.value, out, config)
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
     result({"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}"), quiet)
@@ -320,6 +342,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
 
 
 cli_harness.register(app)
+cli_overrides.register(app)
 
 
 def _recipe(given: Path | None) -> Path:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from instdata.cli.evidence import evidence_lines
 from instdata.util.plain import bounded, plain
 
 
@@ -58,7 +59,7 @@ def build_result(done: Any) -> dict[str, Any]:
 
 
 def labels(done: Any) -> dict[str, Any]:
-    """{abilities, confusion} of a build: rows and mean confidence of each label, and what ability.summary says."""
+    """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what ability.summary says."""
     from instdata.report.facts import abilities, open_ledger
     from instdata.steps.ability.summary import confusion
 
@@ -71,11 +72,11 @@ def build_summary(done: Any) -> None:
     from instdata.corpus.rows import UNKNOWN
 
     console, m = _console(), done.manifest
-    table = _table("ability", ">rows", ">share", ">confidence", ">held out")
+    table = _table("ability", ">rows", ">share", ">precision", ">held out")
     full, held = m["configs"]["full"], m["configs"].get("holdout", {"by_ability": {}})
     found = labels(done)
     for item in found["abilities"]:
-        name, rows, sure = item["ability"], item["after"], item["confidence"]
+        name, rows, sure = item["ability"], item["after"], item["precision"]
         kept_out = held["by_ability"].get(name, 0)
         if rows or kept_out:
             told = "" if sure is None else f"{sure:.2f}"
@@ -87,6 +88,8 @@ def build_summary(done: Any) -> None:
     t = m["totals"]
     console.print()
     console.print(table)
+    if any(item["precision"] is not None for item in found["abilities"]):
+        console.print("\nprecision: the share of a model's labels expected to be right, by its calibration")
     console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
     if found["confusion"]:
         _confusion(console, found["confusion"])
@@ -145,12 +148,14 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "id", row["id"] or "none: it could not be read"
     yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
     yield "ability", row["ability"] or ""
-    for name, value in (row["evidence"] or {}).items():
-        yield "evidence", f"{name}: {value}"
+    yield from evidence_lines(row)
     for name, value in row["scores"].items():
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
     for turn in row.get("messages") or []:
-        yield turn["role"], _short(turn["content"], 600)
+        if turn.get("reasoning_content"):
+            yield "reasoning", _short(turn["reasoning_content"], 600)
+        calls = [f"{c['function']['name']}({c['function']['arguments']})" for c in turn.get("tool_calls") or ()]
+        yield turn["role"], _short("\n".join(t for t in (turn["content"], *calls) if t), 600)
     if row.get("written_by"):
         made = row["written_by"]
         cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"

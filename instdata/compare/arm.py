@@ -21,7 +21,7 @@ from instdata.compare.cell import Grid, Stream
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.source import HUMAN, SYNTHETIC
 from instdata.train.render import Messages, encode
 from instdata.util.errors import InputError

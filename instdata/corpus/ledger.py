@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_parquet
-from instdata.corpus.rows import UNKNOWN, row_id
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_cached
+from instdata.corpus.rows import UNKNOWN, row_id, told
 from instdata.util.atomic import whole
 
 LEDGER = pa.schema(
@@ -69,29 +69,38 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
         "config": pc.if_else(kept, config, none),
         "step": names.take(pa.array(step, mask=step < 0)),
         "reason": reason,
-        "evidence": _evidence(corpus, shard),
+        "evidence": evidence_of(corpus, shard),
         **corpus.scores(shard),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _evidence(corpus: Corpus, shard: int) -> pa.Array:
-    """Evidence of a shard's rows; for rows that a step raised on, the error."""
+def evidence_of(corpus: Corpus, shard: int) -> pa.Array:
+    """Evidence of a shard's rows: what was changed in them, why they were dropped; for rows that a step raised on, the
+    error."""
     span = corpus.span(shard)
     out = np.full(span.stop - span.start, None, object)
     for rows, texts in corpus.evidence:
         lo, hi = np.searchsorted(rows, [span.start, span.stop])
-        out[rows[lo:hi] - span.start] = texts.slice(lo, hi - lo).to_pylist()
+        for row, text in zip((rows[lo:hi] - span.start).tolist(), texts.slice(lo, hi - lo).to_pylist()):
+            out[row] = text if out[row] is None else _both(out[row], text)
     raised = np.flatnonzero(corpus.state.quarantined[span])
     for row in raised.tolist():
         out[row] = json.dumps({"error": corpus.errors[row + span.start]}, ensure_ascii=False)
     return pa.array(out, pa.string())
 
 
+def _both(before: str, after: str) -> str:
+    """Two steps' evidence of one row: lists (changes) are joined, else the later one counts."""
+    a, b = json.loads(before), json.loads(after)
+    joined = {k: a[k] + v for k, v in b.items() if isinstance(v, list) and isinstance(a.get(k), list)}
+    return json.dumps({**a, **b, **joined}, ensure_ascii=False)
+
+
 def _unreadable(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
     if not corpus.shards[shard].bad:
         return schema.empty_table()
-    bad = read_parquet(corpus.shards[shard].bad_path)
+    bad = read_cached(corpus.shards[shard].bad_path)
     n = len(bad)
     rids = [row_id(s, f, r) for s, f, r in zip(*(bad[c].to_pylist() for c in ("source", "source_file", "source_row")))]
     columns = {
@@ -112,7 +121,7 @@ def write_unreadable(shards: list[Shard], path: Path) -> None:
     """The records of some shards that could not be read, as JSON lines."""
     with whole(path) as file:
         for shard in shards:
-            for record in read_parquet(shard.bad_path).to_pylist() if shard.bad else []:
+            for record in read_cached(shard.bad_path).to_pylist() if shard.bad else []:
                 file.write(orjson.dumps(record) + b"\n")
 
 
@@ -126,9 +135,9 @@ def write_quarantine(corpus: Corpus, path: Path) -> None:
 def _quarantined(corpus: Corpus) -> Iterator[dict[str, Any]]:
     for shard in corpus.shards:
         if shard.bad:
-            yield from read_parquet(shard.bad_path).to_pylist()
+            yield from read_cached(shard.bad_path).to_pylist()
     rows = np.array(sorted(corpus.errors), np.int64)
     for number, row in zip(rows.tolist(), corpus.view(rows).table.to_pylist() if len(rows) else []):
         error = f"step {corpus.done[corpus.state.step[number]].name}: {corpus.errors[number]}"
-        raw = orjson.dumps({"messages": row["messages"]}).decode()
+        raw = orjson.dumps({"messages": [told(t) for t in row["messages"]]}).decode()
         yield {**{k: row[k] for k in ("source", "source_file", "source_row")}, "error": error, "raw": raw}

@@ -1,13 +1,14 @@
 """The row schema and the columns derived from it.
 
-A row is a conversation. Shards hold one text column, `messages`; prompt, response and full text are views computed
-from it a batch at a time, so that no text is stored twice.
+A row is a conversation. Shards hold its text once, in `messages`; prompt, response and full text are views computed from
+it a batch at a time (corpus/views.py). A turn is a role and a content; what else a turn or a row may hold is optional:
+shards have all of it, null where nobody used it, and data files only what some row of the build uses.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,35 @@ from instdata.corpus import views
 if TYPE_CHECKING:
     from instdata.util.context import Context
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-Messages = Sequence[Mapping[str, Any]]  # one conversation as plain turns: role, content, …
+CALL = pa.struct([("id", pa.string()), ("type", pa.string()),
+                  ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])  # fmt: skip
+TURN = {
+    "role": pa.string(),
+    "content": pa.string(),  # never null
+    # Optional, in TRL's and the Hub's spelling:
+    "reasoning_content": pa.string(),
+    "name": pa.string(),
+    "tool_calls": pa.list_(CALL),
+    "tool_call_id": pa.string(),
+    "weight": pa.float32(),  # 0: not learned
+    "extra": pa.string(),  # JSON of the keys that nobody knows
+}
+SEEN = ("name", "reasoning_content", "tool_call_id")  # of the optional ones, text that the model sees
+
+
+def messages_type(fields: Collection[str] = ()) -> pa.DataType:
+    """The type of `messages` with these optional turn fields."""
+    return pa.list_(pa.struct([(n, t) for n, t in TURN.items() if n in ("role", "content") or n in fields]))
+
+
+MESSAGES = messages_type()  # of plain rows
+TURNS = messages_type(TURN)  # what shards hold
+Messages = Sequence[Mapping[str, Any]]  # one conversation as plain turns: role, content, …; keys without a value absent
 ROLES = ("system", "user", "assistant", "tool")
 UNKNOWN = "unknown"
 
-# What a shard of the corpus holds. `ability` is the label that came with the row (null where none did);
-# steps may set it later, in a sidecar. `raw_ability` stays in meta.
+# What every row of the corpus has. `ability` is the label that came with the row (null where none did); steps may set
+# it later, in a sidecar. `raw_ability` stays in meta.
 CORPUS = pa.schema(
     [
         ("rid", pa.string()),
@@ -43,7 +66,30 @@ CORPUS = pa.schema(
     ]
 )
 
-# What data/*.parquet holds, before the score columns; meta comes last.
+# What some rows have: columns of the data only where a row of the build has them.
+OPTIONAL = pa.schema(
+    [
+        ("tools", pa.string()),  # JSON list of tool schemas
+        ("chosen", MESSAGES),  # of a preference pair: the better answer's turns (the last of `messages` too) …
+        ("rejected", MESSAGES),  # … and the worse one's
+        ("chosen_score", pa.float64()),
+        ("rejected_score", pa.float64()),
+        ("reference", pa.string()),  # what an answer can be verified against
+        ("license", pa.string()),
+        ("generator", pa.string()),
+        ("category", pa.string()),
+    ]
+)
+
+# What a shard holds. `asked_span`: where the last user turn holds what is asked, bytes [start, end); the rest of that turn
+# is given material (passage, input); null where nobody told them apart. `form`: how the source wrote the record
+# (read/form.py).
+SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
+READ = pa.schema([CORPUS.field(n) if n != "messages" else ("messages", TURNS) for n in CORPUS.names])
+SHARD = pa.schema([*READ, *OPTIONAL, ("asked_span", SPAN), ("form", pa.string())])
+SEEN_BY_STEPS = [n for n in SHARD.names if n != "form"]
+
+# What data/*.parquet holds, before optional columns and scores; meta comes last.
 PUBLISHED = pa.schema(
     [
         ("id", pa.string()),
@@ -59,14 +105,69 @@ PUBLISHED = pa.schema(
 )
 
 
-def message_id(messages: list[tuple[str, str]]) -> str:
-    """32 hex digits for a conversation: blake2b over role and content, length-prefixed so that no two collide by joining."""
+def message_id(messages: Iterable[Mapping[str, Any] | tuple[str, str]], tools: str | None = None) -> str:
+    """32 hex digits for all that the model sees of a conversation (turns as dicts, or as pairs of role and content): blake2b
+    over role and content, then names, reasoning and tool calls, then the tools; length-prefixed so that no two collide by
+    joining."""
     digest = hashlib.blake2b(digest_size=16)
-    for role, content in messages:
-        data = content.encode()
-        digest.update(f"{role}:{len(data)}:".encode())
+
+    def add(label: str, text: str) -> None:
+        data = text.encode()
+        digest.update(f"{label}:{len(data)}:".encode())
         digest.update(data)
+
+    for turn in messages:
+        if isinstance(turn, tuple):
+            add(*turn)
+            continue
+        add(turn["role"], turn["content"])
+        for name in SEEN:
+            if turn.get(name):
+                add(f"+{name}", turn[name])
+        for call in turn.get("tool_calls") or ():
+            add("+call", call.get("id") or "")
+            add("+function", call["function"]["name"] or "")
+            add("+arguments", call["function"]["arguments"] or "")
+    if tools:
+        add("+tools", tools)
     return digest.hexdigest()
+
+
+def told(turn: Mapping[str, Any]) -> dict[str, Any]:
+    """A turn with only the keys that have a value, as templates and trainers want it: those of its tool calls too, and a
+    whole weight as a whole number."""
+    out = {k: v for k, v in turn.items() if v is not None and k != "extra"}
+    if "weight" in out and out["weight"] == int(out["weight"]):
+        out["weight"] = int(out["weight"])
+    if "tool_calls" in out:
+        calls = [{k: v for k, v in c.items() if v is not None} for c in out.pop("tool_calls")]
+        out |= {"tool_calls": calls} if calls else {}
+    return out
+
+
+def turns_array(conversations: Sequence[Messages]) -> pa.Array:
+    """Conversations as an array of TURNS; a field that no turn has costs no conversion."""
+    turns = [turn for messages in conversations for turn in messages]
+    ends = np.cumsum([0, *map(len, conversations)], dtype=np.int32)
+    used = {k for turn in turns for k in turn}
+    columns = [
+        pa.array([t.get(n) for t in turns], kind) if n in used else pa.nulls(len(turns), kind)
+        for n, kind in TURN.items()
+    ]
+    return pa.ListArray.from_arrays(pa.array(ends), pa.StructArray.from_arrays(columns, list(TURN))).cast(TURNS)
+
+
+def with_fields(messages: pa.Array, kind: pa.DataType) -> pa.Array:
+    """The messages with just the turn fields of another messages type: others are left out, missing ones null."""
+    if messages.type == kind:
+        return messages
+    offsets = np.asarray(messages.offsets)
+    values = messages.values.slice(offsets[0], offsets[-1] - offsets[0])
+    names = [f.name for f in kind.value_type]
+    there = {f.name for f in messages.type.value_type}
+    columns = [values.field(n) if n in there else pa.nulls(len(values), TURN[n]) for n in names]
+    struct = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
+    return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), struct, type=kind)
 
 
 def row_id(source: str, file: str, row: int) -> str:
@@ -76,8 +177,9 @@ def row_id(source: str, file: str, row: int) -> str:
 
 @dataclass
 class Rows:
-    """Some rows of the corpus as columns. `table` follows CORPUS (its `ability` being the current label); `scores`
-    holds what earlier steps published, under their `score_<step>_<name>` names; each is as long as the rows."""
+    """Some rows of the corpus as columns. `table` has `messages` and any other columns of SHARD (its `ability` being the
+    current label); `scores` holds what earlier steps published, under their `score_<step>_<name>` names; each is as long
+    as the rows."""
 
     table: pa.Table
     context: Context | None = None
@@ -87,9 +189,12 @@ class Rows:
         return self.table.num_rows
 
     def __getattr__(self, name: str) -> Any:
-        # Only CORPUS columns: id, rid, messages, ability, lang, origin, source, source_file, source_row, meta.
-        if name in CORPUS.names:
-            return _one(self.table[name])
+        # Only SHARD columns: id, rid, messages, ability, lang, origin, source, source_file, source_row, meta, tools, …
+        if name in SHARD.names:
+            if name in self.table.column_names:
+                return _one(self.table[name])
+            if name not in CORPUS.names:
+                return pa.nulls(len(self), SHARD.field(name).type)
         raise AttributeError(name)
 
     @cached_property
@@ -99,34 +204,36 @@ class Rows:
 
     @cached_property
     def response(self) -> pa.Array:
-        """The last turn where it is the assistant's, else null (string)."""
+        """The last turn where it is the assistant's, without its reasoning (a field of its own), else null (string)."""
         return self._texts[1]
 
     @cached_property
     def full(self) -> pa.Array:
-        """Prompt and response, joined by a newline (string, never null)."""
-        return pc.binary_join_element_wise(self.prompt, self.response, "\n", null_handling="skip")
+        """Tools, prompt, reasoning and response, joined by newlines (string, never null)."""
+        before = self.prompt
+        for part, first in ((views.reasoning_of(self.messages), False), (self.tools, True)):
+            if part.null_count < len(part):
+                part = pc.fill_null(part, "")
+                before = views.beside(part, before) if first else views.beside(before, part)
+        return pc.binary_join_element_wise(before, self.response, "\n", null_handling="skip")
 
     @cached_property
     def system(self) -> pa.Array:
         """The first turn where it is the system's, else null (string)."""
-        messages = self.messages
-        first = np.asarray(messages.offsets)[:-1]
-        roles, contents = _turns(messages)
-        some = np.diff(np.asarray(messages.offsets)) > 0
-        at = pa.array(np.where(some, first, 0), mask=~some)
-        is_system = pc.equal(roles.take(at), "system")
-        return pc.if_else(is_system, contents.take(at), pa.scalar(None, pa.string()))
+        return views.system_of(self.messages)
 
     def view(self, name: str) -> pa.Array:
         """One of views.VIEWS as a string array as long as the rows; null where a row has no such part."""
         if name in ("prompt", "full", "system"):
             return getattr(self, name)
         if name in ("reasoning", "answer"):
-            return views.thought_of(self.response)[name == "answer"]
+            inline, answer = views.thought_of(self.response)
+            return answer if name == "answer" else pc.coalesce(views.reasoning_of(self.messages), inline)
+        if name == "answers":
+            return views.answers_of(self.messages)
         if name not in views.VIEWS:
             raise KeyError(f"no view {name}: one of {', '.join(views.VIEWS)}")
-        return views.turn_texts(self.messages, name)
+        return views.asked_and_given(self.messages, self.asked_span, self.tools)[name == "given"]
 
     @cached_property
     def _texts(self) -> tuple[pa.Array, pa.Array]:
@@ -146,26 +253,7 @@ class Rows:
 
 def split_messages(messages: pa.Array) -> tuple[pa.Array, pa.Array]:
     """(prompt, response) of a messages array; see Rows.prompt and Rows.response."""
-    offsets = np.asarray(messages.offsets).astype(np.int64)
-    roles, contents = _turns(messages)
-    count = np.diff(offsets)
-    last = offsets[1:] - 1
-    some = count > 0
-    at = pa.array(np.where(some, last, 0), mask=~some)
-    answered = np.asarray(pc.fill_null(pc.equal(roles.take(at), "assistant"), False))
-    response = contents.take(pa.array(np.where(answered, last, 0), mask=~answered))
-    if np.all(count == 2) and answered.all():
-        return contents.take(pa.array(offsets[:-1])), response
-    in_prompt = np.ones(offsets[-1] - offsets[0], dtype=bool)
-    in_prompt[last[answered] - offsets[0]] = False
-    kept = contents.slice(offsets[0], offsets[-1] - offsets[0]).filter(pa.array(in_prompt))
-    prompt_offsets = np.concatenate([[0], np.cumsum(count - answered)]).astype(np.int32)
-    return pc.binary_join(pa.ListArray.from_arrays(pa.array(prompt_offsets), kept), "\n"), response
-
-
-def _turns(messages: pa.Array) -> tuple[pa.Array, pa.Array]:
-    values = messages.values
-    return values.field("role"), values.field("content")
+    return views.split(messages)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

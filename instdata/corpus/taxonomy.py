@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pyarrow as pa
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, TypeAdapter, ValidationError
 
 from instdata.corpus.rows import UNKNOWN
 from instdata.util.errors import InputError
@@ -60,11 +61,33 @@ class Ability(Entry):
     aliases: list[Name] = []  # what other datasets call it
 
 
+class Labelled(Entry):
+    """A line of an examples file. These teach `categorize` what rows look like; generation is shown Ability.examples only."""
+
+    ability: Name
+    instruction: Text
+    input: str = ""
+    response: str = ""
+
+
 class Taxonomy(Entry):
     """Abilities, in the order in which tables and charts show them."""
 
     name: Name
     abilities: Annotated[list[Ability], Field(min_length=1)]
+    _labelled: list[Labelled] = PrivateAttr(default_factory=list)
+    _read: dict[str, tuple[float, float]] = PrivateAttr(default_factory=dict)
+
+    @property
+    def read(self) -> dict[str, tuple[float, float]]:
+        """(slope, offset) of each ability from the log-odds of a label learned from `labelled` to what readers of natural
+        rows found; from examples/<file>.read.json, empty where there is none."""
+        return self._read
+
+    @property
+    def labelled(self) -> list[Labelled]:
+        """Examples to learn from that lie beside the taxonomy's file, in examples/<file>.*.jsonl; see read_labelled."""
+        return self._labelled
 
     @property
     def names(self) -> list[str]:
@@ -84,7 +107,11 @@ class Taxonomy(Entry):
 
     def digest(self) -> str:
         """Changes when anything in the taxonomy does."""
-        text = json.dumps(self.model_dump(mode="json"), ensure_ascii=False, sort_keys=True)
+        content = self.model_dump(mode="json") | {
+            "labelled": [e.model_dump() for e in self.labelled],
+            "read": self.read,
+        }
+        text = json.dumps(content, ensure_ascii=False, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -103,7 +130,8 @@ def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
     """A shipped taxonomy by its bare name, or any YAML file (relative paths start at `base`).
 
     Raises InputError with every problem as file:line."""
-    document = load_yaml(_find(str(name_or_path), base))
+    path = _find(str(name_or_path), base)
+    document = load_yaml(path)
     if not isinstance(document.data, dict):
         raise InputError([(document.file, 1, "a taxonomy is a mapping with `name` and `abilities`")])
     try:
@@ -113,7 +141,39 @@ def load_taxonomy(name_or_path: str | Path, base: Path = Path()) -> Taxonomy:
         problems = [(error["loc"], _explain(error)) for error in e.errors()]
     if problems:
         raise InputError([(document.file, document.line(loc), message) for loc, message in problems])
+    taxonomy._labelled = read_labelled(path, taxonomy)
+    beside = path.parent / "examples" / f"{path.stem}.read.json"
+    if beside.is_file():
+        try:
+            taxonomy._read = TypeAdapter(dict[str, tuple[float, float]]).validate_json(beside.read_bytes())
+        except (OSError, ValidationError) as e:
+            raise InputError(f"{beside}: not a mapping from abilities to [slope, offset]") from e
     return taxonomy
+
+
+def read_labelled(path: Path, taxonomy: Taxonomy) -> list[Labelled]:
+    """The lines of examples/<stem>.*.jsonl beside a taxonomy's file, files by name; none where there is no such file.
+
+    Raises InputError with every bad line as file:line."""
+    found, problems = [], []
+    for file in sorted(path.parent.glob(f"examples/{glob.escape(path.stem)}.*.jsonl")):
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as e:
+            raise InputError(f"{file}: cannot be read as UTF-8: {e}") from e
+        for number, line in enumerate(lines, 1):
+            try:
+                example = Labelled.model_validate_json(line)
+            except ValidationError as e:
+                problems.append((str(file), number, _explain(e.errors()[0])))
+                continue
+            found.append(example)
+            if example.ability not in taxonomy.names:
+                hint = did_you_mean(example.ability, taxonomy.names)
+                problems.append((str(file), number, f'unknown ability "{example.ability}".{hint}'))
+    if problems:
+        raise InputError(problems)
+    return found
 
 
 def _find(name: str, base: Path) -> Path:

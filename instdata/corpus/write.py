@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus
 from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import score_fields
-from instdata.corpus.rows import PUBLISHED
+from instdata.corpus.optional import fields_used, published_schema
+from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
 from instdata.util.secrets import redact
@@ -121,7 +122,7 @@ def _running_sha256(paths: list[Path]) -> list[str]:
 def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> None:
     """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk, then
     each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
-    schema = pa.schema([*PUBLISHED, *score_fields(corpus), ("meta", pa.string())])
+    schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
     total = files[-1][1]
     size = sum(s.size for s in corpus.shards)
     buckets = max(1, -(-size // BUCKET))
@@ -173,12 +174,11 @@ def _sorted(scratch: Path, buckets: int) -> Iterator[pa.Table]:
 
 def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) -> pa.Table:
     """The rows `at` of a shard as they are published."""
-    table = corpus.columns(
-        shard, ["id", "messages", "ability", "lang", "origin", "source", "source_file", "source_row", "meta"]
-    )
-    table = table.take(pa.array(at))
+    stored = [n for n in schema.names if n in SHARD.names]
+    table = corpus.columns(shard, stored).take(pa.array(at))
     confidence = corpus.state.confidence[corpus.span(shard)][at]
-    columns: dict[str, Any] = {n: table[n] for n in table.column_names}
+    columns: dict[str, Any] = {n: table[n] for n in stored}
+    columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
     columns["ability_confidence"] = pa.array(confidence, pa.float32(), from_pandas=True)
     columns |= corpus.scores(shard, at)
     return pa.table([columns[n] for n in schema.names], schema=schema)
@@ -198,7 +198,11 @@ def move_into_place(staged: Path, out: Path) -> None:
     (out / "manifest.json").unlink(missing_ok=True)
     (out / "data").mkdir(exist_ok=True)
     new = sorted(p.relative_to(staged) for p in staged.rglob("*") if p.is_file())
-    for old in [*(p for p in (out / "data").iterdir() if OURS.fullmatch(p.name)), out / "report.html"]:
+    for old in [
+        *(p for p in (out / "data").iterdir() if OURS.fullmatch(p.name)),
+        out / "report.html",
+        out / "dropped.parquet",
+    ]:
         if old.relative_to(out) not in new:
             old.unlink(missing_ok=True)
     for name in sorted(new, key=lambda p: p.name == "manifest.json"):

@@ -25,7 +25,7 @@ from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.corpus.taxonomy import Judge, Taxonomy
-    from instdata.score.items import Item
+    from instdata.score.item import Item
 
 VERSION = 1
 HERE = Path(__file__).parent / "prompts"
@@ -192,6 +192,7 @@ def _ask(
 
     # Answers of several models to the same items share one budget, other items have their own.
     shapes = {"version": VERSION, "model": options.model, "items": digest([item.id for item in items])}
+    shapes |= {"params": options.params} if options.params else {}
     read = partial(verdict.read, key=key, allowed=allowed)
     return ask(options, requests, read, name=name, shapes=shapes, context=context, weigh=weigh)
 

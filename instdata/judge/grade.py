@@ -7,14 +7,14 @@ comes from the cache of requests.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.table import groups
 from instdata.util.errors import InputError
 
@@ -61,7 +61,6 @@ def judging(
     cannot be reached for want of a key, and where a limit in USD has no price to count with: before anything is trained."""
     if asked is None:
         return None
-    from instdata.llm.ask import Options
     from instdata.llm.budget import PRICES, price_of
     from instdata.llm.endpoint import endpoint
 
@@ -70,13 +69,33 @@ def judging(
         raise InputError("--judge: no item's ability has `scorer: judge` in the taxonomy, so there is nothing to judge")
     if pairs and runs > 1:
         raise InputError("--judge-runs: comparisons are judged once, a fifth of them in both orders; leave it out")
-    options = Options(model=model, max_usd=max_usd).resolved()
-    endpoint(options.model, say=say)
-    if max_usd is not None and price_of(options.model) is None:
+    options = replace(_options(model), max_usd=max_usd).resolved()
+    endpoint(options.model, options.base_url, say=say)
+    if max_usd is not None and price_of(options.model, options.price) is None:
         raise InputError(
             f"--max-usd: the price of {options.model} is not known, only of local models and {', '.join(PRICES)}"
         )
     return Judging(options, taxonomy, runs, say, pairs)
+
+
+def _options(model: str) -> Options:
+    """A judge by its name, or from a YAML file with model, base_url, price, params, timeout, concurrency, max_wait.
+    Raises InputError."""
+    from instdata.llm.ask import Options
+
+    if not model.endswith((".yaml", ".yml")):
+        return Options(model=model)
+    import yaml
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        with open(model, encoding="utf-8") as f:
+            told = yaml.safe_load(f)
+        if not isinstance(told, dict) or (unknown := set(told) - {x.name for x in fields(Options)}):
+            raise InputError(f"--judge: {model} needs keys of {', '.join(x.name for x in fields(Options))}" + (f", not {', '.join(map(str, unknown))}" if isinstance(told, dict) else ""))  # fmt: skip
+        return TypeAdapter(Options).validate_python(told)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as e:
+        raise InputError(f"--judge: {model} cannot be used: {' '.join(str(e).split())[:300]}") from None
 
 
 def graded(judge: Judging, items: Sequence[Item], scores: pa.Table) -> pa.Table:

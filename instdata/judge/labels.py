@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from instdata.llm.cache import digest
-from instdata.read.adapters import BadRow, normalise_keys
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
+from instdata.read.plain import BadRow
+from instdata.read.shapes import normalise_keys
 from instdata.util.errors import InputError
 
 PROMPT = ("prompt", "instruction", "question", "conversations", "text", "task", "query")

@@ -146,7 +146,7 @@ def _live(
 ) -> tuple[list[Pair], dict[str, Any]]:
     from instdata.corpus.rows import UNKNOWN
     from instdata.judge.ask import judge_pairs
-    from instdata.score.items import Item
+    from instdata.score.item import Item
 
     if not all(p.prompt for p in pairs) or not any(p.first or p.second for p in pairs):
         raise InputError("a model can only judge pairs with a prompt and two answers")

@@ -5,38 +5,76 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from instdata.llm.ask import objects
-from instdata.llm.client import Unusable
+from instdata.llm.reply import Unusable, dicts, found, whole
 
-# The verdict's word in a reply that is not JSON, before a colon. The value is checked later, so anything may stand there.
+# The verdict's word in a reply that is not JSON. The value is checked later, so anything may stand after it.
 WORDS = {
-    "grade": r"grade|等级|评级",
+    "grade": r"(?:final )?grade|(?:最终)?(?:等级|评级)",
     "better": r"better(?: answer)?|verdict|winner|更好(?:的回答)?|结论",
 }
+GAP = r"[\"“”'‘’*_#`(（\[【\s]{0,6}"
 LEAST_MASS = 0.5  # of the probability must be on allowed verdicts, or the weights say nothing
 
 
 def read(text: str, key: str, allowed: Mapping[str, float]) -> str:
-    """The last verdict in a reply, one of `allowed`: what stands before it may be thinking, or quoted from the answer
-    under judgement. Whatever comes last counts, also where it is no allowed verdict. Raises Unusable."""
-    body = text.rsplit("</think>", 1)[-1]
-    spans = [(start, end, value[key]) for start, end, value in objects(body) if key in value]
-    found = spans[-1] if spans else None
-    if found is None and body.lstrip().startswith(("{", "```")):
+    """The verdict of a reply, one of `allowed`: in its JSON, else in words, else the reply's first word alone. A reply
+    that gives two different ones gives none. Raises Unusable."""
+    body, values = found(text)
+    said = [v[key] for one in values for v in whole(one) if key in v]
+    if not said and body.lstrip().startswith(("{", "```")):
         raise Unusable("broken JSON")  # a verdict inside it would be one that the reason quotes
-    said = re.compile(rf'(?i)(?<![a-z])(?:{WORDS[key]})["”*\s]{{0,5}}[:：=]["“*\s]{{0,5}}([^\s"“”*,，;；.。]{{1,12}})')
-    for match in said.finditer(body):
-        if not any(start <= match.start() < end for start, end, _ in spans) and (not found or match.start() > found[0]):
-            found = (match.start(), match.end(), match[1])
-    if found is None:
+    plain = body
+    for one in reversed(values):  # what a reason quotes is no verdict
+        plain = plain[: one.start] + "\n" + plain[one.end :] if _speaks(one.value) else plain
+    said += _in_words(plain, key)
+    if not said:
+        said = _alone(plain, allowed)
+    if not said:
         raise Unusable("no verdict")
-    verdict = {w.casefold(): w for w in allowed}.get(str(found[2]).strip().casefold())
-    if verdict is None:
+    verdicts = {_allowed(v, allowed) for v in said}
+    if None in verdicts:
         raise Unusable("not one of the verdicts asked for")
-    return verdict
+    if len(verdicts) > 1:
+        raise Unusable("two different verdicts")
+    return str(verdicts.pop())
+
+
+def _speaks(value: Any) -> bool:
+    """Whether a JSON value holds an object, as a list of one letter in a text does not."""
+    return any(True for _ in dicts(value))
+
+
+def _in_words(text: str, key: str) -> list[str]:
+    """What follows the verdict's word: after a colon or "is", or on the line below a heading."""
+    parts = (
+        rf"(?i)(?<![a-z])(?:{WORDS[key]}){GAP}(?:[:：=]|\bis\b|为|是){GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
+        rf"(?im)^\s*[#*]+\s*(?:{WORDS[key]})\s*[*]*\s*\n{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
+    )
+    return [m[1] for part in parts for m in re.finditer(part, text)]
+
+
+def _alone(text: str, allowed: Mapping[str, float]) -> list[str]:
+    """Verdicts in double brackets, else the one that is the reply's whole first sentence or line."""
+    marked = re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(r"\\boxed\{\s*(\S{1,12}?)\s*\}", text)
+    if marked:
+        return marked
+    first = re.match(
+        rf"{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】:：/]{{1,6}})[\"”'’*_`)）\]】]{{0,4}}\s*(?:[.。\n,，;；]|$)", text
+    )
+    return [first[1]] if first and _allowed(first[1], allowed) else []
+
+
+def _allowed(word: Any, allowed: Mapping[str, float]) -> str | None:
+    """The allowed verdict that a word is: in any case and width, with the classifier that Chinese adds. None for none."""
+    if isinstance(word, (list, dict, bool, float)):
+        return None
+    plain = unicodedata.normalize("NFKC", str(word)).strip(" \t\n\"'“”*()[]{}<>.。").casefold()
+    plain = re.sub(r"^(?:回答|answer)\s*(?=\d)|(?:级|等|档|更好)$", "", plain)
+    return {w.casefold(): w for w in allowed}.get({"平局": "tie", "平手": "tie"}.get(plain, plain))
 
 
 def value(verdict: str, body: dict[str, Any], key: str, allowed: Mapping[str, float]) -> float | None:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from instdata.llm.budget import Budget, Price, price_of
+from instdata.llm.budget import Budget, Price, Wait, price_of
 from instdata.llm.cache import PICO, Store, digest
-from instdata.llm.client import Answer, Client, Request, Unusable
+from instdata.llm.client import MAX_WAIT, Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
 from instdata.llm.pace import Pace
 from instdata.util.context import Context
@@ -39,6 +39,8 @@ class Options:
     rpm: float | None = None
     tpm: float | None = None
     timeout: float | None = None
+    params: dict[str, Any] | None = None  # further parameters of the API, as they are
+    max_wait: Wait | None = None
 
     @classmethod
     def of(cls, step: Any) -> Options:
@@ -56,7 +58,16 @@ def client_for(options: Options, store: Store, scope: str, base: Path, say: Call
     limits = {n: getattr(options, n) for n in ("max_usd", "max_requests", "max_tokens")}
     budget = Budget(store, scope, price_of(options.model, options.price), limits)
     pace = Pace(options.concurrency or at.concurrency, options.rpm, options.tpm)
-    return Client(at, store, budget, pace, timeout=options.timeout)
+    return Client(
+        at,
+        store,
+        budget,
+        pace,
+        timeout=options.timeout,
+        params=options.params,
+        max_wait=options.max_wait or MAX_WAIT,
+        say=say,
+    )
 
 
 def ask(
@@ -97,7 +108,7 @@ def _weighed(answer: Answer, weigh: Callable[[Any, dict[str, Any]], Any], store:
     stored = store.get(answer.key)
     if answer.value is None or stored is None:
         return answer
-    return Answer(weigh(answer.value, json.loads(stored.response)), answer.text, answer.key, answer.failures)
+    return replace(answer, value=weigh(answer.value, json.loads(stored.response)))
 
 
 def structured(
@@ -111,28 +122,6 @@ def structured(
         "additionalProperties": False,
     }
     return Request(messages, max_tokens, **{"temperature": 0.0, "seed": 0, **more}, schema=schema)
-
-
-def objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:
-    """(start, end, value) of the JSON objects in a text, in order; those inside another one belong to it."""
-    found, at, decoder = [], -1, json.JSONDecoder(strict=False)
-    while (at := text.find("{", at + 1)) >= 0:
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            continue
-        found.append((at, end, value))
-        at = end - 1
-    return found
-
-
-def last_object(text: str, *keys: str) -> dict[str, Any]:
-    """The last JSON object in a text that has all these keys: what comes before it may be thinking, or quoted from the
-    material. Raises Unusable where there is none."""
-    for _, _, value in reversed(objects(text)):
-        if all(k in value for k in keys):
-            return value
-    raise Unusable(f"no JSON with {' and '.join(keys)}")
 
 
 def estimate(options: Options, sample: Sequence[Request], total: int | None = None) -> dict[str, Any]:

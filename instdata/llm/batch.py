@@ -12,12 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from instdata.llm.cache import digest
-from instdata.llm.client import Client, Request, tokens
-from instdata.util.errors import InputError
+from instdata.llm.client import Client, Request
+from instdata.llm.dialects import tokens
+from instdata.llm.errors import hidden
+from instdata.util.errors import BuildError, InputError
 
 PARTS = 2  # a batch costs half; what it failed on is asked directly, at the full price
 LARGEST = 20_000  # requests in one file; OpenAI takes 50,000 and 200 MB
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between looks at a batch
+TAG = "instdata"  # metadata that names the requests of a batch
+DEAD = ("failed", "cancelled")
 OVER = ("completed", "failed", "expired", "cancelled")
 
 
@@ -27,7 +31,7 @@ def fill(client: Client, requests: Sequence[Request], say: Callable[[str], None]
     Raises BudgetReached before a batch that could pass the limit, InputError where the endpoint takes no batches."""
     missing: dict[str, Request] = {}
     for request in requests:
-        key = request.key(client.at, 0)
+        key = request.key(client.at, 0, client.params)
         if client.store.get(key) is None:
             missing.setdefault(key, request)
     keys = sorted(missing)
@@ -42,23 +46,36 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
     if number is None:
         if not client.budget.reserve(worst):
             raise client.budget.reached()
-        number = client.run(_hand_in(client, requests))
+        number = client.run(_found(client, name)) or client.run(_hand_in(client, name, requests))
         client.store.put_batch(name, number)
         say(f"batch {number}: {len(requests)} requests handed in")
     batch = _await(client, number, say, wait)
-    lines = [] if batch.output_file_id is None else client.run(_content(client, batch.output_file_id)).splitlines()
+    lines = (
+        [] if batch.output_file_id is None else client.run(_content(client, batch.output_file_id)).split("\n")
+    )  # U+2028 is no end of a line
     spent = (0, 0, 0)
     with client.store.at_once():
         for line in lines:
+            if not line.strip():
+                continue
             billed = _keep(client, json.loads(line), requests)
             spent = (spent[0] + billed[0], spent[1] + billed[1], spent[2] + billed[2])
         client.budget.settle(worst, spent)
         client.store.forget_batch(name)
-    say(f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly")
+    if not spent[1]:
+        errors = getattr(batch.errors, "data", None) or []
+        said = client.at.clean("; ".join(str(e.message) for e in errors[:3]) or "no reason given")
+        raise BuildError(
+            f"batch {number} {batch.status} without an answer ({said}). Nothing was asked at the full price; run again to hand "
+            "it in anew, or leave out batch_api"
+        )
+    say(
+        f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly, at the full price"
+    )
 
 
 def _worst(client: Client, requests: dict[str, Request]) -> tuple[int, int, int]:
-    each = [client.budget.worst(r.prompt_bytes(), r.max_tokens) for r in requests.values()]
+    each = [client.budget.worst(r.prompt_bytes(), r.max_tokens + client.thinking) for r in requests.values()]
     return (sum(e[0] for e in each) // PARTS, sum(e[1] for e in each), sum(e[2] for e in each))
 
 
@@ -80,14 +97,27 @@ def _keep(client: Client, line: dict[str, Any], requests: dict[str, Request]) ->
     key, response = line.get("custom_id"), line.get("response") or {}
     if key not in requests or response.get("status_code") != 200:
         return (0, 0, 0)
+    if hidden(response.get("body")):
+        return (0, 0, 0)
     text = json.dumps(response["body"], ensure_ascii=False)
-    return client.keep(key, requests[key].body(client.at.model, 0), text, tokens(text) or (0, 0, 0), parts=PARTS)
+    return client.keep(
+        key,
+        requests[key].body(client.at.model, 0, client.without, client.params, client.thinking),
+        text,
+        tokens(text) or (0, 0, 0),
+        parts=PARTS,
+    )
 
 
-async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
+async def _hand_in(client: Client, name: str, requests: dict[str, Request]) -> str:
     lines = [
         json.dumps(
-            {"custom_id": k, "method": "POST", "url": "/v1/chat/completions", "body": r.body(client.at.model, 0)},
+            {
+                "custom_id": k,
+                "method": "POST",
+                "url": "/v1/chat/completions",
+                "body": r.body(client.at.model, 0, client.without, client.params, client.thinking),
+            },
             ensure_ascii=False,
         )
         for k, r in requests.items()
@@ -96,11 +126,22 @@ async def _hand_in(client: Client, requests: dict[str, Request]) -> str:
     try:
         file = await api.files.create(file=("requests.jsonl", "\n".join(lines).encode()), purpose="batch")
         batch = await api.batches.create(
-            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={TAG: name}
         )
     except client.openai.APIStatusError as e:
         raise InputError(f"{client.at.where} takes no batches ({e.status_code}): leave out batch_api") from None
     return batch.id
+
+
+async def _found(client: Client, name: str) -> str | None:
+    """The batch of these requests where an earlier run handed it in but died, or lost the answer, before writing it
+    down: it carries their digest."""
+    try:
+        listed = await client.connect().batches.list(limit=100)
+    except client.openai.OpenAIError:
+        return None  # an endpoint without a list of batches
+    mine = [b for b in listed.data or [] if (b.metadata or {}).get(TAG) == name and b.status not in DEAD]
+    return mine[0].id if mine else None
 
 
 async def _look(client: Client, number: str) -> Any:
@@ -108,4 +149,4 @@ async def _look(client: Client, number: str) -> Any:
 
 
 async def _content(client: Client, file: str) -> str:
-    return (await client.connect().with_options(max_retries=8).files.content(file)).text
+    return (await client.connect().with_options(max_retries=8).files.content(file)).content.decode("utf-8", "replace")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from instdata.llm.cache import PICO, Store
+from instdata.llm.pace import seconds
 from instdata.util.errors import BudgetReached, InputError
-
-PRICES_OF = "2025-08"  # when the list below was right; `price:` in the recipe overrides it
-
 
 Cost = tuple[int, int, int]  # picodollars, requests, tokens
 
@@ -43,29 +44,28 @@ def _pico(usd_per_million: float) -> int:
     return round(usd_per_million * PICO / 10**6)
 
 
+def _wait(value: Any) -> Any:
+    if isinstance(value, str) and (found := seconds(value)) is not None:
+        return found
+    return value
+
+
+Wait = Annotated[float, BeforeValidator(_wait), Field(gt=0)]  # seconds, written as 600 or 10m
 FREE = Price(input=0, output=0, cached=0)
-PRICES = {
-    "gpt-5": Price(input=1.25, cached=0.125, output=10),
-    "gpt-5-mini": Price(input=0.25, cached=0.025, output=2),
-    "gpt-5-nano": Price(input=0.05, cached=0.005, output=0.4),
-    "gpt-4.1": Price(input=2, cached=0.5, output=8),
-    "gpt-4.1-mini": Price(input=0.4, cached=0.1, output=1.6),
-    "gpt-4.1-nano": Price(input=0.1, cached=0.025, output=0.4),
-    "gpt-4o": Price(input=2.5, cached=1.25, output=10),
-    "gpt-4o-mini": Price(input=0.15, cached=0.075, output=0.6),
-    "gpt-3.5-turbo": Price(input=0.5, output=1.5),
-}
+_LIST = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
+PRICES_OF = f"{_LIST['date']} (version {_LIST['version']})"  # when the list was right; `price:` overrides it
+PRICES = {name: Price(**price) for name, price in _LIST["prices"].items()}
+DATE = re.compile(r"-20\d\d-\d\d-\d\d$")
 
 
 def price_of(model: str, override: Price | None = None) -> Price | None:
-    """A model's price: the recipe's, else the list's (a dated name such as gpt-4o-2024-11-20 counts as gpt-4o), free for
-    a local model; None where unknown."""
+    """A model's price: the recipe's, else the list's (gpt-4o-2024-11-20 counts as gpt-4o, of which it is a dated version;
+    no other part of a name is cut off), free for a local model; None where unknown."""
     if override is not None:
         return override
     if model.startswith("local:"):
         return FREE
-    undated = model.rsplit("-20", 1)[0]
-    return PRICES.get(model) or PRICES.get(undated)
+    return PRICES.get(model) or PRICES.get(DATE.sub("", model))
 
 
 @dataclass

@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ create table if not exists requests (
 create table if not exists spend (
     scope text primary key, picousd integer default 0, requests integer default 0, tokens integer default 0
 ) without rowid;
+create table if not exists quirks (base text, model text, quirk text, primary key (base, model, quirk)) without rowid;
+create table if not exists sums (key text primary key, sum text) without rowid;
 create table if not exists batches (key text primary key, batch text, created real) without rowid;
 """
 PICO = 10**12
@@ -36,6 +38,11 @@ def digest(value: Any) -> str:
     """32 hex digits for a JSON value, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _sum(key: str, response: Any) -> str:
+    """A checksum that binds an answer to its request."""
+    return hashlib.blake2b(f"{key}\n{response}".encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -61,10 +68,26 @@ class Store:
     def close(self) -> None:
         self.db.close()
 
-    def get(self, key: str) -> Stored | None:
-        """The stored answer of a request, or None."""
-        row = self.db.execute("select response, unusable, picousd from requests where key = ?", (key,)).fetchone()
-        return Stored(*row) if row else None
+    def get(self, key: str, say: Callable[[str], None] = print) -> Stored | None:
+        """The stored answer of a request, or None: also where it is not what was stored, by its checksum, which is said."""
+        row = self.db.execute(
+            "select response, unusable, picousd, sum from requests left join sums using (key) where key = ?", (key,)
+        ).fetchone()
+        if row is None:
+            return None
+        if row[3] is not None and row[3] != _sum(key, row[0]):
+            say("the request cache holds answers that were changed since they were stored: those are asked again")
+            self.db.execute("delete from requests where key = ?", (key,))
+            return None
+        return Stored(*row[:3])
+
+    def quirks(self, base: str, model: str) -> set[str]:
+        """What was learned of a model at an endpoint: parameters it refuses, and tokens it needs to think (a number)."""
+        return {q for (q,) in self.db.execute("select quirk from quirks where base = ? and model = ?", (base, model))}
+
+    def put_quirk(self, base: str, model: str, quirk: str) -> None:
+        """Remember one for the runs to come."""
+        self.db.execute("insert or ignore into quirks values (?, ?, ?)", (base, model, quirk))
 
     def mark_unusable(self, key: str, why: str) -> None:
         """Remember that an answer is billed but no answer: it is never used as one again."""
@@ -108,6 +131,8 @@ class Store:
             "insert or ignore into requests values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?)",
             (key, base, model, request, response, *tokens, picousd, time.time()),
         )
+        stored = self.db.execute("select response from requests where key = ?", (key,)).fetchone()[0]
+        self.db.execute("insert or replace into sums values (?, ?)", (key, _sum(key, stored)))
 
     def batch_of(self, key: str) -> str | None:
         """The batch id under which these requests were handed in, or None."""

@@ -11,98 +11,44 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 from instdata.llm.budget import Budget, Usage
-from instdata.llm.cache import Store, Stored, digest
-from instdata.llm.endpoint import Endpoint
+from instdata.llm.cache import Store, Stored
+from instdata.llm.dialects import USED_UP, content, thinks, tokens
+from instdata.llm.endpoint import Endpoint, api_client
+from instdata.llm.errors import LIMITS, Fault, fault, hidden
 from instdata.llm.pace import Pace, seconds
-from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
+from instdata.llm.reply import Unusable
+from instdata.llm.request import Answer, Failure, Request
+from instdata.util.errors import BudgetReached, BuildError, InputError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
 BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
-MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
-# What an endpoint may not know and answers do without: parts of a request, and the words of a refusal that mean them.
-OPTIONAL = {
-    ("response_format",): ("response_format", "json_schema", "guided", "grammar"),
-    ("logprobs", "top_logprobs"): ("logprobs",),
-}
-
-
-class Unusable(ValueError):
-    """Raised by a reader: this answer cannot be used; the message says why in a few words."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
-    `whole`: an answer that was cut at max_tokens is unusable."""
-
-    messages: tuple[tuple[str, str], ...]  # (role, content)
-    max_tokens: int
-    temperature: float = 1.0
-    schema: dict[str, Any] | None = None
-    seed: int | None = None
-    draw: int = 0
-    more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
-    whole: bool = False
-
-    def body(self, model: str, attempt: int, without: Collection[str] = ()) -> dict[str, Any]:
-        """The request as the API takes it, `without` some parameters that the endpoint refused."""
-        limit = "max_completion_tokens" if model.startswith(("gpt-5", "o1", "o3", "o4")) else "max_tokens"
-        body = {
-            "model": model,
-            "messages": [{"role": r, "content": c} for r, c in self.messages],
-            limit: self.max_tokens,
-        }
-        body |= {"temperature": self.temperature, **self.more}
-        if self.seed is not None:
-            body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
-        if self.schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "answer", "schema": self.schema, "strict": True},
-            }
-        return {k: v for k, v in body.items() if k not in without}
-
-    def key(self, at: Endpoint, attempt: int) -> str:
-        """The request's id: 32 hex digits over everything that shapes the answer."""
-        return digest([at.base, self.body(at.model, attempt), self.draw, attempt])
-
-    def prompt_bytes(self) -> int:
-        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the template."""
-        schema = len(json.dumps(self.schema)) if self.schema else 0
-        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An answer that could not be used: request id, raw text, why."""
-
-    key: str
-    text: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a request came to. `value` is what its reader made of the text, None where no attempt could be used."""
-
-    value: Any
-    text: str
-    key: str
-    failures: tuple[Failure, ...] = ()
+ARRIVAL = 12.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
+TOLD = 10.0  # seconds; a longer wait that a server asks for is told
+MAX_WAIT = 600.0  # seconds; a longer one ends the run, to be gone on with
+REFUSALS = 8  # refusals without one answer that mean: not the content is wrong
+MOST_THINKING = 32_768  # tokens
 
 
 class Client:
     """An endpoint with its cache, budget and pace. A context manager; used from one thread."""
 
     def __init__(
-        self, at: Endpoint, store: Store, budget: Budget, pace: Pace | None = None, timeout: float | None = None
+        self,
+        at: Endpoint,
+        store: Store,
+        budget: Budget,
+        pace: Pace | None = None,
+        timeout: float | None = None,
+        *,
+        params: dict[str, Any] | None = None,
+        max_wait: float = MAX_WAIT,
+        say: Callable[[str], None] = print,
     ):
         try:
             import openai
@@ -114,7 +60,16 @@ class Client:
         self.timeout = timeout or at.timeout
         self.patience = max(PATIENCE, 3 * self.timeout)
         self.stop: Exception | None = None
-        self.without: set[str] = set()  # optional parameters that the endpoint said it does not know
+        self.params, self.max_wait, self.say = params or {}, max_wait, say
+        known = store.quirks(at.base, at.model)
+        self.without = {q for q in known if not q.isdigit()}  # parameters that the endpoint said it does not know
+        learned = max((int(q) for q in known if q.isdigit()), default=0)
+        self.thinking = max(learned, 4096 if thinks(at.model) and not at.base.startswith("sha256:") else 0)
+        self.unclear: Fault | None = None
+        self.refused = 0  # requests, while none was answered
+        self.faulty: float | None = None  # when an endpoint that has not answered yet first failed
+        self.excess = 1.0  # how far a bill went beyond the worst case: some count otherwise
+        self.told: set[str] = set()
         self.pending: dict[str, asyncio.Task] = {}
         self.unsettled = 0
         self.settled = asyncio.Event()
@@ -165,53 +120,76 @@ class Client:
         answers = self.run(every())
         if self.stop is not None:
             raise self.stop
+        if self.unclear and not self.usage.requests + self.usage.cache_hits:
+            raise self._refusal(self.unclear)
         return answers
 
     async def ask(self, request: Request, read: Callable[[str], Any] = str, attempts: int = 3) -> Answer:
         """One answer, from the cache or the endpoint. `read` turns its text into a value, or raises Unusable."""
         failures: list[Failure] = []
         for attempt in range(attempts):
-            key = request.key(self.at, attempt)
-            stored = self.store.get(key)
+            key = request.key(self.at, attempt, self.params)
+            stored = self.store.get(key, self._once_said)
             if stored is not None:
                 self.usage.cache_hits += 1
             else:
                 stored = await self._once(key, request, attempt)
-            text, why = content(stored.response)
-            why = (
-                stored.unusable
-                or why
-                or (f"cut at {request.max_tokens} tokens" if request.whole and cut(stored.response) else None)
-            )
+            if isinstance(stored, Failure):
+                failures.append(stored)
+                break  # the same content would be refused again
+            said = content(stored.response)
+            why = said.why if said.why == USED_UP else stored.unusable or said.why
+            if why is None and said.cut and request.whole:
+                why = f"cut at {request.max_tokens} tokens"
             if why is None:
                 try:
-                    return Answer(read(text), text, key, tuple(failures))
+                    return Answer(read(said.text), said.text, key, tuple(failures), said.thought)
                 except Unusable as e:
                     why = str(e)
+            if why == USED_UP:
+                self._think_longer(attempt)
             if stored.unusable is None:
                 self.usage.unusable += 1
                 self.store.mark_unusable(key, why)
-            failures.append(Failure(key, text, why))
+            failures.append(Failure(key, said.text, why))
         return Answer(None, failures[-1].text, failures[-1].key, tuple(failures))
 
-    async def _once(self, key: str, request: Request, attempt: int) -> Stored:
+    def _think_longer(self, attempt: int) -> None:
+        """More tokens for thoughts, four times as many at each attempt: those of an answer were used up by them."""
+        if self.at.base.startswith("sha256:"):
+            return  # a slot of the embedded server has no room
+        self.thinking = min(MOST_THINKING, max(self.thinking, 8192 * 4**attempt))
+        self.store.put_quirk(self.at.base, self.at.model, str(self.thinking))
+        self._once_said(
+            f"{self.at.model}: an answer was used up by thinking; thoughts may take {self.thinking:,} tokens from now on. "
+            "params: can tell it to think less (reasoning_effort: low, enable_thinking: false)"
+        )
+
+    def _once_said(self, line: str) -> None:
+        if line not in self.told:
+            self.told.add(line)
+            self.say(line)
+
+    async def _once(self, key: str, request: Request, attempt: int) -> Stored | Failure:
         """The same request asked twice at the same time is sent once."""
         if key not in self.pending:
             self.pending[key] = asyncio.ensure_future(self._send(key, request, attempt))
             self.pending[key].add_done_callback(lambda _: self.pending.pop(key))
         return await asyncio.shield(self.pending[key])
 
-    async def _send(self, key: str, request: Request, attempt: int) -> Stored:
-        tries = 0
+    async def _send(self, key: str, request: Request, attempt: int) -> Stored | Failure:
+        tries = slow = 0
         while True:
-            worst = self.budget.worst(request.prompt_bytes(), request.max_tokens)
+            extra = self.thinking
+            worst = self.budget.worst(request.prompt_bytes(), self._most(request) + extra)
+            worst = (int(worst[0] * self.excess), 1, int(worst[2] * self.excess))
             await self.pace.admit(int(self.typical or worst[2]))
             try:
                 await self._reserve(worst)
-                wait = await self._try(key, request, attempt, worst)
+                wait = await self._try(key, request, attempt, worst, extra, slow)
             finally:
                 self.pace.release()
-            if isinstance(wait, Stored):
+            if isinstance(wait, (Stored, Failure)):
                 return wait
             self.usage.retries += 1
             if time.monotonic() - self.answered > self.patience:
@@ -220,6 +198,7 @@ class Client:
                 )
             limited, reason, after = wait
             tries += not limited
+            slow += reason == "APITimeoutError"
             if tries >= TRIES:
                 raise BuildError(
                     f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on"
@@ -238,46 +217,86 @@ class Client:
             raise self.stop
         self.unsettled += 1
 
+    def _most(self, request: Request) -> int:
+        """The tokens that an answer may have: the request's, or the user's own limit."""
+        return max([request.max_tokens, *(v for n in LIMITS if isinstance(v := self.params.get(n), int))])
+
     async def _try(
-        self, key: str, request: Request, attempt: int, worst: tuple[int, int, int]
-    ) -> Stored | tuple[bool, str, float | None]:
-        """Send once: the stored answer, or (was it a 429, why it failed, seconds to wait)."""
+        self, key: str, request: Request, attempt: int, worst: tuple[int, int, int], extra: int, slow: int
+    ) -> Stored | Failure | tuple[bool, str, float | None]:
+        """Send once: the stored answer, why this request is refused, or (was it a wait, why it failed, seconds to wait).
+        After `slow` time-outs it may take twice as long for each."""
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
+        body = request.body(self.at.model, attempt, self.without, self.params, extra)
         try:
-            body = request.body(self.at.model, attempt, self.without)
-            raw = await self.connect().chat.completions.with_raw_response.create(**body)
+            timeout = min(self.timeout * 2**slow, self.patience)
+            raw = await self.connect().chat.completions.with_raw_response.create(
+                model=body["model"],
+                messages=body["messages"],
+                extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
+                timeout=timeout,
+            )
             text = raw.http_response.text
             spent = tokens(text)
             if spent is None:
-                raise ValueError("no JSON")
-            actual = self.keep(key, body, text, spent, worst[0])
-            self.answered = time.monotonic()
+                raise ValueError(_page(text, raw.headers))
+            if hidden(found := json.loads(text)):
+                actual = (0, 0, 0)
+                return self._failed(fault(200, found, body), raw.headers, key)
+            actual = self.keep(key, body, text, spent, worst)
+            self.answered, self.faulty = time.monotonic(), None
             total = actual[2]
+            if total > worst[2]:
+                self.excess *= total / worst[2]
             self.typical = 0.9 * self.typical + 0.1 * total if self.typical else total
             self.pace.accepted(raw.headers)
             return Stored(text, None, actual[0])
         except self.openai.APIStatusError as e:
             actual = (0, 0, 0)
-            if e.status_code in (400, 403) and (refused := _refused(str(e), body)):
-                self.without |= refused  # nobody relies on them: a prompt asks for JSON in words as well
-                return True, f"no {min(refused)}", 0.001
-            return self._failed(e)
+            try:
+                said = json.loads(e.response.text)
+            except ValueError:
+                said = e.response.text
+            return self._failed(fault(e.status_code, said, body), e.response.headers, key)
         except (self.openai.APIConnectionError, ValueError, OSError) as e:  # a ValueError is a body that is no JSON
             self.usage.lost += 1
             if isinstance(e, self.openai.APITimeoutError):
                 self.pace.overloaded()
+            else:
+                self._unreachable(e)
             return False, type(e).__name__, None
         finally:
             self.budget.settle(worst, actual)
             self.unsettled -= 1
             self.settled.set()
 
+    def _unreachable(self, e: BaseException) -> None:
+        """Raise where an endpoint that has never answered goes on failing to: it is not there, or no such endpoint."""
+        now = time.monotonic()
+        self.faulty = self.faulty or now
+        if self.usage.requests or now - self.faulty < ARRIVAL:
+            return
+        cause: BaseException = e
+        while (deeper := cause.__cause__ or cause.__context__) is not None:
+            cause = deeper
+        said = self.at.clean(" ".join(str(cause).split()))[:200]
+        raise BuildError(
+            f"{self.at.where} cannot be used: {type(cause).__name__}: {said}. Is the address right (it mostly ends in /v1), "
+            "the server up, the proxy (HTTPS_PROXY) right? Everything so far is saved; run again to go on"
+        )
+
     def keep(
-        self, key: str, body: dict[str, Any], text: str, spent: tuple[int, int, int], unknown: int = 0, parts: int = 1
+        self,
+        key: str,
+        body: dict[str, Any],
+        text: str,
+        spent: tuple[int, int, int],
+        unknown: tuple[int, int, int] = (0, 0, 0),
+        parts: int = 1,
     ) -> tuple[int, int, int]:
         """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed: one of `parts`
-        of the price. Where the server did not count tokens, `unknown` picodollars are taken as its price."""
-        cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown
+        of the price. Where the server did not count tokens, the worst case `unknown` is taken as its bill."""
+        cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown[0]
         asked, told = json.dumps(body, ensure_ascii=False), cost if self.budget.known else None
         self.store.put(key, self.at.base, self.at.model, asked, text, spent, told)
         u = self.usage
@@ -286,74 +305,75 @@ class Client:
         u.cached_tokens += spent[1]
         u.completion_tokens += spent[2]
         u.picousd += cost
-        return (cost, 1, spent[0] + spent[2])
+        return (cost, 1, spent[0] + spent[2] or unknown[2])
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What a coroutine on this client's connection comes to."""
         return self.loop.run_until_complete(work)
 
-    def _failed(self, e: Any) -> tuple[bool, str, float | None]:
-        """What a refusal means: wait and send again, or give up at once with one clear line."""
-        status, headers = e.status_code, e.response.headers
+    def _failed(self, f: Fault, headers: Any, key: str) -> Failure | tuple[bool, str, float | None]:
+        """What a refusal means: wait and send again, give up this request, or all at once with one clear line."""
+        said = self.at.clean(f.said)
         after = seconds(headers.get("retry-after-ms", "") and headers["retry-after-ms"] + "ms") or seconds(
             headers.get("retry-after")
         )
-        if status == 429 and "insufficient_quota" not in str(e):
+        if f.kind == "parameter":
+            return self._drop(f, key, said)
+        if f.kind == "quota" or (f.kind == "wait" and after and after > self.max_wait):
+            until = f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(time.time() + after))}" if after else ""
+            raise BudgetReached(f"{self.at.where} answers nothing more{until} ({f.status}: {said}). Everything so far is saved; run again then")  # fmt: skip
+        if f.kind == "wait":
             self.usage.rate_limited += 1
             self.pace.limited(after)
+            if after and after > TOLD:
+                until = time.strftime("%H:%M:%S", time.localtime(time.time() + after))
+                self._once_said(f"{self.at.where} wants us to wait until {until} ({said})")
             return True, "429", after
-        if status in (408, 409) or status >= 500:
-            if status in (502, 503, 504, 529):
+        if f.kind == "server":
+            if f.status in (502, 503, 504, 529):
                 self.pace.overloaded()
-            return False, f"HTTP {status}", after
+            return False, f"HTTP {f.status}" if f.status != 200 else f"an error inside an answer: {said}", after
+        if f.kind == "content":
+            return Failure(key, said, f"refused with {f.status}: {said}")
+        if f.kind == "unclear":
+            self.refused += 1
+            if self.usage.requests + self.usage.cache_hits or self.refused < REFUSALS:
+                self.unclear = self.unclear or f
+                return Failure(key, said, f"refused with {f.status}: {said}")
+        raise self._refusal(f)
+
+    def _refusal(self, f: Fault) -> InstdataError:
         hint = {
             401: ": check OPENAI_API_KEY",
             403: ": check OPENAI_API_KEY and its rights",
-            404: f": is there a model {self.at.model}?",
-        }.get(status, "")
-        said = self.at.clean(" ".join(str(getattr(e, "message", e)).split()))[:300]
-        kind = InputError if status in (400, 401, 403, 404) else BuildError
-        raise kind(f"{self.at.where} refused the request with {status}{hint} ({said})")
+            404: f": is there a model {self.at.model}, and does the address end as it should (mostly in /v1)?",
+        }.get(f.status, "")
+        kind = BuildError if f.status == 422 else InputError
+        return kind(f"{self.at.where} refused the request with {f.status}{hint} ({self.at.clean(f.said)})")
+
+    def _drop(self, f: Fault, key: str, said: str) -> Failure | tuple[bool, str, float | None]:
+        """Leave out what the endpoint does not know, from now on: nobody relies on it (a prompt asks for JSON in words
+        as well). Of the two names of the limit the other one is taken, never none."""
+        without = self.without | f.without
+        if without >= set(LIMITS):
+            return Failure(key, said, f"refused with {f.status}: {said}")
+        for name in sorted(f.without - self.without):
+            self.store.put_quirk(self.at.base, self.at.model, name)
+            self._once_said(f"{self.at.where} does not take {name} for {self.at.model}: left out from now on ({said})")
+        self.without = without
+        return True, f"no {min(f.without)}", 0.001
 
     def connect(self) -> Any:
         """The connection, made when the first request is sent: a run answered by the cache starts no server."""
         if self.api is None:
-            url = self.at.open(self.stack)
-            self.api = self.openai.AsyncOpenAI(base_url=url, api_key=self.at.key, max_retries=0, timeout=self.timeout)
+            self.api = api_client(self.at.open(self.stack), self.at.key, self.timeout)
             self.answered = time.monotonic()
         return self.api
 
 
-def content(response: str) -> tuple[str, str | None]:
-    """(the text of a response body, why there is none)."""
-    try:
-        text = json.loads(response)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError):
-        return response, "no choices"
-    return (text, None) if isinstance(text, str) and text.strip() else (response, "empty answer")
-
-
-def cut(response: str) -> bool:
-    """Whether an answer with a text ends because its tokens were used up."""
-    return json.loads(response)["choices"][0].get("finish_reason") == "length"
-
-
-def tokens(response: str) -> tuple[int, int, int] | None:
-    """(prompt, cached, completion) tokens as the server counted them: zeros where it does not say, None where the body is no JSON object."""
-    try:
-        body = json.loads(response)
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
-        return None
-    usage = body.get("usage") or {}
-    details = usage.get("prompt_tokens_details") or {}
-    counts = (usage.get("prompt_tokens"), details.get("cached_tokens"), usage.get("completion_tokens"))
-    prompt, cached, completion = (c if isinstance(c, int) and c >= 0 else 0 for c in counts)
-    return prompt, cached, completion
-
-
-def _refused(message: str, body: dict[str, Any]) -> set[str]:
-    """The optional parameters of a request that a refusal speaks of."""
-    said = message.lower()
-    return {p for parts, words in OPTIONAL.items() if any(w in said for w in words) for p in parts if p in body}
+def _page(text: str, headers: Any) -> str:
+    """What came instead of JSON."""
+    kind = headers.get("content-type", "").split(";")[0]
+    if "event-stream" in kind or text.startswith("data:"):
+        return "it answers as an event stream (SSE) only, where one JSON body was asked for"
+    return f"a page ({kind or 'no content type'}) came instead of JSON: {text[:80]!r}"

@@ -7,6 +7,7 @@ to its stdin closes, which the kernel does when we end, whatever ended us (SIGKI
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -22,12 +23,13 @@ from instdata.util.paths import cores
 
 SLOTS = 4  # requests decoded together: 42 tokens/s instead of 26 on two cores
 SLOT_TOKENS = 2048  # prompt and answer of one request
+KEY = "INSTDATA_SERVER_KEY"  # how the server process gets its key: command lines can be read by anybody
 START_SECONDS = 120  # a cold disk reads a gigabyte in this time
 
 
 @contextmanager
 def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threads: int | None = None) -> Iterator[str]:
-    """Serve a GGUF file; yields the base_url (http://127.0.0.1:PORT/v1).
+    """Serve a GGUF file; yields the base_url (http://:KEY@127.0.0.1:PORT/v1, with a key made for this run).
 
     Raises MissingExtra without xllamacpp, BuildError where the model cannot be loaded."""
     from importlib.util import find_spec
@@ -45,7 +47,8 @@ def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threa
             str(threads or cores()),
         ]
         # Spinning at barriers costs a factor of thirty as soon as anything else wants a core; sleeping costs a tenth.
-        env = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+        key = secrets.token_hex(16)  # any page in a browser may send requests to this machine: it does not know the key
+        env = {**os.environ, "OMP_WAIT_POLICY": "passive", KEY: key}
         # A session of its own keeps the terminal's Ctrl-C from it: we decide when it goes.
         server: Any = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, start_new_session=True
@@ -57,7 +60,7 @@ def serve(model: Path, slots: int = SLOTS, slot_tokens: int = SLOT_TOKENS, threa
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
                 tail = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
                 raise BuildError(f"{model.name} could not be served: {tail[-1] if tail else 'no reason given'}")
-            yield url + "/v1"
+            yield url.replace("://", f"://:{key}@", 1) + "/v1"
         finally:
             server.stdin.close()
             try:
@@ -92,6 +95,7 @@ def main(model: str, slots: int, slot_tokens: int, threads: int) -> None:
     params.cpuparams_batch.n_threads = threads
     params.hostnames = ["127.0.0.1"]
     params.port = 0
+    params.api_keys = [os.environ.pop(KEY)]
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
 

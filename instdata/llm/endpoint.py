@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from instdata.llm.embedded import SLOTS, serve
 from instdata.llm.models import AUTO, MODELS, find, pull, sha256_of
@@ -18,6 +20,11 @@ OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
 LOCAL = "local:"
 RED = "***"
+# Models that an endpoint lists beside those that write: `auto` never takes one.
+NO_WRITER = re.compile(
+    r"(?i)embed|(?:^|[/_-])(?:bge|gte|e5|m3e|jina|nomic)(?:[_-]|$)|rerank|whisper|tts|speech|audio|voice|transcri|asr|dall-?e|image|"
+    r"diffusion|flux|sdxl|imagen|sora|video|veo|moderation|guard|realtime|ocr|clip|cosyvoice|paraformer|wanx|cogview|colbert|reward"
+)
 
 
 @dataclass(frozen=True)
@@ -110,18 +117,62 @@ def public(url: str) -> str:
     return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
 
-def _first_model(base_url: str | None) -> str:
+def api_client(url: str, key: str, timeout: float, asynchronous: bool = True, retries: int = 0) -> Any:
+    """A client of the API at an address. This machine is reached without a proxy, whatever the environment says; an
+    `api-version` in the address makes it one of Azure's classic ones.
+
+    Raises InputError where the environment's proxy cannot be used."""
+    import openai
+
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    key = parts.password or key
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    more: dict[str, Any] = {"default_query": query} if query else {}
+    if "api-version" in query:
+        more["default_headers"] = {"api-key": key}
+    here = (parts.hostname or "") == "localhost" or (parts.hostname or "").startswith("127.") or parts.hostname == "::1"
+    kind, http = (
+        (openai.AsyncOpenAI, openai.DefaultAsyncHttpxClient)
+        if asynchronous
+        else (openai.OpenAI, openai.DefaultHttpxClient)
+    )
     try:
-        from openai import OpenAI, OpenAIError
+        return kind(
+            base_url=urlunsplit(plain),
+            api_key=key,
+            max_retries=retries,
+            timeout=timeout,
+            http_client=http(trust_env=not here, timeout=timeout),
+            **more,
+        )
+    except (ImportError, ValueError) as e:  # a SOCKS proxy without its package, or a proxy's address that is none
+        raise InputError(f"the proxy of the environment (ALL_PROXY, HTTPS_PROXY) cannot be used: {e}") from None
+
+
+def models_at(url: str) -> list[str]:
+    """The names that an endpoint lists. Raises BuildError."""
+    try:
+        from openai import OpenAIError
     except ImportError as e:
         raise MissingExtra("a language model", "generate") from e
-    url = base_url or os.environ["OPENAI_BASE_URL"]
     try:
-        with OpenAI(
-            base_url=url, api_key=os.environ.get("OPENAI_API_KEY") or "none", timeout=10, max_retries=1
-        ) as client:
-            return next(iter(client.models.list())).id
-    except (OpenAIError, StopIteration) as e:
+        with api_client(url, os.environ.get("OPENAI_API_KEY") or "none", 10, asynchronous=False, retries=1) as client:
+            return [m.id for m in client.models.list()]
+    except (OpenAIError, ValueError, AttributeError, TypeError) as e:
         raise BuildError(
             f"{public(url)} does not list its models ({type(e).__name__}): name one with model: …"
         ) from None
+
+
+def writers(names: Sequence[str]) -> list[str]:
+    """The models that write texts: not embeddings, speech, images."""
+    return [n for n in names if not NO_WRITER.search(n)]
+
+
+def _first_model(base_url: str | None) -> str:
+    url = base_url or os.environ["OPENAI_BASE_URL"]
+    names = writers(models_at(url))
+    if not names:
+        raise BuildError(f"{public(url)} lists no model that writes texts: name one with model: …")
+    return names[0]

@@ -8,11 +8,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.builds import difference, find_build, recipe_of, run_of
 from instdata.builds import manifest as read_manifest
+from instdata.corpus.rows import OPTIONAL
 from instdata.corpus.write import locked
 from instdata.publish.licences import objections
 from instdata.publish.publication import write_publication
@@ -89,17 +91,25 @@ def _credentials(folder: Path) -> list[tuple[str, str]]:
     rows = 0
     for path in sorted((folder / "data").glob("*.parquet")):
         with pq.ParquetFile(path) as file:
-            columns = [n for n in file.schema_arrow.names if n in ("messages", "meta")]
+            columns = [n for n in file.schema_arrow.names if n in ("messages", "meta", *OPTIONAL.names)]
             for batch in file.iter_batches(columns=columns, batch_size=1 << 14):
-                hit = pc.match_substring_regex(batch["messages"].flatten().field("content"), CREDENTIAL)
-                rows += len(set(pc.list_parent_indices(batch["messages"]).filter(pc.fill_null(hit, False)).to_pylist()))
-                if "meta" in columns:
-                    rows += pc.sum(pc.match_substring_regex(batch["meta"], CREDENTIAL)).as_py() or 0
+                rows += len(set().union(*(_hits(batch[n]) for n in columns)))
     if rows:
         found.append(
             ("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality")
         )
     return [*found, *secrets(folder, [n for n in listed(folder) if not n.endswith(".parquet")])]
+
+
+def _hits(column: pa.Array) -> set[int]:
+    """The rows in which a column holds what looks like a key or token, at any depth."""
+    kind = column.type
+    if pa.types.is_string(kind):
+        return set(pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, CREDENTIAL), False)).to_pylist())
+    if pa.types.is_list(kind):
+        inner, parents = _hits(column.flatten()), pc.list_parent_indices(column)
+        return {parents[i].as_py() for i in inner}
+    return set().union(*(_hits(c) for c in column.flatten())) if pa.types.is_struct(kind) else set()
 
 
 def _summary(remote: Remote, folder: Path) -> str:

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.builds import find_build, recipe_of
-from instdata.corpus.rows import MESSAGES, PUBLISHED, message_id, split_messages
+from instdata.corpus.optional import is_published
+from instdata.corpus.rows import message_id, split_messages
 from instdata.publish.publication import joined_digest
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
@@ -243,20 +244,12 @@ def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
         with pq.ParquetFile(folder / name) as file:
             schema = file.schema_arrow
-            expected = [(f.name, MESSAGES if f.name == "messages" else f.type) for f in PUBLISHED]
-            if [(f.name, f.type) for f in schema][: len(expected)] != expected:
-                yield f"{name}: its columns are not id, messages, ability, … of the published types"
-            strange = [n for n in schema.names[len(expected) :] if n != "meta" and not n.startswith("score_")]
-            if strange:
-                yield f"{name}: unknown columns {', '.join(strange)}"
-            for batch in file.iter_batches(columns=["id", "messages"], batch_size=1 << 13):
+            yield from (f"{name}: {problem}" for problem in is_published(schema))
+            columns = [n for n in schema.names if n in ("id", "messages", "tools")]
+            for batch in file.iter_batches(columns=columns, batch_size=1 << 13):
                 rows += len(batch)
                 unanswered += split_messages(batch["messages"])[1].null_count
-                ids = (
-                    message_id([(m["role"], m["content"]) for m in messages])
-                    for messages in batch["messages"].to_pylist()
-                )
-                wrong += sum(a != b for a, b in zip(ids, batch["id"].to_pylist()))
+                wrong += sum(message_id(r["messages"], r.get("tools")) != r["id"] for r in batch.to_pylist())
     if wrong:
         yield f"{wrong:,} ids are not the hashes of their messages"
     if unanswered:

@@ -1,291 +1,261 @@
-"""The formats that instruction data comes in, read into conversations and written back.
+"""Records into conversations: one record of any known shape (shapes.py) becomes one row, or several.
 
-Reading: `detect` tells a file's format from its keys, `columns` says which key feeds which of our fields, and `adapt`
-turns one record into conversations. Writing: `write_record` is the inverse, one record a row.
+Nothing of a record is lost: what its fields hold is in the row's turns and columns, what feeds no field is in `meta`, and
+how the source spelled it all is in `form` (form.py), so that `export --format source` gives the record back.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
+from instdata.read.got import Got, material, no_media
+from instdata.read.plain import BadRow, is_nan, json_text, kind
+from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
+from instdata.read.thoughts import put_back
+from instdata.read.turns import Turn, answer_of, calls_of, dialogue, read_turns, speakers
 
-Messages = list[tuple[str, str]]  # (role, content)
 INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
-
-# Our field -> the keys that feed it where `map` names none, per format.
-KEYS: dict[str, dict[str, tuple[str, ...]]] = {
-    "alpaca": {
-        "instruction": ("instruction",),
-        "input": ("input", "context"),
-        "output": ("output", "response"),
-        "system": ("system",),
-        "history": ("history",),
-    },
-    "prompt_completion": {
-        "prompt": ("prompt", "question"),
-        "completion": ("completion", "answer", "response"),
-        "system": ("system",),
-    },
-    "messages": {"messages": ("messages", "conversations", "conversation")},
-    "sharegpt": {"conversations": ("conversations", "conversation"), "system": ("system",)},
-    "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
-}
-LABELS = {"ability": ("ability",), "origin": ("origin",)}
-# Which of our fields says what format a `map` means, and what a record cannot do without.
-MAIN = {
-    "alpaca": "instruction",
-    "prompt_completion": "prompt",
-    "messages": "messages",
-    "sharegpt": "conversations",
-    "seeds": "instances",
-}
-
-ROLES = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user", "prompter": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
-    "tool": "tool", "function": "tool", "observation": "tool",
-}  # fmt: skip
+SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
 
-class BadRow(ValueError):
-    """Why one record cannot be read. It costs that record only."""
-
-
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Conversation:
-    """One row, read: its messages, the label and origin it came with, and how many characters at the end of the
-    first user turn were the separate input (so that writing alpaca gives them back)."""
+    """One row, read: its turns, what else it came with, how many characters at the end of the last user turn were the
+    separate input (so that writing alpaca gives them back), and which characters of that turn are what is asked, where
+    the rest is given. `used`: the columns that went into it. `notes`: what was done that one may want to know."""
 
-    messages: Messages
+    turns: list[Turn]
     ability: str | None = None
     origin: str | None = None
     input_chars: int = 0
+    asked: tuple[int, int] | None = None
+    columns: dict[str, Any] = field(default_factory=dict)  # of rows.OPTIONAL
+    used: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def messages(self) -> list[tuple[str, str]]:
+        """(role, content) of each turn."""
+        return [(t["role"], t["content"]) for t in self.turns]
 
 
-@lru_cache(maxsize=4096)
-def normalise_key(key: str) -> str:
-    """One spelling for a column name: NFKC (so no-break spaces are spaces), trimmed, case-folded, no BOM."""
-    return unicodedata.normalize("NFKC", key.lstrip("\ufeff")).strip().casefold()
-
-
-def normalise_keys(record: dict[str, Any]) -> dict[str, Any]:
-    """The record under normalised keys. Raises BadRow where two keys become one."""
-    out = {normalise_key(k): v for k, v in record.items()}
-    if len(out) < len(record):
-        raise BadRow("two keys differ only in case or spacing")
-    return out
-
-
-def detect(records: Iterable[dict[str, Any]]) -> str | None:
-    """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
-    for record in records:
-        conversation = record.get("conversations") or record.get("conversation") or []
-        first = conversation[0] if isinstance(conversation, list) and conversation else None
-        if isinstance(record.get("messages"), list) or (isinstance(first, dict) and "role" in first):
-            return "messages"
-        if isinstance(first, dict) and "from" in first:
-            return "sharegpt"
-        for format in ("seeds", "alpaca", "prompt_completion"):
-            fields = KEYS[format]
-            if any(k in record for k in fields[MAIN[format]]):
-                return format
-    return None
-
-
-def mapped_formats(mapping: dict[str, str]) -> list[str]:
-    """The formats that have all fields of a `map`."""
-    return [format for format, fields in KEYS.items() if set(mapping) <= set(fields) | set(LABELS)]
-
-
-def columns(format: str, mapping: dict[str, str]) -> dict[str, tuple[str, ...]]:
-    """Our field -> the normalised keys that may feed it, in order of preference. A mapped field has one key, and that
-    key feeds nothing else."""
-    ours = {ours: normalise_key(theirs) for ours, theirs in mapping.items()}
-    taken = set(ours.values())
-    fields = {**KEYS[format], **LABELS}
-    free = {field: tuple(k for k in keys if k not in taken) for field, keys in fields.items() if field not in ours}
-    return {**free, **{field: (key,) for field, key in ours.items()}}
-
-
-def adapt(record: dict[str, Any], format: str, fields: dict[str, tuple[str, ...]]) -> list[Conversation]:
+def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversation]:
     """The conversations of one record with normalised keys: one, but for seeds with several instances.
 
     Raises BadRow naming the field that is missing or of the wrong type.
     """
-    got: dict[str, Any] = {}
-    for field, keys in fields.items():
-        for key in keys:
-            if record.get(key) is not None:
-                got[field] = record[key]
-                break
-    ability, origin = _text(got, "ability").strip() or None, _text(got, "origin").strip() or None
-    if format == "seeds":
-        return _seeds(got, ability, origin)
+    got = Got(record, fields)
+    no_media(record)
+    roles = speakers(fields)
     if format in ("messages", "sharegpt"):
-        messages = _turns(got.get(MAIN[format]), MAIN[format])
-        return [Conversation(_finish(messages, _text(got, "system")), ability, origin)]
-    if format == "alpaca":
-        return [_alpaca(got, ability, origin)]
-    return [Conversation(_finish(_prompt_completion(got), _text(got, "system")), ability, origin)]
+        rows, common = [_messages(got, format, roles)], got.columns()
+    else:
+        common = got.columns()
+        rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
+    pair = _preference(got, roles, common)
+    system, origin = got.text("system"), got.text("origin").strip()
+    used = frozenset(c for columns in got.used.values() for c in columns)
+    for row in rows:
+        before = _last_asked(row.turns)
+        row.turns = _finish(_answered(row.turns, pair, got, roles), system)
+        row.asked = row.asked if _last_asked(row.turns) == before else None
+        row.columns, row.used, row.notes = common, used, tuple(sorted(got.notes))
+        row.ability, row.origin = got.label(), origin or row.origin
+    return rows
 
 
-def _alpaca(got: dict[str, Any], ability: str | None, origin: str | None) -> Conversation:
-    instruction, given, output = _text(got, "instruction"), _text(got, "input"), _text(got, "output")
-    messages: Messages = []
-    for turn in _list(got.get("history") or [], "history"):
-        if not isinstance(turn, list) or len(turn) != 2 or not all(isinstance(t, str) for t in turn):
-            raise BadRow("history holds something else than [instruction, response] pairs of text")
-        messages += [("user", turn[0]), ("assistant", turn[1])]
+# ---------------------------------------------------------------- formats
+
+
+def _messages(got: Got, format: str, roles: dict[str, str]) -> Conversation:
+    turns = read_turns(got.get(MAIN[format]), MAIN[format], roles)
+    if turns and turns[-1]["role"] in ("user", "tool") and isinstance(got.get("completion"), str):
+        return Conversation([*turns, _said(got, got["completion"])])
+    answer, column = got.get("completion"), got.used.get("completion")
+    got.drop("completion")
+    got.drop("reasoning")
+    if column == ("answer",):  # beside a conversation that has its own: what it can be verified against
+        got.setdefault("reference", answer)
+        got.used.setdefault("reference", column)
+    return Conversation(turns)
+
+
+def _alpaca(got: Got) -> Conversation:
+    instruction, given, output = got.text("instruction"), material(got.get("input"), "input"), got.output()
+    turns = _history(got)
+    told = dialogue(instruction) if not given.strip() and re.match(r"\s*(Human|User|人类|用户)", instruction) else None
+    if told and len(told) > 1 and (told[-1]["role"] == "user" or not told[-1]["content"]):
+        turns += (
+            told if told[-1]["role"] == "user" else told[:-1]
+        )  # BELLE's multi-turn sets: the dialogue is the instruction
+        return Conversation([*turns, _said(got, output)])
     if not instruction.strip() and not given.strip():
         raise BadRow("the instruction is missing or empty")
     two = bool(instruction.strip() and given.strip())
-    user = f"{instruction}\n\n{given}" if two else instruction if instruction.strip() else given
-    messages += [("user", user), ("assistant", output)]
-    return Conversation(_finish(messages, _text(got, "system")), ability, origin, len(given) if two else 0)
+    options = got.options()
+    first = "\n".join(t for t in (instruction, options) if t.strip()) if options else instruction
+    user = f"{first}\n\n{given}" if two else first if first.strip() else given
+    turns += [{"role": "user", "content": user}, _said(got, output)]
+    return Conversation(turns, input_chars=len(given) if two else 0, asked=(0, len(first)) if two else None)
 
 
-def _seeds(got: dict[str, Any], ability: str | None, origin: str | None) -> list[Conversation]:
-    rows = []
-    for instance in _list(got.get("instances"), "instances"):
+def _seeds(got: Got) -> list[Conversation]:
+    instances, rows = got.get("instances"), []
+    if not isinstance(instances, list):
+        raise BadRow(f"instances is {kind(instances)}, expected a list")
+    for instance in instances:
         if not isinstance(instance, dict):
             raise BadRow("instances holds something else than {input, output}")
-        fields = {k: v for k, v in normalise_keys(instance).items() if k in ("input", "output") and v is not None}
-        rows.append(_alpaca({**fields, "instruction": got.get("instruction", "")}, ability, origin or "human"))
+        fields = Fields({k: (k,) for k in ("instruction", "input", "output")})
+        one = Got({**normalise_keys(instance), "instruction": got.get("instruction", "")}, fields)
+        row = _alpaca(one)
+        row.turns, row.origin = _finish(row.turns, ""), "human"
+        rows.append(row)
     if not rows:
         raise BadRow("instances is empty")
     return rows
 
 
-def _prompt_completion(got: dict[str, Any]) -> Messages:
+def _question(got: Got, roles: dict[str, str]) -> Conversation:
     prompt, completion = got.get("prompt"), got.get("completion")
-    messages = _turns(prompt, "prompt") if isinstance(prompt, list) else [("user", _text(got, "prompt"))]
-    answer = (
-        _turns(completion, "completion") if isinstance(completion, list) else [("assistant", _text(got, "completion"))]
-    )
-    return messages + answer
+    before = read_turns(prompt, "prompt", roles) if isinstance(prompt, list) else None
+    if (
+        isinstance(completion, list)
+        and completion
+        and all(isinstance(t, dict) and ({"role", "from"} & set(t)) for t in completion)
+    ):
+        answer = read_turns(completion, "completion", roles)
+    else:
+        answer = [_said(got, got.completion())]
+    if before is not None:
+        return Conversation([*before, *answer])
+    if isinstance(prompt, str) and (told := dialogue(prompt)) and len(told) > 1 and not told[-1]["content"]:
+        return Conversation([*_history(got), *told[:-1], *answer])
+    passage, question, options = material(got.get("passage"), "passage"), got.text("prompt"), got.options()
+    asked = f"{question}\n{options}" if options and question.strip() else options or question
+    if not passage.strip() or not asked.strip():
+        user, span = asked or passage, None
+    else:
+        user, span = f"{passage}\n\n{asked}", (len(passage) + 2, len(passage) + 2 + len(asked))
+    start = [{"role": "user", "content": user}] if user or "chosen" not in got else []
+    return Conversation([*_history(got), *start, *answer], asked=span)
 
 
-def _turns(value: Any, field: str) -> Messages:
-    """[(role, content)] from OpenAI messages ({role, content}) or ShareGPT turns ({from, value})."""
-    turns = []
-    for i, item in enumerate(_list(value, field)):
-        if not isinstance(item, dict):
-            raise BadRow(f"{field}[{i}] is not an object with a role and a content")
-        item = normalise_keys(item)
-        word = item.get("role", item.get("from"))
-        if not isinstance(word, str) or normalise_key(word) not in ROLES:
-            raise BadRow(f"{field}[{i}]: unknown role {word!r}"[:200])
-        if item.get("tool_calls") or item.get("function_call"):
-            raise BadRow(f"{field}[{i}]: tool calls are not supported")
-        content = item.get("content", item.get("value"))
-        if isinstance(content, list):
-            content = _parts(content, f"{field}[{i}]")
-        if content is not None and not isinstance(content, str):
-            raise BadRow(f"{field}[{i}]: the content is {_kind(content)}, expected text")
-        turns.append((ROLES[normalise_key(word)], content or ""))
+def _history(got: Got) -> list[Turn]:
+    """Earlier exchanges: a list of [question, answer]."""
+    history = got.get("history")
+    history = json_text(history) if isinstance(history, str) else history
+    if not history:
+        return []
+    if not isinstance(history, list):
+        raise BadRow(f"history is {kind(history)}, expected a list")
+    if all(isinstance(turn, dict) for turn in history):
+        return read_turns(history, "history")
+    turns: list[Turn] = []
+    for pair in history:
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(t, str) for t in pair):
+            raise BadRow("history holds something else than [instruction, response] pairs of text")
+        turns += read_turns(pair, "history")
     return turns
 
 
-def _parts(parts: list[Any], where: str) -> str:
-    if not all(isinstance(p, dict) and p.get("type") == "text" and isinstance(p.get("text"), str) for p in parts):
-        raise BadRow(f"{where}: only text parts are supported")
-    return "\n".join(p["text"] for p in parts)
+def _said(got: Got, output: str) -> Turn:
+    """The assistant's turn: its text, or the calls that it consists of, and its reasoning from a column of its own."""
+    calls = calls_of(output) if "tools" in got else None
+    turn: Turn = {"role": "assistant", "content": "" if calls else output}
+    if calls:
+        return turn | {"tool_calls": calls}
+    reasoning = got.get("reasoning")
+    if isinstance(reasoning, str) and reasoning.strip().casefold() not in SWITCHES:
+        return turn | {"reasoning_content": reasoning} if output.strip() else turn
+    got.drop("reasoning")
+    return answer_of(turn)
 
 
-def _finish(messages: Messages, system: str) -> Messages:
-    """A whole conversation: a system turn first, an empty last answer left out, at least one user turn, no NUL."""
-    if system.strip() and not (messages and messages[0][0] == "system"):
-        messages = [("system", system), *messages]
-    while messages and messages[-1][0] == "assistant" and not messages[-1][1].strip():
-        messages = messages[:-1]
-    if not any(role == "user" and content.strip() for role, content in messages):
+# ---------------------------------------------------------------- preferences
+
+
+def _preference(got: Got, roles: dict[str, str], columns: dict[str, Any]) -> list[Turn]:
+    """The chosen conversation, where there is one; `columns` gets the two answers."""
+    found: list[Turn] = []
+    for name in ("chosen", "rejected"):
+        value = got.get(name)
+        value = json_text(value) if isinstance(value, str) else value
+        if isinstance(value, str):
+            turns = dialogue(value) or [{"role": "assistant", "content": value}]
+        elif isinstance(value, (list, dict)) and value:
+            turns = read_turns(value, name, roles)
+        else:
+            if value is not None and value != []:
+                got.drop(name)
+            continue
+        found = turns if name == "chosen" else found
+        last = max((i for i, t in enumerate(turns) if t["role"] != "assistant"), default=-1)
+        if turns[last + 1 :]:
+            said = [{**t, "content": put_back(t.get("reasoning_content"), t["content"])} for t in turns[last + 1 :]]
+            columns[name] = [{"role": t["role"], "content": t["content"]} for t in said]
+    return found
+
+
+def _answered(turns: list[Turn], chosen: list[Turn], got: Got, roles: dict[str, str]) -> list[Turn]:
+    """The turns, answered by the chosen answer where they have none."""
+    if not chosen or any(t["role"] == "assistant" and _says(t) for t in turns[-1:]):
+        return turns
+    last = max((i for i, t in enumerate(chosen) if t["role"] != "assistant"), default=-1)
+    asked = [t for t in turns if t["role"] != "assistant" or _says(t)]
+    before = chosen[: last + 1] if last >= 0 and len(chosen[: last + 1]) >= len(asked) else asked
+    return [*before, *read_turns(chosen[last + 1 :], "chosen", roles)]
+
+
+# ---------------------------------------------------------------- whole conversations
+
+
+def _last_asked(turns: list[Turn]) -> str | None:
+    return next((t["content"] for t in reversed(turns) if t["role"] == "user"), None)
+
+
+def _says(turn: Turn) -> bool:
+    """Whether a turn has anything in it."""
+    return bool(turn["content"].strip() or turn.get("tool_calls") or turn.get("reasoning_content"))
+
+
+def _finish(turns: list[Turn], system: str) -> list[Turn]:
+    """A whole conversation: the system prompt first (a column's before the conversation's own), an empty last answer left
+    out, at least one user turn, no NUL."""
+    if system.strip():
+        own = turns[0]["content"] if turns and turns[0]["role"] == "system" else ""
+        if not own.strip() or own.strip() == system.strip():
+            turns = [{"role": "system", "content": own or system}, *turns[bool(own) :]]
+        else:
+            turns = [{**turns[0], "content": f"{system}\n\n{own}"}, *turns[1:]]
+    while turns and turns[-1]["role"] == "assistant" and not _says(turns[-1]):
+        turns = turns[:-1]
+    if not any(t["role"] == "user" and t["content"].strip() for t in turns):
         raise BadRow("there is no user turn with text")
-    if any("\0" in content for _, content in messages):
+    if any("\0" in t["content"] or "\0" in t.get("reasoning_content", "") for t in turns):
         raise BadRow("the text contains a NUL character")
-    return messages
+    return turns
 
 
-def _text(got: dict[str, Any], field: str) -> str:
-    value = got.get(field)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise BadRow(f"{field} is {_kind(value)}, expected text")
-    return value
+def cut_back(row: Conversation) -> Conversation:
+    """The conversation up to its last answer, where turns without an answer follow one: a "thanks", a tool's result."""
+    if row.turns[-1]["role"] == "assistant":
+        return row
+    answers = [i for i, t in enumerate(row.turns) if t["role"] == "assistant" and _says(t)]
+    if not answers:
+        return row
+    row.turns, row.notes = row.turns[: answers[-1] + 1], tuple(sorted({*row.notes, "cut_back"}))
+    return row
 
 
-def _list(value: Any, field: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise BadRow(f"{field} is {_kind(value)}, expected a list")
-    return value
-
-
-def _kind(value: Any) -> str:
-    names = {
-        bool: "a boolean",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-        str: "text",
-        type(None): "missing",
+def meta(record: Record, fed: Collection[str], row: Conversation) -> dict[str, Any]:
+    """The columns that went into no field of the row; empty ones only where nothing might ever read them (`fed`: the
+    columns that may feed a field)."""
+    return {
+        k: v
+        for k, v in record.items()
+        if k not in row.used and (k not in fed or (v not in (None, "", []) and not is_nan(v)))
     }
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
-def write_record(
-    format: str, messages: list[dict[str, str]], input_chars: int = 0, plain: bool = True
-) -> dict[str, Any]:
-    """One row as a record of a format; reading it back gives the same messages. `plain`: prompt_completion holds texts
-    where there is a single turn, else always messages.
-
-    Raises ValueError where the format cannot hold the conversation.
-    """
-    if format == "messages":
-        return {"messages": messages}
-    if format == "sharegpt":
-        names = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
-        return {"conversations": [{"from": names[m["role"]], "value": m["content"]} for m in messages]}
-    answered = bool(messages) and messages[-1]["role"] == "assistant"
-    if format == "prompt_completion":
-        turns, answer = (messages[:-1], messages[-1:]) if answered else (messages, [])
-        if plain and len(turns) == 1 and turns[0]["role"] == "user":
-            return {"prompt": turns[0]["content"], "completion": answer[0]["content"] if answer else ""}
-        return {"prompt": turns, "completion": answer}
-    if format != "alpaca":
-        raise ValueError(f"{format} is a format to read, not to write")
-    return _write_alpaca(messages, answered, input_chars)
-
-
-def _write_alpaca(messages: list[dict[str, str]], answered: bool, input_chars: int) -> dict[str, Any]:
-    turns = messages[:-1] if answered else messages
-    record: dict[str, Any] = {"system": turns[0]["content"]} if turns[0]["role"] == "system" else {}
-    turns = turns[len(record) :]
-    roles = [m["role"] for m in turns]
-    if len(roles) % 2 == 0 or roles != ["user", "assistant"] * (len(roles) // 2) + ["user"]:
-        raise ValueError("alpaca holds alternating user and assistant turns only")
-    user = turns[-1]["content"]
-    cut = len(user) - input_chars
-    apart = input_chars > 0 and user[max(0, cut - 2) : cut] == "\n\n"
-    record["instruction"], record["input"] = (user[: cut - 2], user[cut:]) if apart else (user, "")
-    record["output"] = messages[-1]["content"] if answered else ""
-    if len(turns) > 1:
-        record["history"] = [[turns[i]["content"], turns[i + 1]["content"]] for i in range(0, len(turns) - 1, 2)]
-    return record
-
-
-def used_keys(fields: dict[str, tuple[str, ...]]) -> set[str]:
-    """The keys that feed a field."""
-    return {key for keys in fields.values() for key in keys}
-
-
-def meta(record: dict[str, Any], used: set[str], extra: dict[str, Any]) -> str | None:
-    """JSON of the columns that feed no field, plus `extra`; None where there are none."""
-    rest = {k: v for k, v in record.items() if k not in used} | extra
-    return orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=str).decode() if rest else None

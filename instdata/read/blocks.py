@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import math
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from instdata.read.adapters import BadRow, normalise_keys
-from instdata.read.bytes import PIECE, Damaged, csv_records, elements, lines, pieces
+from instdata.read.bytes import Bad, csv_records, elements, lines
+from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
+from instdata.read.container import PIECE, SUFFIXES, Damaged, form_of, kind_of
+from instdata.read.encoding import advice
+from instdata.read.plain import BadRow, unjson
+from instdata.read.separator import separator
+from instdata.read.shapes import normalise_keys
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-BLOCK_ROWS = 16_384  # records in one block of a columnar or CSV file
-
-
-@dataclass(frozen=True)
-class Bad:
-    """A record that cannot be read; `raw` only where no block holds its bytes (see raw_text)."""
-
-    error: str
-    raw: str = ""
-
-
-def kind_of(path: Path) -> str | None:
-    """The suffix that says how to read a file, compression left out; None where there is none that we know."""
-    suffixes = [s.lower() for s in path.suffixes]
-    if suffixes and suffixes[-1] in (".gz", ".zst"):
-        suffixes = suffixes[:-1]
-    return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
+__all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
+BLOCK_ROWS = 16_384  # records in one block of a CSV file
+MANY_KEYS = 32
+NOT_JSON = re.compile(rb"\b(?:NaN|Infinity)\b")
 
 
 def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
@@ -44,23 +33,39 @@ def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
     return datasets.load_dataset(repo, config, split=split, revision=commit)
 
 
-def raw_blocks(path: str, hub: tuple | None = None, limit: int | None = None) -> Iterator[tuple[int, Any]]:
-    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines."""
+def raw_blocks(
+    path: str,
+    hub: tuple | None = None,
+    limit: int | None = None,
+    encoding: str | None = None,
+    delimiter: str | None = None,
+) -> Iterator[tuple[int, Any]]:
+    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines.
+
+    Raises Damaged, after the last good record was given, where a file is no data, or not all of it; InputError where its
+    encoding is not clear."""
     first, left = 0, limit
-    for records in _blocks(path, hub):
-        step = len(records)
-        if left is not None:
-            if isinstance(records, list):
-                full = [i for i, r in enumerate(records) if not isinstance(r, bytes) or r.strip()]
-                records = records[: full[left - 1] + 1] if len(full) >= left else records
-                left -= min(left, len(full))
-            else:
-                records = records.slice(0, left)
-                left -= len(records)
-        yield first, records
-        first += step
-        if left == 0:
-            return
+    try:
+        for records in _blocks(path, hub, encoding, delimiter):
+            step = len(records)
+            if left is not None:
+                records, taken = _first(records, left)
+                left -= taken
+            yield first, records
+            first += step
+            if left == 0:
+                return
+    except Damaged as e:
+        raise Damaged(f"{Path(path).name}: {e}", e.tail) from e
+
+
+def _first(records: Any, most: int) -> tuple[Any, int]:
+    """(the first `most` records that are not blank lines, how many these are) of a block."""
+    if not isinstance(records, list):
+        records = records.slice(0, most)
+        return records, len(records)
+    full = [i for i, r in enumerate(records) if not isinstance(r, bytes) or r.strip()]
+    return (records[: full[most - 1] + 1] if len(full) >= most else records), min(most, len(full))
 
 
 def block_count(path: str) -> int | None:
@@ -75,58 +80,42 @@ def block_count(path: str) -> int | None:
     return max(1, -(-file.stat().st_size // PIECE))
 
 
-def _blocks(path: str, hub: tuple | None) -> Iterator[Any]:
+def _blocks(path: str, hub: tuple | None, encoding: str | None, delimiter: str | None) -> Iterator[Any]:
     if hub is not None:
         dataset = hub_dataset(hub)
-        yield from dataset.with_format("arrow").iter(batch_size=_rows_a_block(dataset.data.nbytes, len(dataset)))
+        yield from dataset.with_format("arrow").iter(batch_size=rows_a_block(dataset.data.nbytes, len(dataset)))
         return
     file = Path(path)
-    kind = kind_of(file)
-    try:
-        if kind == ".parquet":
-            yield from _parquet(file)
-        elif kind in (".csv", ".tsv"):
-            yield from _csv(file, "," if kind == ".csv" else "\t")
-        elif kind == ".json":
-            yield from elements(file)
-        else:
-            yield from lines(file)
-    except Damaged as e:
-        yield [Bad(str(e), e.tail.decode("utf-8", "backslashreplace"))]
+    form = form_of(file, encoding)
+    if form.suffix == ".parquet":
+        yield from parquet_batches(file, bool(form.packing))
+    elif form.suffix == ".xlsx":
+        yield from _in_blocks(workbook_rows(file))
+    elif form.suffix in (".csv", ".tsv"):
+        yield from _in_blocks(csv_records(file, delimiter or separator(file, form), form.encoding))
+    elif form.suffix == ".json":
+        yield from elements(file, form.encoding)
+    else:
+        yield from lines(file, form.encoding)
 
 
-def _rows_a_block(size: int, rows: int) -> int:
-    """How many rows of a table of `size` bytes make a block of about PIECE bytes."""
-    return max(1, min(BLOCK_ROWS, PIECE * rows // max(size, 1)))
-
-
-def _csv(path: Path, delimiter: str) -> Iterator[list[dict[str, str] | Bad]]:
-    block: list[dict[str, str] | Bad] = []
+def _in_blocks(records: Iterator[dict[str, Any] | tuple[str, str]]) -> Iterator[list[dict[str, Any] | Bad]]:
+    block: list[dict[str, Any] | Bad] = []
     size = 0
-    for record in csv_records(path, delimiter):
-        block.append(record if isinstance(record, dict) else Bad(*record))
-        size += sum(map(len, record.values() if isinstance(record, dict) else record))
-        if size >= PIECE or len(block) == BLOCK_ROWS:
+    try:
+        for record in records:
+            block.append(record if isinstance(record, dict) else Bad(*record))
+            texts = record.values() if isinstance(record, dict) else record
+            size += sum(len(v) if isinstance(v, str) else 8 for v in texts)
+            if size >= PIECE or len(block) == BLOCK_ROWS:
+                yield block
+                block, size = [], 0
+    except Damaged as e:
+        if block:
             yield block
-            block, size = [], 0
+        raise e
     if block:
         yield block
-
-
-def _parquet(path: Path) -> Iterator[Any]:
-    """Row batches. A compressed copy is unpacked first: Parquet is read from its end."""
-    with tempfile.TemporaryFile() as plain:
-        source: Any = str(path)
-        if path.suffix.lower() in (".gz", ".zst"):
-            for piece in pieces(path):
-                plain.write(piece)
-            source = plain
-        try:
-            with pq.ParquetFile(source) as file:
-                groups = [file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups)]
-                yield from file.iter_batches(batch_size=_rows_a_block(sum(groups), file.metadata.num_rows))
-        except (pa.ArrowException, OSError) as e:
-            raise Damaged(f"the Parquet data is damaged: {str(e).splitlines()[0]}") from e
 
 
 def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]:
@@ -136,7 +125,7 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
 
 def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
     """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
-    for record in records if isinstance(records, list) else _rows_of_batch(records):
+    for record in records if isinstance(records, list) else rows_of_batch(records):
         if isinstance(record, bytes):
             record = _parse_json(record)
         if isinstance(record, dict):
@@ -150,7 +139,7 @@ def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
 def raw_text(records: Any, at: int) -> str:
     """The text of a block's record as it stands in the file (bytes that are not UTF-8 escaped); of a columnar file, its
     row as JSON."""
-    record = records[at] if isinstance(records, list) else next(_rows_of_batch(records.slice(at, 1)))
+    record = records[at] if isinstance(records, list) else next(rows_of_batch(records.slice(at, 1)))
     if isinstance(record, bytes):
         return record.decode("utf-8", "backslashreplace").strip()
     return record.raw if isinstance(record, Bad) else as_json(record)
@@ -159,7 +148,7 @@ def raw_text(records: Any, at: int) -> str:
 def as_json(record: Any) -> str:
     """JSON of plain data; what JSON cannot hold, as Python writes it."""
     try:
-        return orjson.dumps(record, default=str).decode()
+        return orjson.dumps(record, default=unjson).decode()
     except (TypeError, ValueError):
         return repr(record)
 
@@ -171,17 +160,39 @@ def _parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
     try:
         record = orjson.loads(raw)
     except (orjson.JSONDecodeError, ValueError, RecursionError) as e:
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            encoding = "utf-16" if b"\0" in raw else "gb18030"
-            return Bad(f"not UTF-8: convert the file, e.g. iconv -f {encoding} -t utf-8")
-        return Bad(f"invalid JSON: {e}")
+        record = _almost_json(raw, str(e))
+    if isinstance(record, Bad):
+        return record
     if not isinstance(record, dict):
         return Bad(f"expected a JSON object, got {type(record).__name__}")
-    # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer.
-    if any(raw.count(b'"%s"' % k.encode()) > 1 for k in record) and _has_duplicate_key(raw):
+    # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer. (Many keys: at once, since
+    # looking for each of them is quadratic.)
+    many = len(record) > MANY_KEYS
+    if (many or any(raw.count(b'"%s"' % k.encode()) > 1 for k in record)) and _has_duplicate_key(raw):
         return Bad("a key stands in the record twice")
+    return record
+
+
+def _almost_json(raw: bytes, why: str) -> Any:
+    """What a line holds that JSON does not quite allow: a comma behind it, NaN and infinities (all of them NaN, which
+    counts as none and is noted). Bad where it is something else."""
+    text = raw.strip()
+    if text.endswith(b","):
+        try:
+            return orjson.loads(text[:-1])
+        except (orjson.JSONDecodeError, ValueError, RecursionError):
+            text = text[:-1]
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return Bad(advice(raw))
+    if not NOT_JSON.search(text):
+        return Bad(f"invalid JSON: {why}")
+    try:
+        record = json.loads(text, parse_constant=lambda word: math.nan)
+        orjson.dumps(record)  # what Python reads beyond JSON (a lone surrogate, a number without end) stays out
+    except (ValueError, RecursionError, TypeError):
+        return Bad(f"invalid JSON: {why}")
     return record
 
 
@@ -199,25 +210,3 @@ def _has_duplicate_key(raw: bytes) -> bool:
     except RecursionError:  # deeper than Python reads; orjson read it, so it is valid
         return False
     return double
-
-
-def _rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
-    """Rows of an Arrow batch or table."""
-    cols = {}
-    for name, column in zip(batch.schema.names, batch.columns):
-        try:
-            cols[name] = column.to_pylist()
-        except UnicodeDecodeError:
-            cols[name] = [_cell(v) for v in column]
-    for i in range(batch.num_rows):
-        record = {k: v[i] for k, v in cols.items()}
-        broken = [k for k, v in record.items() if isinstance(v, Bad)]
-        raw = {k: v.raw if isinstance(v, Bad) else v for k, v in record.items()}
-        yield Bad(f"{broken[0]} is not UTF-8", as_json(raw)) if broken else record
-
-
-def _cell(value: Any) -> Any:
-    try:
-        return value.as_py()
-    except UnicodeDecodeError:
-        return Bad("", str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct")

@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import csv
 import re
-import zlib
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
+from instdata.read.container import MAGIC, PIECE, RECORD_LIMIT, Damaged, unpacked
+from instdata.read.encoding import advice, transcode
 from instdata.util.errors import InputError
 
-PIECE = 4 << 20  # bytes of (decompressed) text in one block of records
-RECORD_LIMIT = 64 << 20  # a CSV or JSON record longer than this has an unclosed quote or bracket
+SHOWN = 10_000  # bytes of a record that is too long to be kept
 
 
-class Damaged(Exception):
-    """The rest of a file cannot be read. `tail` is the start of a record that was cut off."""
+@dataclass(frozen=True)
+class Bad:
+    """A record that cannot be read; `raw` only where no block holds its bytes (see blocks.raw_text)."""
 
-    def __init__(self, message: str, tail: bytes = b""):
-        super().__init__(message)
-        self.tail = tail
+    error: str
+    raw: str = ""
 
 
-def pieces(path: Path) -> Iterator[bytes]:
-    """The decompressed bytes of a file in pieces of PIECE bytes (the last one shorter).
+def pieces(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
+    """The unpacked bytes of a file, as UTF-8 where they are text of another `encoding`, in pieces of PIECE bytes (the
+    last one shorter). Packing is told by the bytes, not the name.
 
     Raises Damaged, after the last good byte was given, where a compressed file is truncated or broken.
     """
     carry, error = bytearray(), None
     with open(path, "rb") as file:
-        suffix = path.suffix.lower()
-        stream = _inflate(file, suffix) if suffix in (".gz", ".zst") else iter(lambda: file.read(PIECE), b"")
+        first = file.read(4)
+        file.seek(0)
+        packing = next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "")
+        stream = unpacked(file, packing) if packing else iter(lambda: file.read(PIECE), b"")
+        if encoding != "utf-8":
+            stream = transcode(stream, encoding)
         try:
             for data in stream:
                 carry += data
@@ -41,74 +46,71 @@ def pieces(path: Path) -> Iterator[bytes]:
                     del carry[:PIECE]
         except Damaged as e:
             error = e
+        except UnicodeDecodeError as e:
+            error = Damaged(
+                f"the {encoding.upper()} text ends within a character: the file is truncated, or in another encoding"
+            )
+            error.__cause__ = e
     if carry:
         yield bytes(carry)
     if error:
         raise error
 
 
-def _inflate(file: BinaryIO, suffix: str) -> Iterator[bytes]:
-    def new() -> Any:
-        if suffix == ".gz":
-            return zlib.decompressobj(wbits=31)
-        import zstandard
-
-        return zstandard.ZstdDecompressor().decompressobj()
-
-    decoder, seen = new(), False
-    while data := file.read(1 << 18):
-        while data:
-            if decoder.eof:
-                decoder = new()
-            try:
-                out = decoder.decompress(data)
-            except Exception as e:
-                raise Damaged(f"the {suffix[1:]} data is damaged: {e}") from e
-            seen = True
-            data = decoder.unused_data if decoder.eof else b""
-            if data and not data.strip(b"\0"):
-                data = b""  # gzip allows zero padding after the last member
-            if out:
-                yield out
-    if seen and not decoder.eof:
-        raise Damaged(f"the {suffix[1:]} data ends too early: the file is truncated")
-
-
-def lines(path: Path) -> Iterator[list[bytes]]:
+def lines(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
     """The lines of a file in lists of about PIECE bytes, without their ends. Line i of the file is the i-th item over
-    all lists; a last line without an end counts where it is not empty. Raises Damaged as `pieces` does."""
+    all lists; a last line without an end counts where it is not empty. A line longer than RECORD_LIMIT is a Bad one.
+    Raises Damaged as `pieces` does."""
     carry: list[bytes] = []
+    held = 0  # bytes of the line that is not yet at its end; only its start is kept past RECORD_LIMIT
     error = None
     try:
-        for piece in pieces(path):
+        for piece in pieces(path, encoding):
             *whole, rest = piece.split(b"\n")
             if whole:
-                whole[0] = b"".join([*carry, whole[0]])
-                yield whole
-                carry = [rest]
+                yield [_joined([*carry, whole[0]], held + len(whole[0])), *whole[1:]]
+                carry, held = [rest], len(rest)
             else:
-                carry.append(rest)
+                held += len(rest)
+                if held <= RECORD_LIMIT:
+                    carry.append(rest)
     except Damaged as e:
         error = e
-    last = b"".join(carry)
+    last = _joined(carry, held)
     if error:
-        raise Damaged(str(error), last)
+        raise Damaged(str(error), last.raw.encode() if isinstance(last, Bad) else last)
     if last:
         yield [last]
+
+
+def _joined(parts: list[bytes], size: int) -> bytes | Bad:
+    return _too_long(parts[0]) if size > RECORD_LIMIT else b"".join(parts)
+
+
+def _too_long(start: bytes) -> Bad:
+    shown = start[:SHOWN].decode("utf-8", "backslashreplace")
+    return Bad(f"longer than {RECORD_LIMIT >> 20} MB: a quote or bracket may not be closed", f"{shown} … (its start)")
 
 
 JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 
 
-def elements(path: Path) -> Iterator[list[bytes]]:
-    """The elements of a JSON array, or the values of a file of several JSON values, in lists of about PIECE bytes.
+# A document that holds its records under one key: {"version": 1, "data": [{…
+WRAPPED = re.compile(
+    rb'\{(?:\s*"[^"\\]{1,40}"\s*:\s*(?:"[^"\\]{0,200}"|[\d.]+|null|true|false)\s*,){0,20}\s*"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)"\s*:\s*(?=\[\s*\{)'
+)
+
+
+def elements(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
+    """The elements of a JSON array, of the list that a document {"data": […]} holds, or the values of a file of several
+    JSON values, in lists of about PIECE bytes.
 
     Values are cut by brackets and quotes. One that does not parse may have swallowed its neighbours (a quote that is
     not closed): it is cut at its first joint of objects, and cutting starts anew behind it, so that it costs itself.
     Raises Damaged as `pieces` does, and where an array does not end.
     """
     data, inside, closed, loose, error = b"", None, False, False, None
-    stream = pieces(path)
+    stream = pieces(path, encoding)
     while True:
         try:
             piece = next(stream, b"")
@@ -117,6 +119,8 @@ def elements(path: Path) -> Iterator[list[bytes]]:
         data += piece
         if inside is None:
             data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+            if wrapped := WRAPPED.match(data):
+                data = data[wrapped.end() :]
             inside = data[:1] == b"["
             data = data[1:] if inside else data
         while True:
@@ -126,12 +130,20 @@ def elements(path: Path) -> Iterator[list[bytes]]:
                 yield found
             if not cut:
                 break
+        if closed:  # what follows the array holds no record
+            data = b""
+        elif len(data) > RECORD_LIMIT:
+            yield [_too_long(data)]
+            joint = max(data.rfind(b"\n"), data.rfind(b"},") + 1)
+            data, loose = data[joint + 1 :] if 0 < joint > len(data) - PIECE else b"", True
         if not piece:
             break
     rest = data.strip().removesuffix(b"]") if loose else data.strip()
     if error or (inside and not closed and not loose and not rest):
-        raise Damaged(str(error or "the JSON array does not end: the file is truncated"), rest)
+        raise Damaged(str(error or "the JSON array does not end: the file is truncated; fetch it again"), rest)
     if rest and not closed:
+        if inside and not loose and not rest.endswith((b"]", b"}")):
+            raise Damaged("the JSON array does not end: the file is truncated; fetch it again", rest)
         yield [rest]
 
 
@@ -169,21 +181,17 @@ def _parses(value: bytes) -> bool:
     return True
 
 
-def csv_records(path: Path, delimiter: str) -> Iterator[dict[str, str] | tuple[str, str]]:
+def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator[dict[str, str] | tuple[str, str]]:
     """The records of a CSV file with a header, each a dict or, where it is broken, (error, raw text).
 
     A record that spans lines and has the wrong number of fields is an unclosed quote: it costs its first line, and
-    reading goes on with the next one.
+    reading goes on with the next one. Values are the text that stands there. Raises Damaged as `pieces` does.
     """
     csv.field_size_limit(RECORD_LIMIT)
-    feed = _Feed(path)
+    feed = _Feed(path, delimiter, encoding)
     header: list[str] | None = None
-    while True:
-        taken, row, error = feed.record(delimiter)
-        if not taken:
-            return
-        text = "".join(taken)
-        if not text.strip():
+    for row, error, taken in feed.records():
+        if error is None and len(taken) == 1 and not taken[0].strip():
             continue
         if header is None and error is None:
             header = [name.removeprefix("\ufeff") for name in row]
@@ -191,53 +199,78 @@ def csv_records(path: Path, delimiter: str) -> Iterator[dict[str, str] | tuple[s
                 twice = next(name for name in header if header.count(name) > 1)
                 raise InputError(f'{path.name}: the header has the column "{twice}" twice')
             continue
-        fits = error is None and header is not None and len(row) == len(header)
-        if not fits and len(taken) > 1:
+        width = len(header or [])
+        if (error or len(row) != width) and len(taken) > 1:
             feed.back(taken[1:])
             yield (error or "a quote is not closed", _readable(taken[0]))
-        elif not fits:
-            yield (error or f"{len(row)} fields, expected {len(header or [])}", _readable(text))
-        elif any("\udc80" <= c <= "\udcff" for c in text):
-            yield ("not UTF-8: convert the file, e.g. iconv -f gb18030 -t utf-8", _readable(text))
+        elif error or len(row) != width:
+            yield (error or f"{len(row)} fields, expected {width}", _readable(taken[0]))
+        elif feed.dirty and any("\udc80" <= c <= "\udcff" for line in taken for c in line):
+            text = "".join(taken)
+            yield (advice(text.encode("utf-8", "surrogateescape")), _readable(text))
         else:
             yield dict(zip(header, row))
 
 
 class _Feed:
-    """Lines of a text file that can be given back."""
+    """Records of a CSV file, and its lines, which can be given back: then reading starts anew with them. One reader goes
+    over all lines, in C, until something is wrong."""
 
-    def __init__(self, path: Path):
-        self.lines = self._read(path)
+    def __init__(self, path: Path, delimiter: str, encoding: str):
+        self.delimiter = delimiter
+        self.dirty = False  # a line was seen that is not UTF-8
+        self.lines = self._read(path, encoding)
         self.waiting: deque[str] = deque()
+        self.taken: list[str] = []
+        self.size = 0
+        self.most = RECORD_LIMIT
+        self.again = False
 
-    def _read(self, path: Path) -> Iterator[str]:
-        for block in lines(path):
+    def _read(self, path: Path, encoding: str) -> Iterator[str]:
+        for block in lines(path, encoding):
             for line in block:
-                yield line.decode("utf-8", "surrogateescape") + "\n"
+                if isinstance(line, Bad):
+                    yield line.raw + "\n"
+                    continue
+                try:
+                    yield line.decode() + "\n"
+                except UnicodeDecodeError:
+                    self.dirty = True
+                    yield line.decode("utf-8", "surrogateescape") + "\n"
+
+    def _source(self) -> Iterator[str]:
+        while self.size < self.most:
+            line = self.waiting.popleft() if self.waiting else next(self.lines, None)
+            if line is None:
+                return
+            self.taken.append(line)
+            self.size += len(line)
+            yield line
 
     def back(self, taken: list[str]) -> None:
+        # Each record that swallowed much makes the next one's bound smaller, so that no file takes quadratic time.
+        self.most = max(PIECE, self.most // 2) if self.size > PIECE else self.most
         self.waiting.extendleft(reversed(taken))
+        self.again = True
 
-    def record(self, delimiter: str) -> tuple[list[str], list[str], str | None]:
-        """(lines used, fields, error)"""
-        taken: list[str] = []
-        size = 0
-
-        def source() -> Iterator[str]:
-            nonlocal size
-            while size < RECORD_LIMIT:
-                line = self.waiting.popleft() if self.waiting else next(self.lines, None)
-                if line is None:
-                    return
-                taken.append(line)
-                size += len(line)
-                yield line
-
-        try:
-            row = next(csv.reader(source(), delimiter=delimiter, strict=True), [])
-            return taken, row, None
-        except csv.Error as e:
-            return taken, [], f"not valid CSV: {e}"
+    def records(self) -> Iterator[tuple[list[str], str | None, list[str]]]:
+        """(fields, error, lines used) of each record."""
+        while True:
+            self.again = False
+            reader = csv.reader(self._source(), delimiter=self.delimiter, strict=True)
+            while not self.again:
+                self.taken, self.size = [], 0
+                try:
+                    row = next(reader)
+                    yield row, None, self.taken
+                except StopIteration:
+                    if not self.taken:
+                        return
+                    yield [], "a quote is not closed", self.taken
+                    self.again = True
+                except csv.Error as e:
+                    yield [], f"not valid CSV: {e}", self.taken
+                    self.again = True
 
 
 def _readable(text: str) -> str:

@@ -6,28 +6,35 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import gc
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import BAD, Shard, read_parquet, write_parquet
-from instdata.corpus.rows import CORPUS, MESSAGES, UNKNOWN, Rows, message_id, row_id
+from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
+from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
-from instdata.read.adapters import INPUT, BadRow, Conversation, adapt, meta, used_keys
-from instdata.read.blocks import Bad, block_count, decode, raw_blocks, raw_text
+from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
+from instdata.read.arrow import spelled
+from instdata.read.blocks import Bad, block_count, decode, raw_text
+from instdata.read.form import plain, record_of, texts_of, written
+from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
+from instdata.read.plain import BadRow, unjson
+from instdata.read.shapes import Record, normalise_keys, used_keys
 from instdata.read.sources import Input
-from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine
-from instdata.util.errors import BudgetReached
+from instdata.util.errors import BudgetReached, DamagedInput, InputError
 from instdata.util.progress import track
+from instdata.util.sealed import sound
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def read_sources(
 
 
 def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int, max_bad: float) -> str:
-    first = next(t for s in shards if s.bad for t in read_parquet(s.bad_path).slice(0, 1).to_pylist())
+    first = next(t for s in shards if s.bad for t in read_cached(s.bad_path).slice(0, 1).to_pylist())
     return (
         f"source {inputs[0].source}: {bad} of {rows + bad} rows cannot be read, more than max_bad ({max_bad:.2%}). "
         f"The first: {first['source_file']}, row {first['source_row']}: {first['error']}. Mend the file, or raise max_bad: in the recipe"
@@ -84,15 +91,26 @@ def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int,
 def _read_input(item: Input, engine: Engine, context: Context, limit: int | None) -> list[Shard]:
     if limit is not None and limit <= 0:
         return []
-    cache, taxonomy = context.cache, context.taxonomy
-    key = item.key(taxonomy, limit)
-    index = cache / "sources" / f"{key}.json"
-    if index.exists() and not context.fresh:
-        shards = [
-            Shard(cache / s["path"], s["rows"], s["bad"], s["key"], s["size"]) for s in json.loads(index.read_text())
-        ]
-        if all(s.path.exists() and s.bad_path.exists() for s in shards):
-            return shards
+    key = item.key(context.taxonomy, limit)
+    index = context.cache / "sources" / f"{key}.json"
+    there = None if context.fresh else indexed(index, context, item.file)
+    shards, lost = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
+    if lost and not item.keep:
+        raise DamagedInput(
+            f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in the "
+            "source goes on with them"
+        )
+    if lost:
+        context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
+    context.lost[f"{item.source}/{item.file}"] = lost
+    return shards
+
+
+def _read_blocks(
+    item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
+) -> tuple[list[Shard], str]:
+    """(the shards of a file, what was lost of it), read anew. Raises InputError where it is written meanwhile."""
+    cache, lost = context.cache, []
     blocks = (
         Block(
             item,
@@ -100,30 +118,32 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
             records,
             cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet",
             f"{key}-{i:05d}",
-            taxonomy,
+            context.taxonomy,
             context.fresh,
         )
-        for i, (first, records) in enumerate(raw_blocks(item.path, item.hub, limit))
+        for i, (first, records) in enumerate(until_damage(item.blocks(limit), lost))
     )
     made = engine.map(read_block, blocks)
     shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
-    entries = [
-        {"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key, "size": s.size}
-        for s in shards
-    ]
-    write_text(index, json.dumps(entries))
-    return shards
+    if item.changed():
+        for shard in shards:
+            shard.path.unlink(missing_ok=True)
+        raise InputError(f"{item.path}: the file was written while it was read; run again when it is whole")
+    told = str(lost[0]) if lost else ""
+    keep_index(index, shards, told, cache)
+    return shards, told
 
 
 def read_block(block: Block) -> Shard:
     """Turn one block of records into a shard (and its quarantine); a no-op where both are there already."""
     item = block.input
     bad_path = block.path.with_suffix(".bad.parquet")
-    if not block.fresh and block.path.exists() and bad_path.exists():
-        there = read_parquet(block.path)
+    if not block.fresh and sound(block.path) and sound(bad_path):
+        there = read_cached(block.path)
         return Shard(block.path, len(there), pq.read_metadata(bad_path).num_rows, block.key, there.nbytes)
-    rows, bad = _parse(block.records, block.first, item)
-    table = _table(rows, item, block.taxonomy)
+    with uncollected():
+        rows, bad = _parse(block.records, block.first, item, block.taxonomy)
+        table = _table(rows, item)
     bads = pa.table(
         {
             "source": pa.array([item.source] * len(bad), pa.string()),
@@ -134,79 +154,147 @@ def read_block(block: Block) -> Shard:
         },
         schema=BAD,
     )
-    write_parquet(bads, bad_path)
-    write_parquet(table, block.path)
+    write_cached(bads, bad_path)
+    write_cached(table, block.path)
     return Shard(block.path, table.num_rows, len(bad), block.key, table.nbytes)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No search for reference cycles: a block's rows are many small objects without any, and it takes 40% of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> Iterator[pa.Table]:
     """The rows of an input, or of its first `most` records, as they would enter the corpus, a block at a time. Writes
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
-    for first, records in raw_blocks(item.path, item.hub, most):
-        yield _table(_parse(records, first, item)[0], item, taxonomy)
+    for first, records in until_damage(item.blocks(most), []):
+        yield _table(_parse(records, first, item, taxonomy)[0], item)
 
 
-Parsed = tuple[int, int, Conversation, str | None]  # record number, instance, conversation, meta
+@dataclass(frozen=True)
+class Parsed:
+    """A row on the way into a shard: of record `number`, its `nth`; `label` is the ability that the taxonomy makes of its
+    own, `form` how the record was written (on the first row of a record)."""
+
+    number: int
+    nth: int
+    row: Conversation
+    meta: str | None
+    label: str | None
+    form: str | None
 
 
-def _parse(records: Any, first: int, item: Input) -> tuple[list[Parsed], list[tuple[int, str, str]]]:
+def _parse(
+    records: Any, first: int, item: Input, taxonomy: Taxonomy | None
+) -> tuple[list[Parsed], list[tuple[int, str, str]]]:
     """(rows, what could not be read as (record number, error, raw text)) of a block's records."""
-    rows: list[Parsed] = []
+    read: list[tuple[int, Record, list[Conversation]]] = []
     bad: list[tuple[int, str, str]] = []
     used = used_keys(item.fields)
     for i, record in enumerate(decode(records)):
         if isinstance(record, dict):
             try:
-                rows += [
-                    (first + i, nth, c, _meta(record, used, c))
-                    for nth, c in enumerate(adapt(record, item.format, item.fields))
-                ]
+                read.append((first + i, *_conversations(record, records, i, item)))
                 continue
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
                 record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
         if record is not None:
             bad.append((first + i, record.error, raw_text(records, i)))
-    return rows, bad
+    labels = _match([c.ability for _, _, rows in read for c in rows], taxonomy)
+    parsed: list[Parsed] = []
+    at = 0
+    for number, record, rows in read:
+        try:
+            parsed += _described(number, record, rows, labels[at : at + len(rows)], used)
+        except Exception as e:
+            bad.append((number, f"{type(e).__name__}: {e}", raw_text(records, number - first)))
+        at += len(rows)
+    return parsed, sorted(bad)
 
 
-def _meta(record: dict[str, Any], used: set[str], conversation: Conversation) -> str | None:
-    return meta(record, used, {INPUT: conversation.input_chars} if conversation.input_chars else {})
+def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[Record, list[Conversation]]:
+    """A record and its conversations. Where a number stands where text is expected, the record is read again as it is
+    written: 0.10 is not 0.1."""
+    rows = adapt(record, item.format, item.fields)
+    if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
+        record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf")))
+        rows = adapt(record, item.format, item.fields)
+    if item.format in ("messages", "sharegpt"):
+        rows = [cut_back(row) for row in rows]
+    return record, rows
 
 
-def _table(rows: list[Parsed], item: Input, taxonomy: Taxonomy | None) -> pa.Table:
-    """The CORPUS table of read conversations."""
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return type(value) is float or (isinstance(value, list) and any(map(_has_float, value)))
+
+
+def _described(
+    number: int, record: Record, rows: list[Conversation], labels: list[str | None], used: set[str]
+) -> list[Parsed]:
+    """A record's rows with their meta and form. The form is tried: one that does not give the record back is replaced by the
+    record itself."""
+    out = []
+    for nth, (row, label) in enumerate(zip(rows, labels)):
+        rest = meta(record, used, row)
+        columns = rest.keys() if nth == 0 else ()
+        extra = ({INPUT: row.input_chars} if row.input_chars else {}) | (
+            {"ability": row.ability} if label == UNKNOWN else {}
+        )
+        held = rest | extra
+        text = orjson.dumps(held, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if held else None
+        out.append(Parsed(number, nth, row, text, label, None if nth else _form(record.original, columns, row, text)))
+    return out
+
+
+def _form(record: dict[str, Any], columns: Collection[str], row: Conversation, held: str | None) -> str:
+    """The form of a record of which meta, the JSON text `held`, has these columns."""
+    form = written(record, texts_of(row.turns, row.columns), columns, row.notes)
+    back = record_of(form, row.turns, row.columns, held)
+    return form if back == record or back == plain(record) else written(record, [], (), row.notes)
+
+
+def _table(rows: list[Parsed], item: Input) -> pa.Table:
+    """The SHARD table of read conversations."""
     count = len(rows)
-    turns = [turn for _, _, c, _ in rows for turn in c.messages]
-    ends = [0]
-    for _, _, c, _ in rows:
-        ends.append(ends[-1] + len(c.messages))
-    struct = pa.StructArray.from_arrays(
-        [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())],
-        names=["role", "content"],
-    )
-    messages = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), struct).cast(MESSAGES)
-    labels = [c.ability for _, _, c, _ in rows]
-    names = _match(labels, taxonomy)
-    metas = [_with_label(m, raw) if name == UNKNOWN else m for (_, _, _, m), raw, name in zip(rows, labels, names)]
-    texts = Rows(pa.table({"messages": messages})).full
-    return pa.table(
-        {
-            "rid": pa.array(
-                [row_id(item.source, item.file, n) + (f"#{nth + 1}" if nth else "") for n, nth, _, _ in rows],
-                pa.string(),
-            ),
-            "id": pa.array([message_id(c.messages) for _, _, c, _ in rows], pa.string()),
-            "messages": messages,
-            "ability": pa.array(names, pa.string()),
-            "lang": detect_languages(texts)[0],
-            "origin": pa.array([c.origin or item.origin for _, _, c, _ in rows], pa.string()),
-            "source": pa.array([item.source] * count, pa.string()),
-            "source_file": pa.array([item.file] * count, pa.string()),
-            "source_row": pa.array([n for n, _, _, _ in rows], pa.int64()),
-            "meta": pa.array(metas, pa.string()),
-        },
-        schema=CORPUS,
-    )
+    talks = [p.row for p in rows]
+    messages = turns_array([c.turns for c in talks])
+    prompt, response = split_messages(messages)
+    texts = pc.binary_join_element_wise(prompt, response, "\n", null_handling="skip")
+    columns = {
+        "rid": [row_id(item.source, item.file, p.number) + (f"#{p.nth + 1}" if p.nth else "") for p in rows],
+        "id": [message_id(c.turns, c.columns.get("tools")) for c in talks],
+        "messages": messages,
+        "ability": [p.label for p in rows],
+        "lang": detect_languages(texts)[0],
+        "origin": [c.origin or item.origin for c in talks],
+        "source": [item.source] * count,
+        "source_file": [item.file] * count,
+        "source_row": [p.number for p in rows],
+        "meta": [p.meta for p in rows],
+        **{name: [c.columns.get(name) for c in talks] for name in OPTIONAL.names},
+        "asked_span": pa.array([_span(c) for c in talks], SPAN),
+        "form": [p.form for p in rows],
+    }
+    made = [c if isinstance(c, pa.Array) else pa.array(c, SHARD.field(n).type) for n, c in columns.items()]
+    return pa.table(made, names=list(columns)).select(SHARD.names).cast(SHARD)
+
+
+def _span(row: Conversation) -> dict[str, int] | None:
+    """Where what is asked stands in the last user turn, in bytes."""
+    if row.asked is None:
+        return None
+    text = next(t["content"] for t in reversed(row.turns) if t["role"] == "user")
+    start, end = (len(text[:n].encode()) for n in row.asked)
+    return {"start": start, "end": end}
 
 
 def _match(labels: list[str | None], taxonomy: Taxonomy | None) -> list[str | None]:
@@ -215,8 +303,3 @@ def _match(labels: list[str | None], taxonomy: Taxonomy | None) -> list[str | No
         return [normalise_label(label) if label else None for label in labels]
     known = taxonomy.match(pa.array(labels, pa.string())).to_pylist()
     return [None if raw is None else name or UNKNOWN for raw, name in zip(labels, known)]
-
-
-def _with_label(text: str | None, raw: str | None) -> str:
-    """meta with the raw label that the taxonomy does not know."""
-    return orjson.dumps({**orjson.loads(text or "{}"), "ability": raw}, option=orjson.OPT_SORT_KEYS).decode()

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from instdata.corpus.corpus import versions
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.read.adapters import KEYS, MAIN, columns, detect, mapped_formats, normalise_key, normalise_keys
-from instdata.read.blocks import SUFFIXES, hub_dataset, kind_of, raw_blocks, records
+from instdata.read.blocks import hub_dataset, raw_blocks, records
+from instdata.read.container import Damaged, form_of
+from instdata.read.files import find_files
+from instdata.read.shapes import (
+    MAIN,
+    columns,
+    detect,
+    fields_of,
+    mapped_formats,
+    normalise_key,
+    normalise_keys,
+    placeholders,
+)
 from instdata.read.source import Source
 from instdata.util.atomic import digest
-from instdata.util.errors import InputError, MissingExtra
-from instdata.util.paths import expanded
+from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 1  # of everything that turns a file into shards
+VERSION = 3  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -36,10 +47,23 @@ class Input:
     fields: dict[str, tuple[str, ...]]
     origin: str
     hub: tuple[str, str | None, str, str] | None = None  # repo, config, split, commit
+    encoding: str | None = None
+    delimiter: str | None = None
+    keep: bool = False  # what is there of a damaged file
+    stamp: tuple[int, ...] = ()  # the file's size, time and number when it was hashed
+
+    def blocks(self, limit: int | None = None) -> Iterator[tuple[int, Any]]:
+        """Its records, as raw_blocks gives them."""
+        return raw_blocks(self.path, self.hub, limit, self.encoding, self.delimiter)
+
+    def changed(self) -> bool:
+        """Whether the file is another one than was opened."""
+        return self.hub is None and stamp(Path(self.path)) != self.stamp and digest(Path(self.path)) != self.digest
 
     def key(self, taxonomy: Taxonomy | None, limit: int | None) -> str:
         """What the shards are cached under."""
         parts = [VERSION, self.source, self.file, self.digest, self.format, self.fields, self.origin, limit]
+        parts += [self.encoding, self.delimiter]
         return hashlib.sha256(json.dumps([*parts, taxonomy and taxonomy.digest(), versions()]).encode()).hexdigest()[
             :32
         ]
@@ -58,14 +82,22 @@ def source_name(source: Source) -> str:
 
 
 def open_sources(
-    sources: list[tuple[int, Source]], base: Path, reserved: set[str] = frozenset(), online: bool = True
+    sources: list[tuple[int, Source]],
+    base: Path,
+    reserved: set[str] = frozenset(),
+    online: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[list[Input]]:
     """The inputs of each source (with its place in the recipe), files in the order of their names. Looks at the first
     records of each file; Hub datasets are left out where `online` is false. `reserved` names are taken by steps.
 
+    `say` gets a line about each file that is not what its name says, and about files left out.
+
     Raises InputError with every problem, its file being `sources.<place>`: missing files, unknown formats, columns in
-    `map` that no record has.
+    `map` that no record has; DamagedInput where all of them are damaged files.
     """
+    damaged = True
+    misnamed = False
     problems: list[tuple[str, int | None, str]] = []
     opened: list[list[Input]] = []
     names: set[str] = set()
@@ -75,84 +107,68 @@ def open_sources(
             problems.append((where, None, f'two sources are named "{name}": give this one a `name:`'))
         if name in reserved:
             problems.append((where, None, f'source and step are both named "{name}": give this one another `name:`'))
+        misnamed = misnamed or name in names or name in reserved
         names.add(name)
         if not source.paths and not online:
             continue
         try:
-            opened.append(_open_files(source, name, base) if source.paths else _open_hub(source, name))
+            told = partial(_named, say, name)
+            opened.append(_open_files(source, name, base, told) if source.paths else _open_hub(source, name))
         except InputError as e:
+            damaged = damaged and isinstance(e, DamagedInput)
             problems += [(where, None, m) for _, _, m in e.problems]
     if problems:
-        raise InputError(problems)
+        raise DamagedInput(problems) if damaged and not misnamed else InputError(problems)
     return opened
 
 
-def _open_files(source: Source, name: str, base: Path) -> list[Input]:
-    found, problems = [], []
-    for path, file in find_files(source, base):
-        peeked = [r for r in islice(records(raw_blocks(str(path))), PEEK) if isinstance(r, dict)]
+def _named(say: Callable[[str], None], name: str, line: str) -> None:
+    say(f"{name}: {line}")
+
+
+def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None]) -> list[Input]:
+    found, problems, damaged = [], [], 0
+    options = {"encoding": source.encoding, "delimiter": source.delimiter, "keep": source.damaged == "keep"}
+    for path, file in find_files(source, base, say):
+        peeked: list[dict[str, Any]] = []
+        try:
+            seen = stamp(path)  # before its bytes are looked at: a change under way is then noticed
+            if said := form_of(path, source.encoding).said if path.stat().st_size else "":
+                say(f"{file} {said}")
+            blocks = raw_blocks(str(path), None, PEEK, source.encoding, source.delimiter)
+            for record in records(blocks):
+                peeked += [record] if isinstance(record, dict) else []
+        except Damaged as e:
+            message = str(e) if str(e).startswith(path.name) else f"{path.name}: {e}"
+            if source.damaged != "keep":
+                problems.append(("", None, f"{message}. Or go on with what is there: damaged: keep"))
+                damaged += 1
+                continue
+        except InputError as e:
+            problems += [("", None, m if m.startswith(path.name) else f"{path.name}: {m}") for _, _, m in e.problems]
+            continue
         try:
             format, fields = _understand(source, peeked, file, path)
-            found.append(Input(name, file, str(path), digest(path), format, fields, _origin(source, format)))
+            found.append(
+                Input(
+                    name, file, str(path), digest(path), format, fields, _origin(source, format), stamp=seen, **options
+                )
+            )
         except InputError as e:
             problems += e.problems
     if problems:
-        raise InputError(problems)
+        raise DamagedInput(problems) if damaged == len(problems) else InputError(problems)
     return found
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """What changes when a file does: its size, time and number."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _origin(source: Source, format: str) -> str:
     return source.origin or ("human" if format == "seeds" else UNKNOWN)
-
-
-def find_files(source: Source, base: Path) -> list[tuple[Path, str]]:
-    """(path, name in rows) of each file of a source, sorted by name. Names are the files' without folder; where two
-    are alike, the path below their common folder."""
-    found: list[Path] = []
-    problems: list[tuple[str, int | None, str]] = []
-    for text in source.paths:
-        given = expanded(text)
-        given = given if given.is_absolute() else base / given
-        try:
-            found += _matches(given, text)
-        except PermissionError as e:
-            problems.append(("", None, f"{e.filename or text}: no permission to read it"))
-        except InputError as e:
-            problems += e.problems
-    if problems:
-        raise InputError(problems)
-    found = sorted({p.resolve(): p for p in found}.values(), key=lambda p: (p.name, str(p)))
-    for path in found:
-        try:
-            path.open("rb").close()
-        except OSError as e:
-            raise InputError(f"{path}: cannot be read: {e.strerror}") from e
-    names = [p.name for p in found]
-    if len(set(names)) < len(names):
-        parents = [p.resolve().parent.parts for p in found]
-        shared = next((i for i, parts in enumerate(zip(*parents)) if len(set(parts)) > 1), min(map(len, parents)))
-        names = ["/".join(p.resolve().parts[shared:]) for p in found]
-    return sorted(zip(found, names), key=lambda item: item[1])
-
-
-def _matches(given: Path, text: str) -> list[Path]:
-    if given.is_dir():
-        inside = sorted(p for p in given.iterdir() if p.is_file() and kind_of(p))
-        if not inside:
-            raise InputError(f"{text}: the folder has no data file ({', '.join(SUFFIXES)}, also .gz and .zst)")
-        return inside
-    if given.exists():
-        if not kind_of(given):
-            raise InputError(f"{text}: unknown kind of file; known are {', '.join(SUFFIXES)}, also .gz and .zst")
-        return [given]
-    if set("*?[") & set(text):
-        anchor = Path(given.anchor) if given.is_absolute() else Path()
-        found = sorted(p for p in anchor.glob(str(given.relative_to(anchor))) if p.is_file() and kind_of(p))
-        if found:
-            return found
-        raise InputError(f"{text}: no data file matches")
-    near = did_you_mean(given.name, [p.name for p in given.parent.iterdir()]) if given.parent.is_dir() else ""
-    raise InputError(f"{text}: no such file or folder.{near}")
 
 
 def _open_hub(source: Source, name: str) -> list[Input]:
@@ -190,7 +206,8 @@ def _understand(
             None,
             f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
         )
-        for ours, theirs in source.map.items()
+        for ours, text in source.map.items()
+        for theirs in placeholders(text) or [text]
         if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
     ]
     fitting = mapped_formats(source.map)
@@ -203,7 +220,7 @@ def _understand(
         format = _fitting(fitting, detect(peeked), source.map, seen)
     elif format not in fitting:
         raise InputError(
-            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in KEYS[format])}"
+            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
     if not format and not peeked:
         format = fitting[0]
@@ -211,7 +228,7 @@ def _understand(
         raise InputError(
             f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
         )
-    return format, columns(format, source.map)
+    return format, columns(format, source.map, source.roles)
 
 
 def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:
@@ -222,12 +239,15 @@ def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], 
             return format
     if detected in fitting:
         return detected
-    return next((f for f in fitting if mapping and any(k in seen for k in KEYS[f][MAIN[f]])), None)
+    return next((f for f in fitting if mapping and any(k in seen for k in fields_of(f)[MAIN[f]])), None)
 
 
 def _occurs(column: str, path: Path) -> bool:
     """Whether any record of a file has a column: a rare one need not be among the first."""
-    return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
+    try:
+        return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
+    except Damaged:
+        return False
 
 
 def with_commit(source: Source, inputs: list[Input]) -> Source:

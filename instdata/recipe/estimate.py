@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from instdata.corpus.rows import CORPUS, Rows
-from instdata.read.blocks import raw_blocks
+from instdata.corpus.rows import SHARD, Rows
+from instdata.read.indexed import until_damage
 from instdata.read.shards import tables
 from instdata.read.sources import Input
 from instdata.recipe.model import Recipe
@@ -54,12 +54,12 @@ def estimate(recipe: Recipe, opened: list[list[Input]], context: Context) -> dic
 def _sample(inputs: list[Input], context: Context) -> Rows:
     """The first rows of each input: seeds come whole."""
     parts = [t for i in inputs for t in tables(i, context.taxonomy, PEEK)]
-    return Rows(pa.concat_tables([CORPUS.empty_table(), *parts]).combine_chunks(), context)
+    return Rows(pa.concat_tables([SHARD.empty_table(), *parts]).combine_chunks(), context)
 
 
 def _count(item: Input, limit: int | None) -> int:
     count = 0
-    for _, records in raw_blocks(item.path, item.hub, limit):
+    for _, records in until_damage(item.blocks(limit), []):
         count += (
             sum(1 for r in records if not isinstance(r, bytes) or r.strip())
             if isinstance(records, list)

@@ -39,10 +39,10 @@ class Draft:
         """Note a problem at a place of the file."""
         self.problems.append((self.document.file, self.document.line(path), message))
 
-    def fail(self) -> None:
-        """Raise InputError with the problems, in the order of their lines, where there are any."""
+    def fail(self, kind: type[InputError] = InputError) -> None:
+        """Raise InputError (or one of its kinds) with the problems, in the order of their lines, where there are any."""
         if self.problems:
-            raise InputError(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
+            raise kind(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
 
 
 def read_recipe(recipe: Path | str | Mapping[str, Any], sets: Sequence[str] = (), limit: int | None = None) -> Recipe:
@@ -143,6 +143,8 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
         near = did_you_mean(kind, kinds()) or f" Known: {', '.join(sorted(kinds()))}."
         draft.problem(at, f'unknown step "{kind}".{near}')
         return None
+    if isinstance(options, str) and (short := _shorthand(kind)):
+        options = {short: options}
     if not isinstance(options, dict):
         draft.problem(at, f"the options of step {kind} are a mapping")
         return None
@@ -154,6 +156,14 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
     except ValidationError as e:
         draft.problems += _explain(e, cls, at, draft.document, f"step {kind}")
     return None
+
+
+def _shorthand(kind: str) -> str | None:
+    """The option that a bare value sets; None where the step has none, or cannot be loaded, which is said later."""
+    try:
+        return step_class(kind).shorthand
+    except InputError:
+        return None
 
 
 # pydantic names the branch of a union that it tried: `list[str]`, `constrained-float`, `literal['auto']`.

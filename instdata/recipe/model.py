@@ -92,7 +92,8 @@ def json_schema() -> dict[str, Any]:
         for name, definition in options.pop("$defs", {}).items():
             schema["$defs"][f"{kind}.{name}"] = definition
         schema["$defs"][f"step.{kind}"] = options
-        body = {"anyOf": [{"$ref": f"#/$defs/step.{kind}"}, {"type": "null"}]}
+        short = [{"type": "string"}] if step_class(kind).shorthand else []
+        body = {"anyOf": [{"$ref": f"#/$defs/step.{kind}"}, {"type": "null"}, *short]}
         items.append(
             {
                 "type": "object",

@@ -36,13 +36,17 @@ def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
 
 
 def abilities(db: Any) -> list[dict[str, Any]]:
-    """For each ability: `before`, the rows read or generated under that label, `after`, those in full, and `confidence`,
-    the mean of their labels' (None where no label was scored)."""
+    """For each ability: `before`, the rows read or generated under that label, `after`, those in full, `confidence`,
+    the mean of their labels', and `precision`, the share of the labels that a model gave which calibration expects to be right
+    (None where no label was scored, or a model gave none)."""
     sql = """select ability, count(*) as before, count(*) filter (verdict = 'kept' and config = 'train') as after
              from ledger where id is not null group by ability order by after desc, before desc, ability"""
-    mean = "select ability, avg(ability_confidence) filter (not isnan(ability_confidence)) from rows group by ability"
-    confidence = dict(db.execute(mean).fetchall())
-    return [a | {"confidence": confidence.get(a["ability"])} for a in _dicts(db.execute(sql))]
+    mean = "avg(ability_confidence) filter (not isnan(ability_confidence)"
+    sql_sure = f"""select ability, {mean}), {mean} and ability_confidence < 1 and ability <> 'unknown')
+                   from rows group by ability"""
+    sure = {name: {"confidence": c, "precision": p} for name, c, p in db.execute(sql_sure).fetchall()}
+    nothing = {"confidence": None, "precision": None}
+    return [a | sure.get(a["ability"], nothing) for a in _dicts(db.execute(sql))]
 
 
 def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.score.generation import by_answer
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.likelihood import by_likelihood
 from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.likelihood import likeliest
 from instdata.score.model import Model
 from instdata.score.scorers import score_answer

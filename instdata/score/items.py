@@ -7,55 +7,27 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from instdata.corpus.corpus import read_parquet
-from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.rows import UNKNOWN, told
 from instdata.corpus.taxonomy import SCORERS, Taxonomy
-from instdata.read.adapters import BadRow, adapt, columns
+from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, decode, kind_of, raw_blocks
+from instdata.read.plain import BadRow
+from instdata.read.shapes import columns
+from instdata.score.item import LETTERS, Item
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml
 
 HOLDOUT = "holdout"  # what the suite made of a build's held out rows is called
 FIELDS = ("ability", "messages", "instruction", "input", "reference", "choices", "scorer", "tests", "distractors")
 SUITE = ("name", "items", "out_of_domain", "ability", "scorer", "map")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # A choice as it stands in a question, at the start of a line or after a blank: `A. yes`, `(B) no`, `C、…`, `D：…`
 OPTION = re.compile(
     r"(?:^|(?<=[\s\u3000]))(?:[(（]([A-J])[)）][.．、:：]?|([A-J])[.．、:：)）])[^\S\n]*(?=\S)", re.MULTILINE
 )
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question to a model and how its answer is scored.
-
-    `messages` ends with the turn to answer (role and content each). `reference`: the right answer, for a choice its
-    letter or text. `choices`: the options' texts, in the order of their letters. `scorer`: one of taxonomy.SCORERS.
-    `tests`: Python that raises where an answer's code is wrong. `fine`, `coarse`: the two distractors, `fine_kind` how
-    the fine one was made ("given" where the suite brought it).
-    """
-
-    id: str
-    ability: str
-    messages: list[dict[str, str]]
-    reference: str | None
-    choices: list[str] | None
-    scorer: str
-    tests: str | None
-    suite: str
-    out_of_domain: bool = False
-    fine: str | None = None
-    coarse: str | None = None
-    fine_kind: str | None = None
-
-    @property
-    def question(self) -> str:
-        """The last turn's text."""
-        return self.messages[-1]["content"]
 
 
 def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
@@ -70,7 +42,7 @@ def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
     table = read_parquet(path).select(["messages", "ability"])
     items = []
     for row in table.to_pylist():
-        *turns, answer = row["messages"]
+        *turns, answer = [told(t) for t in row["messages"]]
         ability = row["ability"] or UNKNOWN
         scorer = scorers.get(ability, "distractors")
         choices = choices_in(turns[-1]["content"]) if scorer == "choice" else None
@@ -225,7 +197,7 @@ def _conversation(record: dict[str, Any]) -> tuple[list[dict[str, str]], str | N
     if form == "alpaca" and not isinstance(record.get("instruction", ""), str):
         raise BadRow("instruction is not text")
     (conversation,) = adapt(
-        {k: v for k, v in record.items() if k in FIELDS and k != "ability"}, form, columns(form, {})
+        {k: v for k, v in record.items() if k in ("instruction", "input", "messages")}, form, columns(form, {})
     )
     turns = [{"role": role, "content": content} for role, content in conversation.messages]
     answer = turns.pop()["content"] if turns[-1]["role"] == "assistant" else None

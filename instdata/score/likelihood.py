@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.score.items import LETTERS, Item
+from instdata.score.item import LETTERS, Item
 from instdata.score.model import Model
 from instdata.score.scorers import score_answer
 from instdata.score.table import score_row

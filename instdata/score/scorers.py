@@ -14,10 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from instdata.read.thoughts import take_out
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
-from instdata.score.extract.number import Number, final_number, final_part, same_number
+from instdata.score.extract.number import MARKER, Number, final_number, final_numbers, final_part, same_number
 from instdata.score.extract.text import code_in, fences, named, normalise, spans, tokens
-from instdata.score.items import LETTERS, Item
+from instdata.score.item import LETTERS, Item
+
+OPEN_THOUGHT = re.compile(
+    r"\s*(?:<(?:think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)"
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,10 @@ def score_answer(item: Item, answer: str) -> Scored:
         return Scored(None, f"{item.scorer} is not scored from the answer's text")
     if item.scorer != "unit_tests" and (problem := unusable(item.scorer, item.reference, item.choices)):
         return Scored(None, problem)
-    return scorer(item, answer)
+    _, said = take_out(answer)
+    if (opened := OPEN_THOUGHT.match(said)) and "</" not in said[opened.end() :]:
+        return Scored(None, "the answer ends within its thoughts")
+    return scorer(item, said)
 
 
 def unusable(scorer: str, reference: str | None, choices: list[str] | None) -> str | None:
@@ -116,11 +124,12 @@ def exact(item: Item, answer: str) -> Scored:
 
 def number(item: Item, answer: str) -> Scored:
     """The answer's final number equals the reference's (numbers.final_number, numbers.same_number)."""
-    wanted, got = final_number(item.reference), final_number(answer)
-    if got is None:
+    wanted, said = final_number(item.reference), final_numbers(answer)
+    if not said:
         return Scored(0.0, "no number")
-    if not got.plain:
+    if not said[0].plain:
         return Scored(0.0, "no plain number")
+    got = next((n for n in said if n.plain and same_number(wanted, n)), said[0])
     right = same_number(wanted, got)
     return Scored(float(right), f"{_written(got)}" if right else f"{_written(got)}, not {_written(wanted)}")
 
@@ -230,11 +239,13 @@ def _json_in(answer: str) -> tuple[Any] | None:
     for block in reversed(fences(answer)[-20:]):
         if found := _json(block[1]):
             return found
-    for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", answer), range(20))]:
-        try:
-            return (DECODER.raw_decode(answer, start)[0],)
-        except (ValueError, RecursionError):
-            continue
+    marks = list(MARKER.finditer(answer))  # behind "answer:" stands the answer, before it perhaps an example
+    for text in ([answer[marks[-1].end() :]] if marks else []) + [answer]:
+        for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", text), range(20))]:
+            try:
+                return (DECODER.raw_decode(text, start)[0],)
+            except (ValueError, RecursionError):
+                continue
     return None
 
 

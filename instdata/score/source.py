@@ -9,9 +9,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of, rows_of
-from instdata.corpus.rows import UNKNOWN, Messages
+from instdata.corpus.rows import UNKNOWN, Messages, told
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
-from instdata.score.items import Item, holdout_items, read_suite
+from instdata.score.item import Item
+from instdata.score.items import holdout_items, read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside
@@ -94,7 +95,7 @@ def rows_in_order(build: Path, config: str = "full", origin: str = "mixed") -> t
             is_human = pc.equal(batch["origin"], HUMAN)
             batch = batch.filter(is_human if origin == HUMAN else pc.invert(is_human))
         ids += batch["id"].to_pylist()
-        talks += batch["messages"].to_pylist()
+        talks += [[told(t) for t in turns] for turns in batch["messages"].to_pylist()]
     return ids, talks
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.scorers import chance
 from instdata.util.atomic import whole

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import BAD, Corpus, Shard, State, ability_codes, write_parquet
-from instdata.corpus.rows import CORPUS, Rows, message_id, row_id
+from instdata.corpus.corpus import BAD, Corpus, Shard, State, ability_codes, write_cached
+from instdata.corpus.rows import SHARD, TURNS, Rows, message_id, row_id, with_fields
 from instdata.read.language import detect as detect_languages
 from instdata.steps.base import SourceStep, Verdicts
+from instdata.util.sealed import sound
 
 PRODUCED = 10_000  # rows in a shard that a step adds
 
@@ -41,25 +42,24 @@ def produce(step: SourceStep, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
 
 def _produced_shard(step: str, rows: pa.Table, bad: pa.Table, cache: Path) -> Shard:
     """Some of a source step's rows as a shard, named by its content."""
-    messages = rows["messages"].combine_chunks()
-    conversations = [[(m["role"], m["content"]) for m in row] for row in messages.to_pylist()]
+    messages = with_fields(rows["messages"].combine_chunks(), TURNS)
     places = zip(rows["source_file"].to_pylist(), rows["source_row"].to_pylist())
     columns = {
         "rid": pa.array([row_id(step, f, n) for f, n in places], pa.string()),
-        "id": pa.array([message_id(c) for c in conversations], pa.string()),
+        "id": pa.array([message_id(c) for c in messages.to_pylist()], pa.string()),
         "messages": messages,
         "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
         "source": pa.array([step] * len(rows), pa.string()),
         **{name: rows[name] for name in ("ability", "origin", "source_file", "source_row", "meta")},
     }
-    table = pa.table([columns[n] for n in CORPUS.names], schema=CORPUS)
+    table = pa.table([columns.get(f.name, pa.nulls(len(rows), f.type)) for f in SHARD], schema=SHARD)
     content = pa.BufferOutputStream()
     for part in (table, bad):
         with pa.ipc.new_stream(content, part.schema) as writer:
             writer.write_table(part.combine_chunks())
     key = hashlib.sha256(content.getvalue()).hexdigest()[:40]
     shard = Shard(cache / "shards" / key[:2] / f"{key}.parquet", len(table), len(bad), key, table.nbytes, step)
-    if not shard.path.exists() or not shard.bad_path.exists():
-        write_parquet(bad, shard.bad_path)
-        write_parquet(table, shard.path)
+    if not sound(shard.path) or not sound(shard.bad_path):
+        write_cached(bad, shard.bad_path)
+        write_cached(table, shard.path)
     return shard

@@ -8,8 +8,9 @@ Third parties add steps through the entry-point group `instdata.steps` (docs/ste
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal
@@ -41,6 +42,8 @@ BUILTIN = {
     "filter": "instdata.steps.filter:Filter",
     "sample": "instdata.steps.filter:Sample",
     "mix": "instdata.steps.filter:Mix",
+    "clean": "instdata.steps.clean:Clean",
+    "overrides": "instdata.steps.overrides:Overrides",
 }
 
 
@@ -58,8 +61,13 @@ class Step(BaseModel):
     scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
     code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local.py)
     version: ClassVar[int] = 1  # raise it when score changes its mind
+    # Options, at any depth, whose text may be a path: a file's content is part of the recipe's hash, and of a path that
+    # is absolute only the last part is published. Every other text is just text.
+    paths: ClassVar[frozenset[str]] = frozenset({"path", "against", "prompt", "model"})
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
+    rewrites: ClassVar[bool] = False  # score gives new text for some rows (see RewriteStep)
+    shorthand: ClassVar[str | None] = None  # the option that a bare value sets: `overrides: fixes.jsonl`
     reads_shown: ClassVar[bool] = False  # score looks at rows.shown: what generation may have shown (scope corpus)
 
     name: str = Field(
@@ -111,6 +119,56 @@ class SourceStep(Step):
         raise TypeError(f"{type(self).__name__} adds rows, so it must define produce()")
 
 
+class RewriteStep(Step):
+    """A step that changes the text of rows: one row in, one row out. The rid stays; the id, which is the text's, is new, and
+    the old one is published as `score_<step>_derived_from`. Steps after it see the new text."""
+
+    scope: ClassVar[Scope] = "alive"
+    rewrites: ClassVar[bool] = True
+
+    def rewrite(self, rows: Rows) -> Rewritten:
+        """The rows whose text changes, and how. Pure, like score."""
+        raise TypeError(f"{type(self).__name__} rewrites rows, so it must define rewrite()")
+
+    def score(self, rows: Rows) -> Mapping[str, Any]:
+        return self.rewrite(rows).columns(rows)
+
+    def decide(self, scores: Scores) -> Verdicts:
+        """Keep every row, with a note of what was changed."""
+        return replace(keep(len(scores)), notes=scores.column("_edits"))
+
+
+@dataclass
+class Rewritten:
+    """New text for the rows at some positions, in ascending order. `messages` has a whole conversation for each of them, in
+    the type of rows.messages; `edits` what was changed in each: [{"kind", "turn", "before", "after", …}]. `origin`: the rows'
+    new origin, where their author is another one now."""
+
+    at: np.ndarray
+    messages: pa.Array
+    edits: list[list[dict[str, Any]]]
+    origin: str | None = None
+
+    def columns(self, rows: Rows) -> dict[str, pa.Array]:
+        """As a step's scores: derived_from and edits (kinds, comma-joined) are published, null where nothing changed."""
+        index = np.full(len(rows), -1, np.int64)
+        index[self.at] = np.arange(len(self.at))
+        back = pa.array(index, mask=index < 0)
+        kinds_ = [",".join(dict.fromkeys(e["kind"] for e in edits)) for edits in self.edits]
+        old = rows.id.take(pa.array(self.at))
+        notes = [
+            json.dumps({"changes": [{"derived_from": i, "edits": edits}]}, ensure_ascii=False)
+            for i, edits in zip(old.to_pylist(), self.edits)
+        ]
+        return {
+            "derived_from": old.take(back),
+            "edits": pa.array(kinds_, pa.string()).take(back),
+            "_messages": self.messages.take(back),
+            "_origin": pa.array([self.origin] * len(self.at), pa.string()).take(back),
+            "_edits": pa.array(notes, pa.string()).take(back),
+        }
+
+
 @dataclass
 class Produced:
     """What a source step made. `table` has CORPUS's columns except rid, id, source and lang, plus `reason` and
@@ -152,6 +210,9 @@ class Verdicts:
     set: dict[str, pa.Array] = field(default_factory=dict)
     config: pa.Array | None = None
     warnings: list[str] = field(default_factory=list)
+    notes: pa.Array | None = None
+    pinned: pa.Array | None = None
+    set_where: pa.Array | None = None
     errors: pa.Array | None = None  # filled by the build: why a row could not be scored
 
     def __or__(self, later: Verdicts) -> Verdicts:
@@ -168,6 +229,7 @@ class Verdicts:
             if self.config is None
             else pc.coalesce(self.config, later.config),
             warnings=self.warnings + later.warnings,
+            **{name: _first(getattr(self, name), getattr(later, name)) for name in ("notes", "pinned", "set_where")},
         )
 
 
@@ -188,6 +250,10 @@ def drop(where: Any, reason: str, evidence: Any = None, other: np.ndarray | None
     mask = pc.fill_null(mask, False)
     reasons = pc.if_else(mask, pa.scalar(reason), pa.scalar(None, pa.string()))
     return Verdicts(reasons, None if evidence is None else pa.array(evidence, pa.string()), other)
+
+
+def _first(a: pa.Array | None, b: pa.Array | None) -> pa.Array | None:
+    return b if a is None else a if b is None else pc.coalesce(a, b)
 
 
 def _others(v: Verdicts) -> np.ndarray:

@@ -12,15 +12,15 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from instdata.corpus.ladder import priority
-from instdata.corpus.rows import CORPUS, UNKNOWN, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop
 from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.values import Count, Share
 from instdata.util.yaml import did_you_mean
 
-HIDDEN = ("rid", "messages")  # columns of the corpus that a filter does not see
-COLUMNS = (*(n for n in CORPUS.names if n not in HIDDEN), "prompt", "response")
+HIDDEN = ("rid", "messages", "chosen", "rejected", "asked_span")  # columns of the corpus that a filter does not see
+COLUMNS = (*(n for n in SEEN_BY_STEPS if n not in HIDDEN), "prompt", "response")
 
 
 class Filter(Step):
@@ -72,7 +72,7 @@ class Filter(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         import duckdb
 
-        table = rows.table.drop_columns(list(HIDDEN))
+        table = rows.table.select([n for n in rows.table.column_names if n not in HIDDEN])
         table = table.append_column("prompt", rows.prompt).append_column("response", rows.response)
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():

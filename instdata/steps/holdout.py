@@ -14,6 +14,7 @@ from pydantic import Field
 
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.steps.ability.views import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
 
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
     from instdata.steps.dedup.leaks import Leaks
 
 
+SURE = 0.9  # confidence from which a model's label is good enough for an exam
+
+
 class Holdout(Step):
     """Set rows of each ability aside for evaluation (config `holdout`); drop near copies of them ("near_holdout") and rows that
     hold one as `decontaminate` means it ("contaminated").
 
-    Rows are chosen by a pseudo-random priority of (seed, id), answered rows only, never a seed task that generation
-    may have shown. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
+    Rows are chosen by a pseudo-random priority of (seed, id), people's before models', answered rows only, never a seed task that
+    generation may have shown, nor one whose label is not sure: it came with the row, or with a confidence of .9. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
     """
 
     kind: ClassVar[str] = "holdout"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(
@@ -52,8 +56,15 @@ class Holdout(Step):
         names, codes = labels.dictionary.to_pylist(), np.asarray(labels.indices)
         prompts = pa.chunked_array([b.prompt for b in rows.batches()], pa.string())
         answered = np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches()])
+        made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
         first = np.argsort(priority(rows.id, rows.context.seed, "holdout"), kind="stable")
-        free = answered & ~rows.shown
+        first = first[np.argsort(made[first], kind="stable")]
+        confidence = _confidence(rows)
+        free = (
+            answered
+            & ~rows.shown
+            & ((confidence >= SURE) | (codes == names.index(UNKNOWN) if UNKNOWN in names else False))
+        )
         wanted = np.minimum(self.per_ability, np.bincount(codes[answered], minlength=len(names)) // 2)
 
         held = np.zeros(len(rows), bool)
@@ -65,7 +76,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold)):
+            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold, script=True)):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
                 if (
@@ -84,6 +95,7 @@ class Holdout(Step):
             "similarity": similarity,
             "_holds": pa.array(holds, pa.string()),
             "_short": _short(names, codes, held, answered, self.per_ability),
+            "_purity": _purity(names, codes, held, confidence),
         }
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -96,8 +108,11 @@ class Holdout(Step):
         verdicts.config = pc.if_else(
             scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
         )
-        short = [s for s in scores.column("_short").unique().to_pylist() if s]
-        verdicts.warnings = [f"holdout: {s}" for s in short]
+        short, purity = ([s for s in scores.column(n).unique().to_pylist() if s] for n in ("_short", "_purity"))
+        if len(short) > 3:  # a small set: one line, not one for each ability
+            gave = ", ".join(s.partition(" rows:")[0].replace(" gives ", " ") for s in short)
+            short = [f"{gave}: at most half of an ability's rows may go, and no seed, near copy or unsure label"]
+        verdicts.warnings = [f"holdout: {s}" for s in [*short, *purity]]
         return verdicts
 
 
@@ -155,6 +170,32 @@ def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.nda
     return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
 
 
+def _confidence(rows: Rows) -> np.ndarray:
+    """How likely each row's label is right (float64): 1 where it came with the row, else what the last categorize step says."""
+    found = np.ones(len(rows))
+    steps = [n[: -len("given")] for n in rows.scores if n.startswith("score_") and n.endswith("_given")]
+    for step in steps[-1:]:
+        given, label, sure = (rows.scores[step + end].combine_chunks() for end in ("given", "label", "confidence"))
+        asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches()])
+        sure = np.asarray(pc.fill_null(sure.cast(pa.float64()), 0.0))
+        agrees = np.asarray(pc.fill_null(pc.equal(label, given), True))
+        found = np.where(asked_for & ~agrees, 0.0, np.where(np.asarray(given.is_valid()) & ~asked_for, 1.0, sure))
+    return found
+
+
+def _purity(names: list[str], codes: np.ndarray, held: np.ndarray, confidence: np.ndarray) -> pa.Array:
+    """A line on the first held row of each ability some of whose held labels a model gave, null elsewhere."""
+    lines = np.full(len(codes), None, object)
+    for code, name in enumerate(names):
+        mine = held & (codes == code)
+        if name != UNKNOWN and (told := mine & (confidence < 1)).any():
+            purity = confidence[mine].mean()
+            lines[np.argmax(mine)] = (
+                f"{name}: a model gave {told.sum()} of {mine.sum()} labels; {purity:.0%} should be right"
+            )
+    return pa.array(lines, pa.string())
+
+
 def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.ndarray, wanted: int) -> pa.Array:
     """A line on the first row of each ability that gave fewer rows than wanted, null elsewhere."""
     lines = np.full(len(codes), None, object)
@@ -164,7 +205,7 @@ def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.n
             why = (
                 "at most half of it may go"
                 if gave[code] == have[code] // 2
-                else "the others are seeds, unanswered or near copies"
+                else f"the others are seeds, unanswered, near copies or of a label less sure than {SURE}"
             )
             lines[np.argmax(codes == code)] = f"{name} gives {gave[code]} of {wanted} rows: it has {have[code]}, {why}"
     return pa.array(lines, pa.string())

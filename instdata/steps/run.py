@@ -23,17 +23,19 @@ from instdata.corpus.corpus import (
     Sidecar,
     Tally,
     ability_codes,
-    read_parquet,
+    read_cached,
     versions,
-    write_parquet,
+    write_cached,
 )
-from instdata.corpus.rows import CORPUS, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.steps.added import produce
 from instdata.steps.base import Scores, Step, Verdicts, drop
+from instdata.steps.rewritten import rewritten
 from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.progress import track
+from instdata.util.sealed import sound
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
@@ -49,6 +51,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
             after, decided, verdicts = _score_corpus(step, corpus, cache)
         else:
             after, decided, verdicts = _score_rows(step, corpus, engine, cache)
+        after = rewritten(after, cache) if step.rewrites else after
     except (InstdataError, KeyboardInterrupt):
         raise
     except Exception as e:
@@ -78,6 +81,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     alive = corpus.alive
     parts: dict[int, Part] = {}
     wanted: dict[int, tuple[Path, np.ndarray | None]] = {}
+    damaged = 0
     for i, shard in enumerate(corpus.shards):
         at = None if step.scope == "rows" else np.flatnonzero(alive[corpus.span(i)])
         if shard.rows == 0 or (at is not None and not len(at)):
@@ -85,10 +89,11 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
         key = _key(scoring, shard.key, None if at is None else at.tobytes(), _seen(step, corpus, i))
         path = cache / "scores" / key[:2] / f"{key}.parquet"
         parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
-        if (
-            corpus.context.fresh or not path.exists() or RAISED in pq.read_schema(path).names
-        ):  # a failure may have passed
+        there = sound(path)
+        damaged += path.exists() and not there
+        if corpus.context.fresh or not there or RAISED in pq.read_schema(path).names:  # a failure may have passed
             wanted[i] = (path, at)
+    _say_damaged(step, corpus, damaged)
     context = replace(corpus.context, say=_silent, bars=False)
 
     def tasks() -> Any:
@@ -102,7 +107,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     rows, verdicts = [], []
     for i, part in parts.items():
-        table = read_parquet(part.path)
+        table = read_cached(part.path)
         local = np.arange(corpus.shards[i].rows) if part.at is None else part.at
         rows.append(local + corpus.starts[i])
         verdicts.append(_decide(step, table))
@@ -111,11 +116,11 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
 
 def score_shard(task: Task) -> int:
     """Score one shard and write its sidecar; returns the number of its rows."""
-    table = read_parquet(task.shard.path, [n for n in CORPUS.names if n != "ability"])
-    table = table.append_column("ability", task.labels).select(CORPUS.names)
+    table = read_cached(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
+    table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
     rows = Rows(table, task.context, task.scores)
     rows = rows if task.at is None else rows.take(task.at)
-    write_parquet(_scored(task.step, rows), task.out)
+    write_cached(_scored(task.step, rows), task.out)
     return len(rows)
 
 
@@ -126,9 +131,11 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     shown = corpus.state.shown.tobytes() if step.reads_shown else b""
     key = _key(json.dumps(step.scoring(corpus.context), sort_keys=True), corpus.key(positions), seen, shown)
     path = cache / "scores" / key[:2] / f"{key}.parquet"
-    if corpus.context.fresh or not path.exists():
+    there = sound(path)
+    _say_damaged(step, corpus, path.exists() and not there)
+    if corpus.context.fresh or not there:
         scored = step.score(corpus.view(positions)) if len(positions) else {}
-        write_parquet(_table(step, scored, len(positions)), path)
+        write_cached(table_of(step, scored, len(positions)), path)
     bounds = np.searchsorted(positions, corpus.starts)
     parts = {
         i: Part(path, int(bounds[i]), int(bounds[i + 1]), positions[bounds[i] : bounds[i + 1]] - corpus.starts[i], key)
@@ -138,7 +145,12 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     if not len(positions):
         return after, positions, _joined([])
-    return after, positions, _decide(step, read_parquet(path))
+    return after, positions, _decide(step, read_cached(path))
+
+
+def _say_damaged(step: Step, corpus: Corpus, files: int) -> None:
+    if files and not corpus.context.fresh:
+        corpus.context.say(f"{step.name}: {files:,} cached files of scores are damaged; they are made again")
 
 
 def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
@@ -167,7 +179,7 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
 
     def scored(part: Rows) -> pa.Table:
         try:
-            return _table(step, step.score(part), len(part))
+            return table_of(step, step.score(part), len(part))
         except InstdataError:
             raise
         except Exception as e:
@@ -189,7 +201,8 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
     return scored(rows)
 
 
-def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
+def table_of(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
+    """What `score` returned, as a table as long as the rows. Raises BuildError where a column is not."""
     columns = {
         name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v, from_pandas=True)
         for name, v in scored.items()
@@ -223,8 +236,9 @@ def _decide(step: Step, table: pa.Table) -> Verdicts:
         other = None if verdicts.other is None else np.where(index < 0, -1, verdicts.other[index])
         sets = {k: spread(v) for k, v in verdicts.set.items()}
         out = Verdicts(
-            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings
-        )
+            spread(verdicts.reason), spread(verdicts.evidence), other, sets, spread(verdicts.config), verdicts.warnings,
+            spread(verdicts.notes), spread(verdicts.pinned), spread(verdicts.set_where),
+        )  # fmt: skip
     out.errors = raised
     return out
 
@@ -252,6 +266,8 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
         column([p.evidence for p in parts], pa.string()),
         None, sets, column([p.config for p in parts], pa.string()),
         list(dict.fromkeys(w for p in parts for w in p.warnings)),
+        column([p.notes for p in parts], pa.string()), column([p.pinned for p in parts], pa.bool_()),
+        column([p.set_where for p in parts], pa.bool_()),
     )  # fmt: skip
     out.errors = column([p.errors for p in parts], pa.string())
     return out
@@ -260,8 +276,9 @@ def _joined(parts: list[Verdicts]) -> Verdicts:
 # ---------------------------------------------------------------- recording
 
 
-def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -> Corpus:
-    """The corpus with verdicts on `rows` written into its state. Only rows still alive are decided on."""
+def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts, closing: bool = False) -> Corpus:
+    """The corpus with verdicts on `rows` written into its state. Only rows still alive are decided on; pinned ones are
+    dropped at the close alone, where they cannot be published."""
     alive = corpus.alive[rows]
     state = corpus.state.copy()
     errors = dict(corpus.errors)
@@ -272,19 +289,22 @@ def _record(corpus: Corpus, number: int, rows: np.ndarray, verdicts: Verdicts) -
         errors.update(zip(at.tolist(), verdicts.errors.filter(pa.array(raised)).to_pylist()))
         alive = alive & ~raised
     reasons = corpus.reasons.encode(verdicts.reason)
-    drops = alive & (reasons >= 0)
+    drops = alive & (reasons >= 0) & (closing | ~state.pinned[rows])
     state.step[rows[drops]] = number
     state.reason[rows[drops]] = reasons[drops]
     if verdicts.config is not None:
         held = alive & ~drops & np.asarray(pc.fill_null(pc.equal(verdicts.config, CONFIGS[1]), False))
         state.config[rows[held]] = 1
     kept = alive & ~drops
+    if verdicts.pinned is not None:
+        state.pinned[rows[kept & _holds(verdicts.pinned)]] = True
+    kept = kept if verdicts.set_where is None else kept & _holds(verdicts.set_where)
     if "ability" in verdicts.set:
         state.ability[rows[kept]] = ability_codes(verdicts.set["ability"], corpus.abilities)[kept]
     if "ability_confidence" in verdicts.set:
         values = verdicts.set["ability_confidence"]
         state.confidence[rows[kept]] = np.asarray(pc.fill_null(values.cast(pa.float32()), np.nan))[kept]
-    evidence = _evidence(corpus, rows, drops, verdicts)
+    evidence = _evidence(corpus, rows, drops, verdicts) + _notes(rows, alive & ~drops, verdicts)
     for line in verdicts.warnings:
         corpus.context.say(line)
     return replace(corpus, state=state, errors=errors, evidence=[*corpus.evidence, *evidence])
@@ -310,6 +330,19 @@ def _evidence(
     return [(rows[at[there]], pa.array([texts[i] for i in there], pa.string()))] if there else []
 
 
+def _holds(mask: pa.Array) -> np.ndarray:
+    return np.asarray(pc.fill_null(mask, False))
+
+
+def _notes(rows: np.ndarray, kept: np.ndarray, verdicts: Verdicts) -> list[tuple[np.ndarray, pa.Array]]:
+    """What is noted of rows that stay, and their numbers."""
+    if verdicts.notes is None:
+        return []
+    at = np.flatnonzero(kept & np.asarray(pc.is_valid(verdicts.notes)))
+    notes = verdicts.notes.take(pa.array(at))
+    return [(rows[at], notes.combine_chunks() if isinstance(notes, pa.ChunkedArray) else notes)] if len(at) else []
+
+
 def close(corpus: Corpus) -> Corpus:
     """The pseudo-step after the last one: rows that still lack a response are dropped as "no_response"."""
     before = corpus.state.step < 0
@@ -317,13 +350,13 @@ def close(corpus: Corpus) -> Corpus:
     if not (before & ~answered).any():
         return corpus
     number, rows = len(corpus.done), np.arange(corpus.n)
-    after = _record(corpus, number, rows, drop(~answered, "no_response"))
+    after = _record(corpus, number, rows, drop(~answered, "no_response"), closing=True)
     return tally(after, "close", "close", number, before, [])
 
 
 def _answered(shard: Shard) -> np.ndarray:
     """Which rows of a shard end with the assistant's turn."""
-    roles = read_parquet(shard.path, ["messages.list.element.role"])["messages"].combine_chunks()
+    roles = read_cached(shard.path, ["messages.list.element.role"])["messages"].combine_chunks()
     if not len(roles):
         return np.zeros(0, bool)
     offsets = np.asarray(roles.offsets)

@@ -12,7 +12,7 @@ import numpy as np
 
 from instdata.corpus.rows import Messages
 from instdata.llm.causal import Loaded, fast_device, fast_dtype
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.train.generation import answers
 from instdata.train.pack import best_fit, keep_apart, pack, token_losses
 from instdata.train.render import encode

@@ -22,3 +22,6 @@ class Context:
     say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
     bars: bool = False  # show progress bars: someone watches a terminal
     usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
+    lost: dict[str, str] = field(
+        default_factory=dict
+    )  # source/file -> what was lost of a damaged file (empty: nothing)

@@ -26,6 +26,12 @@ class InputError(InstdataError):
         super().__init__("\n".join(format_problem(*p) for p in self.problems))
 
 
+class DamagedInput(InputError):
+    """Files that are not what they should be: cut off, a pointer in their place, links to nowhere. Nothing was run."""
+
+    exit_code = 4
+
+
 class BudgetReached(InstdataError):
     """A money, request, token or error budget ran out. What was done is kept; running again resumes."""
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.ability.calibration import calibration_error
+from instdata.steps.ability.calibration import calibrate, calibration_error, cutoffs, log_odds, platt, sigmoid
 from instdata.steps.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
 from instdata.steps.ability.lexicon import CONCEPTS
-from instdata.steps.ability.linear import margin, platt, sigmoid, train
+from instdata.steps.ability.linear import train
 
 TEXTS = [
     "Translate into French: I am hungry.",
@@ -103,17 +103,51 @@ def test_results_do_not_depend_on_batches():
 @settings(max_examples=20, deadline=None)
 def test_platt_recovers_the_curve(seed):
     random = np.random.default_rng(seed)
-    lead = random.random(20_000)
-    offset, slope = platt(lead, random.random(20_000) < sigmoid((-1.0, 4.0), lead))
-    assert abs(offset + 1) < 0.3 and abs(slope - 4) < 0.6
+    odds = random.normal(0, 2, 20_000)
+    slope, offset = platt(odds, random.random(20_000) < sigmoid(0.6 * odds - 1))
+    assert abs(slope - 0.6) < 0.05 and abs(offset + 1) < 0.1
 
 
 @pytest.mark.parametrize("right", [[], [True], [False] * 5, [True] * 50])
 def test_platt_stays_finite(right):
-    curve = platt(np.linspace(0, 1, len(right)), np.array(right, bool))
+    curve = platt(log_odds(np.linspace(0.5, 1, len(right))), np.array(right, bool))
     assert np.isfinite(curve).all()
-    assert sigmoid(curve, np.array([0.0]))[0] < 0.97
-    assert margin(np.array([[0.2, 0.9, 0.1]]))[0] == pytest.approx(0.7)
+
+
+def scored(random, shares, rows):
+    """Scores of three classes whose softmax is the truth under even shares, and the labels, drawn by `shares`."""
+    labels = random.choice(3, rows, p=shares)
+    return np.eye(3)[labels] * 2 + random.normal(0, 1, (rows, 3)), labels
+
+
+def test_the_shares_of_the_rows_at_hand_are_found_and_used():
+    random = np.random.default_rng(0)
+    model = calibrate(*scored(random, [1 / 3] * 3, 3000))
+    scores, labels = scored(random, [0.9, 0.08, 0.02], 20_000)
+    moved = model.at_hand(scores)
+    assert np.abs(moved.shift / 3 - [0.9, 0.08, 0.02]).max() < 0.02
+    for curve, worst in ((moved, 0.12), (model, 1.0)):
+        best, sure = curve.best(scores)
+        gaps = [abs(sure[best == k].mean() - (labels[best == k] == k).mean()) for k in range(3)]
+        assert max(gaps) < worst
+    assert max(gaps) > 0.2  # without the shift, the rare class is believed too much
+
+
+def test_few_examples_are_never_sure():
+    scores, labels = np.eye(3)[[0, 0, 1, 1, 2, 2]] * 5, np.array([0, 0, 1, 1, 2, 2])
+    assert calibrate(scores, labels).best(scores)[1].max() <= 2 / 3
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 1, width=32)), max_size=60), st.floats(0.05, 1))
+@settings(max_examples=60, deadline=None)
+def test_what_stays_above_the_cutoff_is_precise_and_most_of_it(pairs, wanted):
+    label, sure = np.array([k for k, _ in pairs], int), np.array([c for _, c in pairs], np.float64)
+    bar = cutoffs(label, sure, 3, wanted)
+    for k in range(3):
+        mine = sure[label == k]
+        kept = mine[mine >= bar[k]]
+        assert not len(kept) or bar[k] > 1 or kept.mean() >= wanted - 1e-9 or (mine == bar[k]).sum() > 1
+        assert len(kept) == len(mine) or mine.mean() < wanted
 
 
 def test_calibration_error():
@@ -122,7 +156,7 @@ def test_calibration_error():
     error, low, high = calibration_error(sure, random.random(10_000) < sure)
     assert error < 0.02 and low <= high < 0.03
     assert calibration_error(np.full(100, 0.9), np.arange(100) % 2 == 0)[0] == pytest.approx(0.4)
-    assert np.isnan(calibration_error(np.ones(3), np.ones(3, bool))[0])
+    assert calibration_error(np.ones(3), np.ones(3, bool)) is None
 
 
 def test_accuracy_on_real_rows(realdata):
@@ -135,6 +169,7 @@ def test_accuracy_on_real_rows(realdata):
     seen, held = (pa.array(np.flatnonzero(np.arange(len(rows)) % 2 == k)) for k in (0, 1))
     model = train(prompts.take(seen), none.take(seen), labels[np.asarray(seen)], classes.tolist())
     scores = model.scores(prompts.take(held), none.take(held))
-    right = scores.argmax(1) == labels[np.asarray(held)]
+    best, confidence = model.calibration.best(scores)
+    right = best == labels[np.asarray(held)]
     assert right.mean() > 0.9
-    assert calibration_error(model.confidence(scores), right)[0] < 0.05
+    assert calibration_error(confidence, right)[0] < 0.05

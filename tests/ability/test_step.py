@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
-from instdata.steps.ability.step import Categorize
+from instdata.steps.ability.examples import labelled
+from instdata.steps.ability.step import Categorize, fit, label
 from instdata.steps.base import Scores
 from instdata.util.context import Context
 from instdata.util.errors import InputError
@@ -53,7 +54,7 @@ def test_thresholds_only_re_decide(belle):
     strict = apply(Categorize(min_confidence=1.0), rows)
     assert strict["ability"] == ["unknown", "unknown", "unknown", "summarization", "unknown"]
     assert all(c < 1 for c in np.delete(strict["ability_confidence"], 3))
-    override = apply(Categorize(min_confidence=0, override=True), rows)
+    override = apply(Categorize(min_confidence=0, min_precision=0, override=True), rows)
     assert override["ability"] == override["label"]
     one, other = Categorize(min_confidence=0.1), Categorize(min_confidence=0.9)
     assert one.scoring(belle) == other.scoring(belle)
@@ -73,7 +74,11 @@ def test_any_taxonomy_works_without_code(tmp_path):
     ]
     train.write_text("".join(json.dumps({"q": q, "class": a}) + "\n" for q, a in pairs))
     context = Context(taxonomy=taxonomy, base=tmp_path)
-    step = Categorize(train={"path": "train.jsonl", "map": {"instruction": "q", "ability": "class"}}, min_confidence=0)
+    step = Categorize(
+        train={"path": "train.jsonl", "map": {"instruction": "q", "ability": "class"}},
+        min_confidence=0,
+        min_precision=0,
+    )
     assert not step.check(context)
     got = apply(step, rows_of([("do cats jump", None, None), ("do dogs jump", None, None)], context))
     assert got["ability"] == ["cats", "dogs"]
@@ -104,7 +109,7 @@ def test_bad_training_data_is_one_clear_line(tmp_path, belle):
 def test_other_methods_without_a_network(belle, method):
     if method == "embedding":
         pytest.importorskip("wordllama")
-    step = Categorize(method=method, min_confidence=0)
+    step = Categorize(method=method, min_confidence=0, min_precision=0)
     assert not step.check(belle)
     got = apply(step, rows_of(TASKS, belle))
     assert got["ability"][1] == "translation"
@@ -130,7 +135,7 @@ def test_a_language_model_labels_through_the_one_client(belle, tmp_path, monkeyp
     context = Context(taxonomy=belle.taxonomy, cache=tmp_path, say=said.append)
     with running(fixed='{"ability": "Math"}') as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        step = Categorize(**options, min_confidence=0, model="m")
+        step = Categorize(**options, min_confidence=0, min_precision=0, model="m")
         got = apply(step, rows_of(TASKS, context))
         before = server.stats()["requests"]
         assert apply(step, rows_of(TASKS, context)) == got
@@ -158,7 +163,7 @@ def test_an_answer_that_cannot_be_used_is_unknown(belle, tmp_path, monkeypatch):
 
     with running(fixed="no idea") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        step = Categorize(method="llm", min_confidence=0, model="m")
+        step = Categorize(method="llm", min_confidence=0, min_precision=0, model="m")
         got = apply(step, rows_of(TASKS, Context(taxonomy=belle.taxonomy, cache=tmp_path)))
     assert got["ability"] == ["unknown", "unknown", "unknown", "summarization", "unknown"]
 
@@ -187,9 +192,10 @@ def test_hostile_text_costs_no_more_than_its_length(belle):
         "\u202e\u0301" * 200_000,
     ]
     rows = rows_of([(f"{b}x", b, None) for b in big], belle)
-    Categorize().score(rows)
+    examples = labelled(rows, None)
+    model = fit(Categorize(method="learned"), belle, examples)
     began = time.perf_counter()
-    Categorize().score(rows)
+    label(model, examples, rows)
     assert time.perf_counter() - began < 5
 
 
@@ -205,3 +211,50 @@ def test_what_a_plan_expects_to_ask(belle):
     assert Categorize(teacher="llm", sample=2, **said).estimate(rows)["requests"] == 2
     assert Categorize(method="cascade", ask_below=1.0, **said).estimate(rows)["requests"] == 4
     assert Categorize(method="cascade", ask_below=0.0, **said).estimate(rows)["requests"] == 0
+
+
+def test_an_ability_whose_labels_would_be_wrong_too_often_is_cut_until_they_are_not():
+    table = pa.table(
+        {
+            "label": ["a"] * 4 + ["b"] * 2 + ["a"],
+            "confidence": pa.array([0.95, 0.9, 0.7, 0.55, 0.7, 0.6, 0.1], pa.float32()),
+            "given": pa.array([None] * 6 + ["b"], pa.string()),
+            "_asked_for": [False] * 7,
+        }
+    )
+    said = Categorize().decide(Scores(table)).set["ability"].to_pylist()
+    assert said == ["a", "a", "a", "unknown", "unknown", "unknown", "b"]  # (.95 + .9 + .7) / 3 > .8 > with .55
+    said = Categorize(min_precision=0).decide(Scores(table)).set["ability"].to_pylist()
+    assert said == ["a", "a", "a", "a", "b", "b", "b"]
+
+
+def test_six_examples_label_nothing_and_say_so():
+    said = []
+    example = {"cats": ["how do cats purr", "why do cats sleep", "do cats jump"]}
+    example["dogs"] = [e.replace("cats", "dogs") for e in example["cats"]]
+    abilities = [
+        {"name": n, "description": n, "examples": [{"instruction": e} for e in es]} for n, es in example.items()
+    ]
+    taxonomy = Taxonomy.model_validate({"name": "pets", "abilities": abilities})
+    rows = rows_of([(f"why do cats {w}", None, None) for w in "abcdefgh"], Context(taxonomy=taxonomy, say=said.append))
+    assert set(apply(Categorize(), rows)["ability"]) == {"unknown"}
+    assert "6 examples are too few" in said[0] and "nan" not in said[0]
+
+
+def test_a_taxonomy_without_examples_is_one_line():
+    taxonomy = Taxonomy.model_validate(
+        {"name": "p", "abilities": [{"name": "a", "description": "a"}, {"name": "b", "description": "b"}]}
+    )
+    with pytest.raises(InputError, match="there is no labelled row") as e:
+        Categorize().score(rows_of([("x", None, None)], Context(taxonomy=taxonomy)))
+    assert len(str(e.value).splitlines()) == 1
+
+
+def test_labels_do_not_depend_on_how_rows_are_batched(belle, monkeypatch):
+    from instdata.corpus.rows import Rows
+
+    rows = rows_of([(f"{t} {i}", r, a) for i in range(5) for t, r, a in TASKS], belle)
+    whole = apply(Categorize(), rows)
+    batches = Rows.batches
+    monkeypatch.setattr(Rows, "batches", lambda self, rows=3: batches(self, 3))
+    assert apply(Categorize(), rows) == whole

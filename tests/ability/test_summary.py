@@ -74,7 +74,9 @@ def test_nothing_is_learned_from_what_a_generator_was_asked_for(generated):
 
 
 def test_override_replaces_generated_labels_too(generated):
-    table, said = decided(Categorize(override=True, min_confidence=0).resolve(generated.context), generated)
+    table, said = decided(
+        Categorize(override=True, min_confidence=0, min_precision=0).resolve(generated.context), generated
+    )
     assert said["ability"].to_pylist() == table["label"].to_pylist()
 
 
@@ -85,7 +87,7 @@ def printed(monkeypatch, capsys, names, rows):
 
     total = sum(map(sum, rows))
     found = {"step": "c", "abilities": names, "rows": rows, "n": total, "agreement": 0.5}
-    table = [{"ability": n, "after": 2, "confidence": None if n == "unknown" else 0.75} for n in [*names, "unknown"]]
+    table = [{"ability": n, "after": 2, "precision": None if n == "unknown" else 0.75} for n in [*names, "unknown"]]
     monkeypatch.setattr(show, "labels", lambda done: {"abilities": table, "confusion": found})
     monkeypatch.setenv("COLUMNS", "80")
     full = {"rows": 2 * len(table), "by_ability": {a["ability"]: 2 for a in table}}
@@ -102,6 +104,7 @@ def printed(monkeypatch, capsys, names, rows):
 def test_the_terminal_shows_labels_and_who_is_mistaken_for_whom(monkeypatch, capsys):
     lines = printed(monkeypatch, capsys, ["math", "code"], [[5, 1], [0, 7]])
     assert any(line.split() == ["math", "2", "33.3", "%", "0.75", "0"] for line in lines)
+    assert any(line.startswith("precision: ") for line in lines)
     assert "33.3 % of the rows have no known ability" in lines
     assert any(line.split() == ["1", "math", "5", "1"] for line in lines)
     assert any(line.split() == ["2", "code", "7"] for line in lines)

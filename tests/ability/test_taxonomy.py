@@ -149,3 +149,33 @@ def test_a_taxonomy_of_a_thousand(tmp_path):
     rows = "".join(f"- {{name: ability {i}, description: d}}\n" for i in range(1000))
     taxonomy: Taxonomy = load_taxonomy(write(tmp_path, "name: big\nabilities:\n" + rows))
     assert taxonomy.match(pa.array(["Ability_999"])).to_pylist() == ["ability 999"]
+
+
+def test_examples_beside_the_file_are_read_and_part_of_the_digest(tmp_path):
+    before = load_taxonomy(write(tmp_path, GOOD)).digest()
+    (tmp_path / "examples").mkdir()
+    lines = tmp_path / "examples" / "t.en.jsonl"
+    lines.write_text('{"ability": "math", "instruction": "Add.", "input": "1, 2"}\n', encoding="utf-8")
+    taxonomy = load_taxonomy(tmp_path / "t.yaml")
+    assert [e.input for e in taxonomy.labelled] == ["1, 2"] and taxonomy.digest() != before
+    lines.write_text('{"ability": "maths", "instruction": "Add."}\n{"ability": "math"}\nx\n', encoding="utf-8")
+    with pytest.raises(InputError) as e:
+        load_taxonomy(tmp_path / "t.yaml")
+    said = str(e.value)
+    assert 't.en.jsonl:1: unknown ability "maths". Did you mean "math"?' in said
+    assert "t.en.jsonl:2: instruction is missing" in said and "t.en.jsonl:3: " in said
+    lines.unlink()
+    (tmp_path / "examples" / "t.read.json").write_text("[1]")
+    with pytest.raises(InputError, match="not a mapping from abilities"):
+        load_taxonomy(tmp_path / "t.yaml")
+
+
+@pytest.mark.parametrize("name", ["belle"])
+def test_shipped_examples_are_many_of_each_and_never_twice(name):
+    shown = load_taxonomy(name).labelled
+    keys = [(e.instruction.casefold(), e.input.casefold()) for e in shown]
+    assert len(set(keys)) == len(keys)
+    chinese = [any("\u4e00" <= c <= "\u9fff" for c in e.instruction) for e in shown]
+    for ability in load_taxonomy(name).names:
+        count = [sum(e.ability == ability and z == zh for e, z in zip(shown, chinese)) for zh in (True, False)]
+        assert min(count) >= 60, (ability, count)

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.read.adapters import BadRow, adapt, columns, detect, normalise_keys, write_record
+from instdata.read.adapters import adapt
+from instdata.read.plain import BadRow
+from instdata.read.shapes import columns, detect, normalise_keys
+from instdata.read.written import write_record
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda s: s.strip())
 turns = st.lists(st.tuples(text, text), min_size=1, max_size=4)
@@ -72,7 +75,7 @@ def test_a_missing_response_is_an_instruction_only(empty):
 @pytest.mark.parametrize(
     ("record", "format", "says"),
     [
-        ({"instruction": 5, "output": "b"}, "alpaca", "instruction is a number"),
+        ({"instruction": {"a": 5}, "output": "b"}, "alpaca", "instruction is an object"),
         ({"instruction": "a", "output": ["b"]}, "alpaca", "output is a list"),
         ({"instruction": " ", "output": "b"}, "alpaca", "missing or empty"),
         ({"output": "b"}, "alpaca", "missing or empty"),
@@ -82,7 +85,7 @@ def test_a_missing_response_is_an_instruction_only(empty):
         ({"messages": []}, "messages", "no user turn"),
         ({"messages": [{"role": "system", "content": "a"}]}, "messages", "no user turn"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages", "only text parts"),
-        ({"messages": [{"role": "user", "content": 3}]}, "messages", "a number"),
+        ({"messages": [{"role": "user", "content": {"a": 3}}]}, "messages", "an object"),
         ({"conversations": [["human", "a"]]}, "sharegpt", "not an object"),
         ({"instruction": "a", "instances": []}, "seeds", "empty"),
         ({"instruction": "a", "instances": ["x"]}, "seeds", "something else"),

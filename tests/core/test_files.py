@@ -170,7 +170,7 @@ def test_csv_with_broken_records(tmp_path):
     assert [error for error, _ in (r for r in found if not isinstance(r, dict))] == [
         "3 fields, expected 2",
         "not valid CSV: unexpected end of data",
-        "not UTF-8: convert the file, e.g. iconv -f gb18030 -t utf-8",
+        "not UTF-8; these encodings fit its bytes: cp1251, cp1252: write it as UTF-8",
     ]
 
 

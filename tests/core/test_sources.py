@@ -28,13 +28,12 @@ BAD_LINES = {
     "raw NUL": b'{"instruction": "a\0", "output": "b"}',
     "escaped NUL": b'{"instruction": "a\\u0000", "output": "b"}',
     "lone surrogate": b'{"instruction": "a\\ud800", "output": "b"}',
-    "NaN": b'{"instruction": "a", "output": NaN}',
     "deep": b'{"instruction": "a", "output": ' + b"[" * 5000 + b"]" * 5000 + b"}",
     "deep meta": b'{"instruction": "a", "output": "b", "x": ' + b"[" * 600 + b"]" * 600 + b"}",
     "twice a key": b'{"instruction": "a", "instruction": "b", "output": "c"}',
     "keys alike": b'{"instruction": "a", "Instruction": "b", "output": "c"}',
     "wrong type": b'{"instruction": {"a": 1}, "output": "c"}',
-    "a number": b'{"instruction": "a", "output": 4}',
+    "an object": b'{"instruction": "a", "output": {"b": 4}}',
     "no instruction": b'{"output": "c"}',
 }
 
@@ -125,16 +124,20 @@ def test_a_20_mb_line_is_a_row_like_any_other(bench):
     ]
 
 
-def test_a_truncated_gzip_costs_one_row(bench):
+def test_a_truncated_gzip_is_a_failed_input(bench):
     text = b"".join(
         b'{"instruction": "task %d", "output": "%x"}\n' % (i, hash((i, "salt")) & (2**64 - 1)) for i in range(5000)
     )
     packed = gzip.compress(text)
     (bench.folder / "a.jsonl.gz").write_bytes(packed[: len(packed) // 2])
-    done = bench.build(sources=[{"path": "a.jsonl.gz"}])
+    with pytest.raises(InputError, match=r"source a: a.jsonl.gz: .*truncated.*damaged: keep") as stopped:
+        bench.build(sources=[{"path": "a.jsonl.gz"}])
+    assert stopped.value.exit_code == 4
+    done = bench.build(sources=[{"path": "a.jsonl.gz", "damaged": "keep"}])
     found = list(verdicts(done).values())
     assert found.count("quarantined") == 1 and found.count("kept") > 1000
     assert "truncated" in quarantined(done)[0]["error"]
+    assert "truncated" in done.manifest["sources"][0]["files"][0]["lost"]
 
 
 def test_every_kind_of_file_gives_the_same_rows(bench):
@@ -268,8 +271,6 @@ def test_real_files_are_read(bench, realdata):
         {"path": str(realdata / "doit/gpteacher_roleplay.json")},
     ]
     done = bench.build(taxonomy="belle", sources=sources)
-    assert [(r["source_file"], r["error"]) for r in quarantined(done)] == [
-        ("eval_v1_labelled.jsonl", "output is a number, expected text")
-    ]
+    assert not quarantined(done)
     assert done.manifest["totals"]["in"] >= 9251 + 175 + 1172 + 1495 + 7473 + 175 + 164 + 1923
     assert done.manifest["configs"]["full"]["by_ability"]["math"] == 153

@@ -4,9 +4,15 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.dedup import dedup
+from instdata.steps.dedup.step import Dedup
+from instdata.util.context import Context
+
+from .test_step import run
 
 CASES = Path(__file__).parents[1] / "cases" / "dedup"
 
@@ -24,11 +30,12 @@ def pairs():
 
 
 PAIRS = list(pairs())
-GROUPS = [json.loads(line) for line in (CASES / "groups.jsonl").read_text("utf-8").splitlines()]
+GROUPS = [json.loads(line) for path in sorted(CASES.glob("*.jsonl")) for line in path.read_text("utf-8").splitlines()]
+TEXTS, ROWS = ([g for g in GROUPS if key in g] for key in ("texts", "rows"))
 
 
 def test_there_are_enough():
-    assert len(PAIRS) >= 300
+    assert len(PAIRS) >= 380 and len(GROUPS) >= 70
     assert len(Counter(lang for lang, *_ in PAIRS)) >= 8
     assert all(len(texts) == 2 and label in ("same", "different") for _, _, label, texts in PAIRS)
 
@@ -43,10 +50,26 @@ def test_pairs(label):
     assert not wrong
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda g: f"{g['lang']}: {g['name']}")
+@pytest.mark.parametrize("group", TEXTS, ids=lambda g: f"{g['lang']}: {g['name']}")
 def test_groups(group):
     low, high = group["kept"]
     assert low <= len(dedup(group["texts"]).kept) <= high
+
+
+@pytest.mark.parametrize("group", ROWS, ids=lambda g: f"{g['lang']}: {g['name']}")
+def test_groups_of_conversations(group):
+    """What a format tells apart: system prompts, tools, earlier turns."""
+    _, verdicts = run(Dedup(), Rows(pa.table({"messages": pa.array(group["rows"], MESSAGES)}), Context()))
+    low, high = group["kept"]
+    assert low <= verdicts.reason.null_count <= high
+
+
+def test_groups_all_at_once():
+    """The groups of texts in one corpus: every passage keeps its questions."""
+    texts = [
+        t for g in TEXTS for t in g["texts"] if g["kept"][0] == len(g["texts"]) and g["lang"] in ("en", "zh", "code")
+    ]
+    assert len(dedup(texts).kept) >= 0.99 * len({t.casefold() for t in texts})
 
 
 def test_all_texts_at_once_treat_each_pair_alike():

@@ -80,9 +80,9 @@ def test_what_is_dropped_is_near_to_a_row_that_stays(planted, truth_from_half, t
 
 
 def test_no_chaining():
-    a = "alpha bravo charlie delta echo foxtrot golf hotel india juliet kilo"
-    b = a.replace("alpha ", "") + " lima"
-    c = b.replace("bravo ", "") + " november"
+    a = "alpha bravo charlie delta echo foxtrot golf hotel"
+    b = a + " india juliet"
+    c = b + " kilo lima"
     assert (
         jaccard(ngram_set(a), ngram_set(c))
         < 0.7
@@ -126,7 +126,7 @@ def test_templates_stay_and_take_near_linear_time(which):
     assert seconds[10_000] < 3.5 * seconds[5_000] + 0.5
 
 
-def test_long_template_with_one_slot_is_one_row_and_a_closer_copy_is_found_at_a_higher_threshold():
+def test_a_long_template_with_one_slot_stays_and_a_copy_goes():
     random = np.random.default_rng(1)
     frame = (
         "You answer for a shop that sells shoes. A customer named {} writes that the parcel did not arrive in time and asks for help. "
@@ -135,8 +135,10 @@ def test_long_template_with_one_slot_is_one_row_and_a_closer_copy_is_found_at_a_
     frame += "Write an answer that is friendly and short, explains where the parcel may be, and says what we will do about it today or tomorrow."
     texts = [frame.format(a, b) for a, b in np.array(words(random, 4000)).reshape(-1, 2)]
     found = dedup([*texts, texts[1000] + " Thank you so much"])
-    assert len(found.kept) == 1
-    high = found.rethreshold(0.93)
+    assert [(p["dropped"], p["kept"]) for p in found.pairs.to_pylist()] == [(2000, 1000)]
+    plain = dedup([*texts, texts[1000] + " Thank you so much"], contrast=False)
+    assert len(plain.kept) == 1, "by Jaccard alone all are one"
+    high = plain.rethreshold(0.93)
     assert high.pairs.to_pylist()[-1]["dropped"] == 2000 and high.pairs.to_pylist()[-1]["kept"] == 1000
 
 
@@ -146,9 +148,9 @@ def test_identical_rows():
 
 
 def test_dense_join_agrees_with_comparing_all_pairs(planted, monkeypatch):
-    wanted = dedup(planted)
+    wanted = dedup(planted, contrast=False)
     monkeypatch.setattr(search, "SMALL", 1)
-    got = dedup(planted)
+    got = dedup(planted, contrast=False)
     pairs = [{(a, b) for a, b, _ in zip(*f.pairs.to_pydict().values())} for f in (wanted, got)]
     assert len(pairs[0] - pairs[1]) <= 0.02 * len(pairs[0])
     assert set(got.similarity.tolist()) >= set(wanted.similarity.tolist()) - {1.0} or len(got.earlier) >= 0.98 * len(

@@ -134,6 +134,38 @@ def test_impossible_options(options):
         Dedup(**options)
 
 
+def test_traditional_and_simplified_are_one_unless_told_otherwise():
+    given = rows([("请解释光合作用的过程。", "A"), ("請解釋光合作用的過程。", "A")])
+    assert run(Dedup(), given)[1].reason.to_pylist() == [None, "near_duplicate"]
+    assert run(Dedup(script="keep"), given)[1].reason.null_count == 2
+    keys = [json.dumps(Dedup(script=s).scoring(given.context)) for s in ("fold", "keep")]
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_what_is_given_and_what_is_asked_are_compared_apart(turns):
+    """One long system prompt, or one long history: copies go, other questions stay, in any order."""
+    long = f"{LONG}. " * 8
+    before = [{"role": "system", "content": long}]
+    if turns == 3:
+        before = [{"role": "user", "content": long}, {"role": "assistant", "content": "Well then."}]
+    asked = [
+        "Where does the fox sleep at night?",
+        "Which river is it?",
+        "where does the fox sleep at night",
+        "How old is it?",
+    ]
+    talks = [[*before, {"role": "user", "content": q}, {"role": "assistant", "content": "x"}] for q in asked]
+    _, verdicts = run(Dedup(), Rows(pa.table({"messages": pa.array(talks, MESSAGES)}), Context()))
+    assert verdicts.reason.to_pylist() == [None, None, "near_duplicate", None]
+    assert verdicts.other.tolist() == [-1, -1, 0, -1]
+
+
+def test_escaped_white_space_is_white_space():
+    given = rows([("List two birds.\nThen draw\ttheir eggs.", "a"), ("List two birds.\\nThen draw\\ttheir eggs.", "a")])
+    assert run(Dedup(), given)[1].reason.to_pylist() == [None, "near_duplicate"]
+
+
 def test_empty_corpus():
     _, verdicts = run(Dedup(), rows([]))
     assert len(verdicts.reason) == 0

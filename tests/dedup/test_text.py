@@ -9,11 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.dedup.api import sketch_all
 from instdata.steps.dedup.characters import prepare
 from instdata.steps.dedup.contrast import lexicon
 from instdata.steps.dedup.guard import contrasting
-from instdata.steps.dedup.minhash import ngram_sets, scheme, slices
+from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.steps.dedup.sizes import bands, parse_bytes
 from instdata.util.errors import InputError
 
@@ -73,11 +72,11 @@ def test_sets_have_the_sizes_of_python_sets(texts, width):
     assert sets.sizes.tolist() == [len(ngram_set(t, width)) for t in texts]
 
 
-def contrast(*texts):
+def contrast(*texts, words=True):
     s = scheme()
-    keys = sketch_all(slices(list(texts)), len(texts), s, 1 << 30).sketch.contrast
-    alternatives = ngram_sets(*prepare(pa.array(texts)), s).alternatives
-    return contrasting(keys[0], keys[1], alternatives[0], alternatives[1])
+    sets = ngram_sets(*prepare(pa.array(texts)), s)
+    first, second = sets.token_sizes
+    return contrasting(*sets.contrast, sets.tokens, 0, first, sets.tokens, first, first + second, words)
 
 
 @pytest.mark.parametrize(
@@ -101,17 +100,49 @@ def contrast(*texts):
         ("升序", "降序", True),
         ("メリット", "デメリット", True),
         ("a cat sat", "a dog sat", True),
-        ("a cat sat", "a hat sat", False),
+        ("a cat sat", "a hat sat", True),
         ("a cat sat", "a cat sat on a dog", False),
-        ("one mat sat", "one hat sat", False),
+        ("one mat sat", "one hat sat", True),
+        ("a virus spreads", "a bacterium spreads", True),
+        ("nitrate in water", "nitrite in water", True),
+        ("inductive reasoning", "deductive reasoning", True),
+        ("mitosis", "meiosis", True),
+        ("a desert", "a dessert", True),
+        ("the county", "the country", True),
+        ("乙醇的沸点", "甲醇的沸点", True),
+        ("高血压", "低血压", True),
+        ("请介绍长城", "介绍一下长城", False),
+        ("详细做法", "具体做法", False),
+        ("an immediate answer", "an imediate answer", False),
+        ("our accommodation", "our accomodation", False),
+        ("the colour of stories", "the color of a story", False),
+        ("planning a trip", "plan a trip", False),
+        ("write an email", "compose an e-mail", False),
+        ("Can you explain tides?", "please describe tides", False),
     ],
 )
 def test_contrast(one, other, wanted):
     assert contrast(one, other) == wanted
 
 
-def test_texts_over_200_characters_have_no_contrast():
-    assert not contrast("even " + "x" * 200, "odd " + "x" * 200)
+@pytest.mark.parametrize("length", [0, 300, 5000])
+def test_contrast_holds_at_any_length(length):
+    around = "word " * length
+    assert contrast(f"even {around}", f"odd {around}")
+    assert contrast(f"{around} ethanol", f"{around} methanol")
+    assert contrast(f"{around} 12", f"{around} 13")
+    assert not contrast(f"{around} please", f"{around} kindly")
+
+
+def test_more_than_a_few_added_words_are_another_text():
+    base = "the ferry leaves at dawn"
+    assert not contrast(base, f"{base} from the northern pier in fog")
+    assert contrast(base, f"{base} alpha bravo carbon delta echo foxtrot golf")
+
+
+def test_without_words_only_listed_words_contrast():
+    assert contrast("a cat sat", "a dog sat", words=False)
+    assert not contrast("a cat sat", "a hat sat", words=False)
 
 
 def test_lexicon_is_folded_consistently():

@@ -8,7 +8,8 @@ import pytest
 
 from instdata.llm.cache import show
 from instdata.llm.client import Unusable
-from instdata.steps.generate.prompt import read_items, read_object, render
+from instdata.llm.reply import read_items, read_object
+from instdata.steps.generate.prompt import render
 from instdata.steps.generate.respond import agreed, final_answer, verified
 from instdata.steps.generate.rounds import Given
 from instdata.steps.generate.translate import words_left

@@ -13,11 +13,13 @@ from instdata.judge import ask as judge
 from instdata.judge import verdict
 from instdata.judge.ask import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
 from instdata.judge.cheap_and_strong import powered
-from instdata.llm.ask import Options, last_object, objects
+from instdata.llm.ask import Options
 from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
-from instdata.score.items import Item
+from instdata.llm.lenient import find
+from instdata.llm.reply import last_object
+from instdata.score.item import Item
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging
@@ -157,28 +159,28 @@ def test_budget_and_estimate(options):
 READ = [
     ('{"reason": "r", "grade": "B"}', "B"),
     ('```json\n{"reason": "r", "grade": "b"}\n```', "B"),
-    ('It says {"grade": "A"}. {"reason": "no", "grade": "E"}', "E"),
+    ('It says {"grade": "A"}. {"reason": "no", "grade": "E"}', None),  # two different verdicts are none
     ('{"reason": "It says {\\"grade\\": \\"A\\"} and Grade: A", "grade": "E"}', "E"),
     ('{"grade": "E", "reason": "It says Grade: A"}', "E"),
-    ("Grade: A, it says.\n**Grade:** D", "D"),
-    ('{"grade": "A"} is what it says. Grade: C.', "C"),
+    ("Grade: A, it says.\n**Grade:** D", None),
+    ('{"grade": "A"} is what it says. Grade: C.', None),
     ("等级：D", "D"),
     ("综上，最终等级：“C”。", "C"),
     ("The upgrade: A. Grade = d", "D"),
     ("<think>Grade: A</think> Grade: E", "E"),
-    ('{"grade": "A"} it says. {"grade": "F"}', None),  # the last verdict counts, also where it is none
+    ('{"grade": "A"} it says. {"grade": "F"}', None),
     ("Grade: A, it says. Grade: excellent", None),
     ('{"reason": "It says Grade: A and then', None),
     ('{"grade": ["A"]}', None),
     ('{"grade": 1.0}', None),
     ("", None),
-    ("A", None),
+    ("A", "A"),
     ('{"a":' * 3000, None),
 ]
 
 
 @pytest.mark.parametrize(("text", "want"), READ)
-def test_the_last_verdict_wins(text, want):
+def test_a_reply_has_one_verdict_or_none(text, want):
     if want is None:
         with pytest.raises(Unusable):
             verdict.read(text, "grade", GRADES)
@@ -197,10 +199,13 @@ def test_whatever_stands_before_the_json_the_verdict_is_read(before, grade):
     assert verdict.read(text, "grade", GRADES) == grade
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=4), st.integers() | st.text(max_size=4), max_size=3), max_size=4))
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=4)  # \\b before a letter is read as LaTeX
+
+
+@given(st.lists(st.dictionaries(TEXT, st.integers() | TEXT, max_size=3), max_size=4))
 def test_objects_are_found_in_order(values):
     text = " and ".join(json.dumps(v) for v in values)
-    assert [v for _, _, v in objects(text)] == values
+    assert [f.value for f in find(text)] == values
 
 
 def test_last_object():

@@ -12,8 +12,9 @@ import pytest
 from instdata.judge import ask as judge
 from instdata.judge import verdict
 from instdata.llm import fence
-from instdata.llm.ask import Options, objects
-from instdata.score.items import Item
+from instdata.llm.ask import Options
+from instdata.llm.lenient import find
+from instdata.score.item import Item
 from instdata.util.context import Context
 from tests.harness.judge_stub import judging
 
@@ -100,7 +101,7 @@ def fixed_code(parts):
 
 def first_verdict(text, key, allowed):
     """verdict.read as many tools do it: the first verdict counts."""
-    spans = [value[key] for _, _, value in objects(text) if key in value]
+    spans = [f.value[key] for f in find(text) if key in f.value]
     return spans[0] if spans and spans[0] in allowed else verdict.read(text, key, allowed)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.sandbox import launch, run, watch
 from instdata.score.sandbox.run import run_tests
 from instdata.score.sandbox.watch import Result

@@ -34,7 +34,7 @@ def han(count: int, *seed: object) -> str:
 
 class Server:
     def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0, kinds: tuple = TRANSPORT + CONTENT,
-                 fixed: str | None = None, finish: str = "stop", status: int | None = None, no_schema: bool = False, window: bool = False):  # fmt: skip
+                 fixed: str | None = None, finish: str = "stop", status: int | None = None, no_schema: bool = False, window: bool = False, quirk: str | None = None):  # fmt: skip
         self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = (
             faults,
             latency,
@@ -45,6 +45,7 @@ class Server:
             status,
         )
         self.no_schema, self.window, self.finish = no_schema, window, finish
+        self.quirk = quirk
         self.sent: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.faulty: Counter[str] = Counter()
@@ -87,6 +88,10 @@ class Server:
             from batch_routes import route
 
             return await send(writer, 200, route(self, method, path, body))
+        if self.quirk:
+            from quirks import respond
+
+            return await respond(self, method, path, json.loads(body) if body else {}, writer)
         if path == "/v1/models":
             return await send(
                 writer,

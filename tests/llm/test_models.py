@@ -113,7 +113,6 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 os.chdir({root!r})
-from instdata.llm.embedded import serve
 with serve(Path({model!r}), slots=1, slot_tokens=256) as url:
     print(url, flush=True)
     time.sleep(60)

@@ -31,8 +31,8 @@ SCHEMAS = {
     # LLaMA-Factory's alpaca with its columns system and history; axolotl's alpaca reads the three required keys.
     "alpaca": {
         "type": "object", "required": ["instruction", "input", "output"], "additionalProperties": False,
-        "properties": {"instruction": FILLED, "input": TEXT, "output": FILLED, "system": FILLED,
-                       "history": {"type": "array", "minItems": 1, "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}}},
+        "properties": {"instruction": FILLED, "input": TEXT, "output": FILLED, "system": TEXT,
+                       "history": {"type": "array", "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}}},
     },
     # LLaMA-Factory `formatting: sharegpt`; axolotl `type: chat_template` with field_messages: conversations, from and value.
     "sharegpt": {

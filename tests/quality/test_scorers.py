@@ -167,12 +167,17 @@ def endpoint(monkeypatch):
 def test_llm(endpoint, tmp_path):
     said = []
     context = Context(cache=tmp_path, say=said.append)
-    step = Quality(name="judge", llm={"model": "m"}, min={"llm_quality": 3})
+    step = Quality(name="judge", llm={"model": "m"}, min={"llm_quality": 3}, max_missing=0.5)
     rows = corpus([("Ask", "a good answer"), ("Ask", "a poor one"), ("Ask", None), ("Ask", "BROKEN")], context=context)
     scores = scored(step, rows)
     assert scores.llm_quality[:2].tolist() == [5, 2]
     assert np.isnan(scores.llm_quality[2:]).all()
-    assert step.decide(scores).reason.to_pylist() == [None, "low_llm_quality", None, None]
+    assert step.decide(scores).reason.to_pylist() == [None, "low_llm_quality", None, "no_llm_quality"]
+    assert json.loads(step.decide(scores).evidence[3].as_py())["why"].startswith("no JSON with quality")
+    with pytest.raises(
+        BudgetReached, match=r"1 of 3 rows have no llm_quality, more than max_missing \(5.00%\).*no JSON with"
+    ):
+        step.model_copy(update={"max_missing": 0.05}).decide(scores)
     assert len(endpoint) == 2 + 3  # an unusable verdict is asked for three times
     assert "1 of 3 rows got no usable verdict" in said[-1]
     assert context.usage["judge"]["requests"] == 5

@@ -87,8 +87,9 @@ def test_a_changed_option_reads_scores_only():
 def test_evidence_is_json():
     verdicts = Quality(rules=[], language=["zh"], min={"chars": 20}).decide(scored(Quality(), corpus(PAIRS)))
     found = [json.loads(e) for e in verdicts.evidence.to_pylist() if e]
-    assert {"chars": 16} in found
-    assert {"lang": "en"} in found
+    assert {"rule": "too_short", "view": "answer", "chars": 16, "min": 20} in found
+    english = {"rule": "not_zh", "view": "answer", "lang": "en", "confidence": 0.932, "wanted": ["zh"]}
+    assert english in found
 
 
 def test_language_keeps_translations_and_the_undecided():

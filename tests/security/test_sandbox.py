@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.score.items import Item
+from instdata.score.item import Item
 from instdata.score.sandbox import run as sandbox
 from instdata.score.sandbox.watch import attempt
 from instdata.score.scorers import score_answer

@@ -17,14 +17,36 @@ TIMES = {
 
 _CHINESE = "零〇一二两三四五六七八九十百千万亿"
 _ONE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+FORMAL = dict(
+    zip("零壹贰叁肆伍陆柒捌玖拾佰仟萬億兩", "零一二三四五六七八九十百千万亿两")
+)  # on cheques, and traditional ones
+# 1万2千, 3亿5000万: Arabic figures with Chinese units, added up.
+MIXED = re.compile(r"(?<![\d.,])(?:\d{1,8}(?:\.\d{1,8})?\s?[亿万千百]){1,4}\d{0,8}(?![\d.克米瓦卡赫焦帕伏])")
+PART = re.compile(r"(\d+(?:\.\d+)?)\s?([亿万千百]?)")
+# 两个半小时, 3年半: a half behind the unit.
+HALVED = re.compile(rf"((?<!\d)\d{{1,9}}|[{_CHINESE}]{{1,6}})(个|年|天|倍|斤|里|周|公里)半(?![径数导个])")
+POWER_OF_TEN = re.compile(r"(?<![\w.^×*/])(?<![×x*]\s)10\s?\^\s?\{?\s?(\d{1,3})\}?(?![\w.]|\s?[-+×*/^])")
+# What small models go on with behind their answer, and what assistants say last.
+RUN_ON = re.compile(
+    r"\n[ \t]{0,4}(?:Question|Problem|Q|Human|User|问题|题目|用户)[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]", re.IGNORECASE
+)
+FAREWELL = re.compile(
+    r"(?<=[。！!.\n])[^。！!.\n]{0,12}(?:希望(?:这|以上|我的|能|对)|如果(?:你|您)(?:还|有)|祝(?:你|您)|\bI hope\b|\bhope (?:this|that|it)\b"
+    r"|\blet me know\b|\bfeel free\b)[^\n]{0,300}\s{0,9}\Z",
+    re.IGNORECASE,
+)
+# The same result said again: 1.5千米，也就是1500米.
+AGAIN = re.compile(
+    r"也就是|亦即|即为|即|换句话说|\bi\.e\.,?|\bthat is,?|\bor equivalently\b|\bin other words,?", re.IGNORECASE
+)
 # 千克, 千米 and the like are units, not thousands.
 NUMBER = re.compile(
-    rf"(?P<sign>(?<![A-Za-z0-9)\]%])[-−]\$?|负|\b(?:minus|negative)\s)?\$?(?<![A-Za-z0-9_^.,])"
+    rf"(?P<sign>(?<![A-Za-z0-9)\]%])[-−]\$?|(?:(?<=[=:])|(?<=[=:]\s)|\A)[-−–]\s?|负|\b(?:minus|negative)\s)?\$?(?<![A-Za-z0-9_^.,])"
     rf"(?:(?P<whole>\d{{1,9}})(?:\s|又)(?=\d+/\d))?"
     rf"(?P<main>{_ONE})(?:\s?/\s?(?P<below>\d+)(?![\d/]))?(?:[eE](?P<e>[-+]?\d{{1,3}})\b|\s?[×x*]\s?10\^\{{?(?P<power>[-−+]?\d{{1,3}})\}}?)?"
     rf"(?P<percent>\s?(?:%|percent\b|per cent\b))?"
     rf"(?:\s?(?P<times>百万|千万|万亿|[百千万亿](?![克米瓦卡赫焦帕伏]))|\s(?P<word>hundred|thousand|million|billion|trillion)\b)?"
-    rf"|(?P<minus>负)?(?P<per>百分之)?(?P<chinese>[{_CHINESE}]{{1,40}}(?:点[{_CHINESE[:11]}]{{1,40}})?)(?:分之(?P<over>[{_CHINESE}]{{1,40}}))?",
+    rf"|(?P<minus>负)?(?P<per>百分之)?(?:(?P<units>[{_CHINESE}]{{1,12}})又)?(?P<chinese>[{_CHINESE}]{{1,40}}(?:点[{_CHINESE[:11]}]{{1,40}})?)(?:分之(?P<over>[{_CHINESE}]{{1,40}}))?",
     re.IGNORECASE,
 )
 FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?([-−]?)\s?([\d.,]{1,40})\s?\}\s?\{\s?([\d.,]{1,40})\s?\}")
@@ -56,10 +78,51 @@ def plain_text(text: str) -> str:
     """NFKC without its traps: 10² stays a power, 2½ a mixed fraction; LaTeX fractions and thousands as plain ones."""
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
     text = re.sub("[⁰¹²³⁴-⁹]+", lambda m: "^" + unicodedata.normalize("NFKC", m[0]), text)
+    text = re.sub(r"(?<=\d)[\u00a0\u2007\u2009\u202f'’](?=\d{3}(?!\d))", "", text)  # thousands
+    text = re.sub(r"(?<=\d)\s?(?=\\[dt]?frac)", " ", text)  # 3\\frac{1}{2} is a mixed fraction
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/").replace("{,}", ",").replace("\\%", "%")
     text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s?\{([^{}\\]{0,200})\}", r" \1 ", text)
     text = re.sub(r"\\times|\\cdot", "×", re.sub(r"\\[,;!:]", "", text)).replace("\\$", "$")
-    return FRACTION.sub(r"\1\2/\3", text)
+    text = FRACTION.sub(r"\1\2/\3", text)
+    text = POWER_OF_TEN.sub(lambda m: "1" + "0" * int(m[1]), text)
+    # 1,5 is one and a half in most of Europe; a comma before three digits separates thousands.
+    text = re.sub(r"(?<![\d.,(\[{])(\d{1,9}),(\d{1,2})(?![\d,)\]}]|\.\d)", r"\1.\2", text)
+    return _chinese_spellings(text)
+
+
+def _chinese_spellings(text: str) -> str:
+    """Other ways to write Chinese numbers: 廿, 壹佰, 1万2千, 两个半."""
+    text = text.replace("廿", "二十").replace("卅", "三十")
+    formal = "".join(FORMAL)
+    text = re.sub(f"[{formal}]{{2,}}", lambda m: "".join(FORMAL[c] for c in m[0]), text)
+    text = MIXED.sub(lambda m: _added_up(m[0]), text)
+
+    def halved(m: re.Match) -> str:
+        value = Fraction(m[1]) if m[1].isdigit() else chinese_value(m[1])
+        return m[0] if value is None else f"{float(value + Fraction(1, 2)):g}{m[2]}"
+
+    return HALVED.sub(halved, text)
+
+
+def _added_up(text: str) -> str:
+    """3亿5000万 -> 350000000; 1万5 -> 15000; text with one unit only stays."""
+    parts = [(Fraction(n), TIMES[u] if u else 0) for n, u in PART.findall(text)]
+    if len(parts) < 2 or any(0 < a[1] < b[1] and b[1] != 10**4 for a, b in zip(parts, parts[1:])):
+        return text
+    total, last = Fraction(0), 1
+    for value, unit in parts:
+        if unit == 0 and value < 10 and last > 10:
+            unit = last // 10  # 1万5
+        total, last = total + value * (unit or 1), unit or 1
+    return str(total) if total.denominator == 1 else text
+
+
+def settled(answer: str) -> str:
+    """An answer without what stands behind it: the next question of a model that goes on, an assistant's farewell."""
+    run_on = RUN_ON.search(answer)
+    if run_on and NUMBER.search(answer[: run_on.start()]):
+        answer = answer[: run_on.start()]
+    return FAREWELL.sub("", answer)
 
 
 def final_part(text: str) -> str | None:
@@ -88,6 +151,18 @@ def _braces(text: str, at: int) -> str | None:
         if depth == 0:
             return text[at + 1 : i].strip() or None
     return None
+
+
+def final_numbers(answer: str) -> list[Number]:
+    """The number that an answer ends with, and what its last sentence says it is in other words (1.5 km, that is 1500 m);
+    empty where it has none."""
+    text = settled(answer)
+    first = final_number(text)
+    if first is None:
+        return []
+    part = final_part(plain_text(text)) or ""
+    again = (_last(piece) for piece in AGAIN.split(part)[1:])
+    return [first, *(n for n in again if n is not None)]
 
 
 def final_number(text: str) -> Number | None:
@@ -147,23 +222,32 @@ def _chinese(match: re.Match, alone: bool) -> Number | None:
     value = chinese_value(match["chinese"])
     if value is None:
         return None
+    if match["units"] and not match["over"]:
+        return None
     if match["over"]:  # 三分之二: the lower number comes first
         above = chinese_value(match["over"])
         if not value or above is None:
             return None
         value = above / value
+        if match["units"]:  # 一又二分之一
+            more = chinese_value(match["units"])
+            if more is None:
+                return None
+            value += more
     places = None if match["over"] else len(match["chinese"].partition("点")[2])
     return Number(-value if match["minus"] else value, bool(match["per"]), places, alone)
 
 
 def chinese_value(text: str) -> Fraction | None:
-    """三百零五 = 305, 两万三千 = 23000, 二〇二三 = 2023, 三点五 = 3.5; None for what is no number (百千)."""
+    """三百零五 = 305, 两万三千 = 23000, 一百二 = 120, 二〇二三 = 2023, 三点五 = 3.5; None for what is no number (百千)."""
     whole, _, decimals = text.partition("点")
     if decimals and not all(c in DIGITS for c in decimals):
         return None
     rest = Fraction(int("".join(str(DIGITS[c]) for c in decimals)), 10 ** len(decimals)) if decimals else Fraction(0)
     if len(whole) > 1 and all(c in DIGITS for c in whole):
         return int("".join(str(DIGITS[c]) for c in whole)) + rest
+    if len(whole) > 1 and whole[-1] in DIGITS and DIGITS[whole[-1]] and whole[-2] in "百千万亿":
+        whole += {"百": "十", "千": "百", "万": "千", "亿": "千万"}[whole[-2]]  # 一百二 is 一百二十
     total = myriads = section = digit = 0
     seen = False
     for c in whole:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from instdata.steps.ability.calibration import Calibration, calibrate
 from instdata.steps.ability.examples import Examples
-from instdata.steps.ability.linear import margin, platt, sigmoid
 from instdata.util.errors import MissingExtra
 
 WORDLLAMA = "wordllama"  # static embeddings that lie in their wheel: no download, English mostly
@@ -26,15 +26,12 @@ class Embedded:
     weights: np.ndarray  # float64[dimensions, classes]
     bias: np.ndarray
     prototypes: np.ndarray  # float64[dimensions, classes], unit length
-    platt: tuple[float, float]
+    calibration: Calibration
     held_out: np.ndarray
 
     def scores(self, prompts: pa.Array, responses: pa.Array) -> np.ndarray:
         found = encode(self.encoder, prompts)
         return (found @ self.weights + self.bias + found @ self.prototypes) / 2
-
-    def confidence(self, scores: np.ndarray) -> np.ndarray:
-        return sigmoid(self.platt, margin(scores))
 
 
 def train(examples: Examples, encoder: str) -> Embedded:
@@ -48,8 +45,7 @@ def train(examples: Examples, encoder: str) -> Embedded:
     without = total[None] - found[:, :, None] * wanted[:, None, :] if len(found) * total.size < 2e7 else total[None]
     near = np.einsum("nd,ndk->nk", found, _unit(np.broadcast_to(without, (len(found), *total.shape))))
     held_out = (wanted - dual / np.diag(inverse)[:, None] + near) / 2
-    right = held_out.argmax(1) == examples.labels
-    curve = platt(margin(held_out), right)
+    curve = calibrate(held_out, examples.labels)
     return Embedded(encoder, examples.classes, found.T @ dual, dual.sum(0), _unit(total), curve, held_out)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.ability.linear import MAX_ROWS
+from instdata.steps.ability.views import known_labels, texts, was_generated
 from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
@@ -47,9 +48,7 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
 
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context or Context()
-    # What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach it.
-    given = pc.if_else(was_generated(rows.meta), pa.scalar(None, pa.string()), rows.ability)
-    mine = pa.table([rows.prompt, rows.response, given, pa.array(np.arange(len(rows)))], schema=TEXTS)
+    mine = _labelled_rows(rows)
     theirs = _from_files(inputs(file, context, seeds=False), context)
     if file is not None:
         _enough(theirs, file, context)
@@ -81,9 +80,26 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     )
 
 
-def was_generated(meta: pa.Array) -> pa.Array:
-    """Which rows a generate step of this build wrote (bool): their meta says how."""
-    return pc.fill_null(pc.starts_with(meta, '{"generate": '), False)
+def _labelled_rows(rows: Rows) -> pa.Table:
+    """The corpus' rows with a label, as TEXTS: batch by batch, and of more than MAX_ROWS an even share of each ability.
+
+    What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach it."""
+    labels = []
+    for batch in rows.batches():
+        label = known_labels(batch.ability)
+        labels.append(pc.if_else(was_generated(batch.meta), pa.scalar(None, pa.string()), label))
+    label = pa.chunked_array(labels, pa.string()).combine_chunks()
+    at = np.flatnonzero(np.asarray(label.is_valid()))
+    order = at[np.argsort(np.asarray(label.take(pa.array(at)).dictionary_encode().indices), kind="stable")]
+    at = np.sort(order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(at) > MAX_ROWS else at)
+    parts, first = [TEXTS.empty_table()], 0
+    for batch in rows.batches():
+        here = at[(at >= first) & (at < first + len(batch))]
+        if len(here):
+            found = texts(batch.take(here - first))
+            parts.append(pa.table([*found, label.take(pa.array(here)), pa.array(here)], schema=TEXTS))
+        first += len(batch)
+    return pa.concat_tables(parts)
 
 
 def _enough(table: pa.Table, file: TrainFile, context: Context) -> None:
@@ -122,14 +138,16 @@ def _from_files(files: list[Input], context: Context) -> pa.Table:
     return pa.concat_tables(
         [
             TEXTS.empty_table(),
-            *(pa.table([r.prompt, r.response, r.ability, n], schema=TEXTS) for r, n in zip(parts, nowhere)),
+            *(pa.table([*texts(r), r.ability, n], schema=TEXTS) for r, n in zip(parts, nowhere)),
         ]
     )
 
 
 def _own_examples(context: Context) -> pa.Table:
-    abilities = context.taxonomy.abilities if context.taxonomy else []
-    shown = [(a.name, e) for a in abilities for e in a.examples]
+    if context.taxonomy is None:
+        return TEXTS.empty_table()
+    shown = [(a.name, e) for a in context.taxonomy.abilities for e in a.examples]
+    shown += [(e.ability, e) for e in context.taxonomy.labelled]
     columns = [
         [f"{e.instruction}\n\n{e.input}" if e.input else e.instruction for _, e in shown],
         [e.response or None for _, e in shown],

@@ -3,6 +3,8 @@ the concepts of the lexicon.
 
 A token is a word, a number (all alike), a punctuation mark, a line break, or one Chinese or Japanese character; width,
 case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is material.
+The first line, or the last where the first is long, is the ask; the rest is material. The
+ask's words and concepts count once more by themselves.
 """
 
 from __future__ import annotations
@@ -16,19 +18,24 @@ from instdata.steps.ability.lexicon import CONCEPTS
 from instdata.util.kernels import jit, on_all_cores
 
 # Groups: each is normalised by itself, so that none drowns the others.
-WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES = range(6)
+WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES, ASK = range(7)
 GROUP_BITS = 3  # at the top of a hash
 HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
+LONG = 60  # tokens of a first line above which it is material, and the last line the ask
 STEM = 5  # letters: translate, translation and translating share them
 LONGEST = 24  # bytes of a word whose pieces count
 ROWS = 512  # rows in one slice
 TOKENS = HEAD + TAIL + 2
 MOST = 20  # concepts of the opening that are paired
-FEATURES = TOKENS * 10 + START * 3 + START * 3 * LONGEST + MOST * MOST + 200  # at most, in one text
+FEATURES = TOKENS * 17 + START * 3 + START * 3 * LONGEST + MOST * MOST + 400  # at most, in one text
 
 LETTER, WIDE, NUMBER, MARK, BREAK, BLANK = range(6)  # kinds of character
 CHARS, LINES, NUMBERS, QUESTIONS, ASKS, COLONS, QUOTES, CODE, COMMAS, FIRST, CJK, UPPER, ITEMS, LATIN = range(14)
+GIVEN, OPTIONS, BLANKS, FENCES, OPERATORS = range(
+    14, 19
+)  # material after the ask, lettered lines, ___, ```, + - * / = by numbers
+LAST_CUE = OPERATORS
 QUESTION, COLON, COMMA, STOP, QUOTE = ord("?"), ord(":"), ord(","), ord("."), ord('"')
 
 
@@ -88,8 +95,9 @@ def read(data, lo, hi, token, stem, kind, cue, span):
     cue[:] = 0
     n, at, seen, size = 0, lo, 0, 0
     before = BREAK
+    last_mark, seen_number = 0, False
     quiet = True  # nothing on this line so far
-    wide, upper, last = 0, 0, 0
+    wide, upper, last, again, letters = 0, 0, 0, 0, 0
     h = np.uint64(0)
     while at < hi:
         if seen == HEAD and chars > HEAD + TAIL:
@@ -114,6 +122,7 @@ def read(data, lo, hi, token, stem, kind, cue, span):
             continue
         last = c
         if kd == before and (kd == LETTER or kd == NUMBER):
+            letters = 0
             if kd == LETTER:
                 h = mix(h, c)
                 size += 1
@@ -131,6 +140,17 @@ def read(data, lo, hi, token, stem, kind, cue, span):
         span[n, 0], span[n, 1] = begin, at
         n += 1
         cue[NUMBERS] += kd == NUMBER
+        again = again + 1 if c == last_mark and kd == MARK else 0
+        last_mark = c
+        cue[BLANKS] += c == 95 and again == 1
+        cue[FENCES] += c == 96 and again == 2
+        cue[OPERATORS] += seen_number and (
+            c == 43 or c == 45 or c == 42 or c == 47 or c == 61 or c == 94 or c == 0xD7 or c == 0xF7
+        )
+        seen_number = kd == NUMBER
+        # "A." or "(B)" at the start of a line
+        cue[OPTIONS] += letters == 2 and (c == STOP or c == 41 or c == COLON)
+        letters = 2 if quiet and kd == LETTER and 65 <= raw <= 72 else 0
         cue[LATIN] += kd == LETTER
         wide += kd == WIDE
         if kd == BREAK:
@@ -151,6 +171,7 @@ def read(data, lo, hi, token, stem, kind, cue, span):
     if cue[LINES] == 0:
         cue[FIRST] = chars
     cue[CHARS] = chars
+    cue[GIVEN] = chars - cue[FIRST] if cue[LINES] else 0
     cue[ASKS] = last == QUESTION
     for k in range(len(cue)):
         cue[k] = level(cue[k])
@@ -186,10 +207,24 @@ def contains(numbers, wanted):
 
 
 @jit
+def ask(kind, n):
+    """(begin, end) of the tokens that state the task: the first line, or the last where the first is long and it is not."""
+    end = 0
+    while end < n and kind[end] != BREAK:
+        end += 1
+    if end <= LONG or end == n:
+        return 0, end
+    begin = n
+    while begin > 0 and kind[begin - 1] != BREAK:
+        begin -= 1
+    return (begin, n) if n - begin <= LONG else (0, end)
+
+
+@jit
 def features_of(data, offsets, first, rows, slots, concepts, out, ends):
     """Hash every feature of some rows into `out`; `ends` gets where each row stops."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
-    kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
     span = np.empty((TOKENS, 2), np.int64)
     near = np.empty(MOST, np.int64)
     m = 0
@@ -199,7 +234,14 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
         if n == 0:
             continue
         met = 0
+        begin, end = ask(kind, n)
+        for i in range(begin, end):
+            h = np.uint64(ASK)
+            for k in range(min(3, end - i)):
+                h = mix(h, token[i + k])
+                m = put(out, m, h, ASK)
         for i in range(n):
+            asked = begin <= i < end
             h = np.uint64(WORDS)
             for k in range(min(4 if kind[i] == WIDE else 3, n - i)):
                 h = mix(h, token[i + k])
@@ -207,6 +249,8 @@ def features_of(data, offsets, first, rows, slots, concepts, out, ends):
                 at = look_up(slots, h)
                 if slots[at] != 0:
                     m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
+                    if asked:
+                        m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
                     if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
                         near[met] = concepts[at]
                         met += 1
@@ -257,7 +301,7 @@ def lexicon() -> tuple[np.ndarray, np.ndarray]:
 def whole(data):
     """The hash of a text as one n-gram."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
-    kind, cue = np.empty(TOKENS, np.int8), np.empty(LATIN + 1, np.int64)
+    kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
     span = np.empty((TOKENS, 2), np.int64)
     h = np.uint64(WORDS)
     for i in range(read(data, 0, len(data), token, stem, kind, cue, span)):

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from instdata.steps.ability.calibration import Calibration, calibrate
 from instdata.steps.ability.features import GROUP_BITS, ROWS, features, look_up
 from instdata.util.kernels import jit, on_all_cores
 
 MAX_ROWS = 4_000  # training rows: time and memory grow with their square; about 10 s on two cores
 RIDGE = 2.0
-# Weights of the groups: words, opening, stems, cues, concepts, pieces.
-PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0]))
-RESPONSE = np.sqrt(np.array([1.0, 0.5, 0.5, 1.0, 0.0, 0.0]))
+# Weights of the groups: words, opening, stems, cues, concepts, pieces, words of the ask.
+PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5]))
+RESPONSE = np.sqrt(np.array([1.0, 0.5, 0.5, 1.0, 0.0, 0.0, 0.0]))
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Linear:
     response_weights: np.ndarray
     bias: np.ndarray  # float64[classes]
     centre: np.ndarray  # float64[classes]: what an average response adds
-    platt: tuple[float, float]
+    calibration: Calibration
     held_out: np.ndarray  # float64[rows, classes]
 
     def scores(self, prompts: pa.Array, responses: pa.Array) -> np.ndarray:
@@ -71,10 +72,6 @@ class Linear:
 
         parts = on_all_cores(part, range(0, len(prompts), ROWS))
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
-
-    def confidence(self, scores: np.ndarray) -> np.ndarray:
-        """How likely the best class is right."""
-        return sigmoid(self.platt, margin(scores))
 
 
 def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: list[str]) -> Linear:
@@ -98,32 +95,8 @@ def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: l
     response_weights -= np.outer(average, given @ dual)
     return Linear(
         classes, *spaces, transposed_dot(prompt, dual, len(spaces[0].idf)), response_weights,
-        dual.sum(0), average @ response_weights, platt(margin(held_out), held_out.argmax(1) == labels), held_out,
+        dual.sum(0), average @ response_weights, calibrate(held_out, labels), held_out,
     )  # fmt: skip
-
-
-def sigmoid(curve: tuple[float, float], lead: np.ndarray) -> np.ndarray:
-    """The logistic curve of `platt` at each lead."""
-    return 1 / (1 + np.exp(-curve[0] - curve[1] * lead))
-
-
-def margin(scores: np.ndarray) -> np.ndarray:
-    """By how much the best class leads."""
-    top = np.partition(scores, -2, axis=1)
-    return top[:, -1] - top[:, -2]
-
-
-def platt(lead: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """(offset, slope) of the logistic curve from a lead to the chance of being right (Platt 1999), by Newton's method.
-    Four invented rows, right and wrong at either end, keep the curve finite where there is little to learn from."""
-    ends = [lead.min(initial=0.0), lead.max(initial=1.0)]
-    x = np.column_stack([np.ones(len(lead) + 4), [*lead, *ends, *ends]])
-    y = np.array([*right, 1, 1, 0, 0], dtype=float)
-    w = np.zeros(2)
-    for _ in range(30):
-        p = 1 / (1 + np.exp(-x @ w))
-        w += np.linalg.solve((x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(2), x.T @ (y - p))
-    return float(w[0]), float(w[1])
 
 
 def space(texts: pa.Array, weights: np.ndarray, least: int) -> Space:

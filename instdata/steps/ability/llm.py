@@ -57,8 +57,7 @@ def request(taxonomy: Taxonomy, prompt: str) -> Request:
 
 def read(taxonomy: Taxonomy, text: str) -> int:
     """The number of the ability that an answer names. Raises Unusable."""
-    from instdata.llm.ask import last_object
-    from instdata.llm.client import Unusable
+    from instdata.llm.reply import Unusable, last_object
 
     word = last_object(text, "ability")["ability"]
     name = taxonomy.known.get(normalise_label(word)) if isinstance(word, str) else None

@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.corpus.taxonomy import Taxonomy
+from instdata.steps.ability.calibration import calibrate
 from instdata.steps.ability.examples import Examples
 from instdata.steps.ability.features import CONCEPT, GROUP_BITS, WORDS, features
-from instdata.steps.ability.linear import Linear, margin, platt, space
+from instdata.steps.ability.linear import Linear, space
 
-BOTH = np.array([1.0, 0, 0, 0, 1.0, 0])  # words and concepts
+BOTH = np.array([1.0, 0, 0, 0, 1.0, 0, 0])  # words and concepts
 
 
 def from_words(taxonomy: Taxonomy, examples: Examples) -> Linear:
@@ -30,9 +31,10 @@ def from_words(taxonomy: Taxonomy, examples: Examples) -> Linear:
             weights[column[h], k] = 1.0
     weights /= np.maximum(weights.sum(1, keepdims=True), 1.0) ** 2
     zero = np.zeros(len(taxonomy.abilities))
+    owners = np.array([taxonomy.names.index(c) for c in examples.classes])[examples.labels]
+    unfit = calibrate(np.zeros((1, len(zero))), np.zeros(1, np.int64))
     model = Linear(
-        taxonomy.names, known, nothing, weights, np.zeros((0, len(zero))), zero, zero, (0.0, 0.0), np.empty((0, 0))
+        taxonomy.names, known, nothing, weights, np.zeros((0, len(zero))), zero, zero, unfit, np.empty((0, 0))
     )
     found = model.scores(examples.prompts, examples.responses)
-    right = np.array(taxonomy.names)[found.argmax(1)] == np.array(examples.classes)[examples.labels]
-    return replace(model, platt=platt(margin(found), right), held_out=found)
+    return replace(model, calibration=calibrate(found, owners), held_out=found)

@@ -34,10 +34,12 @@ def dedup(
     ngram: int = NGRAM,
     priority: np.ndarray | None = None,
     contrast: bool = True,
+    script: Literal["keep", "fold"] = "keep",
     max_memory: int | str = "4GB",
 ) -> Deduped:
     """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the positions; by
-    default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide.
+    default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide; `script="fold"`
+    takes traditional and simplified Chinese for one.
     method "exact" finds copies of the folded text only, "semantic" compares embeddings of `model`. Raises InputError for options
     that cannot work, MissingExtra."""
     if isinstance(texts, list):
@@ -45,11 +47,14 @@ def dedup(
     if not 0 < threshold <= 1:
         raise InputError(f"dedup: threshold {threshold} is outside (0, 1]")
     floor = 1.0 if method == "exact" else min(threshold, FLOOR[method])
-    s = scheme(floor, num_perm, ngram) if method == "minhash" else scheme(1.0)
+    folds = script == "fold"
+    s = scheme(1.0, script=folds, contrast=contrast)
+    if method == "minhash":
+        s = scheme(floor, num_perm, ngram, script=folds, contrast=contrast)
     vectors = embeddings(slices(texts), model, None) if method == "semantic" else None
     sketched = sketch_all(slices(texts), len(texts), s, parse_bytes(max_memory), owned=True)
     order = np.arange(len(texts)) if priority is None else np.asarray(priority, np.int64)
-    return find_in(sketched, s, order, threshold, floor, method, contrast, vectors)
+    return find_in(sketched, s, order, threshold, floor, method, vectors)
 
 
 def find_in(
@@ -59,13 +64,12 @@ def find_in(
     threshold: float,
     floor: float,
     method: str,
-    contrast: bool = True,
     vectors: np.ndarray | None = None,
 ) -> Deduped:
     """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method semantic needs
     their unit `vectors`."""
     order = order[sketched.valid[order]]
-    sketch = sketched.sketch if contrast else sketched.sketch._replace(contrast=np.zeros_like(sketched.sketch.contrast))
+    sketch = sketched.sketch
     if method == "exact":
         none = np.empty(0, np.int64)
         found = Found(copies(sketch.whole, order), none, none, np.empty(0))
@@ -147,10 +151,11 @@ def near(
     *,
     num_perm: int = 128,
     ngram: int = NGRAM,
+    script: bool = False,
 ) -> Near:
     """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to nothing.
     Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
-    index = Index(threshold, num_perm=num_perm, ngram=ngram)
+    index = Index(threshold, num_perm=num_perm, ngram=ngram, script=script)
     if len(indexed) <= len(queries):
         index.add(indexed)
         return index.query_all(queries)
@@ -165,16 +170,24 @@ class Index:
 
     TAIL = 8192  # texts added since the last sort; they are compared one by one
 
-    def __init__(self, threshold: float = 0.7, *, num_perm: int = 128, ngram: int = NGRAM):
-        self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram)
+    def __init__(
+        self,
+        threshold: float = 0.7,
+        *,
+        num_perm: int = 128,
+        ngram: int = NGRAM,
+        words: bool = True,
+        script: bool = False,
+    ):
+        """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
+        self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
         self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
         self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts
-        self._contrast = np.empty(0, np.uint64)
         self._valid = np.empty(0, bool)
         self._texts = corpus.Texts(1 << 62)
 
     def __len__(self) -> int:
-        return len(self._contrast)
+        return len(self._valid)
 
     def add(self, texts: pa.Array | list[str]) -> None:
         """Append texts (null: a position that nothing is near to)."""
@@ -183,7 +196,6 @@ class Index:
         for data, offsets in new.texts.chunks:
             self._texts.append(data, offsets)
         self._keys = np.concatenate([self._keys, new.sketch.keys], axis=1)
-        self._contrast = np.concatenate([self._contrast, new.sketch.contrast])
         self._valid = np.concatenate([self._valid, new.valid])
         if len(self) - self._sorted.shape[1] > max(self.TAIL, self._sorted.shape[1] // 4):
             self._sorted = self._keys.astype(np.uint64) << np.uint64(32) | np.arange(len(self), dtype=np.uint64)
@@ -218,8 +230,8 @@ class Index:
         query, indexed = (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
         usable = np.asarray(pc.is_valid(texts))[query] & self._valid[indexed]
         query, indexed = query[usable], indexed[usable]
-        similarity = self._verified(data, offsets, sketch.contrast, query, indexed)
-        held = similarity >= 0
+        similarity = self._verified(data, offsets, query, indexed)
+        held = similarity > 0
         return Near(query[held] + start, indexed[held], similarity[held])
 
     def _candidates(self, band: int, keys: np.ndarray) -> np.ndarray:
@@ -241,9 +253,7 @@ class Index:
         )
         return np.concatenate([query, query_tail]).astype(np.uint64) << np.uint64(32) | indexed
 
-    def _verified(
-        self, data: np.ndarray, offsets: np.ndarray, contrast: np.ndarray, query: np.ndarray, indexed: np.ndarray
-    ) -> np.ndarray:
+    def _verified(self, data: np.ndarray, offsets: np.ndarray, query: np.ndarray, indexed: np.ndarray) -> np.ndarray:
         if not len(query):
             return np.empty(0)
         ours, theirs = np.unique(query), np.unique(indexed)
@@ -254,10 +264,8 @@ class Index:
         joined = frozen(np.concatenate([own_data[: own_offsets[-1]], other_data]))
         bounds = frozen(np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]))
         sets = ngram_sets(joined, bounds, self.scheme)
-        keys = np.concatenate([contrast[ours], self._contrast[theirs]])
-        return similarities(
-            sets, keys, np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed), self.threshold
-        )
+        first, second = np.searchsorted(ours, query), len(ours) + np.searchsorted(theirs, indexed)
+        return similarities(sets, first, second, self.threshold, self.scheme.words)[0]
 
 
 def _array(texts: pa.Array | pa.ChunkedArray | list[str]) -> pa.Array:

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.steps.dedup.contrast import lexicon
+from instdata.steps.dedup.contrast import STRONG, lexicon
+from instdata.steps.dedup.guard import text_token
+from instdata.steps.dedup.hanzi import SIMPLIFIED, TRADITIONAL
 from instdata.steps.dedup.text import (
     COMPOSES,
     DIGIT,
@@ -23,6 +25,7 @@ from instdata.steps.dedup.text import (
     UPPER,
     WIDE,
     WORD,
+    first_and_length,
     mark_rows,
     slot,
     text_hash,
@@ -51,6 +54,9 @@ class Tables(NamedTuple):
     kind: np.ndarray  # uint8[TABLE]
     extra: np.ndarray  # uint32: expansions, concatenated
     extra_at: np.ndarray  # int64: where each starts
+    longest: (
+        np.ndarray
+    )  # uint8[TABLE]: of the listed words that begin with a character, how long the longest is, up to 6
     words: np.ndarray  # uint64[2^k]: hash of a word, 0 for empty
     meaning: np.ndarray  # uint64[2^k]: what the word stands for
 
@@ -64,8 +70,14 @@ def _fold_one(char: str) -> str:
 
 
 @cache
-def tables() -> Tables:
-    """The tables of this Python's Unicode version."""
+def tables(script: bool = False) -> Tables:
+    """The tables of this Python's Unicode version; with `script`, traditional Chinese characters fold to simplified ones."""
+    if script:
+        plain = tables()
+        fold = plain.fold.copy()
+        fold[[ord(c) for c in TRADITIONAL]] = [ord(c) for c in SIMPLIFIED]
+        folded = plain._replace(fold=fold)
+        return folded._replace(**_lexicon_table(folded))
     fold = np.arange(TABLE, dtype=np.int32)
     kind = np.zeros(TABLE, np.uint8)
     extra: list[int] = []
@@ -107,21 +119,33 @@ def tables() -> Tables:
         elif 0x1100 <= code < 0x1200:
             kind[code] |= WIDE
     chars = Tables(
-        fold, kind, np.array(extra, np.uint32), np.array(extra_at), np.zeros(2, np.uint64), np.zeros(2, np.uint64)
+        fold,
+        kind,
+        np.array(extra, np.uint32),
+        np.array(extra_at),
+        np.zeros(TABLE, np.uint8),
+        np.zeros(2, np.uint64),
+        np.zeros(2, np.uint64),
     )
     return chars._replace(**_lexicon_table(chars))
 
 
 def _lexicon_table(chars: Tables) -> dict[str, np.ndarray]:
     words = lexicon()
-    size = 1 << (2 * len(words)).bit_length()
-    hashes, meaning = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+    size = 1 << (4 * len(words)).bit_length()
+    hashes, meaning, longest = np.zeros(size, np.uint64), np.zeros(size, np.uint64), np.zeros(TABLE, np.uint8)
     data, offsets = buffers(pa.array(list(words)))
     for i, value in enumerate(words.values()):
         key = np.uint64(text_hash(data, offsets[i], offsets[i + 1], chars))
         at = slot(key, hashes)
         hashes[at], meaning[at] = key, value
-    return {"words": hashes, "meaning": meaning}
+        first, length = first_and_length(data, offsets[i], offsets[i + 1], chars)
+        longest[first] = max(longest[first], min(length, 6))
+    for i, value in enumerate(words.values()):  # and by their stems, where that says no more than a word itself would
+        key = np.uint64(text_token(data, offsets[i], offsets[i + 1], chars))
+        if key and value < STRONG and not hashes[at := slot(key, hashes)]:
+            hashes[at], meaning[at] = key, value
+    return {"longest": longest, "words": hashes, "meaning": meaning}
 
 
 def frozen(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,10 @@
 """Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd numbers").
 
-Two short texts contrast where they differ in their numbers, their negations or the languages they name; and where, of one of
-SETS, each holds an alternative that the other lacks (an alternative more is no contrast: "the sea" / "the warm sea").
+Two texts contrast where they differ in their numbers, their negations or the languages they name; and where each holds a word that
+the other lacks (a word more is no contrast: "the sea" / "the warm sea"). NEUTRAL words do not count: they are grammar, or say how
+politely a thing is asked. The words of one alternative of SETS and SYNONYMS count as one and the same. Where words of their own do not
+count (method: semantic) two texts contrast if, of one of SETS, each holds an alternative that the other lacks.
+
 One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of unspaced
 scripts are found anywhere (longest first, up to six characters), others as whole words.
 """
@@ -16,6 +19,7 @@ NUMBER = np.uint64(1 << 62)
 STRONG = np.uint64(1 << 61)
 NEGATION = STRONG
 SET = 256
+NEUTRAL = np.uint64(1)
 
 NEGATIONS = """not no never without cannot neither nor none nothing nobody except excluding excludes exclude avoid
 不 没 没有 无 無 非 未 别 別 勿 莫 除了 除外 避免 禁止
@@ -267,15 +271,74 @@ artan | azalan
 avantajları | dezavantajları"""
 
 
+NEUTRALS = """a an the this that these those it its it's he she his him they them their we us our ours i my me mine i'm i've i'd i'll you your yours you're
+is are was were be been being am do does did doing has have had having can could would should will shall may might must let lets let's
+of in on at by to for from with into onto as than about between among through upon within per via and or but so because if when while that's
+what which who whom whose there's here there also too just even please kindly thanks thank hi hello hey ok okay dear sir madam
+much many some any each every all both such very really quite following given below then now again once one only own same's
+make sure want wants need needs like able help tell show know think following: etc e.g i.e step steps way ways detail details briefly brief
+el la los las un una unos unas de del al en y o u que qué es son por para con se su sus mi mis tu tus lo le les me te como cómo puedo puede puedes favor sobre
+un une le la les des du de et ou en à au aux ce cette ces est sont pour par avec sur dans que qui se sa son ses mon ma mes ton ta tes il elle peux peut pendant durant numa num
+der die das den dem des ein eine einen einem einer eines und oder in im an am auf aus bei mit von zu zum zur für über ist sind wird wie was bitte mir dir ich du er sie es wir ihr heraus kann könnte
+il lo gli i uno una di da con su per tra fra e o è sono che come mi ti si nel nella del della posso
+o os as um uma uns umas do da dos das no na nos nas em com por para e ou que se seu sua como posso pode na numa
+и в во на по с со о об про у к ко за из от а но или что как это для можно пожалуйста мне ты вы он она они его её их бы ли же
+的 了 吗 嗎 呢 吧 啊 呀 么 麼 请 請 您 你 我 他 她 它 们 們 这 這 那 些 个 個 和 与 與 及 或 并 並 且 而 在 于 於 是 有 为 為 以 把 被 将 將 让 讓 给 給 对 對 向 从 從 到 等 要 会 會 能 可 可以 应 應 该 該 也 都 就 又 再 还 還 很 更 最 其 之 所 着 著 过 過 来 來 去 上 下 中 里 裡 得 地 帮 幫 一 一个 一個 一下 一些 一篇 一首 一份 一条 一句 一段 一种 篇 首 份 条 條 句 段 种 種 位 只 本 如 则 因 此 以下 下列 下面 如下 用 使用 写 寫 回答 作答 什么 什麼 怎么 怎麼 怎样 怎樣 如何 何 哪 谁 誰 关于 關於 根据 根據 有关 有關 需要 想 说 說 做 ，
+は が を に へ と で も の か
+은 는 이 가 을 를 에 의 도 로 와 과 한 하 해 게 서 주 세 요 십 시 오 고 기 인 적 어 써 려 줘 다
+hãy xin vui lòng giúp tôi cho của và là một các những bạn
+bir ve için mı mi mu mü lütfen
+yang dan di ke untuk sebuah tolong
+het een van en
+ett och en"""
+
+SYNONYMS = """write, create, generate, compose, produce, craft, draft, construct, make, makes, build, develop, design, formulate, prepare
+describe, explain, discuss, elaborate, outline, illustrate, clarify
+list, name, give, provide, suggest, offer, enumerate, state, mention, recommend
+find, identify, determine, figure
+calculate, compute, evaluate, solve
+summarize, summarise, summary
+rewrite, rephrase, reword, paraphrase, restate
+classify, categorize, categorise, label
+analyze, analyse, examine
+get, obtain
+use, using, uses, utilize, utilise
+sentence, sentences, phrase
+text, passage, paragraph
+method, methods, approach, approaches, technique, techniques
+tip, tips, advice, suggestion, suggestions
+important, key, main, major, significant, essential
+example, examples, instance, instances
+story, tale
+defend, guard, protect
+仿佛, 彷彿, 好像, 似乎
+解释, 解釋, 说明, 說明, 描述, 介绍, 介紹, 阐述, 闡述, 讲解, 讲述, 概述, 简述, 论述, 叙述
+列出, 列举, 列舉, 举出, 给出, 提供, 提出, 说出
+生成, 创建, 创作, 撰写, 编写, 设计, 制作, 创造, 构造, 编一, 拟定, 制定
+详细, 具体
+主要, 重要, 关键
+方法, 方式, 办法, 途径
+建议, 提示
+例子, 示例, 实例
+分类, 归类
+概括, 总结, 归纳
+改写, 重写
+计算, 求出, 算出
+找出, 识别, 确定
+文章, 短文, 文本, 段落"""
+
+
 def lexicon() -> dict[str, int]:
     """Every word and what it means; the first meaning of several."""
     meaning: dict[str, int] = dict.fromkeys(NEGATIONS.split(), int(NEGATION))
     for value, line in enumerate(NUMBERS.splitlines(), 2):
         for word in line.split():
             meaning.setdefault(word, int(NUMBER) + value)
-    for base, text in ((int(STRONG), LANGUAGES), (0, SETS)):
+    for base, text in ((int(STRONG), LANGUAGES), (0, f"{SETS}\n{SYNONYMS}")):
         for number, line in enumerate(text.splitlines(), 1):
             for i, alternative in enumerate(line.split("|")):
                 for word in alternative.split(","):
                     meaning.setdefault(word.strip(), base + SET * number + i)
+    for word in NEUTRALS.split():
+        meaning.setdefault(word, int(NEUTRAL))
     return meaning

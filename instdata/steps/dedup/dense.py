@@ -13,17 +13,15 @@ from itertools import pairwise
 import numpy as np
 
 from instdata.steps.dedup.corpus import Texts
-from instdata.steps.dedup.guard import contrasting
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme
-from instdata.steps.dedup.text import mix
+from instdata.steps.dedup.text import mix, mixed
 from instdata.util.kernels import jit, on_all_cores, threads
 
 NEIGHBOURS = 16  # of each row, at each level: the earliest ones. More would make output quadratic in a cluster's size
 LEVELS = (0.8, 0.9, 0.95)  # rows with that many neighbours at the floor are searched again at these
 BLOCK = 16 << 20  # bytes of text whose n-gram sets are held at once, twice
 BUCKETS = 1 << 20  # of the table of n-gram frequencies
-CROSS = np.uint64(0x5BD1E995)
 
 
 @jit
@@ -54,13 +52,13 @@ def prefixes(values, at, sizes, frequency, t, tokens, token_at, short):
 
 @jit
 def mark(token, contrast):
-    """The token under which a short text is stored: only texts with its contrast key look there."""
+    """The token under which a text is stored: only texts that ask the same (their contrast key and words are equal) look there."""
     return token if contrast == 0 else (mix(token ^ contrast) >> np.uint64(32))
 
 
 @jit
-def postings(tokens, token_at, short, contrast, cross, use_short, out):
-    """token << 32 | row for each row's prefix tokens; short texts twice if long ones may look for them. Returns how many."""
+def postings(tokens, token_at, short, contrast, use_short, out):
+    """token << 32 | row for each row's prefix tokens. Returns how many."""
     count = 0
     for row in range(len(short)):
         n = short[row] if use_short else token_at[row + 1] - token_at[row]
@@ -68,10 +66,6 @@ def postings(tokens, token_at, short, contrast, cross, use_short, out):
             if count < len(out):
                 out[count] = mark(tokens[i], contrast[row]) << np.uint64(32) | np.uint64(row)
             count += 1
-            if cross and contrast[row]:
-                if count < len(out):
-                    out[count] = (tokens[i] ^ CROSS) << np.uint64(32) | np.uint64(row)
-                count += 1
     return count
 
 
@@ -88,10 +82,10 @@ def lower_bound(a, x):
 
 
 @jit
-def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, similarity, count):
+def probe(first, last, own, y, y_base, x, x_base, t, active, hits, similarity, count):
     """For rows first..last of block y: the earliest rows of block x that come before them and are similar."""
-    values, at, sizes, alternatives, contrast, tokens, token_at, short, _, _ = y
-    x_values, x_at, x_sizes, x_alternatives, x_contrast, _, _, _, by_short, by_long = x
+    values, at, sizes, contrast, tokens, token_at, short, _, _ = y
+    x_values, x_at, x_sizes, x_contrast, _, _, _, by_short, by_long = x
     limit = hits.shape[1]
     stamp = np.full(len(x_sizes), -1, np.int64)
     near = np.empty(len(x_sizes), np.int64)
@@ -100,18 +94,13 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             continue
         # Where to look: (list, token), as a cursor into the postings sorted by token and row.
         n = token_at[row + 1] - token_at[row]
-        cursor = np.empty(2 * (n + short[row]), np.int64)
+        cursor = np.empty(n + short[row], np.int64)
         wanted = np.empty(len(cursor), np.uint64)
         looks, in_short = 0, 0
         for k in range(2):
             for i in range(n if k == 0 else short[row]):
-                token = tokens[token_at[row] + i]
-                for variant in range(2 if cross else 1):
-                    if variant == 0:
-                        wanted[looks] = mark(token, contrast[row])
-                    else:
-                        wanted[looks] = token if contrast[row] else token ^ CROSS
-                    looks += 1
+                wanted[looks] = mark(tokens[token_at[row] + i], contrast[row])
+                looks += 1
             if k == 0:
                 in_short = looks
         for i in range(looks):
@@ -135,9 +124,7 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             for i in range(found):
                 other = near[i]
                 a, b = sizes[row], x_sizes[other]
-                if min(a, b) < t * max(a, b) - 1e-9 or contrasting(
-                    contrast[row], x_contrast[other], alternatives[row], x_alternatives[other]
-                ):
+                if min(a, b) < t * max(a, b) - 1e-9 or contrast[row] != x_contrast[other]:
                     continue
                 value = jaccard(values, at[row], at[row] + a, x_values, x_at[other], x_at[other] + b, t)
                 if value >= 0:
@@ -149,10 +136,10 @@ def probe(first, last, own, y, y_base, x, x_base, cross, t, active, hits, simila
             low, high = high, high * 4
 
 
-def join_dense(
-    texts: Texts, rows: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def join_dense(texts: Texts, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(later, earlier, similarity) of pairs at `floor` or above among `rows` (in priority order), as places in `rows`.
+
+    Where many rows hold the same text, what else they hold decides: two that may contrast must have the same words.
 
     Each row's NEIGHBOURS earliest similar rows are found, and where it has more, as many again at each of LEVELS: in a cluster
     whose rows are all alike the output stays linear, and a closer copy is still found.
@@ -173,16 +160,13 @@ def join_dense(
                 sets.values,
                 sets.at[place],
                 sets.sizes[place],
-                sets.alternatives[place],
-                contrast[rows[blocks[i]]],
+                np.where(sets.contrast == 0, sets.contrast, mixed(sets.contrast ^ sets.bag) | np.uint64(1))[place],
             )
         return loaded[i]
 
     frequency = np.zeros(BUCKETS, np.uint32)
     for i in range(len(blocks)):
         count_frequencies(*load(i)[:3], frequency)
-    short_text = contrast[rows] != 0
-    cross = bool(short_text.any() and not short_text.all())
     active = np.ones(len(rows), bool)
     later, earlier, found = [], [], []
     for t in [floor, *(level for level in LEVELS if level > floor)]:
@@ -192,12 +176,12 @@ def join_dense(
             np.zeros(len(rows), np.int64),
         )
         for i, x_rows in enumerate(blocks):
-            x = indexed(load(i), frequency, t, cross)
+            x = indexed(load(i), frequency, t)
             for j in range(i, len(blocks)):
                 rows_of = blocks[j]
-                y = x if i == j else indexed(load(j), frequency, t, cross)
+                y = x if i == j else indexed(load(j), frequency, t)
                 found_so_far = (active[rows_of], hits[rows_of], similarity[rows_of], count[rows_of])
-                _probe_all(i == j, y, rows_of.start, x, x_rows.start, cross, t, *found_so_far)
+                _probe_all(i == j, y, rows_of.start, x, x_rows.start, t, *found_so_far)
         filled = np.arange(NEIGHBOURS) < count[:, None]
         later.append(np.repeat(np.arange(len(rows)), count))
         earlier.append(hits[filled])
@@ -216,7 +200,6 @@ def _probe_all(
     y_base: int,
     x: tuple,
     x_base: int,
-    cross: bool,
     t: float,
     active: np.ndarray,
     *found: np.ndarray,
@@ -226,14 +209,14 @@ def _probe_all(
     step = max(64, n // (8 * threads()) + 1)
 
     def work(start: int) -> None:
-        probe(start, min(start + step, n), own, y, y_base, x, x_base, cross, t, active, *found)
+        probe(start, min(start + step, n), own, y, y_base, x, x_base, t, active, *found)
 
     on_all_cores(work, range(0, n, step))
 
 
-def indexed(block: tuple, frequency: np.ndarray, t: float, cross: bool) -> tuple:
+def indexed(block: tuple, frequency: np.ndarray, t: float) -> tuple:
     """The block's sets with their prefixes, and its postings by short and by long prefix."""
-    values, at, sizes, alternatives, contrast = block
+    values, at, sizes, contrast = block
     token_at, short = np.zeros(len(sizes) + 1, np.int64), np.empty(len(sizes), np.int64)
     none = np.empty(0, np.uint64)
     prefixes(values, at, sizes, frequency, t, none, token_at, short)
@@ -241,8 +224,8 @@ def indexed(block: tuple, frequency: np.ndarray, t: float, cross: bool) -> tuple
     prefixes(values, at, sizes, frequency, t, tokens, token_at, short)
     lists = []
     for use_short in (True, False):
-        out = np.empty(postings(tokens, token_at, short, contrast, cross, use_short, none), np.uint64)
-        postings(tokens, token_at, short, contrast, cross, use_short, out)
+        out = np.empty(postings(tokens, token_at, short, contrast, use_short, none), np.uint64)
+        postings(tokens, token_at, short, contrast, use_short, out)
         out.sort()
         lists.append(out)
-    return values, at, sizes, alternatives, contrast, tokens, token_at, short, *lists
+    return values, at, sizes, contrast, tokens, token_at, short, *lists

@@ -35,7 +35,11 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
     if step.method == "semantic":
         parts = list(texts)
         vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
-    s = scheme(floor, step.num_perm, step.ngram, step.view == "both") if step.method == "minhash" else scheme(1.0)
+    sides, script = step.method == "minhash" and step.view in ("prompt", "both"), step.script == "fold"
+    words = step.view == "prompt"  # answers to one question may choose other words
+    s = scheme(1.0, script=script)
+    if step.method == "minhash":
+        s = scheme(floor, step.num_perm, step.ngram, sides, script, words)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
     found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)
@@ -79,9 +83,14 @@ def _score(step: Dedup, batch: Rows) -> np.ndarray:
 
 
 def view(step: Dedup, rows: Rows) -> pa.Array:
-    """The text compared; null where the row has none."""
+    """The text compared; null where the row has none. Where there are two sides, SIDES is between them: what is given (system, earlier
+    turns) and what is asked, or prompt and response."""
     if step.view == "prompt":
-        return rows.prompt
+        if step.method != "minhash":
+            return rows.prompt
+        given = [pc.fill_null(rows.view(name), "") for name in ("system", "given")]
+        given = pc.replace_substring(pc.binary_join_element_wise(*given, "\n"), SIDES, " ")
+        return pc.binary_join_element_wise(given, pc.replace_substring(rows.view("asked"), SIDES, " "), SIDES)
     if step.view == "full":
         return rows.full
     response = rows.response

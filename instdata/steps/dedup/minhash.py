@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.guard import ALTERNATIVES, SHORT, contrast_key
+from instdata.steps.dedup.guard import TOKEN_BITS, contrast_key
 from instdata.steps.dedup.sizes import NGRAM, bands
 from instdata.steps.dedup.text import fold, folded_size, mix, ngrams
 from instdata.util.errors import InputError, MissingExtra
@@ -41,33 +41,46 @@ class Scheme(NamedTuple):
     b: np.ndarray
     bands: int
     rows: int
-    sides: bool  # texts are a prompt and a response with SIDES between, compared apart
+    sides: bool  # texts have two sides with SIDES between (what is given and what is asked, say), compared apart
+    script: bool  # traditional Chinese characters fold to simplified ones
+    contrast: bool  # texts may contrast, see guard.py
+    words: bool  # ... where each has a word of its own, not only where they hold opposites
 
 
-def scheme(threshold: float = 0.7, num_perm: int = 128, ngram: int = NGRAM, sides: bool = False) -> Scheme:
+def scheme(
+    threshold: float = 0.7,
+    num_perm: int = 128,
+    ngram: int = NGRAM,
+    sides: bool = False,
+    script: bool = False,
+    contrast: bool = True,
+    words: bool = True,
+) -> Scheme:
     """The scheme that finds pairs from `threshold` up. Raises InputError where the options cannot."""
     count, rows = bands(threshold, num_perm)
     if not 1 <= ngram <= 64:
         raise InputError(f"dedup: ngram {ngram} is outside 1..64")
     powers = np.cumprod(np.array([1] + [0x9E3779B97F4A7C15] * (ngram + 1), np.uint64))
     a, b = (np.pad(x, (0, -num_perm % PASS), "edge") for x in permutations(num_perm))
-    return Scheme(ngram, powers, a, b, count, rows, sides)
+    return Scheme(ngram, powers, a, b, count, rows, sides, script, contrast, words)
 
 
 @jit
 def row_ngrams(data, start, end, t, s, chars, camel, out):
-    """N-gram hashes of a row into `out`. The row is one text, or a prompt and a response with SIDES between (if s.sides).
+    """N-gram hashes of a row into `out`. The row is one text, or two sides with SIDES between (if s.sides); an empty side has none.
     Returns (how many n-grams, how many folded characters of the whole row)."""
     cut = start if s.sides else end
     while cut < end and data[cut] != 0x1F:
         cut += 1
-    n = fold(data, start, cut, t, chars, camel)
-    count = ngrams(chars, n, s.ngram, s.powers, np.uint64(0), t.kind, out)
+    n, count = fold(data, start, cut, t, chars, camel), 0
+    if n or cut == end:
+        count = ngrams(chars, n, s.ngram, s.powers, np.uint64(0), t.kind, out)
     if cut < end:
         chars[n] = 0x1F
         camel[n] = False
         m = fold(data, cut + 1, end, t, chars[n + 1 :], camel[n + 1 :])
-        count += ngrams(chars[n + 1 :], m, s.ngram, s.powers, np.uint64(1), t.kind, out[count:])
+        if m or n == 0:
+            count += ngrams(chars[n + 1 :], m, s.ngram, s.powers, np.uint64(1), t.kind, out[count:])
         n += 1 + m
     return count, n
 
@@ -141,14 +154,13 @@ def sign_rows(data, offsets, t, s, signatures):
 
 
 @jit
-def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bits):
-    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, contrast key (0: too long), and a
-    bit of each of the first 128 hashes."""
+def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first 128 hashes."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
     used = s.bands * s.rows
-    signature, alternatives = np.empty((used + PASS - 1) // PASS * PASS, np.uint32), np.empty(0, np.int32)
+    signature = np.empty((used + PASS - 1) // PASS * PASS, np.uint32)
     a, b = s.a, s.b
     for row in range(len(offsets) - 1):
         count, n = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
@@ -171,25 +183,28 @@ def sketch_rows(data, offsets, t, s, keys, first, whole, contrast, bits):
             two = (two + both) * np.uint64(0xD6E8FEB86659FD93)
             two ^= two >> np.uint64(29)
         whole[row, 0], whole[row, 1] = one, two
-        contrast[row] = contrast_key(chars, camel, n, t, alternatives) if n <= SHORT else np.uint64(0)
 
 
 @jit
-def grams_of_rows(data, offsets, t, s, grams, alternatives):
-    """row << 55 | n-gram hash of all rows, one after the other, and short rows' contrasting words. Returns how many."""
+def grams_of_rows(data, offsets, t, s, grams, tokens, ends, contrast, bag):
+    """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at ends[row]; their
+    contrast keys and bags. Returns how many n-grams and tokens there are."""
     size = scratch_size(data, offsets, t)
     chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
-    total = 0
+    total, listed = 0, 0
     for row in range(len(offsets) - 1):
         count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, own)
         for i in range(count):
-            grams[total + i] = np.uint64(row) << np.uint64(55) | own[i]
+            grams[total + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
         total += count
-        if n <= SHORT:
-            contrast_key(chars, camel, n, t, alternatives[row])
-        else:
-            alternatives[row] = 0
-    return total
+        count, contrast[row], bag[row] = 0, 0, 0
+        if s.contrast:
+            contrast[row], bag[row], count = contrast_key(chars, camel, n, t, s.words, own)
+        for i in range(count):
+            tokens[listed + i] = np.uint64(row) << np.uint64(TOKEN_BITS) | own[i]
+        listed += count
+        ends[row] = listed
+    return total, listed
 
 
 @jit
@@ -216,12 +231,18 @@ def most_grams(data, offsets, t):
 
 
 class Sets(NamedTuple):
-    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]. `alternatives`: see contrast_key."""
+    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]; its sorted tokens (see contrast_key)
+    tokens[token_at[i] : token_at[i] + token_sizes[i]]. `contrast`: its contrast key, 0 where nothing contrasts; `bag`: equal where the
+    tokens are."""
 
     values: np.ndarray
     at: np.ndarray
     sizes: np.ndarray
-    alternatives: np.ndarray
+    tokens: np.ndarray
+    token_at: np.ndarray
+    token_sizes: np.ndarray
+    contrast: np.ndarray
+    bag: np.ndarray
 
 
 ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
@@ -229,29 +250,32 @@ ROWS = 512  # sets that are made together: row numbers must fit above 55 bits
 
 def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
     """The n-gram sets of prepared texts."""
-    t, n = tables(), len(offsets) - 1
-    alternatives = np.empty((n, ALTERNATIVES), np.int32)
+    t, n = tables(s.script), len(offsets) - 1
+    low = np.uint64((1 << TOKEN_BITS) - 1)
+    contrast, bag = np.empty(n, np.uint64), np.empty(n, np.uint64)
 
-    def work(start: int) -> tuple[np.ndarray, np.ndarray]:
+    def work(start: int) -> tuple[np.ndarray, ...]:
         part = offsets[start : start + ROWS + 1]
-        grams = np.empty(most_grams(data, part, t), np.uint64)
-        grams = grams[: grams_of_rows(data, part, t, s, grams, alternatives[start : start + ROWS])]
+        most = most_grams(data, part, t)
+        grams, tokens = np.empty(most, np.uint64), np.empty(most, np.uint64)
+        ends, token_ends = np.zeros(len(part) - 1, np.int64), np.zeros(len(part) - 1, np.int64)
+        own = slice(start, start + len(ends))
+        count, listed = grams_of_rows(data, part, t, s, grams, tokens, token_ends, contrast[own], bag[own])
+        grams, tokens = grams[:count], tokens[:listed]
         grams.sort()  # numpy's vectorised sort: many times faster than one compiled by numba, row by row
-        ends = np.zeros(len(part) - 1, np.int64)
-        return grams[: split_rows(grams, ends)].copy(), ends
+        tokens.sort()
+        return grams[: split_rows(grams, ends)].copy(), ends, tokens & low, token_ends
 
     parts = on_all_cores(work, range(0, n, ROWS))
-    at = np.zeros(n + 1, np.int64)
-    base = 0
-    for start, (grams, ends) in zip(range(0, n, ROWS), parts):
-        at[start + 1 : start + 1 + len(ends)] = ends + base
-        base += len(grams)
-    return Sets(
-        np.concatenate([grams for grams, _ in parts]) if parts else np.empty(0, np.uint64),
-        at,
-        np.diff(at),
-        alternatives,
-    )
+    values, at, sizes = _joined([p[0] for p in parts], [p[1] for p in parts])
+    return Sets(values, at, sizes, *_joined([p[2] for p in parts], [p[3] for p in parts]), contrast, bag)
+
+
+def _joined(values: list[np.ndarray], ends: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(values, where each row's start, how many each row has) of parts one after the other."""
+    bases = np.cumsum([0] + [len(v) for v in values])
+    at = np.concatenate([np.zeros(1, np.int64), *(e + base for e, base in zip(ends, bases))])
+    return np.concatenate([np.empty(0, np.uint64), *values]), at[:-1], np.diff(at)
 
 
 class Sketch(NamedTuple):
@@ -259,21 +283,20 @@ class Sketch(NamedTuple):
 
     keys: np.ndarray  # uint32[bands, n]
     whole: np.ndarray  # uint64[n, 2]: equal where the folded texts are
-    contrast: np.ndarray  # uint64[n]
     bits: np.ndarray  # uint64[n, 2]: one bit of each hash (Li and König, "b-bit minwise hashing", 2010)
 
 
 def empty_sketch(n: int, s: Scheme, keys: np.ndarray | None = None) -> Sketch:
     if keys is None:
         keys = np.empty((s.bands, n), np.uint32)
-    return Sketch(keys, np.empty((n, 2), np.uint64), np.empty(n, np.uint64), np.empty((n, 2), np.uint64))
+    return Sketch(keys, np.empty((n, 2), np.uint64), np.empty((n, 2), np.uint64))
 
 
 def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s: Scheme) -> None:
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
     stop = at + len(offsets) - 1
     part = [column[at:stop] for column in found[1:]]
-    sketch_rows(data, offsets, tables(), s, found.keys, at, *part)
+    sketch_rows(data, offsets, tables(s.script), s, found.keys, at, *part)
 
 
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:

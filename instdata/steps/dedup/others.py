@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from instdata.corpus.rows import MESSAGES, Rows
+from instdata.steps.dedup.suites import fetched, suites
 from instdata.util.context import Context
 from instdata.util.errors import InputError, format_problem
 from instdata.util.paths import expanded
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from instdata.read.sources import Input
 
 BATCH = 8192
-TEXTS = ("instruction", "input", "messages")  # fields of a suite's map that hold an item's text
+TEXTS = ("instruction", "input", "messages")  # fields of a suite's map that every reader knows
+PARTS = (*TEXTS, "prompt", "question", "passage", "given", "options", "choices", "answer", "reference", "output")
 QUESTIONS = (
     "question",
     "prompt",
@@ -33,21 +35,26 @@ QUESTIONS = (
 
 
 class File(NamedTuple):
+    """A file to compare with."""
+
     path: Path
     name: str
-    map: dict[str, str]  # our field: the column that feeds it, where a suite says so
+    map: dict[str, str]  # our field (one of PARTS): the normalised column that feeds it, where a suite says so
 
 
 def files(paths: list[str], context: Context) -> list[File]:
     """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a YAML file
-    that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`).
-    Raises InputError naming what is missing."""
+    that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`); a name that
+    suites.yaml lists is a suite on the Hub. Raises InputError naming what is missing."""
+    from instdata.read.files import find_files
     from instdata.read.source import Source
-    from instdata.read.sources import find_files
 
     found = []
     for path in paths:
         base, mapping = context.base, {}
+        if path in suites() and not (base / path).exists():
+            found.append(File(fetched(path), path, {}))
+            continue
         if path.lower().endswith((".yaml", ".yml")):
             suite = base / expanded(path)
             path, mapping = _suite(suite)
@@ -67,7 +74,9 @@ def _suite(path: Path) -> tuple[str, dict[str, str]]:
         raise InputError([(str(path), document.line(("items",)), "a suite names the file of its items: `items: path`")])
     if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
         raise InputError([(str(path), document.line(("map",)), "map gives our field: their column")])
-    return items, {field: mapping[field] for field in TEXTS if field in mapping}
+    from instdata.read.shapes import normalise_key
+
+    return items, {field: normalise_key(mapping[field]) for field in PARTS if field in mapping}
 
 
 def digests(paths: list[str], context: Context) -> list[str]:
@@ -127,7 +136,8 @@ def _format(file: File) -> Input | None:
     from instdata.read.sources import open_sources
 
     try:
-        return open_sources([(0, Source(path=str(file.path), map=file.map))], Path())[0][0]
+        mapping = {field: column for field, column in file.map.items() if field in TEXTS}
+        return open_sources([(0, Source(path=str(file.path), map=mapping))], Path())[0][0]
     except InputError as e:
         if file.map:
             raise InputError([("", None, message) for _, _, message in e.problems]) from e
@@ -136,8 +146,10 @@ def _format(file: File) -> Input | None:
 
 def _conversations(file: File) -> Iterator[list[tuple[str, str]] | None]:
     """The messages of each record of a file, None for one that cannot be read."""
-    from instdata.read.adapters import BadRow, adapt, normalise_keys
+    from instdata.read.adapters import adapt
     from instdata.read.blocks import raw_blocks, records
+    from instdata.read.plain import BadRow
+    from instdata.read.shapes import normalise_keys
 
     item = _format(file)
     for record in records(raw_blocks(str(file.path))):

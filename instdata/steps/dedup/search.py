@@ -18,6 +18,7 @@ from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
 from instdata.util.kernels import jit, on_all_cores
 
+FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
 SMALL = 24  # rows of a band's group up to which all its pairs are compared
 BLOCK = 16 << 20  # bytes of text that verification holds at once; their n-gram sets take up to ten times as much
 LOW = np.uint64(0xFFFFFFFF)
@@ -94,13 +95,19 @@ def flatten(root):
 
 
 @jit
-def verify(values, at, sizes, alternatives, contrast, first, second, floor, out):
-    """True similarity of the pairs of rows (first, second); -1 where it is below `floor` or the two contrast."""
+def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, words, first, second, floor, out, same):
+    """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below `floor`; and whether
+    their words are the same."""
     for i in range(len(first)):
         a, b = first[i], second[i]
-        out[i] = -1.0
-        if not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b]):
-            out[i] = jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor)
+        similarity = max(0.0, jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor))
+        if similarity and contrasting(
+            contrast[a], contrast[b],
+            tokens, token_at[a], token_at[a] + token_sizes[a],
+            tokens, token_at[b], token_at[b] + token_sizes[b], words,
+        ):  # fmt: skip
+            similarity = -similarity
+        out[i], same[i] = similarity, bag[a] == bag[b]
 
 
 def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
@@ -128,13 +135,11 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
     candidates, root = _candidates(sketch, rows, s, floor)
-    later, earlier, similarity = [], [], []
-    for first, second, value in _verified(texts, rows, candidates, sketch.contrast, s, floor):
-        earlier.append(first)
-        later.append(second)
-        similarity.append(value)
+    later, earlier, similarity = _outside_frames(
+        *map(np.concatenate, zip(*_verified(texts, rows, candidates, s, floor))), len(rows)
+    )
     for members in _components(root):
-        y, x, value = join_dense(texts, rows[members], sketch.contrast, s, floor)
+        y, x, value = join_dense(texts, rows[members], s, floor)
         later.append(members[y])
         earlier.append(members[x])
         similarity.append(value)
@@ -172,6 +177,17 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
     return pairs[root[first] != root[second]], root
 
 
+def _outside_frames(
+    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, same: np.ndarray, rows: int
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """(later, earlier, similarity) of the pairs that are copies. A row that is similar to several others with which it contrasts
+    holds a frame (one passage and its questions, one scaffold and its tasks): of two such rows a word more is another task."""
+    unlike = similarity < 0
+    framed = np.bincount(np.concatenate([first[unlike], second[unlike]]), minlength=rows) >= FRAMED
+    copies = ~unlike & (same | ~(framed[first] & framed[second]))
+    return [second[copies]], [first[copies]], [similarity[copies]]
+
+
 def _components(root: np.ndarray) -> list[np.ndarray]:
     """Members, in order, of each component with more than one."""
     counts = np.bincount(root, minlength=len(root)) if len(root) else root
@@ -180,8 +196,9 @@ def _components(root: np.ndarray) -> list[np.ndarray]:
     return np.split(members, np.flatnonzero(np.diff(root[members])) + 1) if len(members) else []
 
 
-def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.ndarray, s: Scheme, floor: float):
-    """(earlier, later, similarity) of the pairs that hold, a block of text at a time."""
+def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor: float):
+    """(earlier, later, similarity, same words) of the pairs at the floor or above, see verify, a block of text at a time."""
+    yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
     start, step = 0, 1 << 17
     while start < len(pairs):
         part = pairs[start : start + step]
@@ -190,28 +207,28 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, contrast: np.nd
         if texts.sizes(needed).sum() > BLOCK and len(part) > 1:
             step = len(part) // 2
             continue
-        found = similarities(
+        found, same = similarities(
             texts.sets(needed, s),
-            contrast[needed],
             np.searchsorted(needed, rows[first]),
             np.searchsorted(needed, rows[second]),
             floor,
+            s.words,
         )
-        held = found >= 0
-        yield first[held], second[held], found[held]
+        held = found != 0
+        yield first[held], second[held], found[held], same[held]
         start += len(part)
         step = min(2 * len(part), 1 << 17)
 
 
-def similarities(sets: Sets, contrast: np.ndarray, first: np.ndarray, second: np.ndarray, floor: float) -> np.ndarray:
-    """True similarity of pairs of rows of `sets`, -1 below floor or contrasting, on all cores."""
-    out = np.empty(len(first))
+def similarities(
+    sets: Sets, first: np.ndarray, second: np.ndarray, floor: float, words: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(true similarity of pairs of rows of `sets`, whether their words are the same), see verify, on all cores."""
+    out, same = np.empty(len(first)), np.empty(len(first), bool)
 
     def work(at: int) -> None:
         part = slice(at, at + 8192)
-        verify(
-            sets.values, sets.at, sets.sizes, sets.alternatives, contrast, first[part], second[part], floor, out[part]
-        )
+        verify(*sets, words, first[part], second[part], floor, out[part], same[part])
 
     on_all_cores(work, range(0, len(first), 8192))
-    return out
+    return out, same

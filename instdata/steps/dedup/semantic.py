@@ -11,7 +11,7 @@ import numpy as np
 
 from instdata.steps.dedup.corpus import Texts
 from instdata.steps.dedup.dense import NEIGHBOURS
-from instdata.steps.dedup.guard import ALTERNATIVES, contrasting
+from instdata.steps.dedup.guard import LISTED, contrasting
 from instdata.steps.dedup.minhash import Scheme, Sketch
 from instdata.steps.dedup.search import Found, copies
 from instdata.util.errors import MissingExtra
@@ -20,6 +20,7 @@ from instdata.util.kernels import jit
 EXACT = 200_000  # rows
 LEVELS = (0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
 BLOCK = 2048
+Guard = tuple[np.ndarray, np.ndarray, np.ndarray]
 NONE = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 PROBES, CELL = 16, 200  # of faiss's inverted lists: how many are searched, rows in each
 
@@ -36,14 +37,14 @@ def wanted(similarity, levels, count):
 
 
 @jit
-def take_pairs(similarity, y_start, x_start, contrast, alternatives, levels, counts, hits, values, total):
+def take_pairs(similarity, y_start, x_start, contrast, listed, at, levels, counts, hits, values, total):
     """Append to each row's hits the columns, all before it, that are wanted."""
     for i in range(similarity.shape[0]):
         for j in range(min(similarity.shape[1], y_start + i - x_start)):
             y, x = y_start + i, x_start + j
             if (
                 similarity[i, j] >= levels[0]
-                and not contrasting(contrast[y], contrast[x], alternatives[y], alternatives[x])
+                and not contrasting(contrast[y], contrast[x], listed, at[y], at[y + 1], listed, at[x], at[x + 1], False)
                 and wanted(similarity[i, j], levels, counts[i])
             ):
                 hits[i, total[i]], values[i, total[i]] = x, similarity[i, j]
@@ -51,16 +52,15 @@ def take_pairs(similarity, y_start, x_start, contrast, alternatives, levels, cou
 
 
 @jit
-def mark_pairs(row, other, similarity, contrast, alternatives, levels, held):
+def mark_pairs(row, other, similarity, contrast, listed, at, levels, held):
     """Mark the pairs, sorted by (row, other), that are wanted."""
     count = np.zeros(len(levels), np.int64)
     for i in range(len(row)):
         a, b = row[i], other[i]
         if i and a != row[i - 1]:
             count[:] = 0
-        held[i] = not contrasting(contrast[a], contrast[b], alternatives[a], alternatives[b]) and wanted(
-            similarity[i], levels, count
-        )
+        unlike = contrasting(contrast[a], contrast[b], listed, at[a], at[a + 1], listed, at[b], at[b + 1], False)
+        held[i] = not unlike and wanted(similarity[i], levels, count)
 
 
 def search_semantic(
@@ -69,18 +69,31 @@ def search_semantic(
     """Pairs of rows of `order` (in priority order) with cosine `floor` or above. `vectors` are unit vectors by row."""
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
-    alternatives = np.zeros((len(copy_of), ALTERNATIVES), np.int32)
-    for start in range(0, len(copy_of), BLOCK):
-        part = np.arange(start, min(start + BLOCK, len(copy_of)))
-        alternatives[part] = texts.sets(part, s).alternatives
     find = _exact if len(rows) <= EXACT else _faiss
-    later, earlier, similarity = find(vectors[rows], sketch.contrast[rows], alternatives[rows], floor)
+    later, earlier, similarity = find(vectors[rows], _guard(texts, s, rows), floor)
     return Found(copy_of, rows[later], rows[earlier], similarity)
 
 
-def _exact(
-    vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _guard(texts: Texts, s: Scheme, rows: np.ndarray) -> Guard:
+    """(contrast keys, listed words, where each row's start): those of row i are listed[at[i]:at[i + 1]]. Paraphrases have other words,
+    so only these contrast."""
+    by, parts, counts = np.argsort(rows), [np.empty(0, np.uint64)], np.zeros(len(rows), np.int64)
+    contrast = np.empty(len(rows), np.uint64)
+    for start in range(0, len(rows), BLOCK):
+        sets = texts.sets(rows[by[start : start + BLOCK]], s)
+        contrast[by[start : start + BLOCK]] = sets.contrast
+        words = sets.tokens < LISTED
+        parts.append(sets.tokens[words])
+        counts[start : start + BLOCK] = np.bincount(
+            np.repeat(np.arange(len(sets.sizes)), sets.token_sizes)[words], minlength=len(sets.sizes)
+        )
+    values, ends = np.concatenate(parts), np.cumsum(counts)
+    at = np.concatenate([[0], np.cumsum(counts[np.argsort(by)])])
+    place = np.repeat((ends - counts)[np.argsort(by)] - at[:-1], np.diff(at)) + np.arange(len(values))
+    return contrast, values[place], at
+
+
+def _exact(vectors: np.ndarray, guard: Guard, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n, levels = len(vectors), _levels(floor)
     later, earlier, similarity = [], [], []
     for y in range(0, n, BLOCK):
@@ -93,7 +106,7 @@ def _exact(
             if found.max(initial=-1) >= floor - 1e-5:
                 # Rounded, so that the last bits of a matrix product decide nothing.
                 found = np.round(found.astype(np.float64), 5)
-                take_pairs(found, y, x, contrast, alternatives, levels, counts, hits, values, total)
+                take_pairs(found, y, x, *guard, levels, counts, hits, values, total)
         filled = np.arange(hits.shape[1]) < total[:, None]
         later.append(np.repeat(np.arange(y, rows.stop), total))
         earlier.append(hits[filled])
@@ -105,9 +118,7 @@ def _levels(floor: float) -> np.ndarray:
     return np.array([floor, *(level for level in LEVELS if level > floor)])
 
 
-def _faiss(
-    vectors: np.ndarray, contrast: np.ndarray, alternatives: np.ndarray, floor: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _faiss(vectors: np.ndarray, guard: Guard, floor: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same from an inverted-list index: the pairs found are true, some are missed."""
     try:
         import faiss
@@ -131,7 +142,7 @@ def _faiss(
         by = np.lexsort((other, row))
         row, other, found = row[by], other[by], found[by]
         held = np.empty(len(row), bool)
-        mark_pairs(row, other, np.maximum(found, floor), contrast, alternatives, levels, held)
+        mark_pairs(row, other, np.maximum(found, floor), *guard, levels, held)
         later.append(row[held])
         earlier.append(other[held])
         similarity.append(np.clip(found[held], floor, 1.0))

@@ -21,14 +21,14 @@ from instdata.util.errors import InputError
 class Dedup(Step):
     """Drop rows that are near copies of a kept row ("near_duplicate", "exact_duplicate").
 
-    A row goes only if its true similarity to a row that stays is at least `threshold`; that row and the similarity are the
-    evidence. Short texts (up to 200 characters) that differ in a number, a negation, an antonym, a language or a code token
-    are not copies. Answered rows are kept before unanswered ones, then `keep` decides.
+    A row goes only if its true similarity to a row that stays is at least `threshold`, in what it asks as in what is given (system,
+    earlier turns); that row and the similarity are the evidence. Texts that differ in a number, a negation, a language, a code
+    token, or that have each a word of their own, are not copies, however long. Answered rows are kept before unanswered ones, then `keep` decides.
     """
 
     kind: ClassVar[str] = "dedup"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
     view: Literal["prompt", "response", "full", "both"] = Field(
@@ -43,6 +43,9 @@ class Dedup(Step):
     )
     keep: Literal["first", "longest", "best"] = Field(
         "first", description="Which of several copies stays; best: highest `by`."
+    )
+    script: Literal["fold", "keep"] = Field(
+        "fold", description="fold: traditional and simplified Chinese are one; keep: they are two."
     )
     by: str = Field("", description="With keep: best, the score that decides, e.g. score_quality_overall.")
     across: list[str] = Field([], description="Files of older releases: what they have already goes.")

@@ -1,7 +1,7 @@
 """What two texts are compared by: the folded text and its character n-grams.
 
 Folding is NFKC, case folding and one form of every quote, dash and full stop; runs of white space become one space, none
-next to a Chinese character or kana; invisible characters and inverted marks go, and so does sentence punctuation at the end.
+next to a Chinese character or kana, and a literal \\n, \\t or \\r is white space too; invisible characters and inverted marks go, and so does sentence punctuation at the end.
 
 An n-gram is as many characters as fill `ngram` columns, where a wide character (Chinese, Japanese, Korean) fills two: at 5,
 five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text of fewer than four
@@ -93,6 +93,9 @@ def fold(data, start, end, t, out, camel):
         while at < end and data[at] < 0x80:
             c = data[at]
             at += 1
+            if c == 92 and at < end and (data[at] == 110 or data[at] == 116 or data[at] == 114):
+                c = np.uint8(32)  # a literal \\n, \\t or \\r: white space that was escaped once too often
+                at += 1
             k, blank = kind[c], table[c] == SPACE
             out[n] = 32 if blank else table[c]
             camel[n] = lower & ((k & UPPER) != 0)
@@ -159,6 +162,15 @@ def mix(h):
     return h ^ (h >> np.uint64(33))
 
 
+@jit
+def mixed(hashes):
+    """`mix` of every hash of an array."""
+    out = np.empty_like(hashes)
+    for i in range(len(hashes)):
+        out[i] = mix(hashes[i])
+    return out
+
+
 BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -186,6 +198,15 @@ def text_hash(data, start, end, t):
     size = folded_size(data, start, end, t)
     out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
     return mix(run_hash(out, 0, fold(data, start, end, t, out, camel)))
+
+
+@jit
+def first_and_length(data, start, end, t):
+    """(first character, how many there are) of a folded text that is not empty."""
+    size = folded_size(data, start, end, t)
+    out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
+    n = fold(data, start, end, t, out, camel)
+    return out[0], n
 
 
 @jit

@@ -46,7 +46,8 @@ def other_ability(rows: Rows) -> Other:
     def other(instruction: str, response: str, ability: str | None) -> dict[str, Any] | None:
         scores = model.scores(pa.array([instruction]), pa.array([response]))
         # Rounded: the last digits of a matrix inverse depend on the number of threads.
-        best, sure = model.classes[int(scores[0].argmax())], round(float(model.confidence(scores)[0]), 4)
+        number, confidence = model.calibration.best(scores)
+        best, sure = model.classes[int(number[0])], round(float(confidence[0]), 4)
         if ability == best or ability not in known or best not in known or sure < SURE:
             return None
         lead = round(float(scores[0].max() - scores[0][model.classes.index(ability)]), 4)

@@ -127,7 +127,8 @@ class Novelty:
     def __init__(self, given: Sequence[str], threshold: float = 0.7):
         from instdata.steps.dedup import Index
 
-        self.index, self.given = Index(threshold), len(given)
+        # Variety is what counts here: one word's difference makes no new instruction.
+        self.index, self.given = Index(threshold, words=False), len(given)
         if given:
             self.index.add(pa.array(given, pa.string()))
 

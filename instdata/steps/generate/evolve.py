@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
+from instdata.llm.reply import read_object
 from instdata.steps.generate.asked import other_ability
 from instdata.steps.generate.check import Broken, Item, Novelty, judge
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, read_object, render, template, text_of
+from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, one_turn, record, run, shuffled
 from instdata.util.context import Context
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from instdata.llm.client import Unusable
 from instdata.util.errors import InputError
 
 HERE = Path(__file__).parent / "prompts"
@@ -65,53 +64,6 @@ def listing(name: str, fields: dict[str, Any], count: int) -> dict[str, Any]:
     item = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
     items = {"type": "array", "items": item, "minItems": 1, "maxItems": count}
     return {"type": "object", "properties": {name: items}, "required": [name], "additionalProperties": False}
-
-
-def read_items(text: str) -> list[Any]:
-    """The items of an answer that should be JSON, and often nearly is: fenced, with words around it, a bare list, or cut
-    off in the last item (whole items before the cut are kept). Raises Unusable where there is none."""
-    body, value = _first_json(text)
-    if value is None:
-        value = _whole_items(body)
-    if isinstance(value, dict):
-        value = next((v for v in value.values() if isinstance(v, list)), [value])
-    if not value:
-        raise Unusable("no items")
-    return value
-
-
-def read_object(text: str) -> dict[str, Any]:
-    """The one object of an answer, or the first of a list. Raises Unusable where there is none."""
-    _, value = _first_json(text)
-    first = value[0] if isinstance(value, list) and value else value
-    if not isinstance(first, dict) or not first:
-        raise Unusable("no JSON object" if value is not None else "broken JSON")
-    return first
-
-
-def _first_json(text: str) -> tuple[str, Any]:
-    """(the text after any thinking, its first JSON object or list; None where that is broken). Raises Unusable where
-    there is no trace of one."""
-    body = text.split("</think>", 1)[-1]
-    starts = [i for i in (body.find("{"), body.find("[")) if i >= 0]
-    if not starts:
-        raise Unusable("no JSON")
-    try:
-        return body, json.JSONDecoder(strict=False).raw_decode(body, min(starts))[0]
-    except (ValueError, RecursionError):
-        return body, None
-
-
-def _whole_items(body: str) -> list[Any]:
-    """The complete objects of the first list in a broken JSON text."""
-    decoder, items, at = json.JSONDecoder(strict=False), [], body.find("[") + 1
-    while at > 0 and (at := body.find("{", at)) >= 0:
-        try:
-            item, at = decoder.raw_decode(body, at)
-        except (ValueError, RecursionError):
-            break
-        items.append(item)
-    return items
 
 
 def text_of(value: Any) -> str:

@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
-from instdata.llm.client import Answer, Request, Unusable
+from instdata.llm.client import Answer, Request
+from instdata.llm.reply import answer, read_object
 from instdata.steps.generate.check import Broken, Item
-from instdata.steps.generate.prompt import read_object, render, template
+from instdata.steps.generate.prompt import render, template
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.util.context import Context
 
@@ -74,7 +75,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
             item.reason, item.evidence = "not_verified", {"by": how, "said": said}
         return [*made, item]
 
-    return run(candidates(), step.target, lambda r: ask(r, read_text), take, context.say), set()
+    return run(candidates(), step.target, lambda r: ask(r, answer), take, context.say), set()
 
 
 def conversation(asked: Turns, given: Given) -> Turns:
@@ -83,14 +84,6 @@ def conversation(asked: Turns, given: Given) -> Turns:
     own = [content for role, content in given.before if role == "system"]
     earlier = [turn for turn in given.before if turn[0] != "system"]
     return (("system", "\n\n".join([system[1], *own])), *earlier, question)
-
-
-def read_text(text: str) -> str:
-    """An answer's text without its thinking. Raises Unusable where nothing is left."""
-    answer = text.split("</think>", 1)[-1].strip()
-    if not answer:
-        raise Unusable("empty answer")
-    return answer
 
 
 def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) -> tuple[int, str, str]:
@@ -104,7 +97,7 @@ def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
     """(which text is the first that is right, -1 for none; by what; what was said of the last one looked at). None where
     the row brings neither `tests` (run in the sandbox) nor a `reference`."""
-    from instdata.score.items import Item as Question
+    from instdata.score.item import Item as Question
     from instdata.score.scorers import score_answer, unusable
 
     tests, reference = _brought(given.meta)

@@ -16,7 +16,7 @@ from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.models import AUTO
-from instdata.steps.generate.prompt import read_items
+from instdata.llm.reply import read_items
 from instdata.util.context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
@@ -79,8 +79,9 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
     scope = digest([label, step.scoring(context)])
     options = Options.of(step)
 
-    def client(model: str, price: Price | None) -> Client:
-        return client_for(replace(options, model=model, price=price), store, scope, context.base, context.say)
+    def client(model: str, price: Price | None, params: dict[str, Any] | None) -> Client:
+        asked = replace(options, model=model, price=price, params=params)
+        return client_for(asked, store, scope, context.base, context.say)
 
     if step.model == LOCAL + AUTO:
         context.say(
@@ -89,9 +90,9 @@ def open_session(step: Generate, context: Context) -> Iterator[Session]:
         )
     with ExitStack() as stack:
         stack.callback(store.close)
-        session = Session(step, context, stack.enter_context(client(step.model, step.price)), label)
+        session = Session(step, context, stack.enter_context(client(step.model, step.price, step.params)), label)
         if step.judge and step.judge != step.model:
-            session.judging = stack.enter_context(client(step.judge, None))
+            session.judging = stack.enter_context(client(step.judge, step.judge_price, step.judge_params))
         stack.callback(session.account)
         yield session
 
@@ -133,7 +134,7 @@ def estimate(step: Generate, rows: Rows, context: Context, method: Callable, wan
     prompt, completion = typical(sample)
     found = [cost(Options.of(step), requests, prompt, completion)]
     if step.judge and draws > 1:  # it reads every draw and names one
-        price = step.price if step.judge == step.model else None
+        price = step.price if step.judge == step.model else step.judge_price
         judging = replace(Options.of(step), model=step.judge, price=price)
         found.append(cost(judging, requests // draws, prompt + draws * completion, 10))
     usd = [f["usd"] for f in found]

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from instdata.corpus.rows import Rows
-from instdata.llm.budget import Price
+from instdata.llm.budget import Price, Wait
 from instdata.llm.endpoint import LOCAL, resolve_model
 from instdata.steps.base import Produced, SourceStep, Threshold
 from instdata.steps.generate.prompt import LANGUAGES, template
@@ -68,6 +68,12 @@ class Generate(SourceStep):
     price: Price | None = Threshold(
         None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
     )
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    max_wait: Wait | None = Threshold(
+        None, description="What a server may ask us to wait; beyond it the run stops with exit code 4. Default: 10m."
+    )
+    judge_params: dict[str, Any] | None = Field(None, description="The judge's params, where it is another model.")
+    judge_price: Price | None = Threshold(None, description="The judge's price, where it is another model.")
     timeout: float | None = Threshold(
         None, gt=0, description="Seconds to wait for an answer; default: 120, for a local model 600."
     )

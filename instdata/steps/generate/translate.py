@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
+from instdata.llm.reply import read_object
 from instdata.steps.generate.check import Broken, Item, plain_faults
-from instdata.steps.generate.prompt import read_object, render, template, text_of
+from instdata.steps.generate.prompt import render, template, text_of
 from instdata.steps.generate.rounds import Candidate, broken, foreign, given_rows, one_turn, record, run, shuffled
 from instdata.util.context import Context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
@@ -12,7 +13,7 @@ from instdata.llm.budget import Price
 from instdata.util.context import Context
 
 SHOWN = 6000  # characters of a prompt and of a response that the judge sees
-VERSION = 2
+VERSION = 3
 
 Scale = Literal["quality", "complexity", "helpfulness"]
 SCALES = {
@@ -56,35 +57,49 @@ class Judge(BaseModel):
     price: Price | None = Field(
         None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
     )
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    timeout: float | None = Field(None, gt=0, description="Seconds that an answer may take at first.")
+    max_wait: float | None = Field(
+        None,
+        gt=0,
+        description="What a server may ask us to wait (10m); beyond it the run stops with exit code 4. Default: 10m.",
+    )
     concurrency: int | None = Field(None, ge=1, le=1024, description="Requests at once, at most.")
     rpm: float | None = Field(None, gt=0, description="Requests a minute, at most.")
     tpm: float | None = Field(None, gt=0, description="Tokens a minute, at most.")
 
     def shapes(self) -> dict[str, Any]:
         """What shapes the scores; cost limits do not."""
-        return {"version": VERSION, "model": self.model, "scales": self.scales}
+        asked = {"params": self.params} if self.params else {}
+        return {"version": VERSION, "model": self.model, "scales": self.scales, **asked}
 
 
-def score(judge: Judge, name: str, rows: Rows) -> dict[str, np.ndarray]:
-    """llm_<scale> of each row (float32, 1 to 5; NaN without a response or a usable verdict). `name` is the step's: its
-    budget and its line in the build's usage go by it. Raises BudgetReached; what was answered is cached."""
+def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
+    """llm_<scale> of each row (float32, 1 to 5; NaN without an answer or a usable verdict), and `_missing`: why a row with an
+    answer got no verdict (string, null elsewhere). `name` is the step's: its budget and its line in the build's usage go
+    by it. Raises BudgetReached; what was answered is cached."""
     from instdata.llm.ask import Options, ask
 
     context = rows.context or Context()
-    prompts, responses, langs = rows.prompt.to_pylist(), rows.response.to_pylist(), rows.lang.to_pylist()
+    prompts, responses, langs = (c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
     at = [i for i, response in enumerate(responses) if response and response.strip()]
     requests = [request(judge, prompts[i], responses[i], langs[i] == "zh") for i in at]
     answers = ask(
         Options.of(judge), requests, lambda text: read(judge, text), name=name, shapes=judge.shapes(), context=context
     )
-    scores = {f"llm_{scale}": np.full(len(rows), np.nan, np.float32) for scale in judge.scales}
+    scores: dict[str, Any] = {f"llm_{scale}": np.full(len(rows), np.nan, np.float32) for scale in judge.scales}
+    missing: list[str | None] = [None] * len(rows)
     for i, answer in zip(at, answers, strict=True):
         for scale, value in (answer.value or {}).items():
             scores[f"llm_{scale}"][i] = value
-    missing = sum(a.value is None for a in answers)
-    if missing:
-        context.say(f"{name}: {missing:,} of {len(at):,} rows got no usable verdict and have no score")
-    return scores
+        if answer.value is None:
+            missing[i] = answer.failures[-1].why if answer.failures else "no usable verdict"
+    without = [why for why in missing if why]
+    if without:
+        context.say(
+            f"{name}: {len(without):,} of {len(at):,} rows got no usable verdict and have no score: {without[0]}"
+        )
+    return {**scores, "_missing": pa.array(missing, pa.string())}
 
 
 def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
@@ -102,8 +117,7 @@ def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
 
 def read(judge: Judge, text: str) -> dict[str, int]:
     """The scores in an answer. Raises Unusable."""
-    from instdata.llm.ask import last_object
-    from instdata.llm.client import Unusable
+    from instdata.llm.reply import Unusable, last_object
 
     found = last_object(text, *judge.scales)
     scores = {scale: found[scale] for scale in judge.scales}

@@ -19,7 +19,7 @@ from instdata.util.errors import InputError, MissingExtra
 
 HELD_OUT = 5  # every fifth row, by the hash of its text, judges the classifier and is not learned from at first
 CHARS = 2000  # of a prompt and of a response that are looked at
-VERSION = 1
+VERSION = 2
 
 
 class Learned(BaseModel):
@@ -51,7 +51,7 @@ def score(learned: Learned, rows: Rows) -> np.ndarray:
     context = rows.context or Context()
     model, held_out = classifier(learned, context)
     context.say(f"quality: learned: {describe(held_out)}")
-    return predict(model, _lines(rows.prompt, rows.response))
+    return predict(model, _lines(rows.view("prompt"), rows.view("answer")))
 
 
 def classifier(learned: Learned, context: Context) -> tuple[Any, dict[str, float]]:
@@ -153,7 +153,7 @@ def _read(files: list[Any], context: Context) -> list[str]:
     from instdata.read.shards import tables
 
     parts = (Rows(table) for item in files for table in tables(item, context.taxonomy) if len(table))
-    return list(dict.fromkeys(line for rows in parts for line in _lines(rows.prompt, rows.response)))
+    return list(dict.fromkeys(line for rows in parts for line in _lines(rows.view("prompt"), rows.view("answer"))))
 
 
 def _floret() -> Any:

@@ -1,51 +1,70 @@
-"""Rules about personal data, keys and addresses. Numbers are believed only where their check digits are right."""
+"""Rules about personal data, keys and addresses. Numbers are believed only where their check digits are right.
+
+They look at everything that a model reads or learns to write: prompt, answer and reasoning.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import numpy as np
 
 from instdata.steps.quality.text import Text, among, has
 from instdata.util.secrets import CREDENTIAL
 
+Place = tuple[int, int] | None  # where something stands in a text, in characters
+
 E_MAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,10})")
-INVENTED = re.compile(
-    r"(?i)(^|\.)(example|test|domain|email|mail|company|website|yourdomain|sample|abc|xyz|acme|school|business|university|organization|store|shop|firm|foo|bar|localhost|invalid|mycompany|yourcompany|companyname|xxx+|123)\."
+INVENTED_HOSTS = (
+    "example test domain email mail company website yourdomain sample abc xyz acme school business university "
+    "organization store shop firm foo bar localhost invalid mycompany yourcompany companyname xxx+ 123"
 )
+INVENTED = re.compile(rf"(?i)(?:^|\.)(?:{'|'.join(INVENTED_HOSTS.split())})\.")
+INVENTED_NAMES = (
+    "your name user example john jane info support contact help email abc xyz sales first no-?reply customer me@ xxx "
+    "test hr@ admin"
+)
+INVENTED_NAME = re.compile(rf"(?i)(?:{'|'.join(INVENTED_NAMES.split())})")
+
+
+def _in_any(t: Text, pattern: str, real: Callable[[str], Place]) -> np.ndarray:
+    """Where a text of the row has the pattern and, looked at closely, the real thing."""
+    found = np.zeros(len(t), bool)
+    for texts in t.learned:
+        found |= among(has(texts, pattern), real, texts)
+    return found
 
 
 def email(t: Text) -> np.ndarray:
-    def real(prompt: str, response: str) -> bool:
-        return any(not INVENTED.search(m[1]) and not re.match(r"(?i)(your|name|user|example|john|jane|info|support|contact|help|email|abc|xyz|sales|first|no-?reply|customer|me@|xxx|test|hr@|admin)", m[0])
-                   for text in (prompt, response) for m in E_MAIL.finditer(text))  # fmt: skip
+    return _in_any(t, r"[A-Za-z0-9]@[A-Za-z0-9-]+\.[A-Za-z]", real_email)
 
-    pattern = r"[A-Za-z0-9]@[A-Za-z0-9-]+\.[A-Za-z]"
-    return among(has(t.prompt, pattern) | has(t.response, pattern), real, t.prompt, t.response)
+
+def real_email(text: str) -> Place:
+    places = (m.span() for m in E_MAIL.finditer(text) if not INVENTED.search(m[1]) and not INVENTED_NAME.match(m[0]))
+    return next(places, None)
 
 
 # A mobile number of mainland China, or a North American or international number written as one.
 PHONE = re.compile(
-    r"(?<![\d.\w-])(?:(?:\+?86[- ]?)?(1[3-9]\d)[- ]?(\d{4})[- ]?(\d{4})|(?:\+?1[-. ])?\(?([2-9]\d{2})\)?[-. ](\d{3})[-. ](\d{4})|\+(\d{1,3})[- ](\d{2,4})[- ](\d{3,4})[- ]?(\d{3,4}))(?![\d\w-])"
+    r"(?<![\d.\w-])(?:(?:\+?86[- ]?)?(1[3-9]\d)[- ]?(\d{4})[- ]?(\d{4})|"
+    r"(?:\+?1[-. ])?\(?([2-9]\d{2})\)?[-. ](\d{3})[-. ](\d{4})|\+(\d{1,3})[- ](\d{2,4})[- ](\d{3,4})[- ]?(\d{3,4}))(?![\d\w-])"
 )
+IN_ORDER = re.compile(r"0123|1234|2345|3456|4567|5678|6789|0000|1111|9999|8888|6666")
 
 
 def phone(t: Text) -> np.ndarray:
-    def real(prompt: str, response: str) -> bool:
-        for text in (prompt, response):
-            for m in PHONE.finditer(text):
-                digits = re.sub(r"\D", "", m[0])
-                invented = (
-                    "555" in digits
-                    or len(set(digits)) <= 4
-                    or re.search(r"0123|1234|2345|3456|4567|5678|6789|0000|1111|9999|8888|6666", digits)
-                )
-                if not invented:
-                    return True
-        return False
+    return _in_any(
+        t, r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}", real_phone
+    )
 
-    pattern = r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}"
-    return among(has(t.prompt, pattern) | has(t.response, pattern), real, t.prompt, t.response)
+
+def real_phone(text: str) -> Place:
+    for m in PHONE.finditer(text):
+        digits = re.sub(r"\D", "", m[0])
+        if not ("555" in digits or len(set(digits)) <= 4 or IN_ORDER.search(digits)):
+            return m.span()
+    return None
 
 
 ID_NUMBER = re.compile(
@@ -54,12 +73,11 @@ ID_NUMBER = re.compile(
 
 
 def id_number(t: Text) -> np.ndarray:
-    pattern = r"\d{6}(18|19|20)\d{2}[01]\d[0-3]\d{4}[\dXx]"
+    return _in_any(t, r"\d{6}(18|19|20)\d{2}[01]\d[0-3]\d{4}[\dXx]", real_id)
 
-    def real(*texts: str) -> bool:
-        return any(_id_checks(m[1]) for text in texts for m in ID_NUMBER.finditer(text))
 
-    return among(has(t.prompt, pattern) | has(t.response, pattern), real, t.prompt, t.response)
+def real_id(text: str) -> Place:
+    return next((m.span() for m in ID_NUMBER.finditer(text) if _id_checks(m[1])), None)
 
 
 def _id_checks(number: str) -> bool:
@@ -70,9 +88,8 @@ def _id_checks(number: str) -> bool:
     return "10X98765432"[total % 11] == number[17].upper()
 
 
-CARD = re.compile(
-    r"(?<![\d.-])((?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|2\d{2}|4[4-9]\d|5\d{2})|3[47]\d{2}|35\d{2})[- ]?\d{4,6}[- ]?\d{4,5}(?:[- ]?\d{1,7})?)(?![\d-])"
-)
+ISSUERS = r"4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6(?:011|2\d{2}|4[4-9]\d|5\d{2})|3[47]\d{2}|35\d{2}"
+CARD = re.compile(rf"(?<![\d.-])((?:{ISSUERS})[- ]?\d{{4,6}}[- ]?\d{{4,5}}(?:[- ]?\d{{1,7}})?)(?![\d-])")
 WELL_KNOWN = (
     "4111111111111111",
     "4242424242424242",
@@ -85,12 +102,15 @@ WELL_KNOWN = (
 
 
 def card_number(t: Text) -> np.ndarray:
-    def real(*texts: str) -> bool:
-        numbers = (re.sub(r"\D", "", m[1]) for text in texts for m in CARD.finditer(text))
-        return any(13 <= len(n) <= 19 and len(set(n)) > 4 and n not in WELL_KNOWN and _luhn(n) for n in numbers)
+    return _in_any(t, r"[2-6]\d{3}[- ]?\d{4,6}[- ]?\d{4,5}", real_card)
 
-    pattern = r"[2-6]\d{3}[- ]?\d{4,6}[- ]?\d{4,5}"
-    return among(has(t.prompt, pattern) | has(t.response, pattern), real, t.prompt, t.response)
+
+def real_card(text: str) -> Place:
+    for m in CARD.finditer(text):
+        n = re.sub(r"\D", "", m[1])
+        if 13 <= len(n) <= 19 and len(set(n)) > 4 and n not in WELL_KNOWN and _luhn(n):
+            return m.span()
+    return None
 
 
 def _luhn(number: str) -> bool:
@@ -99,10 +119,13 @@ def _luhn(number: str) -> bool:
 
 
 def secret(t: Text) -> np.ndarray:
-    return has(t.prompt, CREDENTIAL) | has(t.response, CREDENTIAL)
+    return np.any([has(texts, CREDENTIAL) for texts in t.learned], axis=0)
+
+
+URL = r"(?i)\bhttps?://[\w-]+(?:\.[\w-]+)+|\bwww\.[\w-]+\.[a-z]{2,}"
+INVENTED_SITES = "example|test|yourwebsite|yourdomain|website|domain|mysite|yoursite|mywebsite|localhost"
 
 
 def url(t: Text) -> np.ndarray:
-    link = r"(?i)\bhttps?://[\w-]+(\.[\w-]+)+|\bwww\.[\w-]+\.[a-z]{2,}"
-    invented = r"(?i)\b(https?://|www\.)([\w-]+\.)*(example|test|yourwebsite|yourdomain|website|domain|mysite|yoursite|mywebsite|localhost)\."
-    return has(t.response, link) & ~has(t.response, invented) & ~t.code
+    invented = rf"(?i)\b(?:https?://|www\.)(?:[\w-]+\.)*(?:{INVENTED_SITES})\."
+    return has(t.response, URL) & ~has(t.response, invented) & ~t.code

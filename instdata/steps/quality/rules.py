@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from instdata.steps.quality import form, parse, private, says
+from instdata.steps.quality import form, parse, private, says, sums
 from instdata.steps.quality.text import Text
 
 Example = tuple[str, str]  # prompt, response
@@ -82,7 +82,7 @@ RULES = (
     Rule("invalid_json", "JSON asked for or shown that does not parse.",
          ("Give it as JSON.", "{'a': 1,"), ("Give it as JSON.", '{"a": 1}'), parse.invalid_json),
     Rule("false_arithmetic", "A stated equation of numbers that is false, beyond rounding.",
-         ("小明有3个苹果，又买了4个，一共多少？", "3 + 4 = 8，一共8个。"), ("What is 2/3?", "2 / 3 = 0.67"), parse.false_arithmetic),
+         ("小明有3个苹果，又买了4个，一共多少？", "3 + 4 = 8，一共8个。"), ("What is 2/3?", "2 / 3 = 0.67"), sums.false_arithmetic),
     Rule("list_count", "Fewer items than the task asked for.",
          ("List five fruits.", "1. Apple\n2. Pear\n3. Fig"), ("List three fruits.", "1. Apple\n2. Pear\n3. Fig"), form.list_count),
     Rule("word_limit", "More words or characters than the task allowed, by a quarter.",

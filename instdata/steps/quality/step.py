@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
@@ -16,14 +18,17 @@ from typing_extensions import Self
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.steps.quality import rules as table
+from instdata.steps.quality.columns import by_rules
 from instdata.steps.quality.judge import Judge
 from instdata.steps.quality.learned import Learned
 from instdata.steps.quality.model import CausalModel
 from instdata.util.context import Context
-from instdata.util.errors import InputError
+from instdata.util.errors import BudgetReached, InputError
 from instdata.util.values import Share
 from instdata.util.yaml import did_you_mean
 
+MOST_REASONS = {"chars": "too_long", "repetition": "repetition"}
+LEAST_REASONS = {"chars": "too_short"}
 BOUNDS = {"repetition": 0.8, "chars": 50_000}  # what the rules `repetition` and `too_long` mean unless `max` says else
 
 
@@ -32,11 +37,14 @@ class Quality(Step):
     and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     rules: str | list[str] | None = Threshold(
         None,
         description="default, strict, belle, or a list of those and of rule names; -name leaves one out. Unset: default, or none with a scorer.",
+    )
+    turns: Literal["last", "all"] = Field(
+        "last", description="Which assistant turns the rules read: the last, or all of them."
     )
     language: list[str] = Threshold([], description="Languages to keep, as ISO 639-1 codes: [zh, en]. Empty: all.")
     min_confidence: float = Threshold(
@@ -49,6 +57,9 @@ class Quality(Step):
     )
     min: dict[str, float] = Threshold({}, description="Least values of scores: {chars: 2, learned: 0.5}.")
     max: dict[str, float] = Threshold({}, description="Largest values of scores: {repetition: 0.5, perplexity: 200}.")
+    max_missing: Share = Threshold(
+        0.05, description="The largest share of answered rows without a score of the model; beyond it the build stops."
+    )
     top: Share | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
     by: str | None = Threshold(
         None,
@@ -173,6 +184,8 @@ class Quality(Step):
         from instdata.steps.quality import learned, model
 
         options: dict[str, Any] = {"kind": self.kind, "version": self.version, "diverse": self.diverse}
+        if self.turns != "last":
+            options["turns"] = self.turns
         if self.learned is not None:
             options["learned"] = learned.digest(self.learned, context)
         if self.model is not None:
@@ -183,8 +196,8 @@ class Quality(Step):
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """With rules: chars (int32), repetition (float32, 0..1), lang_confidence (float32), flags (string: the rules
-        that fired, comma-joined). With a scorer: its numbers."""
-        scores: dict[str, Any] = {} if self.scored_by else _by_rules(rows)
+        that fired, comma-joined), _found (what they found). With a scorer: its numbers."""
+        scores: dict[str, Any] = {} if self.scored_by else by_rules(rows, self.turns)
         if self.learned is not None:
             from instdata.steps.quality.learned import score as by_classifier
 
@@ -197,6 +210,10 @@ class Quality(Step):
             from instdata.steps.quality.judge import score as by_judge
 
             scores |= by_judge(self.llm, self.name or self.kind, rows)
+        if self.scored_by:
+            scores["_answered"] = np.asarray(
+                pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(rows.view("answer"), ""))), 0)
+            )
         if self.scope == "corpus":
             scores["_id"] = rows.id
             scores["_ability"] = pc.fill_null(rows.ability, UNKNOWN)
@@ -216,7 +233,9 @@ class Quality(Step):
 
             asked = [
                 (prompt, response, lang == "zh")
-                for prompt, response, lang in zip(*(c.to_pylist() for c in (rows.prompt, rows.response, rows.lang)))
+                for prompt, response, lang in zip(
+                    *(c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
+                )
                 if response and response.strip()
             ]
             sample = [request(self.llm, *row) for row in asked[:200]]
@@ -228,39 +247,93 @@ class Quality(Step):
         return None
 
     def decide(self, scores: Scores) -> Verdicts:
-        """The first rule in the table's order owns the row; then bounds, language and top."""
+        """The first rule in the table's order owns the row; then bounds, language and top. Raises BudgetReached where more
+        rows than `max_missing` lack a model's score that bounds or top go by."""
         verdicts = keep(len(scores))
         chosen = self.chosen
+        flags = scores.column("flags") if any(name not in table.MEASURED for name in chosen) else None
         for name in chosen:
             if name not in table.MEASURED:
-                verdicts |= drop(pc.match_substring_regex(scores.column("flags"), rf"(^|,){name}(,|$)"), name)
+                verdicts |= drop(pc.match_substring_regex(flags, rf"(^|,){name}(,|$)"), name)
         most = {
             name: BOUNDS[name] for name, rule in (("repetition", "repetition"), ("chars", "too_long")) if rule in chosen
         }
         for name, bound in {**most, **self.max}.items():
-            verdicts |= _bounded(
-                scores,
-                name,
-                getattr(scores, name) > bound,
-                {"chars": "too_long", "repetition": "repetition"}.get(name, f"high_{name}"),
-            )
+            verdicts |= drop(getattr(scores, name) > bound, MOST_REASONS.get(name, f"high_{name}"))
         for name, bound in self.min.items():
             below = getattr(scores, name) < bound
             if name == "chars":
                 below &= scores.chars > 0  # a row without a response is not a short one
-            verdicts |= _bounded(scores, name, below, {"chars": "too_short"}.get(name, f"low_{name}"))
+            verdicts |= drop(below, LEAST_REASONS.get(name, f"low_{name}"))
         if self.language:
-            verdicts |= self._language(scores)
+            verdicts |= drop(self._outside(scores), self.outside)
+        if self.scored_by:
+            verdicts |= self._missing(scores)
+        verdicts.evidence = self._evidence(scores, verdicts.reason)
         return verdicts if self.top is None else verdicts | self._top(scores, np.asarray(pc.is_null(verdicts.reason)))
 
-    def _language(self, scores: Scores) -> Verdicts:
+    def _outside(self, scores: Scores) -> np.ndarray:
         lang = scores.column("_lang")
         wanted = pa.array(self.language, pa.string())
         spoken = np.zeros(len(scores), bool)  # a translation task speaks two languages: one of them is enough
         for name in ("_lang", "_prompt_lang", "_row_lang"):
             spoken |= np.asarray(pc.is_in(scores.column(name), wanted))
-        outside = np.asarray(pc.is_valid(lang)) & ~spoken & (scores.lang_confidence >= self.min_confidence)
-        return drop(outside, self.outside, _evidence(outside, "lang", lang.to_pylist()))
+        if "ja" in self.language:
+            spoken |= np.asarray(scores.column("_kanji"))
+        return np.asarray(pc.is_valid(lang)) & ~spoken & (scores.lang_confidence >= self.min_confidence)
+
+    def _missing(self, scores: Scores) -> Verdicts:
+        """Answered rows without a score that bounds go by: a missing score passes none."""
+        used = [n for n in (*self.min, *self.max, *([self.by or self.numbers[0]] if self.top is not None else []))]
+        answered = np.asarray(scores.column("_answered"))
+        verdicts = keep(len(scores))
+        for name in dict.fromkeys(used):
+            without = answered & np.isnan(getattr(scores, name))
+            if without.sum() > self.max_missing * answered.sum():
+                raise BudgetReached(self._told_missing(scores, name, without, int(answered.sum())))
+            verdicts |= drop(without, f"no_{name}")
+        return verdicts
+
+    def _told_missing(self, scores: Scores, name: str, without: np.ndarray, answered: int) -> str:
+        why = ""
+        if "_missing" in scores.table.column_names:
+            reasons = Counter(r for r in scores.column("_missing").to_pylist() if r)
+            why = "".join(f" Mostly ({n:,}): {reason}." for reason, n in reasons.most_common(1))
+        return (
+            f"step {self.name or self.kind}: {int(without.sum()):,} of {answered:,} rows have no {name}, more than max_missing "
+            f"({self.max_missing:.2%}).{why} Mend that and run again (answers are cached), or set max_missing higher"
+        )
+
+    def _evidence(self, scores: Scores, reasons: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """What made each dropped row go: what its rule found, or the score and its bound."""
+        rows = np.flatnonzero(np.asarray(pc.is_valid(reasons)))
+        shown: list[str | None] = [None] * len(scores)
+        found = "_found" in scores.table.column_names
+        for row, reason in zip(rows.tolist(), reasons.take(pa.array(rows)).to_pylist()):
+            facts = {"rule": reason}
+            stored = scores.column("_found")[row].as_py() if found else None
+            facts |= orjson.loads(stored).get(reason, {}) if stored else {}
+            facts |= self._numbers(scores, row, reason)
+            shown[row] = json.dumps(facts, ensure_ascii=False)
+        return pa.array(shown, pa.string())
+
+    def _numbers(self, scores: Scores, row: int, reason: str) -> dict[str, Any]:
+        """The score that a reason is about, and its bound."""
+        if reason == self.outside and self.language:
+            lang = scores.column("_lang")[row].as_py()
+            return {
+                "view": "answer",
+                "lang": lang,
+                "confidence": round(float(scores.lang_confidence[row]), 3),
+                "wanted": self.language,
+            }
+        for kind, bounds, names in (("max", {**BOUNDS, **self.max}, MOST_REASONS), ("min", self.min, LEAST_REASONS)):
+            for name, bound in bounds.items():
+                if reason == names.get(name, f"{'high' if kind == 'max' else 'low'}_{name}"):
+                    return {"view": "answer", name: round(float(getattr(scores, name)[row]), 3), kind: bound}
+        if reason.startswith("no_") and "_missing" in scores.table.column_names:
+            return {"why": scores.column("_missing")[row].as_py()}
+        return {}
 
     def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
         from instdata.steps.quality.choose import top
@@ -274,44 +347,12 @@ class Quality(Step):
             vectors = np.asarray(flat).reshape(len(scores), -1) if len(scores) else None
         tie = np.array(scores.column("_id").to_pylist(), object).astype("U32") if len(scores) else np.empty(0, "U1")
         rest = ~top(value, self.top, groups, tie, vectors)
-        return drop(rest, "not_top", _evidence(rest, name, getattr(scores, name)))
+        facts: list[str | None] = [None] * len(scores)
+        for row in np.flatnonzero(rest & kept).tolist():
+            facts[row] = json.dumps({"rule": "not_top", name: _rounded(getattr(scores, name)[row]), "share": self.top})
+        return drop(rest, "not_top", facts)
 
 
-def _by_rules(rows: Rows) -> dict[str, Any]:
-    from instdata.steps.quality.form import repetition
-    from instdata.steps.quality.text import Text
-
-    parts = []
-    for start in range(0, max(len(rows), 1), 8192):
-        text = Text(rows.prompt.slice(start, 8192), rows.response.slice(start, 8192))
-        asked, sure_asked = text.prompt_language
-        given, sure = text.response_language
-        undecided = np.equal(given, None)
-        parts.append(
-            {
-                "chars": text.chars.astype(np.int32),
-                "repetition": repetition(text),
-                "lang_confidence": np.where(undecided, sure_asked, sure).astype(np.float32),
-                "flags": table.flags(table.fired(text)),
-                "_lang": pa.array(np.where(undecided, asked, given), pa.string()),
-                "_prompt_lang": pa.array(asked, pa.string()),
-                "_row_lang": rows.lang.slice(start, 8192),
-            }
-        )
-    return {k: pa.concat_arrays([pa.array(p[k]) for p in parts]) for k in parts[0]}
-
-
-def _bounded(scores: Scores, name: str, mask: np.ndarray, reason: str) -> Verdicts:
-    return drop(mask, reason, _evidence(mask, name, getattr(scores, name)))
-
-
-def _evidence(mask: np.ndarray, name: str, values: Any) -> list[str | None]:
-    """JSON text for the rows of a mask: {"chars": 3}."""
-    shown: list[str | None] = [None] * len(mask)
-    for row in np.flatnonzero(mask):
-        value = values[row]
-        if isinstance(value, str):
-            shown[row] = json.dumps({name: value})
-        elif value == value:  # a missing score says nothing
-            shown[row] = json.dumps({name: round(float(value), 3)})
-    return shown
+def _rounded(value: Any) -> float | None:
+    """A score as evidence shows it; None for a missing one."""
+    return None if value != value else round(float(value), 3)

@@ -1,4 +1,5 @@
-"""A batch of rows as the rules see it: prompts and responses as Arrow columns, and the few ways in which rules look at them.
+"""A batch of rows as the rules see it: prompts, answers and reasoning as Arrow columns, and the few ways in which rules look
+at them. `response` is the view `answer`: the last assistant turn, or any one of them, without its reasoning.
 
 Every pattern runs in RE2 (Arrow's kernels), so no text can make one slow; texts are looked at up to LIMIT characters.
 """
@@ -8,24 +9,68 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.corpus.rows import Rows
+from instdata.corpus.views import thought_of
 from instdata.read.language import detect
+from instdata.steps.quality.phrases import pattern
 
 LIMIT = 100_000  # characters of a text that rules look at
 HEAD = 400  # characters in which a refusal or a request for more shows itself
+SHOWN = 200  # characters of a finding that are quoted
 ASK = 600  # characters of a prompt in which the task is stated
 
 
 @dataclass
 class Text:
-    """Prompts and responses (string arrays; a response is null or blank where the row is an instruction only)."""
+    """Prompts and responses (string arrays; a response is null or blank where the row is an instruction only), and the
+    reasoning before each response (null where there is none; None: no row has any)."""
 
     prompts: pa.Array
     responses: pa.Array
+    thoughts: pa.Array | None = None
+
+    @classmethod
+    def of(cls, rows: Rows) -> Text:
+        """The prompt and the last answer of each row."""
+        thoughts = rows.view("reasoning")
+        return cls(rows.view("prompt"), rows.view("answer"), thoughts if thoughts.null_count < len(rows) else None)
+
+    @classmethod
+    def of_turns(cls, rows: Rows) -> tuple[Text, np.ndarray, np.ndarray]:
+        """(a text for each assistant turn: what came since the turn before it, and its answer; the row that each belongs
+        to; its place among the row's assistant turns, from 1). A row without an assistant turn has one without answer."""
+        messages = rows.messages
+        offsets = np.asarray(messages.offsets).astype(np.int64)
+        values = messages.values.slice(offsets[0], offsets[-1] - offsets[0])
+        contents, row = values.field("content"), np.repeat(np.arange(len(rows)), np.diff(offsets))
+        said = np.asarray(pc.fill_null(pc.equal(values.field("role"), "assistant"), False))
+        before = np.cumsum(said) - said  # assistant turns before each turn, over all rows
+        at = np.flatnonzero(said)
+        owner = row[at]
+        mine = ~said & (before < len(at))
+        mine[mine] = owner[before[mine]] == row[mine]  # turns after a row's last answer belong to none
+        counts = np.bincount(before[mine], minlength=len(at))
+        ends = pa.array(np.concatenate([[0], np.cumsum(counts)]).astype(np.int32))
+        prompts = pc.binary_join(pa.ListArray.from_arrays(ends, contents.filter(pa.array(mine))), "\n")
+        thoughts, answers = thought_of(contents.take(pa.array(at)))
+        silent = np.setdiff1d(np.arange(len(rows)), owner)
+        alone = rows.view("prompt").take(pa.array(silent))
+        nothing = pa.nulls(len(silent), pa.string())
+        turn = np.arange(len(at)) - np.searchsorted(owner, owner) + 1
+        text = cls(*(pa.concat_arrays(p) for p in ([prompts, alone], [answers, nothing], [thoughts, nothing])))
+        return text, np.concatenate([owner, silent]), np.concatenate([turn, np.ones(len(silent), np.int64)])
+
+    def take(self, at: np.ndarray) -> Text:
+        """Some of the rows."""
+        index = pa.array(at)
+        thoughts = None if self.thoughts is None else self.thoughts.take(index)
+        return Text(self.prompts.take(index), self.responses.take(index), thoughts)
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -35,9 +80,12 @@ class Text:
         found = np.zeros(len(self), bool)
         at = np.flatnonzero(rows)
         if len(at):
-            index = pa.array(at)
-            found[at] = rule(Text(self.prompts.take(index), self.responses.take(index)))
+            found[at] = rule(self.take(at))
         return found
+
+    def unless(self, found: np.ndarray, excused: Callable[[Text], np.ndarray]) -> np.ndarray:
+        """A mask without the rows that are excused, which is asked of the rows found alone."""
+        return found & ~self.only(found, excused)
 
     @cached_property
     def points(self) -> tuple[np.ndarray, np.ndarray]:
@@ -57,6 +105,16 @@ class Text:
     @cached_property
     def response(self) -> pa.Array:
         return pc.utf8_slice_codeunits(pc.fill_null(self.responses, ""), 0, LIMIT)
+
+    @cached_property
+    def reasoning(self) -> pa.Array | None:
+        """The reasoning of each row, "" for none; None where no row has any."""
+        return None if self.thoughts is None else pc.utf8_slice_codeunits(pc.fill_null(self.thoughts, ""), 0, LIMIT)
+
+    @property
+    def learned(self) -> list[pa.Array]:
+        """Everything that a model reads or learns to write: prompt, answer, and reasoning where there is any."""
+        return [self.prompt, self.response, *([] if self.reasoning is None else [self.reasoning])]
 
     @cached_property
     def chars(self) -> np.ndarray:
@@ -92,7 +150,7 @@ class Text:
     @cached_property
     def code(self) -> np.ndarray:
         """The task or the response is about code, markup or data formats."""
-        return has(self.ask, CODE_ASKED) | has(self.response, CODE_SHOWN)
+        return asks(self.ask, "code") | has(self.response, CODE_SHOWN)
 
     @cached_property
     def prompt_language(self) -> tuple[np.ndarray, np.ndarray]:
@@ -107,14 +165,8 @@ class Text:
         return np.array(lang.to_pylist(), object), confidence
 
 
-CODE_ASKED = (
-    r"(?i)\b(html|css|xml|json|yaml|sql|code|coding|program|programming|script|function|regex|regular expression|"
-    r"javascript|java|python|php|c\+\+|c#|markdown|latex|algorithm|snippet|tags?|web ?(page|site|form|app\w*)|query|api|url|svg|"
-    r"compile|command|class|method|react|django|bash|shell|loop|variable|array|data structure|website|https?)\b|"
-    r"代码|程序|编程|脚本|函数|网页|网站|标签|正则|算法|编码|命令|查询|数组|变量|表格|界面|应用"
-)
 CODE_SHOWN = (
-    r"```|(?m:^\s*(def \w+\(|import \w+|from \w+ import|class \w+|public |private |#include|function \w+\(|SELECT |"
+    r"```|(?m:^\s*(?:def \w+\(|import \w+|from \w+ import|class \w+|public |private |#include|function \w+\(|SELECT |"
     r"<\?xml|<!DOCTYPE|<html|const |let |var |return\b|for ?\(|while ?\(|if ?\())"
 )
 
@@ -124,19 +176,32 @@ def has(texts: pa.Array, pattern: str) -> np.ndarray:
     return np.asarray(pc.match_substring_regex(texts, pattern))
 
 
+def asks(texts: pa.Array, *lists: str) -> np.ndarray:
+    """Where a phrase of these lists occurs."""
+    return has(texts, pattern(*lists))
+
+
 def count(texts: pa.Array, pattern: str) -> np.ndarray:
     """How often a pattern occurs."""
     return np.asarray(pc.count_substring_regex(texts, pattern)).astype(np.int64)
 
 
-def among(candidates: np.ndarray, test: Callable[..., bool], *columns: pa.Array) -> np.ndarray:
-    """The candidates for which `test(*texts)` holds: for the few rows that need Python."""
+def among(candidates: np.ndarray, test: Callable[..., Any], *columns: pa.Array) -> np.ndarray:
+    """The candidates for which `test(*texts)` finds something: for the few rows that need Python."""
     result = np.zeros(len(candidates), bool)
     at = np.flatnonzero(candidates)
     index = pa.array(at)
     for row, values in zip(at, _rows(columns, index), strict=True):
-        result[row] = test(*values)
+        result[row] = bool(test(*values))
     return result
+
+
+Found = dict[str, Any] | None  # what a rule found in a text: {"span": [start, end], "text", …}; None: nothing
+
+
+def piece(text: str, start: int, end: int) -> dict[str, Any]:
+    """A stretch of a text as evidence: its span in characters, and its words, at most SHOWN of them."""
+    return {"span": [start, end], "text": text[start : min(end, start + SHOWN)]}
 
 
 def _rows(columns: tuple[pa.Array, ...], index: pa.Array) -> Iterator[tuple[str, ...]]:

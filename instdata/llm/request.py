@@ -1,0 +1,91 @@
+"""A request, everything that shapes an answer, and what it came to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from instdata.llm.cache import digest
+from instdata.llm.endpoint import Endpoint
+from instdata.llm.errors import LIMITS
+
+NEWER = re.compile(r"(?:^|/)(?:gpt-5|o[134](?:-|$))")  # models that take max_completion_tokens
+MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
+    `whole`: an answer that was cut at max_tokens is unusable."""
+
+    messages: tuple[tuple[str, str], ...]  # (role, content)
+    max_tokens: int
+    temperature: float = 1.0
+    schema: dict[str, Any] | None = None
+    seed: int | None = None
+    draw: int = 0
+    more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
+    whole: bool = False
+
+    def body(
+        self,
+        model: str,
+        attempt: int,
+        without: Collection[str] = (),
+        params: dict[str, Any] | None = None,
+        extra: int = 0,
+    ) -> dict[str, Any]:
+        """The request as the API takes it, `without` some parameters that the endpoint refused, with `params` of the
+        user's, and `extra` tokens to think with."""
+        newer = bool(NEWER.search(model))
+        limit = LIMITS[newer if not newer and LIMITS[0] not in without else LIMITS[1] not in without]
+        turns = self.messages
+        if "system" in without and turns[0][0] == "system" and len(turns) > 1:
+            turns = ((turns[1][0], f"{turns[0][1]}\n\n{turns[1][1]}"), *turns[2:])
+        body = {
+            "model": model,
+            "messages": [{"role": r, "content": c} for r, c in turns],
+            limit: self.max_tokens + extra,
+        }
+        body |= {"temperature": self.temperature, **self.more}
+        if self.seed is not None:
+            body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
+        if self.schema is not None:
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": self.schema, "strict": True},
+            }
+        body |= params or {}
+        return {k: v for k, v in body.items() if k not in without}
+
+    def key(self, at: Endpoint, attempt: int, params: dict[str, Any] | None = None) -> str:
+        """The request's id: 32 hex digits over everything that shapes the answer."""
+        return digest([at.base, self.body(at.model, attempt, params=params), self.draw, attempt])
+
+    def prompt_bytes(self) -> int:
+        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the template."""
+        schema = len(json.dumps(self.schema)) if self.schema else 0
+        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An answer that could not be used: request id, raw text, why."""
+
+    key: str
+    text: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request came to. `value` is what its reader made of the text, None where no attempt could be used."""
+
+    value: Any
+    text: str
+    key: str
+    failures: tuple[Failure, ...] = ()
+    thought: str = ""  # what a model that shows its thoughts thought

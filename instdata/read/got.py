@@ -1,0 +1,171 @@
+"""What a record has for each of our fields, and the texts that those stand for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, unjson
+from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
+
+
+class Got(dict):
+    """What a record has for each of our fields; `used` maps a field to the columns that fed it."""
+
+    def __init__(self, record: dict[str, Any], fields: Fields):
+        super().__init__()
+        self.record, self.used, self.notes = record, {}, set()
+        taken: set[str] = set()
+        for name, key, columns in fields.feeding(record):
+            if name in self or key in taken:
+                continue
+            value = self._filled(key, columns) if columns else record[key]
+            if value is None or value == "":
+                continue
+            if is_nan(value):
+                self.notes.add("nan")
+                continue
+            self[name], self.used[name] = value, columns or (key,)
+            taken.update(self.used[name])
+
+    def _filled(self, template: str, columns: tuple[str, ...]) -> str:
+        """A template with its columns' values; a line whose columns are all empty is left out."""
+        values = {c: material(self.record.get(c), c) for c in columns}
+        lines = []
+        for line in template.replace("\\n", "\n").split("\n"):
+            names = placeholders(line)
+            if not names or any(values[n] for n in names):
+                lines.append(re.sub(r"\{([^{}]+)\}", lambda m: values[placeholders(m[0])[0]], line))
+        return "\n".join(lines)
+
+    def text(self, name: str) -> str:
+        return as_text(self.get(name), name)
+
+    def drop(self, name: str) -> None:
+        """Leave a field to meta: what its column holds is something else."""
+        self.pop(name, None)
+        self.used.pop(name, None)
+
+    def columns(self) -> dict[str, Any]:
+        """The optional columns of a row, but for preferences. A column that holds something else is left to meta."""
+        out: dict[str, Any] = {}
+        for name in ("reference", "license", "generator", "category"):
+            value = self.get(name)
+            if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+                out[name] = as_text(value, name)
+            elif value is not None:
+                self.drop(name)
+        for name in ("chosen_score", "rejected_score"):
+            value = self.get(name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                out[name] = float(value)
+            elif value is not None:
+                self.drop(name)
+        tools = self.get("tools")
+        if tools is not None:
+            found = json_text(tools) if isinstance(tools, str) else tools
+            if isinstance(found, (list, dict)) and (
+                not found or isinstance(found, dict) or isinstance(found[0], (dict, str))
+            ):
+                if found:
+                    out["tools"] = tools if isinstance(tools, str) else orjson.dumps(found, default=unjson).decode()
+            else:
+                self.drop("tools")
+        return out
+
+    def label(self) -> str | None:
+        """The label as text: a number, a class's name, or JSON of what else it is."""
+        value = self.get("ability")
+        if isinstance(value, (list, dict)):
+            return orjson.dumps(value, default=unjson).decode()
+        return as_text(value, "ability").strip() or None
+
+    def output(self) -> str:
+        return self.text("output") if "output" in self else self._best()
+
+    def completion(self) -> str:
+        """The answer of a question: text, the first of several, or the letter of an option."""
+        value, options = self.get("completion"), self.get("options")
+        if value is None and options is not None:
+            at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
+            value, self.used["completion"] = self.record.get(at), (at,) if at else ()
+        if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
+            value = value.get("text", value.get("answer"))
+        if isinstance(value, list):
+            several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
+            if len(several) < len(value):
+                return orjson.dumps(value, default=unjson).decode()
+            letters = all(len(v) == 1 and v in LETTERS for v in several)
+            return "".join(several) if letters else several[0] if several else ""
+        if type(value) is int and isinstance(options, (list, dict)) and 0 <= value < len(options):
+            return LETTERS[value]
+        return as_text(value, "completion") if value is not None else self._best()
+
+    def _best(self) -> str:
+        """The first of several generations, or the one that was scored best."""
+        several = self.get("generations")
+        several = json_text(several) if isinstance(several, str) else several
+        if not isinstance(several, list) or not several:
+            self.drop("generations")
+            return ""
+        if all(isinstance(s, str) or s is None for s in several):
+            return next((s for s in several if s), "")
+        if not all(isinstance(s, dict) for s in several):
+            self.drop("generations")
+            return ""
+
+        def score(one: dict[str, Any]) -> float:
+            value = next((one[k] for k in ("overall_score", "score", "rating") if k in one), 0)
+            return value if isinstance(value, (int, float)) else 0
+
+        best = max(several, key=score)
+        return as_text(
+            next((best[k] for k in ("response", "text", "content", "output") if k in best), ""), "completions"
+        )
+
+    def options(self) -> str:
+        """The options of a question, a line each, lettered where they are not; from the columns A, B, C … too."""
+        value = self.get("options")
+        value = json_text(value) if isinstance(value, str) else value
+        if value is None:
+            if "a" not in self.record or "b" not in self.record:
+                return ""
+            letters = [c for c in LETTERS.lower() if isinstance(self.record.get(c), (str, int, float))]
+            if len(letters) < 2 or letters != list(LETTERS.lower()[: len(letters)]):
+                return ""
+            value = {c.upper(): self.record[c] for c in letters}
+            self["options"], self.used["options"] = value, letters
+        if isinstance(value, dict) and isinstance(value.get("text"), list):  # ARC: {label: [A, B], text: […]}
+            value = dict(zip(map(str, value.get("label") or LETTERS), value["text"]))
+        if isinstance(value, dict):
+            return "\n".join(f"{k}. {as_text(v, 'options')}" for k, v in value.items() if v is not None)
+        if not isinstance(value, list):
+            return as_text(value, "options")
+        texts = [as_text(v, "options") for v in value]
+        lettered = all(re.match(rf"\s*[(（]?{c}\s*[.．、:：)）]", t) for c, t in zip(LETTERS, texts))
+        return "\n".join(texts if lettered else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
+
+
+def no_media(record: dict[str, Any]) -> None:
+    """Raise BadRow for a record of pictures, sound or film."""
+    for key in MEDIA:
+        value = record.get(key)
+        if not value:
+            continue
+        texts = (str(v) for k, v in record.items() if k != key)
+        if not isinstance(value, str) or any(PLACEHOLDER_MEDIA.search(t) for t in texts):
+            raise BadRow(f"multi-modal: {key}: only text is read")
+
+
+def material(value: Any, where: str) -> str:
+    """Text of a passage: a text, texts one after the other, or what a list or an object holds as JSON."""
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return "\n".join(value)
+    if isinstance(value, dict) and isinstance(value.get("contexts"), list):  # PubMedQA
+        return "\n".join(map(str, value["contexts"]))
+    return as_text(value, where)

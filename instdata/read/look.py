@@ -1,0 +1,158 @@
+"""A first look at what a source holds, before any work: is there an answer, and which columns feed nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import pyarrow.compute as pc
+
+from instdata.corpus.corpus import Shard, read_cached
+from instdata.corpus.rows import Rows
+from instdata.corpus.taxonomy import Taxonomy
+from instdata.read.blocks import as_json, records
+from instdata.read.indexed import until_damage
+from instdata.read.shapes import used_keys
+from instdata.read.shards import tables
+from instdata.read.sources import PEEK, Input
+
+SHOWN = 40  # characters of an example
+NAMED = 6  # columns that a line names
+# Columns of text about a row, which nobody would take for its answer.
+ABOUT = frozenset(
+    [
+        "id",
+        "idx",
+        "uid",
+        "uuid",
+        "index",
+        "key",
+        "source",
+        "type",
+        "kind",
+        "category",
+        "task",
+        "topic",
+        "subject",
+        "domain",
+        "lang",
+        "language",
+        "model",
+        "model_name",
+        "generator",
+        "url",
+        "link",
+        "license",
+        "licence",
+        "date",
+        "created",
+        "time",
+        "dataset",
+        "split",
+        "tag",
+        "tags",
+        "name",
+        "title",
+        "difficulty",
+        "level",
+        "class",
+        "file",
+        "path",
+        "author",
+        "user",
+        "version",
+        "hash",
+        "md5",
+        "origin",
+        "ability",
+        "labels_source",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
+    with an example each, and those of text that may be the answer; `all`: no record was left unseen."""
+
+    source: str
+    formats: list[str]
+    rows: int
+    answered: int
+    unused: dict[str, str]
+    perhaps: list[str]
+    all: bool
+
+    @property
+    def line(self) -> str:
+        """What is said of it behind the number of its rows."""
+        some = list(self.unused.items())
+        shown = ", ".join(f'{k} ("{v}")' for k, v in some[:NAMED]) + (
+            f", {len(some) - NAMED} more" if some[NAMED:] else ""
+        )
+        silent = "; no row has an answer" if self.rows and not self.answered else ""
+        return f"{' and '.join(self.formats)}{silent}" + (f"; feed nothing: {shown}" if some else "")
+
+    @property
+    def objection(self) -> str | None:
+        """Why the source is of no use as it is mapped, where it is so."""
+        if self.answered or not self.rows or not self.perhaps:
+            return None
+        return (
+            f"source {self.source}: no row has an answer, and these columns of text feed nothing: "
+            f"{', '.join(self.perhaps)}. If one of them is the answer, say so: map: {{{'completion' if self.formats == ['prompt_completion'] else 'output'}: {self.perhaps[0]}}}"
+        )
+
+
+def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
+    """The first PEEK records of each file of a source. Raises nothing for damage: reading does."""
+    unused: dict[str, str] = {}
+    perhaps: dict[str, None] = {}
+    rows = answered = 0
+    whole = True
+    for item in inputs:
+        seen = 0
+        for table in tables(item, taxonomy, PEEK):
+            response = Rows(table).view("answer")
+            rows += len(table)
+            answered += int(pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(response)), 0)).as_py() or 0)
+        used = used_keys(item.fields)
+        for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
+            seen += 1
+            for key, value in record.items() if isinstance(record, dict) else ():
+                if key in used or value in (None, "", [], {}):
+                    continue
+                if key not in unused:
+                    unused[key] = _example(value)
+                if key not in ABOUT and _holds_text(value):
+                    perhaps.setdefault(key)
+        whole = whole and seen < PEEK
+    formats = list(dict.fromkeys(i.format for i in inputs))
+    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps), whole)
+
+
+def _holds_text(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value.strip()) and not value.strip().isdigit()
+    if isinstance(value, dict):
+        return any(isinstance(v, str) and v.strip() for v in value.values())
+    return isinstance(value, list) and any(isinstance(v, (str, dict)) and _holds_text(v) for v in value)
+
+
+def _example(value: Any) -> str:
+    text = value if isinstance(value, str) else as_json(value)
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def say_sources(looks: list[Look], shards: list[Shard], say: Callable[[str], None]) -> None:
+    """One line a source that was read: how many rows, in which format, which columns feed nothing."""
+    counts: Counter[str] = Counter()
+    for shard in shards:
+        if shard.rows:
+            counts[read_cached(shard.path, ["source"])["source"][0].as_py()] += shard.rows
+    for seen in looks:
+        say(f"source {seen.source}: {counts[seen.source]:,} rows, {seen.line}")

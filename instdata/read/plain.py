@@ -1,0 +1,52 @@
+"""Single values of a record: what they are, and the text that they stand for."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+
+class BadRow(ValueError):
+    """Why one record cannot be read. It costs that record only."""
+
+
+def json_text(text: str) -> Any:
+    """What a column of JSON text holds; the text itself where it is no JSON list or object."""
+    if text.lstrip()[:1] in ("[", "{"):
+        try:
+            return orjson.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def is_nan(value: Any) -> bool:
+    """Whether a value is NaN: what tables write for nothing."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def kind(value: Any) -> str:
+    """What a value is, in words."""
+    names = {bool: "a boolean", int: "a number", float: "a number", list: "a list", dict: "an object", str: "text"}
+    return "missing" if value is None else names.get(type(value), f"a {type(value).__name__}")
+
+
+def as_text(value: Any, where: str) -> str:
+    """Text as it was written: numbers and booleans too. Raises BadRow for a list or an object."""
+    if isinstance(value, str):
+        return value
+    if value is None or is_nan(value):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return getattr(value, "text", None) or str(value)  # read/arrow.py knows how it was written
+    raise BadRow(f"{where} is {kind(value)}, expected text")
+
+
+def unjson(value: Any) -> Any:
+    """What JSON cannot hold, for orjson's `default`: a number that remembers how it was written as the number, anything else
+    as text."""
+    return float(value) if isinstance(value, float) else str(value)

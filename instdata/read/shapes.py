@@ -1,0 +1,205 @@
+"""The shapes that instruction data comes in, as tables: which columns feed which of our fields, and how a file is told.
+
+A shape is a format (how its fields become turns, see adapters.py) and the columns that feed it; docs/formats.md shows what
+each becomes. Column names are compared as `normalise_key` spells them.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from instdata.read.plain import BadRow, json_text
+
+Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
+
+PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "段落", "上下文")
+OPTIONS = ("options", "choices", "choice", "选项")
+REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
+
+# The answer to a conversation that ends with a question, in columns of its own.
+ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
+CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with options that has no other answer
+
+# Our field -> the columns that feed it where `map` names none, per format.
+KEYS: dict[str, Feeds] = {
+    "alpaca": {
+        "instruction": ("instruction", "指令"),
+        "input": ("input", "输入", *PASSAGE),
+        "output": ("output", "response", "generation", "completion", "answer", "输出", "回答", "答案", "回复"),
+        "generations": ("generations", "completions"),
+        "options": OPTIONS,
+        "history": ("history", "历史"),
+        "reasoning": REASONING,
+    },
+    "prompt_completion": {
+        "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
+        "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output", "target",
+                       "generated_solution", "deepseek_solution", "content",
+                       "回答", "答案", "回复", "输出"),
+        "generations": ("generations",),
+        "passage": PASSAGE,
+        "options": OPTIONS,
+        "history": ("history", "历史"),
+        "reasoning": REASONING,
+    },
+    "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data",
+                              "plain_text", "text", "对话"), **ANSWER},
+    "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
+    "preference": {"prompt": ("prompt", "question", "query")},
+    "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
+}  # fmt: skip
+# What any format may have beside its own fields.
+COMMON: Feeds = {
+    "ability": ("ability",),
+    "origin": ("origin",),
+    "system": ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示"),
+    "tools": ("tools", "functions"),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
+    "chosen_score": ("chosen_score", "score_chosen", "chosen_rating", "chosen-rating"),
+    "rejected_score": ("rejected_score", "score_rejected", "rejected_rating", "rejected-rating"),
+    "reference": ("reference", "ground_truth", "expected_answer", "reference_answer", "answer"),
+    "license": ("license", "licence"),
+    "generator": ("generator", "model_name", "generation_model", "model"),
+    "category": ("category",),
+}
+# Which of our fields says what format a `map` means, and what a record cannot do without.
+MAIN = {
+    "alpaca": "instruction",
+    "prompt_completion": "prompt",
+    "messages": "messages",
+    "sharegpt": "conversations",
+    "preference": "chosen",
+    "seeds": "instances",
+}
+MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
+BEGINS = re.compile(r"\s*(\[Human\]|###\s*Human|Human|USER)\s*:")  # one text that holds a dialogue
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+
+
+class Fields(dict):
+    """Feeds of one source, and with the source's own words for roles (ROLE_FIELD)."""
+
+    def feeding(self, record: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
+        """(field, column or template, the template's columns) for records with these keys, in order of preference. Worked
+        out once for each set of keys."""
+        plans = self.__dict__.setdefault("plans", {})
+        keys = tuple(record)
+        if keys not in plans:
+            if len(plans) > 256:  # a file of which no two records have the same keys
+                plans.clear()
+            plans[keys] = [
+                (name, key, tuple(placeholders(key)))
+                for name, feeding in self.items()
+                for key in (() if name.startswith(ROLE_FIELD) else feeding)
+                if key in record or placeholders(key)
+            ]
+        return plans[keys]
+
+
+class Record(dict):
+    """A record under normalised keys; `original` is the record as it came in."""
+
+    original: dict[str, Any]
+
+
+@lru_cache(maxsize=4096)
+def normalise_key(key: str) -> str:
+    """One spelling for a column name: NFKC (so no-break spaces are spaces), trimmed, case-folded, no BOM."""
+    return unicodedata.normalize("NFKC", key.lstrip("\ufeff")).strip().casefold()
+
+
+def normalise_keys(record: dict[str, Any]) -> Record:
+    """The record under normalised keys. Raises BadRow where two keys become one."""
+    if isinstance(record, Record):
+        return record
+    out = Record({normalise_key(k): v for k, v in record.items()})
+    if len(out) < len(record):
+        raise BadRow("two keys differ only in case or spacing")
+    out.original = record
+    return out
+
+
+def placeholders(template: str) -> list[str]:
+    """The columns that a template names, normalised: `{passage}\\n{question}`; none where it is a column's name."""
+    return [normalise_key(name) for name in PLACEHOLDER.findall(template)]
+
+
+def detect(records: Iterable[dict[str, Any]]) -> str | None:
+    """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
+    for record in records:
+        for key in KEYS["messages"]["messages"]:
+            first = _first_turn(record.get(key), key) if key != "text" else None
+            if first is not None:
+                shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
+                return "sharegpt" if shared else "messages"
+        for format in ("seeds", "alpaca", "prompt_completion"):
+            if any(k in record for k in KEYS[format][MAIN[format]]):
+                return format
+        if isinstance(record.get("chosen"), (str, list)):
+            return "preference"
+        if _first_turn(record.get("text"), "text") is not None:
+            return "messages"
+    return None
+
+
+def _first_turn(value: Any, key: str) -> Any:
+    """The first turn of a column that holds a conversation; None where it holds none."""
+    if isinstance(value, str):
+        if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text", "text"):
+            return _first_turn(json_text(value), key)
+        return value if BEGINS.match(value) else None
+    if isinstance(value, Mapping):  # a struct of lists, or MOSS's {turn_1: …}
+        if key in ("messages", "conversations", "conversation") and ({"role", "from"} & set(value)):
+            return dict.fromkeys(value, "")
+        return value if "turn_1" in value else None
+    if not isinstance(value, list):
+        return None
+    if key == "messages" and not value:
+        return {}
+    first = value[0] if value else None
+    if isinstance(first, str):
+        return (
+            first
+            if len(value) > 1 and key in ("data", "conversations", "conversation", "messages", "dialogue", "dialog")
+            else None
+        )
+    known = {"role", "from", "speaker", "human", "user", "input", "query", "question"}
+    return first if isinstance(first, dict) and known & set(map(normalise_key, first)) else None
+
+
+def fields_of(format: str) -> Feeds:
+    """Everything that a format can be fed."""
+    return {**KEYS[format], **COMMON}
+
+
+def mapped_formats(mapping: dict[str, str]) -> list[str]:
+    """The formats that have all fields of a `map`."""
+    return [format for format in KEYS if set(mapping) <= set(fields_of(format))]
+
+
+def columns(format: str, mapping: dict[str, str], roles: Mapping[str, Iterable[str]] = {}) -> Fields:
+    """Our field -> the normalised keys that may feed it, in order of preference. A mapped field has one column, or one
+    template of columns, and those feed nothing else. `roles`: the source's own words for roles."""
+    ours = {field: text if placeholders(text) else normalise_key(text) for field, text in mapping.items()}
+    taken = {key for text in ours.values() for key in placeholders(text) or [text]}
+    fields = fields_of(format)
+    free = {field: tuple(k for k in keys if k not in taken) for field, keys in fields.items() if field not in ours}
+    named = {ROLE_FIELD + role: tuple(normalise_key(w) for w in words) for role, words in roles.items() if words}
+    return Fields({**free, **{field: (key,) for field, key in ours.items()}, **named})
+
+
+def used_keys(fields: Fields) -> set[str]:
+    """The columns that may feed a field."""
+    return {
+        key
+        for field, keys in fields.items()
+        if not field.startswith(ROLE_FIELD)
+        for text in keys
+        for key in placeholders(text) or [text]
+    }

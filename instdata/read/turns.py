@@ -1,0 +1,241 @@
+"""Conversations in any of their spellings, read into turns.
+
+A turn is a dict: role, content and, where it has them, the optional fields of corpus/rows.py (TURN).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from instdata.corpus.rows import ROLES
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind, unjson
+from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
+from instdata.read.thoughts import take_out
+
+Turn = dict[str, Any]
+CALL = "call"  # the role of a turn that is a call of a tool
+SPEAKERS = {
+    "system": "system", "developer": "system", "系统": "system",
+    "user": "user", "human": "user", "prompter": "user", "person": "user", "instruction": "user", "用户": "user", "人类": "user",
+    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
+    "bing": "assistant", "bard": "assistant", "claude": "assistant", "ai": "assistant", "moss": "assistant",
+    "助手": "assistant", "助理": "assistant", "机器人": "assistant",
+    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
+    "function-response": "tool", "ipython": "tool", "environment": "tool",
+    "function_call": CALL, "tool_call": CALL, "function-call": CALL,
+}  # fmt: skip
+# Items that hold a whole exchange: the keys of what is asked and what is answered (Firefly, XTuner, others).
+PAIRS = (
+    ("human", "assistant"),
+    ("user", "assistant"),
+    ("input", "output"),
+    ("query", "response"),
+    ("question", "answer"),
+)
+SPEAKER, TEXT = ("role", "from", "speaker"), ("content", "value", "text")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
+WEIGHTS = ("weight", "loss", "train", "output_with_loss")
+TEXT_PARTS = ("text", "input_text", "output_text")
+DIALOGUE = re.compile(
+    r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)(Human|Assistant|User|Function Response|人类|用户|助手)\s*[:：][ \t]*", re.I
+)
+ENDS = "<|endoftext|>"  # what some write behind an answer
+MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
+MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
+
+
+def speakers(fields: Fields) -> dict[str, str]:
+    """Word -> role: the usual ones, and those that a source names."""
+    named = [(role, fields[ROLE_FIELD + role]) for role in ROLES if ROLE_FIELD + role in fields]
+    return {**SPEAKERS, **{word: role for role, words in named for word in words}} if named else SPEAKERS
+
+
+def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> list[Turn]:
+    """The turns of a conversation: OpenAI messages ({role, content, …}), ShareGPT ({from, value}), exchanges ({human,
+    assistant}), texts that take turns, JSON text of those, a struct of lists, MOSS's turns. Raises BadRow."""
+    if isinstance(value, str):
+        value = _told_turns(value, field)
+    if isinstance(value, Mapping):
+        value = _of_mapping(value, field)
+    if not isinstance(value, list):
+        raise BadRow(f"{field} is {kind(value)}, expected a list")
+    if value and all(isinstance(v, str) for v in value):
+        return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
+    turns: list[Turn] = []
+    for i, item in enumerate(value):
+        if not isinstance(item, Mapping):
+            raise BadRow(f"{field}[{i}] is not an object with a role and a content")
+        item = normalise_keys(dict(item))
+        pair = (
+            next((p for p in PAIRS if p[0] in item and p[1] in item), None)
+            if not any(k in item for k in SPEAKER)
+            else None
+        )
+        turns += _exchange(item, pair, f"{field}[{i}]") if pair else [_turn(item, f"{field}[{i}]", roles)]
+    return turns
+
+
+def dialogue(text: str) -> list[Turn] | None:
+    """The turns of one text that holds a dialogue, `Human: …\\n\\nAssistant: …` (HH-RLHF, BELLE's multi-turn sets); None where
+    it does not begin with the human or does not take turns."""
+    marks = list(DIALOGUE.finditer(text))
+    if not marks or text[: marks[0].start()].strip():
+        return None
+    turns: list[Turn] = []
+    for mark, after in zip(marks, [*marks[1:], None]):
+        role = SPEAKERS[mark[1].casefold().replace(" ", "_")]
+        before = turns[-1]["role"] if turns else "assistant"
+        if (role == "assistant") == (before == "assistant") or (role == "tool" and not turns):
+            return None
+        said = text[mark.end() : after.start() if after else None].strip().removesuffix(ENDS)
+        turns.append(answer_of({"role": role, "content": said.strip()}))
+    return turns
+
+
+def _told_turns(text: str, field: str) -> Any:
+    found = json_text(text)
+    if not isinstance(found, str):
+        return found
+    moss = [{"role": who.casefold(), "content": words} for who, words in MOSS.findall(text)]
+    return (moss if text.lstrip().startswith("[Human]:") else None) or dialogue(text) or text
+
+
+def _of_mapping(value: Mapping[str, Any], field: str) -> Any:
+    """The list that a mapping stands for: a struct of lists, MOSS's turns, a single turn."""
+    if "turn_1" in value:
+        turns: list[Turn] = []
+        for _, turn in sorted(value.items(), key=lambda item: int(item[0].rpartition("_")[2] or 0)):
+            said = {normalise_key(k): MOSS_MARKS.sub("", v) for k, v in turn.items() if isinstance(v, str)}
+            turns.append({"role": "user", "content": said.pop("human", "")})
+            told = {"role": "assistant", "content": said.pop("moss", "")}
+            thoughts = said.pop("inner thoughts", "None")
+            said = {k: v for k, v in said.items() if v != "None"}
+            told |= {"reasoning_content": thoughts} if thoughts not in ("None", "") else {}
+            turns.append(told | said)
+        return turns
+    columns = {k: v for k, v in value.items() if isinstance(v, list)}
+    if columns and any(k in columns for k in SPEAKER):
+        lengths = {len(v) for v in columns.values()}
+        if len(lengths) > 1:
+            raise BadRow(f"{field} holds lists of different lengths")
+        return [dict(zip(columns, turn)) for turn in zip(*columns.values())]
+    return [value] if any(k in value for k in SPEAKER) else dict(value)
+
+
+def _exchange(item: Mapping[str, Any], pair: tuple[str, str], where: str) -> list[Turn]:
+    """The turns of an item that holds a question and its answer, and perhaps a system prompt."""
+    asked, said = (as_text(item[k], f"{where}.{k}") for k in pair)
+    answer = answer_of({"role": "assistant", "content": said})
+    system = as_text(item.get("system"), f"{where}.system")
+    _optional(answer, {k: v for k, v in item.items() if k not in (*pair, "system")}, where)
+    first = [{"role": "system", "content": system}] if system.strip() else []
+    return [*first, *([{"role": "user", "content": asked}] if asked.strip() or not said.strip() else []), answer]
+
+
+def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> Turn:
+    word = next((item[k] for k in SPEAKER if k in item), None)
+    role = roles.get(normalise_key(word)) if isinstance(word, str) else None
+    if role is None:
+        known = f"{where}: unknown role {word!r}"[:200]
+        raise BadRow(f"{known}: name it in the source's roles: {{user: […], assistant: […]}}" if word else known)
+    at = next((k for k in TEXT if item.get(k) is not None), None)
+    content, thought = item[at] if at else None, None
+    if isinstance(content, list):
+        content, thought = _parts(content, where)
+    content = as_text(content, f"{where}: the content")
+    rest = {k: v for k, v in item.items() if k not in (*SPEAKER, at)}
+    if role == CALL:
+        role, calls = "assistant", _calls(json_text(content), where)
+        content = "" if calls else content
+        rest |= {"tool_calls": calls} if calls else {}
+    turn: Turn = {"role": role, "content": content}
+    if thought:
+        turn["reasoning_content"] = thought
+    _optional(turn, rest, where)
+    return answer_of(turn)
+
+
+def answer_of(turn: Turn) -> Turn:
+    """The turn; an assistant's with the reasoning that its content begins with taken out."""
+    if turn["role"] == "assistant" and not turn.get("reasoning_content"):
+        thought, content = take_out(turn["content"])
+        if thought is not None:
+            turn["content"] = content
+            if thought:
+                turn["reasoning_content"] = thought
+    return turn
+
+
+def _parts(parts: list[Any], where: str) -> tuple[str, str]:
+    """(text, reasoning) of content parts. Raises BadRow for pictures, sound and whatever else is no text."""
+    said, thought = [], []
+    for part in parts:
+        sort = part.get("type") if isinstance(part, Mapping) else None
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if sort in ("thinking", "reasoning") and isinstance(part.get(sort, text), str):
+            thought.append(part.get(sort, text))
+        elif isinstance(text, str) and sort in (*TEXT_PARTS, None):
+            said.append(text)
+        else:
+            raise BadRow(f"{where}: multi-modal ({sort or kind(part)}): only text parts are read")
+    return "\n".join(said), "\n".join(thought)
+
+
+def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
+    """Put the optional fields among `rest` into the turn, and what nobody knows into `extra`."""
+    extra = {}
+    for key, value in rest.items():
+        if value is None or is_nan(value) or value == [] or value == {}:
+            continue
+        if key in THOUGHTS and isinstance(value, str) and "reasoning_content" not in turn:
+            if value.strip():
+                turn["reasoning_content"] = value
+        elif key in WEIGHTS and isinstance(value, (bool, int, float)) and "weight" not in turn:
+            turn["weight"] = float(value)
+        elif key in ("name", "tool_call_id") and isinstance(value, str):
+            if value:
+                turn[key] = value
+        elif key in ("tool_calls", "function_call", "function_calls"):
+            calls = _calls(json_text(value) if isinstance(value, str) else value, where)
+            if calls and "tool_calls" not in turn:
+                turn["tool_calls"] = calls
+            elif isinstance(value, str) and not turn["content"].strip():
+                turn["content"] = value  # calls as code: what the assistant says
+            elif value != "":
+                extra[key] = value
+        elif value != "":
+            extra[key] = value
+    if extra:
+        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=unjson).decode()
+
+
+def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
+    """Tool calls in OpenAI's spelling, of one or several; None where it is something else."""
+    found = []
+    for item in value if isinstance(value, list) else [value]:
+        if not isinstance(item, Mapping):
+            return None
+        function = item.get("function") if isinstance(item.get("function"), Mapping) else item
+        name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
+        if not isinstance(name, str):
+            return None
+        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=unjson).decode()
+        id = item.get("id")
+        found.append(
+            {
+                "id": None if id is None else str(id),
+                "type": "function",
+                "function": {"name": name, "arguments": arguments},
+            }
+        )
+    return found or None
+
+
+def calls_of(text: str | None) -> list[dict[str, Any]] | None:
+    """The tool calls that a JSON text holds (xLAM's answers, ShareGPT's function_call); None where it holds something else."""
+    found = json_text(text or "")
+    return None if isinstance(found, str) else _calls(found, "")

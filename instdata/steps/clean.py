@@ -1,0 +1,220 @@
+"""clean: mend the text of rows instead of dropping them. Each change is noted with what stood there before and after."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from instdata.corpus.rows import Rows
+from instdata.steps.base import RewriteStep, Rewritten
+from instdata.steps.quality import says
+from instdata.steps.quality.text import Text, asks, has
+
+Kind = Literal["mojibake", "invisible", "entities", "escapes", "leftovers", "full_width"]
+KINDS: tuple[Kind, ...] = ("mojibake", "invisible", "entities", "escapes", "leftovers", "full_width")  # in this order
+SHOWN = 20  # changes of one kind in one turn that are noted one by one; `times` counts all
+EXCERPT = 200  # characters of a change that are noted
+FIELDS = ("content", "reasoning_content")  # of a turn
+
+# Looser than the rule: ftfy says itself whether the text is broken.
+PERHAPS_MOJIBAKE = r"[\x{c2}-\x{ef}][\x{80}-\x{bf}\x{2010}-\x{2122}ŒœŠšŽžŸƒˆ˜]"
+CALL = r"\w\([\"']"  # code in passing: printf("a.\nB")
+
+Change = tuple[int, str, str]  # place in the text, before, after
+Mend = Callable[[str], tuple[str, list[Change]]]
+
+
+class Clean(RewriteStep):
+    """Mend broken encoding, invisible characters, HTML entities and escapes in prose, leftovers of prompts and templates
+    at a response's end, and full-width letters. Texts that are about such things, and code, are left alone."""
+
+    kind: ClassVar[str] = "clean"
+
+    kinds: list[Kind] = Field(list(KINDS), min_length=1, description="What to mend; all kinds unless named.")
+
+    def rewrite(self, rows: Rows) -> Rewritten:
+        parts, start = [], 0
+        for batch in rows.batches(8192) if len(rows) else []:
+            at, messages, edits = _mended(batch, [k for k in KINDS if k in self.kinds])
+            parts.append((at + start, messages, edits))
+            start += len(batch)
+        kind = rows.messages.type
+        return Rewritten(
+            np.concatenate([p[0] for p in parts]) if parts else np.empty(0, np.int64),
+            pa.array([m for p in parts for m in p[1]], kind),
+            [e for p in parts for e in p[2]],
+        )
+
+
+def _mended(rows: Rows, kinds: list[Kind]) -> tuple[np.ndarray, list[list[dict[str, Any]]], list[list[dict[str, Any]]]]:
+    """(the rows that change, their new conversations, what was changed in each)."""
+    wanted = _candidates(rows)
+    at = np.flatnonzero(np.any([wanted[kind] for kind in kinds], axis=0))
+    changed, messages, edits = [], [], []
+    for row, turns in zip(at.tolist(), rows.messages.take(pa.array(at)).to_pylist()):
+        noted: list[dict[str, Any]] = []
+        for kind in kinds:
+            if wanted[kind][row]:
+                for number, turn in enumerate(turns):
+                    noted += _mend_turn(turn, kind, number, last=number == len(turns) - 1)
+        if noted:
+            changed.append(row)
+            messages.append(turns)
+            edits.append(noted)
+    return np.array(changed, np.int64), messages, edits
+
+
+def _candidates(rows: Rows) -> dict[Kind, np.ndarray]:
+    """For each kind, the rows in which there may be something to mend, seen in columns."""
+    text, full = Text.of(rows), rows.full
+    coded = asks(text.ask, "about_encoding")
+    prose = ~text.code & ~coded
+    source = has(text.prompt, r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]")
+    return {
+        "mojibake": has(full, PERHAPS_MOJIBAKE) & ~coded,
+        "invisible": has(full, rf"{says.CONTROL}|{says.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]") & ~coded,
+        "entities": has(full, says.ENTITY) & prose,
+        "escapes": has(full, says.ESCAPE) & prose & ~source & ~has(full, CALL),
+        "leftovers": says.merged_task(text) | says.template_token(text) | says.chat_marker(text) | _trailing(text),
+        "full_width": has(full, r"[\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}\x{ff41}-\x{ff5a}]") & ~coded,
+    }
+
+
+def _trailing(text: Text) -> np.ndarray:
+    """Prompts that end with a template's token."""
+    return has(text.prompt, f"(?:{says.template_mark()})\\s*$") & ~asks(text.ask, "format_asked")
+
+
+def _mend_turn(turn: dict[str, Any], kind: Kind, number: int, last: bool) -> list[dict[str, Any]]:
+    """Mend one turn in place; what was changed. A turn is never emptied."""
+    noted = []
+    for field in FIELDS:
+        text = turn.get(field)
+        if not text or (kind == "leftovers" and field != "content"):
+            continue
+        new, changes = _leftovers(text, turn["role"], last) if kind == "leftovers" else MENDS[kind](text)
+        if not changes or not new.strip():
+            continue
+        turn[field] = new
+        noted += [
+            {"kind": kind, "turn": number, "field": field, "at": at, "before": old[:EXCERPT], "after": to[:EXCERPT]}
+            for at, old, to in changes[:SHOWN]
+        ]
+        noted[-1]["times"] = len(changes)
+    return noted
+
+
+def _replaced(pattern: re.Pattern[str], new: Callable[[re.Match[str]], str], text: str) -> tuple[str, list[Change]]:
+    """A text with every match replaced, and the replacements."""
+    changes: list[Change] = []
+
+    def replace(m: re.Match[str]) -> str:
+        after = new(m)
+        if after != m[0]:
+            changes.append((m.start(), m[0], after))
+        return after
+
+    return pattern.sub(replace, text), changes
+
+
+def _mojibake(text: str) -> tuple[str, list[Change]]:
+    """ftfy's mending of encodings (Speer 2019), and nothing else that it could do."""
+    import ftfy
+
+    new = ftfy.fix_encoding(text)
+    if new == text:
+        return text, []
+    start = next((i for i, (a, b) in enumerate(zip(text, new)) if a != b), min(len(text), len(new)))
+    ends = zip(reversed(text[start:]), reversed(new[start:]))
+    same = next((i for i, (a, b) in enumerate(ends) if a != b), 0)
+    return new, [(start, text[start : len(text) - same], new[start : len(new) - same])]
+
+
+CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u202d\u202e\ufffe\uffff]")
+ZERO_WIDTH = re.compile("[\u200b\u2060\ufeff\u202a-\u202c]")
+
+
+def _invisible(text: str) -> tuple[str, list[Change]]:
+    """Control characters go; zero-width ones too, but where a script has no spaces or runs from right to left."""
+    new, changes = _replaced(CONTROLS, lambda m: "", text)
+    if not has(pa.array([new]), says.SPACELESS)[0]:
+        new, more = _replaced(ZERO_WIDTH, lambda m: "", new)
+        changes += more
+    return new, changes
+
+
+ENTITIES = re.compile(says.ENTITY.removeprefix("(?i)"), re.IGNORECASE)
+
+
+def _entities(text: str) -> tuple[str, list[Change]]:
+    return _replaced(ENTITIES, lambda m: html.unescape(m[0].lower()).replace("\xa0", " "), text)
+
+
+ESCAPES = re.compile(r"(?<=[^\W\d_.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])|(?<=[.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])")  # fmt: skip
+CODE_POINTS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+
+
+def _escapes(text: str) -> tuple[str, list[Change]]:
+    """Line breaks and characters that were written as escapes."""
+    new, changes = _replaced(ESCAPES, lambda m: m[0].replace("\\n", "\n"), text)
+    new, more = _replaced(CODE_POINTS, _code_points, new)
+    return new, changes + more
+
+
+def _code_points(m: re.Match[str]) -> str:
+    units = bytes.fromhex(m[0].replace("\\u", ""))
+    try:
+        text = units.decode("utf-16-be")
+    except UnicodeDecodeError:
+        return m[0]
+    return text if text.isprintable() else m[0]
+
+
+def _full_width(text: str) -> tuple[str, list[Change]]:
+    return _replaced(FULL_WIDTH, lambda m: "".join(chr(ord(c) - 0xFEE0) for c in m[0]), text)
+
+
+FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]+")
+MENDS: dict[str, Mend] = {
+    "mojibake": _mojibake,
+    "invisible": _invisible,
+    "entities": _entities,
+    "escapes": _escapes,
+    "full_width": _full_width,
+}
+
+NO_TEXT = re.compile(
+    r"(?i)\s*(?:<|&lt;|\[)\s*(?:no ?(?:input|output)|无输入|无输出|没有输入|没有输出)\s*(?:>|&gt;|\])\s*"
+)
+END_TOKENS = re.compile(r"(?:\s*(?:<\|(?:im_end|endoftext|end|eot_id|end_of_text|eom_id)\|>|</s>|\[/?INST\]))+\s*$")
+NEXT_TASK = re.compile(r"(?i)\n\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(?:instruction|指令|任务指令)\**\s*[:：]")
+NEXT_TURN = re.compile(r"\n\s*(?:###\s*)?(?:Human|User|用户|人类)\s*[:：]|\n\s*<\|(?:im_start|user|start_header_id)\|>")
+
+
+def _leftovers(text: str, role: str, last: bool) -> tuple[str, list[Change]]:
+    """Tokens of templates at a turn's ends go; from a response goes what a model wrote on as the next task or turn."""
+    new, changes = text, []
+    for pattern in (NEXT_TASK, NEXT_TURN) if role == "assistant" and last else ():
+        found = pattern.search(new)
+        if found and new[: found.start()].strip():
+            changes.append((found.start(), new[found.start() :], ""))
+            new = new[: found.start()].rstrip()
+    found = END_TOKENS.search(new) if role == "assistant" else None
+    if found and new[: found.start()].strip():
+        changes.append((found.start(), found[0], ""))
+        new = new[: found.start()]
+    for found in (NO_TEXT.match(new), _at_end(NO_TEXT, new)):
+        if found and new.replace(found[0], "", 1).strip() and found[0] in new:
+            changes.append((found.start(), found[0], ""))
+            new = new.replace(found[0], "", 1)
+    return new, changes
+
+
+def _at_end(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    return next((m for m in pattern.finditer(text) if m.end() == len(text)), None)

@@ -1,0 +1,70 @@
+"""Rows whose text a step changed, as new shards: a row stays in its place and keeps its rid, its id and language are new."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.corpus.corpus import Corpus, Part, Shard, read_parquet, write_parquet
+from instdata.corpus.rows import Rows, message_id
+from instdata.read.language import detect as detect_languages
+
+MESSAGES, ORIGIN = (
+    "_messages",
+    "_origin",
+)  # columns of a rewriting step's sidecar: the new text, the new origin; null: as it was
+
+
+def rewritten(corpus: Corpus, cache: Path) -> Corpus:
+    """The corpus with the text that its last sidecar holds. Shards of which no row changed are shared."""
+    shards = list(corpus.shards)
+    for i, part in corpus.sidecars[-1].parts.items():
+        if MESSAGES not in pq.read_schema(part.path).names:
+            continue  # every row of it raised
+        shards[i] = _changed(shards[i], part, cache)
+    return replace(corpus, shards=shards)
+
+
+def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
+    """A shard with the new text of a sidecar's part; itself where nothing changed."""
+    new = read_parquet(part.path, [MESSAGES, ORIGIN]).slice(part.lo, part.hi - part.lo).combine_chunks()
+    there = np.flatnonzero(np.asarray(pc.is_valid(new[MESSAGES])))
+    if not len(there):
+        return shard
+    key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}".encode()).hexdigest()[:40]
+    path = cache / "shards" / key[:2] / f"{key}.parquet"
+    made = replace(shard, path=path, key=key)
+    if path.exists() and made.bad_path.exists():
+        return made
+    table = read_parquet(shard.path)
+    at = there if part.at is None else part.at[there]
+    table = _with_text(table, at, new.take(pa.array(there)))
+    write_parquet(read_parquet(shard.bad_path), made.bad_path)
+    write_parquet(table, path)
+    return replace(made, size=table.nbytes)
+
+
+def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
+    """A shard's table in which the rows `at` have new messages, and so another id and language."""
+    messages = new[MESSAGES].combine_chunks().cast(table.schema.field("messages").type)
+    ids = [message_id([(m["role"], m["content"]) for m in row]) for row in messages.to_pylist()]
+    langs = detect_languages(Rows(pa.table({"messages": messages})).full)[0]
+    before = table["origin"].combine_chunks().take(pa.array(at))
+    columns = {
+        "messages": messages,
+        "id": pa.array(ids, pa.string()),
+        "lang": langs,
+        "origin": pc.coalesce(new[ORIGIN].combine_chunks().cast(pa.string()), before),
+    }
+    index = np.arange(len(table))
+    index[at] = len(table) + np.arange(len(at))
+    for name, column in columns.items():
+        both = pa.concat_arrays([table[name].combine_chunks(), column])
+        table = table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
+    return table

@@ -1,0 +1,179 @@
+"""clean mends and notes; a step that rewrites keeps rows in their place, and the sums right."""
+
+import json
+from importlib.metadata import EntryPoint
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from instdata.builds import history
+from instdata.corpus.rows import message_id
+from instdata.publish.verify import verify
+from instdata.steps import base as steps
+from instdata.steps.base import RewriteStep, Rewritten
+from instdata.steps.clean import Clean
+from instdata.steps.quality.step import Quality
+from tests.quality.test_hard import corpus, decided, pairs, read
+
+
+def cleaned(prompt, response, **options):
+    """(prompt, response, kinds) after the step."""
+    rows = corpus([[("user", prompt), ("assistant", response)]])
+    scores = Clean(**options).score(rows)
+    turns = scores["_messages"][0].as_py() or rows.messages[0].as_py()
+    return turns[0]["content"], turns[1]["content"], scores["edits"][0].as_py()
+
+
+@pytest.mark.parametrize(
+    ("kind", "prompt", "before", "after"),
+    [
+        ("mojibake", "Describe it.", "Itâ€™s a cafÃ©.", "It’s a café."),
+        ("mojibake", "介绍一下。", "å¤§å®¶å¥½ï¼Œä¸–ç•Œ", "大家好，世界"),
+        ("invisible", "改写句子", "我似乎\u200b\u200b永远无法完成", "我似乎永远无法完成"),
+        ("invisible", "Name a hill.", "\ufeffBen\x00 Nevis\x9f", "Ben Nevis"),
+        ("entities", "Name two colours.", "Red&nbsp;and &quot;blue&quot; &amp; so on", 'Red and "blue" & so on'),
+        ("entities", "说一句话。", "他说&ldquo;好&rdquo;。", "他说“好”。"),
+        ("escapes", "Give two tips.", "Here they are.\\n1. Sleep.\\n2. Drink.", "Here they are.\n1. Sleep.\n2. Drink."),
+        ("escapes", "打个招呼。", "\\u4f60\\u597d。", "你好。"),
+        ("leftovers", "Name a flower.", "Rose\n19. Instruction: Add.\n19. Input:\n1, 2\n19. Output:\n3", "Rose"),
+        ("leftovers", "1+1=?", "2<|im_end|>", "2"),
+        ("leftovers", "法国首都？", "巴黎。\n用户：日本呢？\n助手：东京。", "巴黎。"),
+        ("leftovers", "Give a title.", "<noinput>\nA title", "A title"),
+        ("full_width", "写一个数字", "１２３个ＡＢＣ，好的！", "123个ABC，好的！"),
+    ],
+)
+def test_mends(kind, prompt, before, after):
+    assert cleaned(prompt, before) == (prompt, after, kind)
+    assert cleaned(prompt, after)[2] is None  # what is mended stays as it is
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("Write HTML for a and b.", "<p>a &amp; b</p>"),
+        ("What does &nbsp; mean in HTML?", "&nbsp; is a space."),
+        ("Which character is U+200B, the zero-width space?", "It is \u200b."),
+        ("零宽空格", "就是\u200b"),
+        ("اكتب جملة", "أستخدم \u2067Python\u2069 كل يوم\u200bثم"),
+        ("Emoji?", "👨\u200d👩\u200d👧"),
+        ("Show mojibake of é.", "It is Ã©."),
+        ("Print a line break in C.", 'printf("a.\\nB");'),
+        ("What is ChatML's end token?", "It is <|im_end|>"),
+        ("Write a dialogue.", "Ann: Hi\nUser: Hello\nAnn: Bye"),
+        ("Solve it in LaTeX.", "$\\nabla f \\neq 0.\\nu$"),
+        ("What does NULL mean?", "NULL means nothing."),
+        ("把半角转换为全角字符集", "ＡＢＣ"),
+        ("Name an empty token.", "<noinput>"),  # nothing would be left
+    ],
+)
+def test_leaves_alone(prompt, response):
+    assert cleaned(prompt, response) == (prompt, response, None)
+
+
+def test_prompts_and_chosen_kinds():
+    assert cleaned("Give a title. <noinput>", "A title")[0] == "Give a title."
+    both = "Itâ€™s\u200b ok"
+    assert cleaned("Say it.", both, kinds=["mojibake"])[1] == "It’s\u200b ok"
+    assert cleaned("Say it.", both)[1:] == ("It’s ok", "mojibake,invisible")
+
+
+def test_good_hard_rows_are_not_touched_but_for_their_marks():
+    cases = read("good")
+    rows = corpus(pairs(cases))
+    scores = Clean().score(rows)
+    touched = [(c, scores["edits"][i].as_py()) for i, c in enumerate(cases) if scores["edits"][i].is_valid]
+    assert [c["kind"] for c, _ in touched] == []
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=120)), max_size=4))
+def test_any_text(texts):
+    rows = corpus([[("user", p), ("assistant", r)] for p, r in texts])
+    scores = Clean().score(rows)
+    assert all(len(c) == len(rows) for c in scores.values())
+    for turns, old, derived, notes in zip(
+        *(x.to_pylist() for x in (scores["_messages"], rows.messages, scores["derived_from"], scores["_edits"]))
+    ):
+        assert (turns is None) == (derived is None) == (notes is None)
+        if turns is not None:
+            assert turns != old
+            assert [t["role"] for t in turns] == [t["role"] for t in old]
+            assert all(t["content"].strip() for t, o in zip(turns, old) if o["content"].strip())
+
+
+def test_in_a_build(bench):
+    records = [{"instruction": f"Name river {i}.", "output": f"River {i}"} for i in range(20)]
+    records[3]["output"] = "The Rh\u200bine"
+    records[7]["output"] = "<nooutput>"
+    bench.jsonl("a.jsonl", records)
+    sources = [{"path": "a.jsonl"}]
+    done = bench.build(sources=sources, steps=["clean", "quality"])
+    rows = {r["source_row"]: r for r in pq.read_table(done.path / "ledger.parquet").to_pylist()}
+    assert len(rows) == 20
+    old, new = (message_id([("user", "Name river 3."), ("assistant", a)]) for a in ("The Rh\u200bine", "The Rhine"))
+    assert (rows[3]["id"], rows[3]["score_clean_derived_from"], rows[3]["verdict"]) == (new, old, "kept")
+    assert rows[3]["rid"] == "a/a.jsonl:3"
+    change = json.loads(rows[3]["evidence"])["changes"][0]
+    assert change["derived_from"] == old
+    assert change["edits"][0] == {"kind": "invisible", "turn": 1, "field": "content", "at": 6, "before": "\u200b", "after": "", "times": 1}  # fmt: skip
+    assert rows[7]["reason"] == "empty_response"
+    assert [r for r in rows.values() if r["score_clean_edits"]] == [rows[3]]
+    assert verify(done.path)["ok"]
+    assert {t["name"]: (t["in"], t["kept"], t["added"]) for t in done.manifest["steps"]}["clean"] == (20, 20, 0)
+    for name in (old, new):  # found by the text that it had, too
+        assert history(done.path, name)[0]["messages"][1]["content"] == "The Rhine"
+    sha = done.manifest["configs"]["full"]["sha256"]
+    again = bench.build("again", jobs=2, sources=sources, steps=["clean", "quality"])
+    assert again.manifest["configs"]["full"]["sha256"] == sha
+    plain = bench.build("plain", sources=sources, steps=["quality"])
+    assert {r["source_row"]: r["reason"] for r in pq.read_table(plain.path / "ledger.parquet").to_pylist()}[
+        3
+    ] == "invisible_chars"
+
+
+class Upper(RewriteStep):
+    """A step of one's own that changes text: answers in capitals. It fails on one row."""
+
+    kind: ClassVar[str] = "upper"
+
+    def rewrite(self, rows):
+        if "boom" in rows.prompt.to_pylist():
+            raise RuntimeError("boom")
+        at = np.flatnonzero(np.asarray(pc.starts_with(rows.view("answer"), "a")))
+        turns = rows.messages.take(pa.array(at)).to_pylist()
+        edits = []
+        for turn in (t[-1] for t in turns):
+            edits.append([{"kind": "upper", "before": turn["content"], "after": turn["content"].upper()}])
+            turn["content"] = turn["content"].upper()
+        return Rewritten(at, pa.array(turns, rows.messages.type), edits)
+
+
+def test_a_step_of_ones_own_changes_text(bench, monkeypatch):
+    known = {**steps.kinds(), "upper": EntryPoint("upper", f"{__name__}:Upper", steps.GROUP)}
+    for place in ("instdata.steps.base", "instdata.recipe.load"):
+        monkeypatch.setattr(f"{place}.kinds", lambda: known)
+    steps.step_class.cache_clear()
+    bench.jsonl(
+        "a.jsonl",
+        [{"instruction": p, "output": r} for p, r in (("x", "abc"), ("boom", "a"), ("y", "xyz"), ("z", "azz"))],
+    )
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=["upper", {"dedup": {"view": "prompt"}}])
+    rows = pq.read_table(done.path / "ledger.parquet").to_pylist()
+    assert [(r["verdict"], r["score_upper_edits"]) for r in rows] == [
+        ("kept", "upper"), ("quarantined", None), ("kept", None), ("kept", "upper"),
+    ]  # fmt: skip
+    texts = {m[1]["content"] for m in pq.read_table(done.path / "data/00-full.parquet")["messages"].to_pylist()}
+    assert texts == {"ABC", "xyz", "AZZ"}
+    assert done.manifest["totals"] == {"in": 4, "generated": 0, "kept": 3, "dropped": 0, "quarantined": 1}
+
+
+def test_clean_saves_what_quality_would_drop():
+    rows = corpus([[("user", "Name a flower."), ("assistant", "Rose<|im_end|>")]])
+    new = Clean().score(rows)["_messages"].to_pylist()
+    assert decided(Quality(), [[(t["role"], t["content"]) for t in new[0]]]) == [(None, None)]

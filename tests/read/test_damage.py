@@ -1,0 +1,315 @@
+"""Files that are not what they should be: damage is a failed input, odd spellings are read, and all of it is said."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from instdata.build import prepare
+from instdata.read import bytes as reading
+from instdata.read.blocks import raw_blocks, records
+from instdata.read.bytes import Bad
+from instdata.read.container import Damaged
+from instdata.read.encoding import guess
+from instdata.util.errors import InputError
+
+RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
+TEXT = "".join(json.dumps(r) + "\n" for r in RECORDS).encode()
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4242\n"
+PAGE = b"<!DOCTYPE html>\n<html><body>Please log in</body></html>\n"
+
+
+def read(path):
+    return list(records(raw_blocks(str(path))))
+
+
+def parquet(path, rows=2000):
+    pq.write_table(pa.table({"instruction": [f"Name {i}." for i in range(rows)], "output": ["x"] * rows}), path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("b.parquet", POINTER, "Git LFS pointer, not the file of 4,242 bytes.*git lfs pull"),
+        ("b.jsonl", POINTER, "Git LFS pointer"),
+        ("b.csv", PAGE, "a web page, not data.*fetch it again"),
+        ("b.json", PAGE, "a web page"),
+        ("b.jsonl", b"PK\x03\x04" + b"\0" * 60, "a zip archive.*unzip it"),
+        ("b.jsonl.gz", b"\x00\x01\x02" * 50, "not gz data.*half a download"),
+        ("b.parquet", b"", "not a Parquet file: it has 0 bytes"),
+        ("b.parquet", b"x" * 400, "not a Parquet file: it begins with b'xxxx'"),
+    ],
+)
+def test_what_is_no_data_fails_before_any_work(bench, name, content, says):
+    bench.jsonl("a.jsonl", RECORDS)
+    (bench.folder / name).write_bytes(content)
+    recipe = bench.recipe(sources=[{"path": ["a.jsonl", name], "name": "s"}])
+    for online in (True, False):
+        with pytest.raises(InputError, match=says) as stopped:
+            prepare(recipe, online=online)
+        assert stopped.value.exit_code == 4
+    done = bench.build(sources=[{"path": ["a.jsonl", name], "name": "s", "damaged": "keep"}])
+    assert done.manifest["totals"] == {"in": 20, "generated": 0, "kept": 20, "dropped": 0, "quarantined": 0}
+    (lost,) = [f["lost"] for f in done.manifest["sources"][0]["files"] if "lost" in f]
+    assert name in lost
+
+
+def test_half_a_parquet_file_and_one_with_a_hole(bench):
+    whole = parquet(bench.folder / "a.parquet")
+    (bench.folder / "a.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="a Parquet file without its end") as stopped:
+        bench.build(sources=[{"path": "a.parquet"}])
+    assert stopped.value.exit_code == 4
+    (bench.folder / "a.parquet").write_bytes(whole[:40] + b"\xff" * 40 + whole[80:])
+    with pytest.raises(InputError, match=r"damaged|promises"):
+        bench.build(sources=[{"path": "a.parquet"}])
+
+
+def test_several_problems_are_told_at_once_and_damage_among_others_is_a_bad_recipe(bench):
+    (bench.folder / "a.jsonl").write_bytes(POINTER)
+    (bench.folder / "b.jsonl").write_bytes(PAGE)
+    bench.jsonl("c.jsonl", RECORDS)
+    with pytest.raises(InputError) as stopped:
+        prepare(
+            bench.recipe(
+                sources=[{"path": "a.jsonl"}, {"path": "b.jsonl"}, {"path": "c.jsonl", "map": {"output": "nope"}}]
+            )
+        )
+    assert len(stopped.value.problems) == 3 and stopped.value.exit_code == 2
+
+
+def test_the_rows_before_a_cut_are_kept_and_the_cut_record_is_quarantined(bench):
+    text = b"".join(b'{"instruction": "Name %d.", "output": "%d"}\n' % (i, i * 7919**5) for i in range(4000))
+    packed = gzip.compress(text)
+    (bench.folder / "a.jsonl.gz").write_bytes(packed[: len(packed) * 2 // 3])
+    with pytest.raises(InputError, match=r"truncated.* rows stand before that") as stopped:
+        bench.build(sources=[{"path": "a.jsonl.gz"}])
+    assert stopped.value.exit_code == 4 and not (bench.folder / "out/manifest.json").exists()
+    first = bench.build(sources=[{"path": "a.jsonl.gz", "damaged": "keep"}])
+    again = bench.build(out="again", sources=[{"path": "a.jsonl.gz", "damaged": "keep"}])
+    assert first.manifest == again.manifest and first.manifest["totals"]["kept"] > 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        (b"[\n" + b",\n".join(TEXT.splitlines()) + b"\n]\n", 20),
+        (json.dumps(RECORDS).encode(), 20),
+        (json.dumps(RECORDS, indent=2).encode(), 20),
+        (b"\n".join(json.dumps(r, indent=2).encode() for r in RECORDS), 20),
+        (TEXT.replace(b"}\n", b"},\n"), 20),
+        (b"\xef\xbb\xbf" + TEXT, 20),
+        (gzip.compress(TEXT), 20),
+        (zstandard.compress(TEXT), 20),
+    ],
+)
+def test_almost_json_lines_are_read(tmp_path, content, count):
+    (tmp_path / "a.jsonl").write_bytes(content)
+    assert [dict(r) for r in read(tmp_path / "a.jsonl")] == RECORDS[:count]
+
+
+def test_documents_that_hold_their_records_under_a_key(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"version": "1", "n": 3, "data": RECORDS, "end": [1]}))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == RECORDS
+    talk = [{"messages": [{"role": "user", "content": "a"}]}] * 2
+    (tmp_path / "a.json").write_text("\n".join(map(json.dumps, talk)))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == talk
+
+
+CHINESE = "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。"
+JAPANESE = "果物を一つ挙げて、その理由を説明してください。りんごは体に良いからです。"
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        (CHINESE, "gbk", "gb18030"), (CHINESE, "gb18030", "gb18030"), (JAPANESE, "shift_jis", "shift_jis"),
+        (CHINESE, "utf-16", "utf-16"), (JAPANESE, "utf-16-le", "utf-16-le"), (CHINESE, "utf-16-be", "utf-16-be"),
+        (JAPANESE, "utf-8-sig", "utf-8"), (CHINESE, "utf-8", "utf-8"),
+        ("과일 하나의 이름을 쓰시오. 사과는 몸에 좋습니다.", "euc_kr", None), (CHINESE, "big5hkscs", None),
+        (JAPANESE, "euc_jp", None), ("Назовите один фрукт и объясните.", "cp1251", None),
+    ],
+)  # fmt: skip
+def test_encodings_are_told_by_their_bytes_or_asked_for(bench, text, encoding, found):
+    data = "".join(
+        json.dumps({"instruction": f"{i} {text}", "output": text}, ensure_ascii=False) + "\n" for i in range(5)
+    ).encode(encoding, "ignore")
+    assert guess(data)[0] == found
+    (bench.folder / "a.jsonl").write_bytes(data)
+    if found is None:
+        with pytest.raises(InputError, match="give the source its encoding:"):
+            bench.build(sources=[{"path": "a.jsonl"}])
+        source = {"path": "a.jsonl", "encoding": encoding}
+    else:
+        source = {"path": "a.jsonl"}
+    done = bench.build(sources=[source])
+    assert done.manifest["totals"]["kept"] == 5
+    wanted = data.decode(encoding).lstrip("\ufeff")
+    got = pq.read_table(done.path / "data").sort_by("source_row")["messages"].to_pylist()
+    assert [m[-1]["content"] for m in got] == [json.loads(x)["output"] for x in wanted.splitlines()]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_csv_of_any_delimiter(bench, delimiter):
+    lines = [["instruction", "output"], *([f"Name, please, {i}", f"0{i}.10"] for i in range(9))]
+    text = "\n".join(delimiter.join(f'"{c}"' for c in line) for line in lines)
+    (bench.folder / "a.csv").write_text(text)
+    for source in ({"path": "a.csv"}, {"path": "a.csv", "delimiter": delimiter}):
+        assert bench.build(sources=[source]).manifest["totals"]["kept"] == 9
+    with pytest.raises(InputError, match="no encoding known"):
+        bench.build(sources=[{"path": "a.csv", "encoding": "utf-99"}])
+    with pytest.raises(InputError, match="no delimiter"):
+        bench.build(sources=[{"path": "a.csv", "delimiter": "ab"}])
+
+
+def test_a_workbook(bench):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["instruction", "output"], ["Name a cup.", "Mug."], ["How many?", 42]):
+        book.active.append(row)
+    book.save(bench.folder / "a.xlsx")
+    done = bench.build(sources=[{"path": "a.xlsx"}])
+    assert done.manifest["totals"]["kept"] == 2
+    (bench.folder / "b.xlsx").write_bytes((bench.folder / "a.xlsx").read_bytes()[:1500])
+    with pytest.raises(InputError, match="workbook is damaged"):
+        bench.build(sources=[{"path": "b.xlsx"}])
+
+
+def test_folders_with_all_below_and_what_is_left_out(bench):
+    for name in ("d/a.jsonl", "d/x/b.jsonl", "d/x/y/c.jsonl", "d/old/d.jsonl", "d/._a.jsonl", "d/.git/e.jsonl"):
+        bench.jsonl(name, [{"instruction": f"Say {name}", "output": "b"}])
+    (bench.folder / "d/README.md").write_text("x")
+    said = []
+
+    def files(source):
+        plan = prepare(bench.recipe(sources=[source]), say=said.append)
+        return sorted(i.file for i in plan.inputs[0])
+
+    assert files({"path": "d"}) == ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"]
+    assert any("2 hidden (._a.jsonl, .git)" in line and "1 no data file (README.md)" in line for line in said)
+    assert files({"path": "d/**/*.jsonl"}) == ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"]
+    assert files({"path": "d", "exclude": ["old/*", "c.jsonl"]}) == ["a.jsonl", "b.jsonl"]
+    assert files({"path": "d", "exclude": "**/old"}) == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    with pytest.raises(InputError, match="every file is left out"):
+        files({"path": "d", "exclude": "*"})
+
+
+def test_a_build_below_a_folder_is_not_read_again(bench):
+    bench.jsonl("a.jsonl", RECORDS)
+    assert bench.build(sources=[{"path": "."}]).manifest["totals"]["in"] == 20
+    assert bench.build(sources=[{"path": "."}]).manifest["totals"]["in"] == 20
+
+
+def test_a_link_that_points_nowhere(bench):
+    bench.jsonl("d/a.jsonl", RECORDS)
+    (bench.folder / "d/b.jsonl").symlink_to("gone")
+    for path in ("d", "d/*.jsonl", "d/b.jsonl"):
+        with pytest.raises(InputError, match="b.jsonl: a link that points nowhere") as stopped:
+            bench.build(sources=[{"path": path}])
+        assert stopped.value.exit_code == 4
+    assert bench.build(sources=[{"path": "d", "exclude": "b*"}]).manifest["totals"]["kept"] == 20
+    assert bench.build(sources=[{"path": "d", "damaged": "keep"}]).manifest["totals"]["kept"] == 20
+
+
+def test_columns_that_feed_nothing_are_said_and_a_source_without_answers_is_refused(bench):
+    bench.jsonl("a.jsonl", [{**r, "mood": "calm", "id": f"x{i}"} for i, r in enumerate(RECORDS)])
+    bench.jsonl("b.jsonl", [{"instruction": r["instruction"], "riposte": r["output"]} for r in RECORDS])
+    bench.jsonl("c.jsonl", [{"instruction": r["instruction"], "category": "x"} for r in RECORDS])
+    with pytest.raises(InputError, match="source b: no row has an answer.*riposte.*map: {output: riposte}") as stopped:
+        bench.build(sources=[{"path": "a.jsonl"}, {"path": "b.jsonl"}, {"path": "c.jsonl"}])
+    assert stopped.value.exit_code == 2 and len(stopped.value.problems) == 1
+    plan = prepare(bench.recipe(sources=[{"path": "a.jsonl"}, {"path": "c.jsonl"}]))
+    assert plan.looks[0].line == 'alpaca; feed nothing: mood ("calm"), id ("x0")'
+    assert "no row has an answer" in plan.looks[1].line
+    good = {"instruction": "instruction", "output": "riposte"}
+    assert bench.build(sources=[{"path": "b.jsonl", "map": good}]).manifest["totals"]["kept"] == 20
+
+
+def test_cells_that_python_has_no_value_for(tmp_path):
+    table = pa.table(
+        {
+            "instruction": ["a", "b"], "output": ["c", "d"],
+            "day": pa.array([0, 4_000_000], pa.int32()).cast(pa.date32()),
+            "at": pa.array([0, 1], pa.timestamp("ns")),
+        }
+    )  # fmt: skip
+    pq.write_table(table, tmp_path / "a.parquet")
+    found = read(tmp_path / "a.parquet")
+    assert [r["at"] for r in found] == ["1970-01-01 00:00:00.000000000", "1970-01-01 00:00:00.000000001"]
+    assert found[1]["day"].startswith("12921-")
+    broken = pa.Array.from_buffers(
+        pa.string(), 2, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0\2\0\0\0"), pa.py_buffer(b"a\xff")]
+    )
+    pq.write_table(pa.table({"instruction": broken, "output": ["c", "d"]}), tmp_path / "a.parquet")
+    good, bad = read(tmp_path / "a.parquet")
+    assert good["instruction"] == "a" and isinstance(bad, Bad) and "not UTF-8" in bad.error
+
+
+CHILD = """
+import resource, sys
+count = sum(len(block) for _, block in raw_blocks(sys.argv[1]))
+print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+"""
+
+
+def measured(path):
+    done = subprocess.run([sys.executable, "-c", CHILD, str(path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-800:]
+    return map(int, done.stdout.split())
+
+
+def test_small_files_that_unpack_to_gigabytes_take_a_bounded_memory(tmp_path):
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), pa.array(["x" * 1_000_000]))
+    pq.write_table(pa.table({"instruction": text, "output": ["y"] * 3000}), tmp_path / "a.parquet", compression="zstd")
+    with open(tmp_path / "a.jsonl.zst", "wb") as file, zstandard.ZstdCompressor().stream_writer(file) as out:
+        for _ in range(150):
+            out.write(b" " * 10_000_000)
+    with gzip.open(tmp_path / "b.jsonl.gz", "wb", compresslevel=1) as out:
+        for _ in range(40):
+            out.write(b"[" * 10_000_000)
+    for name, wanted in (("a.parquet", 3000), ("a.jsonl.zst", 1), ("b.jsonl.gz", 1)):
+        count, megabytes = measured(tmp_path / name)
+        assert count == wanted and megabytes < 700, (name, megabytes)
+
+
+def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "RECORD_LIMIT", 4000)
+    monkeypatch.setattr(reading, "PIECE", 500)
+    long = json.dumps({"instruction": "x" * 9000, "output": "y"}).encode()
+    (tmp_path / "a.jsonl").write_bytes(TEXT + long + b"\n" + TEXT)
+    found = read(tmp_path / "a.jsonl")
+    assert [isinstance(r, Bad) for r in found] == [False] * 20 + [True] + [False] * 20
+    (tmp_path / "a.json").write_bytes(b"[" + b",\n".join([*TEXT.splitlines(), long, *TEXT.splitlines()]) + b"]")
+    found = read(tmp_path / "a.json")
+    assert sum(not isinstance(r, Bad) for r in found) >= 38 and any(isinstance(r, Bad) for r in found)
+
+
+def test_many_keys_take_no_quadratic_time(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"instruction": "a", "output": "b", **{f"k{i}": i for i in range(100_000)}})
+    )
+    done = subprocess.run([sys.executable, "-c", CHILD, str(tmp_path / "a.jsonl")], capture_output=True, timeout=30)
+    assert done.returncode == 0
+    assert len(read(tmp_path / "a.jsonl")[0]) == 100_002
+
+
+def test_a_footer_that_promises_more(tmp_path):
+    parquet(tmp_path / "a.parquet", 5000)
+    whole = (tmp_path / "a.parquet").read_bytes()
+    found = 0
+    for at in range(len(whole) - 400, len(whole) - 8, 7):
+        (tmp_path / "b.parquet").write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        try:
+            assert sum(1 for _ in read(tmp_path / "b.parquet")) == 5000
+        except Damaged as e:
+            found += 1
+            assert str(e).startswith("b.parquet: ")
+    assert found > 5
