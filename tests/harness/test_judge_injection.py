@@ -56,9 +56,9 @@ def guess(lang: str, base: str, attack: str) -> str:
     return code
 
 
-def moved(model: str, url: str, cache: Path) -> list[str]:
+def moved(model: str, url: str, cache: Path, cases: list[tuple[str, str, str]] | None = None) -> list[str]:
     """The attacks after which a score differs from that of the same answer without them."""
-    cases = attacks()
+    cases = attacks() if cases is None else cases
     items, answers, want = [], [], []
     for lang, _, attack in cases:
         for grade, base in BASES.items():
@@ -116,8 +116,10 @@ def first_verdict(text, key, allowed):
 )
 def test_each_defence_is_needed(where, name, instead, caught, tmp_path, monkeypatch):
     monkeypatch.setattr(where, name, instead)
+    # Of the templates' tokens the stand-in reads ChatML's alone: others would leave it a request that it cannot read.
+    cases = [a for a in attacks() if not a[1].startswith("template_")]
     with judging() as (url, _):
-        assert caught in moved("prose", url, tmp_path)
+        assert caught in moved("prose", url, tmp_path, cases)
 
 
 def test_the_code_is_the_same_for_the_same_and_new_for_anything_else():
