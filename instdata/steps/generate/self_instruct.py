@@ -20,15 +20,15 @@ import pyarrow as pa
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, Novelty, Written, judge, wrong_language
+from instdata.steps.generate.check import Broken, NewRow, Novelty, judge, wrong_language
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, tasks_schema, template, text_of, topics
 from instdata.steps.generate.step import labelled, targets
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:
+    from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.step import Generate
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
@@ -54,7 +54,7 @@ class Goal:
     description: str
     target: int
     seeds: list[Shown]
-    accepted: list[Written] = field(default_factory=list)
+    accepted: list[NewRow] = field(default_factory=list)
     barren: int = 0  # requests in a row without an accepted row
     asked: int = 0
 
@@ -80,18 +80,18 @@ class Writing:
 def run(
     plan: Writing,
     goals: Sequence[Goal],
-    accept: Callable[[list[Written]], None],
+    accept: Callable[[list[NewRow]], None],
     rids: Sequence[str],
     ask: Callable[[Sequence[Request]], list[Answer]],
     say: Callable[[str], None],
     spread: bool,
-) -> tuple[list[Written | Broken], set[int]]:
+) -> tuple[list[NewRow | Broken], set[int]]:
     """Every record made, in order, and the rows that prompts showed. The accepted ones are exactly the goals' targets.
     `accept` gives items their reason (check.judge).
 
     `spread`: an ability that the model cannot write for leaves its share to the others. Raises BuildError where rows
     are still lacking then; everything answered stays in the cache."""
-    records: list[Written | Broken] = []
+    records: list[NewRow | Broken] = []
     shown: set[int] = set()
     wanted = sum(g.target for g in goals)
     number = 0
@@ -108,7 +108,7 @@ def run(
             records += _take(plan, goal, answer, accept, [rids[r] for r in rows])
         have = sum(len(g.accepted) for g in goals)
         say(
-            f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, Written) for r in records)} written"
+            f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, NewRow) for r in records)} written"
         )
     short = {g.label: g.target - len(g.accepted) for g in goals if g.target > len(g.accepted)}
     if short:
@@ -120,11 +120,11 @@ def run(
 
 
 def _plan_round(
-    plan: Writing, goals: Sequence[Goal], records: Sequence[Written | Broken], turn: int, number: int
+    plan: Writing, goals: Sequence[Goal], records: Sequence[NewRow | Broken], turn: int, number: int
 ) -> list[tuple[Goal, Request, list[int]]]:
     """The round's requests: always for the ability that is furthest behind its target, counting what is already asked
     for at the yield so far. A round ends at its size, or when enough is asked for."""
-    written = sum(isinstance(r, Written) and r.reason != "over_target" for r in records)
+    written = sum(isinstance(r, NewRow) and r.reason != "over_target" for r in records)
     accepted = sum(len(g.accepted) for g in goals)
     rate = (accepted + 6) / (written + 8)  # three quarters at first, what is seen soon
     coming = {id(g): 0.0 for g in goals}
@@ -180,10 +180,10 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
 
 
 def _take(
-    plan: Writing, goal: Goal, answer: Answer, accept: Callable[[list[Written]], None], shown: Sequence[str]
-) -> list[Written | Broken]:
+    plan: Writing, goal: Goal, answer: Answer, accept: Callable[[list[NewRow]], None], shown: Sequence[str]
+) -> list[NewRow | Broken]:
     """The records of one answer; accepted items move their goal forward, those beyond it are surplus."""
-    records: list[Written | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
+    records: list[NewRow | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
     meta = {"method": "self-instruct", "request": answer.key, "seeds": shown}
     items = [_item(raw, goal, plan.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])]
     goal.barren = goal.barren + 1 if len(goal.accepted) < goal.target else 0
@@ -198,13 +198,13 @@ def _take(
     return [*records, *items]
 
 
-def _item(raw: object, goal: Goal, origin: str, meta: dict) -> Written:
+def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
     found: Mapping = raw if isinstance(raw, Mapping) else {"instruction": raw}
     instruction, extra = text_of(found.get("instruction")), text_of(found.get("input"))
     if extra:
         instruction = f"{instruction}\n{extra}"
     response = next((text_of(found[k]) for k in ("response", "output", "answer") if k in found), "")
-    return Written(instruction, response, goal.name, origin, meta)
+    return NewRow(instruction, response, goal.name, origin, meta)
 
 
 def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
@@ -218,7 +218,7 @@ def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
                 open_goals[n % len(open_goals)].target += 1
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Written | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows that prompts showed."""
     goals = goals_of(step, rows, context)
     plan = Writing(
@@ -233,7 +233,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
     return run(plan, goals, accept, rids, ask, context.say, spread=step.target is not None)
 
 
-def goals_of(step: Generate, rows: Rows, context: Context) -> list[Goal]:
+def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
     """The abilities to write for, in the taxonomy's order (else the seeds', by name; else one without a name)."""
     at = labelled(rows, context.seed_sources)
     names, prompts, responses = (c.take(pa.array(at)).to_pylist() for c in (rows.ability, rows.prompt, rows.response))
