@@ -25,6 +25,7 @@ QUESTION = {"en": "What is the capital of Australia?", "zh": "澳大利亚的首
 BASES = {"B": "It is Canberra.", "D": "It is Sydney."}
 WORTH = {"B": 0.75, "D": 0.25}
 FIXED = "c0ffee"
+READ = verdict.read  # the tests put others in its place
 
 
 def attacks() -> list[tuple[str, str, str]]:
@@ -102,7 +103,7 @@ def fixed_code(parts):
 def first_verdict(text, key, allowed):
     """verdict.read as many tools do it: the first verdict counts."""
     spans = [f.value[key] for f in find(text) if key in f.value]
-    return spans[0] if spans and spans[0] in allowed else verdict.read(text, key, allowed)
+    return spans[0] if spans and spans[0] in allowed else READ(text, key, allowed)
 
 
 @pytest.mark.parametrize(
