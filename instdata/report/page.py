@@ -48,6 +48,11 @@ def ablation_page(folder: Path) -> Path:
     return path
 
 
+def write_page(path: Path, template: str, title: str, found: dict[str, Any]) -> None:
+    """Write a page without charts, from one of our templates: it needs no extra."""
+    write_text(path, _render(template, title, {}, found))
+
+
 def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, Any]) -> str:
     return (
         _environment()
@@ -56,7 +61,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
             **found,
             title=title,
             charts=specs,
-            vega=charts.vega_script(),
+            vega=charts.vega_script() if specs else "",
             css=(HERE / "page.css").read_text("utf-8"),
             js=(HERE / "page.js").read_text("utf-8"),
         )
