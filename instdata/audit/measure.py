@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from instdata.audit.shown import SHOWN, some
 from instdata.corpus.corpus import Corpus, read_cached
 from instdata.corpus.optional import fields_used
+from instdata.corpus.records import NOTES, notes_of
 from instdata.corpus.rows import UNKNOWN
 from instdata.report.facts import histogram
 from instdata.steps.ability.step import Categorize
@@ -56,9 +57,11 @@ def shape(corpus: Corpus) -> dict[str, Any]:
         licences += batch.license.to_pylist()
     has = np.concatenate(answered)
     lengths = {"prompt": np.concatenate(chars["prompt"]), "answer": np.concatenate(chars["answer"])[has]}
+    notes = next(iter(notes_of(corpus.shards, corpus.context.say).values()), {})
     ids = corpus.view(np.arange(corpus.n)).id
     return {
         "fields": {k: n for k, n in sorted(fields.items(), key=lambda f: (-f[1], f[0])) if n},
+        "notes": [NOTES[note].format(n=n) for note, n in notes.items()],
         "turn_fields": sorted(used - set(fields)),
         "turns": [{"turns": k, "rows": n} for k, n in sorted(turns.items())],
         "exact_copies": corpus.n - len(pc.unique(ids)),
@@ -135,7 +138,7 @@ def rules(corpus: Corpus, engine: Engine) -> dict[str, Any]:
 def _evidence(scores: pa.Table, at: int, rule: str) -> dict[str, Any]:
     stored = scores["_found"][at].as_py()
     found = orjson.loads(stored).get(rule, {}) if stored else {}
-    return {"found": str(found["text"]), "view": found.get("view", "answer")} if found.get("text") else {}
+    return {"found": found.get("text"), "view": found.get("view", "answer")}
 
 
 def near_copies(corpus: Corpus, engine: Engine) -> dict[str, Any]:
@@ -167,6 +170,7 @@ def leaks(corpus: Corpus, engine: Engine, against: list[str]) -> dict[str, Any]:
     where = Counter(str(f["item"]).rpartition(":")[0] or str(f["item"]) for f in found)
     return {
         "rows": len(at),
+        "notes": [line for text in table["_said"].drop_null().to_pylist() for line in text.split("\n")],
         "by_suite": [{"suite": name, "rows": n} for name, n in sorted(where.items(), key=lambda w: (-w[1], w[0]))],
         "examples": [{"row": i, **of[i]} for i in some(hit)],
     }

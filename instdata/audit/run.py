@@ -38,7 +38,7 @@ COUNTS = {
     "unlicensed": "rows that name no licence",
     "languages": "languages",
     "unknown_ability": "rows whose ability is unknown",
-    **{rule: "rows on which this rule fires" for rule in measure.RULE_NAMES},
+    **{rule: f"rows by rule: {measure.ABOUT[rule]}" for rule in measure.RULE_NAMES},
 }
 
 

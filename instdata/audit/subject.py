@@ -12,6 +12,7 @@ from instdata.build import as_read
 from instdata.builds import find_build, manifest
 from instdata.corpus.corpus import Corpus
 from instdata.corpus.taxonomy import load_taxonomy
+from instdata.read.container import SUFFIXES
 from instdata.read.files import find_files
 from instdata.read.look import Look, look
 from instdata.read.shards import read_sources
@@ -58,7 +59,8 @@ def _source(given: str) -> Source:
         found = manifest(build)
         files = [str(build / name) for name in found["configs"]["full"]["files"]]
         return Source(path=files, name=str(found["name"]), damaged="keep", max_bad=1.0)
-    if HUB.fullmatch(given) and not path.exists() and not path.parent.is_dir():
+    named = path.exists() or path.parent.is_dir() or given.lower().endswith(tuple(SUFFIXES))
+    if HUB.fullmatch(given) and not named:
         return Source(hub=given, damaged="keep", max_bad=1.0)
     source = Source(path=given, damaged="keep", max_bad=1.0)
     find_files(source, Path())  # raises where nothing is there
@@ -80,6 +82,6 @@ def files_of(subject: Subject) -> list[dict[str, Any]]:
             found.append({"file": repo, "split": split, "revision": revision, "format": item.format})
             continue
         lost = subject.context.lost.get(f"{item.source}/{item.file}")
-        damage = {} if lost is None else {"lost": lost or "nothing that could be read"}
+        damage = {"lost": lost} if lost else {}
         found.append({"file": item.file, "format": item.format, "sha256": item.digest, **damage})
     return found

@@ -53,7 +53,10 @@ def audit(
     if recipe is not None:
         check_recipe_name(recipe)
     found, folder = run(set_, against or [], out, recipe, limit, cores(), sayer(quiet))
-    result(found, json_, lambda: audit_summary(found, folder, recipe), quiet)
-    if why := held(gate, found["counts"]):
+    why = held(gate, found["counts"])
+    paths = {"page": str(folder / "audit.html"), "json": str(folder / "audit.json"), "recipe": recipe and str(recipe)}
+    short = {"set": found["set"], "counts": found["counts"], **paths, "failed": why}
+    result(short, json_, lambda: audit_summary(found, folder, recipe), quiet)
+    if why:
         print(plain(f"--fail-if: {' and '.join(why)}"), file=sys.stderr)
         raise typer.Exit(1)
