@@ -17,7 +17,9 @@ from instdata.audit.shown import SHOWN, some
 from instdata.corpus.corpus import Corpus, read_cached
 from instdata.corpus.optional import fields_used
 from instdata.corpus.records import NOTES, notes_of
-from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.rows import SHARD, UNKNOWN, Rows
+from instdata.read.shards import tables
+from instdata.read.sources import PEEK, Input
 from instdata.report.facts import histogram
 from instdata.steps.ability.step import Categorize
 from instdata.steps.base import Scores, Step
@@ -26,10 +28,12 @@ from instdata.steps.dedup.step import Dedup
 from instdata.steps.quality.rules import MEASURED, RULES, SETS
 from instdata.steps.quality.step import BOUNDS, Quality
 from instdata.steps.run import apply
+from instdata.util.context import Context
 from instdata.util.engine import Engine
 
 PERSONAL = ("email", "phone", "id_number", "card_number")
 UNREADABLE = 10  # errors shown
+NAMED = 200  # values of a column that are told apart: licences, languages
 THRESHOLDS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 ABOUT = {rule.name: rule.about for rule in RULES} | MEASURED
 RULE_NAMES = tuple(name for name in ABOUT if name not in ("no_response", "belle_word", "too_short"))
@@ -40,34 +44,38 @@ def shape(corpus: Corpus) -> dict[str, Any]:
     """The form of the rows: how many have each field, how many turns, what could not be read; languages, lengths, licences."""
     fields: Counter[str] = Counter()
     turns: Counter[int] = Counter()
-    lang, licences, chars, answered = [], [], {"prompt": [], "answer": []}, []
+    parts: dict[str, list[np.ndarray]] = {"prompt": [], "answer": [], "answered": []}
+    named: dict[str, list[pa.Array]] = {"lang": [], "license": [], "source_file": []}
     used = fields_used(corpus, np.ones(corpus.n, bool))
     for batch in corpus.view(np.arange(corpus.n)).batches():
         turns.update(np.asarray(pc.list_value_length(batch.messages)).tolist())
-        answer = batch.view("answer")
-        views = {"system": batch.system, "reasoning": batch.view("reasoning"), "answer": answer}
-        for name, texts in views.items():
+        answer = pc.fill_null(batch.view("answer"), "")
+        for name, texts in {"system": batch.system, "reasoning": batch.view("reasoning"), "answer": answer}.items():
             fields[name] += _filled(texts)
         for name in used & set(batch.table.column_names):
             fields[name] += len(batch) - batch.table[name].null_count
-        chars["prompt"].append(np.asarray(pc.utf8_length(batch.prompt)))
-        answered.append(np.asarray(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(answer, ""))), 0)))
-        chars["answer"].append(np.asarray(pc.fill_null(pc.utf8_length(answer), 0)))
-        lang += batch.lang.to_pylist()
-        licences += batch.license.to_pylist()
-    has = np.concatenate(answered)
-    lengths = {"prompt": np.concatenate(chars["prompt"]), "answer": np.concatenate(chars["answer"])[has]}
+        parts["prompt"].append(np.asarray(pc.utf8_length(batch.prompt)))
+        parts["answer"].append(np.asarray(pc.utf8_length(answer)))
+        parts["answered"].append(np.asarray(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(answer)), 0)))
+        for name, columns in named.items():
+            columns.append(getattr(batch, name))
+    has = np.concatenate(parts["answered"])
+    lengths = {"prompt": np.concatenate(parts["prompt"]), "answer": np.concatenate(parts["answer"])[has]}
     notes = next(iter(notes_of(corpus.shards, corpus.context.say).values()), {})
     ids = corpus.view(np.arange(corpus.n)).id
     return {
+        "files": {
+            v["values"]: v["counts"] for v in pc.value_counts(pa.chunked_array(named["source_file"])).to_pylist()
+        },
+        "unlicensed": sum(part.null_count for part in named["license"]),
         "fields": {k: n for k, n in sorted(fields.items(), key=lambda f: (-f[1], f[0])) if n},
         "notes": [NOTES[note].format(n=n) for note, n in notes.items()],
         "turn_fields": sorted(used - set(fields)),
         "turns": [{"turns": k, "rows": n} for k, n in sorted(turns.items())],
         "exact_copies": corpus.n - len(pc.unique(ids)),
         "unanswered": {"rows": int((~has).sum()), "examples": some(~has)},
-        "languages": _counted(lang, "lang"),
-        "licences": _counted(licences, "license"),
+        "languages": _counted(named["lang"], "lang"),
+        "licences": _counted(named["license"], "license"),
         "lengths": {view: histogram(values) for view, values in lengths.items() if len(values)},
     }
 
@@ -76,11 +84,16 @@ def _filled(texts: pa.Array) -> int:
     return int(pc.sum(pc.greater(pc.utf8_length(pc.fill_null(texts, "")), 0)).as_py() or 0)
 
 
-def _counted(values: list[str | None], name: str) -> list[dict[str, Any]]:
-    """Each value, its rows and some of them, the most frequent first; None: nobody said."""
-    column = np.array(values, object)
-    counts = sorted(Counter(values).items(), key=lambda v: (-v[1], str(v[0])))
-    return [{name: value, "rows": n, "examples": some(column == value)} for value, n in counts]
+def _counted(parts: list[pa.Array], name: str) -> list[dict[str, Any]]:
+    """Each value of a column, its rows and some of them, the most frequent first; None: nobody said."""
+    column = pa.chunked_array(parts, pa.string())
+    counts = [(v["values"], v["counts"]) for v in pc.value_counts(column).to_pylist()]
+    codes = pc.dictionary_encode(column, null_encoding="encode").combine_chunks()
+    number, words = np.asarray(codes.indices), codes.dictionary.to_pylist()
+    return [
+        {name: value, "rows": n, "examples": some(number == words.index(value))}
+        for value, n in sorted(counts, key=lambda v: (-v[1], str(v[0])))[:NAMED]
+    ]
 
 
 def unreadable(corpus: Corpus) -> dict[str, Any]:
@@ -110,7 +123,16 @@ QUALITY, DEDUP, CATEGORIZE = Quality(name="quality"), Dedup(name="dedup"), Categ
 
 def rules(corpus: Corpus, engine: Engine) -> dict[str, Any]:
     """Every rule that fires, whatever set it is in, with the rows and what it found in some of them. Rows may have several."""
-    scores = scored(QUALITY, corpus, engine)
+    return _fired(scored(QUALITY, corpus, engine))
+
+
+def preview(item: Input, context: Context) -> tuple[int, dict[str, Any]]:
+    """(rows, what `rules` finds in them) of a file's first records, before the rest is read."""
+    rows = Rows(pa.concat_tables([SHARD.empty_table(), *tables(item, context.taxonomy, PEEK)]), context)
+    return len(rows), _fired(pa.table(dict(QUALITY.score(rows)))) if len(rows) else {"fired": [], "defects": 0}
+
+
+def _fired(scores: pa.Table) -> dict[str, Any]:
     flags = pc.fill_null(scores["flags"], "")
     masks = {
         rule: np.asarray(pc.match_substring_regex(flags, rf"(^|,){rule}(,|$)"))
@@ -180,12 +202,12 @@ def abilities(corpus: Corpus, engine: Engine) -> list[dict[str, Any]]:
     """Each ability: its rows and some of them, and `precision`, the share of the labels that the model gave which calibration
     expects to be right (None: the rows came labelled, or are unknown)."""
     verdicts = CATEGORIZE.resolve(corpus.context).decide(Scores(scored(CATEGORIZE, corpus, engine)))
-    names = np.array(pa.array(verdicts.set["ability"]).to_pylist(), object)
-    sure = np.asarray(pc.fill_null(verdicts.set["ability_confidence"], np.nan)).astype(float)
-    found = []
-    for ability, n in Counter(names.tolist()).most_common():
-        mask = names == ability
+    ability, confidence = verdicts.set["ability"], verdicts.set["ability_confidence"]
+    sure = np.asarray(pc.fill_null(confidence.cast(pa.float64()), np.nan))
+    found = _counted([ability.combine_chunks() if isinstance(ability, pa.ChunkedArray) else ability], "ability")
+    for one in found:
+        mask = np.asarray(pc.equal(ability, one["ability"]))
         told = sure[mask & (sure < 1)]
-        precise = None if ability == UNKNOWN or not len(told) else round(float(np.nanmean(told)), 3)
-        found.append({"ability": ability, "rows": n, "precision": precise, "examples": some(mask)})
+        silent = one["ability"] == UNKNOWN or not len(told)
+        one["precision"] = None if silent else round(float(np.nanmean(told)), 3)
     return sorted(found, key=lambda a: (a["ability"] == UNKNOWN, -a["rows"], a["ability"]))

@@ -20,11 +20,14 @@ from instdata.util.values import WORD
 
 def write_mending(path: Path, subject: Subject, found: dict[str, Any], against: list[str]) -> None:
     """Write the recipe. Its paths start at its own folder, so that it moves along with the set."""
-    base = path.resolve().parent
+    base, counts = path.resolve().parent, found["counts"]
     base.mkdir(parents=True, exist_ok=True)
     parts = [f"# Written by `instdata audit`: mends what was found in {plain(found['set'])}.\n"]
     head = {"name": path.stem, "seed": 0, "taxonomy": TAXONOMY, "sources": [_source(subject, found, base)]}
-    parts += [_yaml(head), "steps:\n"]
+    parts.append(_yaml(head))
+    if counts["unlicensed"]:
+        parts.append(f"  # {counts['unlicensed']:,} rows name no licence: where it is known, say license: here\n")
+    parts.append("steps:\n")
     for why, step in _steps(found, [_moved(a, base) for a in against]):
         parts += [f"  # {why}\n", *(f"  {line}\n" for line in _yaml([step]).splitlines())]
     write_text(path, "".join(parts))
@@ -76,9 +79,8 @@ def _steps(found: dict[str, Any], against: list[str]) -> list[tuple[str, dict[st
     ))  # fmt: skip
     if against:
         steps.append((f"{counts['leaks']:,} rows that hold items of suites", {"decontaminate": {"against": against}}))
-    steps.append((
-        f"{counts['near_copies']:,} near copies", {"dedup": {"threshold": found["near_copies"]["threshold"]}},
-    ))  # fmt: skip
+    if copies := counts["near_copies"]:
+        steps.append((f"{copies:,} near copies", {"dedup": {"threshold": found["near_copies"]["threshold"]}}))
     steps.append(("an ability for every row", {"categorize": {}}))
     return steps
 

@@ -38,7 +38,7 @@ COUNTS = {
     "unlicensed": "rows that name no licence",
     "languages": "languages",
     "unknown_ability": "rows whose ability is unknown",
-    **{rule: f"rows by rule: {measure.ABOUT[rule]}" for rule in measure.RULE_NAMES},
+    **{rule: measure.ABOUT[rule] for rule in measure.RULE_NAMES},
 }
 
 
@@ -55,12 +55,17 @@ def audit(
     if (folder / "manifest.json").is_file():
         raise InputError(f"{folder}: a build is there; --out names another folder")
     if against and (problems := Decontaminate(against=against).check(subject.context)):
-        raise InputError([("", None, f"--against: {p}") for p in problems])
+        raise InputError([("", None, f"--{p}") for p in problems])
     clock = _Clock(say, started)
     clock.say(f"{subject.name}: {subject.look.line}")
+    first, early = measure.preview(subject.inputs[0], subject.context)
+    if first:
+        clock.say(
+            f"of the first {_n(first, 'row')}: {early['defects']:,} with defects ({_most(early['fired'], 'rule')})"
+        )
     with open_engine("local", jobs) as engine:
         corpus = read(subject, engine, limit)
-        found = _measured(subject, corpus, engine, against, clock)
+        found = _measured(subject, corpus, engine, against, clock) | {"limit": limit}
     found["rows"] = _put_in(found, corpus)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "audit.json", found)
@@ -84,10 +89,15 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     """Everything that is found, quick things first."""
     bad = measure.unreadable(corpus)
     if not corpus.n:
-        first = f"; the first: {bad['examples'][0]['error']}" if bad["examples"] else ""
-        raise InputError(f"{subject.name}: no row can be read ({bad['rows']:,} records){masked(first)}")
+        names = ", ".join(i.file for i in subject.inputs[:3])
+        first = next(iter(bad["examples"]), None)
+        if first is None:
+            raise InputError(f"{names}: no record is in it")
+        why = f"record {first['row']} of {first['file']}: {first['error']}"
+        raise InputError(f"{names}: none of {_n(bad['rows'], 'record')} can be read; {masked(why)}")
     shape = measure.shape(corpus)
-    files = files_of(subject)
+    counted = shape.pop("files")
+    files = [f | {"rows": counted.get(f["file"], 0)} for f in files_of(subject)]
     clock.say(f"{_n(corpus.n, 'row')}, {bad['rows']:,} unreadable, {shape['unanswered']['rows']:,} without an answer, "
               f"{_most(shape['languages'], 'lang')}")  # fmt: skip
     rules = measure.rules(corpus, engine)
@@ -109,14 +119,14 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
         "unused_columns": len(subject.look.unused), "unanswered": shape["unanswered"]["rows"],
         "exact_copies": shape["exact_copies"], "near_copies": copies["rows"], "leaks": leaked["rows"] if leaked else 0,
         **{name: rules[name] for name in ("defects", "personal_data", "secrets")},
-        "unlicensed": sum(x["rows"] for x in shape["licences"] if x["license"] is None),
+        "unlicensed": shape.pop("unlicensed"),
         "languages": sum(x["lang"] is not None for x in shape["languages"]), "unknown_ability": unknown,
     }  # fmt: skip
     return {
         "schema_version": SCHEMA_VERSION, "kind": "audit", "set": masked(subject.name), "versions": versions(),
         "files": masked(files), "counts": counts, "shape": masked(shape | {"unused": subject.look.unused}),
         "objection": masked(subject.look.objection), "unreadable": masked(bad), "rules": masked(rules),
-        "near_copies": copies, "against": masked(against), "leaks": masked(leaked), "abilities": masked(labels),
+        "near_copies": copies, "against": masked([Path(a).name for a in against]), "leaks": masked(leaked), "abilities": masked(labels),
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def audit_summary(found: dict[str, Any], folder: Path, recipe: Path | None) -> N
         if name == "leaks" and not found["against"]:
             continue
         if name in ALWAYS or (n and name not in ("languages", "unused_columns", "damaged_files")):
-            share = f"{100 * n / max(1, rows):.1f} %" if name not in ("rows", "unreadable") else ""
+            share = f"{100 * n / max(1, rows):.2f} %" if name not in ("rows", "unreadable") else ""
             shown.add_row(name, f"{n:,}", share, COUNTS[name])
     _console().print(shown)
     if found["objection"]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from pathlib import Path
 
+import html5lib
 import pytest
 import yaml
 from hypothesis import given
@@ -15,7 +17,7 @@ from instdata.audit.gate import COMPARE, held, read_gate
 from instdata.audit.mend import write_mending
 from instdata.audit.run import COUNTS, audit
 from instdata.audit.shown import MASK, masked
-from instdata.audit.subject import open_subject
+from instdata.audit.subject import _source, open_subject
 from instdata.build import build, prepare
 from instdata.builds import rows_of
 from instdata.cli.main import main
@@ -171,7 +173,7 @@ def test_the_page_is_one_file_and_names_nobody(audited) -> None:
     for private in (KEY, MAIL, PHONE, CARD):
         assert private not in page and private not in data
     assert MASK in page and len(page.encode()) < 1_000_000
-    assert str(home) not in data.replace(str(home / "suite.jsonl"), "")
+    assert str(home) not in data and str(home) not in page
 
 
 def test_the_same_set_gives_the_same_bytes(audited, monkeypatch) -> None:
@@ -221,6 +223,47 @@ def test_a_column_that_may_be_the_answer_is_a_finding(tmp_path) -> None:
     write(tmp_path / "odd.jsonl", [{"instruction": f"Say {t} twice", "spoken": f"{t} {t}"} for t in THINGS])
     found, _ = audit(str(tmp_path / "odd.jsonl"), [], tmp_path / "out", None, None, 1, lambda line: None)
     assert "spoken" in found["objection"] and "spoken" in (tmp_path / "out" / "audit.html").read_text()
+
+
+def test_a_damaged_file_is_a_finding(tmp_path) -> None:
+    packed = gzip.compress("".join(json.dumps(r) + "\n" for r in records() * 50).encode())
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    found, _ = audit(
+        str(tmp_path / "cut.jsonl.gz"), [], tmp_path / "out", tmp_path / "fix.yaml", 60, 1, lambda line: None
+    )
+    assert found["limit"] == 60 and found["counts"]["rows"] <= 60
+    found, _ = audit(
+        str(tmp_path / "cut.jsonl.gz"), [], tmp_path / "out", tmp_path / "fix.yaml", None, 1, lambda line: None
+    )
+    assert found["counts"]["damaged_files"] == 1 and found["files"][0]["lost"] and found["counts"]["rows"] > 100
+    assert yaml.safe_load((tmp_path / "fix.yaml").read_text())["sources"][0]["damaged"] == "keep"
+
+
+def test_what_a_set_is_called(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _source("tatsu-lab/alpaca").hub == "tatsu-lab/alpaca"
+    for path in ("data/gone.jsonl", "gone", "gone/*.jsonl"):
+        with pytest.raises(InputError):
+            _source(path)
+
+
+def test_conversations_with_tools_are_shown_as_they_are(tmp_path) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Paris"}'}}
+    talk = [
+        {"role": "user", "content": "Is it sunny in Paris?"},
+        {"role": "assistant", "content": "", "reasoning_content": "I should look.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "sunny"},
+        {"role": "assistant", "reasoning_content": "It is.", "content": "Yes, it is sunny."},
+    ]
+    write(
+        tmp_path / "talk.jsonl", [{"messages": talk, "tools": [{"type": "function", "function": {"name": "weather"}}]}]
+    )
+    found, _ = audit(str(tmp_path / "talk.jsonl"), [], tmp_path / "out", None, None, 1, lambda line: None)
+    shape = found["shape"]
+    assert shape["fields"]["tools"] == shape["fields"]["reasoning"] == 1 and shape["turns"] == [{"turns": 4, "rows": 1}]
+    assert "tool_calls" in shape["turn_fields"] and found["files"][0]["rows"] == 1
+    texts = [t["text"] for t in found["rows"]["talk/talk.jsonl:0"]["turns"]]
+    assert 'weather({"city": "Paris"})' in texts[1] and "<think>It is.</think>" in texts[-1]
 
 
 def test_fail_if_decides_the_exit_code(audited, monkeypatch, capsys) -> None:
@@ -293,3 +336,14 @@ def test_a_recipe_elsewhere_finds_its_set(audited, tmp_path, monkeypatch) -> Non
     subject = open_subject(str(home / "rows.jsonl"), 1, lambda line: None)
     write_mending(tmp_path / "deep" / "fix.yaml", subject, found, [str(home / "suite.jsonl")])
     prepare(tmp_path / "deep" / "fix.yaml", online=False)
+
+
+def test_the_page_needs_no_extra(tmp_path, monkeypatch) -> None:
+    for name in ("altair", "vl_convert"):
+        monkeypatch.setitem(sys.modules, name, None)
+    write(tmp_path / "few.jsonl", records()[:5])
+    audit(str(tmp_path / "few.jsonl"), [], tmp_path / "out", None, None, 1, lambda line: None)
+    page = (tmp_path / "out" / "audit.html").read_text("utf-8")
+    parsed = html5lib.HTMLParser(strict=True)
+    parsed.parse(page)
+    assert "vegaEmbed(place" in page and not parsed.errors  # the page's script; no chart calls it
