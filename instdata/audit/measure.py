@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.audit.shown import SHOWN, some
+from instdata.audit.shown import SHOWN, some, visible
 from instdata.corpus.corpus import Corpus, read_cached
 from instdata.corpus.optional import fields_used
 from instdata.corpus.records import NOTES, notes_of
@@ -160,7 +160,7 @@ def _fired(scores: pa.Table) -> dict[str, Any]:
 def _evidence(scores: pa.Table, at: int, rule: str) -> dict[str, Any]:
     stored = scores["_found"][at].as_py()
     found = orjson.loads(stored).get(rule, {}) if stored else {}
-    return {"found": found.get("text"), "view": found.get("view", "answer")}
+    return {"found": visible(found.get("text") or ""), "view": found.get("view", "answer")}
 
 
 def near_copies(corpus: Corpus, engine: Engine) -> dict[str, Any]:

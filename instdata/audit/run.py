@@ -122,6 +122,8 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
         "unlicensed": shape.pop("unlicensed"),
         "languages": sum(x["lang"] is not None for x in shape["languages"]), "unknown_ability": unknown,
     }  # fmt: skip
+    if leaked is None:
+        del counts["leaks"]  # nobody looked: 0 would say that there is none
     return {
         "schema_version": SCHEMA_VERSION, "kind": "audit", "set": masked(subject.name), "versions": versions(),
         "files": masked(files), "counts": counts, "shape": masked(shape | {"unused": subject.look.unused}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from instdata.util.secrets import redact
 SHOWN = 10  # rows of each finding
 CHARS = 600  # of a turn
 MASK = "▇▇▇"
+HIDDEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 PERSONAL = (real_email, real_id, real_card, real_phone)
 
 
@@ -31,6 +33,11 @@ def masked(value: Any) -> Any:
         while found := place(text):
             text = text[: found[0]] + MASK + text[found[1] :]
     return text
+
+
+def visible(text: str) -> str:
+    """The text with characters that show nothing, or move others, spelled out: a finding about them can be seen."""
+    return "".join(f"⟨U+{ord(c):04X}⟩" if unicodedata.category(c) in HIDDEN and c not in "\n\t" else c for c in text)
 
 
 def some(mask: np.ndarray) -> list[int]:

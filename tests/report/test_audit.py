@@ -61,6 +61,7 @@ DEFECTS = {
     "refusal": ("Create a poster about rivers.", "Sorry, I cannot create visual output."),
     "template_token": ("给故事起名", "<无输入>\n《远行》"),
     "needs_media": ("Describe the photo.\n[image]", "A beach at sunset."),
+    "invisible_chars": ("改写句子", "我似乎\u200b\u200b永远无法完成这件事情。"),
     "mojibake": ("Describe the bar.", "Itâ€™s a cafÃ© of the old kind."),
     "secret": ("What is the key of the bucket?", f"It is {KEY}, keep it safe."),
     "email": ("Whom may readers write to?", f"Write to {MAIL} about it."),
@@ -139,6 +140,7 @@ def test_findings_name_rows_and_evidence(audited) -> None:
     fired = {f["rule"]: f for f in found["rules"]["fired"]}
     assert "Create a poster" in texts[fired["refusal"]["examples"][0]["row"]]
     assert "cannot" in fired["refusal"]["examples"][0]["found"]
+    assert "⟨U+200B⟩" in fired["invisible_chars"]["examples"][0]["found"]
     assert all(NEAR in texts[p["row"]] and NEAR in texts[p["kept"]] for p in found["near_copies"]["pairs"])
     assert (
         found["leaks"]["examples"][0]["item"].startswith("suite.jsonl")
@@ -214,6 +216,7 @@ def test_instructions_alone_are_a_set(tmp_path) -> None:
     found, _ = audit(
         str(tmp_path / "asked.jsonl"), [], tmp_path / "out", tmp_path / "fix.yaml", None, 1, lambda line: None
     )
+    assert "leaks" not in found["counts"]  # nobody looked
     assert found["counts"]["unanswered"] == found["counts"]["rows"] == 25 and found["counts"]["phone"] == 1
     assert "generate" in yaml.safe_load((tmp_path / "fix.yaml").read_text())["steps"][0]
     prepare(tmp_path / "fix.yaml", online=False)
