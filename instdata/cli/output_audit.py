@@ -7,25 +7,28 @@ from typing import Any
 
 from instdata.cli.output import _console, _table
 
-ALWAYS = ("rows", "unanswered", "defects", "near_copies", "leaks", "secrets", "personal_data", "unknown_ability")
+RULES = 8  # that are named; the page has all
 
 
 def audit_summary(found: dict[str, Any], folder: Path, recipe: Path | None) -> None:
-    """The counts, what they are, and where the page lies."""
+    """The counts, the rules that fire most, and where the page lies."""
+    from instdata.audit.measure import ABOUT
     from instdata.audit.run import COUNTS
 
     counts, rows = found["counts"], found["counts"]["rows"]
-    shown = _table("", ">rows", ">share", "what")
-    for name, n in counts.items():
-        if name == "leaks" and not found["against"]:
-            continue
-        if name in ALWAYS or (n and name not in ("languages", "unused_columns", "damaged_files")):
-            share = f"{100 * n / max(1, rows):.2f} %" if name not in ("rows", "unreadable") else ""
-            shown.add_row(name, f"{n:,}", share, COUNTS[name])
-    _console().print(shown)
+    fired = [f["rule"] for f in found["rules"]["fired"]]
+    zero = ("unreadable", "damaged_files", "unused_columns", "exact_copies")  # said only where there are any
+    of_set = [name for name, n in counts.items() if name not in ABOUT and (n or name not in zero)]
+    shown = _table("", ">count", ">share", "what")
+    for name in (*of_set, *fired[:RULES]):
+        of_rows = name not in ("rows", "unreadable", "damaged_files", "unused_columns", "languages")
+        shown.add_row(name, f"{counts[name]:,}", f"{100 * counts[name] / rows:.2f} %" * of_rows, COUNTS[name])
+    console = _console()
+    console.print(shown)
+    if len(fired) > RULES:
+        console.print(f"{len(fired) - RULES} more rules fire: the page has them")
     if found["objection"]:
-        _console().print(found["objection"])
-    _console().print(
-        f"page: {folder / 'audit.html'}\njson: {folder / 'audit.json'}"
-        + (f"\nnow:  instdata build {recipe}" if recipe else "")
-    )
+        console.print(found["objection"])
+    console.print(f"page: {folder / 'audit.html'}\njson: {folder / 'audit.json'}")
+    if recipe:
+        console.print(f"now:  instdata build {recipe}")

@@ -282,6 +282,15 @@ def test_fail_if_decides_the_exit_code(audited, monkeypatch, capsys) -> None:
     assert capsys.readouterr().out.count("\n") == 1  # the JSON of the passing run; quiet says nothing
 
 
+def test_people_read_counts_and_rules(audited, monkeypatch, capsys) -> None:
+    home, _, _ = audited
+    monkeypatch.setenv("INSTDATA_CACHE", str(home / "cache"))
+    assert run(monkeypatch, home / "rows.jsonl", "--out", home / "read", "--recipe", home / "read.yaml") == 0
+    out, err = capsys.readouterr()
+    assert all(word in out for word in ("secrets", "refusal", "audit.html", "instdata build"))
+    assert "leaks" not in out and KEY not in out + err and "feed nothing: remark" in err
+
+
 @pytest.mark.parametrize("words, told", [
     (["rows.jsonl", "--fail-if", "leeks > 0"], 'unknown name "leeks"'),
     (["rows.jsonl", "--fail-if", "leaks > 0"], "--against"),
