@@ -199,7 +199,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
             },
         }
-        write_json(staged / "run.json", run)
+        write_json(staged / "run.json", run, redacted=True)
         # It reads run.json: what was spent, and where the text of dropped rows lies.
         _write_report(staged, plan.context.say)
         move_into_place(staged, out)
@@ -283,7 +283,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest, redacted=True)
     return manifest
 
 

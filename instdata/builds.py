@@ -177,12 +177,12 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
         key = made.get("request")
         if key:
             from instdata.llm.cache import show
-            from instdata.llm.client import content
+            from instdata.llm.dialects import content
 
             asked = show(key)
             if asked is not None:
                 prompt = [m["content"] for m in asked["request"].get("messages", [])]
-                answer = content(asked["response"])[0]
+                answer = content(asked["response"]).text
                 found[rid] = {
                     "request": key,
                     "model": asked["model"],

@@ -99,9 +99,9 @@ def evaluate(
     from instdata.cli.output_harness import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
     result(found, json_, lambda: show_evaluation(found))
@@ -139,13 +139,13 @@ def curves(
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
@@ -189,6 +189,7 @@ def ablate(
     max_usd: MaxUsd = None,
     recipe: Recipe = "proxy",
     set_: Sets = None,
+    suite: Suites = None,
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
@@ -215,7 +216,7 @@ def ablate(
     ablation = prepare(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say,
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [],
     )  # fmt: skip
     took = planned(ablation)
     if plan:

@@ -23,10 +23,10 @@ sources:
 steps:
   # - generate: {{target: 200}}  # more rows from the seeds: pip install 'instdata[local]'
   - clean                      # mend broken encodings, invisible characters, leftovers of prompts
+  - categorize: {{method: auto}}   # label the rows that have no ability
+  - holdout: {{per_ability: 20}}   # the exam: taken out before what it is to judge, at most half of an ability
   - dedup: {{method: minhash, view: prompt, threshold: 0.7}}
   - quality: {{rules: default}}
-  - categorize: {{method: auto}}   # label the rows that have no ability
-  - holdout: {{per_ability: 2}}
 subsets: {{by: ability, sizes: [10%, 30%, 50%, 100%]}}
 publish: {{license: apache-2.0, private: true}}
 """

@@ -86,10 +86,10 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
     from instdata.util.paths import cores
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     path = _recipe(recipe)
     say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)

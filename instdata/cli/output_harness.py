@@ -209,7 +209,12 @@ def show_ablation(found: dict[str, Any]) -> None:
             low, high = (f"{e[k]:+.4f}".replace("+0.", "+.").replace("-0.", "-.") for k in ("low", "high"))
             span = f"{e['effect']:+.4f} " + (f"[{low}, {high}]" if known else "(too few items)")
             table.add_row(
-                escape(e["ability"]), f"{e['without']:.3f}", f"{e['with']:.3f}", span, str(e["n"]), e["verdict"]
+                escape(e["ability"]),
+                f"{e['without']:.3f}",
+                f"{e['with']:.3f}",
+                span,
+                str(e["n"]),
+                "too few items" if e["p_holm"] is None else e["verdict"],
             )
         console.print()
         console.print(table)
@@ -219,6 +224,7 @@ def show_ablation(found: dict[str, Any]) -> None:
         + ", ".join(f"{arm} {n:,}" for arm, n in tokens.items())
     )
     console.print(_what_could_be_seen(found["effects"]))
+    console.print(f"effects are on {escape(found['estimates'])}{_said_apart(found['apart'])}", soft_wrap=True)
     if found["verdicts"] and found["verdicts"]["unread"]:
         given = found["verdicts"]
         console.print(
@@ -230,6 +236,18 @@ def show_ablation(found: dict[str, Any]) -> None:
         console.print(f"judged in both orders: {both:,}, of these with the opposite winner {flips:.0%}{doubt}")
     console.print("decided" if found["decided"] else "undecided: more seeds, items or rows would tell")
     console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")
+
+
+def _said_apart(apart: dict[str, Any] | None) -> str:
+    """The mean effect on items that the step passes and on those that it drops."""
+    said = [
+        f"on {part['items']} it {'passes' if name == 'passed' else 'drops'}: {part['effect']:+.4f} "
+        f"[{part['low']:+.4f}, {part['high']:+.4f}]"
+        if part.get("effect") is not None
+        else f"{part['items']} it {'passes' if name == 'passed' else 'drops'}"
+        for name, part in (apart or {}).items()
+    ]
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _what_could_be_seen(effects: list[dict[str, Any]]) -> str:

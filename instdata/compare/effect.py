@@ -20,6 +20,7 @@ from instdata.util.errors import InputError
 from instdata.util.stats import ALPHA, Crossed
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
+FEW = 8  # items below which an ability gets no verdict: with 2, half of all verdicts were false (docs/statistics.md)
 TOGETHER = 0.5  # correlation that planning assumes between the abilities' seed noise
 
 
@@ -94,7 +95,7 @@ def decide(
 ) -> list[Effect]:  # fmt: skip
     """Effects of the contrasts in their order, then of their mean, "macro", where there are two abilities or more.
 
-    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. look counts from 1 to looks;
+    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. an ability with fewer than FEW items gets no verdict and is not in the family; look counts from 1 to looks;
     each look has one seed more than the one before. margin is a share of the control's value for bits, absolute
     for scores. Raises InputError for fewer than two seeds or arrays that do not fit.
     """
@@ -111,9 +112,12 @@ def decide(
     if len(tested) > 1:
         known[MACRO] = _macro(pairs, noise)
     # One family: the abilities share half of the error, their mean has the other half.
-    weights = [len(tested) if name == MACRO else 1 for name in known]
-    p = stats.holm([min(1.0, stats.t_test(*known[name]) * ALPHA / level) for name in known], weights)
-    p_of, share_of = dict(zip(known, p)), dict(zip(known, np.array(weights) / sum(weights)))
+    counts = {a: t.difference.n for a, t in tested.items()}
+    counts[MACRO] = sum(counts.values())
+    judged = [name for name in known if counts[name] >= FEW]
+    weights = [max(1, len(judged) - 1) if name == MACRO else 1 for name in judged]
+    p = stats.holm([min(1.0, stats.t_test(*known[name]) * ALPHA / level) for name in judged], weights)
+    p_of, share_of = dict(zip(judged, p)), dict(zip(judged, np.array(weights) / sum(weights or [1])))
 
     total = {a: len(t.contrast.weights) for a, t in tested.items()}
     total[MACRO] = sum(total.values())
@@ -123,12 +127,13 @@ def decide(
         limit = margin * abs(without) if kind.relative else margin
         same = stats.equivalence_test(value, se, df, limit) <= margin_level
         shown = "better" if (value < 0) == lower else "worse"
-        verdict = shown if p_of[name] <= ALPHA else "equivalent" if same else "undecided"
-        mde = stats.minimum_detectable(se, df, level * share_of[name])
+        few = name not in p_of
+        verdict = "undecided" if few else shown if p_of[name] <= ALPHA else "equivalent" if same else "undecided"
+        mde = None if few else stats.minimum_detectable(se, df, level * share_of[name])
         low, high = stats.t_interval(value, se, df)
         span = (low, high) if kind.relative else (max(low, -without), min(high, 1 - without))  # shares stay in 0..1
         return Effect(
-            name, metric, kind.unit, without, with_, value, *span, p_of[name], n, seeds, mde, verdict, se, df,
+            name, metric, kind.unit, without, with_, value, *span, p_of.get(name), n, seeds, mde, verdict, se, df,
             total[name] - n,
         )  # fmt: skip
 
@@ -150,7 +155,7 @@ def planned_mde(
     items_by_ability: Mapping[str, int], seeds: int = 3, *, look: int = 1, looks: int = 1, metric: str = "bits",
     sd_item: float | None = None, sd_seed: float | None = None, aa: bool = True,
 ) -> dict[str, float]:  # fmt: skip
-    """The effect that decide would give a verdict 8 times in 10, for each ability with two items or more, and "macro".
+    """The effect that decide would give a verdict 8 times in 10, for each ability with FEW items or more, and "macro".
 
     As a share of the control's value for bits, absolute for scores. An ability is taken to move alone, so it has to pass
     Holm's first step; seed noise is taken to be correlated by TOGETHER. Raises InputError for fewer than two seeds.
@@ -167,7 +172,7 @@ def planned_mde(
         var, below = sum(v for v, _ in parts), sum(v**2 / d for v, d in parts)
         return stats.minimum_detectable(float(np.sqrt(var)), var**2 / below, level)
 
-    found = {a: mde([(item**2 / n, n - 1), (run**2 / seeds, pooled)], share) for a, n in items.items()}
+    found = {a: mde([(item**2 / n, n - 1), (run**2 / seeds, pooled)], share) for a, n in items.items() if n >= FEW}
     if count > 1:
         parts = [(item**2 / n / count**2, n - 1) for n in items.values()]
         own = run**2 / seeds * (TOGETHER + (1 - TOGETHER) / count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 from instdata.builds import manifest, recipe_of
 from instdata.compare.arm import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
 from instdata.compare.cell import Grid, estimate, read_cells, run_base, run_streams
-from instdata.compare.effect import Contrast, Effect, decide
+from instdata.compare.effect import FEW, Contrast, Effect, decide
+from instdata.compare.exam import exam_items, passing
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
 from instdata.judge.grade import Asked, compared, graded, judging
 from instdata.score.item import Item
+from instdata.score.items import HOLDOUT
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (
-    items_of,
     manifest_digest,
     slug,
     split_items,
@@ -58,6 +59,7 @@ class Ablation:
     metric: str
     match: str
     digest: str
+    passing: dict[str, bool] | None = None  # whether the step would pass an item, by its id
     draws: dict[int, Drawn] = field(default_factory=dict)
 
     @property
@@ -86,7 +88,7 @@ class Ablation:
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say,
+    out: Path | None, say: Say, suites: Sequence[Path] = (),
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
@@ -106,7 +108,8 @@ def prepare(
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
     pool = pool_of(build, asked) if asked else pool_against(build, against)
     names = taxonomy_of(build, taxonomy)
-    held, items = [], items_of(build, names, (), max_items)
+    held: list[Item] = []
+    items = exam_items(build, asked, names, suites, max_items)
     if recipe.best_after is not None:
         held, items = split_items(items)
     items = with_distractors(items, KINDS[metric])
@@ -115,7 +118,8 @@ def prepare(
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
     grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
-    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build))
+    tells = passing(build, asked, names) if asked and not suites and "=" not in asked else None
+    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), tells)
     counts = Counter(i.ability for i in found.told)
     if not counts:
         raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
@@ -292,9 +296,35 @@ def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
         ],
         "verdicts": _unread(ablation, looked.scores),
         "swaps": looked.swaps,
+        "estimates": _estimates(ablation),
         "effects": [e.plain() for e in looked.effects],
+        "apart": _apart(ablation, looked),
         "aa": [e.plain() for e in looked.aa],
     }
+
+
+def _estimates(ablation: Ablation) -> str:
+    """What the effects are effects on, in words."""
+    suites = sorted({i.suite for i in ablation.grid.items})
+    if suites != [HOLDOUT]:
+        return f"items of {', '.join(suites)}"
+    return "items held out before the step, whether it would pass them or not"
+
+
+def _apart(ablation: Ablation, looked: Looked) -> dict[str, Any] | None:
+    """The mean effect on items that the step would pass, and on those that it would drop; None where that is not known."""
+    if ablation.passing is None:
+        return None
+    found: dict[str, Any] = {}
+    for name, wanted in (("passed", True), ("dropped", False)):
+        ids = [i for i, p in ablation.passing.items() if p == wanted]
+        mine = looked.scores.filter(pc.is_in(looked.scores["item"], pa.array(ids, pa.string())))
+        found[name] = {"items": len(ids)}
+        if len(ids) >= FEW:
+            effects, _ = effects_of(mine, ablation.metric, max(ablation.sizes), looked.look, ablation.looks)
+            whole = next((e for e in effects if e.ability == MACRO), effects[0])
+            found[name] |= {k: whole.plain()[k] for k in ("effect", "low", "high", "n")}
+    return found
 
 
 def _tell_replaced(ablation: Ablation, say: Say) -> None:

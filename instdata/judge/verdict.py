@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from instdata.llm.reply import Unusable, dicts, found
+from instdata.llm.reply import Unusable, dicts, found, whole
 
 # The verdict's word in a reply that is not JSON. The value is checked later, so anything may stand after it.
 WORDS = {
@@ -24,7 +24,7 @@ def read(text: str, key: str, allowed: Mapping[str, float]) -> str:
     """The verdict of a reply, one of `allowed`: in its JSON, else in words, else the reply's first word alone. A reply
     that gives two different ones gives none. Raises Unusable."""
     body, values = found(text)
-    said = [v[key] for one in values if not one.cut for v in dicts(one.value) if key in v]
+    said = [v[key] for one in values for v in whole(one) if key in v]
     if not said and body.lstrip().startswith(("{", "```")):
         raise Unusable("broken JSON")  # a verdict inside it would be one that the reason quotes
     plain = body

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from instdata.llm.lenient import Found, find
+from instdata.llm.lenient import Piece, find
 
 
 class Unusable(ValueError):
@@ -84,7 +84,7 @@ def thoughts(text: str) -> tuple[str, str]:
         if not opened:
             break
         start, mark, close = min(opened, key=lambda o: o[0])
-        end = close.search(text, mark.end())
+        end = _last(close, text, mark.end())
         thought.append(text[mark.end() : end.start() if end else len(text)])
         text = text[:start] + (text[end.end() :] if end else "")
         if not end:
@@ -96,6 +96,15 @@ def thoughts(text: str) -> tuple[str, str]:
             thought.append(text[: last.start()])
             text = text[last.end() :]
     return "\n".join(t.strip() for t in thought if t.strip()), FINAL.sub("", FINAL.sub("", text)).strip()
+
+
+def _last(close: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last one
+    counts; not so where JSON or code begins after the first, which may quote it, too."""
+    ends = list(close.finditer(text, start))
+    if not ends or ends[0][0] in ("", "<|end|>") or MATERIAL.match(text[ends[0].end() :].lstrip()):
+        return ends[0] if ends else None
+    return ends[-1] if text[ends[-1].end() :].strip() else ends[0]
 
 
 def answer(text: str) -> str:
@@ -142,10 +151,28 @@ def dicts(value: Any) -> Iterator[dict[str, Any]]:
             yield from dicts(inner)
 
 
-def found(text: str) -> tuple[str, list[Found]]:
+def whole(one: Piece) -> Iterator[dict[str, Any]]:
+    """The objects in a value that were not cut, outer ones first."""
+    return dicts(one.value) if not one.cut else _uncut(one.value)
+
+
+def _uncut(value: Any) -> Iterator[dict[str, Any]]:
+    """Those of a value that was cut: it lacks what followed, as may the last thing in it, but an object in a list is
+    there only where it is whole."""
+    inner = list(value.values()) if isinstance(value, dict) else value
+    for n, one in enumerate(inner):
+        if n < len(inner) - 1 or (isinstance(one, dict) and isinstance(value, list)):
+            yield from dicts(one)
+        elif isinstance(one, (dict, list)):
+            yield from _uncut(one)
+
+
+def found(text: str) -> tuple[str, list[Piece]]:
     """(the answer without thoughts, the JSON values in it with keys in our names). Raises Unusable."""
-    body = answer(text)
-    values = [Found(f.start, f.end, named(f.value), f.cut) for f in find(body)]
+    body = thoughts(text)[1]
+    if not body:
+        raise Unusable("used up by thinking" if text.strip() else "empty answer")
+    values = [Piece(f.start, f.end, named(f.value), f.cut) for f in find(body)]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
 
 
@@ -163,9 +190,7 @@ def read_items(text: str, key: str = "instruction") -> list[Any]:
         raise Unusable("no JSON" if not re.search(r"[{\[]", text) else "broken JSON")
     items: list[Any] = []
     for one in values:
-        mine = [d for d in dicts(one.value) if key in d]
-        if one.cut and isinstance(one.value, dict) and mine and mine[0] is one.value:
-            mine = mine[1:]  # itself was cut
+        mine = [d for d in whole(one) if key in d]
         items += [d for d in mine if d not in items]
     if not items:
         lists = [v for f in values for v in _lists(f.value) if any(isinstance(i, dict) for i in v)]
@@ -197,8 +222,8 @@ def last_object(text: str, *keys: str) -> dict[str, Any]:
     """The last JSON object in a reply that has all these keys: what comes before it may be quoted from the material.
     Raises Unusable where there is none."""
     for one in reversed(found(text)[1]):
-        if not one.cut:
-            for value in reversed(list(dicts(one.value))):
-                if all(k in value for k in keys):
-                    return value
+        having = [value for value in whole(one) if all(k in value for k in keys)]
+        outer = [v for v in having if not any(v is not o and any(v is d for d in dicts(o)) for o in having)]
+        if outer:
+            return outer[-1]
     raise Unusable(f"no JSON with {' and '.join(keys)}")

@@ -125,9 +125,14 @@ def _row_bytes(array: pa.Array) -> np.ndarray:
         return _row_bytes(array.storage)
     if pa.types.is_dictionary(kind):
         if not len(array.dictionary):
+            if array.null_count < len(array):
+                raise pa.ArrowInvalid("a page points into an empty dictionary")
             return np.zeros(len(array), np.int64)
         of = _row_bytes(array.dictionary)
-        return of[np.asarray(pc.fill_null(array.indices, 0)).astype(np.int64)]
+        at = np.asarray(pc.fill_null(array.indices, 0)).astype(np.int64)
+        if len(at) and not 0 <= at.min() <= at.max() < len(of):  # Arrow would read beside its memory
+            raise pa.ArrowInvalid("a page points beyond its dictionary")
+        return of[at]
     if (
         pa.types.is_string(kind)
         or pa.types.is_binary(kind)

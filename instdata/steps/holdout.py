@@ -108,8 +108,11 @@ class Holdout(Step):
         verdicts.config = pc.if_else(
             scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
         )
-        short = [s for name in ("_short", "_purity") for s in scores.column(name).unique().to_pylist() if s]
-        verdicts.warnings = [f"holdout: {s}" for s in short]
+        short, purity = ([s for s in scores.column(n).unique().to_pylist() if s] for n in ("_short", "_purity"))
+        if len(short) > 3:  # a small set: one line, not one for each ability
+            gave = ", ".join(s.partition(" rows:")[0].replace(" gives ", " ") for s in short)
+            short = [f"{gave}: at most half of an ability's rows may go, and no seed, near copy or unsure label"]
+        verdicts.warnings = [f"holdout: {s}" for s in [*short, *purity]]
         return verdicts
 
 

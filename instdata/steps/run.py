@@ -135,7 +135,7 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     _say_damaged(step, corpus, path.exists() and not there)
     if corpus.context.fresh or not there:
         scored = step.score(corpus.view(positions)) if len(positions) else {}
-        write_cached(_table(step, scored, len(positions)), path)
+        write_cached(table_of(step, scored, len(positions)), path)
     bounds = np.searchsorted(positions, corpus.starts)
     parts = {
         i: Part(path, int(bounds[i]), int(bounds[i + 1]), positions[bounds[i] : bounds[i + 1]] - corpus.starts[i], key)
@@ -179,7 +179,7 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
 
     def scored(part: Rows) -> pa.Table:
         try:
-            return _table(step, step.score(part), len(part))
+            return table_of(step, step.score(part), len(part))
         except InstdataError:
             raise
         except Exception as e:
@@ -201,7 +201,8 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
     return scored(rows)
 
 
-def _table(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
+def table_of(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
+    """What `score` returned, as a table as long as the rows. Raises BuildError where a column is not."""
     columns = {
         name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v, from_pandas=True)
         for name, v in scored.items()

@@ -101,8 +101,8 @@ sources:
   - {path: clean.jsonl, name: clean, origin: human, license: cc0-1.0}
   - {path: noisy.jsonl, name: noisy, origin: some-model, license: cc0-1.0}
 steps:
-  - filter: {where: "source = 'clean'"}
   - holdout: {per_ability: 12, threshold: 1.0}
+  - filter: {where: "source = 'clean'"}
 subsets: {sizes: [32, 64, 128]}
 ablate: {seeds: 2}
 """

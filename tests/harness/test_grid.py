@@ -171,7 +171,7 @@ def test_synthetic_is_every_origin_but_human(home):
     assert (pool.passed != pool_of(build, "origin=human").passed).all()
 
 
-def test_too_few_rows_and_a_cleaned_cache_are_said(home, monkeypatch):
+def test_too_few_rows_are_said_and_a_cleaned_cache_is_no_loss(home, monkeypatch):
     command = "ablate planted --filter filter --model ./tiny --plan"
     with pytest.raises(InputError, match="too few for size 500"):
         run(f"{command} --sizes 500")
@@ -182,8 +182,7 @@ def test_too_few_rows_and_a_cleaned_cache_are_said(home, monkeypatch):
     with pytest.raises(InputError, match="--filter STEP"):
         run("ablate planted")
     monkeypatch.setenv("INSTDATA_CACHE", str(home / "empty"))
-    with pytest.raises(InputError, match="no longer in the cache"):
-        run(f"{command} --sizes 32")
+    assert run(f"{command} --sizes 32")["pool"] > 276  # dropped rows' text is in the build
 
 
 def test_scores_on_a_suite_stand_beside_those_on_the_holdout(home):
@@ -327,3 +326,36 @@ def test_a_cut_line_of_metrics_costs_nothing(home):
     with open(home / "builds/planted/curves/metrics.jsonl", "a") as file:
         file.write('{"arm": "all", "se')
     assert run(command)["cells"]
+
+
+def test_a_holdout_that_passed_the_step_cannot_judge_it(home, planted):
+    """In a toy the sign of an effect turned on items that the filter had chosen."""
+    from instdata.build import build, prepare
+
+    from .conftest import RECIPE
+
+    late = RECIPE.replace("name: planted", "name: late").split("steps:")
+    steps = late[1].split("subsets:")[0].strip().splitlines()
+    (planted / "late.yaml").write_text(
+        f"{late[0]}steps:\n  {steps[1].strip()}\n  {steps[0].strip()}\nsubsets:{late[1].split('subsets:')[1]}"
+    )
+    build(prepare(planted / "late.yaml"), home / "builds/late")
+    command = f"ablate late --filter filter --model ./tiny --sizes 32 --max-seeds 2 --plan {SET}"
+    with pytest.raises(InputError, match="its holdout passed the step filter.*or give --suite"):
+        run(command)
+    exam = [
+        {"instruction": f"What is {n} plus 1?", "output": f"The sum is {n + 1}.", "ability": "sums"} for n in range(9)
+    ]
+    (home / "exam.jsonl").write_text(
+        "".join(json.dumps({**e, "reference": e.pop("output")}) + "\n" for e in map(dict, exam))
+    )
+    assert run(f"{command} --suite exam.jsonl")["items"] == {"sums": 9}
+
+
+def test_items_that_the_step_passes_are_told_apart(home):
+    from instdata.compare.exam import passing
+    from instdata.score.source import taxonomy_of
+
+    build = home / "builds/planted"
+    told = passing(build, "filter", taxonomy_of(build))
+    assert told is None or set(told.values()) == {True}  # people's rows are held out first
