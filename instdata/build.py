@@ -217,7 +217,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
         context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     say_sources(plan.looks, shards, context.say)
-    corpus = _corpus(shards, context)
+    corpus = as_read(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
         corpus = apply(step, number, corpus, engine, context.cache)
@@ -228,7 +228,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     return corpus, clock.laps
 
 
-def _corpus(shards: list, context: Context) -> Corpus:
+def as_read(shards: list, context: Context) -> Corpus:
     """The corpus as it was read, with the labels that rows came with."""
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()

@@ -12,8 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import harness as cli_harness
-from instdata.cli import overrides as cli_overrides
+from instdata.cli import audit, harness, overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -341,8 +340,9 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-cli_harness.register(app)
-cli_overrides.register(app)
+audit.register(app)
+harness.register(app)
+overrides.register(app)
 
 
 def _recipe(given: Path | None) -> Path:
