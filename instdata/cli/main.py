@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, harness, overrides
+from instdata.cli import audit, compare, harness, overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -340,9 +340,8 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-audit.register(app)
-harness.register(app)
-overrides.register(app)
+for room in (audit, compare, harness, overrides):
+    room.register(app)
 
 
 def _recipe(given: Path | None) -> Path:
