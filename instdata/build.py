@@ -199,7 +199,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
             },
         }
-        write_json(staged / "run.json", run)
+        write_json(staged / "run.json", run, redacted=True)
         # It reads run.json: what was spent, and where the text of dropped rows lies.
         _write_report(staged, plan.context.say)
         move_into_place(staged, out)
@@ -217,7 +217,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
         context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     say_sources(plan.looks, shards, context.say)
-    corpus = _corpus(shards, context)
+    corpus = as_read(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
         corpus = apply(step, number, corpus, engine, context.cache)
@@ -228,7 +228,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     return corpus, clock.laps
 
 
-def _corpus(shards: list, context: Context) -> Corpus:
+def as_read(shards: list, context: Context) -> Corpus:
     """The corpus as it was read, with the labels that rows came with."""
     corpus = Corpus(shards, State.fresh(np.empty(0, np.int32)), context)
     words = Words()
@@ -283,7 +283,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
-    write_json(folder / "manifest.json", manifest)
+    write_json(folder / "manifest.json", manifest, redacted=True)
     return manifest
 
 

@@ -14,12 +14,18 @@ HERE = Path(instdata.__file__).parent
 # From the ground up; a room imports itself and what stands before it. A module at the top level is a room of its own.
 ROOMS = (
     "util", "llm", "corpus", "read", "builds", "score", "steps", "recipe", "train", "judge", "compare", "grow",
-    "report", "publish", "build", "api", "cli",
+    "report", "publish", "build", "audit", "api", "cli",
 )  # fmt: skip
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 # Longer, with the reason.
-LONG_FUNCTIONS: dict[str, str] = {}
-MEANINGS = ("Plan", "Item", "Estimate", "Result", "Scores")  # public classes of which there is one
+LONG_FUNCTIONS = {
+    "cli.harness.ablate": "a command's options, a line or two each",
+    "read.json_values._spans": "a compiled kernel: one loop over the bytes",
+    "steps.dedup.text.fold": "a compiled kernel: one loop over the characters",
+    "steps.ability.features.read": "a compiled kernel",
+    "steps.ability.features.features_of": "a compiled kernel",
+}
+SAME = {"Recipe"}  # api.Recipe is the recipe, which can also read and write itself as YAML
 
 
 def modules() -> dict[str, ast.Module]:
@@ -108,4 +114,4 @@ def test_one_meaning_a_name():
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(name)
-    assert not {k: v for k, v in where.items() if len(v) > 1}
+    assert not {k: v for k, v in where.items() if len(v) > 1 and k not in SAME}

@@ -48,7 +48,7 @@ def examine() -> dict[str, Any]:
 
 def _sandbox() -> str:
     """What runs models' code here, or why nothing does."""
-    from instdata.score.sandbox.launch import working
+    from instdata.score.sandbox.run import working
 
     found, why = working()
     names = {"bwrap": "bubblewrap", "own": f"namespaces of its own ({why})"}

@@ -108,9 +108,9 @@ def evaluate(
     from instdata.cli.output_harness import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(
         model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens
@@ -150,13 +150,13 @@ def curves(
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")

@@ -12,8 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import harness as cli_harness
-from instdata.cli import overrides as cli_overrides
+from instdata.cli import audit, compare, harness, overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -87,10 +86,10 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
-    from instdata.score.sandbox import launch
+    from instdata.score.sandbox.run import use
     from instdata.util.paths import cores
 
-    launch.use(sandbox, i_know)
+    use(sandbox, i_know)
     path = _recipe(recipe)
     say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -341,8 +340,8 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-cli_harness.register(app)
-cli_overrides.register(app)
+for room in (audit, compare, harness, overrides):
+    room.register(app)
 
 
 def _recipe(given: Path | None) -> Path:

@@ -29,7 +29,7 @@ from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import GENERATED, score
 from instdata.score.item import Item
-from instdata.score.sandbox import launch
+from instdata.score.sandbox import run as sandbox
 from instdata.score.table import groups, write_table
 from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
@@ -236,8 +236,8 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
         run_base(grid)
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
-        spawn, chosen = get_context("spawn"), launch.chosen()
-        with ProcessPoolExecutor(min(workers, len(waiting)), spawn, launch.use, chosen) as pool:
+        spawn, chosen = get_context("spawn"), sandbox.chosen()
+        with ProcessPoolExecutor(min(workers, len(waiting)), spawn, sandbox.use, chosen) as pool:
             places = spawn.Manager().Queue()
             for number in range(workers):
                 places.put(number)

@@ -184,10 +184,11 @@ def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) ->
     return pa.table([columns[n] for n in schema.names], schema=schema)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Indented JSON, keys as given."""
+def write_json(path: Path, value: Any, redacted: bool = False) -> None:
+    """Indented JSON, keys as given; with `redacted`, without secrets. (What is published is not redacted but refused.)"""
     with whole(path, "w") as file:
-        file.write(redact(json.dumps(value, ensure_ascii=False, indent=2)))
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        file.write(redact(text) if redacted else text)
         file.write("\n")
 
 

@@ -74,7 +74,7 @@ class NoJson(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class Piece:
     """A JSON value in a text, from `start` to before `end`. `cut`: the text ended inside of it; `value` has what was
     whole, and its last object may lack fields."""
 
@@ -84,9 +84,9 @@ class Found:
     cut: bool = False
 
 
-def find(text: str) -> list[Found]:
+def find(text: str) -> list[Piece]:
     """The JSON objects and lists in a text, in order; those inside another one belong to it."""
-    found: list[Found] = []
+    found: list[Piece] = []
     at, reader = 0, None
     text = text[:LONGEST]
     opening = re.compile(r"[{\[]")
@@ -107,12 +107,12 @@ def find(text: str) -> list[Found]:
     return found
 
 
-def _strict(text: str, start: int) -> Found | None:
+def _strict(text: str, start: int) -> Piece | None:
     try:
         value, end = STRICT.raw_decode(text, start)
     except ValueError:
         return None
-    return None if AMBIGUOUS.search(text, start, end) else Found(start, end, value)
+    return None if AMBIGUOUS.search(text, start, end) else Piece(start, end, value)
 
 
 class _Lenient:
@@ -121,13 +121,13 @@ class _Lenient:
     def __init__(self, text: str):
         self.text, self.size, self.cut, self.steps = text, len(text), False, 40 * len(text) + 1000
 
-    def read(self, start: int) -> Found | None:
+    def read(self, start: int) -> Piece | None:
         self.cut = False
         try:
             value, end = self.value(start, 0)
         except NoJson:
             return None
-        return Found(start, end, value, self.cut) if value or not self.cut else None
+        return Piece(start, end, value, self.cut) if value or not self.cut else None
 
     def skip(self, at: int) -> int:
         self.steps -= 1

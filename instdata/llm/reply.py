@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from instdata.llm.lenient import Found, find
+from instdata.llm.lenient import Piece, find
 
 
 class Unusable(ValueError):
@@ -84,7 +84,7 @@ def thoughts(text: str) -> tuple[str, str]:
         if not opened:
             break
         start, mark, close = min(opened, key=lambda o: o[0])
-        end = close.search(text, mark.end())
+        end = _last(close, text, mark.end())
         thought.append(text[mark.end() : end.start() if end else len(text)])
         text = text[:start] + (text[end.end() :] if end else "")
         if not end:
@@ -96,6 +96,15 @@ def thoughts(text: str) -> tuple[str, str]:
             thought.append(text[: last.start()])
             text = text[last.end() :]
     return "\n".join(t.strip() for t in thought if t.strip()), FINAL.sub("", FINAL.sub("", text)).strip()
+
+
+def _last(close: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last one
+    counts; not so where JSON or code begins after the first, which may quote it, too."""
+    ends = list(close.finditer(text, start))
+    if not ends or ends[0][0] in ("", "<|end|>") or MATERIAL.match(text[ends[0].end() :].lstrip()):
+        return ends[0] if ends else None
+    return ends[-1] if text[ends[-1].end() :].strip() else ends[0]
 
 
 def answer(text: str) -> str:
@@ -142,7 +151,7 @@ def dicts(value: Any) -> Iterator[dict[str, Any]]:
             yield from dicts(inner)
 
 
-def whole(one: Found) -> Iterator[dict[str, Any]]:
+def whole(one: Piece) -> Iterator[dict[str, Any]]:
     """The objects in a value that were not cut, outer ones first."""
     return dicts(one.value) if not one.cut else _uncut(one.value)
 
@@ -158,12 +167,12 @@ def _uncut(value: Any) -> Iterator[dict[str, Any]]:
             yield from _uncut(one)
 
 
-def found(text: str) -> tuple[str, list[Found]]:
+def found(text: str) -> tuple[str, list[Piece]]:
     """(the answer without thoughts, the JSON values in it with keys in our names). Raises Unusable."""
     body = thoughts(text)[1]
     if not body:
         raise Unusable("used up by thinking" if text.strip() else "empty answer")
-    values = [Found(f.start, f.end, named(f.value), f.cut) for f in find(body)]
+    values = [Piece(f.start, f.end, named(f.value), f.cut) for f in find(body)]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
 
 

@@ -140,7 +140,7 @@ def front_matter(recipe: dict[str, Any], manifest: dict[str, Any], languages: di
     hubs = [s["hub"] for s in recipe["sources"] if s.get("hub")]
     front: dict[str, Any] = {"pretty_name": manifest["name"]}
     if recipe.get("publish", {}).get("license"):
-        front["license"] = recipe["publish"]["license"]
+        front |= {k: v for k, v in recipe["publish"].items() if k in ("license", "license_name", "license_link") and v}
     if common := [
         lang for lang, n in languages.items() if n >= 0.01 * rows
     ]:  # a guess on a few rows is no language of the set

@@ -69,7 +69,7 @@ def push(
     if not dry_run:
         writer(api, repo)
     damage = [(c["name"], f"{c['name']}: {p}") for c in verify(build)["checks"] for p in c["problems"]]
-    found = damage + objections(recipe["sources"], wishes.get("license"))
+    found = damage + objections(recipe["sources"], wishes.get("license_name") or wishes.get("license"))
     refuse(damage if dry_run else found, allow)
     with locked(build), scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))

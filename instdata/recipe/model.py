@@ -5,20 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from instdata.corpus.subsets import Subsets
 from instdata.read.source import Source
 from instdata.steps.base import BUILTIN, Step, kinds, step_class
+from instdata.util.licences import hub_licence
 from instdata.util.values import WORD, Strict
 from instdata.util.yaml import did_you_mean
 
 
 class Publish(Strict):
     repo: str | None = None
-    license: str | None = None
+    license: str | None = Field(None, description="The licence of the whole set, as the Hub spells it.")
+    license_name: str | None = Field(None, description="With license: other, its name.")
+    license_link: str | None = Field(None, description="With license: other, where its text is.")
     private: bool = True
     meta: bool = Field(False, description="Publish the unmapped source columns too.")
+
+    @field_validator("license")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        return value if value is None else hub_licence(value)
+
+    @model_validator(mode="after")
+    def _named(self) -> Publish:
+        if self.license == "other" and not (self.license_name and self.license_link):
+            raise ValueError(
+                "license: other needs license_name: and license_link:, since the Hub shows them in its place"
+            )
+        if self.license_name and self.license != "other":
+            raise ValueError("license_name: belongs to license: other")
+        return self
 
 
 class Ablate(Strict):

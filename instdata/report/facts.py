@@ -87,10 +87,10 @@ def lengths(folder: Path, files: list[str]) -> dict[str, Any]:
                     break
         if seen >= MEASURED:
             break
-    return {"rows": seen, **{view: _histogram(np.concatenate(p)) for view, p in parts.items() if p}}
+    return {"rows": seen, **{view: histogram(np.concatenate(p)) for view, p in parts.items() if p}}
 
 
-def _histogram(chars: np.ndarray) -> dict[str, Any]:
+def histogram(chars: np.ndarray) -> dict[str, Any]:
     edges = np.unique(np.round(2 ** np.arange(0, 20.5, 0.5)).astype(int))
     counts, _ = np.histogram(np.minimum(chars, edges[-1] - 1), np.concatenate([[0], edges]))
     some = np.flatnonzero(counts)
@@ -185,7 +185,7 @@ def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str,
         rows[row["rid"]] = row
     for limit in (800, 400, 200, 100, 50):
         for rid, row in rows.items():
-            row["turns"] = _turns(texts.get(rid), limit)
+            row["turns"] = shortened(texts.get(rid), limit)
         if sum(len(t["text"].encode()) for r in rows.values() for t in r["turns"]) <= TEXT_BYTES:
             break
     return rows
@@ -213,7 +213,7 @@ def _history(row: dict[str, Any], scores: dict[str, Any], names: list[str]) -> l
     return lines
 
 
-def _turns(messages: list[dict[str, str]] | None, limit: int) -> list[dict[str, Any]]:
+def shortened(messages: list[dict[str, str]] | None, limit: int) -> list[dict[str, Any]]:
     """The first two turns and the last one, each cut after `limit` characters; `more` counts what was cut."""
     messages = messages or []
     shown = (

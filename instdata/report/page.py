@@ -48,6 +48,11 @@ def ablation_page(folder: Path) -> Path:
     return path
 
 
+def write_page(path: Path, template: str, title: str, found: dict[str, Any]) -> None:
+    """Write a page without charts, from one of our templates: it needs no extra."""
+    write_text(path, _render(template, title, {}, found))
+
+
 def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, Any]) -> str:
     return (
         _environment()
@@ -56,7 +61,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
             **found,
             title=title,
             charts=specs,
-            vega=charts.vega_script(),
+            vega=charts.vega_script() if specs else "",
             css=(HERE / "page.css").read_text("utf-8"),
             js=(HERE / "page.js").read_text("utf-8"),
         )
@@ -126,13 +131,20 @@ def _environment() -> Any:
     env.filters |= {
         "json": as_json,
         "n": lambda n: f"{n:,}",
-        "share": lambda part, whole: f"{100 * part / whole:.1f} %" if whole else "",
+        "share": _share,
         "score": _score,
         "fixed": lambda value, digits=3: "" if value is None else f"{value:.{digits}f}".replace("-", "\u2212"),
         "signed": lambda value, digits=3: "" if value is None else f"{value:+.{digits}f}".replace("-", "\u2212"),
         "colours": harness_charts.colours,
     }
     return env
+
+
+def _share(part: int, whole: int) -> str:
+    """A share in per cent; one that is not nothing is not shown as nothing."""
+    if not whole:
+        return ""
+    return "< 0.1 %" if 0 < part / whole < 0.0005 else f"{100 * part / whole:.1f} %"
 
 
 def _score(value: Any) -> str:

@@ -11,7 +11,7 @@ from instdata.score.generation import by_answer
 from instdata.score.item import Item
 from instdata.score.likelihood import by_likelihood
 from instdata.score.model import Model
-from instdata.score.sandbox import launch
+from instdata.score.sandbox import run as sandbox
 from instdata.score.table import SCHEMA
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
@@ -36,7 +36,7 @@ def score(
     """Every item's scores as rows of SCHEMA; `cell` says of which model (keys of CELL). Items should have their
     distractors already (distractors.make). `judged`: also write the answers that a judge will score, metric "judge" without a value."""
     if "answers" in kinds and any(i.scorer == "unit_tests" for i in items):
-        launch.way()  # InputError before the work where no sandbox works here
+        sandbox.way()  # InputError before the work where no sandbox works here
     found: list[dict[str, Any]] = []
     if "bits" in kinds or "distractors" in kinds:
         found += by_likelihood(model, items, kinds)

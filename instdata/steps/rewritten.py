@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Part, Shard, read_parquet, write_parquet
+from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached
 from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
+from instdata.util.sealed import sound
 
 MESSAGES, ORIGIN = (
     "_messages",
@@ -33,27 +34,28 @@ def rewritten(corpus: Corpus, cache: Path) -> Corpus:
 
 def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
     """A shard with the new text of a sidecar's part; itself where nothing changed."""
-    new = read_parquet(part.path, [MESSAGES, ORIGIN]).slice(part.lo, part.hi - part.lo).combine_chunks()
+    new = read_cached(part.path, [MESSAGES, ORIGIN]).slice(part.lo, part.hi - part.lo).combine_chunks()
     there = np.flatnonzero(np.asarray(pc.is_valid(new[MESSAGES])))
     if not len(there):
         return shard
     key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}".encode()).hexdigest()[:40]
     path = cache / "shards" / key[:2] / f"{key}.parquet"
     made = replace(shard, path=path, key=key)
-    if path.exists() and made.bad_path.exists():
+    if sound(path) and sound(made.bad_path):
         return made
-    table = read_parquet(shard.path)
+    table = read_cached(shard.path)
     at = there if part.at is None else part.at[there]
     table = _with_text(table, at, new.take(pa.array(there)))
-    write_parquet(read_parquet(shard.bad_path), made.bad_path)
-    write_parquet(table, path)
+    write_cached(read_cached(shard.bad_path), made.bad_path)
+    write_cached(table, path)
     return replace(made, size=table.nbytes)
 
 
 def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
     """A shard's table in which the rows `at` have new messages, and so another id and language."""
     messages = new[MESSAGES].combine_chunks().cast(table.schema.field("messages").type)
-    ids = [message_id([(m["role"], m["content"]) for m in row]) for row in messages.to_pylist()]
+    tools = table["tools"].take(pa.array(at)).to_pylist() if "tools" in table.column_names else [None] * len(at)
+    ids = [message_id(row, tool) for row, tool in zip(messages.to_pylist(), tools)]
     langs = detect_languages(Rows(pa.table({"messages": messages})).full)[0]
     before = table["origin"].combine_chunks().take(pa.array(at))
     columns = {

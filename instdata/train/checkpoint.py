@@ -10,7 +10,7 @@ from instdata.train.fsdp import agreed, local
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:
-    from instdata.train.loop import Run
+    from instdata.train.state import Run
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps for each parameter
 

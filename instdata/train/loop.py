@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,32 +20,12 @@ from instdata.train.fsdp import full, my_bins, shard, summed, world
 from instdata.train.pack import best_fit, keep_apart, losses_of
 from instdata.train.recipe import Training
 from instdata.train.render import CUT, NONE, Encoded
+from instdata.train.state import Run
 from instdata.util.errors import BuildError, InputError, MissingExtra
 
 Bin = list[int]  # numbers of rows that are packed together
 CHECKPOINT_SECONDS = 300
 Log = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class Run:
-    """A model in training: network, optimiser, and how many steps it has made. `names` are the trained parameters."""
-
-    net: Any
-    optimizer: Any
-    recipe: Training
-    seed: int
-    device: Any
-    dtype: Any
-    step: int = 0
-    names: list[str] = field(default_factory=list)
-    tokenizer: Any = None
-    context: int = 0
-    packs: bool = True  # whether the network keeps packed rows apart
-
-    def parameters(self) -> list[Any]:
-        """The trained parameters, in the order of `names`."""
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
 
 def schedule(

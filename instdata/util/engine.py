@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-from instdata.util.errors import InputError, MissingExtra
+from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cores
 
 T = TypeVar("T")
@@ -67,27 +67,42 @@ class Processes(Engine):
 
 
 class Ray(Engine):
-    """Ray workers. They must see the cache folder (INSTDATA_CACHE) under the same path."""
+    """Ray workers. A running cluster (RAY_ADDRESS, or a session of the caller's) is joined and left as it was; else one is
+    started here. Workers must see the cache folder (INSTDATA_CACHE) under the same path."""
 
     def __init__(self, jobs: int):
         try:
             import ray
         except ImportError as e:
             raise MissingExtra("--engine ray", "ray") from e
-        self.jobs, self._ray = jobs, ray
-        if not ray.is_initialized():
-            ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        self._ray, self._ours = ray, not ray.is_initialized()
+        if self._ours:
+            quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+            if os.environ.get("RAY_ADDRESS"):
+                ray.init(**quiet)  # num_cpus is the cluster's own, and an error there
+            else:
+                ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
+        self.jobs = max(jobs, int(ray.cluster_resources().get("CPU", jobs)))
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         items = iter(items)
-        remote = self._ray.remote(function)
+        # A worker that the system kills for its memory, or whose node dies, is tried again, then named.
+        one_thread = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
+        remote = self._ray.remote(max_retries=3, runtime_env=one_thread)(function)
         waiting = deque(remote.remote(item) for item in _take(items, 2 * self.jobs))
         while waiting:
-            yield self._ray.get(waiting.popleft())
+            try:
+                done = self._ray.get(waiting.popleft())
+            except self._ray.exceptions.OutOfMemoryError as e:
+                raise BuildError("a Ray worker ran out of memory three times: fewer --jobs, or larger nodes") from e
+            except self._ray.exceptions.WorkerCrashedError as e:
+                raise BuildError("a Ray worker died three times; the cluster's logs say why") from e
+            yield done
             waiting.extend(remote.remote(item) for item in _take(items, 1))
 
     def __exit__(self, *_: Any) -> None:
-        self._ray.shutdown()
+        if self._ours:
+            self._ray.shutdown()
 
 
 def open_engine(name: str = "local", jobs: int | None = None) -> Engine:

@@ -117,7 +117,7 @@ def test_other_methods_without_a_network(belle, method):
 
 
 def test_a_missing_extra_is_a_line_to_type(belle, monkeypatch):
-    monkeypatch.setattr("instdata.steps.ability.step.find_spec", lambda name: None)
+    monkeypatch.setattr("instdata.steps.ability.options.find_spec", lambda name: None)
     for step, extra in ((Categorize(method="embedding"), "embed"), (Categorize(teacher="llm", model="x"), "generate")):
         assert f"pip install 'instdata[{extra}]'" in step.check(belle)[0]
     assert not Categorize(method="learned").check(belle)

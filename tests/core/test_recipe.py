@@ -215,3 +215,23 @@ def test_yaml_keeps_lines():
     document = parse_yaml("a:\n  - b: 1\n  - c: 2\n", "f")
     assert document.line(("a", 1, "c")) == 3
     assert document.line(("a", 1, "nope")) == 3
+
+
+@pytest.mark.parametrize(
+    ("publish", "said"),
+    [
+        ({"license": "Apache 2.0"}, 'Did you mean "apache-2.0"'),
+        ({"license": "my own words"}, "license: other, with license_name"),
+        ({"license": "other"}, "needs license_name: and license_link"),
+        ({"license": "mit", "license_name": "x"}, "belongs to license: other"),
+    ],
+)
+def test_a_licence_is_one_that_the_hub_takes(publish, said):
+    with pytest.raises(InputError, match=said):
+        read_recipe({"name": "r", "sources": [{"path": "d.jsonl"}], "publish": publish})
+
+
+def test_a_licence_of_ones_own_has_a_name_and_a_link():
+    own = {"license": "other", "license_name": "mine", "license_link": "https://example.org/licence"}
+    assert read_recipe({"sources": [{"path": "d.jsonl"}], "publish": own}).publish.license_name == "mine"
+    assert read_recipe({"sources": [{"path": "d.jsonl"}], "publish": {"license": "MIT"}}).publish.license == "mit"

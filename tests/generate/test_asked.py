@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Item, Novelty, judge
+from instdata.steps.generate.check import NewRow, Novelty, judge
 from instdata.util.context import Context
 from tests.generate.conftest import ABILITIES, rows, seeds, taxonomy
 
@@ -59,7 +59,7 @@ def test_where_there_is_little_to_learn_from_nothing_is_refused():
 def test_such_a_row_is_refused_with_evidence():
     given = labelled(Context(taxonomy=taxonomy()))
     tale = ("写一个关于风筝的短篇故事，要有结局", "从前有一只风筝，它走了很远的路，最后回到了家。")
-    items = [Item(*tale, "math", "m"), Item(*tale, "story", "m")]
+    items = [NewRow(*tale, "math", "m"), NewRow(*tale, "story", "m")]
     judge(items, Novelty([]), [], "zh", other_ability(given))
     assert [i.reason for i in items] == ["other_ability", None]
     assert items[0].evidence["ability"] == "story" and 0.6 <= items[0].evidence["confidence"] <= 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instdata.steps.generate.check import Item, plain_faults, wrong_language
+from instdata.steps.generate.check import NewRow, plain_faults, wrong_language
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ from instdata.steps.generate.check import Item, plain_faults, wrong_language
     ],
 )
 def test_plain_faults(task, answer, fault):
-    assert plain_faults(Item(task, answer, None, "m"), "zh" if not task.isascii() else "en") == fault
+    assert plain_faults(NewRow(task, answer, None, "m"), "zh" if not task.isascii() else "en") == fault
 
 
 def test_language_is_judged_by_the_task_not_its_material():

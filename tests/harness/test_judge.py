@@ -193,7 +193,7 @@ def test_pair_verdicts(text, want):
     assert verdict.read(text, "better", PAIR) == want
 
 
-@given(st.text(), st.sampled_from(sorted(GRADES)))
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")), st.sampled_from(sorted(GRADES)))
 def test_whatever_stands_before_the_json_the_verdict_is_read(before, grade):
     text = before + "\n" + json.dumps({"reason": before, "grade": grade}, ensure_ascii=False)
     assert verdict.read(text, "grade", GRADES) == grade

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from instdata.score.item import Item
-from instdata.score.sandbox import launch
-from instdata.score.sandbox import run as sandbox
-from instdata.score.sandbox.run import Result, run_tests
+from instdata.score.sandbox import launch, run, watch
+from instdata.score.sandbox.run import run_tests
+from instdata.score.sandbox.watch import Result
 from instdata.score.scorers import score_answer
 
-pytestmark = pytest.mark.skipif(launch.working()[0] is None, reason=f"no sandbox works here: {launch.working()[1]}")
+pytestmark = pytest.mark.skipif(run.working()[0] is None, reason=f"no sandbox works here: {run.working()[1]}")
 TESTS = "assert add(2, 3) == 5\nassert add(-1, 1) == 0\n"
 RIGHT = "def add(a, b):\n    return a + b\n"
 LINUX = sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64")
@@ -149,7 +149,7 @@ def test_what_harms_is_stopped(name: str, code: str, reason: str) -> None:
     assert result.passed is False
     assert reason in result.reason
     assert time.monotonic() - start < 60
-    assert len(result.output) <= sandbox.SHOWN
+    assert len(result.output) <= watch.SHOWN
 
 
 def test_the_code_never_sees_the_tests() -> None:

@@ -134,6 +134,10 @@ KILLED = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
+from instdata.llm.budget import Budget, Price
+from instdata.llm.cache import Store
+from instdata.llm.client import Client, Request
+from instdata.llm.endpoint import endpoint
 from instdata.llm.pace import Pace
 store = Store(Path({folder!r}))
 with Client(endpoint("served", {url!r}), store, Budget(store, "k", Price(input=1, output=2)), Pace({at_once})) as client:

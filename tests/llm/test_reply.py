@@ -71,7 +71,7 @@ def test_verdicts_are_read_as_a_person_would(text, grade):
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("<think>hm</think>yes", ("hm", "yes")), ("hm</think>yes", ("hm", "yes")), ("<think>hm", ("hm", "")), ("yes", ("", "yes")),
+        ("<think>hm</think>yes", ("hm", "yes")), ("<think>a</think> Grade: A</think>yes", ("a</think> Grade: A", "yes")), ("hm</think>yes", ("hm", "yes")), ("<think>hm", ("hm", "")), ("yes", ("", "yes")),
         ("In HTML, `<think>` is no tag.", ("", "In HTML, `<think>` is no tag.")), ("好的。<thinking>hm</thinking>是", ("hm", "好的。是")),
     ],
 )  # fmt: skip

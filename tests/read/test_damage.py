@@ -255,6 +255,7 @@ def test_cells_that_python_has_no_value_for(tmp_path):
 
 CHILD = """
 import resource, sys
+from instdata.read.blocks import raw_blocks
 count = sum(len(block) for _, block in raw_blocks(sys.argv[1]))
 print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """

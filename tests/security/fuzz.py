@@ -9,7 +9,7 @@ import time
 
 from instdata.llm.fence import fence
 from instdata.score.sandbox import proxy
-from instdata.score.sandbox.wire import Broken, Message, Peer
+from instdata.score.sandbox.wire import BrokenWire, Message, Peer
 from instdata.util.errors import InputError
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -70,7 +70,7 @@ def main(seconds: float, seed: int = 0) -> None:
                 rng.choice(PIECES) if rng.random() < 0.8 else chr(rng.randrange(0x3000))
                 for _ in range(rng.randrange(200))
             )
-            with contextlib.suppress(InputError, Broken):
+            with contextlib.suppress(InputError, BrokenWire):
                 parse(text, rng)
             count += 1
         print(f"{name}: {count:,} texts in {seconds:g} s")

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from instdata.score.item import Item
-from instdata.score.sandbox import launch
-from instdata.score.sandbox.run import attempt
+from instdata.score.sandbox import run as sandbox
+from instdata.score.sandbox.watch import attempt
 from instdata.score.scorers import score_answer
 from instdata.util.errors import InputError
 from tests.security.attacks import FORGED, HARMFUL, SINGLE, TESTS
 
-FOUND = launch.working()[0]
+FOUND = sandbox.working()[0]
 WAYS = ([FOUND] if FOUND else []) + (["own"] if FOUND == "bwrap" and attempt("own", "", "", 9, 256, 16).passed else [])
-needs = pytest.mark.skipif(not WAYS, reason=f"no sandbox works on this machine: {launch.working()[1]}")
+needs = pytest.mark.skipif(not WAYS, reason=f"no sandbox works on this machine: {sandbox.working()[1]}")
 ADD = "def add(a, b): return a + b"
 
 
@@ -131,14 +131,14 @@ def test_unit_tests_are_scored_where_a_sandbox_works() -> None:
 
 
 def test_nothing_runs_where_no_sandbox_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "working", lambda: (None, "darwin has no namespaces"))
+    monkeypatch.setattr(sandbox, "working", lambda: (None, "darwin has no namespaces"))
     one = Item("0" * 32, "code", [], None, None, "unit_tests", "assert True", "s")
     with pytest.raises(InputError, match=r"--sandbox docker.*--sandbox none --i-know"):
         score_answer(one, f"```python\n{ADD}\n```")
     with pytest.raises(InputError, match=r"--i-know"):
-        launch.use("none")
-    monkeypatch.setattr(launch, "_chosen", "auto")
-    launch.use("none", sure=True)
+        sandbox.use("none")
+    monkeypatch.setattr(sandbox, "_chosen", "auto")
+    sandbox.use("none", sure=True)
     assert score_answer(one, f"```python\n{ADD}\n```").value == 1
 
 
@@ -146,7 +146,7 @@ def test_a_system_without_namespaces_says_why(tmp_path: Path) -> None:
     """As in a container whose kernel refuses them: the process is told so, no test runs, and nothing hangs."""
     program = (
         "import ctypes, struct, os\n"
-        "from instdata.score.sandbox import confine, launch\n"
+        "from instdata.score.sandbox import confine, run as launch\n"
         "confine.ALLOWED |= {'execve': (59, 221), 'execveat': (322, 281), 'vfork': (58, None), 'clone': (56, 220), 'kill': (62, 129), 'prctl': (157, 167), 'prlimit64': (302, 261), 'setsid': (112, 157), 'setrlimit': (160, 164), 'capget': (125, 90), 'socket': (41, 198), 'fork': (57, None), 'chmod': (90, None), 'fchmod': (91, 52), 'fchmodat': (268, 53)}\n"
         "confine.CLONE = (9999, 9999)\n"
         "assert confine.seccomp(ctypes.CDLL(None))\n"
@@ -170,9 +170,9 @@ def test_docker_is_asked_for_a_closed_container(tmp_path: Path, monkeypatch: pyt
     )
     stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(launch, "_chosen", "docker")
-    assert attempt(launch.way(), ADD, "assert add(2, 3) == 5", 9, 512, 64).passed is True
-    assert attempt(launch.way(), ADD, "assert add(2, 3) == 6", 9, 512, 64).passed is False
+    monkeypatch.setattr(sandbox, "_chosen", "docker")
+    assert attempt(sandbox.way(), ADD, "assert add(2, 3) == 5", 9, 512, 64).passed is True
+    assert attempt(sandbox.way(), ADD, "assert add(2, 3) == 6", 9, 512, 64).passed is False
     asked = (tmp_path / "asked").read_text()
     for word in (
         "--network none",

@@ -19,7 +19,7 @@ from typing import Any
 
 from instdata.score.sandbox import proxy
 from instdata.score.sandbox.confine import Unconfined, confine
-from instdata.score.sandbox.wire import MOST, Broken, Peer
+from instdata.score.sandbox.wire import MOST, BrokenWire, Peer
 
 
 def main(order: dict, stdin: Any, stdout: int) -> None:
@@ -168,7 +168,7 @@ def run(source: str, what: str, namespace: dict) -> str | None:
         if what == "tests" and not error.code and not getattr(error, "_instdata_from_code", False):
             return None
         return f"SystemExit ({what})"
-    except Broken as error:
+    except BrokenWire as error:
         return f"the code does not answer: {error}"
     except BaseException as error:
         line, trace = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None, error.__traceback__

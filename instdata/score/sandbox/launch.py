@@ -1,25 +1,17 @@
-"""How a process of the sandbox is started: in namespaces of its own, by bubblewrap, in a container, or unconfined if asked for.
-
-`use` chooses for this process what `--sandbox` says; the default takes the first that works on this machine.
-"""
+"""How a process of the sandbox is started: in namespaces of its own, by bubblewrap, in a container, or unconfined if asked for."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from instdata.score.sandbox.confine import HOME, libraries
-from instdata.util.errors import InputError
 
 FILES = ("confine", "wire", "proxy", "inside")
-CHOICES = ("auto", "docker", "none")
-REMEDY = "unit_tests are not run. To run them in a container: --sandbox docker; without any protection, on a machine that may be lost: --sandbox none --i-know"
 # Line 1 on stdin holds the texts and the order. Prints of the code go to stderr; the pipes are not on 0, 1 and 2 any more.
 BOOT = """
 import io, json, os, sys, types
@@ -40,55 +32,6 @@ ENVIRONMENT = {
     "PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": HOME, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace",
     "MALLOC_ARENA_MAX": "1",  # each further arena would reserve address space
 }  # fmt: skip
-_chosen = "auto"
-
-
-def use(choice: str, sure: bool = False) -> None:
-    """Choose how this process runs other people's code: auto, docker, or none with `sure`. Raises InputError."""
-    global _chosen
-    if choice not in CHOICES:
-        raise InputError(f"--sandbox {choice}: one of {', '.join(CHOICES)}")
-    if choice == "none" and not sure:
-        raise InputError("--sandbox none runs the models' code with your rights: add --i-know if that is what you want")
-    _chosen = choice
-
-
-def chosen() -> tuple[str, bool]:
-    """The arguments of `use` that make another process choose the same."""
-    return _chosen, _chosen == "none"
-
-
-def way() -> str:
-    """What runs the code: bwrap, own (namespaces), docker or none. Raises InputError where nothing chosen works here."""
-    if _chosen == "none":
-        return "none"
-    if _chosen == "docker":
-        if shutil.which("docker") is None:
-            raise InputError("--sandbox docker: there is no docker on this machine")
-        return "docker"
-    found, why = working()
-    if found is None:
-        raise InputError(f"no sandbox works on this machine: {why}. {REMEDY}")
-    return found
-
-
-@functools.cache
-def working() -> tuple[str | None, str]:
-    """(what works here: bwrap, own or None; why the others do not), found by starting an empty program in each."""
-    from instdata.score.sandbox.run import attempt
-
-    if sys.platform != "linux":
-        return None, f"{sys.platform} has no namespaces"
-    problems = []
-    for name in ("bwrap", "own"):
-        if name == "bwrap" and shutil.which("bwrap") is None:
-            problems.append("bubblewrap is not installed")
-            continue
-        tried = attempt(name, "", "", 10, 256, 16)
-        if tried.passed:
-            return name, "; ".join(problems)
-        problems.append(f"{'bubblewrap' if name == 'bwrap' else 'namespaces'}: {tried.reason}")
-    return None, "; ".join(problems)
 
 
 def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen:

@@ -16,7 +16,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from instdata.score.sandbox.wire import ERRORS, Broken, Message, Peer
+from instdata.score.sandbox.wire import ERRORS, BrokenWire, Message, Peer
 
 COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 PAIRS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"}  # fmt: skip
@@ -94,7 +94,7 @@ def _stand_in(peer: Peer, number: int, facts: dict[str, Any], strict: bool) -> A
     if kind == "error":
         bases = tuple(peer.decode(b, Message()) for b in facts["bases"])
         if not bases or not all(isinstance(b, type) and issubclass(b, BaseException) for b in bases):
-            raise Broken("an error's class without a base")
+            raise BrokenWire("an error's class without a base")
         return type(name, bases, {"_instdata_number": number, "__str__": _error_text})
     if kind == "coroutine":
         return _awaited(peer, number)
@@ -331,7 +331,7 @@ def _do(op: str, thing: Any, arguments: list[Any]) -> Any:
         return delattr(thing, arguments[0])
     if op == "names":
         return dir(thing)
-    raise Broken(f"no request is called {op!r}")
+    raise BrokenWire(f"no request is called {op!r}")
 
 
 def _next(thing: Any) -> Any:

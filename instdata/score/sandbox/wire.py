@@ -42,7 +42,7 @@ ERRORS |= {"InvalidOperation": decimal.InvalidOperation, "DivisionByZero": decim
 KINDS = {t.__name__: t for t in (list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict)}  # fmt: skip
 
 
-class Broken(Exception):
+class BrokenWire(Exception):
     """The other side sent what is no message."""
 
 
@@ -87,7 +87,7 @@ class Peer:
             if answer[0] == "ask":
                 self.answer(answer)
             elif answer[1] != number:
-                raise Broken("an answer to another question")
+                raise BrokenWire("an answer to another question")
             else:
                 return self._settle(answer, message)
 
@@ -113,11 +113,11 @@ class Peer:
         containers = list(message.containers)
         value = self.decode(encoded, message)
         if len(contents) > len(containers):
-            raise Broken("more came back than was sent")
+            raise BrokenWire("more came back than was sent")
         for container, content in zip(containers, contents):
             self._fill(container, content, message, clear=True)
         if kind == "raised":
-            raise value if isinstance(value, BaseException) else Broken("what was raised is no error")
+            raise value if isinstance(value, BaseException) else BrokenWire("what was raised is no error")
         return value
 
     def _send(self, message: list[Any]) -> None:
@@ -129,14 +129,14 @@ class Peer:
     def _receive(self) -> list[Any]:
         data = self.read()
         if not data:
-            raise Broken("the other side is gone")
+            raise BrokenWire("the other side is gone")
         try:
             message = json.loads(data)
             if (message[0] == "ask" and len(message) == 5) or (message[0] in ("value", "raised") and len(message) == 4):
                 return message
         except (ValueError, RecursionError, LookupError, TypeError) as e:
-            raise Broken("what came is no message") from e
-        raise Broken("what came is no message")
+            raise BrokenWire("what came is no message") from e
+        raise BrokenWire("what came is no message")
 
     # ---- values
 
@@ -215,15 +215,15 @@ class Peer:
         return [self.encode(v, message) for v in value]
 
     def decode(self, data: Any, message: Message) -> Any:
-        """A value from JSON. Raises Broken for what is none."""
+        """A value from JSON. Raises BrokenWire for what is none."""
         if type(data) in (str, float, int, bool, type(None)):
             return data
         try:
             return self._decode(data, message)
-        except Broken:
+        except BrokenWire:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-            raise Broken(f"what came is no value ({type(e).__name__})") from e
+            raise BrokenWire(f"what came is no value ({type(e).__name__})") from e
 
     def _decode(self, data: list[Any], message: Message) -> Any:
         tag, *rest = data
@@ -253,7 +253,7 @@ class Peer:
         else:
             container = made()
         if message.add(container) != at:
-            raise Broken("containers out of order")
+            raise BrokenWire("containers out of order")
         if kind == "defaultdict":
             container.default_factory = self.decode(extra, message)
         self._fill(container, content, message)
@@ -282,12 +282,12 @@ class Peer:
             if found is not None:
                 return found
             if not self.trusting:
-                raise Broken(f"{name} cannot be named")
+                raise BrokenWire(f"{name} cannot be named")
             return getattr(builtins, name)
         if module.partition(".")[0] not in sys.stdlib_module_names:
-            raise Broken(f"{module} is not of the standard library")
+            raise BrokenWire(f"{module} is not of the standard library")
         if name and not self.trusting:
-            raise Broken(f"{module}.{name} cannot be named")
+            raise BrokenWire(f"{module}.{name} cannot be named")
         found = importlib.import_module(module)
         return functools.reduce(getattr, name.split("."), found) if name else found
 
@@ -334,13 +334,13 @@ def _simple(tag: str, rest: list[Any], decode: Callable[[Any], Any]) -> Any:
     if tag == "N":
         name, fields, values = rest
         return _record(str(name), tuple(map(str, fields)))._make([decode(v) for v in values])
-    raise Broken(f"no value is written {tag!r}")
+    raise BrokenWire(f"no value is written {tag!r}")
 
 
 @functools.cache
 def _record(name: str, fields: tuple[str, ...]) -> type:
     if not all(f.isidentifier() for f in (name, *fields)):
-        raise Broken("what came is no named tuple")
+        raise BrokenWire("what came is no named tuple")
     return collections.namedtuple(name, fields, rename=True)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.ability.linear import MAX_ROWS
+from instdata.steps.ability.train_file import TrainFile
 from instdata.steps.ability.views import known_labels, texts, was_generated
 from instdata.util.context import Context
 from instdata.util.errors import InputError
@@ -19,7 +20,6 @@ from instdata.util.resources import resource
 
 if TYPE_CHECKING:
     from instdata.read.sources import Input
-    from instdata.steps.ability.step import TrainFile
 
 FEW = 20
 TEXTS = pa.schema([("prompt", pa.string()), ("response", pa.string()), ("ability", pa.string()), ("row", pa.int64())])

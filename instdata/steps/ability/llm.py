@@ -15,7 +15,7 @@ from instdata.util.context import Context
 
 if TYPE_CHECKING:
     from instdata.llm.client import Request
-    from instdata.steps.ability.step import Categorize
+    from instdata.steps.ability.options import CategorizeOptions
 
 SHOWN = 3000  # characters of a task
 CHECKED = 200  # labelled examples that tell how far to trust the model
@@ -26,7 +26,7 @@ ASK = (
 )
 
 
-def label(step: Categorize, context: Context, prompts: pa.Array, name: str) -> np.ndarray:
+def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: str) -> np.ndarray:
     """The number of each prompt's ability in the taxonomy, -1 where no answer could be used. The budget and the build's
     usage go by `name`. Raises BudgetReached; what was answered is cached."""
     from instdata.llm.ask import Options, ask
@@ -67,7 +67,7 @@ def read(taxonomy: Taxonomy, text: str) -> int:
 
 
 def label_rows(
-    step: Categorize, context: Context, prompts: pa.Array, examples: Examples
+    step: CategorizeOptions, context: Context, prompts: pa.Array, examples: Examples
 ) -> tuple[np.ndarray, np.ndarray]:
     """(abilities, confidence): the model's label of each prompt, and how often it is right when it gives that label, on
     up to CHECKED labelled examples. Labels that it rarely gives are drawn towards its mean."""
@@ -85,7 +85,7 @@ def label_rows(
     return found, sure[found]
 
 
-def taught(step: Categorize, rows: Rows, examples: Examples) -> Examples:
+def taught(step: CategorizeOptions, rows: Rows, examples: Examples) -> Examples:
     """The examples with a sample of unlabelled rows added, labelled by the model."""
     context = rows.context or Context()
     free = np.flatnonzero(~np.isin(np.arange(len(rows)), examples.row))

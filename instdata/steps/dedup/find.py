@@ -19,13 +19,13 @@ from instdata.steps.dedup.sizes import parse_bytes
 from instdata.steps.dedup.text import SIDES
 
 if TYPE_CHECKING:
-    from instdata.steps.dedup.step import Dedup
+    from instdata.steps.dedup.options import DedupOptions
 
 NEAR = pa.list_(pa.struct([("row", pa.int64()), ("similarity", pa.float64())]))
 OLDER = pa.list_(pa.struct([("row", pa.int64()), ("where", pa.string())]))
 
 
-def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
+def find(step: DedupOptions, rows: Rows, floor: float) -> dict[str, Any]:
     """The columns of Dedup.score."""
     older, names = _older(step, rows)
     keys: list[np.ndarray] = []  # per row: unanswered, then what `keep` prefers, smaller first
@@ -45,7 +45,7 @@ def find(step: Dedup, rows: Rows, floor: float) -> dict[str, Any]:
     return columns(found, len(names), names)
 
 
-def _older(step: Dedup, rows: Rows) -> tuple[list[pa.Array], list[str]]:
+def _older(step: DedupOptions, rows: Rows) -> tuple[list[pa.Array], list[str]]:
     """Texts of the older releases, and where each is."""
     texts, names = [], []
     for batch, where in read(step.across, rows.context) if step.across else ():
@@ -54,7 +54,7 @@ def _older(step: Dedup, rows: Rows) -> tuple[list[pa.Array], list[str]]:
     return texts, names
 
 
-def _texts(step: Dedup, rows: Rows, older: list[pa.Array], keys: list[np.ndarray]) -> Iterator[pa.Array]:
+def _texts(step: DedupOptions, rows: Rows, older: list[pa.Array], keys: list[np.ndarray]) -> Iterator[pa.Array]:
     """The texts compared, older ones first; fills `keys` on the way."""
     yield from older
     for batch in rows.batches():
@@ -70,7 +70,7 @@ def _texts(step: Dedup, rows: Rows, older: list[pa.Array], keys: list[np.ndarray
         yield text
 
 
-def _score(step: Dedup, batch: Rows) -> np.ndarray:
+def _score(step: DedupOptions, batch: Rows) -> np.ndarray:
     from instdata.util.errors import InputError
 
     if step.by not in batch.scores:
@@ -82,7 +82,7 @@ def _score(step: Dedup, batch: Rows) -> np.ndarray:
     )
 
 
-def view(step: Dedup, rows: Rows) -> pa.Array:
+def view(step: DedupOptions, rows: Rows) -> pa.Array:
     """The text compared; null where the row has none. Where there are two sides, SIDES is between them: what is given (system, earlier
     turns) and what is asked, or prompt and response."""
     if step.view == "prompt":

@@ -50,7 +50,7 @@ ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (
 
 
 @dataclass
-class Item:
+class NewRow:
     """A parsed item: its conversation and what became of it (`reason` None: accepted)."""
 
     instruction: str
@@ -72,7 +72,7 @@ class Broken:
     meta: dict[str, Any]
 
 
-def plain_faults(item: Item, language: str) -> str | None:
+def plain_faults(item: NewRow, language: str) -> str | None:
     """Why the item is no row, judged by itself without its language; None where nothing is wrong."""
     if len(item.instruction) < SHORTEST.get(language, 10):
         return "too_short"
@@ -142,7 +142,7 @@ class Novelty:
         self.index.add([text])
 
 
-def judge(items: list[Item], seen: Novelty, rids: Sequence[str], language: str, other: Other = anything) -> None:
+def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str, other: Other = anything) -> None:
     """Give every item its reason, in order: an item is also compared with the ones accepted before it. `other` tells
     that an item is of another ability than the one asked for."""
     faults = [plain_faults(i, language) for i in items]
@@ -161,7 +161,7 @@ def judge(items: list[Item], seen: Novelty, rids: Sequence[str], language: str, 
                 seen.add(item.instruction)
 
 
-def table_of(records: Sequence[Item | Broken], method: str) -> pa.Table:
+def table_of(records: Sequence[NewRow | Broken], method: str) -> pa.Table:
     """The records as step.Produced wants them, in this order."""
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
     rows = [_row(n, r, method) for n, r in enumerate(records)]
@@ -175,7 +175,7 @@ def table_of(records: Sequence[Item | Broken], method: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _row(number: int, record: Item | Broken, method: str) -> dict[str, Any]:
+def _row(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
     meta = json.dumps({"generate": record.meta}, ensure_ascii=False, sort_keys=True)
     where = {"source_file": method, "source_row": number, "meta": meta}
     if isinstance(record, Broken):

@@ -17,14 +17,14 @@ from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
 from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, Item, Novelty, judge
+from instdata.steps.generate.check import Broken, NewRow, Novelty, judge
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, one_turn, record, run, shuffled
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
+    from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.step import Generate
 
 WAYS = {
     "harder": {"zh": "加一个条件或限制，使它更难", "en": "add one condition or restriction that makes it harder"},
@@ -46,7 +46,7 @@ FIELDS = {"instruction": {"type": "string"}, "answerable": {"type": "boolean"}, 
 SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "additionalProperties": False}
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they were made from."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
     given = shuffled(given_rows(rows, np.flatnonzero(own & one_turn(rows))), context.seed)
@@ -55,7 +55,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
     text = template("evolve", step.language, step.prompt, context.base)
     used: set[int] = set()
 
-    def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
+    def take(candidate: Candidate, answers: list[Answer]) -> list[NewRow | Broken]:
         (answer,) = answers
         used.add(candidate.given.row)
         made = broken(answers, "evolve", candidate.given)
@@ -80,7 +80,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
     return records, used
 
 
-def _candidates(step: Generate, text: str, given: list[Given], seed: int) -> Iterator[Candidate]:
+def _candidates(step: GenerateOptions, text: str, given: list[Given], seed: int) -> Iterator[Candidate]:
     names = list(WAYS)
     for draw, turn in itertools.product(range(DRAWS), range(len(names))):
         for n, g in enumerate(given):

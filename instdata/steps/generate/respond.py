@@ -22,14 +22,14 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import answer, read_object
-from instdata.steps.generate.check import Broken, Item
+from instdata.steps.generate.check import Broken, NewRow
 from instdata.steps.generate.prompt import render, template
 from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
+    from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.step import Generate
 
 Turns = tuple[tuple[str, str], ...]  # (role, content) each
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
@@ -41,7 +41,7 @@ CHOICE_SCHEMA = {
 }
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they answer."""
     open_rows = np.asarray(pc.invert(pc.is_valid(rows.response)))
     given = given_rows(rows, np.flatnonzero(open_rows))
@@ -58,7 +58,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
             )
             yield Candidate(g, tuple(draws))
 
-    def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
+    def take(candidate: Candidate, answers: list[Answer]) -> list[NewRow | Broken]:
         made = broken(answers, "respond", candidate.given)
         usable = [a for a in answers if a.value is not None]
         if not usable:
@@ -145,7 +145,7 @@ def _brought(meta: str | None) -> tuple[str | None, str | None]:
     return tests, None if reference in (None, "") else str(reference)
 
 
-def _judged(step: Generate, ask: Asking, given: Given, texts: Sequence[str]) -> int | None:
+def _judged(step: GenerateOptions, ask: Asking, given: Given, texts: Sequence[str]) -> int | None:
     """Which text the judge prefers, or None without a judge or a verdict."""
     if step.judge is None:
         return None

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.generate.check import Broken, Item, wrong_language
+from instdata.steps.generate.check import Broken, NewRow, wrong_language
 from instdata.util.errors import BuildError
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512
@@ -82,14 +82,14 @@ def run(
     candidates: Iterable[Candidate],
     target: int | None,
     ask: Callable[[Sequence[Request]], list[Answer]],
-    take: Callable[[Candidate, list[Answer]], list[Item | Broken]],
+    take: Callable[[Candidate, list[Answer]], list[NewRow | Broken]],
     say: Callable[[str], None],
-) -> list[Item | Broken]:
+) -> list[NewRow | Broken]:
     """Records in order; accepted items beyond the target are surplus. Without a target every candidate is asked.
 
     Raises BuildError where the candidates end before the target is met."""
     coming = iter(candidates)
-    records: list[Item | Broken] = []
+    records: list[NewRow | Broken] = []
     accepted = asked = 0
     for turn in itertools.count():
         size = LARGEST_ROUND if target is None else min(LARGEST_ROUND, FIRST_ROUND << min(turn, 10))
@@ -103,7 +103,7 @@ def run(
         for candidate in planned:
             made = take(candidate, list(itertools.islice(answers, len(candidate.requests))))
             for item in made:
-                if isinstance(item, Item) and item.reason is None:
+                if isinstance(item, NewRow) and item.reason is None:
                     item.reason = "over_target" if accepted == target else None
                     accepted += item.reason is None
             records += made
@@ -117,12 +117,12 @@ def run(
     return records
 
 
-def foreign(item: Item, language: str) -> bool:
+def foreign(item: NewRow, language: str) -> bool:
     """Whether the instruction is surely in another language."""
     return bool(wrong_language([item.instruction], language)[0])
 
 
-def broken(answers: Sequence[Answer], method: str, given: Given) -> list[Item | Broken]:
+def broken(answers: Sequence[Answer], method: str, given: Given) -> list[NewRow | Broken]:
     """One quarantined record for each unusable answer."""
     return [
         Broken(f.text, f.why, {"method": method, "request": f.key, "from": given.rid})
@@ -133,8 +133,8 @@ def broken(answers: Sequence[Answer], method: str, given: Given) -> list[Item | 
 
 def record(
     candidate: Candidate, answer: Answer, method: str, origin: str, instruction: str, response: str, **more: Any
-) -> Item:
+) -> NewRow:
     """The item that an answer makes of a candidate."""
     meta = {"method": method, "request": answer.key, "from": candidate.given.rid, **more}
     ability = candidate.given.ability if candidate.given.ability != "unknown" else None
-    return Item(instruction, response, ability, origin, meta)
+    return NewRow(instruction, response, ability, origin, meta)

@@ -20,15 +20,15 @@ import pyarrow as pa
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, Item, Novelty, judge, wrong_language
+from instdata.steps.generate.check import Broken, NewRow, Novelty, judge, wrong_language
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, tasks_schema, template, text_of, topics
 from instdata.steps.generate.step import labelled, targets
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:
+    from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.step import Generate
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
@@ -37,7 +37,7 @@ TOKENS_APART = 80  # what a task may need besides its answer
 
 
 @dataclass(frozen=True)
-class Example:
+class Shown:
     """A task that a prompt may show: the position of its row (-1 for one of the taxonomy)."""
 
     instruction: str
@@ -53,8 +53,8 @@ class Goal:
     label: str
     description: str
     target: int
-    seeds: list[Example]
-    accepted: list[Item] = field(default_factory=list)
+    seeds: list[Shown]
+    accepted: list[NewRow] = field(default_factory=list)
     barren: int = 0  # requests in a row without an accepted row
     asked: int = 0
 
@@ -64,7 +64,7 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Writing:
     """What shapes the prompts."""
 
     template: str
@@ -78,20 +78,20 @@ class Plan:
 
 
 def run(
-    plan: Plan,
+    plan: Writing,
     goals: Sequence[Goal],
-    accept: Callable[[list[Item]], None],
+    accept: Callable[[list[NewRow]], None],
     rids: Sequence[str],
     ask: Callable[[Sequence[Request]], list[Answer]],
     say: Callable[[str], None],
     spread: bool,
-) -> tuple[list[Item | Broken], set[int]]:
+) -> tuple[list[NewRow | Broken], set[int]]:
     """Every record made, in order, and the rows that prompts showed. The accepted ones are exactly the goals' targets.
     `accept` gives items their reason (check.judge).
 
     `spread`: an ability that the model cannot write for leaves its share to the others. Raises BuildError where rows
     are still lacking then; everything answered stays in the cache."""
-    records: list[Item | Broken] = []
+    records: list[NewRow | Broken] = []
     shown: set[int] = set()
     wanted = sum(g.target for g in goals)
     number = 0
@@ -107,7 +107,9 @@ def run(
         for (goal, _, rows), answer in zip(planned, answers, strict=True):
             records += _take(plan, goal, answer, accept, [rids[r] for r in rows])
         have = sum(len(g.accepted) for g in goals)
-        say(f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, Item) for r in records)} written")
+        say(
+            f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, NewRow) for r in records)} written"
+        )
     short = {g.label: g.target - len(g.accepted) for g in goals if g.target > len(g.accepted)}
     if short:
         raise BuildError(
@@ -118,11 +120,11 @@ def run(
 
 
 def _plan_round(
-    plan: Plan, goals: Sequence[Goal], records: Sequence[Item | Broken], turn: int, number: int
+    plan: Writing, goals: Sequence[Goal], records: Sequence[NewRow | Broken], turn: int, number: int
 ) -> list[tuple[Goal, Request, list[int]]]:
     """The round's requests: always for the ability that is furthest behind its target, counting what is already asked
     for at the yield so far. A round ends at its size, or when enough is asked for."""
-    written = sum(isinstance(r, Item) and r.reason != "over_target" for r in records)
+    written = sum(isinstance(r, NewRow) and r.reason != "over_target" for r in records)
     accepted = sum(len(g.accepted) for g in goals)
     rate = (accepted + 6) / (written + 8)  # three quarters at first, what is seen soon
     coming = {id(g): 0.0 for g in goals}
@@ -141,7 +143,7 @@ def _plan_round(
     return planned
 
 
-def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, list[int]]:
+def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[int]]:
     """Request `number`: examples of the ability (the last one from accepted rows once there are some) and subjects,
     drawn by the seed and the number alone."""
     draw = random.Random(f"{plan.seed}:{number}")
@@ -151,7 +153,7 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
     examples = draw.sample(pool, min(plan.examples, len(pool)))
     if len(goal.accepted) >= 2 and len(examples) > 1:
         own = draw.choice(goal.accepted)
-        examples[-1] = Example(own.instruction, own.response)
+        examples[-1] = Shown(own.instruction, own.response)
     lines = [
         json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
         for e in examples
@@ -178,10 +180,10 @@ def _request(plan: Plan, goal: Goal, count: int, number: int) -> tuple[Request, 
 
 
 def _take(
-    plan: Plan, goal: Goal, answer: Answer, accept: Callable[[list[Item]], None], shown: Sequence[str]
-) -> list[Item | Broken]:
+    plan: Writing, goal: Goal, answer: Answer, accept: Callable[[list[NewRow]], None], shown: Sequence[str]
+) -> list[NewRow | Broken]:
     """The records of one answer; accepted items move their goal forward, those beyond it are surplus."""
-    records: list[Item | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
+    records: list[NewRow | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
     meta = {"method": "self-instruct", "request": answer.key, "seeds": shown}
     items = [_item(raw, goal, plan.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])]
     goal.barren = goal.barren + 1 if len(goal.accepted) < goal.target else 0
@@ -196,13 +198,13 @@ def _take(
     return [*records, *items]
 
 
-def _item(raw: object, goal: Goal, origin: str, meta: dict) -> Item:
+def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
     found: Mapping = raw if isinstance(raw, Mapping) else {"instruction": raw}
     instruction, extra = text_of(found.get("instruction")), text_of(found.get("input"))
     if extra:
         instruction = f"{instruction}\n{extra}"
     response = next((text_of(found[k]) for k in ("response", "output", "answer") if k in found), "")
-    return Item(instruction, response, goal.name, origin, meta)
+    return NewRow(instruction, response, goal.name, origin, meta)
 
 
 def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
@@ -216,10 +218,10 @@ def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
                 open_goals[n % len(open_goals)].target += 1
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows that prompts showed."""
     goals = goals_of(step, rows, context)
-    plan = Plan(
+    plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
         step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
     )  # fmt: skip
@@ -231,15 +233,15 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
     return run(plan, goals, accept, rids, ask, context.say, spread=step.target is not None)
 
 
-def goals_of(step: Generate, rows: Rows, context: Context) -> list[Goal]:
+def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
     """The abilities to write for, in the taxonomy's order (else the seeds', by name; else one without a name)."""
     at = labelled(rows, context.seed_sources)
     names, prompts, responses = (c.take(pa.array(at)).to_pylist() for c in (rows.ability, rows.prompt, rows.response))
     foreign = wrong_language(prompts, step.language)
-    seeds: dict[str | None, list[Example]] = {}
+    seeds: dict[str | None, list[Shown]] = {}
     for row, name, prompt, response, other in zip(at.tolist(), names, prompts, responses, foreign, strict=True):
         if not other:
-            seeds.setdefault(name, []).append(Example(prompt, response, row))
+            seeds.setdefault(name, []).append(Shown(prompt, response, row))
     taxonomy = context.taxonomy
     if taxonomy is None:
         names = sorted(seeds) or [None]
@@ -248,7 +250,7 @@ def goals_of(step: Generate, rows: Rows, context: Context) -> list[Goal]:
         names = taxonomy.names
         told = {a.name: (a.label.get(step.language, a.name), a.description) for a in taxonomy.abilities}
         for ability in taxonomy.abilities:
-            own = [Example(f"{e.instruction}\n{e.input}".strip(), e.response) for e in ability.examples if e.response]
+            own = [Shown(f"{e.instruction}\n{e.input}".strip(), e.response) for e in ability.examples if e.response]
             other = wrong_language([e.instruction for e in own], step.language)
             seeds.setdefault(ability.name, [e for e, o in zip(own, other, strict=True) if not o])
     counts = targets(step, names)

@@ -22,7 +22,7 @@ from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
 
 if TYPE_CHECKING:
-    from instdata.steps.generate.step import Generate
+    from instdata.steps.generate.options import GenerateOptions
 
 YIELD = 0.75  # of the rows written, those accepted, for estimates
 
@@ -40,7 +40,7 @@ class Asking(Protocol):
 class Session:
     """Call it with requests for answers in the same order. `origin` is what rows name as their writer."""
 
-    def __init__(self, step: Generate, context: Context, client: Client, label: str):
+    def __init__(self, step: GenerateOptions, context: Context, client: Client, label: str):
         self.step, self.context, self.client, self.label = step, context, client, label
         self.origin = client.at.origin
         self.accepted: int | None = None
@@ -71,7 +71,7 @@ class Session:
 
 
 @contextmanager
-def open_session(step: Generate, context: Context) -> Iterator[Session]:
+def open_session(step: GenerateOptions, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
     store = Store(context.cache or cache_folder())
     label = step.name or step.kind
@@ -119,7 +119,9 @@ class Enough(Exception):
     """Requests to go by are known."""
 
 
-def estimate(step: Generate, rows: Rows, context: Context, method: Callable, wanted: int | None) -> dict[str, Any]:
+def estimate(
+    step: GenerateOptions, rows: Rows, context: Context, method: Callable, wanted: int | None
+) -> dict[str, Any]:
     """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first round is
     rendered and taken as typical, and three quarters of what is written as kept; else every row is rendered."""
     counting = Counting(None if wanted is None else 1)

@@ -15,14 +15,14 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
-from instdata.steps.generate.check import Broken, Item, plain_faults
+from instdata.steps.generate.check import Broken, NewRow, plain_faults
 from instdata.steps.generate.prompt import render, template, text_of
 from instdata.steps.generate.rounds import Candidate, broken, foreign, given_rows, one_turn, record, run, shuffled
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
+    from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.step import Generate
 
 FIELDS = {"instruction": {"type": "string"}, "response": {"type": "string"}}
 SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "additionalProperties": False}
@@ -36,7 +36,7 @@ OTHER_SCRIPT = frozenset({"zh", "ja", "ko", "th", "ru", "ar", "he", "hi"})
 TERMS = frozenset({"null", "true", "false", "none", "http", "https"})
 
 
-def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[list[Item | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they translate."""
     other = np.asarray(pc.fill_null(pc.not_equal(rows.lang, step.language), False))
     answered = np.asarray(pc.is_valid(rows.response))
@@ -56,7 +56,7 @@ def produce(step: Generate, rows: Rows, context: Context, ask: Asking) -> tuple[
                 g, (Request(render(text, {"task": task}), limit, step.temperature, SCHEMA, seed=context.seed),)
             )
 
-    def take(candidate: Candidate, answers: list[Answer]) -> list[Item | Broken]:
+    def take(candidate: Candidate, answers: list[Answer]) -> list[NewRow | Broken]:
         (answer,), given = answers, candidate.given
         used.add(given.row)
         made = broken(answers, "translate", given)

@@ -40,7 +40,7 @@ ASK = (
 NAMES = (("task", "response"), ("任务", "回答"))
 
 
-class Judge(BaseModel):
+class JudgeOptions(BaseModel):
     """Who judges, on what, at what cost."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -74,7 +74,7 @@ class Judge(BaseModel):
         return {"version": VERSION, "model": self.model, "scales": self.scales, **asked}
 
 
-def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
+def score(judge: JudgeOptions, name: str, rows: Rows) -> dict[str, Any]:
     """llm_<scale> of each row (float32, 1 to 5; NaN without an answer or a usable verdict), and `_missing`: why a row with an
     answer got no verdict (string, null elsewhere). `name` is the step's: its budget and its line in the build's usage go
     by it. Raises BudgetReached; what was answered is cached."""
@@ -102,7 +102,7 @@ def score(judge: Judge, name: str, rows: Rows) -> dict[str, Any]:
     return {**scores, "_missing": pa.array(missing, pa.string())}
 
 
-def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
+def request(judge: JudgeOptions, prompt: str, response: str, chinese: bool) -> Any:
     """What is asked about one row."""
     from instdata.llm.ask import structured
     from instdata.llm.fence import fence
@@ -115,7 +115,7 @@ def request(judge: Judge, prompt: str, response: str, chinese: bool) -> Any:
     return structured((("user", text),), dict.fromkeys(judge.scales, mark), 20 * len(judge.scales) + 20)
 
 
-def read(judge: Judge, text: str) -> dict[str, int]:
+def read(judge: JudgeOptions, text: str) -> dict[str, int]:
     """The scores in an answer. Raises Unusable."""
     from instdata.llm.reply import Unusable, last_object
 

@@ -13,7 +13,7 @@ from instdata.steps.quality.rules import MEASURED, RULES
 
 
 @dataclass(frozen=True)
-class Sample:
+class Fired:
     """One reason: what it means ("" where the step made it up: a language, a score), how many rows it dropped, the
     rids of some of them."""
 
@@ -23,7 +23,7 @@ class Sample:
     rids: list[str]
 
 
-def sample(ledger: pa.Table, step: str, rows: int = 10, seed: int = 0) -> list[Sample]:
+def sample(ledger: pa.Table, step: str, rows: int = 10, seed: int = 0) -> list[Fired]:
     """For each reason for which `step` dropped rows, most first: at most `rows` of them, chosen by a hash of seed and
     rid, so the same whatever the order of the ledger."""
     about = {rule.name: rule.about for rule in RULES} | MEASURED
@@ -33,5 +33,5 @@ def sample(ledger: pa.Table, step: str, rows: int = 10, seed: int = 0) -> list[S
     for reason in dict.fromkeys(reasons.tolist()):
         at = rids[reasons == reason].tolist()
         chosen = sorted(at, key=lambda rid: hashlib.sha256(f"{seed}:{rid}".encode()).digest())[:rows]
-        found.append(Sample(reason, about.get(reason, ""), len(at), chosen))
+        found.append(Fired(reason, about.get(reason, ""), len(at), chosen))
     return sorted(found, key=lambda s: (-s.count, s.reason))

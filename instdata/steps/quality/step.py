@@ -19,7 +19,7 @@ from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.steps.quality import rules as table
 from instdata.steps.quality.columns import by_rules
-from instdata.steps.quality.judge import Judge
+from instdata.steps.quality.judge import JudgeOptions
 from instdata.steps.quality.learned import Learned
 from instdata.steps.quality.model import CausalModel
 from instdata.util.context import Context
@@ -52,7 +52,7 @@ class Quality(Step):
     )
     learned: Learned | None = Field(None, description="Score `learned`: a classifier from good and bad rows.")
     model: CausalModel | None = Field(None, description="Scores `perplexity` and `ifd`, by a causal language model.")
-    llm: Judge | None = Field(
+    llm: JudgeOptions | None = Field(
         None, description="Scores `llm_quality`, `llm_complexity`, `llm_helpfulness`, by a judge."
     )
     min: dict[str, float] = Threshold({}, description="Least values of scores: {chars: 2, learned: 0.5}.")

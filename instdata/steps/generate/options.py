@@ -1,0 +1,127 @@
+"""The options of generate, checked and resolved."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import Self
+
+from instdata.llm.budget import Price, Wait
+from instdata.llm.endpoint import LOCAL, resolve_model
+from instdata.steps.base import SourceStep, Threshold
+from instdata.steps.generate.prompt import LANGUAGES, template
+from instdata.util.context import Context
+from instdata.util.errors import InputError
+from instdata.util.values import Count
+
+# Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.
+CHARS = {"zh": 80, "en": 60}
+
+
+class GenerateOptions(SourceStep):
+    """The options of generate, checked and resolved."""
+
+    kind: ClassVar[str] = "generate"
+
+    method: Literal["self-instruct", "evolve", "respond", "translate"] = Field(
+        "self-instruct", description="How rows are made."
+    )
+    target: Count | None = Field(
+        None, gt=0, description="Accepted rows, exactly. respond and translate do every row where it is left out."
+    )
+    per_ability: int | dict[str, float] | None = Field(
+        None, description="With target: weights of abilities. Without: rows for each ability, or for every one."
+    )
+    model: str = Field(
+        "auto",
+        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.",
+    )
+    base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
+    language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
+    temperature: float = Field(0.7, ge=0, le=2)
+    batch: int | None = Field(None, ge=1, le=20, description="Tasks per request; default: 4, for a local model 2.")
+    examples: int | None = Field(
+        None, ge=0, le=16, description="Examples shown in a request; default: 4, for a local model 2."
+    )
+    length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
+    threshold: float = Field(
+        0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy."
+    )
+    best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
+    judge: str | None = Field(
+        None, description="respond: the model that chooses among them; default: agreement, or a verifier."
+    )
+    prompt: str | None = Field(None, description="A template of one's own, from the recipe's folder.")
+    max_usd: float | None = Threshold(
+        None, ge=0, description="Never spend more than this; exit code 4 when it is reached."
+    )
+    max_requests: int | None = Threshold(None, ge=0)
+    max_tokens: int | None = Threshold(None, ge=0)
+    price: Price | None = Threshold(
+        None, description="USD per million tokens, where the built-in list is wrong or lacks the model."
+    )
+    params: dict[str, Any] | None = Field(None, description="Further parameters of the API, as they are.")
+    max_wait: Wait | None = Threshold(
+        None, description="What a server may ask us to wait; beyond it the run stops with exit code 4. Default: 10m."
+    )
+    judge_params: dict[str, Any] | None = Field(None, description="The judge's params, where it is another model.")
+    judge_price: Price | None = Threshold(None, description="The judge's price, where it is another model.")
+    timeout: float | None = Threshold(
+        None, gt=0, description="Seconds to wait for an answer; default: 120, for a local model 600."
+    )
+    concurrency: int | None = Threshold(None, ge=1, le=1024, description="Requests at once, at most.")
+    rpm: float | None = Threshold(None, gt=0, description="Requests a minute, at most.")
+    tpm: float | None = Threshold(None, gt=0, description="Tokens a minute, at most.")
+    batch_api: bool = Threshold(False, description="Hand requests in as files: half the price, up to a day.")
+
+    @model_validator(mode="after")
+    def _needs_target(self) -> Self:
+        if self.method in ("self-instruct", "evolve") and self.target is None and self.per_ability is None:
+            raise ValueError(f"{self.method} needs target: how many rows to write")
+        return self
+
+    def resolve(self, context: Context) -> Self:
+        """The concrete model in place of `auto`. Only a configured endpoint is asked, for its first model."""
+        model = resolve_model(self.model, self.base_url)
+        # On a CPU reading costs as much as writing, and a small model copies itself in long answers.
+        few = 2 if model.startswith(LOCAL) else 4
+        examples, batch = few if self.examples is None else self.examples, self.batch or few
+        return self.model_copy(update={"model": model, "examples": examples, "batch": batch})
+
+    def check(self, context: Context) -> list[str]:
+        """A template that is missing, a language without one, an ability the taxonomy lacks, an extra not installed."""
+        from importlib.util import find_spec
+
+        problems = []
+        try:
+            template(self.method, self.language, self.prompt, context.base)
+        except InputError as e:
+            problems.append(str(e))
+        if self.prompt is None and self.language not in LANGUAGES:
+            problems.append(
+                f"there is no {self.language} prompt (only {', '.join(LANGUAGES)}): give one with prompt: FILE"
+            )
+        if isinstance(self.per_ability, dict) and context.taxonomy is not None:
+            unknown = sorted(set(self.per_ability) - set(context.taxonomy.names))
+            problems += [f"per_ability: {name} is not in the taxonomy {context.taxonomy.name}" for name in unknown]
+        needed = ["openai"] + (["xllamacpp"] if self.model == "auto" or self.model.startswith(LOCAL) else [])
+        missing = [name for name in needed if find_spec(name) is None]
+        if missing:
+            problems.append(f"needs {' and '.join(missing)}: pip install 'instdata[local]'")
+        return problems
+
+    def scoring(self, context: Context) -> dict[str, Any]:
+        text = template(self.method, self.language, self.prompt, context.base)
+        taxonomy = context.taxonomy.digest() if context.taxonomy is not None else None
+        return {
+            **super().scoring(context),
+            "prompt": hashlib.sha256(text.encode()).hexdigest(),
+            "taxonomy": taxonomy,
+            "seed": context.seed,
+        }
+
+    def words(self) -> int:
+        """Characters or words that an answer is asked to stay under."""
+        return self.length or CHARS.get(self.language, CHARS["en"])
