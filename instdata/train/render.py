@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from instdata.corpus.rows import Messages
 from instdata.read.thoughts import take_out
-from instdata.train.template import WORDS, Form, form_of, special_texts
+from instdata.train.template import WORDS, Template, form_of, special_texts
 from instdata.util.errors import InputError
 
 Reasoning = Literal["learn", "mask", "drop"]
@@ -51,7 +51,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Piece:
+class Rendered:
     """A rendered text and the parts of it that are learned."""
 
     text: str
@@ -118,10 +118,10 @@ def template_notes(tokenizer: Any) -> tuple[str, ...]:
 
 # ---- what is learned of a text
 
-Plan = tuple[list[Piece], int, list[str], int]  # pieces, assistant turns, why some are not learned, thoughts learned
+Plan = tuple[list[Rendered], int, list[str], int]  # pieces, assistant turns, why some are not learned, thoughts learned
 
 
-def _plan(form: Form, messages: Messages, last_only: bool, reasoning: Reasoning) -> Plan:
+def _plan(form: Template, messages: Messages, last_only: bool, reasoning: Reasoning) -> Plan:
     """The texts of a conversation and what is learned of each. One bad row costs one row: its turns say why."""
     turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
     wanted = turns[-1:] if last_only else turns
@@ -134,7 +134,7 @@ def _plan(form: Form, messages: Messages, last_only: bool, reasoning: Reasoning)
     except InputError as e:
         return [], len(wanted), [str(e)] * len(wanted), 0
     spans: list[tuple[int, int]] = []
-    alone: list[Piece] = []
+    alone: list[Rendered] = []
     why: list[str] = []
     thoughts = 0
     for i in wanted:
@@ -150,7 +150,7 @@ def _plan(form: Form, messages: Messages, last_only: bool, reasoning: Reasoning)
             why.append(HIDDEN)
             continue
         thoughts += bool(talk[i].get("reasoning_content")) and reasoning == "learn"
-    pieces = [Piece(whole, spans)] if spans or not alone else []
+    pieces = [Rendered(whole, spans)] if spans or not alone else []
     return [*pieces, *alone], len(wanted), why, thoughts
 
 
@@ -179,7 +179,7 @@ def _own_thoughts(turn: Any, reasoning: Reasoning) -> dict[str, Any]:
     return out
 
 
-def _apart(form: Form, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Piece | None:
+def _apart(form: Template, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Rendered | None:
     """The conversation up to a turn, of which that turn alone is learned."""
     shorter = talk[: i + 1]
     try:
@@ -189,10 +189,10 @@ def _apart(form: Form, talk: list[dict[str, Any]], i: int, reasoning: Reasoning)
         span = _span(form, shorter, i, text, reasoning) or _added(form, shorter, text)
     except InputError:
         return None
-    return Piece(text, [span]) if span else None
+    return Rendered(text, [span]) if span else None
 
 
-def _written_by_us(form: Form, talk: list[dict[str, Any]], reasoning: Reasoning) -> Piece | None:
+def _written_by_us(form: Template, talk: list[dict[str, Any]], reasoning: Reasoning) -> Rendered | None:
     """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the thoughts,
     and what the template writes from the answer on."""
     i = len(talk) - 1
@@ -205,10 +205,12 @@ def _written_by_us(form: Form, talk: list[dict[str, Any]], reasoning: Reasoning)
     asked = form.render(talk[:i], ask=True)
     before = asked + talk[i]["reasoning_content"].strip() + "\n</think>\n\n"
     start = len(asked) if reasoning == "learn" else len(before)
-    return Piece(before + text[framed[0] :], [(start, len(before) + span[1] - framed[0])])
+    return Rendered(before + text[framed[0] :], [(start, len(before) + span[1] - framed[0])])
 
 
-def _span(form: Form, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning) -> tuple[int, int] | None:
+def _span(
+    form: Template, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning
+) -> tuple[int, int] | None:
     """Where a turn's learned words and end stand in the rendered conversation; None where the template writes it otherwise
     than it is."""
     framed = _frame(form, talk, i, "content", whole)
@@ -239,7 +241,7 @@ def _called(turn: dict[str, Any]) -> list[str]:
     return [c["function"]["name"] or "" for c in turn.get("tool_calls") or ()]
 
 
-def _frame(form: Form, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
+def _frame(form: Template, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
     """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours instead of
     it, and what stands around that word has to be what stands around the text."""
     try:
@@ -257,7 +259,7 @@ def _frame(form: Form, talk: list[dict[str, Any]], i: int, key: str, whole: str)
     return len(before), len(whole) - len(behind)
 
 
-def _end(form: Form, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
+def _end(form: Template, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
     """The end of a turn behind its words: its end token, right there or behind tool calls, before anything that follows."""
     last = len(whole)
     if talk[i].get("tool_calls") and i + 1 < len(talk):
@@ -274,7 +276,7 @@ def _common(a: str, b: str) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
-def _added(form: Form, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
+def _added(form: Template, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
     """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one place."""
     asked = form.render(talk[:-1], ask=True)
     if not text.startswith(asked) or len(text) == len(asked):
@@ -289,7 +291,7 @@ def _added(form: Form, talk: list[dict[str, Any]], text: str) -> tuple[int, int]
 # ---- tokens
 
 
-def _mask(piece: Piece, offsets: list[tuple[int, int]]) -> list[bool]:
+def _mask(piece: Rendered, offsets: list[tuple[int, int]]) -> list[bool]:
     """Which tokens are learned: those of the spans. A token that begins with the blank before a span belongs to it."""
     mask = [False] * len(offsets)
     for start, stop in piece.spans:
