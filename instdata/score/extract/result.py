@@ -165,6 +165,9 @@ def final_number(text: str) -> Number | None:
 
 def _of_part(part: Stated, whole: str) -> list[Number]:
     text = _without_remarks(ITEM.sub("", part.text) if part.open else part.text)
+    reason = found("end").search(text)
+    if reason and re.search(r"\b[A-Za-z]\s?=\s?-?\d[^=]*$", text[: reason.start()]):
+        text = text[: reason.start()]
     if _assigns_several(text):
         return [Number(Fraction(0), plain=False)]
     pieces = found("again").split(text)
@@ -191,7 +194,9 @@ def _of_text(text: str) -> list[Number]:
         sentences.append(text[start : cut.end()])
         start = cut.end()
     sentences.append(text[start:])
-    for sentence in reversed(sentences):
+    remark = found("remarks", before=r"^[\s*#>(]*")
+    told = [s for s in sentences if not remark.match(s) and numbers(s)] or sentences
+    for sentence in reversed(told):
         if not re.search(r"\S", sentence) or not numbers(ITEM.sub("", sentence), words=not re.search(r"\d", text)):
             continue
         got = _of_part(Stated(sentence, open=True), text)
