@@ -36,7 +36,7 @@ class Template:
     the one that ends it where nothing follows; `closing`:
     what has to be written behind the last turn for it to end. `key`: where thoughts go (one of THOUGHTS, "inline", "prompt"
     where the prompt opens them and the template leaves them out, or None where it shows none). `lead`, `thought_lead`: what it writes between its prompt
-    and an answer, or an answer's thoughts. `folds`: a system turn is not taken, and goes into the first user's. `notes`: what people
+    and an answer, or an answer's thoughts. `parts`: contents have to be lists of parts. `folds`: a system turn is not taken, and goes into the first user's. `notes`: what people
     should know of it."""
 
     tokenizer: Any
@@ -48,6 +48,7 @@ class Template:
     key: str | None = "inline"
     folds: bool = False
     appends: str = ""
+    parts: bool = False
     lead: str = ""
     thought_lead: str = ""
     notes: tuple[str, ...] = field(default=())
@@ -85,6 +86,8 @@ class Template:
             out[self.key] = thoughts
         if out["role"] == "assistant" and self.appends:
             out["content"] += self.appends
+        if self.parts:
+            out["content"] = [{"type": "text", "text": out["content"]}]
         if out.get("tool_calls") and parsed:
             out["tool_calls"] = [_call(c) for c in out["tool_calls"]]
         return out
@@ -123,7 +126,7 @@ def form_of(tokenizer: Any) -> Template:
     own = tokenizer.chat_template
     dated = isinstance(own, str) and "strftime_now" in own
     form = Template(tokenizer, DATE + own if dated else None, key=None)
-    return _with_leads(_with_thoughts(_with_system(_with_ends(form))))
+    return _with_leads(_with_thoughts(_with_system(_with_ends(_with_parts(form)))))
 
 
 def special_ids(tokenizer: Any) -> set[int]:
@@ -141,6 +144,17 @@ def special_texts(tokenizer: Any) -> list[str]:
 def _talk(*turns: str | dict[str, Any]) -> list[dict[str, Any]]:
     roles = ("user", "assistant")
     return [t if isinstance(t, dict) else {"role": roles[i % 2], "content": t} for i, t in enumerate(turns)]
+
+
+def _with_parts(form: Template) -> Template:
+    """The form for a template that takes contents as lists of parts only (of models that see pictures)."""
+    for tried in (form, replace(form, parts=True)):
+        try:
+            if WORDS in tried.render(_talk(WORDS, "x")):
+                return tried
+        except InputError:
+            continue
+    return form
 
 
 def _with_ends(form: Template) -> Template:

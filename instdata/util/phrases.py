@@ -108,7 +108,7 @@ class Phrases:
                 out.append(re.escape(text[i]))
                 i += 1
             elif char in GAPS:
-                digits = re.match(r"\d+", text[i:])[0]
+                digits = re.split(r"\D", text[i:], maxsplit=1)[0]
                 before, i = text[: i - 1], i + len(digits)
                 edges = [r"\b" if language == "en" and _wordy(part) else "" for part in (before[::-1], text[i:])]
                 out.append(f"{edges[0]}{GAPS[char]}{{0,{digits}}}{edges[1]}")

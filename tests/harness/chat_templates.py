@@ -138,4 +138,9 @@ STOCK = [
         "{% for m in messages %}{% if m.role == 'assistant' %}{{ m.content.strip() }}{% else %}{{ '<用户>' + m.content.strip() + '<AI>' }}{% endif %}{% endfor %}",
         (), "</s>", "{a}</s>", "<think>\n{t}\n</think>\n\n{a}</s>", "<AI>", "<s>",
     ),
+    Stock(
+        "SmolVLM",  # contents are lists of parts
+        "<|im_start|>{% for m in messages %}{{ m.role | capitalize }}{% if m.content[0].type == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}",
+        ("<|im_start|>",), "<end_of_utterance>", " {a}<end_of_utterance>", " <think>\n{t}\n</think>\n\n{a}<end_of_utterance>", "Assistant:",
+    ),
 ]  # fmt: skip

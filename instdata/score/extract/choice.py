@@ -81,9 +81,9 @@ def chosen_letters(answer: str, choices: list[str] | None, wanted: str) -> str |
     polar = verdicts(choices)
     if polar is not None and not re.match(rf"[\s(*]*[{allowed}](?![A-Za-z])", text):
         part = stated(text)
-        said = verdict_in(part.text if part else text)
-        if said is not None:
-            return LETTERS[polar[said]]
+        yes = verdict_in(part.text if part else text)
+        if yes is not None:
+            return LETTERS[polar[yes]]
     said = _mentions(text, allowed, polar is not None)
     got = _settled_on(said, text, allowed, bool(choices))
     if got:
@@ -206,8 +206,7 @@ def _settled_on(said: list[Said], text: str, allowed: str, closed: bool) -> str 
         return "".join(sorted(right))
     if by["except"]:
         letters = by["except"][-1].letters
-        rest = text[by["except"][-1].end :]
-        if found("wrong", "wrong_after_mark").search(rest):
+        if found("wrong", "wrong_after_mark").search(text[by["except"][-1].end :]):
             return letters
         return "".join(c for c in allowed if c not in letters) if closed else None
     left = [s for s in by["left"] if not set(s.letters) & denied]
@@ -227,7 +226,7 @@ def _weakly(text: str, said: list[Said], choices: list[str] | None, allowed: str
     """Where no words say it: letters at the start, an ordinal, the text of a choice, all of them, the only letters."""
     bare = [s for s in said if s.role == "bare" and not set(s.letters) & denied]
     first = re.match(rf"[\s*_#>(\[【「\"'“$-]{{0,12}}(?:{re.escape('选项')}|option )?", text)
-    if bare and bare[0].start <= first.end() and not _is_word(text, bare[0]):
+    if bare and first and bare[0].start <= first.end() and not _is_word(text, bare[0]):
         return bare[0].letters
     ordinals = {ORDINALS[(m[1] or m[2]).lower()] for m in LOOSE.finditer(text)}
     if len(ordinals) == 1 and min(ordinals) < len(allowed):

@@ -164,6 +164,10 @@ def numbers(text: str, words: bool = True) -> list[Number]:
     return _joined(arabic, text)
 
 
+RANGE = re.compile(r"\s?[^\d\s,.;:=+*/×()]{0,4}\s?(?:[-~–—−]|到|至|to|and(?=\s))\s?\$?")
+SUM = re.compile(r"\s?[^\d\s]{0,4}\s?[=+*/×÷]")
+
+
 def _joined(found: list[Number], text: str) -> list[Number]:
     """The numbers, with those that a range, a ratio or an "or" joins marked as not plain."""
     out = list(found)
@@ -171,11 +175,9 @@ def _joined(found: list[Number], text: str) -> list[Number]:
         gap = text[a.end : b.start]
         if len(gap) > 12:
             continue
-        ranged = a.value < b.value and a.value >= 0 and re.fullmatch(
-            r"\s?[^\d\s,.;:=+*/×()]{0,4}\s?(?:[-~–—−]|到|至|to|and(?=\s))\s?\$?", gap
-        ) and not re.match(r"\s?[^\d\s]{0,4}\s?[=+*/×÷]", text[b.end : b.end + 8])  # fmt: skip
+        ranged = 0 <= a.value < b.value and bool(RANGE.fullmatch(gap)) and not SUM.match(text, b.end)
         if ranged and "and" in gap:
-            ranged = re.search(r"\bbetween\b[^.]{0,6}$", text[max(0, a.start - 16) : a.start], re.I)
+            ranged = bool(re.search(r"\bbetween\b[^.]{0,6}$", text[max(0, a.start - 16) : a.start], re.I))
         ratio = gap.strip() == ":" and gap == ":" and not re.search(r"(?:步骤?|第|题|[Ss]tep|[Nn]o\.|[Dd]ay)\s?$", text[max(0, a.start - 5) : a.start])  # fmt: skip
         either = re.fullmatch(r"\s?[^\d\s,.;=]{0,3}\s?(?:或者?|or(?: [a-z]\s?=)?|还是)\s?(?:[a-z]\s?=\s?)?", gap)
         if ranged or ratio or (either and not same_number(a, b)):
@@ -184,9 +186,9 @@ def _joined(found: list[Number], text: str) -> list[Number]:
 
 
 def _read(match: re.Match, text: str) -> Number | None:
-    at = {"start": match.start(), "end": match.end()}
+    start, end = match.span()
     if match["date"] or match["clock"]:
-        return Number(Fraction(0), plain=False, **at)
+        return Number(Fraction(0), plain=False, start=start, end=end)
     if len(match[0]) > LONGEST:
         return None
     alone = not UNREAL.match(text, match.end()) and not UNREAL_BEFORE.search(
@@ -196,7 +198,7 @@ def _read(match: re.Match, text: str) -> Number | None:
         found = _chinese(match, alone)
         if found and re.match(r"[多几来余]", text[match.end() : match.end() + 1]):
             found = replace(found, plain=False)  # 三十多 is no number
-        return found and replace(found, **at)
+        return found and replace(found, start=start, end=end)
     value = Fraction(match["main"].replace(",", ""))
     places: int | None = len(match["main"].partition(".")[2])
     if match["below"]:
@@ -211,7 +213,9 @@ def _read(match: re.Match, text: str) -> Number | None:
     times = match["times"] or (match["word"] or "").lower()
     if times:
         value, places = value * TIMES[times], 0
-    return Number(-value if match["sign"] or match["sign2"] else value, bool(match["percent"]), places, alone, **at)
+    return Number(
+        -value if match["sign"] or match["sign2"] else value, bool(match["percent"]), places, alone, start, end
+    )
 
 
 def _chinese(match: re.Match, alone: bool) -> Number | None:

@@ -46,8 +46,7 @@ def reference_of(text: str) -> Reference:
         alone = without_remarks(said if said is not None else plain)
         if _mathematics(alone):
             return Reference(expression=_original(text)) if _expression(alone) else _several(text)
-    found = of_part(part, plain) if part is not None else []
-    source = part.text if found else None
+    source, found = (part.text, of_part(part, plain)) if part is not None else ("", [])
     if not found:
         source, found = _conclusion(plain)
     if not found:

@@ -106,7 +106,8 @@ def stated(text: str) -> Stated | None:
         return Stated(inside)
     marks = list(_mark().finditer(text))
     for mark in reversed(marks[-4:]):
-        start = _lead().match(text, mark.end()).end()
+        lead = _lead().match(text, mark.end())
+        start = lead.end() if lead else mark.end()
         line = text[start : (text.find("\n", start) + 1 or len(text) + 1) - 1]
         cut = re.search(r"[。！？!?；;]|\.(?=\s|$)", line)
         part = (line[: cut.start()] if cut else line).strip(" *_`$)]}\"'“”\t\r|")
@@ -114,8 +115,8 @@ def stated(text: str) -> Stated | None:
         if reason and part[: reason.start()].strip():
             part = part[: reason.start()]
         if part and not re.fullmatch(r"[-=#*\s]+", part):
-            lead = text[mark.start() : start]
-            return Stated(part, lead.rstrip(" *_\n").endswith(":") or "\n" in lead)
+            between = text[mark.start() : start]
+            return Stated(part, between.rstrip(" *_\n").endswith(":") or "\n" in between)
     return None
 
 
