@@ -16,7 +16,14 @@ from typing import Any
 
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import Number, same_number
-from instdata.score.extract.result import Reference, final_numbers, final_part, last_marked, reference_of
+from instdata.score.extract.result import (
+    Reference,
+    final_numbers,
+    final_part,
+    last_marked,
+    reference_of,
+    without_stop_words,
+)
 from instdata.score.extract.text import blanks, code_in, fences, named, normalise, spans, tokens
 from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.extract.verdict import verdict_in, verdict_of, verdicts
@@ -41,7 +48,7 @@ def score_answer(item: Item, answer: str) -> Scored:
     said = without_thoughts(answer)
     if said is None:
         return Scored(None, "the answer ends within its thoughts")
-    return scorer(item, said)
+    return scorer(item, without_stop_words(said))
 
 
 def unusable(scorer: str, reference: str | None, choices: list[str] | None) -> str | None:

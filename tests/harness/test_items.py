@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.score.items import choices_in, holdout_items, read_suite
+from instdata.score.items import choices_in, holdout_items
+from instdata.score.suites import read_suite
 from instdata.util.errors import InputError
 
 BELLE, DOIT = load_taxonomy("belle"), load_taxonomy("doit")

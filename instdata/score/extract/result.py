@@ -32,6 +32,13 @@ class Stated:
     open: bool = False
 
 
+def without_stop_words(answer: str) -> str:
+    """An answer up to the text of a token that ends a turn, which a model writes out whose tokenizer does not know it; the
+    whole where nothing stands before it."""
+    cut = _stop_words().search(answer)
+    return answer[: cut.start()] if cut and answer[: cut.start()].strip() else answer
+
+
 def settled(answer: str) -> str:
     """An answer without what stands behind it: the next exercise of a model that goes on, remarks, a farewell."""
     for pattern in (_stop_words(), _run_on(), found("notes", before=r"\n[ \t#*_]{0,6}"), _steps()):
