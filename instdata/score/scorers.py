@@ -16,14 +16,8 @@ from typing import Any
 
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import Number, same_number
-from instdata.score.extract.result import (
-    Reference,
-    final_numbers,
-    final_part,
-    last_marked,
-    reference_of,
-    without_stop_words,
-)
+from instdata.score.extract.reference import Reference, reference_of
+from instdata.score.extract.result import final_numbers, final_part, last_marked, without_stop_words
 from instdata.score.extract.text import blanks, code_in, fences, named, normalise, spans, tokens
 from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.extract.verdict import verdict_in, verdict_of, verdicts

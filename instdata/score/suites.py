@@ -13,7 +13,7 @@ from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, decode, kind_of, raw_blocks
 from instdata.read.plain import BadRow
 from instdata.read.shapes import columns
-from instdata.score.extract.result import reference_of
+from instdata.score.extract.reference import reference_of
 from instdata.score.item import LETTERS, Item
 from instdata.score.items import OPTION, choices_in, item_id, option_letter
 from instdata.score.scorers import unusable

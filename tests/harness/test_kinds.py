@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from instdata.score.extract import symbolic
 from instdata.score.extract.phrases import OURS, found
-from instdata.score.extract.result import reference_of
+from instdata.score.extract.reference import reference_of
 from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.item import Item
 from instdata.score.scorers import Scored, score_answer, unusable

@@ -18,7 +18,7 @@ from instdata.score.extract.verdict import verdict_in, verdicts
 from instdata.score.item import LETTERS
 
 MENTION = re.compile(
-    r"(?<![A-Za-z0-9'’.\\^])(?P<letters>[A-J](?:(?:[ ,、;；和与及&/+]|\s?(?:and|or|nor|AND|OR|或者?)\s?){1,3}(?:and |or )?[A-J](?![A-Za-z0-9'’])|[A-J]){0,9}|[a-j])"
+    r"(?<![A-Za-z0-9'’.\\^])(?P<letters>[A-J](?:(?:[ ,、;；和与及&/+()]|\s?(?:and|or|nor|AND|OR|或者?)\s?){1,5}(?:and |or )?\(?[A-J](?![A-Za-z0-9'’])|[A-J]){0,9}|[a-j])"
     r"(?![A-Za-z0-9'’])(?!\s?[=+*/<>]\s?\w|\s?-\s?[\dA-Za-z](?![a-z])|-\w)"
 )
 OR = re.compile(r"\bor\b|或", re.IGNORECASE)
@@ -27,11 +27,17 @@ CLOSING = r"[*_\"'”)\]】」$]{0,4}\s?(?:选项|项|option|choice)?s?"
 MARK = r"\s?[.:、\-–—,)]{0,2}\s?"
 # "A cell …" begins a sentence; "A because …" does not.
 ARTICLE = re.compile(r"[Aa] (?!because\b|since\b|as\b|and\b|is\b|are\b|or\b|nor\b|due\b|for\b|with\b|which\b|from\b|in\b|can\b|seems\b|looks\b|fails\b|best\b|fits\b)[a-z]")  # fmt: skip
-ORDINALS = {w: i for i, w in enumerate("一二三四五六七八九十")} | {str(i + 1): i for i in range(10)} | {
-    w: i for i, w in enumerate(("first", "second", "third", "fourth", "fifth"))
+NTH = ("first 1st", "second 2nd", "third 3rd", "fourth 4th", "fifth 5th")
+ORDINALS = {w: i for i, w in enumerate("一二三四五六七八九十")} | {str(i + 1): i for i in range(9)} | {
+    word: i for i, words in enumerate(NTH) for word in words.split()
 }  # fmt: skip
-ORDINAL = re.compile(r"第([一二三四五六七八九十])(?:个|项)?(?:选项|答案)|(?:选项|option |choice )([一二三四五六七八九十]|\d)(?!\d)|\b(?:the )?(first|second|third|fourth|fifth) (?:option|choice|answer)\b", re.IGNORECASE)  # fmt: skip
-LOOSE = re.compile(r"第([一二三四五六七八九十])(?:个|项)|\b(?:the )?(first|second|third|fourth|fifth) one\b", re.IGNORECASE)  # fmt: skip
+_NTH = r"([一二三四五六七八九十]|\d(?!\d))"
+ORDINAL = re.compile(
+    rf"第{_NTH}(?:个|项)?(?:选项|答案)|(?:选项|option |choice |故选|应选|答案选|^选){_NTH}(?![个项条种])"
+    r"|\b(?:the )?(first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th) (?:option|choice|answer)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+LOOSE = re.compile(rf"第{_NTH}(?:个|项)|\b(?:the )?(first|second|third|fourth|fifth|1st|2nd|3rd|4th) one\b", re.I)
 LAST = re.compile(r"最后(?:一)?个?(?:选项|一项)|\b(?:the )?last (?:option|choice|one)\b", re.IGNORECASE)
 CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 TURNS = re.compile(r"但|不过|然而|而是|不对|错|\bbut\b|\bhowever\b|\bnot\b|\bwrong\b", re.IGNORECASE)
@@ -121,6 +127,8 @@ def _roles() -> list[tuple[str, re.Pattern[str], bool]]:
         ("wrong", re.compile(CLOSING + r"\s?" + group("wrong") + "(?!的)", FLAGS), False),
         ("wrong", re.compile(CLOSING + MARK + group("wrong_after_mark") + one_word, FLAGS), False),
         ("wrong", re.compile(CLOSING + r"\s?" + "(?:错误|不正确|错)(?!的)", FLAGS), False),
+        ("wrong", re.compile(CLOSING + MARK + "[×✗✘❌]", FLAGS), False),
+        ("right", re.compile(CLOSING + MARK + "[√✓✔✅]", FLAGS), False),
         ("odd", re.compile(group("odd_ones") + OPENING, FLAGS), True),
         ("excluded", re.compile(group("excludes") + OPENING, FLAGS), True),
         ("picked", re.compile(group("picks") + r"[】\]〗)]*" + OPENING, FLAGS), True),
@@ -261,7 +269,9 @@ def _is_word(text: str, said: Said) -> bool:
 
 
 def _sorted(letters: str) -> str:
-    return "".join(sorted(set(re.sub(r"and|nor|or|[^A-Ja-j]", "", letters).upper())))
+    """The letters of a list, each once; of one that says a letter again (A and B, B) the last alone."""
+    found = re.sub(r"and|nor|or|[^A-Ja-j]", "", letters).upper()
+    return "".join(sorted(found)) if len(set(found)) == len(found) else found[-1]
 
 
 def _by_number(text: str, choices: list[str]) -> str | None:

@@ -46,11 +46,17 @@ PART = re.compile(r"(\d+(?:\.\d+)?)\s?([亿万千百]?)零?")
 HALVED = re.compile(rf"((?<!\d)\d{{1,9}}|[{CHINESE}]{{1,6}})(个|年|天|倍|斤|里|周|公里)半(?![径数导个])")
 HALF = re.compile(rf"(?<![{CHINESE}\d个年天倍斤里周])半(?=[个天年斤里倍]|小时|公里)|一半")
 POWER = re.compile(r"(?<![\w.^×*/)}√])(?<![×x*]\s)(\d{1,4})\s?(?:\^|\*\*)\s?[{(]?([-−]?\d{1,3})[)}]?(?![\w.^])")
+SPOKEN_DECIMAL = re.compile(
+    rf"((?<!\d)\d{{1,4}}|[{CHINESE}]{{1,6}})(米|块)([\d一二三四五六七八九])(?![\d角毛分厘米点百十千万亿个年月日.])"
+)
 DISCOUNT = re.compile(r"打?([一二三四五六七八九]{1,2}|\d(?:\.\d)?)(折|成)(?![为立功本员就人年长叠])")
 WORDS = {w: i for i, w in enumerate(
     ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])} | {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)}  # fmt: skip
 PARTS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourths": 4, "fifths": 5, "fifth": 5, "eighths": 8, "tenths": 10}  # fmt: skip
 _WORD = "|".join(sorted([*WORDS, "hundred", "thousand", "million", "billion"], key=len, reverse=True))
+PART_ALONE = re.compile(
+    r"\b(?:a|an) (half|third|quarter|fifth)\b(?! (?:option|choice|one|time|person|answer))", re.IGNORECASE
+)
 SPOKEN = re.compile(rf"\b(?:(minus|negative)\s)?(?:an?\s(?=hundred|thousand|million))?((?:{_WORD})(?:[-\s](?:and\s)?(?:{_WORD}))*)(?:[-\s]({'|'.join(PARTS)}))?\b", re.I)  # fmt: skip
 NO_COUNT = re.compile(r"\b(?:no|any|every|some|this|that|which|each|the|other|another|only|last|first|correct|right|best)\s$", re.I)  # fmt: skip
 
@@ -111,6 +117,7 @@ def _chinese_spellings(text: str) -> str:
     text = re.sub(r"(?<=\d)[萬億仟佰]", lambda m: FORMAL[m[0]], text)
     text = re.sub(r"百分之\s?\$?(\d+(?:\.\d+)?)\$?%?", r"\1%", text)
     text = re.sub(r"(?<!百)(?<![\d.])(\d{1,6})分之(\d{1,6})(?!\d)", r"\2/\1", text)
+    text = SPOKEN_DECIMAL.sub(_spoken_decimal, text)
     text = DISCOUNT.sub(_discount, text)
     text = MIXED.sub(lambda m: _added_up(m[0]), text)
 
@@ -119,6 +126,12 @@ def _chinese_spellings(text: str) -> str:
         return m[0] if value is None else f"{float(value + Fraction(1, 2)):g}{m[2]}"
 
     return HALF.sub("0.5", HALVED.sub(halved, text))
+
+
+def _spoken_decimal(match: re.Match) -> str:
+    """1米8 is 1.8 m, 三块五 3.5 yuan."""
+    whole = Fraction(match[1]) if match[1].isdigit() else chinese_value(match[1])
+    return match[0] if whole is None else f"{whole}.{DIGITS.get(match[3], match[3])}{match[2]}"
 
 
 def _discount(match: re.Match) -> str:
@@ -222,6 +235,8 @@ def _chinese(match: re.Match, alone: bool) -> Number | None:
 def _spoken(text: str) -> list[Number]:
     """Numbers in English words. `one` by itself is mostly a pronoun: it counts where it is all there is."""
     out = []
+    for m in PART_ALONE.finditer(text):
+        out.append(Number(Fraction(1, PARTS[m[1].lower()]), False, None, True, m.start(), m.end()))
     for m in SPOKEN.finditer(text):
         words = re.split(r"[-\s]+", m[2].lower())
         if words == ["one"] and not m[3] and (NO_COUNT.search(text[max(0, m.start() - 9) : m.start()]) or len(text) > 40):  # fmt: skip
