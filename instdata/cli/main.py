@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, harness, overrides
+from instdata.cli import audit, compare, harness, overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -341,6 +341,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
 
 
 audit.register(app)
+compare.register(app)
 harness.register(app)
 overrides.register(app)
 
