@@ -340,10 +340,8 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-audit.register(app)
-compare.register(app)
-harness.register(app)
-overrides.register(app)
+for commands in (audit, compare, harness, overrides):
+    commands.register(app)
 
 
 def _recipe(given: Path | None) -> Path:

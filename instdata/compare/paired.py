@@ -18,7 +18,7 @@ from instdata.util.stats import ALPHA
 
 
 @dataclass(frozen=True)
-class Pair:
+class Matched:
     """Scores of the same items in two logs, [seeds, items], the seeds matched; NaN is missing. cluster [items]: codes of the
     clusters, None where every item stands alone. weights [items]."""
 
@@ -61,7 +61,7 @@ class Verdict:
     why: str | None
 
 
-def decide(pairs: Sequence[Pair], kinds: Sequence[tuple[Metric, float | None]]) -> list[Verdict]:
+def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]]) -> list[Verdict]:
     """Verdicts on pairs that are one family; kinds: the metric of each and its margin (None: equivalence is not claimed).
 
     better or worse: Holm's p over the family is at most ALPHA. equivalent: not that, and two one-sided tests, Holm's too,
@@ -102,7 +102,7 @@ def decide(pairs: Sequence[Pair], kinds: Sequence[tuple[Metric, float | None]]) 
     return [verdict(i) for i in range(len(pairs))]
 
 
-def unit_scale(pair: Pair) -> bool:
+def unit_scale(pair: Matched) -> bool:
     """Whether all scores lie in 0..1."""
     return all(bool(((side >= 0) & (side <= 1) | np.isnan(side)).all()) for side in (pair.a, pair.b))
 
@@ -117,19 +117,19 @@ def _too_few(known: Known) -> str | None:
     return "too few clusters" if known.clusters < FEW else None
 
 
-def _kept(pair: Pair) -> np.ndarray:
+def _kept(pair: Matched) -> np.ndarray:
     """Items with a score in every seed of both logs."""
     return np.isfinite(pair.a).all(0) & np.isfinite(pair.b).all(0) & (pair.weights > 0)
 
 
-def _margin(pair: Pair, kind: Metric, margin: float | None) -> float | None:
+def _margin(pair: Matched, kind: Metric, margin: float | None) -> float | None:
     kept = _kept(pair)
     if margin is None or not kind.relative:
         return margin
     return margin * abs(float(np.average(pair.a[:, kept].mean(0), weights=pair.weights[kept])))
 
 
-def _worlds(pair: Pair) -> list[Known]:
+def _worlds(pair: Matched) -> list[Known]:
     """What is known from the items with scores, then, where some miss, with these filled in against B and for B: by the ends
     of the scale, 0 and 1, or of what was seen where scores leave that."""
     kept = _kept(pair)
@@ -142,11 +142,11 @@ def _worlds(pair: Pair) -> list[Known]:
     for low, high in ((least, most), (most, least)):  # of B, of A
         a = np.where(np.isnan(pair.a), high, pair.a)
         b = np.where(np.isnan(pair.b), low, pair.b)
-        found.append(_known(Pair(a, b, pair.weights, pair.cluster), pair.weights > 0))
+        found.append(_known(Matched(a, b, pair.weights, pair.cluster), pair.weights > 0))
     return found
 
 
-def _known(pair: Pair, kept: np.ndarray) -> Known:
+def _known(pair: Matched, kept: np.ndarray) -> Known:
     n = int(kept.sum())
     if n < 2:
         return Known(float("nan"), float("nan"), 1.0, n, n, float(n))

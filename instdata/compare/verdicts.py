@@ -11,12 +11,14 @@ import numpy as np
 
 from instdata.compare.logs.form import Asked
 from instdata.compare.logs.read import Log, TaskScores, read_log
-from instdata.compare.paired import Pair, decide, unit_scale
+from instdata.compare.paired import Matched, decide, unit_scale
 from instdata.score.metric import Metric, metric_of
 from instdata.util.errors import InputError
 
 # Words of metrics of which less is better, in the harnesses' names.
-LOWER = frozenset("bits perplexity ppl loss nll brier wer cer ter mse mae rmse error errors toxicity".split())
+LOWER = frozenset(
+    ("bits", "perplexity", "ppl", "loss", "nll", "brier", "wer", "cer", "ter", "mse", "mae", "rmse", "error", "errors")
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class _Comparison:
     kind: Metric
     a: str
     b: str
-    pair: Pair
+    pair: Matched
 
 
 def compare(
@@ -113,7 +115,7 @@ def _metric(task: str, a: TaskScores, b: TaskScores, asked: Asked) -> str | None
 
 def _paired(
     a: TaskScores, b: TaskScores, i: np.ndarray, j: np.ndarray, metric: str, where: str, asked: Asked
-) -> Pair:  # fmt: skip
+) -> Matched:  # fmt: skip
     left, right = a.metrics[metric][:, i], b.metrics[metric][:, j]
     if a.seeds != b.seeds or len(a.seeds) == 1:
         if max(len(a.seeds), len(b.seeds)) > 1:
@@ -126,7 +128,7 @@ def _paired(
     if (cluster != "").any():
         alone = np.char.add("\x00", np.char.add(a.items[i].astype(str), ""))  # without one: a cluster of its own
         codes = np.unique(np.where(cluster == "", alone, cluster), return_inverse=True)[1]
-    return Pair(left, right, a.weight[i], codes)
+    return Matched(left, right, a.weight[i], codes)
 
 
 def _margin(c: _Comparison, margin: float | None, asked: Asked) -> float | None:
