@@ -126,8 +126,8 @@ def _paired(
     cluster = np.where(a.cluster[i] != "", a.cluster[i], b.cluster[j])
     codes = None
     if (cluster != "").any():
-        alone = np.char.add("\x00", np.char.add(a.items[i].astype(str), ""))  # without one: a cluster of its own
-        codes = np.unique(np.where(cluster == "", alone, cluster), return_inverse=True)[1]
+        alone = [c or f"\0{item}" for c, item in zip(cluster.tolist(), a.items[i].tolist())]  # without one: its own
+        codes = np.unique(alone, return_inverse=True)[1]
     return Matched(left, right, a.weight[i], codes)
 
 

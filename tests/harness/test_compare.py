@@ -31,7 +31,9 @@ KEYS = ["task", "metric", "a", "b", "n", "n_effective", "mean_a", "mean_b", "eff
 def table(path: Path, scores, ids=None, **columns) -> Path:
     """JSON lines with id, score and the columns."""
     ids = range(len(scores)) if ids is None else ids
-    rows = [{"id": i, "score": s} | {k: v[at] for k, v in columns.items()} for at, (i, s) in enumerate(zip(ids, scores))]
+    rows = [
+        {"id": i, "score": s} | {k: v[at] for k, v in columns.items()} for at, (i, s) in enumerate(zip(ids, scores))
+    ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))
     return path
 
@@ -131,7 +133,9 @@ def test_scores_of_inspect_in_every_form(tmp_path):
         for i, s in enumerate(log["samples"]):
             s["id"], s["epoch"] = i, 1
 
-    metrics = read_log(inspect_json(LOGS / "tiny0.eval", tmp_path / "a.json", change), Asked()).tasks["tiny_sums"].metrics
+    metrics = (
+        read_log(inspect_json(LOGS / "tiny0.eval", tmp_path / "a.json", change), Asked()).tasks["tiny_sums"].metrics
+    )
     assert np.array_equal(metrics["s"][0], [1, 0, 0.5, 0, 1, 0.25, 1, np.nan, np.nan], equal_nan=True)
     assert metrics["s.x"][0, 7] == 1 and metrics["s.y"][0, 7] == 0
 
@@ -178,7 +182,7 @@ def test_opencompass_predictions_by_perplexity_and_not_by_generation(tmp_path):
         (tmp_path / name).mkdir()
         log = {str(i): label | {"prediction": choice, "gold": "A"} for i in range(10)}
         (tmp_path / name / "arc.json").write_text(json.dumps(log))
-    assert one(tmp_path / "a", tmp_path / "b")["effect"] == 1
+    assert one(tmp_path / "a", tmp_path / "b")["effect"] == pytest.approx(1)
     (tmp_path / "a" / "arc.json").write_text(json.dumps({"0": {"origin_prompt": "q", "prediction": "A", "gold": "A"}}))
     with pytest.raises(InputError, match="--dump-eval-details"):
         compare([tmp_path / "a", tmp_path / "b"])
@@ -200,8 +204,10 @@ def test_our_own_scores_are_crossed_by_seed_and_weighted_by_bytes(tmp_path):
     rng = np.random.default_rng(0)
     base, size = rng.normal(1, 0.3, (3, 30)), rng.uniform(10, 90, 30)
     less = base - 0.1 + rng.normal(0, 0.02, (3, 30)) + rng.normal(0, 0.01, (3, 1))
-    c = one(own_scores(tmp_path / "a.parquet", base, weight=size), own_scores(tmp_path / "b.parquet", less, weight=size))
-    want = stats.paired_difference(less - base, size[np.argsort([f"i{i}" for i in range(30)])][np.argsort(np.argsort([f"i{i}" for i in range(30)]))])  # fmt: skip
+    c = one(
+        own_scores(tmp_path / "a.parquet", base, weight=size), own_scores(tmp_path / "b.parquet", less, weight=size)
+    )
+    want = stats.paired_difference(less - base, size)
     assert (c["task"], c["seeds"], c["verdict"]) == ("holdout/math", 3, "better")  # fewer bits
     assert (c["effect"], c["low"], c["high"]) == pytest.approx((want.value, want.low, want.high))
     assert c["n_effective"] == pytest.approx(size.sum() ** 2 / (size**2).sum())
@@ -291,12 +297,38 @@ def test_clusters_of_one_are_no_clusters(tmp_path):
     assert {k: c[k] for k in KEYS[4:]} == pytest.approx({k: plain[k] for k in KEYS[4:]})
 
 
-@pytest.mark.parametrize(("n", "why", "clusters"), [(7, "too few items", False), (8, None, False), (40, "too few clusters", True)])
+@pytest.mark.parametrize(
+    ("n", "why", "clusters"), [(7, "too few items", False), (8, None, False), (40, "too few clusters", True)]
+)
 def test_no_verdict_from_few(tmp_path, n, why, clusters):
     more = {"cluster": [i % 5 for i in range(n)]} if clusters else {}
     c = one(table(tmp_path / "a.jsonl", [0] * n, **more), table(tmp_path / "b.jsonl", [1] * n, **more))
     assert c["why"] == why and c["verdict"] == ("better" if why is None else "undecided")
     assert (c["p_holm"] is None) == (why is not None)
+
+
+def test_a_cluster_may_be_a_whole_passage_and_its_name_may_be_0(tmp_path):
+    rng = np.random.default_rng(14)
+    x, y = rng.random(40), rng.random(40)
+    logs = []
+    for name, cluster in (
+        ("long", [("word " * 5000) + str(i // 2) for i in range(40)]),
+        ("short", [i // 2 for i in range(40)]),
+    ):
+        made = [table(tmp_path / f"{name}{k}.jsonl", v, passage=cluster) for k, v in (("a", x), ("b", y))]
+        logs.append(one(*made, cluster="passage"))
+    assert [logs[0][k] for k in KEYS[4:-1]] == pytest.approx([logs[1][k] for k in KEYS[4:-1]])
+    assert logs[0]["clusters"] == 20
+
+
+def test_a_folder_of_inspect_logs_is_of_one_model(tmp_path):
+    (tmp_path / "logs").mkdir()
+    shutil.copy(LOGS / "tiny0.eval", tmp_path / "logs" / "first.eval")
+    (tmp_path / "logs" / "logs.json").write_text("{}")  # no log: left alone
+    assert one(tmp_path / "logs", LOGS / "tiny1.eval")["n"] == 12
+    shutil.copy(LOGS / "tiny1.eval", tmp_path / "logs" / "second.eval")
+    with pytest.raises(InputError, match="2 models"):
+        compare([tmp_path / "logs", LOGS / "tiny1.eval"])
 
 
 def test_one_item_says_nothing(tmp_path):
@@ -365,7 +397,9 @@ def test_missing_scores_bound_the_verdict(tmp_path):
 def test_nothing_is_there_to_tell_where_all_is_the_same(tmp_path):
     c = one(table(tmp_path / "a.jsonl", [1] * 30), table(tmp_path / "b.jsonl", [1] * 30))
     assert c["verdict"] == "undecided" and c["high"] > 0  # 30 quiet items leave room for some
-    assert one(table(tmp_path / "a.jsonl", [1] * 3000), table(tmp_path / "b.jsonl", [1] * 3000))["verdict"] == "equivalent"
+    assert (
+        one(table(tmp_path / "a.jsonl", [1] * 3000), table(tmp_path / "b.jsonl", [1] * 3000))["verdict"] == "equivalent"
+    )
 
 
 # --- simulated worlds
@@ -376,7 +410,9 @@ def discordant(rng, items: int, share: float, toward_b: float, size: int = 1) ->
     outcome with probability 0.7."""
     groups = items // size
     together = rng.random((groups, size)) < 0.7 if size > 1 else np.zeros((groups, size), bool)
-    base, moved, way = (np.where(together, rng.random((groups, 1)), rng.random((groups, size))).ravel() for _ in range(3))
+    base, moved, way = (
+        np.where(together, rng.random((groups, 1)), rng.random((groups, size))).ravel() for _ in range(3)
+    )
     a = (base < 0.6).astype(float)
     b = np.where(moved < share, way < toward_b, a)
     a = np.where(moved < share, 1 - b, a)
@@ -443,7 +479,7 @@ def test_bits_have_a_margin_relative_to_a():
 
 def shown(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "instdata", "compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=None, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_the_table_fits_80_columns(tmp_path, monkeypatch):
@@ -451,7 +487,12 @@ def test_the_table_fits_80_columns(tmp_path, monkeypatch):
     names = ["mmlu_high_school_european_history_with_a_long_name", "t[bold]\x1b[31m"]
     for name, shift in (("a", 0.0), ("b", 0.3)):
         rng = np.random.default_rng(3)
-        table(tmp_path / f"{name}.jsonl", rng.random(80) * 0.6 + shift, [*range(40)] * 2, task=np.repeat(names, 40).tolist())
+        table(
+            tmp_path / f"{name}.jsonl",
+            rng.random(80) * 0.6 + shift,
+            [*range(40)] * 2,
+            task=np.repeat(names, 40).tolist(),
+        )
     done = shown(tmp_path / "a.jsonl", tmp_path / "b.jsonl")
     assert done.returncode == 0 and not done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80 and "\x1b" not in done.stdout
@@ -514,13 +555,18 @@ def test_one_line_for_every_wrong_input(tmp_path):
     ):
         with pytest.raises(InputError, match=word):
             compare(paths)
-    for how, word in (({"cluster": "passage"}, "--cluster passage.*score"), ({"metrics": ["f1"]}, "--metric"), ({"margin": 0.0}, "--margin")):
+    for how, word in (
+        ({"cluster": "passage"}, "--cluster passage.*score"),
+        ({"metrics": ["f1"]}, "--metric"),
+        ({"margin": 0.0}, "--margin"),
+    ):
         with pytest.raises(InputError, match=word):
             compare([good, table(tmp_path / "other.jsonl", [0, 1] * 5)], **how)
     far = table(tmp_path / "far.jsonl", [0, 1] * 5, range(100, 110))
     with pytest.raises(InputError, match="no item in common"):
         compare([good, far])
-    assert run(f"compare {good} {tmp_path / 'word.csv'}", 2)["exit_code"] == 2
+    done = shown(good, tmp_path / "word.csv")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1) and "word.csv:3" in done.stderr
 
 
 def test_a_zip_cannot_fill_the_memory(tmp_path, monkeypatch):

@@ -11,11 +11,12 @@ from types import ModuleType
 import numpy as np
 
 from instdata.compare.logs import every_eval, inspect_log, lm_eval, opencompass, own, table
-from instdata.compare.logs.form import Asked, LogRow
+from instdata.compare.logs.form import Asked, LogRow, fingerprint
 from instdata.util.errors import InputError
 
 # The first that claims a file reads it. A format is a module: NAME, claims(path), choose(files, asked), rows(path, asked).
 FORMATS: tuple[ModuleType, ...] = (lm_eval, inspect_log, every_eval, opencompass, own, table)
+NAME = 100  # characters
 MANY = 100_000  # files below a folder that are looked at
 READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv or .jsonl with id and score"  # fmt: skip
 
@@ -89,9 +90,9 @@ def _files(path: Path, asked: Asked) -> tuple[ModuleType, list[Path]]:
 
 def _scores(task: str, rows: list[LogRow], path: Path) -> TaskScores:
     """Rows as arrays: draws of one item and seed are averaged over those that have a score."""
-    items, first, item = _codes(r.item for r in rows)
+    items, first, item = _codes(_name(r.item) for r in rows)
     seeds, _, seed = _codes(r.seed for r in rows)
-    text = [r.text for r in rows]
+    text = [_name(r.text) for r in rows]
     for i, at in enumerate(item):
         if text[i] != text[first[at]]:
             raise InputError(
@@ -105,8 +106,14 @@ def _scores(task: str, rows: list[LogRow], path: Path) -> TaskScores:
         np.add.at(total, (seed[known], item[known]), score[known])
         np.add.at(count, (seed[known], item[known]), 1)
         metrics[name] = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
-    cluster, weight = (np.array([getattr(rows[i], k) for i in first]) for k in ("cluster", "weight"))
-    return TaskScores(items, np.array(text)[first], cluster, weight.astype(float), seeds.tolist(), metrics)
+    cluster = np.array([_name(rows[i].cluster) for i in first])
+    weight = np.array([rows[i].weight for i in first], float)
+    return TaskScores(items, np.array(text)[first], cluster, weight, seeds.tolist(), metrics)
+
+
+def _name(text: str) -> str:
+    """An id or a cluster, by its fingerprint where it is a text (arrays hold all as long as the longest)."""
+    return text if len(text) <= NAME else fingerprint(text)
 
 
 def _codes(values: Iterable[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

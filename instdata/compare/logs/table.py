@@ -37,11 +37,10 @@ def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
             raise bad(path, line, f"no id and no prompt: add a column id (it has {has})")
         text = "" if prompt is None else fingerprint(prompt)
         metrics = {name: _value(row.get(name), name, path, line) for name in _names(row, path, line, asked)}
-        cluster = asked.cluster_of(row) if asked.cluster else str(row.get("cluster") or "")
-        seed, model = row.get("seed"), str(row.get("model") or "")
+        cluster = asked.cluster_of(row) if asked.cluster else _text(row.get("cluster"))
         yield LogRow(
             str(_first(row, TASKS) or "all"),
-            text if id_ is None else str(id_), metrics, text, "" if seed is None else str(seed), cluster, model=model,
+            text if id_ is None else str(id_), metrics, text, _text(row.get("seed")), cluster, model=_text(row.get("model")),
         )  # fmt: skip
 
 
@@ -74,6 +73,10 @@ def _value(value: Any, name: str, path: Path, line: int | None) -> float | None:
         raise bad(
             path, line, f"{name} is {str(value)[:40]!r}: write a number, true or false, or nothing where it is missing"
         ) from None
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
 
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
