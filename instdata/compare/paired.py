@@ -1,39 +1,54 @@
-"""Two or more evaluation logs, compared item by item: what differs, how sure that is, and what could have been seen.
+"""One comparison of two logs' scores of the same items: the effect, what its error is made of, and a family's verdicts.
 
-Differences are paired by task, item and metric; items of one cluster are one observation (Miller 2024, arXiv 2411.00640);
-epochs and seeds are crossed with items (util.stats); all comparisons of a call share one family (Holm 1979).
+The unit is an item, or a cluster of items where these share a passage: the mean over clusters, weighted by their items,
+is a ratio of sums (util/stats.py). docs/compare.md says what the verdicts rest on.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from instdata.compare.effect import FEW
-from instdata.compare.logs import ItemScore
+from instdata.score.metric import Metric
 from instdata.util import stats
-from instdata.util.errors import InputError
-from instdata.util.yaml import did_you_mean
-
-MARGIN = 0.02  # of a score from 0 to 1: what counts as no difference
+from instdata.util.stats import ALPHA
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """What is known of b against a on one task. effect: b - a, low..high its 95 % interval; n items, worth n_effective
-    independent ones; p_holm over all comparisons of the call; mde: the effect that would get a verdict 8 times in 10.
-    missing: items with a score on one side only."""
+class Matched:
+    """Scores of the same items in two logs, [seeds, items], the seeds matched; NaN is missing. cluster [items]: codes of the
+    clusters, None where every item stands alone. weights [items]."""
 
-    task: str
-    metric: str
-    a: str
-    b: str
+    a: np.ndarray
+    b: np.ndarray
+    weights: np.ndarray
+    cluster: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Known:
+    """A mean difference, its error, and the items, clusters and independent items that it rests on."""
+
+    value: float
+    se: float
+    df: float
+    n: int
+    clusters: int
+    n_effective: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is known of B against A. None where nothing can be said. why: what kept it undecided, where there is a reason.
+    missing: items of both logs without a score in one; they are not in n."""
+
     n: int
     n_effective: float
+    clusters: int | None
+    seeds: int
     missing: int
     mean_a: float | None
     mean_b: float | None
@@ -43,90 +58,125 @@ class Comparison:
     p_holm: float | None
     mde: float | None
     verdict: str
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
+    why: str | None
 
 
-def shared_metric(logs: Sequence[Sequence[ItemScore]], wanted: str | None = None) -> str:
-    """The metric to compare: the one asked for, else the first that all logs share. Raises InputError."""
-    names = [list(dict.fromkeys(s.metric for s in log)) for log in logs]
-    shared = [m for m in names[0] if all(m in other for other in names[1:])]
-    if wanted is not None:
-        if wanted not in shared:
-            known = sorted({m for n in names for m in n})
-            raise InputError(
-                f"--metric {wanted}: not in every log.{did_you_mean(wanted, known)} They have {', '.join(known)}"
-            )
-        return wanted
-    if not shared:
-        raise InputError(f"the logs share no metric: {'; '.join(', '.join(n) for n in names)}")
-    return shared[0]
+def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]]) -> list[Verdict]:
+    """Verdicts on pairs that are one family; kinds: the metric of each and its margin (None: equivalence is not claimed).
 
+    better or worse: Holm's p over the family is at most ALPHA. equivalent: not that, and two one-sided tests, Holm's too,
+    put the effect within the margin. Missing scores may be anything on the scale, so both have to hold for the worst that
+    they could be. Pairs of fewer than FEW items, or clusters, are not in the family.
+    """
+    worlds = [_worlds(p) for p in pairs]
+    reason = [_too_few(w[0]) for w in worlds]
+    family = [i for i, why in enumerate(reason) if why is None]
+    p_of = _adjusted(family, [_unlike(worlds[i]) for i in family])
+    seen = _adjusted(family, [_unlike(worlds[i][:1]) for i in family])
+    same = _adjusted(family, [_alike(worlds[i], _margin(pairs[i], *kinds[i])) for i in family])
 
-def compare(
-    logs: Sequence[Sequence[ItemScore]], names: Sequence[str], metric: str, margin: float = MARGIN
-) -> tuple[list[Comparison], int]:
-    """(every further log against the first, task by task; how many items of any log had no partner). Raises InputError where
-    no item is shared."""
-    tables = [_by_task(log, metric) for log in logs]
-    found, unpaired = [], 0
-    for other, name in zip(tables[1:], names[1:]):
-        for task in [t for t in tables[0] if t in other]:
-            a, b = tables[0][task], other[task]
-            keys = [k for k in a if k in b]
-            unpaired += len(a) + len(b) - 2 * len(keys)
-            found.append(_one(task, metric, names[0], name, [(a[k], b[k]) for k in keys], margin))
-        unpaired += sum(len(v) for t, v in [*tables[0].items(), *other.items()] if t not in other or t not in tables[0])
-    if not any(c.n for c in found):
-        raise InputError("the logs share no item: they are of other tasks, or name their items otherwise")
-    judged = [i for i, c in enumerate(found) if c.p_holm is not None]
-    for i, p in zip(judged, stats.holm([found[i].p_holm or 0.0 for i in judged])):
-        worse_or_better = "better" if (found[i].effect or 0) > 0 else "worse"
-        verdict = worse_or_better if p <= stats.ALPHA else found[i].verdict
-        found[i] = replace(found[i], p_holm=p, verdict=verdict)
-    return found, unpaired
-
-
-Runs = dict[int, tuple[float | None, str | None]]  # by epoch or seed: value, cluster
-
-
-def _by_task(log: Sequence[ItemScore], metric: str) -> dict[str, dict[str, Runs]]:
-    found: dict[str, dict[str, Runs]] = defaultdict(lambda: defaultdict(dict))
-    for s in log:
-        if s.metric == metric:
-            found[s.task][s.item][s.run] = (s.value, s.cluster)
-    return {t: dict(items) for t, items in found.items()}
-
-
-def _one(task: str, metric: str, a: str, b: str, pairs: list[tuple[Runs, Runs]], margin: float) -> Comparison:
-    """One comparison; its p is not adjusted yet."""
-    sides, groups = [], []
-    for x, y in pairs:
-        left, right = ([v for v, _ in side.values() if v is not None] for side in (x, y))
-        if left and right:
-            sides.append((float(np.mean(left)), float(np.mean(right))))
-            groups.append(next(iter(x.values()))[1])
-    n, missing = len(sides), len(pairs) - len(sides)
-    if n < 2:
-        return Comparison(task, metric, a, b, n, float(n), missing, *[None] * 7, "too few items")
-    values = np.array(sides)
-    difference = values[:, 1] - values[:, 0]
-    apart = stats.paired_difference(difference[None])
-    keys = np.array([f"\0{i}" if g is None else g for i, g in enumerate(groups)])
-    _, of, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    means = np.bincount(of, difference) / sizes
-    e = stats.paired_difference(means[None], sizes.astype(float)) if len(sizes) > 1 else apart
-    worth = n if e.se == 0 or apart.se == 0 else min(float(n), n * (apart.se / e.se) ** 2)
-    shown = {"mean_a": float(values[:, 0].mean()), "mean_b": float(values[:, 1].mean())}
-    if min(n, len(sizes)) < FEW:
-        return Comparison(
-            task, metric, a, b, n, worth, missing, *shown.values(), e.value, e.low, e.high, None, None, "too few items"
+    def verdict(i: int) -> Verdict:
+        pair, (kind, _), known, why = pairs[i], kinds[i], worlds[i][0], reason[i]
+        word = "undecided"
+        if why is None and p_of[i] <= ALPHA:
+            word = "better" if (known.value < 0) == kind.lower_is_better else "worse"
+        elif why is None and same[i] <= ALPHA:
+            word = "equivalent"
+        elif why is None and seen[i] <= ALPHA:
+            why = "missing scores"
+        kept = _kept(pair)
+        lost = int((~kept).sum())
+        nothing = dict.fromkeys(("mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde"))
+        counts = (known.n, known.n_effective, None if pair.cluster is None else known.clusters, len(pair.a), lost)
+        if known.n < 2 or known.clusters < 2:
+            return Verdict(*counts, **nothing, verdict=word, why=why)
+        mean_a, mean_b = (
+            float(np.average(side[:, kept].mean(0), weights=pair.weights[kept])) for side in (pair.a, pair.b)
         )
-    same = stats.equivalence_test(e.value, e.se, e.df, margin) <= stats.ALPHA
-    p = stats.t_test(e.value, e.se, e.df)
-    mde = stats.minimum_detectable(e.se, e.df)
-    return Comparison(
-        task, metric, a, b, n, worth, missing, *shown.values(), e.value, e.low, e.high, p, mde,
-        "equivalent" if same else "undecided",
-    )  # fmt: skip
+        low, high = stats.t_interval(known.value, known.se, known.df)
+        if unit_scale(pair):
+            low, high = max(low, -1.0), min(high, 1.0)
+        mde = stats.minimum_detectable(known.se, known.df, ALPHA / len(family)) if i in p_of else None
+        return Verdict(*counts, mean_a, mean_b, known.value, low, high, p_of.get(i), mde, word, why)
+
+    return [verdict(i) for i in range(len(pairs))]
+
+
+def unit_scale(pair: Matched) -> bool:
+    """Whether all scores lie in 0..1."""
+    return all(bool(((side >= 0) & (side <= 1) | np.isnan(side)).all()) for side in (pair.a, pair.b))
+
+
+def _adjusted(family: list[int], p: list[float]) -> dict[int, float]:
+    return dict(zip(family, stats.holm(p)))
+
+
+def _too_few(known: Known) -> str | None:
+    if known.n < FEW:
+        return "too few items"
+    return "too few clusters" if known.clusters < FEW else None
+
+
+def _kept(pair: Matched) -> np.ndarray:
+    """Items with a score in every seed of both logs."""
+    return np.isfinite(pair.a).all(0) & np.isfinite(pair.b).all(0) & (pair.weights > 0)
+
+
+def _margin(pair: Matched, kind: Metric, margin: float | None) -> float | None:
+    kept = _kept(pair)
+    if margin is None or not kind.relative:
+        return margin
+    return margin * abs(float(np.average(pair.a[:, kept].mean(0), weights=pair.weights[kept])))
+
+
+def _worlds(pair: Matched) -> list[Known]:
+    """What is known from the items with scores, then, where some miss, with these filled in against B and for B: by the ends
+    of the scale, 0 and 1, or of what was seen where scores leave that."""
+    kept = _kept(pair)
+    found = [_known(pair, kept)]
+    filled = ~(np.isfinite(pair.a).all(0) & np.isfinite(pair.b).all(0))
+    if not filled.any() or found[0].n < 2:
+        return found
+    every = np.concatenate([pair.a, pair.b])
+    least, most = (0.0, 1.0) if unit_scale(pair) else (float(np.nanmin(every)), float(np.nanmax(every)))
+    for low, high in ((least, most), (most, least)):  # of B, of A
+        a = np.where(np.isnan(pair.a), high, pair.a)
+        b = np.where(np.isnan(pair.b), low, pair.b)
+        found.append(_known(Matched(a, b, pair.weights, pair.cluster), pair.weights > 0))
+    return found
+
+
+def _known(pair: Matched, kept: np.ndarray) -> Known:
+    n = int(kept.sum())
+    if n < 2:
+        return Known(float("nan"), float("nan"), 1.0, n, n, float(n))
+    d, w = (pair.b - pair.a)[:, kept], pair.weights[kept]
+    rest = stats.if_one_moved if unit_scale(pair) else lambda x: x
+    alone = rest(stats.crossed(d, w))
+    units, n_effective = alone, float(w.sum() ** 2 / (w @ w))
+    if pair.cluster is not None:
+        means, sizes = _by_cluster(d, w, pair.cluster[kept])
+        if len(sizes) < 2:
+            return Known(alone.mean, float("nan"), 1.0, n, len(sizes), 1.0)
+        units = stats.crossed(means, sizes)
+        spread = units.item_var / alone.item_var if alone.item_var > 0 and units.item_var > 0 else n / len(sizes)
+        units, n_effective = rest(units), n_effective / max(1.0, spread)
+    se, df = stats.combined([(units.item_var, units.item_df)], *stats.of_seeds(units.seed_means, units.noise))
+    return Known(units.mean, se, df, n, units.n, n_effective)
+
+
+def _by_cluster(d: np.ndarray, w: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean differences [seeds, clusters] and the clusters' weights."""
+    codes = np.unique(cluster, return_inverse=True)[1]
+    sizes = np.bincount(codes, w)
+    return np.stack([np.bincount(codes, row * w) for row in d]) / sizes, sizes
+
+
+def _unlike(worlds: list[Known]) -> float:
+    """p of "there is no difference", the largest over the worlds; 1 where these do not agree which way it goes."""
+    agree = len({np.sign(w.value) for w in worlds}) == 1
+    return max(stats.t_test(w.value, w.se, w.df) for w in worlds) if agree else 1.0
+
+
+def _alike(worlds: list[Known], margin: float | None) -> float:
+    return 1.0 if margin is None else max(stats.equivalence_test(w.value, w.se, w.df, margin) for w in worlds)

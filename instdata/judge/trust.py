@@ -15,7 +15,7 @@ import numpy as np
 from instdata.judge.labels import Pair, read, with_verdicts
 from instdata.llm.ask import Options
 from instdata.util.context import Context
-from instdata.util.errors import InputError, MissingExtra
+from instdata.util.errors import InputError
 from instdata.util.stats import crossed
 
 RECORDED = "recorded"
@@ -243,10 +243,8 @@ def _interval(values: list[float], pairs: list[Pair]) -> tuple[float | None, flo
         return None, None
     if np.ptp(means) == 0:
         return float(means[0]), float(means[0])
-    try:
-        from scipy.stats import bootstrap
-    except ImportError as e:
-        raise MissingExtra("an interval", "train") from e
+    from scipy.stats import bootstrap
+
     drawn = bootstrap(
         (means, np.asarray(size, float)), lambda m, n, axis=-1: (m * n).sum(axis) / n.sum(axis), paired=True,
         vectorized=True, n_resamples=2000, method="percentile", random_state=0,

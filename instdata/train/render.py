@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from instdata.corpus.rows import Messages
 from instdata.read.thoughts import take_out
-from instdata.train.template import WORDS, Template, form_of, special_texts
+from instdata.train.template import WORDS, TemplateForm, form_of, special_texts
 from instdata.util.errors import InputError
 
 Reasoning = Literal["learn", "mask", "drop"]
@@ -51,7 +51,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class Rendered:
+class Segment:
     """A rendered text and the parts of it that are learned."""
 
     text: str
@@ -118,10 +118,10 @@ def template_notes(tokenizer: Any) -> tuple[str, ...]:
 
 # ---- what is learned of a text
 
-Plan = tuple[list[Rendered], int, list[str], int]  # pieces, assistant turns, why some are not learned, thoughts learned
+Plan = tuple[list[Segment], int, list[str], int]  # pieces, assistant turns, why some are not learned, thoughts learned
 
 
-def _plan(form: Template, messages: Messages, last_only: bool, reasoning: Reasoning) -> Plan:
+def _plan(form: TemplateForm, messages: Messages, last_only: bool, reasoning: Reasoning) -> Plan:
     """The texts of a conversation and what is learned of each. One bad row costs one row: its turns say why."""
     turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
     wanted = turns[-1:] if last_only else turns
@@ -134,7 +134,7 @@ def _plan(form: Template, messages: Messages, last_only: bool, reasoning: Reason
     except InputError as e:
         return [], len(wanted), [str(e)] * len(wanted), 0
     spans: list[tuple[int, int]] = []
-    alone: list[Rendered] = []
+    alone: list[Segment] = []
     why: list[str] = []
     thoughts = 0
     for i in wanted:
@@ -150,7 +150,7 @@ def _plan(form: Template, messages: Messages, last_only: bool, reasoning: Reason
             why.append(HIDDEN)
             continue
         thoughts += bool(talk[i].get("reasoning_content")) and reasoning == "learn"
-    pieces = [Rendered(whole, spans)] if spans or not alone else []
+    pieces = [Segment(whole, spans)] if spans or not alone else []
     return [*pieces, *alone], len(wanted), why, thoughts
 
 
@@ -179,7 +179,7 @@ def _own_thoughts(turn: Any, reasoning: Reasoning) -> dict[str, Any]:
     return out
 
 
-def _apart(form: Template, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Rendered | None:
+def _apart(form: TemplateForm, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Segment | None:
     """The conversation up to a turn, of which that turn alone is learned."""
     shorter = talk[: i + 1]
     try:
@@ -189,10 +189,10 @@ def _apart(form: Template, talk: list[dict[str, Any]], i: int, reasoning: Reason
         span = _span(form, shorter, i, text, reasoning) or _added(form, shorter, text)
     except InputError:
         return None
-    return Rendered(text, [span]) if span else None
+    return Segment(text, [span]) if span else None
 
 
-def _written_by_us(form: Template, talk: list[dict[str, Any]], reasoning: Reasoning) -> Rendered | None:
+def _written_by_us(form: TemplateForm, talk: list[dict[str, Any]], reasoning: Reasoning) -> Segment | None:
     """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the thoughts,
     and what the template writes from the answer on."""
     i = len(talk) - 1
@@ -205,11 +205,11 @@ def _written_by_us(form: Template, talk: list[dict[str, Any]], reasoning: Reason
     asked = form.render(talk[:i], ask=True)
     before = asked + talk[i]["reasoning_content"].strip() + "\n</think>\n\n"
     start = len(asked) if reasoning == "learn" else len(before)
-    return Rendered(before + text[framed[0] :], [(start, len(before) + span[1] - framed[0])])
+    return Segment(before + text[framed[0] :], [(start, len(before) + span[1] - framed[0])])
 
 
 def _span(
-    form: Template, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning
+    form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning
 ) -> tuple[int, int] | None:
     """Where a turn's learned words and end stand in the rendered conversation; None where the template writes it otherwise
     than it is."""
@@ -241,7 +241,7 @@ def _called(turn: dict[str, Any]) -> list[str]:
     return [c["function"]["name"] or "" for c in turn.get("tool_calls") or ()]
 
 
-def _frame(form: Template, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
+def _frame(form: TemplateForm, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
     """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours instead of
     it, and what stands around that word has to be what stands around the text."""
     try:
@@ -259,7 +259,7 @@ def _frame(form: Template, talk: list[dict[str, Any]], i: int, key: str, whole: 
     return len(before), len(whole) - len(behind)
 
 
-def _end(form: Template, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
+def _end(form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
     """The end of a turn behind its words: its end token, right there or behind tool calls, before anything that follows."""
     last = len(whole)
     if talk[i].get("tool_calls") and i + 1 < len(talk):
@@ -276,7 +276,7 @@ def _common(a: str, b: str) -> int:
     return next((n for n, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
 
 
-def _added(form: Template, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
+def _added(form: TemplateForm, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
     """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one place."""
     asked = form.render(talk[:-1], ask=True)
     if not text.startswith(asked) or len(text) == len(asked):
@@ -291,7 +291,7 @@ def _added(form: Template, talk: list[dict[str, Any]], text: str) -> tuple[int, 
 # ---- tokens
 
 
-def _mask(piece: Rendered, offsets: list[tuple[int, int]]) -> list[bool]:
+def _mask(piece: Segment, offsets: list[tuple[int, int]]) -> list[bool]:
     """Which tokens are learned: those of the spans. A token that begins with the blank before a span belongs to it."""
     mask = [False] * len(offsets)
     for start, stop in piece.spans:

@@ -29,7 +29,7 @@ DATE = (
 
 
 @dataclass(frozen=True)
-class Template:
+class TemplateForm:
     """A tokenizer with a template, and what was found out about it.
 
     `template`: None where it is the tokenizer's own. `ends`: the special tokens that may end an assistant's turn, `last`
@@ -116,16 +116,16 @@ def folded(messages: Messages) -> list[Mapping[str, Any]]:
 
 
 @cache
-def form_of(tokenizer: Any) -> Template:
+def form_of(tokenizer: Any) -> TemplateForm:
     """What the tokenizer's template does, or our ChatML where it has none."""
     if not tokenizer.chat_template:
         starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-        form = Template(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id,
+        form = TemplateForm(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id,
                     end_texts=(tokenizer.eos_token,), notes=("it has no chat template: ChatML is used",))  # fmt: skip
         return form
     own = tokenizer.chat_template
     dated = isinstance(own, str) and "strftime_now" in own
-    form = Template(tokenizer, DATE + own if dated else None, key=None)
+    form = TemplateForm(tokenizer, DATE + own if dated else None, key=None)
     return _with_leads(_with_thoughts(_with_system(_with_ends(_with_parts(form)))))
 
 
@@ -146,7 +146,7 @@ def _talk(*turns: str | dict[str, Any]) -> list[dict[str, Any]]:
     return [t if isinstance(t, dict) else {"role": roles[i % 2], "content": t} for i, t in enumerate(turns)]
 
 
-def _with_parts(form: Template) -> Template:
+def _with_parts(form: TemplateForm) -> TemplateForm:
     """The form for a template that takes contents as lists of parts only (of models that see pictures)."""
     for tried in (form, replace(form, parts=True)):
         try:
@@ -157,7 +157,7 @@ def _with_parts(form: Template) -> Template:
     return form
 
 
-def _with_ends(form: Template) -> Template:
+def _with_ends(form: TemplateForm) -> TemplateForm:
     """The form with the tokens that end its turns: what follows an answer that is the last, and one that is not. A template
     that writes none behind an answer (GLM) ends it with what begins the next turn; one that writes no special token at all
     gets the end-of-text token behind each answer."""
@@ -174,7 +174,7 @@ def _with_ends(form: Template) -> Template:
     return replace(form, ends=frozenset(ends), last=between if last is None else last, end_texts=texts, closing=closing)
 
 
-def _first_special(form: Template, talk: list[dict[str, Any]]) -> int | None:
+def _first_special(form: TemplateForm, talk: list[dict[str, Any]]) -> int | None:
     """The first special token behind the answer."""
     try:
         tail = form.render(talk).rpartition(WORDS)[2].partition(MORE)[0]
@@ -184,7 +184,7 @@ def _first_special(form: Template, talk: list[dict[str, Any]]) -> int | None:
     return next((t for t in form.tokenizer(tail, add_special_tokens=False)["input_ids"] if t in special), None)
 
 
-def _with_system(form: Template) -> Template:
+def _with_system(form: TemplateForm) -> TemplateForm:
     try:
         shown = WORDS in form.render([{"role": "system", "content": WORDS}, *_talk("x", "y")])
     except InputError:
@@ -193,7 +193,7 @@ def _with_system(form: Template) -> Template:
     return form if shown else replace(form, folds=True, notes=(*form.notes, note))
 
 
-def _with_leads(form: Template) -> Template:
+def _with_leads(form: TemplateForm) -> TemplateForm:
     """What the prompt leaves to the model: <|channel|>final<|message|> of gpt-oss, <think> of Qwen3."""
     try:
         asked = form.render(_talk("x"), ask=True)
@@ -206,7 +206,7 @@ def _with_leads(form: Template) -> Template:
     return replace(form, lead=leads[0], thought_lead=leads[1])
 
 
-def _with_thoughts(form: Template) -> Template:
+def _with_thoughts(form: TemplateForm) -> TemplateForm:
     """Where thoughts have to stand for the template to show them in the last turn."""
     for key in (*THOUGHTS, "inline"):
         tried = replace(form, key=key)

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from instdata.util.errors import MissingExtra
-
 ALPHA = 0.05  # two-sided error of every claim, before looks and abilities share it
 POWER = 0.8  # a minimum detectable effect is one that would be seen so often
 
@@ -150,11 +148,9 @@ def equivalence_test(value: float, se: float, df: float, margin: float) -> float
 
 
 def special() -> Any:
-    """scipy.special. Raises MissingExtra where scipy is not installed."""
-    try:
-        from scipy import special
-    except ImportError as e:
-        raise MissingExtra("an interval or a test", "train") from e
+    """scipy.special, imported where it is used: commands without statistics start without it."""
+    from scipy import special
+
     return special
 
 

@@ -1,0 +1,1 @@
+"""Evaluation logs of any harness, read as rows of (task, item, scores)."""
