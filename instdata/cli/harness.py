@@ -88,6 +88,15 @@ def evaluate(
     judge: Judge = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
+    answer_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--answer-tokens",
+            min=1,
+            help="Of an answer; by default as many as its reference suggests.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
     sandbox: Sandbox = "auto",
@@ -103,7 +112,9 @@ def evaluate(
 
     use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
-    found = evaluate_model(model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged)
+    found = evaluate_model(
+        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens
+    )
     result(found, json_, lambda: show_evaluation(found))
 
 

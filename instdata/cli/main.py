@@ -340,8 +340,8 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for commands in (audit, compare, harness, overrides):
-    commands.register(app)
+for room in (audit, compare, harness, overrides):
+    room.register(app)
 
 
 def _recipe(given: Path | None) -> Path:

@@ -200,7 +200,15 @@ def _drawn(
     leaking = _leaking([talks[i] for i in wanted], held)
     clean = {int(i) for i, leaks in zip(wanted, leaking) if not leaks and talks[i][-1]["role"] == "assistant"}
     lengths = dict(
-        zip(wanted.tolist(), map(_length, encode(grid.model().tokenizer, [talks[i] for i in wanted], grid.length())))
+        zip(
+            wanted.tolist(),
+            map(
+                _length,
+                encode(
+                    grid.model().tokenizer, [talks[i] for i in wanted], grid.length(), reasoning=grid.recipe.reasoning
+                ),
+            ),
+        )
     )
     rows = {arm: [int(i) for i in order if int(i) in clean] for arm, order in reach.items()}
     if len(rows["with"]) < max(sizes):

@@ -36,7 +36,7 @@ from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 
 SPEAK = 30  # seconds between lines
-VERSION = 2  # of what a cell's scores mean; raise it when training or scoring changes
+VERSION = 3  # of what a cell's scores mean; raise it when training or scoring changes
 Say = Callable[[str], None]
 
 
@@ -107,7 +107,9 @@ class Grid:
         """The stream's rows as tokens."""
         key = _digest(stream.ids)
         if key not in self.encoded:
-            self.encoded[key] = encode(self.model().tokenizer, stream.conversations, self.length())
+            self.encoded[key] = encode(
+                self.model().tokenizer, stream.conversations, self.length(), reasoning=self.recipe.reasoning
+            )
         return self.encoded[key]
 
     def base(self) -> Cell:
@@ -169,7 +171,7 @@ def run_base(grid: Grid) -> Cell:
 
 def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
     """Train and score the cells of a stream that are missing; returns all of them."""
-    from instdata.train.loop import begin, best_of, ladder, usable
+    from instdata.train.loop import begin, best_of, ladder, rows_line, usable
 
     cells = grid.cells(stream)
     missing = {c.rows: c for c in cells if not c.done}
@@ -181,11 +183,8 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
         return cells
     rows = grid.rows(stream)
     counts = usable(rows, grid.length())
-    if counts["truncated"] or counts["without_supervised"]:
-        grid.say(
-            f"{stream.arm}, seed {stream.seed}: {counts['truncated']:,} of {counts['rows']:,} rows cut at {grid.length():,} "
-            f"tokens, {counts['without_supervised']:,} left out with nothing to learn"
-        )
+    if counts["truncated"] or counts["unlearned"]:
+        grid.say(f"{stream.arm}, seed {stream.seed}: {rows_line(counts, grid.length())}")
     rungs = [n for _, n in stream.rungs]
     model = grid.used()
     run = begin(model, grid.recipe, stream.seed)
@@ -214,7 +213,8 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
                 "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
                 "tokens": tokens, "seed": stream.seed,
             }  # fmt: skip
-            network = Network(run.net, model.tokenizer, model.context)
+            thinks = any(r.thoughts for r in rows[:rung])
+            network = Network(run.net, model.tokenizer, model.context, thinking=thinks)
             table = score(network, grid.items, grid.kinds, about, grid.judge is not None)
             write_table(table, cell.path)
             grid.say(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from instdata.train.forward import Network
 
 def evaluate_model(
     spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
-    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None,
+    taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
-    prints. `judged`: who judges the abilities that ask for it. A run that chose its epoch on half of the holdout is
+    prints. `judged`: who judges the abilities that ask for it. `answer_tokens`: of an answer (by default as
+    many as its reference suggests). A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
     scored on the other half."""
     run = run_of(Path(spec)) or {}
     build = find_build(build or (Path(run["build"]["name"]) if run else None))
@@ -40,7 +42,9 @@ def evaluate_model(
     cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
-    table = score(Network.of(loaded), items, kinds, cell, judge is not None)
+    thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
+    network = replace(Network.of(loaded), most=answer_tokens, thinking=thinks)
+    table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)
     apart = sorted({i.suite for i in items if i.out_of_domain})

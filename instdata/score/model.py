@@ -18,6 +18,7 @@ class Model(Protocol):
         NaN where it does not fit."""
         ...
 
-    def answers(self, prompts: Sequence[Messages]) -> list[tuple[str | None, bool]]:
-        """(answer, whether it ended by itself) for each prompt; None where the prompt leaves no room."""
+    def answers(self, prompts: Sequence[Messages], like: Sequence[str | None] = ()) -> list[tuple[str | None, bool]]:
+        """(answer, whether it ended by itself) for each prompt; None where the prompt leaves no room. `like`: for each, a
+        right answer: room for one as long, and more, is given."""
         ...

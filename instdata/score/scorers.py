@@ -14,15 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from instdata.read.thoughts import take_out
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
-from instdata.score.extract.number import MARKER, Number, final_number, final_numbers, final_part, same_number
-from instdata.score.extract.text import code_in, fences, named, normalise, spans, tokens
+from instdata.score.extract.number import Number, same_number
+from instdata.score.extract.reference import Reference, reference_of
+from instdata.score.extract.result import final_numbers, final_part, last_marked, without_stop_words
+from instdata.score.extract.text import blanks, code_in, fences, named, normalise, spans, tokens
+from instdata.score.extract.thoughts import without_thoughts
+from instdata.score.extract.verdict import verdict_in, verdict_of, verdicts
 from instdata.score.item import LETTERS, Item
-
-OPEN_THOUGHT = re.compile(
-    r"\s*(?:<(?:think|thinking|thought|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>)"
-)
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,10 @@ def score_answer(item: Item, answer: str) -> Scored:
         return Scored(None, f"{item.scorer} is not scored from the answer's text")
     if item.scorer != "unit_tests" and (problem := unusable(item.scorer, item.reference, item.choices)):
         return Scored(None, problem)
-    _, said = take_out(answer)
-    if (opened := OPEN_THOUGHT.match(said)) and "</" not in said[opened.end() :]:
+    said = without_thoughts(answer)
+    if said is None:
         return Scored(None, "the answer ends within its thoughts")
-    return scorer(item, said)
+    return scorer(item, without_stop_words(said))
 
 
 def unusable(scorer: str, reference: str | None, choices: list[str] | None) -> str | None:
@@ -53,14 +52,7 @@ def unusable(scorer: str, reference: str | None, choices: list[str] | None) -> s
     if reference is None or not reference.strip():
         return "there is no reference"
     if scorer == "number":
-        number = final_number(reference)
-        return (
-            "the reference holds no number"
-            if number is None
-            else None
-            if number.plain
-            else f"the reference is no plain number: {_short(reference)}"
-        )
+        return _no_number(reference_of(reference))
     if scorer == "choice" and reference_letters(reference, choices) is None:
         known = f"a letter of A to {LETTERS[len(choices) - 1]} or one of the choices" if choices else "a letter"
         return f'the reference "{_short(reference)}" is not {known}'
@@ -110,7 +102,8 @@ def _short(text: str) -> str:
 
 def exact(item: Item, answer: str) -> Scored:
     """The whole answer, or the part that it marks as its result, equals the reference once normalised. A reference of
-    letters alone (AC) is a set: separators and order do not matter."""
+    letters alone (AC) is a set; yes and no may be said in other words (√ for 正确); several blanks (北京；上海) may be
+    numbered or separated in any way, in their order."""
     wanted = normalise(item.reference)
     parts = [p for p in (answer, _final(answer)) if p is not None]
     if any(normalise(p) == wanted for p in parts):
@@ -119,17 +112,43 @@ def exact(item: Item, answer: str) -> Scored:
         letter_set(p) == letter_set(item.reference) for p in parts
     ):
         return Scored(1.0, "the same letters")
+    meant = verdict_of(item.reference)
+    if meant is not None and any(verdict_of(p) == meant for p in parts):
+        return Scored(1.0, "the same verdict")
+    filled = blanks(item.reference)
+    if len(filled) > 1 and any(blanks(p) == filled for p in parts):
+        return Scored(1.0, "the same blanks")
     return Scored(0.0, "no answer" if not answer.strip() else "differs")
 
 
+def _no_number(reference: Reference) -> str | None:
+    """Why nothing can be compared with a reference of `number`."""
+    if reference.expression is None:
+        return reference.problem
+    from instdata.score.extract import symbolic
+
+    if not symbolic.available():
+        return f"the reference is not one plain number: {_short(reference.expression)} (pip install instdata[math])"
+    if not symbolic.readable(reference.expression):
+        return f"the reference is neither a number nor mathematics that can be read: {_short(reference.expression)}"
+    return None
+
+
 def number(item: Item, answer: str) -> Scored:
-    """The answer's final number equals the reference's (numbers.final_number, numbers.same_number)."""
-    wanted, said = final_number(item.reference), final_numbers(answer)
-    if not said:
+    """The answer's final number equals the reference's (extract.result, extract.number.same_number); a reference that is
+    mathematics beyond one number is compared by math-verify."""
+    reference = reference_of(item.reference)
+    if reference.expression is not None:
+        from instdata.score.extract import symbolic
+
+        right, said = symbolic.same(reference.expression, answer)
+        return Scored(float(right), f"math-verify: {_short(said) or 'no mathematics'}")
+    wanted, found = reference.number, final_numbers(answer)
+    if not found:
         return Scored(0.0, "no number")
-    if not said[0].plain:
+    if not found[0].plain:
         return Scored(0.0, "no plain number")
-    got = next((n for n in said if n.plain and same_number(wanted, n)), said[0])
+    got = next((n for n in found if n.plain and same_number(wanted, n)), found[0])
     right = same_number(wanted, got)
     return Scored(float(right), f"{_written(got)}" if right else f"{_written(got)}, not {_written(wanted)}")
 
@@ -153,7 +172,8 @@ def choice(item: Item, answer: str) -> Scored:
 
 def label(item: Item, answer: str) -> Scored:
     """The answer names the reference's label and no other: of the item's choices where it has them, else the label
-    stands in the marked result or in the first line."""
+    stands in the marked result or in the first line. Yes and no may be said in other words; of two labels the one that is
+    denied means the other."""
     wanted = normalise(item.reference)
     parts = [normalise(p) for p in (_final(answer), answer) if p]
     if wanted in parts or (tokens(answer) and tokens(answer) == tokens(item.reference)):
@@ -161,16 +181,33 @@ def label(item: Item, answer: str) -> Scored:
     if not parts:
         return Scored(0.0, "no answer")
     known = list(dict.fromkeys([*(normalise(c) for c in item.choices or []), wanted]))
-    for part in dict.fromkeys(
-        normalise(p) for p in (_final(answer), _first_line(answer), answer if item.choices else None) if p
-    ):
+    polar = verdicts(item.choices)
+    meant = verdict_in(_final(answer) or answer) if polar else None
+    if meant is not None:
+        return _label_is(known[polar[meant]], wanted)
+    places = (_final(answer), _leading(answer, known), _first_line(answer), answer if item.choices else None)
+    for part in dict.fromkeys(normalise(p) for p in places if p):
         found = named(part, known)
         if len(found) > 1:
             return Scored(0.0, f"names several labels: {', '.join(sorted(found))}")
         if found:
-            got = found.pop()
-            return Scored(float(got == wanted), got if got == wanted else f"{_short(got)}, not {_short(wanted)}")
+            return _label_is(found.pop(), wanted)
+    denied = named(normalise(answer), known, denied=True)
+    if item.choices and len(known) == 2 and len(denied) == 1:
+        return _label_is(next(k for k in known if k not in denied), wanted)
     return Scored(0.0, "names no label" if item.choices else f"does not name {_short(wanted)}")
+
+
+def _label_is(got: str, wanted: str) -> Scored:
+    return Scored(float(got == wanted), got if got == wanted else f"{_short(got)}, not {_short(wanted)}")
+
+
+def _leading(answer: str, known: list[str]) -> str | None:
+    """The label that an answer begins with, where reasons follow it behind a mark (Positive - the user liked it)."""
+    first = re.split(r"\s[-–—]\s|[—:：.。;；(（\n]|[,，]\s?(?:因为|由于|because|since|as)", answer.strip(), maxsplit=1)[
+        0
+    ]
+    return first if normalise(first) in known else None
 
 
 def contains(item: Item, answer: str) -> Scored:
@@ -233,20 +270,33 @@ def _json(text: str) -> tuple[Any] | None:
 
 
 def _json_in(answer: str) -> tuple[Any] | None:
-    """(value,) of the JSON in an answer: all of it, else its last fence that holds some, else the first object or list."""
+    """(value,) of the JSON in an answer: all of it, else its last fence that holds some, else what follows "answer:", else
+    the only object or list that stands in it (of several different ones nobody knows which is meant)."""
     if found := _json(answer):
         return found
     for block in reversed(fences(answer)[-20:]):
         if found := _json(block[1]):
             return found
-    marks = list(MARKER.finditer(answer))  # behind "answer:" stands the answer, before it perhaps an example
-    for text in ([answer[marks[-1].end() :]] if marks else []) + [answer]:
-        for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", text), range(20))]:
-            try:
-                return (DECODER.raw_decode(text, start)[0],)
-            except (ValueError, RecursionError):
-                continue
+    marked = last_marked(answer)
+    for text in ([marked] if marked else []) + [answer]:
+        values = _values_in(text)
+        if values:
+            return (values[0],) if all(_difference(values[0], v) is None for v in values) else None
     return None
+
+
+def _values_in(text: str) -> list[Any]:
+    """The objects and lists that stand in a text, none inside another."""
+    values, at = [], 0
+    for start in [m.start() for m, _ in zip(re.finditer(r"[{\[]", text), range(20))]:
+        if start < at:
+            continue
+        try:
+            value, at = DECODER.raw_decode(text, start)
+            values.append(value)
+        except (ValueError, RecursionError):
+            continue
+    return values
 
 
 def _no_constant(word: str) -> Any:

@@ -12,7 +12,8 @@ from instdata.builds import manifest, recipe_of, rows_of
 from instdata.corpus.rows import UNKNOWN, Messages, told
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.score.item import Item
-from instdata.score.items import holdout_items, read_suite
+from instdata.score.items import holdout_items
+from instdata.score.suites import read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside

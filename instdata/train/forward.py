@@ -13,7 +13,7 @@ import numpy as np
 from instdata.corpus.rows import Messages
 from instdata.llm.causal import Loaded, fast_device, fast_dtype
 from instdata.score.item import Item
-from instdata.train.generation import answers
+from instdata.train.generation import answers, limits
 from instdata.train.pack import best_fit, keep_apart, pack, token_losses
 from instdata.train.render import encode
 from instdata.util.errors import InputError
@@ -23,11 +23,14 @@ BIN = 2048  # tokens that are scored at once
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its tokenizer, as scoring sees it (score.model.Model); `context` is the number of tokens it takes."""
+    """A network with its tokenizer, as scoring sees it (score.model.Model); `context` is the number of tokens it takes.
+    `most`: tokens of an answer; by default as many as the item's reference suggests. `thinking`: it thinks before it answers."""
 
     net: Any
     tokenizer: Any
     context: int
+    most: int | None = None
+    thinking: bool = False
 
     @classmethod
     def of(cls, loaded: Loaded) -> Network:
@@ -38,9 +41,10 @@ class Network:
         """See answer_losses."""
         return answer_losses(self.net, self.tokenizer, conversations, self.context)
 
-    def answers(self, prompts: Sequence[Messages]) -> list[tuple[str | None, bool]]:
+    def answers(self, prompts: Sequence[Messages], like: Sequence[str | None] = ()) -> list[tuple[str | None, bool]]:
         """See generation.answers."""
-        return answers(self.net, self.tokenizer, prompts, self.context)
+        most = limits(self.tokenizer, like or [None] * len(prompts), self.most, self.thinking)
+        return answers(self.net, self.tokenizer, prompts, self.context, most, self.thinking)
 
 
 def answer_losses(net: Any, tokenizer: Any, conversations: Sequence[Messages], context: int) -> np.ndarray:

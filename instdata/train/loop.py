@@ -6,6 +6,7 @@ import math
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,9 @@ import numpy as np
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, flops_per_token, matmul_peak
 from instdata.train.checkpoint import best_loss, read_checkpoint, restore, snapshot, write_checkpoint
 from instdata.train.fsdp import full, my_bins, shard, summed, world
-from instdata.train.pack import best_fit, keep_apart, pack, token_losses
+from instdata.train.pack import best_fit, keep_apart, losses_of
 from instdata.train.recipe import Training
-from instdata.train.render import Encoded
+from instdata.train.render import CUT, NONE, Encoded
 from instdata.train.state import Run
 from instdata.util.errors import BuildError, InputError, MissingExtra
 
@@ -122,7 +123,7 @@ def train(
                 with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype != torch.float32):
                     for bin_, counts in my_bins(bins):
                         packed = [rows[i] for i in bin_]
-                        losses = token_losses(run.net, pack(packed, run.device))
+                        losses = losses_of(run.net, packed, run.device, run.packs)
                         loss = losses.sum() / learned * counts
                         if not torch.isfinite(loss):
                             _not_finite(step, packed, bin_, losses, names)
@@ -315,20 +316,40 @@ def tokens_of(
     return ladder_tokens, separate
 
 
-def usable(rows: Sequence[Encoded], length: int) -> dict[str, int]:
-    """What encoding did to the rows: how many there are, were cut at `length`, and have nothing left to learn.
+def usable(rows: Sequence[Encoded], length: int) -> dict[str, Any]:
+    """What encoding did to the rows: how many there are, were cut at `length`, and have nothing left to learn; how many turns
+    of the assistant there are, are learned, and why the others are not (a count for each reason).
 
-    Raises InputError where no row has."""
+    Raises InputError where no row has a token to learn."""
+    turns = sum(r.turns for r in rows)
+    reasons = Counter(why for r in rows for why in r.unlearned)
     found = {
         "rows": len(rows),
         "truncated": sum(r.truncated for r in rows),
         "without_supervised": sum(r.supervised == 0 for r in rows),
         "tokens": sum(len(r.ids) for r in rows),
         "supervised": sum(r.supervised for r in rows),
+        "turns": turns,
+        "turns_learned": turns - min(turns, sum(n for why, n in reasons.items() if why != NONE)),
+        "thoughts_learned": sum(r.thoughts for r in rows),
+        "unlearned": dict(sorted(reasons.items())),
     }
     if found["without_supervised"] == len(rows):
-        raise InputError(
-            f"none of {len(rows):,} rows has a token to learn within {length:,} tokens: the model's context is too short, "
-            "or its chat template hides the assistant's turns (--set length=…)"
-        )
+        why = "; ".join(f"{n:,}: {w}" for w, n in reasons.most_common(3)) or "their turns are empty"
+        hint = f" (length {length:,}: --set length=…)" if CUT in reasons else ""
+        raise InputError(f"none of {len(rows):,} rows has a token to learn: {why}{hint}")
     return found
+
+
+def rows_line(counts: dict[str, Any], length: int) -> str:
+    """What `usable` found, for people."""
+    parts = [f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised']:,} of them learned"]
+    if counts["truncated"]:
+        parts.append(f"{counts['truncated']:,} cut at {length:,} tokens")
+    if counts["without_supervised"]:
+        parts.append(f"{counts['without_supervised']:,} rows left out with nothing to learn")
+    if counts["unlearned"]:
+        missing = counts["turns"] - counts["turns_learned"]
+        why = ", ".join(f"{n:,} {w}" for w, n in counts["unlearned"].items())
+        parts.append(f"{missing:,} of {counts['turns']:,} answers not learned ({why})")
+    return "; ".join(parts)

@@ -54,16 +54,18 @@ def _best_fit(lengths, capacity):
 
 
 def pack(rows: Sequence[Encoded], device: Any) -> dict[str, Any]:
-    """What `forward` needs for rows side by side: input_ids and position_ids [1, tokens], where each row starts, which
-    positions predict a supervised token, and those tokens (targets), with the row that each belongs to."""
+    """What `forward` needs for rows side by side: input_ids and position_ids [1, tokens], where each row (and each further
+    sequence of one) starts, which positions predict a supervised token, and those tokens (targets), with the row that each
+    belongs to."""
     import torch
 
-    lengths = [len(r.ids) for r in rows]
-    ids = torch.tensor([t for r in rows for t in r.ids])
-    # A row's first token is predicted by nothing: the position before it belongs to its neighbour.
-    learned = torch.tensor([m and i > 0 for r in rows for i, m in enumerate(r.mask)])
+    pieces = [p for r in rows for p in r.pieces()]
+    lengths = [len(p.ids) for p in pieces]
+    ids = torch.tensor([t for p in pieces for t in p.ids])
+    # A sequence's first token is predicted by nothing: the position before it belongs to its neighbour.
+    learned = torch.tensor([m and i > 0 for p in pieces for i, m in enumerate(p.mask)])
     at = learned.nonzero()[:, 0]
-    row = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(lengths))
+    row = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(r.ids) for r in rows]))
     starts = torch.tensor([0, *lengths]).cumsum(0, dtype=torch.int32)
     return {
         "input_ids": ids[None].to(device),
@@ -92,6 +94,17 @@ def token_losses(net: Any, packed: dict[str, Any]) -> Any:
         **apart,
     ).logits[0]
     return torch.nn.functional.cross_entropy(logits.float(), packed["targets"], reduction="none")
+
+
+def losses_of(net: Any, rows: Sequence[Encoded], device: Any, apart: bool) -> Any:
+    """token_losses of some rows. Of a network that does not keep packed rows apart, a row's further sequences go through it by
+    themselves."""
+    import torch
+
+    if apart or not any(r.parts for r in rows):
+        return token_losses(net, pack(rows, device))
+    pieces = [p for r in rows for p in r.pieces() if p.supervised]
+    return torch.cat([token_losses(net, pack([p], device)) for p in pieces])
 
 
 def keep_apart(net: Any) -> bool:

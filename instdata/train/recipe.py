@@ -36,6 +36,9 @@ class Training(BaseModel):
     lora: int | None = Field(None, ge=1, description="Rank of LoRA adapters (peft) instead of full fine-tuning.")
     checkpointing: bool = Field(False, description="Recompute activations: less memory, about a third slower.")
     compile: bool = Field(False, description="torch.compile.")
+    reasoning: Literal["learn", "mask", "drop"] = Field(
+        "learn", description="Thoughts before an answer: learned, shown but not learned, or left out."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="What matrices are multiplied in.")
 
     @property

@@ -2,137 +2,325 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from instdata.corpus.rows import Messages
+from instdata.read.thoughts import take_out
+from instdata.train.template import WORDS, TemplateForm, form_of, special_texts
 from instdata.util.errors import InputError
 
-# Our own ChatML, for tokenizers without a template. A turn ends with the tokenizer's end-of-text token.
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + eos_token + '\\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+Reasoning = Literal["learn", "mask", "drop"]
+# Why an assistant's turn is not learned.
+FORGED = "its text holds special tokens"
+WEIGHT = "its weight is 0"
+HIDDEN = "the chat template does not show it as it is"
+CUT = "it lies behind the length"
+NONE = "no turn of an assistant"
+EMPTY = re.compile(
+    r"\s*(?:<(think|thinking|thought)>\s*</\1>|</think>|\[THINK\]\s*\[/THINK\]|<\|channel>thought\s*<channel\|>)\s*"
 )
 
 
 @dataclass(frozen=True)
 class Encoded:
     """One conversation: `ids` and, for each of them, whether its prediction counts in the loss. `truncated`: its end was
-    cut off at the length asked for."""
+    cut off at the length asked for. `parts`: where further sequences begin that see nothing of what stands before them: turns
+    that the template writes otherwise once others follow are learned apart. `turns`: of the assistant; `unlearned`: why,
+    for each that is not learned; `thoughts`: turns whose thoughts are learned."""
 
     ids: list[int]
     mask: list[bool]
     truncated: bool = False
+    parts: tuple[int, ...] = ()
+    turns: int = 0
+    unlearned: tuple[str, ...] = ()
+    thoughts: int = 0
 
     @property
     def supervised(self) -> int:
-        """Tokens that are learned. The first token is predicted from nothing, so it never counts."""
-        return sum(self.mask[1:])
+        """Tokens that are learned. A sequence's first token is predicted from nothing, so it never counts."""
+        return sum(self.mask) - sum(self.mask[i] for i in (0, *self.parts) if i < len(self.mask))
+
+    def pieces(self) -> list[Encoded]:
+        """Its sequences, each by itself."""
+        edges = [0, *self.parts, len(self.ids)]
+        return [Encoded(self.ids[a:b], self.mask[a:b]) for a, b in zip(edges, edges[1:])] if self.parts else [self]
 
 
-@cache
-def template_of(tokenizer: Any) -> str | None:
-    """None where the tokenizer's own template ends an assistant's turn with a token of its own; else ChatML, behind the
-    start token where the tokenizer writes one."""
-    if tokenizer.chat_template:
-        try:
-            if _turn_end(tokenizer, None) is not None:
-                return None
-        except InputError:
-            return None
-    starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-    return ("{{ bos_token }}" if starts else "") + CHATML
+@dataclass(frozen=True)
+class Segment:
+    """A rendered text and the parts of it that are learned."""
+
+    text: str
+    spans: list[tuple[int, int]]
 
 
 def encode(
-    tokenizer: Any, conversations: Sequence[Messages], length: int | None = None, last_only: bool = False
+    tokenizer: Any,
+    conversations: Sequence[Messages],
+    length: int | None = None,
+    last_only: bool = False,
+    reasoning: Reasoning = "learn",
 ) -> list[Encoded]:
-    """Each conversation's tokens, cut after `length`. Supervised are the tokens of every assistant turn (of the last one
-    with `last_only`), its end-of-turn token included.
+    """Each conversation's tokens, cut after `length`. Learned are the words of every assistant turn (of the last one with
+    `last_only`), its end of turn included, but for turns of weight 0. `reasoning`: thoughts are learned, shown but not
+    learned, or left out.
 
-    Stock templates do not mark the assistant's words, so each turn is found by rendering the conversation before and
-    after it: what was added is the turn. A turn whose template rewrites what came before it is not supervised."""
-    texts, spans = [], []
-    for messages in conversations:
-        turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
-        try:
-            text = render(tokenizer, messages)
-            mine = [_span(tokenizer, messages, i, text) for i in (turns[-1:] if last_only else turns)]
-        except InputError:  # one bad row costs one row: it has nothing to learn, and is counted as such
-            text, mine = "", []
-        texts.append(text)
-        spans.append(mine)
+    Stock templates do not mark the assistant's words, and rewrite earlier turns once others follow (Qwen3 drops their
+    thoughts). So each turn is found by rendering the conversation with a word of ours in its place: what stands before and
+    behind that word frames the turn. A turn whose thoughts are not shown that way becomes a sequence of its own, of the
+    conversation up to it."""
+    form = form_of(tokenizer)
+    plans = [_plan(form, messages, last_only, reasoning) for messages in conversations]
+    texts = [p.text for pieces, *_ in plans for p in pieces]
     if not texts:
-        return []
+        return [_joined([], plan, length) for plan in plans]
     found = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
-    end = set(stop_ids(tokenizer))
-    return [
-        _cut(ids, _mask(ids, offsets, mine, end), length)
-        for ids, offsets, mine in zip(found["input_ids"], found["offset_mapping"], spans)
-    ]
+    tokens = iter(zip(found["input_ids"], found["offset_mapping"]))
+    out = []
+    for plan in plans:
+        encoded = []
+        for piece in plan[0]:
+            ids, offsets = next(tokens)
+            encoded.append((ids, _mask(piece, offsets)))
+        out.append(_joined(encoded, plan, length))
+    return out
 
 
-def prompt_ids(tokenizer: Any, messages: Messages) -> list[int]:
-    """The tokens that an answer to these messages follows."""
-    return tokenizer(render(tokenizer, messages, ask=True), add_special_tokens=False)["input_ids"]
+def prompt_ids(tokenizer: Any, messages: Messages, thinking: bool = False) -> list[int]:
+    """The tokens that an answer to these messages follows, as in training: where the template writes an empty block of
+    thoughts before an answer without any, that stands in the prompt; with `thinking` the template's own prompt."""
+    form = form_of(tokenizer)
+    _refuse_forged(tokenizer, messages)
+    asked = form.render(messages, ask=True)
+    if not thinking:
+        text = form.render([*messages, {"role": "assistant", "content": WORDS}])
+        before = text[: text.rfind(WORDS)]
+        asked = asked if before.startswith(asked) and not before[len(asked) :].strip() else before
+    return tokenizer(asked, add_special_tokens=False)["input_ids"]
 
 
-def render(tokenizer: Any, messages: Messages, ask: bool = False) -> str:
-    """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin.
-
-    Raises InputError where the template does not take it, or its text holds the tokenizer's special tokens: they would
-    be read as the real ones."""
-    if any(special in m["content"] for m in messages for special in tokenizer.all_special_tokens):
-        raise InputError("the text holds special tokens of the tokenizer")
-    return _render(tokenizer, messages, ask, template_of(tokenizer))
+def stop_ids(tokenizer: Any, thinking: bool = False) -> list[int]:
+    """The tokens after which an answer is over: the end of text, and the ends of an assistant's turn. A model that thinks may
+    write what ends an earlier turn between its thoughts and its answer (gpt-oss)."""
+    form = form_of(tokenizer)
+    ends = {form.last} if thinking and form.last is not None else form.ends
+    return sorted({tokenizer.eos_token_id, *ends})
 
 
-def _render(tokenizer: Any, messages: Messages, ask: bool, template: str | None) -> str:
+def template_notes(tokenizer: Any) -> tuple[str, ...]:
+    """What people should know of the tokenizer's template: replaced, completed, without a system turn."""
+    return form_of(tokenizer).notes
+
+
+# ---- what is learned of a text
+
+Plan = tuple[list[Segment], int, list[str], int]  # pieces, assistant turns, why some are not learned, thoughts learned
+
+
+def _plan(form: TemplateForm, messages: Messages, last_only: bool, reasoning: Reasoning) -> Plan:
+    """The texts of a conversation and what is learned of each. One bad row costs one row: its turns say why."""
+    turns = [i for i, m in enumerate(messages) if m["role"] == "assistant"]
+    wanted = turns[-1:] if last_only else turns
+    if not turns:
+        return [], 0, [NONE], 0
+    talk = [_own_thoughts(m, reasoning) for m in messages]
     try:
-        return tokenizer.apply_chat_template(
-            [dict(m) for m in messages], chat_template=template, tokenize=False, add_generation_prompt=ask
-        )
-    except Exception as e:
-        raise InputError(f"the model's chat template does not take such a conversation: {e}") from e
+        _refuse_forged(form.tokenizer, talk)
+        whole = form.render(talk)
+    except InputError as e:
+        return [], len(wanted), [str(e)] * len(wanted), 0
+    spans: list[tuple[int, int]] = []
+    alone: list[Segment] = []
+    why: list[str] = []
+    thoughts = 0
+    for i in wanted:
+        if talk[i].get("weight", 1) == 0:
+            why.append(WEIGHT)
+            continue
+        span = _span(form, talk, i, whole, reasoning)
+        if span is not None:
+            spans.append(span)
+        elif (piece := _apart(form, talk, i, reasoning)) is not None:
+            alone.append(piece)
+        else:
+            why.append(HIDDEN)
+            continue
+        thoughts += bool(talk[i].get("reasoning_content")) and reasoning == "learn"
+    pieces = [Segment(whole, spans)] if spans or not alone else []
+    return [*pieces, *alone], len(wanted), why, thoughts
 
 
-def _span(tokenizer: Any, messages: Messages, turn: int, text: str) -> tuple[int, int]:
-    """Where a turn's words and end stand in the rendered conversation; (0, 0) where the template rewrote the past."""
-    before = render(tokenizer, messages[:turn], ask=True)
-    after = text if turn == len(messages) - 1 else render(tokenizer, messages[: turn + 1])
-    return (len(before), len(after)) if after.startswith(before) and text.startswith(after) else (0, 0)
+def _refuse_forged(tokenizer: Any, messages: Messages) -> None:
+    """Raises InputError where a text holds the tokenizer's special tokens: they would be read as the real ones."""
+    special = special_texts(tokenizer)
+    texts = [
+        t for m in messages for t in (m["content"], m.get("reasoning_content"), str(m.get("tool_calls") or "")) if t
+    ]
+    if any(s in text for text in texts for s in special):
+        raise InputError(FORGED)
 
 
-def _turn_end(tokenizer: Any, template: str | None) -> int | None:
-    """The special token that the template puts behind an assistant's words (<|im_end|>, <|eot_id|>, </s>)."""
-    words = "instdata"
-    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": words}]
-    tail = _render(tokenizer, talk, False, template).rpartition(words)[2]
-    special = set(tokenizer.all_special_ids)
-    return next((t for t in tokenizer(tail, add_special_tokens=False)["input_ids"] if t in special), None)
+def _own_thoughts(turn: Any, reasoning: Reasoning) -> dict[str, Any]:
+    """A turn with its thoughts in a field of their own, however they came, or without them."""
+    out = dict(turn)
+    if out["role"] != "assistant":
+        return out
+    if not out.get("reasoning_content"):
+        inside, rest = take_out(out["content"])
+        if inside is not None:
+            out["content"] = rest
+            out["reasoning_content"] = inside
+    if reasoning == "drop" or not (out.get("reasoning_content") or "").strip():
+        out.pop("reasoning_content", None)
+    return out
 
 
-def stop_ids(tokenizer: Any) -> list[int]:
-    """The tokens after which an answer is over: the end of text, and the end of an assistant's turn."""
-    end = _turn_end(tokenizer, template_of(tokenizer))
-    return sorted({tokenizer.eos_token_id, tokenizer.eos_token_id if end is None else end})
+def _apart(form: TemplateForm, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Segment | None:
+    """The conversation up to a turn, of which that turn alone is learned."""
+    shorter = talk[: i + 1]
+    try:
+        if form.key == "prompt" and talk[i].get("reasoning_content"):
+            return _written_by_us(form, shorter, reasoning)
+        text = form.render(shorter)
+        span = _span(form, shorter, i, text, reasoning) or _added(form, shorter, text)
+    except InputError:
+        return None
+    return Segment(text, [span]) if span else None
 
 
-def _mask(ids: list[int], offsets: list[tuple[int, int]], spans: list[tuple[int, int]], end: set[int]) -> list[bool]:
-    mask = [False] * len(ids)
-    for start, stop in spans:
-        mine = [i for i, (a, b) in enumerate(offsets) if a >= start and b <= stop and b > a]
-        ends = [i for i in mine if ids[i] in end]
-        if ends:  # what the template writes behind the end of turn (a line break) is never generated
-            mine = [i for i in mine if i <= ends[-1]]
-        for i in mine:
-            mask[i] = True
+def _written_by_us(form: TemplateForm, talk: list[dict[str, Any]], reasoning: Reasoning) -> Segment | None:
+    """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the thoughts,
+    and what the template writes from the answer on."""
+    i = len(talk) - 1
+    plain = [*talk[:i], {k: v for k, v in talk[i].items() if k != "reasoning_content"}]
+    text = form.render(plain)
+    span = _span(form, plain, i, text, reasoning)
+    framed = _frame(form, plain, i, "content", text)
+    if span is None or framed is None:
+        return None
+    asked = form.render(talk[:i], ask=True)
+    before = asked + talk[i]["reasoning_content"].strip() + "\n</think>\n\n"
+    start = len(asked) if reasoning == "learn" else len(before)
+    return Segment(before + text[framed[0] :], [(start, len(before) + span[1] - framed[0])])
+
+
+def _span(
+    form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning
+) -> tuple[int, int] | None:
+    """Where a turn's learned words and end stand in the rendered conversation; None where the template writes it otherwise
+    than it is."""
+    framed = _frame(form, talk, i, "content", whole)
+    if framed is None:
+        return None
+    start, stop = framed
+    if talk[i]["content"].strip() not in whole[start:stop]:
+        return None
+    thoughts = talk[i].get("reasoning_content") if form.key else None
+    if thoughts and form.key == "prompt":
+        return None
+    if thoughts:
+        before = _frame(form, talk, i, "reasoning_content", whole)
+        if before is None or thoughts.strip() not in whole[before[0] : start]:
+            return None
+        start = before[0] if reasoning == "learn" else start
+    if not thoughts or reasoning == "learn":
+        asked = form.render(talk[:i], ask=True)
+        given = whole[len(asked) : start] if whole.startswith(asked) and len(asked) <= start else ""
+        if given and given == (form.thought_lead if thoughts else form.lead) and not EMPTY.fullmatch(given):
+            start = len(asked)  # what the prompt does not write, the model has to
+    end = _end(form, talk, i, whole, stop)
+    return (start, end) if all(name in whole[start:end] for name in _called(talk[i])) else None
+
+
+def _called(turn: dict[str, Any]) -> list[str]:
+    """The functions that a turn calls."""
+    return [c["function"]["name"] or "" for c in turn.get("tool_calls") or ()]
+
+
+def _frame(form: TemplateForm, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
+    """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours instead of
+    it, and what stands around that word has to be what stands around the text."""
+    try:
+        marked = form.render([*talk[:i], {**talk[i], key: WORDS}, *talk[i + 1 :]])
+    except InputError:
+        return None
+    before, found, behind = marked.partition(WORDS)
+    if (
+        not found
+        or not whole.startswith(before)
+        or not whole.endswith(behind)
+        or len(before) + len(behind) > len(whole)
+    ):
+        return None
+    return len(before), len(whole) - len(behind)
+
+
+def _end(form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
+    """The end of a turn behind its words: its end token, right there or behind tool calls, before anything that follows."""
+    last = len(whole)
+    if talk[i].get("tool_calls") and i + 1 < len(talk):
+        last = _common(whole, form.render(talk[: i + 1]))
+    ends = [(at, text) for text in form.end_texts if 0 <= (at := whole.find(text, stop)) <= last - len(text)]
+    if not ends:
+        return max(stop, last) if talk[i].get("tool_calls") else stop
+    at, text = min(ends)
+    return at + len(text) if not whole[stop:at].strip() or talk[i].get("tool_calls") else stop
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters two texts begin alike with."""
+    return next((n for n, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+def _added(form: TemplateForm, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
+    """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one place."""
+    asked = form.render(talk[:-1], ask=True)
+    if not text.startswith(asked) or len(text) == len(asked):
+        return None
+    empty = EMPTY.match(text, len(asked))
+    start = empty.end() if empty else len(asked)
+    end = len(text.rstrip())
+    shown = [talk[-1]["content"].strip(), *_called(talk[-1])]
+    return (start, end) if all(w in text[start:end] for w in shown) else None
+
+
+# ---- tokens
+
+
+def _mask(piece: Segment, offsets: list[tuple[int, int]]) -> list[bool]:
+    """Which tokens are learned: those of the spans. A token that begins with the blank before a span belongs to it."""
+    mask = [False] * len(offsets)
+    for start, stop in piece.spans:
+        for i, (a, b) in enumerate(offsets):
+            if b > a and b > start and b <= stop and (a >= start or not piece.text[a:start].strip(" ")):
+                mask[i] = True
     return mask
 
 
-def _cut(ids: list[int], mask: list[bool], length: int | None) -> Encoded:
-    if length is None or len(ids) <= length:
-        return Encoded(ids, mask)
-    return Encoded(ids[:length], mask[:length], truncated=True)
+def _joined(pieces: list[tuple[list[int], list[bool]]], plan: Plan, length: int | None) -> Encoded:
+    """A conversation's sequences behind each other, each cut at the length."""
+    _, turns, why, thoughts = plan
+    ids: list[int] = []
+    mask: list[bool] = []
+    starts: list[int] = []
+    truncated = False
+    lost = 0
+    for one, learned in pieces:
+        cut = length is not None and len(one) > length
+        truncated |= cut
+        if cut:
+            lost += _runs(learned) - _runs(learned[:length])
+            one, learned = one[:length], learned[:length]
+        starts.append(len(ids))
+        ids, mask = ids + list(one), mask + learned
+    found = Encoded(ids, mask, truncated, tuple(starts[1:]), turns, (*why, *[CUT] * lost), thoughts)
+    return found if found.supervised or not pieces else replace(found, thoughts=0)
+
+
+def _runs(mask: list[bool]) -> int:
+    """How many runs of learned tokens there are."""
+    return sum(m and (i == 0 or not mask[i - 1]) for i, m in enumerate(mask))

@@ -29,7 +29,7 @@ from instdata.score.source import (
 from instdata.train.forward import Validation
 from instdata.train.fsdp import gathered, is_first, world
 from instdata.train.recipe import Training
-from instdata.train.render import encode
+from instdata.train.render import encode, template_notes
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
@@ -50,7 +50,7 @@ def train_build(
 
     Returns what `train --json` prints. With a recipe whose sizes share a trunk the result is bitwise the curve's model of
     that size. Raises InputError for an unknown config and where the folder holds another run."""
-    from instdata.train.loop import begin, ladder, usable
+    from instdata.train.loop import begin, ladder, rows_line, usable
 
     config, ids, talks = _rows(build, config)
     rungs = sorted({r for _, r in sizes_of(build) if r < len(ids)} | {len(ids)})
@@ -70,9 +70,11 @@ def train_build(
         say(f"{out}: this run is done")
         return {"run": str(out), "changed": False, **done}
     length = min(recipe.length, loaded.context)
-    rows = encode(loaded.tokenizer, talks, length)
+    rows = encode(loaded.tokenizer, talks, length, reasoning=recipe.reasoning)
+    for note in template_notes(loaded.tokenizer):
+        say(f"{loaded.name}: {note}")
     counts = usable(rows, length)
-    say(_rows_line(counts, length))
+    say(rows_line(counts, length))
     started = time.perf_counter()
     with locked(out) if is_first() else nullcontext():
         run = begin(loaded, recipe, seed)
@@ -189,15 +191,6 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def _rows_line(counts: dict[str, int], length: int) -> str:
-    parts = [f"{counts['rows']:,} rows, {counts['tokens']:,} tokens, {counts['supervised']:,} of them learned"]
-    if counts["truncated"]:
-        parts.append(f"{counts['truncated']:,} cut at {length:,} tokens")
-    if counts["without_supervised"]:
-        parts.append(f"{counts['without_supervised']:,} left out: nothing to learn within {length:,} tokens")
-    return "; ".join(parts)
-
-
 def shown_rows(
     build: Path, config: str | None, spec: str, recipe: Training, many: int, say: Callable[[str], None]
 ) -> list[list[tuple[str, bool]]]:
@@ -205,7 +198,7 @@ def shown_rows(
     loaded = load(spec, say)
     _, talks = rows_in_order(build, config or "full")
     found = []
-    for row in encode(loaded.tokenizer, talks[:many], min(recipe.length, loaded.context)):
+    for row in encode(loaded.tokenizer, talks[:many], min(recipe.length, loaded.context), reasoning=recipe.reasoning):
         pieces: list[tuple[list[int], bool]] = []
         for token, learned in zip(row.ids, row.mask):
             if not pieces or pieces[-1][1] != learned:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.score.extract.number import chinese_value, final_number
+from instdata.score.extract.number import chinese_value
+from instdata.score.extract.result import final_number
 from instdata.score.extract.text import code_in, normalise
 from instdata.score.item import Item
 from instdata.score.scorers import Scored, chance, score_answer, unusable

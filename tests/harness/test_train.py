@@ -221,7 +221,7 @@ def test_running_out_of_memory_says_what_to_change(tiny_folder, monkeypatch):
     def full(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(training_module, "token_losses", full)
+    monkeypatch.setattr(training_module, "losses_of", full)
     with pytest.raises(BuildError, match="length=128"):
         train(run, rows, schedule(rows, [8], recipe(), 1), 1, 1)
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -253,11 +254,12 @@ def test_cells_that_python_has_no_value_for(tmp_path):
     assert good["instruction"] == "a" and isinstance(bad, Bad) and "not UTF-8" in bad.error
 
 
+# ru_maxrss of a child holds what its parent had before exec: the kernel's own figure for this program does not.
 CHILD = """
-import resource, sys
+import re, sys
 from instdata.read.blocks import raw_blocks
 count = sum(len(block) for _, block in raw_blocks(sys.argv[1]))
-print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(count, int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10)
 """
 
 
@@ -267,6 +269,7 @@ def measured(path):
     return map(int, done.stdout.split())
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by Linux' /proc")
 def test_small_files_that_unpack_to_gigabytes_take_a_bounded_memory(tmp_path):
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 3000, pa.int32()), pa.array(["x" * 1_000_000]))
     pq.write_table(pa.table({"instruction": text, "output": ["y"] * 3000}), tmp_path / "a.parquet", compression="zstd")
@@ -293,6 +296,7 @@ def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
     assert sum(not isinstance(r, Bad) for r in found) >= 38 and any(isinstance(r, Bad) for r in found)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the child measures itself by Linux' /proc")
 def test_many_keys_take_no_quadratic_time(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         json.dumps({"instruction": "a", "output": "b", **{f"k{i}": i for i in range(100_000)}})

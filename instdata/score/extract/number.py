@@ -1,10 +1,14 @@
-"""The number that an answer ends with, as a fraction: Arabic, with thousands and decimals, fractions, percent, LaTeX, Chinese."""
+"""The numbers that stand in a text, as fractions: Arabic, with thousands and decimals, fractions, percent, LaTeX, Chinese, words.
+
+What only looks like numbers (dates, times of day, ratios, ranges, powers of letters) is found too, as no plain number, so
+that none of its parts is taken for one.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 LONGEST = 400  # digits; no answer has more, and longer ones cost more than they are worth
@@ -14,94 +18,126 @@ TIMES = {
     "百": 10**2, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12,
     "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12,
 }  # fmt: skip
-
-_CHINESE = "零〇一二两三四五六七八九十百千万亿"
+CHINESE = "零〇一二两三四五六七八九十百千万亿"
+NOT_THOUSAND = "(?![克米瓦卡赫焦帕伏字])"  # 千克, 千米 and the like are units, not thousands
 _ONE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-FORMAL = dict(
-    zip("零壹贰叁肆伍陆柒捌玖拾佰仟萬億兩", "零一二三四五六七八九十百千万亿两")
-)  # on cheques, and traditional ones
-# 1万2千, 3亿5000万: Arabic figures with Chinese units, added up.
-MIXED = re.compile(r"(?<![\d.,])(?:\d{1,8}(?:\.\d{1,8})?\s?[亿万千百]){1,4}\d{0,8}(?![\d.克米瓦卡赫焦帕伏])")
-PART = re.compile(r"(\d+(?:\.\d+)?)\s?([亿万千百]?)")
-# 两个半小时, 3年半: a half behind the unit.
-HALVED = re.compile(rf"((?<!\d)\d{{1,9}}|[{_CHINESE}]{{1,6}})(个|年|天|倍|斤|里|周|公里)半(?![径数导个])")
-POWER_OF_TEN = re.compile(r"(?<![\w.^×*/])(?<![×x*]\s)10\s?\^\s?\{?\s?(\d{1,3})\}?(?![\w.]|\s?[-+×*/^])")
-# What small models go on with behind their answer, and what assistants say last.
-RUN_ON = re.compile(
-    r"\n[ \t]{0,4}(?:Question|Problem|Q|Human|User|问题|题目|用户)[ \t]{0,4}\d{0,3}[ \t]{0,4}[:：]", re.IGNORECASE
-)
-FAREWELL = re.compile(
-    r"(?<=[。！!.\n])[^。！!.\n]{0,12}(?:希望(?:这|以上|我的|能|对)|如果(?:你|您)(?:还|有)|祝(?:你|您)|\bI hope\b|\bhope (?:this|that|it)\b"
-    r"|\blet me know\b|\bfeel free\b)[^\n]{0,300}\s{0,9}\Z",
-    re.IGNORECASE,
-)
-# The same result said again: 1.5千米，也就是1500米.
-AGAIN = re.compile(
-    r"也就是|亦即|即为|即|换句话说|\bi\.e\.,?|\bthat is,?|\bor equivalently\b|\bin other words,?", re.IGNORECASE
-)
-# 千克, 千米 and the like are units, not thousands.
-NUMBER = re.compile(
-    rf"(?P<sign>(?<![A-Za-z0-9)\]%])[-−]\$?|(?:(?<=[=:])|(?<=[=:]\s)|\A)[-−–]\s?|负|\b(?:minus|negative)\s)?\$?(?<![A-Za-z0-9_^.,])"
+_MONEY = r"(?:US|CA|HK|NT)?[$€£¥₹]"
+TOKEN = re.compile(
+    r"(?P<date>(?<![\d.])(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?!\d)|\d{4}年\d{1,2}月(?:\d{1,2}日)?|\d{1,3}(?:\.\d{1,3}){3}(?![\d.])))"
+    r"|(?P<clock>(?<![\d.])\d{1,2}:\d{2}(?::\d{2})?(?!\d)(?:\s?[AaPp]\.?[Mm]\b)?|(?<![\d.])\d{1,2}[点时]\d{1,2}分)"
+    rf"|(?P<sign>(?<![A-Za-z0-9)\]%}}])[-−]\s?{_MONEY}|(?<![A-Za-z0-9)\]%}}])[-−]|(?:(?<=[=:])|(?<=[=:]\s)|\A)[-−–—]\s?|负|零下|\b(?:minus|negative)\s)?"
+    rf"(?:{_MONEY}\s?)?(?P<sign2>(?<=[$€£¥₹])[-−])?(?<![A-Za-z0-9_^.,])"
     rf"(?:(?P<whole>\d{{1,9}})(?:\s|又)(?=\d+/\d))?"
-    rf"(?P<main>{_ONE})(?:\s?/\s?(?P<below>\d+)(?![\d/]))?(?:[eE](?P<e>[-+]?\d{{1,3}})\b|\s?[×x*]\s?10\^\{{?(?P<power>[-−+]?\d{{1,3}})\}}?)?"
-    rf"(?P<percent>\s?(?:%|percent\b|per cent\b))?"
-    rf"(?:\s?(?P<times>百万|千万|万亿|[百千万亿](?![克米瓦卡赫焦帕伏]))|\s(?P<word>hundred|thousand|million|billion|trillion)\b)?"
-    rf"|(?P<minus>负)?(?P<per>百分之)?(?:(?P<units>[{_CHINESE}]{{1,12}})又)?(?P<chinese>[{_CHINESE}]{{1,40}}(?:点[{_CHINESE[:11]}]{{1,40}})?)(?:分之(?P<over>[{_CHINESE}]{{1,40}}))?",
+    rf"(?P<main>{_ONE})(?:\s?/\s?(?P<below>\d+)(?![\d/]))?(?:[eE](?P<e>[-+]?\d{{1,3}})\b|\s?[×x*]\s?10\s?\^\s?[{{(]?(?P<power>[-−+]?\d{{1,3}})[)}}]?)?"
+    rf"(?P<percent>\s?(?:%|percent\b|per cent\b|percentage points?\b|pct\b))?"
+    rf"(?:\s?(?P<times>百万|千万|万亿|千{NOT_THOUSAND}|百(?!帕)|万|亿)|\s(?P<word>hundred|thousand|million|billion|trillion)\b)?"
+    rf"|(?P<minus>负|零下)?(?P<per>百分之)?(?:(?P<units>[{CHINESE}]{{1,12}})又)?(?P<chinese>[{CHINESE}]{{1,40}}(?:点[{CHINESE[:11]}]{{1,40}})?)(?:分之(?P<over>[{CHINESE}]{{1,40}}))?",
     re.IGNORECASE,
+)  # fmt: skip
+# Behind or before a number: it is a part of something else. A letter is a variable, or a factorial's mark of a function.
+UNREAL = re.compile(r"\s?(?:\^|√|π|\\sqrt|\\pi|sqrt)|[xyznkabcpqi](?![A-Za-z])|!(?=\s?[-+*/×=])|\([a-z]")
+UNREAL_BEFORE = re.compile(r"(?:√|sqrt\s?[({]?|\\sqrt\[?|[√π])\s?$|(?:\b(?:log|ln|sin|cos|tan|lim|exp)\b|\\(?:log|ln|sin|cos|tan|pi))\s?[({]?\s?$", re.I)  # fmt: skip
+FRACTION = re.compile(r"\\[dtc]?frac\s?(?:\{\s?([-−]?)\s?([\d.,]{1,40})\s?\}\s?\{\s?([\d.,]{1,40})\s?\}|()(\d)\s?(\d)(?!\d))")  # fmt: skip
+FORMAL = dict(zip("零壹贰叁肆伍陆柒捌玖拾佰仟萬億兩", "零一二三四五六七八九十百千万亿两"))  # cheques; traditional ones
+# 1万2千, 3亿5000万, 1万零5百: Arabic figures with Chinese units, added up.
+MIXED = re.compile(rf"(?<![\d.,])(?:\d{{1,8}}(?:\.\d{{1,8}})?\s?(?:[亿万百]|千{NOT_THOUSAND})零?){{1,4}}\d{{0,8}}(?![\d.克米瓦卡赫焦帕伏])")  # fmt: skip
+PART = re.compile(r"(\d+(?:\.\d+)?)\s?([亿万千百]?)零?")
+# 两个半小时, 3年半: a half behind the unit. 半个, 一半: a half by itself.
+HALVED = re.compile(rf"((?<!\d)\d{{1,9}}|[{CHINESE}]{{1,6}})(个|年|天|倍|斤|里|周|公里)半(?![径数导个])")
+HALF = re.compile(rf"(?<![{CHINESE}\d个年天倍斤里周])半(?=[个天年斤里倍]|小时|公里)|一半")
+POWER = re.compile(r"(?<![\w.^×*/)}√])(?<![×x*]\s)(\d{1,4})\s?(?:\^|\*\*)\s?[{(]?([-−]?\d{1,3})[)}]?(?![\w.^])")
+SPOKEN_DECIMAL = re.compile(
+    rf"((?<!\d)\d{{1,4}}|[{CHINESE}]{{1,6}})(米|块)([\d一二三四五六七八九])(?![\d角毛分厘米点百十千万亿个年月日.])"
 )
-FRACTION = re.compile(r"\\[dt]?frac\s?\{\s?([-−]?)\s?([\d.,]{1,40})\s?\}\s?\{\s?([\d.,]{1,40})\s?\}")
-UNREAL = re.compile(r"\s?(?:\^|√|π|\\sqrt|\\pi|sqrt)")  # behind or before a number: it is a part of something else
-# Where an answer says that it is one. The last of them counts.
-MARKER = re.compile(
-    r"####|\bfinal\s{1,3}answer\b|\banswer[*_]{0,3}\s?(?:is|was|would\sbe|should\sbe|=|:)|答案|(?:^|\n)[ *#]{0,8}(?:答|解答|回答)[*]{0,3}:",
-    re.IGNORECASE,
+DISCOUNT = re.compile(r"打?([一二三四五六七八九]{1,2}|\d(?:\.\d)?)(折|成)(?![为立功本员就人年长叠])")
+WORDS = {w: i for i, w in enumerate(
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])} | {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)}  # fmt: skip
+PARTS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourths": 4, "fifths": 5, "fifth": 5, "eighths": 8, "tenths": 10}  # fmt: skip
+_WORD = "|".join(sorted([*WORDS, "hundred", "thousand", "million", "billion"], key=len, reverse=True))
+PART_ALONE = re.compile(
+    r"\b(?:a|an) (half|third|quarter|fifth)\b(?! (?:option|choice|one|time|person|answer))", re.IGNORECASE
 )
-_LEAD = re.compile(
-    r"(?:[\s*_`$:=,\"'“”(\[{]|\\\(|\\\[|应该|应当|就|是|为|约|大约|\b(?:is|about|approximately|therefore|thus|simply)\b)*",
-    re.IGNORECASE,
-)
-_END = re.compile(r"[。！？!?；;]|\.(?=\s|$)|\bbecause\b|\bsince\b|因为|由于", re.IGNORECASE)
+SPOKEN = re.compile(rf"\b(?:(minus|negative)\s)?(?:an?\s(?=hundred|thousand|million))?((?:{_WORD})(?:[-\s](?:and\s)?(?:{_WORD}))*)(?:[-\s]({'|'.join(PARTS)}))?\b", re.I)  # fmt: skip
+NO_COUNT = re.compile(r"\b(?:no|any|every|some|this|that|which|each|the|other|another|only|last|first|correct|right|best)\s$", re.I)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Number:
     """A number as it was written: its value, whether a percent sign followed, how many decimal places it showed (None
-    for a fraction), and whether it stood alone (not in 2√3 or 3^4)."""
+    for a fraction), whether it stood alone (not in 2√3, 3:2 or 10-15), and where in the text it stood."""
 
     value: Fraction
     percent: bool = False
     places: int | None = 0
     plain: bool = True
+    start: int = 0
+    end: int = 0
 
 
 def plain_text(text: str) -> str:
     """NFKC without its traps: 10² stays a power, 2½ a mixed fraction; LaTeX fractions and thousands as plain ones."""
     text = re.sub(r"(?<=\d)(?=[¼-¾⅐-⅞])", " ", text)
-    text = re.sub("[⁰¹²³⁴-⁹]+", lambda m: "^" + unicodedata.normalize("NFKC", m[0]), text)
+    text = re.sub("[⁰¹²³⁴-⁹⁻]+", lambda m: "^" + unicodedata.normalize("NFKC", m[0]).replace("−", "-"), text)
     text = re.sub(r"(?<=\d)[\u00a0\u2007\u2009\u202f'’](?=\d{3}(?!\d))", "", text)  # thousands
-    text = re.sub(r"(?<=\d)\s?(?=\\[dt]?frac)", " ", text)  # 3\\frac{1}{2} is a mixed fraction
+    text = re.sub(r"(?<=\d)\s?(?=\\[dtc]?frac)", " ", text)  # 3\\frac{1}{2} is a mixed fraction
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/").replace("{,}", ",").replace("\\%", "%")
-    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf)\s?\{([^{}\\]{0,200})\}", r" \1 ", text)
-    text = re.sub(r"\\times|\\cdot", "×", re.sub(r"\\[,;!:]", "", text)).replace("\\$", "$")
-    text = FRACTION.sub(r"\1\2/\3", text)
-    text = POWER_OF_TEN.sub(lambda m: "1" + "0" * int(m[1]), text)
-    # 1,5 is one and a half in most of Europe; a comma before three digits separates thousands.
+    text = re.sub(r"(?<=\d)\\[,;:!]\s?(?=\d{3}(?!\d))", "", text)
+    text = re.sub(r"\^\s?\{?\\circ\}?|\\degree\b", "°", text)
+    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf|textit|mathit|rm|bf|boldsymbol)\s?\{([^{}\\]{0,200})\}", r" \1 ", text)  # fmt: skip
+    text = re.sub(r"\\times|\\cdot", "×", re.sub(r"\\[,;!:]|\\left|\\right|\\displaystyle", "", text))
+    text = re.sub(r"\\(?:approx|simeq)\b", "≈", text).replace("\\$", "$").replace("\\ ", " ")
+    text = FRACTION.sub(lambda m: f"{m[1] or ''}{m[2] or m[5]}/{m[3] or m[6]}", text)
+    text = re.sub(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d.,]*\d| \d)", lambda m: m[1].replace(" ", ""), text)
+    # 1,5 and 1.234,5 are written so in most of Europe; a comma before three digits separates thousands.
+    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)", lambda m: m[1].replace(".", "") + "." + m[2], text)  # fmt: skip
     text = re.sub(r"(?<![\d.,(\[{])(\d{1,9}),(\d{1,2})(?![\d,)\]}]|\.\d)", r"\1.\2", text)
+    text = re.sub(r"(?<=\d),(?=(?:\d{1,2}|\d{4,})(?!\d))", ", ", text)  # of a list
+    text = re.sub(
+        r"((?:probability|chance|odds)\b[^.\d]{0,20})(\d{1,9}) (?:in|out of) (\d{1,9})", r"\1\2/\3", text, flags=re.I
+    )
+    text = POWER.sub(_power, text)
     return _chinese_spellings(text)
 
 
+def _power(match: re.Match) -> str:
+    base, exponent = int(match[1]), int(match[2].replace("−", "-"))
+    if base == 0 or abs(exponent) * len(match[1]) > LONGEST:
+        return match[0]
+    value = Fraction(base) ** exponent
+    return str(value)
+
+
 def _chinese_spellings(text: str) -> str:
-    """Other ways to write Chinese numbers: 廿, 壹佰, 1万2千, 两个半."""
-    text = text.replace("廿", "二十").replace("卅", "三十")
+    """Other ways to write Chinese numbers: 廿, 壹佰, 1万2千, 两个半, 4分之3, 八折."""
+    if not re.search(r"[\u4e00-\u9fff]", text):
+        return text
+    text = text.replace("廿", "二十").replace("卅", "三十").replace("俩", "两个").replace("仨", "三个")
     formal = "".join(FORMAL)
-    text = re.sub(f"[{formal}]{{2,}}", lambda m: "".join(FORMAL[c] for c in m[0]), text)
+    text = re.sub(f"[{formal}{CHINESE}]{{2,}}", lambda m: "".join(FORMAL.get(c, c) for c in m[0]), text)
+    text = re.sub(r"(?<=\d)[萬億仟佰]", lambda m: FORMAL[m[0]], text)
+    text = re.sub(r"百分之\s?\$?(\d+(?:\.\d+)?)\$?%?", r"\1%", text)
+    text = re.sub(r"(?<!百)(?<![\d.])(\d{1,6})分之(\d{1,6})(?!\d)", r"\2/\1", text)
+    text = SPOKEN_DECIMAL.sub(_spoken_decimal, text)
+    text = DISCOUNT.sub(_discount, text)
     text = MIXED.sub(lambda m: _added_up(m[0]), text)
 
     def halved(m: re.Match) -> str:
         value = Fraction(m[1]) if m[1].isdigit() else chinese_value(m[1])
         return m[0] if value is None else f"{float(value + Fraction(1, 2)):g}{m[2]}"
 
-    return HALVED.sub(halved, text)
+    return HALF.sub("0.5", HALVED.sub(halved, text))
+
+
+def _spoken_decimal(match: re.Match) -> str:
+    """1米8 is 1.8 m, 三块五 3.5 yuan."""
+    whole = Fraction(match[1]) if match[1].isdigit() else chinese_value(match[1])
+    return match[0] if whole is None else f"{whole}.{DIGITS.get(match[3], match[3])}{match[2]}"
+
+
+def _discount(match: re.Match) -> str:
+    """八折 is 80 % of the price, 八成 80 % of anything."""
+    digits = "".join(str(DIGITS.get(c, c)) for c in match[1]).replace(".", "")
+    return f"{Fraction(int(digits), 10 ** len(digits)) * 100}%" if int(digits) else match[0]
 
 
 def _added_up(text: str) -> str:
@@ -117,90 +153,50 @@ def _added_up(text: str) -> str:
     return str(total) if total.denominator == 1 else text
 
 
-def settled(answer: str) -> str:
-    """An answer without what stands behind it: the next question of a model that goes on, an assistant's farewell."""
-    run_on = RUN_ON.search(answer)
-    if run_on and NUMBER.search(answer[: run_on.start()]):
-        answer = answer[: run_on.start()]
-    return FAREWELL.sub("", answer)
+def numbers(text: str, words: bool = True) -> list[Number]:
+    """The numbers of a text that plain_text made, in their order. Chinese numerals count where there is no Arabic number, and
+    English words where there is neither."""
+    tokens = [(m, _read(m, text)) for m in TOKEN.finditer(text)]
+    arabic = [n for m, n in tokens if n and not m["chinese"]]
+    if not arabic:
+        chinese = [n for m, n in tokens if n]
+        return chinese or (_spoken(text) if words else [])
+    return _joined(arabic, text)
 
 
-def final_part(text: str) -> str | None:
-    """What an answer states as its result: the last \\boxed{…}, else what follows its last "####", "answer is", "答案"
-    up to the end of the sentence; None where it marks nothing."""
-    if (boxed := text.rfind("\\boxed")) >= 0 and (inside := _braces(text, boxed + len("\\boxed"))):
-        return inside
-    marks = list(MARKER.finditer(text))
-    for mark in reversed(marks[-3:]):
-        start = _LEAD.match(text, mark.end()).end()
-        line = text[start : (text.find("\n", start) + 1 or len(text) + 1) - 1]
-        cut = _END.search(line)
-        part = (line[: cut.start()] if cut else line).strip(" *_`$)]}\"'“”\t\r")
-        if part:
-            return part
-    return None
-
-
-def _braces(text: str, at: int) -> str | None:
-    """What stands in the braces that open at a place."""
-    if at >= len(text) or text[at] != "{":
-        return None
-    depth = 0
-    for i in range(at, min(len(text), at + 2000)):
-        depth += (text[i] == "{") - (text[i] == "}")
-        if depth == 0:
-            return text[at + 1 : i].strip() or None
-    return None
-
-
-def final_numbers(answer: str) -> list[Number]:
-    """The number that an answer ends with, and what its last sentence says it is in other words (1.5 km, that is 1500 m);
-    empty where it has none."""
-    text = settled(answer)
-    first = final_number(text)
-    if first is None:
-        return []
-    part = final_part(plain_text(text)) or ""
-    again = (_last(piece) for piece in AGAIN.split(part)[1:])
-    return [first, *(n for n in again if n is not None)]
-
-
-def final_number(text: str) -> Number | None:
-    """The number that an answer ends with; None where it has none. In the part that is marked as the result: what
-    follows the last "=", else a number right at its start, else its last; where nothing is marked, the last number.
-    Chinese numerals count where there is no Arabic number."""
-    text = plain_text(text)
-    part = final_part(text)
-    if part is not None:
-        behind = part[part.rfind("=") + 1 :]
-        at_start = NUMBER.match(behind)
-        found = _read(at_start, behind) if at_start and at_start["main"] else None
-        found = found or _last(behind) or _last(part)
-        if found:
-            return found
-    return _last(text)
-
-
-def _last(text: str) -> Number | None:
-    """The last Arabic number, else the last Chinese one."""
-    arabic = chinese = None
-    for match in NUMBER.finditer(text):
-        if match["main"]:
-            arabic = match
-        else:
-            chinese = match
-    match = arabic or chinese
-    return _read(match, text) if match else None
+def _joined(found: list[Number], text: str) -> list[Number]:
+    """The numbers, with those that a range, a ratio or an "or" joins marked as not plain."""
+    out = list(found)
+    for i, (a, b) in enumerate(zip(found, found[1:])):
+        gap = text[a.end : b.start]
+        if len(gap) > 12:
+            continue
+        ranged = a.value < b.value and a.value >= 0 and re.fullmatch(
+            r"\s?[^\d\s,.;:=+*/×()]{0,4}\s?(?:[-~–—−]|到|至|to|and(?=\s))\s?\$?", gap
+        ) and not re.match(r"\s?[^\d\s]{0,4}\s?[=+*/×÷]", text[b.end : b.end + 8])  # fmt: skip
+        if ranged and "and" in gap:
+            ranged = re.search(r"\bbetween\b[^.]{0,6}$", text[max(0, a.start - 16) : a.start], re.I)
+        ratio = gap.strip() == ":" and gap == ":" and not re.search(r"(?:步骤?|第|题|[Ss]tep|[Nn]o\.|[Dd]ay)\s?$", text[max(0, a.start - 5) : a.start])  # fmt: skip
+        either = re.fullmatch(r"\s?[^\d\s,.;=]{0,3}\s?(?:或者?|or(?: [a-z]\s?=)?|还是)\s?(?:[a-z]\s?=\s?)?", gap)
+        if ranged or ratio or (either and not same_number(a, b)):
+            out[i], out[i + 1] = replace(out[i], plain=False), replace(out[i + 1], plain=False)
+    return out
 
 
 def _read(match: re.Match, text: str) -> Number | None:
+    at = {"start": match.start(), "end": match.end()}
+    if match["date"] or match["clock"]:
+        return Number(Fraction(0), plain=False, **at)
     if len(match[0]) > LONGEST:
         return None
-    alone = not UNREAL.match(text, match.end()) and not re.search(
-        r"(?:√|sqrt\s?[({]?)\s?$", text[max(0, match.start() - 8) : match.start()]
+    alone = not UNREAL.match(text, match.end()) and not UNREAL_BEFORE.search(
+        text[max(0, match.start() - 8) : match.start()]
     )
     if match["chinese"]:
-        return _chinese(match, alone)
+        found = _chinese(match, alone)
+        if found and re.match(r"[多几来余]", text[match.end() : match.end() + 1]):
+            found = replace(found, plain=False)  # 三十多 is no number
+        return found and replace(found, **at)
     value = Fraction(match["main"].replace(",", ""))
     places: int | None = len(match["main"].partition(".")[2])
     if match["below"]:
@@ -215,14 +211,12 @@ def _read(match: re.Match, text: str) -> Number | None:
     times = match["times"] or (match["word"] or "").lower()
     if times:
         value, places = value * TIMES[times], 0
-    return Number(-value if match["sign"] else value, bool(match["percent"]), places, alone)
+    return Number(-value if match["sign"] or match["sign2"] else value, bool(match["percent"]), places, alone, **at)
 
 
 def _chinese(match: re.Match, alone: bool) -> Number | None:
     value = chinese_value(match["chinese"])
-    if value is None:
-        return None
-    if match["units"] and not match["over"]:
+    if value is None or (match["units"] and not match["over"]):
         return None
     if match["over"]:  # 三分之二: the lower number comes first
         above = chinese_value(match["over"])
@@ -236,6 +230,37 @@ def _chinese(match: re.Match, alone: bool) -> Number | None:
             value += more
     places = None if match["over"] else len(match["chinese"].partition("点")[2])
     return Number(-value if match["minus"] else value, bool(match["per"]), places, alone)
+
+
+def _spoken(text: str) -> list[Number]:
+    """Numbers in English words. `one` by itself is mostly a pronoun: it counts where it is all there is."""
+    out = []
+    for m in PART_ALONE.finditer(text):
+        out.append(Number(Fraction(1, PARTS[m[1].lower()]), False, None, True, m.start(), m.end()))
+    for m in SPOKEN.finditer(text):
+        words = re.split(r"[-\s]+", m[2].lower())
+        if words == ["one"] and not m[3] and (NO_COUNT.search(text[max(0, m.start() - 9) : m.start()]) or len(text) > 40):  # fmt: skip
+            continue
+        value = _words_value([w for w in words if w != "and"])
+        if value is None:
+            continue
+        number = Fraction(value, PARTS[m[3].lower()]) if m[3] else Fraction(value)
+        out.append(Number(-number if m[1] else number, False, None if m[3] else 0, True, m.start(), m.end()))
+    return out
+
+
+def _words_value(words: list[str]) -> int | None:
+    total = section = 0
+    for word in words:
+        if word in WORDS:
+            if section % 10 and WORDS[word] < 100 and section % 100 < 20:
+                return None  # two three
+            section += WORDS[word]
+        elif word == "hundred":
+            section = (section or 1) * 100
+        else:
+            total, section = total + (section or 1) * TIMES[word], 0
+    return total + section
 
 
 def chinese_value(text: str) -> Fraction | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from instdata.score.extract.phrases import is_denied
+
 # Scripts without blanks between words: characters count as words.
 UNSPACED = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\U00020000-\U0003ffff"
 )
 TOKEN = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
-NEGATED = re.compile(
-    r"(?:\b(?:not|never|isn't|neither|nor|rather than|instead of|except)\b[\s\"'“‘*]{0,4}(?:an?\s|the\s|option\s|choice\s|choose\s|be\s)?[\"'(*]{0,3}|(?:不|非|并非|不是|不选|不为|排除|而非|不属于|不应选)[“\"'(]{0,2})$",
-    re.IGNORECASE,
-)
 
 
 def normalise(text: str) -> str:
@@ -38,17 +36,28 @@ def spans(phrase: str, text: str) -> list[tuple[int, int]]:
     return [m.span() for m in re.finditer(before + re.escape(phrase) + after, text)] if phrase else []
 
 
-def named(text: str, labels: list[str]) -> set[str]:
-    """The labels that stand in a text, none inside a longer one, and none denied."""
+def named(text: str, labels: list[str], denied: bool = False) -> set[str]:
+    """The labels that stand in a text, none inside a longer one, and none denied; with `denied` those that are."""
     taken: list[tuple[int, int]] = []
     found = set()
     for one in sorted(labels, key=len, reverse=True):
         for start, end in spans(one, text)[:50]:
             if not any(s <= start and end <= e for s, e in taken):
                 taken.append((start, end))
-                if not NEGATED.search(text[max(0, start - 24) : start]):
+                if is_denied(text, start) == denied:
                     found.add(one)
     return found
+
+
+BLANK = re.compile(r"\s*(?:[;；|/、，\n]|,\s|(?:^|(?<=[\s;；,，、]))(?:\(?\d{1,2}[).、]|[①-⑩]))\s*")
+
+
+def blanks(text: str) -> list[str]:
+    """What an answer fills several blanks with, in their order: 北京；上海 or (1) 北京 (2) 上海."""
+    if len(text) > 500:
+        return []
+    wide = re.sub(r"[（(](\d{1,2})[）)]", r"\1) ", text)
+    return [p for p in (normalise(p) for p in BLANK.split(wide)) if p]
 
 
 def fences(text: str) -> list[tuple[str, str]]:
