@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from instdata.cli.output import _console, _table
 
-TASK = 22  # characters of a task's name on a line
+TASK = 20  # characters of a task's name on a line
 UNPAIRED = 8  # tasks whose unpaired items are said; --json has all
 
 
@@ -22,7 +22,7 @@ def show_comparisons(found: dict[str, Any]) -> None:
     pairs = dict.fromkeys((c["a"], c["b"]) for c in found["comparisons"])
     for a, b in pairs:
         table = _table(
-            "task\n  metric", ">n\neffective", ">A\nB", ">B - A\n95 %", ">p (Holm)\nMDE", "verdict",
+            "task\n  metric", ">n\neff. n", ">A\nB", ">B - A\n95 %", ">p (Holm)\nMDE", "verdict",
             title=escape(f"B {b} against A {a}"),
         )  # fmt: skip
         for c in found["comparisons"]:
