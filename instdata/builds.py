@@ -16,7 +16,7 @@ import yaml
 
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.records import DROPPED
-from instdata.corpus.rows import told
+from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
 from instdata.read.written import ALPACA_KEYS, write_record
@@ -123,16 +123,23 @@ def _no_row(build: Path, wanted: str) -> InputError:
     )
 
 
-def messages_of(build: Path, rids: set[str]) -> dict[str, list[dict[str, Any]]]:
+def messages_of(build: Path, rids: set[str], tools: bool = False) -> dict[str, list[dict[str, Any]]]:
     """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's shards;
-    those whose shard was cleaned away are left out."""
-    found = _by_rid(build / DROPPED, rids, "messages") if (build / DROPPED).is_file() else {}
-    found |= _cached(build, rids - found.keys(), "messages")
-    return {rid: [told(t) for t in turns] for rid, turns in found.items()}
+    those whose shard was cleaned away are left out. `tools`: each with its tools, as for training."""
+    found = _of(build, rids, "messages")
+    given = _of(build, set(found), "tools") if tools else {}
+    return {rid: with_tools([told(t) for t in turns], given.get(rid)) for rid, turns in found.items()}
 
 
-def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out."""
+def _of(build: Path, rids: set[str], column: str) -> dict[str, Any]:
+    """A column's values by rid, of the dropped rows' file before the cache's shards."""
+    found = _by_rid(build / DROPPED, rids, column) if (build / DROPPED).is_file() else {}
+    return found | _cached(build, rids - found.keys(), column)
+
+
+def kept_messages(build: Path, ids: set[str], tools: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out. `tools`: each with
+    its tools, as for training."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
     for path in sorted((build / "data").glob("*.parquet")) if ids else []:
@@ -140,9 +147,9 @@ def kept_messages(build: Path, ids: set[str]) -> dict[str, list[dict[str, Any]]]
             for group in range(file.num_row_groups):
                 at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
                 if len(at):
-                    table = file.read_row_group(group, ["id", "messages"]).take(at)
-                    talks = [[told(t) for t in turns] for turns in table["messages"].to_pylist()]
-                    found |= dict(zip(table["id"].to_pylist(), talks))
+                    columns = ["id", "messages", *(["tools"] if tools else [])]
+                    table = file.read_row_group(group, columns).take(at)
+                    found |= dict(zip(table["id"].to_pylist(), talks_of(table)))
     return found
 
 
@@ -162,8 +169,10 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
 def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
     """A column's values in a Parquet file, by rid."""
     at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
-    table = read_parquet(path, ["rid", column]).take(at) if len(at) else None
-    return dict(zip(table["rid"].to_pylist(), table[column].to_pylist())) if table is not None else {}
+    if not len(at) or column not in pq.read_schema(path).names:
+        return {}
+    table = read_parquet(path, ["rid", column]).take(at)
+    return dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
 
 
 def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -252,9 +252,9 @@ def texts_of(pool: Pool, at: np.ndarray) -> dict[int, Messages]:
     ids = dict(zip(at.tolist(), pool.ids.take(pa.array(at)).to_pylist()))
     by_id: dict[str, Messages] = {}
     for build in (pool.build, *([pool.other] if pool.other else [])):
-        by_id |= kept_messages(build, set(ids.values()))
+        by_id |= kept_messages(build, set(ids.values()), tools=True)
     rest = {i: str(pool.rids[i]) for i in ids if ids[i] not in by_id}
-    dropped = messages_of(pool.build, set(rest.values()))
+    dropped = messages_of(pool.build, set(rest.values()), tools=True)
     missing = set(rest.values()) - set(dropped)
     if missing:
         raise InputError(

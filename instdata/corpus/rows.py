@@ -145,6 +145,17 @@ def told(turn: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def with_tools(talk: list[dict[str, Any]], tools: str | None) -> list[dict[str, Any]]:
+    """The conversation with its tools (a JSON list of schemas) as `tools` of its first turn: they go where it goes."""
+    return [{**talk[0], "tools": tools}, *talk[1:]] if tools and talk else talk
+
+
+def talks_of(rows: pa.Table | pa.RecordBatch) -> list[list[dict[str, Any]]]:
+    """The conversations of rows (`messages`, and `tools` where they have it), each with its tools."""
+    tools = rows["tools"].to_pylist() if "tools" in rows.schema.names else [None] * rows.num_rows
+    return [with_tools([told(t) for t in turns], of) for turns, of in zip(rows["messages"].to_pylist(), tools)]
+
+
 def turns_array(conversations: Sequence[Messages]) -> pa.Array:
     """Conversations as an array of TURNS; a field that no turn has costs no conversion."""
     turns = [turn for messages in conversations for turn in messages]

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from instdata.corpus.corpus import read_parquet
-from instdata.corpus.rows import UNKNOWN, told
+from instdata.corpus.rows import UNKNOWN, talks_of
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.score.item import LETTERS, Item
 from instdata.util.errors import InputError
@@ -28,11 +28,10 @@ def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
             f"{build} held no rows out: add `- holdout: {{per_ability: 20}}` to its recipe, or give --suite"
         )
     scorers = {a.name: a.scorer for a in taxonomy.abilities}
-    table = read_parquet(path).select(["messages", "ability"])
+    table = read_parquet(path)
     items = []
-    for row in table.to_pylist():
-        *turns, answer = [told(t) for t in row["messages"]]
-        ability = row["ability"] or UNKNOWN
+    for (*turns, answer), ability in zip(talks_of(table), table["ability"].to_pylist()):
+        ability = ability or UNKNOWN
         scorer = scorers.get(ability, "distractors")
         choices = choices_in(turns[-1]["content"]) if scorer == "choice" else None
         id = item_id(turns, answer["content"], HOLDOUT)

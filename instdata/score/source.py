@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of, rows_of
-from instdata.corpus.rows import UNKNOWN, Messages, told
+from instdata.corpus.rows import UNKNOWN, Messages, talks_of
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.score.item import Item
 from instdata.score.items import holdout_items
@@ -91,12 +91,12 @@ def rows_in_order(build: Path, config: str = "full", origin: str = "mixed") -> t
     mixed (all)."""
     ids: list[str] = []
     talks: list[Messages] = []
-    for batch in rows_of(build, config, ["id", "messages", "origin"]):
+    for batch in rows_of(build, config, ["id", "messages", "origin", "tools"]):
         if origin != "mixed":
             is_human = pc.equal(batch["origin"], HUMAN)
             batch = batch.filter(is_human if origin == HUMAN else pc.invert(is_human))
         ids += batch["id"].to_pylist()
-        talks += [[told(t) for t in turns] for turns in batch["messages"].to_pylist()]
+        talks += talks_of(batch)
     return ids, talks
 
 

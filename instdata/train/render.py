@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from instdata.corpus.rows import Messages
 from instdata.read.thoughts import take_out
-from instdata.train.template import WORDS, TemplateForm, form_of, special_texts
+from instdata.train.template import WORDS, TemplateForm, form_of, parsed_call, special_texts, tools_of
 from instdata.util.errors import InputError
 
 Reasoning = Literal["learn", "mask", "drop"]
@@ -19,6 +19,8 @@ WEIGHT = "its weight is 0"
 HIDDEN = "the chat template does not show it as it is"
 CUT = "it lies behind the length"
 NONE = "no turn of an assistant"
+UNASKED = "it begins the conversation, and the template shows thoughts in a prompt only"
+NO_JSON = "its tools are no JSON"
 EMPTY = re.compile(
     r"\s*(?:<(think|thinking|thought)>\s*</\1>|</think>|\[THINK\]\s*\[/THINK\]|<\|channel>thought\s*<channel\|>)\s*"
 )
@@ -111,9 +113,13 @@ def stop_ids(tokenizer: Any, thinking: bool = False) -> list[int]:
     return sorted({tokenizer.eos_token_id, *ends})
 
 
-def template_notes(tokenizer: Any) -> tuple[str, ...]:
-    """What people should know of the tokenizer's template: replaced, completed, without a system turn."""
-    return form_of(tokenizer).notes
+def template_notes(tokenizer: Any, talks: Sequence[Messages] = ()) -> tuple[str, ...]:
+    """What people should know of the tokenizer's template: replaced, completed, without a system turn, and in how many of these
+    conversations it shows less than there is."""
+    form = form_of(tokenizer)
+    hidden = 0 if form.tools else sum(bool(t and t[0].get("tools")) for t in talks)
+    more = (f"its chat template shows no tools: those of {hidden:,} rows are left out",) if hidden else ()
+    return (*form.notes, *more)
 
 
 # ---- what is learned of a text
@@ -141,14 +147,17 @@ def _plan(form: TemplateForm, messages: Messages, last_only: bool, reasoning: Re
         if talk[i].get("weight", 1) == 0:
             why.append(WEIGHT)
             continue
-        span = _span(form, talk, i, whole, reasoning)
-        if span is not None:
-            spans.append(span)
-        elif (piece := _apart(form, talk, i, reasoning)) is not None:
-            alone.append(piece)
-        else:
+        try:
+            span = _span(form, talk, i, whole, reasoning)
+            piece = _apart(form, talk, i, reasoning) if span is None else None
+        except InputError as e:  # of a part of the conversation
+            why.append(str(e))
+            continue
+        if span is None and piece is None:
             why.append(HIDDEN)
             continue
+        spans += [span] if span else []
+        alone += [piece] if piece else []
         thoughts += bool(talk[i].get("reasoning_content")) and reasoning == "learn"
     pieces = [Segment(whole, spans)] if spans or not alone else []
     return [*pieces, *alone], len(wanted), why, thoughts
@@ -157,11 +166,27 @@ def _plan(form: TemplateForm, messages: Messages, last_only: bool, reasoning: Re
 def _refuse_forged(tokenizer: Any, messages: Messages) -> None:
     """Raises InputError where a text holds the tokenizer's special tokens: they would be read as the real ones."""
     special = special_texts(tokenizer)
-    texts = [
-        t for m in messages for t in (m["content"], m.get("reasoning_content"), str(m.get("tool_calls") or "")) if t
-    ]
-    if any(s in text for text in texts for s in special):
+    try:
+        tools = tools_of(messages)
+    except ValueError as e:
+        raise InputError(NO_JSON) from e
+    calls = [parsed_call(c) for m in messages for c in m.get("tool_calls") or ()]
+    turns = [{k: v for k, v in m.items() if k not in ("role", "tools", "tool_calls")} for m in messages]
+    if any(s in text for text in _texts([tools, calls, turns]) for s in special):
         raise InputError(FORGED)
+
+
+def _texts(found: Any) -> Iterator[str]:
+    """Every text in nested values, names of keys too: what is JSON in a row may hide a special token behind \\u003c."""
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, Mapping):
+        for key, value in found.items():
+            yield str(key)
+            yield from _texts(value)
+    elif isinstance(found, (list, tuple)):
+        for value in found:
+            yield from _texts(value)
 
 
 def _own_thoughts(turn: Any, reasoning: Reasoning) -> dict[str, Any]:
@@ -182,13 +207,10 @@ def _own_thoughts(turn: Any, reasoning: Reasoning) -> dict[str, Any]:
 def _apart(form: TemplateForm, talk: list[dict[str, Any]], i: int, reasoning: Reasoning) -> Segment | None:
     """The conversation up to a turn, of which that turn alone is learned."""
     shorter = talk[: i + 1]
-    try:
-        if form.key == "prompt" and talk[i].get("reasoning_content"):
-            return _written_by_us(form, shorter, reasoning)
-        text = form.render(shorter)
-        span = _span(form, shorter, i, text, reasoning) or _added(form, shorter, text)
-    except InputError:
-        return None
+    if form.key == "prompt" and talk[i].get("reasoning_content"):
+        return _written_by_us(form, shorter, reasoning)
+    text = form.render(shorter)
+    span = _span(form, shorter, i, text, reasoning) or _added(form, shorter, text)
     return Segment(text, [span]) if span else None
 
 
@@ -196,6 +218,8 @@ def _written_by_us(form: TemplateForm, talk: list[dict[str, Any]], reasoning: Re
     """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the thoughts,
     and what the template writes from the answer on."""
     i = len(talk) - 1
+    if not i:
+        raise InputError(UNASKED)
     plain = [*talk[:i], {k: v for k, v in talk[i].items() if k != "reasoning_content"}]
     text = form.render(plain)
     span = _span(form, plain, i, text, reasoning)
@@ -228,12 +252,17 @@ def _span(
             return None
         start = before[0] if reasoning == "learn" else start
     if not thoughts or reasoning == "learn":
-        asked = form.render(talk[:i], ask=True)
-        given = whole[len(asked) : start] if whole.startswith(asked) and len(asked) <= start else ""
-        if given and given == (form.thought_lead if thoughts else form.lead) and not EMPTY.fullmatch(given):
-            start = len(asked)  # what the prompt does not write, the model has to
+        start = _led(form, talk[:i], whole, start, form.thought_lead if thoughts else form.lead)
     end = _end(form, talk, i, whole, stop)
     return (start, end) if all(name in whole[start:end] for name in _called(talk[i])) else None
+
+
+def _led(form: TemplateForm, before: list[dict[str, Any]], whole: str, start: int, lead: str) -> int:
+    """Where the model's part begins: what the prompt does not write before its words (`lead`), it has to."""
+    at = start - len(lead)
+    if not lead or EMPTY.fullmatch(lead) or not whole[:start].endswith(lead):
+        return start
+    return at if not before or whole[:at] == form.render(before, ask=True) else start
 
 
 def _called(turn: dict[str, Any]) -> list[str]:
@@ -244,11 +273,14 @@ def _called(turn: dict[str, Any]) -> list[str]:
 def _frame(form: TemplateForm, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
     """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours instead of
     it, and what stands around that word has to be what stands around the text."""
+    word = WORDS
+    while word in whole:  # a text of the row's own
+        word += "s"
     try:
-        marked = form.render([*talk[:i], {**talk[i], key: WORDS}, *talk[i + 1 :]])
+        marked = form.render([*talk[:i], {**talk[i], key: word}, *talk[i + 1 :]])
     except InputError:
         return None
-    before, found, behind = marked.partition(WORDS)
+    before, found, behind = marked.partition(word)
     if (
         not found
         or not whole.startswith(before)
@@ -278,7 +310,7 @@ def _common(a: str, b: str) -> int:
 
 def _added(form: TemplateForm, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
     """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one place."""
-    asked = form.render(talk[:-1], ask=True)
+    asked = form.render(talk[:-1], ask=True) if talk[:-1] else text
     if not text.startswith(asked) or len(text) == len(asked):
         return None
     empty = EMPTY.match(text, len(asked))

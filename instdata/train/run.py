@@ -71,7 +71,7 @@ def train_build(
         return {"run": str(out), "changed": False, **done}
     length = min(recipe.length, loaded.context)
     rows = encode(loaded.tokenizer, talks, length, reasoning=recipe.reasoning)
-    for note in template_notes(loaded.tokenizer):
+    for note in template_notes(loaded.tokenizer, talks):
         say(f"{loaded.name}: {note}")
     counts = usable(rows, length)
     say(rows_line(counts, length))

@@ -36,7 +36,8 @@ class TemplateForm:
     the one that ends it where nothing follows; `closing`:
     what has to be written behind the last turn for it to end. `key`: where thoughts go (one of THOUGHTS, "inline", "prompt"
     where the prompt opens them and the template leaves them out, or None where it shows none). `lead`, `thought_lead`: what it writes between its prompt
-    and an answer, or an answer's thoughts. `parts`: contents have to be lists of parts. `folds`: a system turn is not taken, and goes into the first user's. `notes`: what people
+    and an answer, or an answer's thoughts. `parts`: contents have to be lists of parts. `folds`: a system turn is not taken, and goes into a user's; `folds_later`: so do
+    those that are not the first turn. `tools`: it shows the functions that may be called. `notes`: what people
     should know of it."""
 
     tokenizer: Any
@@ -47,6 +48,8 @@ class TemplateForm:
     end_texts: tuple[str, ...] = ()
     key: str | None = "inline"
     folds: bool = False
+    folds_later: bool = False
+    tools: bool = False
     appends: str = ""
     parts: bool = False
     lead: str = ""
@@ -57,28 +60,31 @@ class TemplateForm:
         """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin. Raises
         InputError with the template's own words where it does not take it."""
         talk = folded(messages) if self.folds else messages
+        if self.folds_later:
+            talk = [*messages[:1], *folded(messages[1:])]
         try:
-            text = self._written(talk, ask, parsed=True)
+            tools = tools_of(messages)
+            text = self._written(talk, ask, tools, parsed=True)
         except Exception as e:
             try:  # some templates want arguments as they came, as text
                 if not any(m.get("tool_calls") for m in talk):
                     raise
-                text = self._written(talk, ask, parsed=False)
+                text = self._written(talk, ask, tools, parsed=False)
             except Exception:
                 said = str(e).strip().splitlines()[0][:120] if str(e).strip() else type(e).__name__
                 raise InputError(f"the chat template refuses such a conversation: {said}") from e
         closes = bool(self.closing) and not ask and not (talk and talk[-1].get("tool_calls"))
         return text.rstrip("\n") + self.closing if closes and not text.endswith(self.closing) else text
 
-    def _written(self, messages: Messages, ask: bool, parsed: bool) -> str:
+    def _written(self, messages: Messages, ask: bool, tools: list[Any] | None, parsed: bool) -> str:
         return self.tokenizer.apply_chat_template(
             [self._turn(m, parsed) for m in messages], chat_template=self.template, tokenize=False,
-            add_generation_prompt=ask,
+            add_generation_prompt=ask, tools=tools,
         )  # fmt: skip
 
     def _turn(self, turn: Mapping[str, Any], parsed: bool) -> dict[str, Any]:
         """A turn as the template wants it: thoughts under its key, arguments of tool calls as objects, no weight."""
-        out = {k: v for k, v in turn.items() if k not in ("weight", "reasoning_content", "extra")}
+        out = {k: v for k, v in turn.items() if k not in ("weight", "reasoning_content", "extra", "tools")}
         thoughts = turn.get("reasoning_content")
         if thoughts and self.key == "inline":
             out["content"] = put_back(thoughts, out["content"])
@@ -89,11 +95,18 @@ class TemplateForm:
         if self.parts:
             out["content"] = [{"type": "text", "text": out["content"]}]
         if out.get("tool_calls") and parsed:
-            out["tool_calls"] = [_call(c) for c in out["tool_calls"]]
+            out["tool_calls"] = [parsed_call(c) for c in out["tool_calls"]]
         return out
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+def tools_of(messages: Messages) -> list[Any] | None:
+    """The functions that a conversation may call, from its first turn (corpus.rows.with_tools). Raises ValueError where they
+    are no JSON."""
+    text = messages[0].get("tools") if messages else None
+    return json.loads(text) if text else None
+
+
+def parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:
     """A tool call with its arguments as an object, where they are JSON of one: templates write them as JSON themselves."""
     function = dict(call["function"])
     try:
@@ -106,13 +119,23 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def folded(messages: Messages) -> list[Mapping[str, Any]]:
-    """The conversation with its system turn written at the head of the first user's."""
-    if not messages or messages[0]["role"] != "system":
-        return list(messages)
-    system, rest = messages[0]["content"], list(messages[1:])
-    if rest and rest[0]["role"] == "user":
-        return [{**rest[0], "content": f"{system}\n\n{rest[0]['content']}"}, *rest[1:]]
-    return [{"role": "user", "content": system}, *rest]
+    """The conversation with each system turn written into a user's: at the head of the next, behind the one just before, or as
+    a turn of its own where neither stands beside it."""
+    out: list[Mapping[str, Any]] = []
+    waiting: list[str] = []
+    for turn in [*messages, None]:
+        if turn and turn["role"] == "system":
+            waiting.append(turn["content"])
+            continue
+        if waiting and turn and turn["role"] == "user":
+            turn = {**turn, "content": "\n\n".join([*waiting, turn["content"]])}
+        elif waiting and out and out[-1]["role"] == "user":
+            out[-1] = {**out[-1], "content": "\n\n".join([out[-1]["content"], *waiting])}
+        elif waiting:
+            out.append({"role": "user", "content": "\n\n".join(waiting)})
+        waiting = []
+        out += [turn] if turn else []
+    return out
 
 
 @cache
@@ -126,7 +149,7 @@ def form_of(tokenizer: Any) -> TemplateForm:
     own = tokenizer.chat_template
     dated = isinstance(own, str) and "strftime_now" in own
     form = TemplateForm(tokenizer, DATE + own if dated else None, key=None)
-    return _with_leads(_with_thoughts(_with_system(_with_ends(_with_parts(form)))))
+    return _with_tools(_with_leads(_with_thoughts(_with_system(_with_ends(_with_parts(form))))))
 
 
 def special_ids(tokenizer: Any) -> set[int]:
@@ -149,11 +172,8 @@ def _talk(*turns: str | dict[str, Any]) -> list[dict[str, Any]]:
 def _with_parts(form: TemplateForm) -> TemplateForm:
     """The form for a template that takes contents as lists of parts only (of models that see pictures)."""
     for tried in (form, replace(form, parts=True)):
-        try:
-            if WORDS in tried.render(_talk(WORDS, "x")):
-                return tried
-        except InputError:
-            continue
+        if _shows(tried, _talk(WORDS, "x")):
+            return tried
     return form
 
 
@@ -185,12 +205,30 @@ def _first_special(form: TemplateForm, talk: list[dict[str, Any]]) -> int | None
 
 
 def _with_system(form: TemplateForm) -> TemplateForm:
+    system = {"role": "system", "content": WORDS}
+    if not _shows(form, [system, *_talk("x", "y")]):
+        note = "its chat template takes no system turn: it is written into the first user's"
+        return replace(form, folds=True, notes=(*form.notes, note))
+    if not _shows(form, [*_talk("x", "y"), system, *_talk("x", "y")]):
+        note = "its chat template takes a system turn at the beginning only: later ones are written into a user's"
+        return replace(form, folds_later=True, notes=(*form.notes, note))
+    return form
+
+
+def _with_tools(form: TemplateForm) -> TemplateForm:
+    """Whether it shows the functions that may be called."""
+    function = {"name": WORDS, "description": "x", "parameters": {"type": "object", "properties": {}}}
+    tools = json.dumps([{"type": "function", "function": function}])
+    first, *rest = _talk("x", "y")
+    return replace(form, tools=_shows(form, [{**first, "tools": tools}, *rest]))
+
+
+def _shows(form: TemplateForm, talk: list[dict[str, Any]]) -> bool:
+    """Whether the template takes a conversation and writes our word in it."""
     try:
-        shown = WORDS in form.render([{"role": "system", "content": WORDS}, *_talk("x", "y")])
+        return WORDS in form.render(talk)
     except InputError:
-        shown = False
-    note = "its chat template takes no system turn: it is written into the first user's"
-    return form if shown else replace(form, folds=True, notes=(*form.notes, note))
+        return False
 
 
 def _with_leads(form: TemplateForm) -> TemplateForm:

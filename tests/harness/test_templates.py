@@ -98,7 +98,7 @@ def test_a_system_turn_is_shown_or_folded_into_the_first_users(stock: Stock) -> 
     tokenizer = stock.tokenizer()
     [row] = encode(tokenizer, [[{"role": "system", "content": "be brief"}, user("u1"), says("one")]])
     assert tokenizer.decode(row.ids).count("be brief") == 1 and not row.unlearned
-    assert any("system" in note for note in template_notes(tokenizer)) == stock.folds
+    assert any("takes no system turn" in note for note in template_notes(tokenizer)) == stock.folds
     if stock.folds:
         assert "be brief\n\nu1" in tokenizer.decode(row.ids)
 
