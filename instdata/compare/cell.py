@@ -36,7 +36,7 @@ from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 
 SPEAK = 30  # seconds between lines
-VERSION = 3  # of what a cell's scores mean; raise it when training or scoring changes
+VERSION = 4  # of what a cell's scores mean; raise it when training or scoring changes
 Say = Callable[[str], None]
 
 

@@ -35,6 +35,7 @@ from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
 SCHEMA_VERSION = 1
+RENDERED = 2  # of what rows look like to a model; raise it when render changes what is learned
 
 
 def train_build(
@@ -62,7 +63,7 @@ def train_build(
     out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
     asked = {"build": {"name": build.resolve().name}, "config": config, "model": loaded.name, "seed": seed}
     asked |= {"training": {"name": recipe.name}, "rows": len(ids)}
-    shaped = [loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
+    shaped = [RENDERED, loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
     key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
     if done := run_of(out):
         if done["key"] != key:
