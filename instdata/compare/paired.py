@@ -161,7 +161,7 @@ def _known(pair: Matched, kept: np.ndarray) -> Known:
         units = stats.crossed(means, sizes)
         spread = units.item_var / alone.item_var if alone.item_var > 0 and units.item_var > 0 else n / len(sizes)
         units, n_effective = rest(units), n_effective / max(1.0, spread)
-    se, df = stats.combined([(units.item_var, units.item_df)], *stats.of_seeds(units.seed_means, units.noise))
+    se, df = stats.error_of(units)
     return Known(units.mean, se, df, n, units.n, n_effective)
 
 

@@ -53,7 +53,6 @@ def _wait(value: Any) -> Any:
 Wait = Annotated[float, BeforeValidator(_wait), Field(gt=0)]  # seconds, written as 600 or 10m
 FREE = Price(input=0, output=0, cached=0)
 _LIST = json.loads((Path(__file__).parent / "prices.json").read_text(encoding="utf-8"))
-PRICES_OF = f"{_LIST['date']} (version {_LIST['version']})"  # when the list was right; `price:` overrides it
 PRICES = {name: Price(**price) for name, price in _LIST["prices"].items()}
 DATE = re.compile(r"-20\d\d-\d\d-\d\d$")
 

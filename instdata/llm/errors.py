@@ -43,7 +43,7 @@ class Fault:
     without: frozenset[str] = frozenset()
 
 
-def fault(status: int, body: Any, sent: Collection[str] = (), content_type: str = "") -> Fault:
+def fault(status: int, body: Any, sent: Collection[str] = ()) -> Fault:
     """What a response with that status and body (parsed JSON, or text) means for a request with the parameters `sent`."""
     error = _error(body)
     said = _said(error, body)

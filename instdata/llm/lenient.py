@@ -158,20 +158,27 @@ class _Lenient:
         word = found[0].strip()
         return LITERALS.get(word, word), found.end()
 
+    def next_item(self, at: int, close: str) -> tuple[int, bool]:
+        """(where the next item of an object or list begins, False), or (what follows its end, True): behind `close`, or where
+        the text breaks off."""
+        while True:
+            at = self.skip(at)
+            if at >= self.size:
+                self.cut = True
+                return at, True
+            if self.text[at] == close:
+                return at + 1, True
+            if self.text[at] not in COMMAS:
+                return at, False
+            at += 1
+
     def object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
         value: dict[str, Any] = {}
         while True:
-            at = self.skip(at)
-            c = self.text[at : at + 1]
-            if not c:
-                self.cut = True
+            at, ended = self.next_item(at, "}")
+            if ended:
                 return value, at
-            if c == "}":
-                return value, at + 1
-            if c in COMMAS:
-                at += 1
-                continue
-            if c in CLOSING:
+            if self.text[at] in CLOSING:
                 key, at = self.string(at, True)
             elif bare := BARE_KEY.match(self.text, at):
                 key, at = bare[0].strip(), bare.end()
@@ -196,17 +203,10 @@ class _Lenient:
     def list(self, at: int, depth: int) -> tuple[list[Any], int]:
         value: list[Any] = []
         while True:
-            at = self.skip(at)
-            c = self.text[at : at + 1]
-            if not c:
-                self.cut = True
+            at, ended = self.next_item(at, "]")
+            if ended:
                 return value, at
-            if c == "]":
-                return value, at + 1
-            if c in COMMAS:
-                at += 1
-                continue
-            if c in "}":
+            if self.text[at] == "}":
                 raise NoJson
             one, at = self.value(at, depth)
             if not self.cut:

@@ -127,7 +127,7 @@ def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
     """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
     for record in records if isinstance(records, list) else rows_of_batch(records):
         if isinstance(record, bytes):
-            record = _parse_json(record)
+            record = parse_json(record)
         if isinstance(record, dict):
             try:
                 record = normalise_keys(record)
@@ -153,7 +153,7 @@ def as_json(record: Any) -> str:
         return repr(record)
 
 
-def _parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
+def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     if not raw.strip():
         return None

@@ -76,7 +76,7 @@ ABOUT = frozenset(
 @dataclass(frozen=True)
 class Look:
     """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
-    with an example each, and those of text that may be the answer; `all`: no record was left unseen."""
+    with an example each, and those of text that may be the answer."""
 
     source: str
     formats: list[str]
@@ -84,7 +84,6 @@ class Look:
     answered: int
     unused: dict[str, str]
     perhaps: list[str]
-    all: bool
 
     @property
     def line(self) -> str:
@@ -112,16 +111,13 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     unused: dict[str, str] = {}
     perhaps: dict[str, None] = {}
     rows = answered = 0
-    whole = True
     for item in inputs:
-        seen = 0
         for table in tables(item, taxonomy, PEEK):
             response = Rows(table).view("answer")
             rows += len(table)
             answered += int(pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(response)), 0)).as_py() or 0)
         used = used_keys(item.fields)
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
-            seen += 1
             for key, value in record.items() if isinstance(record, dict) else ():
                 if key in used or value in (None, "", [], {}):
                     continue
@@ -129,9 +125,8 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                     unused[key] = _example(value)
                 if key not in ABOUT and _holds_text(value):
                     perhaps.setdefault(key)
-        whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
-    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps), whole)
+    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps))
 
 
 def _holds_text(value: Any) -> bool:

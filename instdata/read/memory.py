@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.util.atomic import whole
+from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError
 
 
@@ -30,8 +29,8 @@ def stored(rows: Any, folder: Path) -> Path:
                 if not isinstance(row, Mapping):
                     raise InputError(f"a source's rows are mappings; one is a {type(row).__name__}")
                 file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
-    digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:16]
-    return partial.rename(folder / f"rows-{digest}{suffix}")
+    content = digest(partial)[:16]
+    return partial.rename(folder / f"rows-{content}{suffix}")
 
 
 def is_rows(value: Any) -> bool:

@@ -137,33 +137,19 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
         return None
     kind = words[0]
     at = ("steps", i, kind)
-    options = item[kind] if item[kind] is not None else {}
     local = ".py:" in kind
     if not local and kind not in kinds():
         near = did_you_mean(kind, kinds()) or f" Known: {', '.join(sorted(kinds()))}."
         draft.problem(at, f'unknown step "{kind}".{near}')
         return None
-    if isinstance(options, str) and (short := _shorthand(kind)):
-        options = {short: options}
-    if not isinstance(options, dict):
-        draft.problem(at, f"the options of step {kind} are a mapping")
-        return None
     try:
         cls = local_step(kind, draft.base) if local else step_class(kind)
-        return cls(**{"name": item.get("name", cls.__name__ if local else kind), **options})
+        return cls.written(item[kind], item.get("name", cls.__name__ if local else kind))
     except InputError as e:
         draft.problem(at, str(e))
     except ValidationError as e:
         draft.problems += _explain(e, cls, at, draft.document, f"step {kind}")
     return None
-
-
-def _shorthand(kind: str) -> str | None:
-    """The option that a bare value sets; None where the step has none, or cannot be loaded, which is said later."""
-    try:
-        return step_class(kind).shorthand
-    except InputError:
-        return None
 
 
 # pydantic names the branch of a union that it tried: `list[str]`, `constrained-float`, `literal['auto']`.

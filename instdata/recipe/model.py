@@ -52,7 +52,7 @@ def named_step(item: Any) -> Any:
         kind, options = next((k, v) for k, v in item.items() if k != "name")
         if kind not in kinds():
             raise ValueError(f'unknown step "{kind}".{did_you_mean(kind, kinds())}')
-        return step_class(kind)(**{"name": item.get("name", kind), **(options or {})})
+        return step_class(kind).written(options, item.get("name", kind))
     return item.model_copy(update={"name": item.kind}) if isinstance(item, Step) and not item.name else item
 
 

@@ -74,6 +74,17 @@ class Step(BaseModel):
         "", description="The step's name; give one to use a kind twice.", json_schema_extra={"threshold": True}
     )
 
+    @classmethod
+    def written(cls, options: Any, name: str) -> Self:
+        """The step that a recipe writes as `kind: options`: a mapping, nothing, or the bare value of the option that
+        `shorthand` names. Raises InputError for anything else, pydantic's ValidationError for wrong options."""
+        if isinstance(options, str) and cls.shorthand:
+            options = {cls.shorthand: options}
+        options = {} if options is None else options
+        if not isinstance(options, dict):
+            raise InputError(f"the options of step {cls.kind} are a mapping")
+        return cls(**{"name": name, **options})
+
     def resolve(self, context: Context) -> Self:
         """A copy with every `auto` replaced by a concrete value. Must not depend on what is installed."""
         return self

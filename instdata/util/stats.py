@@ -103,8 +103,13 @@ def paired_difference(differences: np.ndarray, weights: np.ndarray | None = None
     """
     kept = np.isfinite(np.atleast_2d(differences)).all(0)
     x = crossed(np.atleast_2d(differences)[:, kept], None if weights is None else weights[kept])
-    se, df = combined([(x.item_var, x.item_df)], *of_seeds(x.seed_means, x.noise))
+    se, df = error_of(x)
     return Estimate(x.mean, se, df, *t_interval(x.mean, se, df, level), x.n, x.seeds)
+
+
+def error_of(x: Crossed) -> tuple[float, float]:
+    """(standard error, degrees of freedom) of a crossed mean: what items and seeds add to it."""
+    return combined([(x.item_var, x.item_df)], *of_seeds(x.seed_means, x.noise))
 
 
 def of_seeds(seed_means: np.ndarray, noise: float) -> tuple[float, float, float]:

@@ -347,7 +347,8 @@ def test_a_recipe_elsewhere_finds_its_set(audited, tmp_path, monkeypatch) -> Non
     monkeypatch.setenv("INSTDATA_CACHE", str(home / "cache"))
     subject = open_subject(str(home / "rows.jsonl"), 1, lambda line: None)
     write_mending(tmp_path / "deep" / "fix.yaml", subject, found, [str(home / "suite.jsonl")])
-    prepare(tmp_path / "deep" / "fix.yaml", online=False)
+    ((found_again,),) = prepare(tmp_path / "deep" / "fix.yaml", online=False).inputs
+    assert Path(found_again.path).resolve() == (home / "rows.jsonl").resolve()
 
 
 def test_the_page_needs_no_extra(tmp_path, monkeypatch) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instdata.read.blocks import _parse_json
+from instdata.read.blocks import parse_json
 from instdata.read.bytes import Bad, elements, lines, pieces
 from instdata.read.container import Damaged, form_of
 from instdata.util.errors import InputError
@@ -96,7 +96,7 @@ def records(path: Path) -> Iterator[tuple[int | None, dict[str, Any]]]:
         form = form_of(path)
         blocks = elements(path, form.encoding) if array else lines(path, form.encoding)
         for i, raw in enumerate((raw for block in blocks for raw in block), 1):
-            found = raw if isinstance(raw, Bad) else _parse_json(raw)
+            found = raw if isinstance(raw, Bad) else parse_json(raw)
             if isinstance(found, Bad):
                 raise bad(path, None if array else i, f"{found.error}: is the log cut off? Run its evaluation again")
             if found is not None:
@@ -114,7 +114,7 @@ def document(path: Path) -> dict[str, Any]:
 
 def parsed(raw: bytes, path: Path, where: str = "") -> dict[str, Any]:
     """One JSON object. Raises InputError that names the file and `where` in it."""
-    found = _parse_json(raw)
+    found = parse_json(raw)
     if isinstance(found, dict):
         return found
     why = found.error if isinstance(found, Bad) else "nothing is in it"

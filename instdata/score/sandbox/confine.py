@@ -53,7 +53,7 @@ ALLOWED = {
     "sendto": (44, 206), "recvfrom": (45, 207), "sendmsg": (46, 211), "recvmsg": (47, 212), "shutdown": (48, 210),
     "getsockopt": (55, 209), "getsockname": (51, 204), "getpeername": (52, 205), "getrandom": (318, 278),
 }  # fmt: skip
-CLONE, CLONE3, KILL, TGKILL, TKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (200, 130), (302, 261)
+CLONE, CLONE3, KILL, TGKILL, PRLIMIT = (56, 220), (435, 435), (62, 129), (234, 131), (302, 261)
 ARCHES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 PIVOT_ROOT, MOUNT_SETATTR, CAPSET = (155, 41), (442, 442), (126, 91)
 CLONE_THREAD = 0x00010000

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -364,6 +363,3 @@ def guarded(ask: Callable) -> Callable:
             raise
 
     return asked
-
-
-FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
