@@ -37,6 +37,7 @@ from instdata.read.sources import Input, open_sources, with_commit
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
+from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
 from instdata.util.atomic import write_text
 from instdata.util.context import Context
@@ -108,6 +109,7 @@ def prepare(
     looks = _looks(opened, draft, context)
     draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
+    assert recipe is not None  # without a problem it was read
     if not online:
         return Plan(recipe, opened, context, "", looks=looks)
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
@@ -191,8 +193,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
-            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if s.kind == "overrides"],
-            "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
+            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if isinstance(s, Overrides)],
+            "shards": [str(s.path.relative_to(plan.context.folder)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size
                 for p in sorted(staged.rglob("*"))
@@ -220,7 +222,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     corpus = as_read(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, context.cache)
+        corpus = apply(step, number, corpus, engine, context.folder)
         clock.lap(step.name, _told(corpus.done[-1]))
     corpus = close(corpus)
     if len(corpus.done) > len(recipe.steps):
@@ -351,7 +353,8 @@ class _Clock:
     """Says a line a step, and remembers how long it took."""
 
     def __init__(self, say: Callable[[str], None]):
-        self.say, self.last, self.laps = say, time.time(), {}
+        self.say, self.last = say, time.time()
+        self.laps: dict[str, float] = {}
 
     def lap(self, name: str, told: str) -> None:
         now = time.time()

@@ -316,7 +316,7 @@ def _curve_pages(build: Path) -> Path:
     return write_report(build)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "curves": curves,

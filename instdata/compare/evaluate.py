@@ -18,7 +18,7 @@ from instdata.train.forward import Network
 
 
 def evaluate_model(
-    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
     taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`

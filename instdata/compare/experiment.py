@@ -106,19 +106,19 @@ def prepare(
         )
     if most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
-    pool = pool_of(build, asked) if asked else pool_against(build, against)
-    names = taxonomy_of(build, taxonomy)
+    pool = pool_of(build, asked) if asked else pool_against(build, against)  # type: ignore[arg-type]
+    abilities = taxonomy_of(build, taxonomy)
     held: list[Item] = []
-    items = exam_items(build, asked, names, suites, max_items)
+    items = exam_items(build, asked, abilities, suites, max_items)
     if recipe.best_after is not None:
         held, items = split_items(items)
     items = with_distractors(items, KINDS[metric])
-    judged = judging(judge, names, items, say, pairs=metric == "pairs")
+    judged = judging(judge, abilities, items, say, pairs=metric == "pairs")
     validate = Validation(held) if held else None
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
     grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
-    tells = passing(build, asked, names) if asked and not suites and "=" not in asked else None
+    tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
     found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), tells)
     counts = Counter(i.ability for i in found.told)
     if not counts:
@@ -139,8 +139,8 @@ def folder_of(build: Path, asked: str) -> Path:
 def parse_sizes(text: str | None, most: int) -> list[int]:
     """`64,128,256` as numbers; by default those of SIZES that the rows allow. Raises InputError."""
     if not text:
-        found = [s for s in SIZES if s <= most]
-        return found or [most]
+        return [s for s in SIZES if s <= most] or [most]
+    found: set[int] = set()
     try:
         found = {count(word) for word in text.split(",") if word.strip()}
     except ValueError:
@@ -351,7 +351,7 @@ def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) 
     main, other = contrasts(scores, metric, str(size))
     if not main:
         raise InputError(f"no item has a score of metric {metric}: give items with references, or another --metric")
-    args = {"look": look, "looks": looks, "metric": metric}
+    args: dict[str, Any] = {"look": look, "looks": looks, "metric": metric}
     return decide(main, other, **args), decide(other, **args)
 
 

@@ -253,15 +253,15 @@ class Corpus:
             names = sidecar.published()
             there = set(_schema(part.path).names) if part else set()
             stored = tuple(n for n, _ in names if n in there)
-            table = (
-                _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
-                if stored
-                else None
-            )
+            table = None
+            if part and stored:
+                table = _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
             for name, kind in names:
                 rows = self.shards[shard].rows
-                scored = table is not None and name in there
-                column = _spread(table[name], part.at, rows) if scored else pa.chunked_array([pa.nulls(rows, kind)])
+                if part and table is not None and name in there:
+                    column = _spread(table[name], part.at, rows)
+                else:
+                    column = pa.chunked_array([pa.nulls(rows, kind)])
                 out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
         return out
 
@@ -312,7 +312,7 @@ class CorpusRows(Rows):
         return self.corpus.state.shown[self.positions]
 
     @cached_property
-    def table(self) -> pa.Table:  # type: ignore[override]
+    def table(self) -> pa.Table:
         parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
         return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
@@ -322,14 +322,14 @@ class CorpusRows(Rows):
         return {k: pa.chunked_array([c for p in parts for c in p[k].chunks]) for k in parts[0]} if parts else {}
 
     @cached_property
-    def _texts(self) -> tuple[Any, Any]:  # type: ignore[override]
+    def _texts(self) -> tuple[Any, Any]:
         parts = [b._texts for b in self.batches()]
         prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
         # One array where it fits in one; a chunked one has the same methods.
         return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
 
     @cached_property
-    def full(self) -> Any:  # type: ignore[override]
+    def full(self) -> Any:
         return self._by_batch("full")
 
     def view(self, name: str) -> Any:

@@ -11,16 +11,14 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus import views
-
-if TYPE_CHECKING:
-    from instdata.util.context import Context
+from instdata.util.context import Context
 
 CALL = pa.struct([("id", pa.string()), ("type", pa.string()),
                   ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])  # fmt: skip
@@ -193,7 +191,7 @@ class Rows:
     as the rows."""
 
     table: pa.Table
-    context: Context | None = None
+    context: Context = field(default_factory=Context)
     scores: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
 
     def __len__(self) -> int:

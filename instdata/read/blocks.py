@@ -17,7 +17,7 @@ from instdata.read.container import PIECE, SUFFIXES, Damaged, form_of, kind_of
 from instdata.read.encoding import advice
 from instdata.read.plain import BadRow, unjson
 from instdata.read.separator import separator
-from instdata.read.shapes import normalise_keys
+from instdata.read.shapes import Record, normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -123,7 +123,7 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
         yield from (r for r in decode(records) if r is not None)
 
 
-def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
+def decode(records: Any) -> Iterator[Record | Bad | None]:
     """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
     for record in records if isinstance(records, list) else rows_of_batch(records):
         if isinstance(record, bytes):

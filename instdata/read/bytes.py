@@ -147,13 +147,13 @@ def elements(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]
         yield [rest]
 
 
-def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes], bytes, bool, bool]:
+def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes | Bad], bytes, bool, bool]:
     """(values, the data that is left, whether the array ended, whether a broken value was cut at a joint: then the rest
     is to be cut anew)."""
     from instdata.read.json_values import split_values
 
     spans, used, ends = split_values(data, in_array)
-    found = []
+    found: list[bytes | Bad] = []
     for start, end in spans:
         value = data[start:end]
         joint = None if _parses(value) else JOINT.search(value)
@@ -209,7 +209,7 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
             text = "".join(taken)
             yield (advice(text.encode("utf-8", "surrogateescape")), _readable(text))
         else:
-            yield dict(zip(header, row))
+            yield dict(zip(header or [], row))
 
 
 class _Feed:

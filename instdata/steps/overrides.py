@@ -52,7 +52,7 @@ class Overrides(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """_drop and _keep (bool), _label (string, null where nobody gave one), _told (JSON: who, why), and what a rewriting
         step gives. Raises InputError for a row that does not exist."""
-        context = rows.context or Context()
+        context = rows.context
         file = context.base / self.path
         wanted = _places(read_lines(file, context.taxonomy), rows, file, context)
         n = len(rows)
@@ -67,7 +67,8 @@ class Overrides(Step):
                 labels[row] = line.value
             else:
                 edits[row] = line
-            before = json.loads(told[row])["overrides"] if told[row] else []
+            so_far = told[row]
+            before = json.loads(so_far)["overrides"] if so_far else []
             told[row] = json.dumps({"overrides": [*before, line.facts()]}, ensure_ascii=False)
         return {
             "_drop": dropped,
@@ -147,7 +148,9 @@ def _elsewhere(lines: list[Line], rows: Rows) -> set[str]:
     corpus = getattr(rows, "corpus", None)
     names = pa.array([x.name for x in lines], pa.string())
     found: set[str] = set()
-    for shard in range(len(corpus.shards)) if corpus is not None and lines else []:
+    if corpus is None or not lines:
+        return found
+    for shard in range(len(corpus.shards)):
         table = corpus.columns(shard, ["rid", "id"])
         for column in (table["rid"], table["id"]):
             found.update(column.filter(pc.is_in(column, names)).to_pylist())

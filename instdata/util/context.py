@@ -25,3 +25,10 @@ class Context:
     lost: dict[str, str] = field(
         default_factory=dict
     )  # source/file -> what was lost of a damaged file (empty: nothing)
+
+    @property
+    def folder(self) -> Path:
+        """The cache's folder, for what needs one: a build has it always."""
+        if self.cache is None:
+            raise ValueError("this context has no cache folder")
+        return self.cache

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class InstdataError(Exception):
     """Something failed; the message says what, where and what to do about it."""
@@ -21,8 +24,9 @@ class InputError(InstdataError):
 
     exit_code = 2
 
-    def __init__(self, problems: str | list[tuple[str, int | None, str]]):
-        self.problems = [("", None, problems)] if isinstance(problems, str) else problems
+    def __init__(self, problems: str | Sequence[tuple[str, int | None, str]]):
+        self.problems: list[tuple[str, int | None, str]]
+        self.problems = [("", None, problems)] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(format_problem(*p) for p in self.problems))
 
 
@@ -45,7 +49,7 @@ class MissingExtra(InputError):
         self._args = (what, extra)
         super().__init__(f"{what} needs an optional package: pip install 'instdata[{extra}]'")
 
-    def __reduce__(self) -> tuple:  # a worker may raise it
+    def __reduce__(self) -> tuple[Any, ...]:  # a worker may raise it
         return type(self), self._args
 
 

@@ -197,7 +197,7 @@ def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple
     for t, total in zip(fractions, spent):
         step = np.sqrt(t - last)
 
-        def crossing(b: float, t: float = t, step: float = step, grid=grid, density=density) -> float:
+        def crossing(b: float, t: float = t, step: float = step, grid: Any = grid, density: Any = density) -> float:
             return float(density @ ndtr((grid - b * np.sqrt(t)) / step))
 
         bound = brentq(lambda b, want=total - before: crossing(b) - want, 0.0, 12.0)

@@ -23,7 +23,7 @@ class Size:
 
     def of(self, pool: int) -> int:
         """The number of rows, given the pool's: a share is rounded to the nearest row, at least one."""
-        return self.rows if self.rows is not None else max(1, int(pool * self.share + 0.5))
+        return self.rows if self.rows is not None else max(1, int(pool * (self.share or 0) + 0.5))
 
 
 def parse_size(value: Any) -> Size:

@@ -13,6 +13,7 @@ import resource
 import signal
 import struct
 import sys
+from typing import Any
 
 # System calls that programs may make: their numbers on x86_64 and aarch64 (None where there is none). What changes the
 # owner, mode, times or attributes of files, priorities, processors, other processes, users or mounts is not among them.
@@ -224,8 +225,8 @@ def seccomp(libc: ctypes.CDLL) -> bool:
     if column == 0:
         program += [(above, 0, 1, 0x40000000), (give, 0, 0, unknown)]  # x32: the same calls under other numbers
     for numbers in ALLOWED.values():
-        if numbers[column] is not None:
-            program += [(equal, 0, 1, numbers[column]), (give, 0, 0, allow)]
+        if (number := numbers[column]) is not None:
+            program += [(equal, 0, 1, number), (give, 0, 0, allow)]
     program += [(equal, 0, 1, CLONE3[column]), (give, 0, 0, unknown)]  # its flags cannot be read; libc has clone
     program += only_if(CLONE, 0, any_bit, CLONE_THREAD)
     for call in (KILL, TGKILL):
@@ -237,7 +238,7 @@ def seccomp(libc: ctypes.CDLL) -> bool:
     return libc.prctl(22, 2, head, 0, 0) == 0
 
 
-def confine(order: dict) -> list[str]:
+def confine(order: dict[str, Any]) -> list[str]:
     """Put on every protection of the order's way; the words for those that hold. Raises Unconfined where one that the way
     needs does not hold: namespaces are made here (`own`), or were before this process began (`given`: bubblewrap, docker)."""
     way, held = order["way"], []

@@ -34,7 +34,7 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen:
+def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen[bytes]:
     """Start a process of the sandbox and send its order. Raises OSError."""
     texts = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in FILES}
     order: dict[str, Any] = {"texts": texts, "role": role, "source": source, "folder": folder, **limits}
@@ -47,6 +47,7 @@ def start(how: str, role: str, source: str, folder: str, limits: dict[str, int])
         env=environment, start_new_session=True,
     )  # fmt: skip
     first = (json.dumps(order) + "\n").encode()
+    assert process.stdin is not None  # a pipe
     try:
         process.stdin.write(first)
         process.stdin.flush()

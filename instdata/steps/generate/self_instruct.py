@@ -223,7 +223,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     goals = goals_of(step, rows, context)
     plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
-        step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
+        step.language, ask.origin, step.batch or 1, step.examples or 0, step.words(), step.temperature, context.seed,
     )  # fmt: skip
     rids = rows.rid.to_pylist()
     accept = partial(

@@ -132,7 +132,7 @@ def estimate(
         return {"rows": 0, "requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
     draws = step.best_of if step.method == "respond" else 1
     each = step.batch if step.method == "self-instruct" else 1
-    requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / each) * draws
+    requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / (each or 1)) * draws
     prompt, completion = typical(sample)
     found = [cost(Options.of(step), requests, prompt, completion)]
     if step.judge and draws > 1:  # it reads every draw and names one

@@ -34,7 +34,7 @@ def _batch_by_rules(rows: Rows, turns: str) -> dict[str, Any]:
     np.maximum.at(share, row, repeated)
     asked, sure_asked = last.prompt_language
     given, sure = last.response_language
-    undecided = np.equal(given, None)
+    undecided = np.equal(given, None)  # type: ignore[call-overload]  # an array of objects
     return {
         "chars": last.chars.astype(np.int32),
         "repetition": share,

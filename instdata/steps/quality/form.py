@@ -55,8 +55,8 @@ def repetition(t: Text) -> np.ndarray:
         - np.bincount(np.minimum(again + NGRAM, len(words)), minlength=len(words) + 1)[:-1]
     )
     total = np.bincount(word_row, minlength=len(t))
-    share = np.bincount(word_row, np.cumsum(cover) > 0, len(t)) / np.maximum(total, 1)
-    return np.where(t.code, 0, share).astype(np.float32)
+    covered = np.bincount(word_row, np.cumsum(cover) > 0, len(t)) / np.maximum(total, 1)
+    return np.where(t.code, 0, covered).astype(np.float32)
 
 
 def _is_word(code: np.ndarray) -> np.ndarray:
