@@ -194,6 +194,10 @@ class Rows:
     context: Context = field(default_factory=Context)
     scores: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.context is None:  # rows of one's own, outside a build
+            self.context = Context()
+
     def __len__(self) -> int:
         return self.table.num_rows
 
