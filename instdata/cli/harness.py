@@ -256,6 +256,10 @@ def judge_card(
         str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
     ] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=COLUMN[,COLUMN…] of the files; may repeat.", show_default=False),
+    ] = None,
     max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -268,7 +272,14 @@ def judge_card(
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
-        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+        judge,
+        on,
+        options=Options(max_usd=max_usd),
+        limit=limit,
+        strong=strong,
+        share=share,
+        mapping=map_ or [],
+        context=context,
     )
     result(card, json_, lambda: show_card(card))
 
