@@ -44,6 +44,7 @@ from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
+from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
@@ -166,7 +167,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
     Raises InputError (exit 2) where the pool cannot fill the sizes, BudgetReached (4), BuildError (1).
     """
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
     with locked(out):
@@ -177,14 +178,16 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                corpus, seconds = _run(plan, running)
+                with writing(plan.context.folder):
+                    corpus, seconds = _run(plan, running)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
-        manifest = _write(plan, corpus, staged)
+        with writing(out):
+            manifest = _write(plan, corpus, staged)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(time.monotonic() - clock, 3),
             "steps": seconds,
             "usage": plan.context.usage,
             "host": {
@@ -202,8 +205,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             },
         }
         write_json(staged / "run.json", run, redacted=True)
-        # It reads run.json: what was spent, and where the text of dropped rows lies.
-        _write_report(staged, plan.context.say)
+        _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
         if (out / "curves").is_dir() or beside(out, "ablations").is_dir():
             _write_report(out, plan.context.say)  # with what was trained on an earlier build here, said to be so
@@ -353,11 +355,11 @@ class _Clock:
     """Says a line a step, and remembers how long it took."""
 
     def __init__(self, say: Callable[[str], None]):
-        self.say, self.last = say, time.time()
+        self.say, self.last = say, time.monotonic()  # the wall clock may jump
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str, told: str) -> None:
-        now = time.time()
+        now = time.monotonic()
         self.laps[name] = round(now - self.last, 3)
         self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
         self.last = now

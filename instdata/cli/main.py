@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, compare, harness, overrides
+from instdata.cli import audit, compare, harness, overrides, stores
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -268,43 +268,6 @@ def verify(
 
 
 @app.command()
-def models(
-    action: Annotated[str, typer.Argument(help="list or pull")] = "list",
-    name: Annotated[str | None, typer.Argument(help="The model to pull.", show_default=False)] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """List the local models, or pull one: size and licence are said first, the download resumes and is checked."""
-    from instdata.cli.output import model_table
-    from instdata.llm.models import listing, pull
-    from instdata.util.errors import InputError
-
-    if action == "pull" and name:
-        path = pull(name, sayer(quiet))
-        result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
-    elif action == "list" and name is None:
-        found = listing()
-        result({"models": found}, json_, lambda: model_table(found))
-    else:
-        raise InputError("models: write `instdata models list` or `instdata models pull NAME`")
-
-
-@app.command()
-def cache(
-    action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False
-) -> None:
-    """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
-    from instdata.cli.output import sizes_table
-    from instdata.util.caches import clean, size
-    from instdata.util.errors import InputError
-
-    if action not in ("size", "clean"):
-        raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
-    found = clean() if action == "clean" else size()
-    result(found, json_, lambda: sizes_table(found), quiet)
-
-
-@app.command()
 def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
     """Print the JSON schema of recipes, for editors."""
     from instdata.recipe.model import json_schema
@@ -340,7 +303,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (audit, compare, harness, overrides):
+for room in (audit, compare, harness, overrides, stores):
     room.register(app)
 
 
@@ -379,8 +342,12 @@ def main() -> None:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
             _fail(f"{e.format_message()}{hint}", 2, as_json)
+        from instdata.util.limits import trouble
+
         if os.environ.get("INSTDATA_DEBUG"):
             traceback.print_exc()
+        if line := trouble(e):
+            _fail(line, 1, as_json)
         if isinstance(e, OSError):
             _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1, as_json)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1, as_json)
