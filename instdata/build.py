@@ -123,7 +123,7 @@ def prepare(
 
 def _looks(opened: list[list[Input]], draft: Draft, context: Context) -> list[Look]:
     """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
-    places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
+    places = [i for i, s in draft.sources if s.local or (opened and len(opened) == len(draft.sources))]
     looks = [look(inputs, context.taxonomy) for inputs in opened]
     if not any(s.scope == "source" for _, s in draft.steps):
         for at, seen in zip(places, looks):

@@ -61,7 +61,12 @@ def _top(
 def build(
     recipe: RecipeFile = None,
     out: Annotated[
-        Path | None, typer.Option(help="The build folder (default builds/<name>).", show_default=False)
+        str | None,
+        typer.Option(
+            help="The build folder (default builds/<name>), or an address that it is sent to (s3://bucket/name).",
+            metavar="DIR",
+            show_default=False,
+        ),
     ] = None,
     set_: Sets = None,
     limit: Annotated[
@@ -88,6 +93,7 @@ def build(
     from instdata.cli.output import build_result, build_summary, plan_summary
     from instdata.score.sandbox.run import use
     from instdata.util.paths import cores
+    from instdata.util.remote import Place, is_url
 
     use(sandbox, i_know)
     path = _recipe(recipe)
@@ -101,8 +107,13 @@ def build(
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
-    done = run(plan, out or folder_of(plan.recipe.name, set_ or [], limit), engine.value)
-    result(build_result(done), json_, lambda: build_summary(done), quiet)
+    place = Place(out) if out and is_url(out) else None
+    folder = Path(out) if out and place is None else folder_of(plan.recipe.name, set_ or [], limit)
+    done = run(plan, folder, engine.value)
+    if place is not None:
+        say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
+    sent = {"sent": place.url} if place is not None else {}
+    result(build_result(done) | sent, json_, lambda: build_summary(done), quiet)
 
 
 @app.command()
