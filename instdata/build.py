@@ -40,6 +40,7 @@ from instdata.recipe.model import Recipe
 from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
 from instdata.util.atomic import write_text
+from instdata.util.caches import in_use
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
@@ -178,7 +179,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                with writing(plan.context.folder):
+                with in_use(plan.context.folder), writing(plan.context.folder):
                     corpus, seconds = _run(plan, running)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
@@ -390,8 +391,7 @@ def _also(**counts: int) -> str:
 
 
 class _Callable(ModuleType):
-    """`instdata.build(recipe, out=…)`: Python has one name for this module and for the function of the public API, so the
-    module can be called."""
+    """`instdata.build(recipe, out=…)`: the module and the public function have one name, so the module can be called."""
 
     def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
         return import_module("instdata.api").build(recipe, out, **options)

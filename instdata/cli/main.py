@@ -337,6 +337,8 @@ def main() -> None:
     from instdata.util.errors import InstdataError
 
     as_json = "--json" in sys.argv
+    if sys.platform == "win32":
+        _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2, as_json)
     try:
         code = app(standalone_mode=False)  # a command's exit code; 130 where it was interrupted
         if code == 130:

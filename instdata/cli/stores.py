@@ -37,14 +37,19 @@ def models(
 
 
 def cache(
-    action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False
+    action: Annotated[str, typer.Argument(help="size, clean or prune")] = "size",
+    days: Annotated[float, typer.Option(min=0, help="prune: what nobody read for so many days.")] = 30,
+    json_: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
+    """Show how large the step cache is, clean it, or prune what is old or was left behind. Both wait for builds. Answers of
+    models were paid for: they stay."""
     from instdata.cli.output import sizes_table
-    from instdata.util.caches import clean, size
+    from instdata.util.caches import clean, prune, size
     from instdata.util.errors import InputError
 
-    if action not in ("size", "clean"):
-        raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
-    found = clean() if action == "clean" else size()
+    say = sayer(quiet)
+    if action not in ("size", "clean", "prune"):
+        raise InputError("cache: write `instdata cache size`, `instdata cache clean` or `instdata cache prune`")
+    found = clean(say) if action == "clean" else prune(days, say) if action == "prune" else size()
     result(found, json_, lambda: sizes_table(found), quiet)
