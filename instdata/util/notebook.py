@@ -21,8 +21,9 @@ class CellBar:
     def __init__(self, title: str) -> None:
         from IPython import display as shown
 
-        self._html: Any = shown.HTML
-        show: Any = shown.display
+        page: Any = shown
+        self._html = page.HTML
+        show = page.display
         self.title, self.parts, self.lines = title, frozenset[str](), list[str]()
         self._handle: Any = show(self._html(self._page()), display_id=True)
 
