@@ -50,6 +50,10 @@ class Block:
     fresh: bool
 
 
+class Changed(InputError):
+    """A file was written while it was read."""
+
+
 class Unreadable(BudgetReached):
     """Too many rows of a source cannot be read; `shards` hold which."""
 
@@ -109,7 +113,7 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
 def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
 ) -> tuple[list[Shard], str]:
-    """(the shards of a file, what was lost of it), read anew. Raises InputError where it is written meanwhile."""
+    """(the shards of a file, what was lost of it), read anew. Raises Changed where it is written meanwhile."""
     cache, lost = context.cache, []
     blocks = (
         Block(
@@ -128,7 +132,7 @@ def _read_blocks(
     if item.changed():
         for shard in shards:
             shard.path.unlink(missing_ok=True)
-        raise InputError(f"{item.path}: the file was written while it was read; run again when it is whole")
+        raise Changed(f"{item.path}: the file was written while it was read")
     told = str(lost[0]) if lost else ""
     keep_index(index, shards, told, cache)
     return shards, told
@@ -176,6 +180,15 @@ def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> I
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
     for first, records in until_damage(item.blocks(most), []):
         yield _table(_parse(records, first, item, taxonomy)[0], item)
+
+
+def any_answered(item: Input) -> bool:
+    """Whether any row of an input has an answer: it is read until one has."""
+    return any(
+        last["role"] == "assistant" and (last["content"].strip() or last.get("tool_calls"))
+        for first, records in until_damage(item.blocks(), [])
+        for last in (p.row.turns[-1] for p in _parse(records, first, item, None)[0])
+    )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from instdata.read.shapes import (
 )
 from instdata.read.source import Source
 from instdata.util.atomic import digest
+from instdata.util.context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
@@ -248,6 +249,11 @@ def _occurs(column: str, path: Path) -> bool:
         return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
     except Damaged:
         return False
+
+
+def reopened(source: Source, inputs: list[Input], context: Context) -> list[Input]:
+    """The inputs of a resolved source as its files are now. Raises as open_sources does."""
+    return inputs if source.hub and not source.paths else open_sources([(0, source)], context.base, say=context.say)[0]
 
 
 def with_commit(source: Source, inputs: list[Input]) -> Source:

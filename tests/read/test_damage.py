@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from instdata.build import prepare
+from instdata.build import build, prepare
 from instdata.read import bytes as reading
 from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes import Bad
 from instdata.read.container import Damaged
 from instdata.read.encoding import guess
+from instdata.read.sources import PEEK
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
@@ -232,6 +233,23 @@ def test_columns_that_feed_nothing_are_said_and_a_source_without_answers_is_refu
     assert "no row has an answer" in plan.looks[1].line
     good = {"instruction": "instruction", "output": "riposte"}
     assert bench.build(sources=[{"path": "b.jsonl", "map": good}]).manifest["totals"]["kept"] == 20
+
+
+def test_answers_that_come_late_are_answers(bench):
+    asked = [{"instruction": f"Name thing {i}.", "riposte": f"Thing {i}."} for i in range(PEEK + 20)]
+    recipe = bench.recipe(sources=[{"path": "a.jsonl"}])
+    said: list[str] = []
+    bench.jsonl("a.jsonl", [*asked, {"instruction": "Name a tree.", "output": "Oak."}])
+    done = build(prepare(recipe), bench.folder / "out")
+    assert done.manifest["totals"]["kept"] == 1 and done.manifest["totals"]["dropped"] == PEEK + 20
+    seen = prepare(recipe, say=said.append, online=False).looks[0]
+    assert "looked at the first 1,000 records of each file" in seen.glance
+    assert "none of the first 1,000 rows of a file has an answer" in seen.line
+    assert any("no row has an answer" in line and "a build looks at all of them" in line for line in said)
+    bench.jsonl("a.jsonl", asked)
+    with pytest.raises(InputError, match="no row has an answer.*riposte") as stopped:
+        prepare(recipe)
+    assert stopped.value.exit_code == 2
 
 
 def test_cells_that_python_has_no_value_for(tmp_path):
