@@ -293,7 +293,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs, notes, plan.context.lost) for inputs in plan.inputs if inputs],
+        "sources": [_source(inputs, notes, plan.context) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
@@ -315,17 +315,19 @@ def _none_read(corpus: Corpus) -> str:
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
 
 
-def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], lost: Mapping[str, str]) -> dict[str, Any]:
+def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], context: Context) -> dict[str, Any]:
     """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
     noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub
         return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
-    return {"name": inputs[0].source, "files": [_file(i, lost.get(f"{i.source}/{i.file}")) for i in inputs], **noted}
+    return {"name": inputs[0].source, "files": [_file(i, context) for i in inputs], **noted}
 
 
-def _file(item: Input, lost: str | None) -> dict[str, str]:
-    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {})}
+def _file(item: Input, context: Context) -> dict[str, Any]:
+    key = f"{item.source}/{item.file}"
+    lost = context.lost.get(key)
+    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {}), **context.beside.get(key, {})}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

@@ -24,6 +24,7 @@ from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
 from instdata.read.blocks import Bad, block_count, decode, raw_text
+from instdata.read.container import Beside
 from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
@@ -98,7 +99,7 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     key = item.key(context.taxonomy, limit)
     index = context.cache / "sources" / f"{key}.json"
     there = None if context.fresh else indexed(index, context, item.file)
-    shards, lost = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
+    shards, lost, beside = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
     if lost and not item.keep:
         raise DamagedInput(
             f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in the "
@@ -106,15 +107,18 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
         )
     if lost:
         context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
+    if beside.line:
+        context.say(f"source {item.source}: {item.file}: {beside.line}")
     context.lost[f"{item.source}/{item.file}"] = lost
+    context.beside[f"{item.source}/{item.file}"] = beside.manifest()
     return shards
 
 
 def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
-) -> tuple[list[Shard], str]:
-    """(the shards of a file, what was lost of it), read anew. Raises Changed where it is written meanwhile."""
-    cache, lost = context.cache, []
+) -> tuple[list[Shard], str, Beside]:
+    """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it is written meanwhile."""
+    cache, lost, beside = context.cache, [], Beside()
     blocks = (
         Block(
             item,
@@ -125,7 +129,7 @@ def _read_blocks(
             context.taxonomy,
             context.fresh,
         )
-        for i, (first, records) in enumerate(until_damage(item.blocks(limit), lost))
+        for i, (first, records) in enumerate(until_damage(item.blocks(limit, beside), lost))
     )
     made = engine.map(read_block, blocks)
     shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
@@ -134,8 +138,8 @@ def _read_blocks(
             shard.path.unlink(missing_ok=True)
         raise Changed(f"{item.path}: the file was written while it was read")
     told = str(lost[0]) if lost else ""
-    keep_index(index, shards, told, cache)
-    return shards, told
+    keep_index(index, shards, told, beside, cache)
+    return shards, told, beside
 
 
 def read_block(block: Block) -> Shard:

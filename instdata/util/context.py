@@ -25,3 +25,6 @@ class Context:
     lost: dict[str, str] = field(
         default_factory=dict
     )  # source/file -> what was lost of a damaged file (empty: nothing)
+    beside: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # … -> what it holds that is in no record, for the manifest
