@@ -33,7 +33,7 @@ from instdata.corpus.write import locked, move_into_place, write_data, write_jso
 from instdata.llm.causal import AUTO
 from instdata.read.look import Look, look, objection, say_sources
 from instdata.read.shards import Changed, Unreadable, read_sources
-from instdata.read.sources import Input, open_sources, reopened, with_commit
+from instdata.read.sources import Input, manifest_of, open_sources, reopened, with_commit
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
@@ -96,7 +96,16 @@ def prepare(
             draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
     context = Context(
-        draft.recipe.seed if draft.recipe else 0, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars
+        draft.recipe.seed if draft.recipe else 0,
+        taxonomy,
+        base,
+        cache_folder(),
+        jobs,
+        fresh,
+        seeds,
+        say,
+        bars,
+        build=draft.recipe.name if draft.recipe else "",
     )
     steps = []
     for i, step in draft.steps:
@@ -293,7 +302,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs, notes, plan.context) for inputs in plan.inputs if inputs],
+        "sources": [manifest_of(inputs, notes, plan.context) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
@@ -313,21 +322,6 @@ def _none_read(corpus: Corpus) -> str:
     first = read_cached(bad.bad_path).slice(0, 1).to_pylist()[0]
     count = sum(s.bad for s in corpus.shards)
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
-
-
-def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], context: Context) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
-    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
-    if inputs[0].hub:
-        repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
-    return {"name": inputs[0].source, "files": [_file(i, context) for i in inputs], **noted}
-
-
-def _file(item: Input, context: Context) -> dict[str, Any]:
-    key = f"{item.source}/{item.file}"
-    lost = context.lost.get(key)
-    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {}), **context.beside.get(key, {})}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -279,3 +279,18 @@ def with_commit(source: Source, inputs: list[Input]) -> Source:
         update["revision"] = inputs[0].hub[3]
     update["origin"] = inputs[0].origin if len({i.origin for i in inputs}) == 1 else source.origin
     return source.model_copy(update=update)
+
+
+def manifest_of(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], context: Context) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
+    if inputs[0].hub:
+        repo, config, split, revision = inputs[0].hub
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [_file(i, context) for i in inputs], **noted}
+
+
+def _file(item: Input, context: Context) -> dict[str, Any]:
+    key = f"{item.source}/{item.file}"
+    lost = context.lost.get(key)
+    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {}), **context.beside.get(key, {})}
