@@ -97,7 +97,7 @@ def build(
         from instdata.recipe.estimate import estimate
 
         for seen in plan.looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
@@ -118,7 +118,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     try:
         path = _recipe(recipe)
         for seen in prepare(path, set_ or [], say=say, online=False).looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
     except InputError as e:
         problems, code = e.problems, e.exit_code
     if json_:

@@ -34,7 +34,8 @@ def find(step: DedupOptions, rows: Rows, floor: float) -> dict[str, Any]:
     vectors = None
     if step.method == "semantic":
         parts = list(texts)
-        vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
+        model = located(step.model, rows.context.base)
+        vectors, texts = embeddings(parts, model, folder, rows.context.say), iter(parts)
     sides, script = step.method == "minhash" and step.view in ("prompt", "both"), step.script == "fold"
     words = step.view == "prompt"  # answers to one question may choose other words
     s = scheme(1.0, script=script)

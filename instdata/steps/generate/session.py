@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from instdata.corpus.rows import Rows
 from instdata.llm.ask import Options, client_for, cost, typical
 from instdata.llm.batch import PARTS, fill
-from instdata.llm.budget import Price
-from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.budget import Price, scope_of
+from instdata.llm.cache import PICO, Store
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.models import AUTO
@@ -75,8 +75,7 @@ def open_session(step: GenerateOptions, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
     store = Store(context.cache or cache_folder())
     label = step.name or step.kind
-    # A budget belongs to the step as configured; a higher limit goes on with the same one.
-    scope = digest([label, step.scoring(context)])
+    scope = scope_of(context, label, step.scoring(context))
     options = Options.of(step)
 
     def client(model: str, price: Price | None, params: dict[str, Any] | None) -> Client:
