@@ -44,7 +44,7 @@ ROWS = [
     ("extract", "en", f"List the opening hours named in the notice.\n{NOTICE}", "nine, six", "Sunday evening, Christmas", "not_in_source"),
     ("closed_qa", "zh", f"老桥什么时候改成步行桥？\n{PASSAGE}", "2016年", "抗日战争结束后由政府拆除", "answer_not_in_source"),
     ("closed_qa", "en", f"When is the room shut?\n{NOTICE}", "On Mondays.", "During the national summer holidays", "answer_not_in_source"),
-    ("closed_qa", "en", "What is the capital of the country in the passage?", None, "Paris", "no_source"),
+    ("closed_qa", "en", "What is the capital of their home country?", None, "Paris", "no_source"),
     ("summarization", "zh", f"用一句话概括下文。\n{PASSAGE}", "青石镇老桥2016年改造成步行桥，成了居民散步的地方。", PASSAGE, "whole_source"),
     ("summarization", "zh", f"用一句话概括下文。\n{PASSAGE}", "老桥2016年改造成步行桥。", "老桥2018年改造成步行桥。", "new_numbers"),
     ("summarization", "en", f"Summarise.\n{NOTICE}", "The room opens nine to six, except Mondays.",
@@ -74,7 +74,19 @@ def test_right_rows_pass_and_wrong_ones_are_told(row):
 
 def test_every_check_has_a_wrong_row():
     told = {r[5] for r in ROWS}
-    spared = {"unknowable", "no_reasoning", "not_shorter", "untranslated", "copied", "off_topic"}
+    spared = {
+        "unknowable",
+        "no_reasoning",
+        "not_shorter",
+        "untranslated",
+        "copied",
+        "off_topic",
+        "not_asked",
+        "made_for_eyes",
+        "no_material",
+        "too_long_for_task",
+        "wrong_count",
+    }
     assert told | spared == set(BY_NAME)
     assert fault("cot", "zh", "如果甲比乙高，乙比丙高，谁最高？说明理由。", "甲") == "no_reasoning"
     assert fault("summarization", "en", f"Summarise.\n{NOTICE}", f"In short: {NOTICE[:-12]}") in (
@@ -86,7 +98,28 @@ def test_every_check_has_a_wrong_row():
         == "untranslated"
     )
     assert fault("generation", "zh", "写一句介绍春天的话。", "写一句介绍春天的话。") == "copied"
-    assert fault("generation", "en", "Write about whales.", "Taxes are due in April, and every company must file forms early to avoid large penalties, late fees and long letters.") == "off_topic"  # fmt: skip
+    assert (
+        fault(
+            "generation",
+            "zh",
+            "写一段介绍鲸鱼的话。",
+            "四月应当报税，各家公司须按时提交表格，以免缴纳高额罚金，并且保存好全部凭证。",
+        )
+        == "off_topic"
+    )
+    assert fault("translation", "zh", "两个电阻串联，求总电阻。\n10欧姆和20欧姆", "30欧姆") == "not_asked"
+    assert fault("generation", "zh", "绘制一张太阳系地图。", "太阳在中间。") == "made_for_eyes"
+    assert fault("generation", "zh", "给定一段文字，将其转换成拼音。", "zhè shì") == "no_material"
+    assert (
+        fault(
+            "generation",
+            "zh",
+            "写一句不超过十二个字、不超过12个字的广告语。",
+            "每天呼吸新鲜空气，让我们的生活更加美好，更加健康",
+        )
+        == "too_long_for_task"
+    )
+    assert fault("brainstorming", "zh", "给咖啡店起5个名字。", "1. 早晨\n2. 豆香\n3. 慢时光") == "wrong_count"
 
 
 @pytest.mark.parametrize(

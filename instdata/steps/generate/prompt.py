@@ -54,6 +54,16 @@ def topics(language: str) -> tuple[str, ...]:
     return tuple(text.split("|") if "|" in text else text.split())
 
 
+@cache
+def forms(language: str) -> dict[str, str]:
+    """What a task of each ability holds and how it is answered, by the names of our taxonomies' abilities."""
+    import yaml
+
+    text = (HERE / "forms.yaml").read_text(encoding="utf-8")
+    found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe loader, in C
+    return {name: told.get(language, told["en"]) for name, told in found.items()}
+
+
 def tasks_schema(count: int) -> dict[str, Any]:
     """The JSON schema of an answer with at most `count` tasks."""
     return listing("tasks", {"instruction": {"type": "string"}, "response": {"type": "string"}}, count)

@@ -31,6 +31,11 @@ Rule = Callable[[Case], Finding | None]
 FINE = Finding(1.0)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ITEM = re.compile(r"^\s*[(（]?\d{1,2}[.)）、:：]", re.M)
+LIMIT = re.compile(r"(?:不超过|不多于|少于|控制在|限)\s*(?P<zh>\d{1,4})\s*个?(?:字|词)(?!母)|(?:(?:at most|no more than|under|within|maximum of|up to) )(?P<en>\d{1,4})(?: |-)words?", re.I)  # fmt: skip
+EACH = re.compile(r"每(?:句|条|个|行|项|则)|名字|标题|口号|each|names|titles|slogans", re.I)
+DIGITS = {"两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}  # fmt: skip
+MANY = re.compile(r"(?<![第\d])(?P<n>\d{1,2}|[两三四五六七八九十]|\b(?:two|three|four|five|six|seven|eight|ten)\b)\s*(?:个|条|种|项|点|句)?(?:不同的)?\s*(?:[^，。,.\d]{0,8}?)(?:点子|建议|主意|方法|办法|名字|理由|想法|创意|口号|标题|广告语|ideas?|suggestions?|tips|ways|names|reasons|slogans|titles)", re.I)  # fmt: skip
+BULLET = re.compile(r"\s*(?:[-*•·]|[(（]?\d{1,2}[.)）、:：]|[一二三四五六七八九十]、)")
 COPY = 0.95  # of two texts in which as much is the same, one is a copy
 LIST = re.compile(
     r"[^、/|，,；;：:（）()。？?！!\n\"“”'‘’\[\]【】]{1,24}(?:[、/|，,；;]\s*[^、/|，,；;：:（）()。？?！!\n\"“”'‘’\[\]【】]{1,24})+"
@@ -53,6 +58,53 @@ def unknowable(c: Case) -> Finding | None:
     return FINE
 
 
+def asked_for(c: Case) -> Finding | None:
+    """The task asks for what its ability is about."""
+    return FINE if found(f"asks_{c.ability}", c.task) else Finding(0.0, {"ability": c.ability})
+
+
+def for_eyes(c: Case) -> Finding | None:
+    """Text can be the answer."""
+    hit = found("made_for_eyes", c.ask)
+    return Finding(0.0, {"words": hit}) if hit else FINE
+
+
+def material(c: Case) -> Finding | None:
+    """A text that the task speaks of is there."""
+    hit = found("speaks_of_material", c.ask)
+    if not hit or found("writes_code", c.task):
+        return FINE
+    have = size(c.source)
+    return Finding(min(1.0, have / 4), {"words": hit, "source": have})
+
+
+def length(c: Case) -> Finding | None:
+    """The answer keeps to the number of characters or words that the task allows, for each of its lines where it says so: the
+    share of what is allowed to what is there."""
+    m = LIMIT.search(c.ask)
+    if m is None:
+        return None
+    most = int(m["zh"] or m["en"])
+    lines = [line for line in c.answer.split("\n") if line.strip()] if EACH.search(c.ask) else [c.answer]
+    there = max((size(ITEM.sub("", line)) for line in lines), default=0)
+    return Finding(round(min(1.0, most / there), 4) if there else 0.0, {"most": most, "there": there})
+
+
+def count(c: Case) -> Finding | None:
+    """A list has as many items as were asked for."""
+    m = MANY.search(c.ask)
+    lines = [line for line in c.answer.split("\n") if line.strip()]
+    if m is None or len(lines) < 2:
+        return None
+    wanted = DIGITS.get(m["n"]) or int(m["n"])
+    listed = sum(bool(BULLET.match(line)) for line in lines) or len(lines)
+    return (
+        FINE
+        if listed == wanted or wanted > 30
+        else Finding(min(listed, wanted) / max(listed, wanted), {"wanted": wanted, "there": listed})
+    )
+
+
 def repeats(c: Case) -> Finding | None:
     """The share of the answer's sentences that are not said again, nearly, by a later one of it."""
     said = [s for s in (normalise(m) for m in ENDS.split(c.answer) if m) if size(s) >= 4]
@@ -70,7 +122,7 @@ def stock(c: Case) -> Finding | None:
 
 def answered(c: Case) -> Finding | None:
     """The answer says that there is none: the task cannot be answered."""
-    hit = found("cannot_say", c.answer) if size(c.answer) < 60 else None
+    hit = found("cannot_say", c.answer) if size(c.answer) < 200 else None
     return Finding(0.0, {"words": hit}) if hit and not found("cannot_say", c.task) else FINE
 
 
@@ -91,7 +143,7 @@ def result(c: Case) -> Finding | None:
 
 def source(c: Case) -> Finding | None:
     """The passage, sentence or data that the task is about is there."""
-    least = {"translation": 2, "rewrite": 2, "summarization": 20}.get(c.ability, 12)
+    least = {"translation": 2, "rewrite": 2, "classification": 4, "summarization": 20}.get(c.ability, 12)
     have = size(c.source)
     return Finding(min(1.0, have / least), {"source": have, "least": least})
 
@@ -217,6 +269,8 @@ def changed(c: Case) -> Finding | None:
 
 def on_topic(c: Case) -> Finding | None:
     """The answer speaks of something that the task speaks of. Short answers may well do so in other words."""
+    if not same_script("的", c.task):
+        return None  # words of English have too many forms and neighbours
     share = covered(c.task, c.answer)
     return Finding(1.0 if share > 0 or size(c.answer) < 20 else 0.4, {"shared": round(share, 3)})
 

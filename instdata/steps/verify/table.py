@@ -22,7 +22,7 @@ class Check:
 
 FACTS = ("math", "cot", "open_qa", "closed_qa", "extract", "classification", "biology", "history", "chinese",
          "logical_reasoning", "dialogue_understanding")  # fmt: skip
-READS = ("closed_qa", "extract", "summarization", "translation", "rewrite", "dialogue_understanding")
+READS = ("closed_qa", "extract", "summarization", "translation", "rewrite", "classification", "dialogue_understanding")
 WRITES = ("generation", "brainstorming", "creative_writing", "role_play")
 CHECKS = (
     Check(
@@ -34,6 +34,16 @@ CHECKS = (
     Check("cannot_say", rules.answered, 1.0, FACTS),
     Check("stock_phrase", rules.stock, 1.0),
     Check("repeats", rules.repeats, 0.7),
+    Check(
+        "not_asked",
+        rules.asked_for,
+        1.0,
+        ("translation", "summarization", "rewrite", "classification", "extract", "code"),
+    ),
+    Check("made_for_eyes", rules.for_eyes, 1.0),
+    Check("no_material", rules.material, 1.0),
+    Check("too_long_for_task", rules.length, 0.8),
+    Check("wrong_count", rules.count, 0.9, WRITES),
     Check("no_source", rules.source, 1.0, READS),
     Check("false_sum", rules.sums, 1.0, ("math", "cot", "logical_reasoning")),
     Check("no_result", rules.result, 1.0, ("math",)),
