@@ -251,3 +251,14 @@ def test_likeness_is_symmetric_and_of_itself_whole(a, b):
     assert alike(a, b) == alike(b, a)
     assert alike(a, a) == 1 and covered(a, a) == 1
     assert all(pieces(a))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_examples_that_prompts_show_are_right(language):
+    from instdata.steps.generate.prompt import forms
+
+    shown = forms(language)
+    assert len(shown) >= 20
+    for ability, form in shown.items():
+        for task, answer in form.examples:
+            assert fault(ability, language, task, answer) is None, task

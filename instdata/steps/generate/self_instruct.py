@@ -25,7 +25,16 @@ from instdata.llm.reply import read_items
 from instdata.steps.generate.asked import other_ability
 from instdata.steps.generate.check import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, forms, render, tasks_schema, template, text_of, topics
+from instdata.steps.generate.prompt import (
+    LESS_OF_THE_SAME,
+    TaskForm,
+    forms,
+    render,
+    tasks_schema,
+    template,
+    text_of,
+    topics,
+)
 from instdata.steps.generate.records import Records
 from instdata.steps.generate.step import labelled, targets
 from instdata.steps.generate.verified import AskOne, Verifier
@@ -40,7 +49,7 @@ FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answ
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 STUCK_VERIFIED = 12  # the same where each row is verified
 KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
-CHARS_SHOWN = {"zh": 160, "en": 500}  # longer examples are shown only where there are no shorter ones
+CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 TOKENS_APART = 80  # what a task may need besides its answer
 
 
@@ -62,7 +71,7 @@ class Goal:
     description: str
     target: int
     seeds: list[Shown]
-    form: str = ""  # what a task of it holds
+    form: TaskForm = field(default_factory=TaskForm)
     accepted: int = 0
     latest: deque[Shown] = field(default_factory=lambda: deque(maxlen=KEPT))
     barren: int = 0  # requests in a row without an accepted row
@@ -210,7 +219,8 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
     few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 500) for e in by_size)
     pool = by_size[: max(few, plan.examples)]
-    examples = draw.sample(pool, min(plan.examples, len(pool)))
+    plainly = [Shown(*draw.choice(goal.form.examples))] if goal.form.examples and plan.examples else []
+    examples = plainly + draw.sample(pool, min(plan.examples - len(plainly), len(pool)))
     if goal.accepted >= 2 and len(examples) > 1:
         examples[-1] = draw.choice(goal.latest)
     lines = [
@@ -221,7 +231,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     values = {
         "label": goal.label,
         "description": goal.description,
-        "form": goal.form,
+        "form": goal.form.told,
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
@@ -297,7 +307,7 @@ def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
             seeds.setdefault(ability.name, [e for e, o in zip(own, other, strict=True) if not o])
     counts, form = targets(step, names), forms(step.language)
     return [
-        Goal(n, *told[n], count, seeds.get(n, []), form.get(n or "", ""))
+        Goal(n, *told[n], count, seeds.get(n, []), form.get(n or "", TaskForm()))
         for n, count in zip(names, counts, strict=True)
         if count > 0
     ]

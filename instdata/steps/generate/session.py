@@ -18,7 +18,6 @@ from instdata.llm.endpoint import LOCAL
 from instdata.llm.flow import flow
 from instdata.llm.models import AUTO
 from instdata.llm.reply import read_items
-from instdata.steps.generate.options import YIELD
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.util.context import Context
 from instdata.util.paths import cache_folder

@@ -19,7 +19,6 @@ from instdata.steps.verify.case import (
     Finding,
     alike,
     covered,
-    grams,
     pieces,
     same_script,
     size,
@@ -272,7 +271,7 @@ def on_topic(c: Case) -> Finding | None:
     if not same_script("的", c.task):
         return None  # words of English have too many forms and neighbours
     share = covered(c.task, c.answer)
-    return Finding(1.0 if share > 0 or size(c.answer) < 20 else 0.4, {"shared": round(share, 3)})
+    return Finding(1.0 if share > 0 or size(c.answer) < 30 else 0.4, {"shared": round(share, 3)})
 
 
 def no_copy(c: Case) -> Finding | None:
@@ -282,8 +281,8 @@ def no_copy(c: Case) -> Finding | None:
 
 
 def reasoned(c: Case) -> Finding | None:
-    """A chain of thought has more than its conclusion."""
-    return FINE if len(grams(c.answer)) >= 8 else Finding(0.3, {"words": size(c.answer)})
+    """A chain of thought is more than its conclusion."""
+    return FINE if size(c.answer) >= 12 else Finding(0.3, {"words": size(c.answer)})
 
 
 def found(name: str, text: str) -> str | None:

@@ -98,8 +98,9 @@ class Verify(VerifyOptions, Step):
         from instdata.llm.ask import Options, estimate
 
         asked = [c for c in cases(self, rows) if c is not None]
-        sample = [r for c in asked[:SAMPLE] for r in question(c).requests(self.draws, 0)]
-        return {"rows": 0, **estimate(Options.of(self), sample, len(asked) * self.draws), "every_row": True}
+        questions = [q for c in asked if (q := question(c)).name not in self.skip]
+        sample = [r for q in questions[:SAMPLE] for r in q.requests(self.draws, 0)]
+        return {"rows": 0, **estimate(Options.of(self), sample, len(questions) * self.draws), "every_row": True}
 
     def _stop(self, scores: Scores, missing: np.ndarray) -> None:
         if missing.sum() <= self.max_missing * len(scores):
@@ -149,7 +150,7 @@ def judged(step: Verify, rows: Rows) -> list[dict[str, Finding] | None]:
     from instdata.llm.ask import Options, ask
 
     context = rows.context or Context()
-    questions = {n: question(c) for n in open_ if (c := asked[n]) is not None}
+    questions = {n: q for n in open_ if (c := asked[n]) is not None and (q := question(c)).name not in step.skip}
     for kind in dict.fromkeys(q.compare == "judge" for q in questions.values()):
         at = [n for n, q in questions.items() if (q.compare == "judge") == kind]
         requests = [r for n in at for r in questions[n].requests(step.draws, context.seed)]
