@@ -128,24 +128,11 @@ def _yaml(recipe: dict[str, Any], build: Path, found: dict[str, Any]) -> str:
     import yaml
 
     head = [
-        f"Written by `instdata next {build.name}`: {found['rows']:,} rows where they gain most.",
-        f"Expected over the same number of rows in the present mix: {gain_in_words(found)}.",
+        f"Written by `instdata next {build.name}`: {found['rows']:,} rows where the curves still rise.",
         *found["notes"],
     ]
     body = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
     return "".join(f"# {' '.join(line.split())}\n" for line in head) + body
-
-
-def gain_in_words(found: dict[str, Any]) -> str:
-    """The expected gain in words."""
-    if found["metric"] == "bits":
-        value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
-        return f"a gain of {value:+.2f} % in bits per byte [{low:+.2f}, {high:+.2f}]{_none_shown(found)}"
-    return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score{_none_shown(found)}"
-
-
-def _none_shown(found: dict[str, Any]) -> str:
-    return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
 
 
 def published(path: Path) -> CurveTable:
@@ -193,7 +180,7 @@ def published(path: Path) -> CurveTable:
     floors = {g.ability: g.fit.rows[0] for g in growth}
     now = {g.ability: g.fit.rows[-1] for g in growth}
     notes = [
-        "one run of each size: the interval rests on how far scores lie from a straight line",
+        "one run of each size: how a curve bends rests on how far scores lie from a straight line",
         "the table does not say how rows were shared: evenly, it is assumed",
     ]
     return CurveTable(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)
