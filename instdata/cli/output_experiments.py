@@ -10,6 +10,8 @@ from rich.markup import escape
 from instdata.cli.output import _console, _table
 from instdata.compare.outcome import plan_line
 
+MARKS = {"done": "=", "differs": "~", "missing": "-"}
+
 
 def known_line(known: dict[str, Any]) -> str:
     """What is published of selection, in a sentence."""
@@ -60,6 +62,88 @@ def show_leaderboard(found: dict[str, Any]) -> None:
     )
     console.print(escape(known_line(found["known"])))
     console.print(escape(f"{found['folder']}: leaderboard.json, scores.parquet, report.html"), soft_wrap=True)
+
+
+def show_protocol(took: dict[str, Any]) -> None:
+    """A paper's protocol, element by element, and what the study takes here."""
+    console = _console()
+    table = _table("element", "paper", "here", title=f"{took['paper']}: the paper's protocol, and this study")
+    for e in took["protocol"]:
+        here = e["here"] + (f" ({e['why']})" if e["why"] else "")
+        table.add_row(f"{MARKS[e['status']]} {escape(e['element'])}", escape(e["paper"]), escape(here))
+    console.print(table)
+    console.print(
+        "\n= done as in the paper, ~ differs, - not done here: "
+        + ", ".join(f"{n} {k}" for k, n in took["counts"].items())
+    )
+    if "cells" in took:
+        console.print(escape(plan_line(took)))
+    else:
+        console.print(f"no build yet: `instdata build recipes/{took['paper']}.yaml`, or name a build or a recipe")
+
+
+def show_reproduction(found: dict[str, Any]) -> None:
+    """One table for each model, arm and suite, sizes as columns; the published one beside it where the scale is the same."""
+    console = _console()
+    keys = ("model", "arm", "suite")
+    published = found["published"]
+    base = {(p["model"], p["suite"], p["ability"]): p["value"] for p in found["table"] if p["config"] == "base"}
+    for key in dict.fromkeys(tuple(p[k] for k in keys) for p in found["table"] if p["config"] != "base"):
+        mine = [p for p in found["table"] if tuple(p[k] for k in keys) == key and p["config"] != "base"]
+        sizes = [c for _, c in sorted({(p["rows"], p["config"]) for p in mine})]
+        theirs = [f"{n / 1e6:g}M" for n in published["rows"]] if published else []
+        table = _table(
+            "ability",
+            ">base",
+            *(f">{s}" for s in sizes),
+            *(f">BELLE {s}" for s in theirs),
+            title=escape(", ".join(key)),
+        )
+        value = {(p["ability"], p["config"]): p for p in mine}
+        for ability in dict.fromkeys(p["ability"] for p in mine):
+            start = base.get((key[0], key[2], ability))
+            shown = [_cell(value.get((ability, s))) for s in sizes]
+            beside = published["scores"].get(ability, [None] * len(theirs)) if published else []
+            table.add_row(escape(ability), _number(start), *shown, *map(_number, beside))
+        console.print(table)
+        console.print()
+    if found["matrix"]:
+        _show_matrix(console, found["matrix"])
+    differs = sum(e["status"] != "done" for e in found["protocol"])
+    console.print(
+        f"{differs} of {len(found['protocol'])} elements differ from the paper; reproduction.json says each and why"
+    )
+    console.print(escape(f"{found['folder']}: reproduction.json, scores.parquet"), soft_wrap=True)
+
+
+def _show_matrix(console: Any, matrix: list[dict[str, Any]]) -> None:
+    """Trained on a row's ability alone: the change of each column's score."""
+    for model in dict.fromkeys(m["model"] for m in matrix):
+        mine = [m for m in matrix if m["model"] == model]
+        columns = list(dict.fromkeys(m["examined"] for m in mine))
+        table = _table(
+            "trained on", *(f">{c}" for c in columns), title=escape(f"{model}: change against the untrained model")
+        )
+        for trained in dict.fromkeys(m["trained"] for m in mine):
+            by = {m["examined"]: m for m in mine if m["trained"] == trained}
+            cells = [_change(by.get(c)) for c in columns]
+            table.add_row(escape(trained), *cells)
+        console.print(table)
+        console.print("* better or worse after Holm's correction over the matrix\n")
+
+
+def _change(cell: dict[str, Any] | None) -> str:
+    if cell is None or cell["effect"] is None:
+        return "-"
+    return f"{cell['effect']:+.3f}{'*' if cell['verdict'] in ('better', 'worse') else ''}"
+
+
+def _cell(point: dict[str, Any] | None) -> str:
+    return "-" if point is None or point["value"] is None else f"{point['value']:.3f}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def leaderboard_page(folder: Path, found: dict[str, Any]) -> Path:
