@@ -273,29 +273,6 @@ def judge_card(
     result(card, json_, lambda: show_card(card))
 
 
-def next_(
-    build: Annotated[
-        Path | None,
-        typer.Argument(help="A build with curves (the newest by default), or a CSV of scores.", show_default=False),
-    ] = None,
-    budget: Annotated[
-        int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """From the curves, the next recipe: where more rows pay, and what they should bring."""
-    from instdata.api import recipe_problems
-    from instdata.builds import find_build
-    from instdata.cli.output_harness import show_next
-    from instdata.grow.next import next_recipe
-
-    table = build is not None and build.suffix.lower() == ".csv"
-    found = next_recipe(build if table and build else find_build(build), budget, out, recipe_problems)
-    result(found, json_, lambda: show_next(found))
-
-
 def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
     """The page that `draw` makes of a folder; None, and said, where the report extra is missing."""
     from instdata.util.errors import MissingExtra
@@ -322,5 +299,4 @@ COMMANDS = {
     "curves": curves,
     "ablate": ablate,
     "judge-card": judge_card,
-    "next": next_,
 }

@@ -11,7 +11,7 @@ import numpy as np
 
 from instdata.builds import rows_of
 from instdata.compare.cell import Grid, Stream
-from instdata.corpus.rows import Messages, talks_of
+from instdata.corpus.rows import UNKNOWN, Messages, talks_of
 from instdata.grow.papers import protocol
 from instdata.grow.papers.primary import Examined
 from instdata.grow.papers.protocol import Element, Facts
@@ -108,7 +108,7 @@ def _folder(wanted: PaperWanted, build: Path) -> Path:
 
 def _belle(wanted: PaperWanted, build: Path, recipe: Training) -> Study:
     names = taxonomy_of(build, wanted.taxonomy)
-    items = items_of(build, names, wanted.suites, wanted.max_items)
+    items = [i for i in items_of(build, names, wanted.suites, wanted.max_items) if i.ability != UNKNOWN]
     if wanted.judge:  # all twelve on one scale
         items = [replace(i, scorer="judge") for i in items]
     else:
@@ -144,7 +144,7 @@ def _scaled(scale: str | None, most: int) -> int:
 
 def _doit(wanted: PaperWanted, build: Path, recipe: Training) -> Study:
     names = taxonomy_of(build, wanted.taxonomy)
-    held, items = split_items(items_of(build, names, (), wanted.max_items))
+    held, items = split_items([i for i in items_of(build, names, (), wanted.max_items) if i.ability != UNKNOWN])
     apart = items_of(build, names, wanted.suites, wanted.max_items) if wanted.suites else []
     items, held = (with_distractors(x, KINDS) for x in ([*items, *apart], held))
     rows = _rows(build)
@@ -184,7 +184,7 @@ def _rows(build: Path) -> PaperRows:
         talks += talks_of(batch)
         abilities += batch["ability"].to_pylist()
         human += [o == HUMAN for o in batch["origin"].to_pylist()]
-    return PaperRows(ids, talks, np.array([a or "unknown" for a in abilities], object), np.array(human, bool))
+    return PaperRows(ids, talks, np.array([a or UNKNOWN for a in abilities], object), np.array(human, bool))
 
 
 def _of_origin(rows: PaperRows, origin: str) -> np.ndarray:
@@ -196,7 +196,7 @@ def _by_ability(rows: PaperRows, at: np.ndarray) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for i in at.tolist():
         found.setdefault(rows.abilities[i], []).append(i)
-    return {a: found[a] for a in sorted(found) if a != "unknown"}
+    return {a: found[a] for a in sorted(found) if a != UNKNOWN}
 
 
 def _ranked(rows: PaperRows, at: np.ndarray, k: int, least: int = 0) -> list[int]:
