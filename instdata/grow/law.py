@@ -4,7 +4,7 @@
 
 t = 0: no transfer; t = 1: rows are worth as much whatever they teach, and then no mixture is better than another. A ladder, in
 which all abilities grow together, cannot tell the two; runs of equal cost and different mixtures can. The form is that of
-D-CPT (Que et al. 2024), data mixing laws (Ye et al. 2025) and the SFT mixing law of Li et al. 2025, with fewer parameters:
+D-CPT (Que et al. 2024), data mixing laws (Ye et al. 2025) and, for fine-tuning, Li et al. 2025, with fewer parameters:
 a handful of runs carries no more.
 
 Half of the runs and half of the items choose a mixture; the other halves, which had no part in the choice, say what it is
