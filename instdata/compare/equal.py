@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.builds import rows_of
-from instdata.compare.cell import Grid, Stream
+from instdata.compare.cell import Grid, Stream, estimate, read_cells, run_base, run_streams
 from instdata.compare.paired import Matched
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
@@ -103,6 +104,17 @@ def equal_pool(build: Path, grid: Grid) -> EqualPool:
     clean[leaks(rows.prompt, rows.full, [i.question for i in held]).row] = False
     clean &= np.asarray(pc.is_valid(rows.response))
     return EqualPool(build, table.filter(pa.array(clean)), int((~clean).sum()))
+
+
+def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
+    """The scores of a grid's streams, what is missing trained now; base: of the untrained model too."""
+    return read_cells([*([run_base(grid)] if base else []), *run_streams(grid, streams)])
+
+
+def cost(grid: Grid, streams: Sequence[Stream]) -> dict[str, Any]:
+    """What that takes, as plans say it, minutes included."""
+    took = estimate(grid, streams).plain()
+    return {**took, "minutes": round(took["seconds"] / 60, 1)}
 
 
 def against(scores: pa.Table, metric: str, control: str) -> dict[str, dict[str, Matched]]:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from instdata.builds import manifest
-from instdata.compare.cell import Grid, Stream, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import Grid, Stream
 from instdata.compare.effect import planned_mde
-from instdata.compare.equal import EqualPool, against, equal_pool
+from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.corpus.rows import Rows
@@ -179,7 +179,7 @@ def plan(board: Board) -> dict[str, Any]:
         name: (step.estimate(rows) or {"tokens": 0, "minutes": 0.0}) if isinstance(step, Select) else None
         for name, step in board.methods.items()
     }
-    took = estimate(grid, board.streams(drafted=True)).plain()
+    took = cost(grid, board.streams(drafted=True))
     minutes = sum(s["minutes"] for s in selecting.values() if s)
     return {
         "build": board.pool.build.resolve().name, "selectors": list(board.methods), "seeds": board.seeds, "rows": board.rows,
@@ -196,8 +196,7 @@ def run(board: Board) -> dict[str, Any]:
     with locked(grid.folder):
         took = _select(board)
         streams = board.streams()
-        cells = [run_base(grid), *run_streams(grid, streams)]
-        scores = read_cells(cells)
+        scores = run_grid(grid, streams)
         found = _found(board, streams, scores, took)
         write_table(scores, grid.folder / "scores.parquet")
         write_text(grid.folder / "leaderboard.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")

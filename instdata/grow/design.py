@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell import Grid, Stream, estimate, read_cells, run_base, run_streams
-from instdata.compare.equal import EqualPool, against, equal_pool
+from instdata.compare.cell import Grid, Stream
+from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.corpus.rows import UNKNOWN
@@ -161,12 +161,8 @@ def _lengths(pool: EqualPool, abilities: Sequence[str], grid: Grid) -> tuple[np.
 
 def plan(design: MixtureDesign) -> dict[str, Any]:
     """What the design and its confirmation take."""
-    took = estimate(design.grid, design.streams()).plain()
-    later = estimate(design.fresh, design.confirming(design.shares[0])).plain()
-    return {
-        **_asked(design), **took, "minutes": round(took["seconds"] / 60, 1),
-        "confirmation": {**later, "minutes": round(later["seconds"] / 60, 1)},
-    }  # fmt: skip
+    later = cost(design.fresh, design.confirming(design.shares[0]))
+    return {**_asked(design), **cost(design.grid, design.streams()), "confirmation": later}
 
 
 def run(design: MixtureDesign) -> dict[str, Any]:
@@ -175,7 +171,7 @@ def run(design: MixtureDesign) -> dict[str, Any]:
     started, grid = time.perf_counter(), design.grid
     with locked(grid.folder):
         streams = design.streams()
-        scores = read_cells([run_base(grid), *run_streams(grid, streams)])
+        scores = run_grid(grid, streams)
         runs = mixture_runs(design, streams, scores)
         law = fit_law(runs.half(True))
         proposal = _proposed(design, runs, law)
@@ -183,7 +179,7 @@ def run(design: MixtureDesign) -> dict[str, Any]:
         if proposal is not None:
             design.fresh.loaded, grid.loaded = grid.loaded, None
             confirming = design.confirming(proposal / proposal.sum())
-            fresh = read_cells([run_base(design.fresh), *run_streams(design.fresh, confirming)])
+            fresh = run_grid(design.fresh, confirming)
             found |= confirmed(fresh, design.metric)
             write_table(fresh, grid.folder / "confirmation.parquet")
         write_table(scores, grid.folder / "scores.parquet")

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell import Cell, estimate, read_cells, run_base, run_streams
+from instdata.compare.equal import cost, run_grid
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.compare.paired import Matched, decide
 from instdata.corpus.write import locked
@@ -35,14 +35,13 @@ def plan(study: Study) -> dict[str, Any]:
     """The protocol, and what the study takes here; without a build the protocol alone."""
     took: dict[str, Any] = {}
     for grid, streams in study.grids:
-        part = estimate(grid, streams).plain()
+        part = cost(grid, streams)
         grid.loaded = None
         took = {k: took.get(k, 0) + v for k, v in part.items()} if took else part
     if took:
         took["cells"] -= len(study.grids) - len(
             study.wanted.models
         )  # a model's untrained cell is one, whatever the epochs
-        took["minutes"] = round(took["seconds"] / 60, 1)
         judge = study.grids[0][0].judge
         times = sum(len(s.rungs) for s in study.grids[0][1]) + 1
         took |= judge.price(study.items, times * len(study.wanted.models)) if judge else {}
@@ -65,12 +64,12 @@ def run(study: Study) -> dict[str, Any]:
         )
     started, folder = time.perf_counter(), study.folder
     with locked(folder):
-        cells: dict[Path, Cell] = {}
-        for grid, streams in study.grids:
-            for cell in [run_base(grid), *run_streams(grid, streams)]:
-                cells[cell.path] = cell
+        parts, seen = [], set()
+        for grid, streams in study.grids:  # a model's untrained cell is one, whatever the epochs
+            parts.append(run_grid(grid, streams, base=grid.spec not in seen))
+            seen.add(grid.spec)
             grid.loaded = None
-        scores = read_cells(list(cells.values()))
+        scores = pa.concat_tables(parts)
         judge = study.grids[0][0].judge
         if judge:
             scores = graded(judge, study.items, scores)
