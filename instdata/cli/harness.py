@@ -182,7 +182,16 @@ def ablate(
     build: BuildDir = None,
     filter: Annotated[
         str | None,
-        typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
+        typer.Option(
+            help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME; A,B: both, crossed.",
+            show_default=False,
+        ),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(
+            help="Sources to add to the rest, each by itself: NAME[,NAME].", show_default=False, metavar="A,B"
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another recipe, or its build, instead.", show_default=False)
@@ -222,6 +231,12 @@ def ablate(
     from instdata.train.recipe import training
 
     say = sayer(quiet)
+    if add or "," in (filter or ""):
+        _several(add, filter, against, sizes, match, judge)(
+            build, plan, json_, quiet, add=add, filters=filter, seeds=seeds or 3, model=model or "auto", metric=metric,
+            recipe=training(recipe, set_ or []), suites=suite or [], max_items=max_items, taxonomy=taxonomy, out=out,
+        )  # fmt: skip
+        return
     base = find_build(build)
     other = build_to_compare(against, base, say, plan) if against else None
     ablation = prepare(
@@ -244,6 +259,28 @@ def ablate(
     result(done, json_, lambda: show_ablation(done))
     if not done["decided"]:
         raise typer.Exit(3)
+
+
+def _several(
+    add: str | None, filter: str | None, against: Path | None, sizes: str | None, match: str, judge: str | None
+) -> Callable[..., None]:
+    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take."""
+    from functools import partial
+
+    from instdata.cli.added import ablate_several
+    from instdata.util.errors import InputError
+    from instdata.util.values import count
+
+    if add and filter:
+        raise InputError("--add and --filter are two questions: ask one of them")
+    if against or judge or match != "tokens":
+        word = "--against" if against else "--judge" if judge else f"--match {match}"
+        raise InputError(f"{word}: several arms are matched in tokens and scored by bits or distractors: leave it out")
+    try:
+        rows = count(sizes) if sizes else None
+        return partial(ablate_several, rows=rows if rows is None else int(rows))
+    except ValueError:
+        raise InputError(f"--sizes {sizes}: several arms are compared at one size: --sizes 256") from None
 
 
 def judge_card(

@@ -92,18 +92,22 @@ class EqualPool:
 
 def equal_pool(build: Path, grid: Grid) -> EqualPool:
     """The training rows of a build, without those that hold an item of the grid, by the rules of decontaminate."""
-    from instdata.steps.dedup.leaks import leaks
-
     batches = list(rows_of(build, "full"))
     names = batches[0].schema.names if batches else []
     table = pa.Table.from_batches(batches).select([c for c in [*COLUMNS, "tools"] if c in names])
-    table = table.sort_by([("id", "ascending")])
+    return clean_pool(build, table.sort_by([("id", "ascending")]), grid)[0]
+
+
+def clean_pool(build: Path, table: pa.Table, grid: Grid) -> tuple[EqualPool, np.ndarray]:
+    """(the rows of a table as a pool, without those that hold an item or lack an answer; which rows these are)."""
+    from instdata.steps.dedup.leaks import leaks
+
     rows = Rows(table)
     held = [*grid.items, *(grid.validate.items if grid.validate else [])]
     clean = np.ones(len(table), bool)
     clean[leaks(rows.prompt, rows.full, [i.question for i in held]).row] = False
     clean &= np.asarray(pc.is_valid(rows.response))
-    return EqualPool(build, table.filter(pa.array(clean)), int((~clean).sum()))
+    return EqualPool(build, table.filter(pa.array(clean)), int((~clean).sum())), clean
 
 
 def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
