@@ -161,6 +161,20 @@ def build_to_compare(against: Path, own: Path, say: Callable[[str], None], only_
     return making.build(plan, folder).path
 
 
+def build_of_paper(paper: str, given: Path | None, say: Callable[[str], None], only_plan: bool) -> Path | None:
+    """The build that a paper's protocol runs on: the one given, that of a recipe given (made now), builds/<paper>, or None.
+    Raises InputError."""
+    if given is not None and given.suffix in (".yaml", ".yml"):
+        plan = making.prepare(given, jobs=cores(), say=say)
+        folder = Path("builds") / plan.recipe.name
+        if only_plan:
+            return folder if (folder / "manifest.json").is_file() else None
+        return making.build(plan, folder).path
+    if given is not None or (Path("builds") / paper / "manifest.json").is_file():
+        return find_build(given or Path(paper))
+    return None
+
+
 def recipe_problems(path: Path) -> list[str]:
     """What `instdata validate` says of a recipe."""
     try:

@@ -14,7 +14,7 @@ from instdata.util.context import Context
 from instdata.util.errors import InputError
 from tests.generate.conftest import accepted, reasons, seeds, taxonomy
 from tests.llm.server import han
-from tests.verify.conftest import model as model  # noqa: PLC0414  # a fixture
+from tests.verify.conftest import model as model  # a fixture
 
 
 def says(prompt: str, body: dict) -> str:
