@@ -270,6 +270,7 @@ def as_read(shards: list, context: Context) -> Corpus:
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
     from instdata.publish.card import write_cards
+    from instdata.publish.proofs import write_proofs
 
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
@@ -312,6 +313,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
+    write_proofs(folder, manifest)
     write_json(folder / "manifest.json", manifest, redacted=True)
     return manifest
 
