@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.builds import rows_of
-from instdata.compare.cell import Grid, Stream, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import Grid, Stream, read_cells, run_base, run_streams
+from instdata.compare.cost import estimate
 from instdata.compare.paired import Matched
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
@@ -112,7 +113,7 @@ def clean_pool(build: Path, table: pa.Table, grid: Grid) -> tuple[EqualPool, np.
 
 def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
     """The scores of a grid's streams, what is missing trained now; base: of the untrained model too."""
-    return read_cells([*([run_base(grid)] if base else []), *run_streams(grid, streams)])
+    return read_cells(grid, [*([run_base(grid)] if base else []), *run_streams(grid, streams)])
 
 
 def cost(grid: Grid, streams: Sequence[Stream]) -> dict[str, Any]:
