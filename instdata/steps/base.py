@@ -44,6 +44,7 @@ BUILTIN = {
     "mix": "instdata.steps.filter:Mix",
     "clean": "instdata.steps.clean:Clean",
     "overrides": "instdata.steps.overrides:Overrides",
+    "review": "instdata.steps.review:Review",
 }
 
 
