@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry
+from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, review
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -242,7 +242,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, audit, compare, experiments, harness, overrides, agent):
+for room in (publish, audit, compare, experiments, harness, overrides, review, agent):
     room.register(app)
 registry.tell(app)
 

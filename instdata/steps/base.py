@@ -46,6 +46,7 @@ BUILTIN = {
     "clean": "instdata.steps.clean:Clean",
     "overrides": "instdata.steps.overrides:Overrides",
     "verify": "instdata.steps.verify.step:Verify",
+    "review": "instdata.steps.review:Review",
 }
 
 
