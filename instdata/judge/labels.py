@@ -1,6 +1,6 @@
 """Files of answer pairs: what people said of them, what a judge said of them, in one order or in both.
 
-Read as they come: PandaLM's labels and verdicts, recorded reviews with scores in both orders, or our own
+Read as they come: a build's reviews.jsonl, PandaLM's labels and verdicts, recorded reviews with scores in both orders, or our own
 {id, prompt, answer1, answer2, human, verdict, verdict_reverse} (docs/judge.md).
 """
 
@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import kept_messages, messages_of
 from instdata.llm.cache import digest
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
 from instdata.read.plain import BadRow
 from instdata.read.shapes import normalise_key, normalise_keys
+from instdata.steps.reviews import REVIEWS, read_reviews, settle
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
@@ -94,7 +96,7 @@ def read(paths: Sequence[Path], where: Columns = COLUMNS) -> list[Pair]:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         files += sorted(p for p in path.iterdir() if kind_of(p)) if path.is_dir() else [path]
-    found = [pair for file in files for pair in _read(file, where)]
+    found = [p for file in files for p in (_of_reviews(file) if file.name == REVIEWS else _read(file, where))]
     if not found:
         raise InputError(f"no pairs in {', '.join(map(str, paths))}")
     return found
@@ -131,6 +133,31 @@ def with_verdicts(pairs: list[Pair], verdicts: list[Pair]) -> list[Pair]:
 def _judged_as(pair: Pair, by: Pair | None) -> Pair:
     by = by or Pair(None, "", "", "", ())
     return replace(pair, verdict=by.verdict, swapped=by.swapped, judged=by.judged, twice=by.twice)
+
+
+def _of_reviews(file: Path) -> Iterator[Pair]:
+    """The pairs in a build's reviews: where somebody wrote a better answer, it and the row's own, in an order that a hash
+    decides. Who wrote one prefers it; who passed the row as it stands prefers the row's."""
+    said = settle(read_reviews(file))
+    edited = {s.rid: s for s in said.values() if any(o.value for o in s.opinions)}
+    if not edited:
+        raise InputError(
+            f"{file}: a judge is asked to compare two answers, and nobody edited one here (key E in `instdata review`)"
+        )
+    if not (file.parent / "manifest.json").is_file():
+        raise InputError(f"{file}: the rows' texts are in the build that was reviewed: name the file in its folder")
+    kept = kept_messages(file.parent, {s.id for s in edited.values()})
+    gone = messages_of(file.parent, {rid for rid, s in edited.items() if s.id not in kept})
+    for rid, s in edited.items():
+        turns = kept.get(s.id) or gone.get(rid)
+        if not turns or turns[-1]["role"] != "assistant":
+            continue
+        prompt = "\n".join(t["content"] for t in turns[:-1])
+        answer, better = turns[-1]["content"], [o.value for o in s.opinions if o.value][-1]
+        first = int(digest([rid, s.id])[:8], 16) % 2  # whether the row's own answer is the first
+        votes = [1 if bool(o.value) != bool(first) else 2 for o in s.opinions if o.value or o.verdict == "pass"]
+        one, two = (answer, better) if first else (better, answer)
+        yield Pair(rid, prompt, one, two, tuple(votes), file=file.name)
 
 
 def _read(file: Path, where: Columns) -> Iterator[Pair]:

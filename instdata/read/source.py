@@ -51,6 +51,7 @@ class Source(Strict):
     )
     encoding: str | None = Field(None, description="The text's encoding; by default told by its bytes.")
     delimiter: str | None = Field(None, description="What separates CSV fields; by default told by the first records.")
+    sheet: str | list[str] = Field([], description="The sheets of a workbook that are read; by default the first.")
     exclude: list[str] = Field([], description='Globs of files that are left out: ["*dev*", "old/*"].')
     license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
 
@@ -98,6 +99,10 @@ class Source(Strict):
     def local(self) -> bool:
         """Whether its files can be looked at without a network."""
         return bool(self.paths) and not any(map(is_url, self.paths))
+
+    @property
+    def sheets(self) -> tuple[str, ...]:
+        return (self.sheet,) if isinstance(self.sheet, str) else tuple(self.sheet)
 
     @property
     def paths(self) -> list[str]:
