@@ -258,7 +258,6 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            _fail(f"{e.format_message()}{hint}", 2, as_json)
             _fail(f"{e.format_message()}{hint}", 2)
         from instdata.util.limits import trouble
 
