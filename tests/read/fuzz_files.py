@@ -22,8 +22,8 @@ import zstandard
 
 from instdata.read.container import kind_of
 from instdata.read.json_values import split_values
+from instdata.read.parse import parse
 from instdata.read.shapes import columns
-from instdata.read.shards import _parse, _table
 from instdata.read.sources import Input
 from instdata.util.errors import InputError, InstdataError
 
@@ -84,16 +84,17 @@ def read(path: Path, format: str) -> str:
     rows = bad = 0
     try:
         for first, records in item.blocks():
-            good, broken = _parse(records, first, item, None)
-            numbers = {p.number for p in good} | {n for n, _, _ in broken}
+            found = parse(records, first, item, None)
+            table, broken = found.table(item), found.bad
+            good = set(table["source_row"].to_pylist())
+            numbers = good | {n for n, _, _ in broken}
             blank = (
                 sum(isinstance(r, bytes) and not r.removeprefix(b"\xef\xbb\xbf").strip() for r in records)
                 if isinstance(records, list)
                 else 0
             )
             assert len(numbers) == len(records) - blank, (len(numbers), len(records), blank)
-            assert not {p.number for p in good} & {n for n, _, _ in broken}
-            assert len(_table(good, item)) == len(good)
+            assert not good & {n for n, _, _ in broken}
             rows, bad = rows + len(good), bad + len(broken)
     except InputError:
         return "told"
