@@ -85,7 +85,8 @@ class Usual:
         """The way of records with these keys; None where they are not plain."""
         try:
             named = normalise_keys(record)
-        except BadRow:
+            orjson.dumps(list(record))
+        except (BadRow, TypeError):  # two keys in one; a name that is not UTF-8
             return None
         if {"a", "b"} <= named.keys() or INPUT in named or "$" in record or any(k in named for k in MEDIA):
             return None
