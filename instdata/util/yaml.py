@@ -104,7 +104,7 @@ class _Reader:
             raise InputError([(self.file, line, f"{node.value!r} cannot be read")]) from e
         if HALF.search(node.value):
             raise InputError(
-                [(self.file, line, f"{ascii(node.value)} holds half a character (a lone surrogate): no text does")]
+                [(self.file, line, f"{node.value!a} holds half a character (a lone surrogate): no text does")]
             )
         # Dates and the like have no place in a recipe: keep what was written.
         return value if isinstance(value, (str, int, float, bool, type(None))) else node.value
