@@ -37,6 +37,7 @@ from instdata.read.sources import Input, manifest_of, open_sources, reopened, wi
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
+from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
 from instdata.util.atomic import write_text
 from instdata.util.context import Context
@@ -119,6 +120,7 @@ def prepare(
     looks = _looks(opened, draft, context, online)
     draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
+    assert recipe is not None  # without a problem it was read
     if not online:
         return Plan(recipe, opened, context, "", looks=looks)
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
@@ -202,8 +204,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
-            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if s.kind == "overrides"],
-            "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
+            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if isinstance(s, Overrides)],
+            "shards": [str(s.path.relative_to(plan.context.folder)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size
                 for p in sorted(staged.rglob("*"))
@@ -247,7 +249,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     corpus = as_read(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, context.cache)
+        corpus = apply(step, number, corpus, engine, context.folder)
         clock.lap(step.name, _told(corpus.done[-1]))
     corpus = close(corpus)
     if len(corpus.done) > len(recipe.steps):
@@ -268,6 +270,7 @@ def as_read(shards: list, context: Context) -> Corpus:
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
     from instdata.publish.card import write_cards
+    from instdata.publish.proofs import write_proofs
 
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
@@ -310,6 +313,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
+    write_proofs(folder, manifest)
     write_json(folder / "manifest.json", manifest, redacted=True)
     return manifest
 

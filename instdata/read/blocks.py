@@ -19,7 +19,7 @@ from instdata.read.elements import elements
 from instdata.read.encoding import advice
 from instdata.read.plain import BadRow, unjson
 from instdata.read.separator import separator
-from instdata.read.shapes import normalise_keys
+from instdata.read.shapes import Record, normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -141,7 +141,7 @@ def parsed(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
         yield parse_json(record) if isinstance(record, bytes) else record
 
 
-def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
+def decode(records: Any) -> Iterator[Record | Bad | None]:
     """The same under normalised keys."""
     for record in parsed(records):
         if isinstance(record, dict):

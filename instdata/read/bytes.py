@@ -119,7 +119,7 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
             text = "".join(taken)
             yield (advice(text.encode("utf-8", "surrogateescape")), _readable(text))
         else:
-            yield dict(zip(header, row))
+            yield dict(zip(header or [], row))
 
 
 class _Feed:

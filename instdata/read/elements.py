@@ -96,13 +96,13 @@ def _closes(head: bytes, rest: bytes, beside: Beside | None) -> bool:
     return True
 
 
-def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes], bytes, bool, bool]:
+def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes | Bad], bytes, bool, bool]:
     """(values, the data that is left, whether the array ended, whether a broken value was cut at a joint: then the rest
     is to be cut anew)."""
     from instdata.read.json_values import split_values
 
     spans, used, ends = split_values(data, in_array)
-    found = []
+    found: list[bytes | Bad] = []
     for start, end in spans:
         value = data[start:end]
         joint = None if value.find(b"{", 1) < 0 or _parses(value) else JOINT.search(value)  # one brace: no neighbour

@@ -21,7 +21,7 @@ from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import block_count
-from instdata.read.container import Beside
+from instdata.read.container import Beside, Damaged
 from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.parse import parse
 from instdata.read.sources import Input
@@ -91,7 +91,7 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     if limit is not None and limit <= 0:
         return []
     key = item.key(context.taxonomy, limit)
-    index = context.cache / "sources" / f"{key}.json"
+    index = context.folder / "sources" / f"{key}.json"
     there = None if context.fresh else indexed(index, context, item.file)
     shards, lost, beside = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
     if lost and not item.keep:
@@ -112,7 +112,8 @@ def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
 ) -> tuple[list[Shard], str, Beside]:
     """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it is written meanwhile."""
-    cache, lost, beside = context.cache, [], Beside()
+    cache, beside = context.folder, Beside()
+    lost: list[Damaged] = []
     blocks = (
         Block(
             item,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from instdata.read.container import Beside, Damaged, form_of
 from instdata.read.files import find_files
 from instdata.read.shapes import (
     MAIN,
+    Fields,
     columns,
     detect,
     fields_of,
@@ -45,7 +47,7 @@ class Input:
     path: str  # where it is, or hub:owner/name
     digest: str
     format: str
-    fields: dict[str, tuple[str, ...]]
+    fields: Fields
     origin: str
     hub: tuple[str, str | None, str, str] | None = None  # repo, config, split, commit
     encoding: str | None = None
@@ -86,7 +88,7 @@ def source_name(source: Source) -> str:
 def open_sources(
     sources: list[tuple[int, Source]],
     base: Path,
-    reserved: set[str] = frozenset(),
+    reserved: AbstractSet[str] = frozenset(),
     online: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[list[Input]]:
@@ -129,8 +131,10 @@ def _named(say: Callable[[str], None], name: str, line: str) -> None:
 
 
 def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None]) -> list[Input]:
-    found, problems, damaged = [], [], 0
-    how = {"encoding": source.encoding, "delimiter": source.delimiter, "sheets": source.sheets}
+    found: list[Input] = []
+    problems: list[tuple[str, int | None, str]] = []
+    damaged = 0
+    how: dict[str, Any] = {"encoding": source.encoding, "delimiter": source.delimiter, "sheets": source.sheets}
     for path, file in find_files(source, base, say):
         peeked: list[dict[str, Any]] = []
         try:
@@ -190,7 +194,7 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         raise MissingExtra(f"hub: {source.hub}", "hub") from e
     try:
         commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
-        hub = (source.hub, source.config, source.split, commit)
+        hub = (str(source.hub), source.config, source.split, str(commit))
         dataset = hub_dataset(hub)
     except Exception as e:  # the clients raise many kinds: network, missing repo, gated repo, unknown split
         said = str(e).splitlines()[0] if str(e) else type(e).__name__
@@ -206,10 +210,10 @@ def _open_hub(source: Source, name: str) -> list[Input]:
 
 def _understand(
     source: Source,
-    peeked: list[dict[str, Any]],
+    peeked: Sequence[dict[str, Any]],
     where: str,
     blocks: Callable[[], Iterator[tuple[int, Any]]] | None = None,
-) -> tuple[str, dict[str, tuple[str, ...]]]:
+) -> tuple[str, Fields]:
     """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are rare.
     Raises InputError with every problem."""
     seen = list(dict.fromkeys(k for r in peeked for k in r))

@@ -29,3 +29,10 @@ class Context:
     beside: dict[str, dict[str, Any]] = field(
         default_factory=dict
     )  # … -> what it holds that is in no record, for the manifest
+
+    @property
+    def folder(self) -> Path:
+        """The cache's folder, for what needs one: a build has it always."""
+        if self.cache is None:
+            raise ValueError("this context has no cache folder")
+        return self.cache

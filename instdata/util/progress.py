@@ -54,7 +54,8 @@ class Clock:
     """Says a line a step, and remembers how long it took."""
 
     def __init__(self, say: Callable[[str], None]):
-        self.say, self.last, self.laps = say, time.time(), {}
+        self.say, self.last = say, time.time()
+        self.laps: dict[str, float] = {}
 
     def lap(self, name: str, told: str) -> None:
         now = time.time()
