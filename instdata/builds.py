@@ -17,8 +17,8 @@ import yaml
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import talks_of, told, with_tools
-from instdata.read.adapters import INPUT
 from instdata.read.again import source_records
+from instdata.read.usual import INPUT
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
