@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,16 @@ BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
 ]
+
+
+class Format(str, Enum):
+    alpaca = "alpaca"
+    sharegpt = "sharegpt"
+    messages = "messages"
+    prompt_completion = "prompt_completion"
+    source = "source"
+    lm_eval = "lm-eval"
+    inspect = "inspect"
 
 
 def sayer(quiet: bool) -> Callable[[str], None]:

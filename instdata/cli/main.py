@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli import audit, compare, experiments, harness, overrides
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Format, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -28,14 +28,6 @@ RecipeFile = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")
 ]
-
-
-class Format(str, Enum):
-    alpaca = "alpaca"
-    sharegpt = "sharegpt"
-    messages = "messages"
-    prompt_completion = "prompt_completion"
-    source = "source"
 
 
 class EngineName(str, Enum):
@@ -178,7 +170,10 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
 def export(
     build: BuildDir = None,
     format: Annotated[
-        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
+        Format,
+        typer.Option(
+            help="What a trainer reads; source: every record as it came in; lm-eval, inspect: the items as a task."
+        ),
     ] = Format.messages,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
@@ -193,11 +188,16 @@ def export(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a config of a build as a file that trainers read, or the rows that it dropped."""
+    """Write a config of a build as a file that trainers read, its items as another harness' task, or what it dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
     from instdata.read.dropped import export_dropped
 
+    if format in (Format.lm_eval, Format.inspect):
+        from instdata.cli.added import export_items_of
+
+        export_items_of(find_build(build), format.value, out, json_, quiet)
+        return
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
         result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)
