@@ -39,6 +39,11 @@ JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 
 
+Keep = Annotated[
+    str, typer.Option("--keep", help="Disk for trained models: with theirs, new items train nothing. 0 keeps none.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     for name, command in COMMANDS.items():
@@ -157,6 +162,7 @@ def curves(
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
+    keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
     sandbox: Sandbox = "auto",
     i_know: IKnow = False,
@@ -183,7 +189,7 @@ def curves(
     found = grids(
         where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
         sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
-        judge=(judge, judge_runs, max_usd) if judge else None, say=say,
+        judge=(judge, judge_runs, max_usd) if judge else None, say=say, keep=disk(keep),
     )  # fmt: skip
     if seeds < 2:
         say("one seed says nothing of the next one: `instdata next` asks for two (--seeds 2)")
@@ -232,6 +238,7 @@ def ablate(
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
+    keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take and could see, and stop.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before running (asked in a terminal only).")
@@ -261,7 +268,7 @@ def ablate(
     ablation = prepare(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [],
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -312,6 +319,10 @@ def judge_card(
         str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
     ] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=COLUMN[,COLUMN…] of the files; may repeat.", show_default=False),
+    ] = None,
     max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -324,9 +335,27 @@ def judge_card(
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
-        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+        judge,
+        on,
+        options=Options(max_usd=max_usd),
+        limit=limit,
+        strong=strong,
+        share=share,
+        mapping=map_ or [],
+        context=context,
     )
     result(card, json_, lambda: show_card(card))
+
+
+def disk(keep: str) -> int:
+    """--keep in bytes. Raises InputError."""
+    from instdata.util.errors import InputError
+    from instdata.util.values import bytes_of
+
+    try:
+        return bytes_of(keep)
+    except ValueError as e:
+        raise InputError(f"--keep {e}") from None
 
 
 def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
@@ -349,7 +378,7 @@ def _curve_pages(build: Path) -> Path:
     return write_report(build)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "curves": curves,

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.builds import rows_of
-from instdata.compare.cell import Grid, Stream, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import Grid, Stream, read_cells, run_base, run_streams
+from instdata.compare.cost import estimate
 from instdata.compare.paired import Matched
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
@@ -52,7 +53,7 @@ class EqualPool:
         """All row numbers in a random order that depends on (seed, purpose, ids) alone."""
         return np.argsort(priority(self.ids, seed, purpose), kind="stable")
 
-    def lengths(self, at: Sequence[int], grid: Grid) -> np.ndarray:
+    def lengths(self, at: Sequence[int] | np.ndarray, grid: Grid) -> np.ndarray:
         """Supervised tokens of these rows; none where training on the row would learn nothing."""
         new = [int(i) for i in at if int(i) not in self.tokens]
         for start in range(0, len(new), CHUNK):
@@ -68,7 +69,7 @@ class EqualPool:
             raise InputError(f"{rows:,} rows are more than the {len(self):,} that there are to choose from")
         return max(1, round(rows * float(self.lengths(self.drawn(0, "length")[:SAMPLE], grid).mean())))
 
-    def fill(self, order: Sequence[int], budget: int, grid: Grid, what: str) -> list[int]:
+    def fill(self, order: Sequence[int] | np.ndarray, budget: int, grid: Grid, what: str) -> list[int]:
         """The first rows of an order that hold `budget` supervised tokens together. Raises InputError where all do not."""
         taken: list[int] = []
         held = 0
@@ -87,7 +88,7 @@ class EqualPool:
     def stream(self, arm: str, seed: int, rows: Sequence[int], config: str, planned: int) -> Stream:
         """An arm's rows as what a cell is trained on; all arms make as many steps as `planned` rows would."""
         mine = self.table.take(pa.array(list(rows)))
-        return Stream(arm, seed, mine["id"].to_pylist(), talks_of(mine), [(config, len(mine))], (planned,))
+        return Stream(arm, seed, mine["id"].to_pylist(), list(talks_of(mine)), [(config, len(mine))], (planned,))
 
 
 def equal_pool(build: Path, grid: Grid) -> EqualPool:
@@ -112,7 +113,7 @@ def clean_pool(build: Path, table: pa.Table, grid: Grid) -> tuple[EqualPool, np.
 
 def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
     """The scores of a grid's streams, what is missing trained now; base: of the untrained model too."""
-    return read_cells([*([run_base(grid)] if base else []), *run_streams(grid, streams)])
+    return read_cells(grid, [*([run_base(grid)] if base else []), *run_streams(grid, streams)])
 
 
 def cost(grid: Grid, streams: Sequence[Stream]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Growth:
 
     @property
     def _shape(self) -> str:
-        return "log-linear" if self.fit.kind == "flat" else self.fit.kind
+        return "log-linear" if self.fit.kind in ("flat", None) else str(self.fit.kind)
 
     def gains(self, at: np.ndarray) -> np.ndarray:
         """The curve to allocate by, at rows `at` [points]: never falling, every doubling worth less.
@@ -47,7 +47,7 @@ class Growth:
         """
         y = self.fit.means * (-1 if self.fit.lower_is_better else 1) / self.unit
         if self.fit.rungs >= fits.SATURATING_RUNGS:
-            values = fits.curve(self.fit.kind if self.fit.label == "flat" else self._shape, self.fit.rows, y, at)
+            values = fits.curve((self.fit.label == "flat" and self.fit.kind) or self._shape, self.fit.rows, y, at)
             return values if values[-1] > values[0] else np.full(len(at), values.max())
         x = np.log2(np.array(self.fit.rows, float))
         knots = _knots(x, np.maximum.accumulate(y))

@@ -166,7 +166,7 @@ def _steps(steps: list[dict[str, Any]], rows: dict[str, int], supply: dict[str, 
         step = [{"generate": {**options, "per_ability": wanted}}] if wanted else []
         return [*steps[:at], *step, *steps[at + 1 :]]
     # mix and sample count held-out rows too, and keep them whatever they decide: so much more is asked for.
-    weights = {a: round(n * (1 + supply[a].held / supply[a].most), 3) for a, n in rows.items() if supply[a].most}
+    weights = {a: round(n * (1 + supply[a].held / most), 3) for a, n in rows.items() if (most := supply[a].most)}
     total = round(sum(weights.values()))
     return [
         *steps,

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from instdata.score.extract.choice import reference_letters
 from instdata.score.extract.reference import reference_of
 from instdata.score.item import LETTERS, Item
-from instdata.score.scorers import reference_letters
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 
@@ -117,7 +117,7 @@ def _record(item: Item, format: str) -> tuple[str, dict[str, Any] | None]:
     asked = "\n\n".join(m["content"] for m in item.messages)
     record: dict[str, Any] = {"id": item.id, "ability": item.ability, "question": asked, "target": item.reference or ""}
     if item.scorer == "choice" and item.choices:
-        letters = reference_letters(item.reference, item.choices)
+        letters = reference_letters(item.reference or "", item.choices)
         if not letters or len(letters) > 1:
             return "choice with several answers", None
         shown = list(LETTERS[: len(item.choices)]) if format == "lm-eval" else item.choices

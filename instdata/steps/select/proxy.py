@@ -23,7 +23,7 @@ def representations(net: Any, pairs: Sequence[Pair]) -> np.ndarray:
     import torch
 
     device = next(net.parameters()).device
-    whole = [([], [*before, *after]) for before, after in pairs]
+    whole: list[Any] = [([], [*before, *after]) for before, after in pairs]
     found = np.zeros((len(whole), net.get_input_embeddings().weight.shape[1]), np.float32)
     with torch.inference_mode():
         for batch in batches(whole):
