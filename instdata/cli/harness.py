@@ -102,6 +102,15 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    with_: Annotated[
+        str | None,
+        typer.Option(
+            "--with",
+            help="Also lm-eval's tasks: lm-eval:gsm8k,tasks/mine.yaml.",
+            show_default=False,
+            metavar="lm-eval:A,B",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
     sandbox: Sandbox = "auto",
@@ -118,7 +127,17 @@ def evaluate(
     use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(
-        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens
+        model,
+        build,
+        suite or [],
+        kinds(metrics),
+        max_items,
+        out,
+        taxonomy,
+        sayer(quiet),
+        judged,
+        answer_tokens,
+        with_,
     )
     result(found, json_, lambda: show_evaluation(found))
 

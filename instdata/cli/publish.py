@@ -19,6 +19,8 @@ class Format(str, Enum):
     messages = "messages"
     prompt_completion = "prompt_completion"
     source = "source"
+    lm_eval = "lm-eval"
+    inspect = "inspect"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +33,12 @@ def register(app: typer.Typer) -> None:
 def export(
     build: BuildDir = None,
     format: Annotated[
-        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
+        Format,
+        typer.Option(
+            help="What a trainer reads; source: every record as it came in; lm-eval, inspect: the items as a task."
+        ),
     ] = Format.messages,
-    out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
+    out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array; of a task its folder.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
     dropped: Annotated[
         str | None,
@@ -46,11 +51,16 @@ def export(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a config of a build as a file that trainers read, or the rows that it dropped."""
+    """Write a config of a build as a file that trainers read, its items as another harness' task, or what it dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
     from instdata.read.dropped import export_dropped
 
+    if format in (Format.lm_eval, Format.inspect):
+        from instdata.cli.added import export_items_of
+
+        export_items_of(find_build(build), format.value, out, json_, quiet)
+        return
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
         result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)

@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from instdata.builds import find_build, run_of
+from instdata.compare.harnesses import by_lm_eval, tasks_of
 from instdata.judge.grade import Asked, graded, judging
 from instdata.llm.causal import load
 from instdata.score.evaluate import score
@@ -20,10 +23,11 @@ from instdata.train.forward import Network
 def evaluate_model(
     spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
     taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
+    harness: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
     prints. `judged`: who judges the abilities that ask for it. `answer_tokens`: of an answer (by default as
-    many as its reference suggests). A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
+    many as its reference suggests). `harness`: lm-eval tasks whose samples are scores beside ours. A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
     scored on the other half."""
     run = run_of(Path(spec)) or {}
     build = find_build(build or (Path(run["build"]["name"]) if run else None))
@@ -36,6 +40,8 @@ def evaluate_model(
         items = [i for i in items if i.id not in seen]
         say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
     items = with_distractors(items, kinds)
+    if harness:
+        tasks_of(harness)
     loaded = load(spec, say)
     say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
     cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
@@ -48,6 +54,8 @@ def evaluate_model(
     table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)
+    if harness:
+        table = pa.concat_tables([table, by_lm_eval(loaded, harness, max_items, cell, say)])
     apart = sorted({i.suite for i in items if i.out_of_domain})
     where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
     path = where / "scores.parquet"
