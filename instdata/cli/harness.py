@@ -199,8 +199,17 @@ def ablate(
     ] = None,
     max_seeds: Annotated[int, typer.Option(min=2, help="Seeds of the last look, while undecided.")] = 5,
     model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
-    match: Annotated[str, typer.Option(help="tokens or rows: what both arms have as many of.")] = "tokens",
-    metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors, judge or pairs.")] = "bits",
+    match: Annotated[
+        str, typer.Option(help="What arms have as many of: supervised (tokens that are learned), tokens or rows.")
+    ] = "supervised",
+    metric: Annotated[
+        str, typer.Option(help="What verdicts rest on: bits, distractors, accuracy, one scorer's name, judge or pairs.")
+    ] = "bits",
+    margin: Annotated[float, typer.Option(help="What counts as no difference, in doublings of data.")] = 0.25,
+    cells: Annotated[
+        Path | None,
+        typer.Option(help="Models trained elsewhere: arm,size,seed,model as CSV or YAML.", show_default=False),
+    ] = None,
     judge: Judge = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
@@ -235,6 +244,7 @@ def ablate(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
         max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
+        doublings=margin, cells=cells,
     )  # fmt: skip
     took = planned(ablation)
     if plan:

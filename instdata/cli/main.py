@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, compare, harness, overrides
+from instdata.cli import arms, audit, compare, harness, overrides
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -340,7 +340,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (audit, compare, harness, overrides):
+for room in (audit, arms, compare, harness, overrides):
     room.register(app)
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.store import Wanted, append, gathered, lacking, prune, tasks
+from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, tasks
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import score
@@ -140,11 +140,11 @@ class Grid:
         return found
 
     @cached_property
-    def tasks(self) -> list[Wanted]:
+    def tasks(self) -> list[ScoreTask]:
         """The scores that every cell needs. Answers to be judged are cells' own, verdicts on them are not."""
         return tasks(self.items, self.kinds, self.judge is not None)
 
-    def lacks(self, cell: Cell) -> list[Wanted]:
+    def lacks(self, cell: Cell) -> list[ScoreTask]:
         """The scores that a cell does not have yet."""
         return lacking(cell.path, self.tasks)
 
@@ -182,10 +182,10 @@ def score_cell(grid: Grid, cell: Cell, network: Model, about: dict[str, Any], tr
     started = time.perf_counter()
     about = {"cell": cell.name, "model": cell.model, **about}
     missing = grid.lacks(cell)
-    by_item: dict[str, list[Wanted]] = {}
+    by_item: dict[str, list[ScoreTask]] = {}
     for task in missing:
         by_item.setdefault(task.item.id, []).append(task)
-    together: dict[tuple[str, ...], list[Wanted]] = {}  # items that lack the same kinds are scored together
+    together: dict[tuple[str, ...], list[ScoreTask]] = {}  # items that lack the same kinds are scored together
     for own in by_item.values():
         together.setdefault(tuple(t.kind for t in own), []).append(own[0])
     parts = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from instdata.compare.cell import Grid, Stream
-from instdata.compare.store import Wanted
+from instdata.compare.store import ScoreTask
 from instdata.llm.causal import Loaded, fast_device, fast_dtype
 from instdata.train.render import Encoded
 
@@ -66,7 +66,7 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
     )  # fmt: skip
 
 
-def _tokens(task: Wanted) -> int:
+def _tokens(task: ScoreTask) -> int:
     """Tokens that scoring by likelihood looks at (four characters or so a token)."""
     item = task.item
     answers = {"bits": [item.reference], "distractors": [item.fine, item.coarse]}.get(task.kind, [])

@@ -29,7 +29,7 @@ KIND = {"bits": "bits", "distractors": "distractors", "distractor_fine": "distra
         "distractor_coarse": "distractors", "judge": "judge"}  # fmt: skip
 
 
-class Wanted(NamedTuple):
+class ScoreTask(NamedTuple):
     """One kind of score of one item, and the key of its rows."""
 
     key: str
@@ -37,9 +37,9 @@ class Wanted(NamedTuple):
     kind: str
 
 
-def tasks(items: Sequence[Item], kinds: Sequence[str], judged: bool) -> list[Wanted]:
+def tasks(items: Sequence[Item], kinds: Sequence[str], judged: bool) -> list[ScoreTask]:
     """The scores that each cell needs."""
-    return [Wanted(score_key(i, kind), i, kind) for i in items for kind in wanted(i, kinds, judged)]
+    return [ScoreTask(score_key(i, kind), i, kind) for i in items for kind in wanted(i, kinds, judged)]
 
 
 def score_key(item: Item, kind: str) -> str:
@@ -56,13 +56,13 @@ def stored(path: Path) -> pa.Table:
         return STORED.empty_table()
 
 
-def lacking(path: Path, asked: Sequence[Wanted]) -> list[Wanted]:
+def lacking(path: Path, asked: Sequence[ScoreTask]) -> list[ScoreTask]:
     """Those of the scores that a cell does not have yet."""
     known = set(stored(path)["key"].unique().to_pylist()) if path.is_file() else set()
     return [t for t in asked if t.key not in known]
 
 
-def append(path: Path, scores: pa.Table, asked: Sequence[Wanted]) -> None:
+def append(path: Path, scores: pa.Table, asked: Sequence[ScoreTask]) -> None:
     """Add the scores of these tasks to a cell's."""
     key = {(t.item.id, t.kind): t.key for t in asked}
     kinds = [KIND.get(m, "answers") for m in scores["metric"].to_pylist()]
@@ -72,7 +72,7 @@ def append(path: Path, scores: pa.Table, asked: Sequence[Wanted]) -> None:
         pq.write_table(table, file, compression="zstd", write_page_checksum=True)
 
 
-def gathered(path: Path, asked: Sequence[Wanted], **about: Any) -> pa.Table:
+def gathered(path: Path, asked: Sequence[ScoreTask], **about: Any) -> pa.Table:
     """A cell's scores of these tasks, in their order, as rows of SCHEMA; `about`: columns with one value. A cell may have
     been run under another name, an item may have got another label or suite since."""
     table = stored(path)
@@ -82,7 +82,8 @@ def gathered(path: Path, asked: Sequence[Wanted], **about: Any) -> pa.Table:
     picked = [(i, t.item) for t in asked for i in at.get(t.key, ())]
     found = table.take(pa.array([i for i, _ in picked], pa.int64())).select(SCHEMA.names)
     items = [item for _, item in picked]
-    columns = {"suite": [i.suite for i in items], "item": [i.id for i in items], "ability": [i.ability for i in items]}
+    columns = {"suite": [i.suite for i in items], "item": [i.id for i in items], "ability": [i.ability for i in items],
+               "cluster": [i.cluster for i in items]}  # fmt: skip
     for name, values in (columns | {k: [v] * len(items) for k, v in about.items()}).items():
         field = SCHEMA.field(name)
         found = found.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))

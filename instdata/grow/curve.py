@@ -16,7 +16,7 @@ from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_
 from instdata.compare.cost import estimate
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
-from instdata.grow.fit import fit
+from instdata.grow.fit import FLAT, fit
 from instdata.judge.grade import Asked, graded, judging
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (
@@ -160,9 +160,15 @@ def fitted(scores: pa.Table) -> list[dict[str, Any]]:
         if curves:
             first = next(iter(abilities.values()))
             curves[MACRO] = ([c.values for c in abilities.values()], [c.weights for c in abilities.values()])
-        for ability, (values, weights) in curves.items():
-            lower = metric_of(group["metric"]).lower_is_better
-            shown = fit(first.rows, first.seeds, values, weights, lower_is_better=lower).plain()
-            del shown["aicc"]
-            found.append(group | {"ability": ability} | shown)
+        lower, margin, fits = metric_of(group["metric"]).lower_is_better, None, {}
+        for ability, (values, weights) in reversed(
+            curves.items()
+        ):  # the mean first: abilities are flat against its growth
+            curve = fit(first.rows, first.seeds, values, weights, lower_is_better=lower, margin=margin)
+            fits[ability] = curve.plain() | {"mean": float(curve.means.mean())}
+            if ability == MACRO and curve.label in ("growing", "saturating") and curve.slope is not None:
+                margin = FLAT * abs(curve.slope)
+        for ability in curves:
+            del fits[ability]["aicc"]
+            found.append(group | {"ability": ability} | fits[ability])
     return found
