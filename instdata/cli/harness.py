@@ -206,6 +206,11 @@ def ablate(
         str, typer.Option(help="What verdicts rest on: bits, distractors, accuracy, one scorer's name, judge or pairs.")
     ] = "bits",
     margin: Annotated[float, typer.Option(help="What counts as no difference, in doublings of data.")] = 0.25,
+    card: Annotated[bool, typer.Option("--card", help="Score by every metric, and say how far they agree.")] = False,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(help="The folder of an ablation at another model: do both decide alike?", show_default=False),
+    ] = None,
     cells: Annotated[
         Path | None,
         typer.Option(help="Models trained elsewhere: arm,size,seed,model as CSV or YAML.", show_default=False),
@@ -232,7 +237,7 @@ def ablate(
     from instdata.builds import find_build
     from instdata.cli.output_harness import show_ablation, show_plan
     from instdata.compare.experiment import plan as planned
-    from instdata.compare.experiment import prepare, run
+    from instdata.compare.experiment import prepare, run, transferred
     from instdata.compare.outcome import plan_line
     from instdata.report.page import ablation_page
     from instdata.train.recipe import training
@@ -244,7 +249,7 @@ def ablate(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
         max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
-        doublings=margin, cells=cells,
+        doublings=margin, cells=cells, card=card,
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -257,6 +262,7 @@ def ablate(
     if asks:
         typer.confirm("run it?", default=True, abort=True, err=True)
     done = run(ablation, say)
+    done["transfer"] = transferred(done, transfer) if transfer else None
     done["report"] = drawn(ablation_page, Path(done["folder"]), say)
     result(done, json_, lambda: show_ablation(done))
     if not done["decided"]:

@@ -59,6 +59,7 @@ def show_curves(result: dict[str, Any]) -> None:
         console.print(
             f"{items} items, {seeds} seed{'s' * (seeds > 1)}" + (f", chance {chance:.2f}" if chance is not None else "")
         )
+    show_agreement(result["card"])
     if result.get("not_judged"):
         console.print(f"not judged (no judge asked): {', '.join(result['not_judged'])}")
     console.print(
@@ -222,7 +223,7 @@ def show_ablation(found: dict[str, Any]) -> None:
                 f"{e['with']:.3f}",
                 span,
                 str(e["n"]) + (f" ({e['n_effective']:.0f})" if e["n_effective"] is not None else ""),
-                e["why"] or e["verdict"],
+                e["why"] or e.get("reads") or e["verdict"],
             )
         console.print()
         console.print(table)
@@ -238,8 +239,34 @@ def show_ablation(found: dict[str, Any]) -> None:
     console.print(_what_could_be_seen(found["effects"]))
     console.print(f"effects are on {escape(found['estimates'])}{_said_apart(found['apart'])}", soft_wrap=True)
     _show_judge(found)
+    show_agreement(found["card"])
+    if found.get("transfer"):
+        _show_transfer(found["transfer"])
     console.print("decided" if found["decided"] else "undecided: more seeds, items or rows would tell")
     console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")
+
+
+def show_agreement(card: list[dict[str, Any]]) -> None:
+    """The metric card."""
+    if not card:
+        return
+    table = _table(
+        "ability", "metric", ">same order as bits [95 %]", ">rank", ">pairs", ">items", title="do other metrics agree with bits?"
+    )  # fmt: skip
+    for a in card:
+        said = "-" if a["sign"] is None else f"{a['sign']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+        rank = "-" if a["rank"] is None else f"{a['rank']:+.2f}"
+        table.add_row(escape(a["ability"]), a["metric"], said, rank, str(a["pairs"]), str(a["n"]))
+    _console().print(table)
+
+
+def _show_transfer(card: dict[str, Any]) -> None:
+    first, second = (escape(str(m)) for m in card["models"])
+    said = "-" if card["sign"] is None else f"{card['sign']:.2f} [{card['low']:.2f}, {card['high']:.2f}]"
+    _console().print(
+        f"{first} against {second}: {card['pairs']} abilities, the same sign in {said}; "
+        f"{card['same_verdict']} of {card['decided']} decided ones with the same verdict"
+    )
 
 
 def _show_judge(found: dict[str, Any]) -> None:

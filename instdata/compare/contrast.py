@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from instdata.compare.arm import CONTROL
 from instdata.compare.effect import Contrast, Effect, decide
-from instdata.score.evaluate import GENERATED
+from instdata.score.evaluate import GENERATED, METRICS
 from instdata.score.metric import ACCURACY
 from instdata.score.table import cells_of, groups
 from instdata.train.backend import VLLM, is_endpoint
@@ -24,10 +24,12 @@ KINDS = {"bits": ["bits"], "distractors": ["bits", "distractors"], "distractor_f
 JUDGED = ("judge", "pairs")
 
 
-def kinds_of(metric: str, models: Sequence[str] = ()) -> list[str]:
-    """The kinds of scores that a metric needs; bits beside it where all models, if any are named, tell likelihoods."""
+def kinds_of(metric: str, models: Sequence[str] = (), card: bool = False) -> list[str]:
+    """The kinds of scores that a metric needs, all with `card`; bits beside it where all models, if any are named, tell
+    likelihoods."""
     writers = any(is_endpoint(m) or m.startswith(VLLM) for m in models)
-    return [k for k in KINDS[metric] if not (k == "bits" and metric != "bits" and writers)]
+    wanted = set(METRICS if card else KINDS[metric]) - ({"bits", "distractors"} - {metric} if writers else set())
+    return [k for k in METRICS if k in wanted]
 
 
 def of_metric(scores: pa.Table, metric: str) -> pa.Table:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from instdata.builds import manifest, recipe_of
 from instdata.compare.ablation import Ablation
 from instdata.compare.arm import ARMS, CONTROL, pool_against, pool_of
+from instdata.compare.card import transfer_card
 from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
 from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_metric
 from instdata.compare.cost import GridCost, estimate
@@ -46,7 +47,7 @@ def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
     out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP, doublings: float = DOUBLINGS,
-    cells: Path | None = None,
+    cells: Path | None = None, card: bool = False,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
@@ -75,7 +76,7 @@ def prepare(
     items = exam_items(build, asked, abilities, suites, max_items)
     if recipe.best_after is not None:
         held, items = split_items(items)
-    kinds = kinds_of(metric, [c.model for c in outside])
+    kinds = kinds_of(metric, [c.model for c in outside], card)
     items = with_distractors(items, kinds)
     judged = judging(judge, abilities, items, say, pairs=metric == "pairs")
     validate = Validation(held) if held else None
@@ -217,3 +218,16 @@ def _scores(ablation: Ablation, seeds: int) -> tuple[pa.Table, dict[str, Any] | 
     if grid.judge and grid.judge.pairs:
         return compared(grid.judge, grid.items, scores, CONTROL)
     return (graded(grid.judge, grid.items, scores) if grid.judge else scores), None
+
+
+def transferred(done: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The transfer card of a result and that of another folder. Raises InputError where that holds none, or of another metric."""
+    path = folder / "effects.json"
+    try:
+        other = json.loads(path.read_text("utf-8"))
+        known = {e["ability"]: (e["effect"], e["verdict"]) for e in other["effects"]}
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise InputError(f"--transfer {folder}: holds no result of `instdata ablate` ({e})") from None
+    if other.get("metric") != done["metric"] or not known:
+        raise InputError(f"--transfer {folder}: its metric is {other.get('metric')}, not {done['metric']}")
+    return transfer_card(done, other)

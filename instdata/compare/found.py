@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from instdata.compare.ablation import Ablation
 from instdata.compare.arm import ARMS, CONTROL
+from instdata.compare.card import metric_card, reads
 from instdata.compare.contrast import JUDGED, effects_of
 from instdata.compare.effect import FEW, Effect
 from instdata.compare.looks import others
@@ -65,6 +66,7 @@ def _unread(ablation: Ablation, scores: pa.Table) -> dict[str, int] | None:
 def effects_found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
     """What effects.json says."""
     kind, pool, seeds = metric_of(ablation.metric), ablation.pool, looked.headline.seeds
+    card = card_of(ablation, looked.scores)
     return {
         "schema_version": SCHEMA_VERSION,
         **ablation.asked(),
@@ -86,10 +88,25 @@ def effects_found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
         "swaps": looked.swaps,
         "win_rates": {arm: rate.plain() for arm, rate in looked.rates.items()},
         "estimates": _estimates(ablation),
-        "effects": [e.plain() for e in looked.effects],
+        "card": card,
+        "effects": [e.plain() | {"reads": reads(e.verdict, e.metric, e.ability, card)} for e in looked.effects],
         "apart": _apart(ablation, looked),
         "aa": [e.plain() for e in looked.aa],
     }
+
+
+def card_of(ablation: Ablation, scores: pa.Table) -> list[dict[str, Any]]:
+    """How far other metrics agree with bits: over this ablation's cells where they were scored by more (`--card`), else as the
+    build's curves say."""
+    own = [a.plain() for a in metric_card(scores)]
+    if own:
+        return own
+    path = ablation.pool.build / "curves" / "summary.json"
+    try:
+        found = json.loads(path.read_text("utf-8")).get("card")
+        return [a for a in found or [] if {"ability", "metric", "valid"} <= set(a)]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
 
 
 def counts_of(ablation: Ablation) -> list[dict[str, Any]]:

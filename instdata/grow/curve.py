@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.compare.card import metric_card
 from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_streams
 from instdata.compare.cost import estimate
 from instdata.compare.outcome import curve_rows, run_facts
@@ -124,6 +125,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     curves = curve_rows(scores)
     fits = fitted(scores)
     folder = grid.folder
+    last = scores.filter(pc.equal(scores["model"], found[-1][0].about()[0]))
     about = ["cell", "model", "arm", "config", "rows", "tokens", "seed"]
     shown = scores.select(about).group_by(about, use_threads=False).aggregate([]).to_pylist()
     facts = {
@@ -135,6 +137,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
         "items": len(grid.items),
         "cells": shown,
         "fits": fits,
+        "card": [a.plain() for a in metric_card(last)],
         "not_judged": not_judged(grid.items, scores),
     }
     write_table(scores, folder / "scores.parquet")

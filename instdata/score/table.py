@@ -58,7 +58,7 @@ def groups(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, Any
 @dataclass(frozen=True)
 class Cells:
     """The runs of one ability by seed and rows: rows, seeds and configs [cells], scores [cells, items] (NaN: missing),
-    weights and cluster [items] (of an item that shares nothing its own id); the items ascend by id."""
+    weights and cluster [items] (of an item that shares nothing its own id); the items ascend by id. names [cells]."""
 
     rows: np.ndarray
     seeds: np.ndarray
@@ -66,6 +66,7 @@ class Cells:
     values: np.ndarray
     weights: np.ndarray
     cluster: np.ndarray
+    names: list[str]
 
 
 def cells_of(scores: pa.Table) -> dict[str, Cells]:
@@ -77,7 +78,7 @@ def cells_of(scores: pa.Table) -> dict[str, Cells]:
     found = {}
     for ability in sorted(set(table["ability"])):
         mine = {c: v[table["ability"] == ability] for c, v in table.items()}
-        _, first, cell = np.unique(mine["cell"], return_index=True, return_inverse=True)
+        names, first, cell = np.unique(mine["cell"], return_index=True, return_inverse=True)
         items, item = np.unique(mine["item"], return_inverse=True)
         values, weights = np.full((len(first), len(items)), np.nan), np.ones(len(items))
         values[cell, item] = mine["value"].astype(float)
@@ -88,7 +89,13 @@ def cells_of(scores: pa.Table) -> dict[str, Cells]:
         order = np.lexsort((mine["rows"][first], mine["seed"][first]))
         rows, seeds, configs = (mine[c][first][order] for c in ("rows", "seed", "config"))
         found[ability] = Cells(
-            rows.astype(np.int64), seeds.astype(np.int64), configs.tolist(), values[order], weights, cluster.astype(str)
+            rows.astype(np.int64),
+            seeds.astype(np.int64),
+            configs.tolist(),
+            values[order],
+            weights,
+            cluster.astype(str),
+            names[order].tolist(),
         )
     return found
 

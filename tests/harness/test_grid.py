@@ -473,3 +473,19 @@ def test_accuracy_and_one_scorer_may_decide(home):
     assert {e["ability"] for e in one["effects"]} == {"sums"} and one["margin"] == pytest.approx(0.5 * 0.019)
     with pytest.raises(InputError, match='Did you mean "accuracy"'):
         run(f"{line} --metric acuracy")
+
+
+def test_a_card_is_scored_without_training_and_bits_speak_of_references(home, counted):
+    line = f"ablate planted --filter filter --model ./tiny --sizes 16,32 --seeds 2 --max-seeds 2 --yes {SET}"
+    found = run(line, None)
+    assert {e["reads"] for e in found["effects"]} <= {
+        "its references became likelier", "its references became less likely", "equivalent", "undecided"
+    } and found["card"] == []  # fmt: skip
+    trained = len(counted)
+    carded = run(f"{line} --card", None)
+    assert len(counted) == trained and {a["metric"] for a in carded["card"]} == {"distractors", "exact", "number"}
+    shutil.copytree(found["folder"], "elsewhere")
+    again = run(f"{line} --transfer elsewhere", None)
+    assert again["transfer"]["sign"] == 1.0 and again["transfer"]["pairs"] == 2
+    with pytest.raises(InputError, match="holds no result"):
+        run(f"{line} --transfer nowhere")
