@@ -82,7 +82,12 @@ def train(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run, auto, a folder, a .gguf file, or owner/name on the Hub.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, auto, a folder, a .gguf file, owner/name on the Hub, http://host/v1#MODEL, or vllm:NAME."
+        ),
+    ],
     build: Annotated[
         Path | None,
         typer.Option("--build", help="The build; by default the run's, or the newest.", show_default=False),

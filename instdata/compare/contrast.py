@@ -14,7 +14,7 @@ from instdata.compare.effect import Contrast, Effect, decide
 from instdata.score.evaluate import GENERATED, METRICS
 from instdata.score.metric import ACCURACY
 from instdata.score.table import cells_of, groups
-from instdata.train.backend import VLLM, is_endpoint
+from instdata.train.backend import only_writes
 from instdata.util.errors import InputError
 
 # The kinds of scores that a metric needs.
@@ -27,7 +27,7 @@ JUDGED = ("judge", "pairs")
 def kinds_of(metric: str, models: Sequence[str] = (), card: bool = False) -> list[str]:
     """The kinds of scores that a metric needs, all with `card`; bits beside it where all models, if any are named, tell
     likelihoods."""
-    writers = any(is_endpoint(m) or m.startswith(VLLM) for m in models)
+    writers = any(map(only_writes, models))
     wanted = set(METRICS if card else KINDS[metric]) - ({"bits", "distractors"} - {metric} if writers else set())
     return [k for k in METRICS if k in wanted]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from instdata.compare.cell import Cell, Grid, read_cells, score_cell
 from instdata.read.bytes import csv_records
-from instdata.train.backend import VLLM, is_endpoint, named, open_model
+from instdata.train.backend import named, only_writes, open_model
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml
 
@@ -67,7 +67,7 @@ def _cell(record: Any, path: Path, arms: Sequence[str]) -> Outside:
     if not model:
         raise ValueError("model is empty")
     here = path.parent / model
-    local = not is_endpoint(model) and not model.startswith(VLLM) and here.exists()
+    local = not only_writes(model) and here.exists()
     return Outside(arm, size, seed, str(here) if local else model)
 
 
@@ -114,7 +114,7 @@ def score_outside(grid: Grid, cells: Sequence[Outside]) -> pa.Table:
         label = f"{name}/{outside.arm}/{outside.size}/s{outside.seed}"
         cell = Cell(label, name, str(outside.size), outside.size, path)
         if grid.lacks(cell):
-            model = open_model(outside.model, grid.say, grid.recipe.dtype)
+            _, model = open_model(outside.model, grid.say, grid.recipe.dtype)
             score_cell(grid, cell, model, {})
         done.append((outside, cell))
     tables = []

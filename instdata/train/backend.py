@@ -7,7 +7,7 @@ takes. Endpoints and vLLM write answers; likelihoods (bits, distractors) need th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,11 @@ def is_endpoint(spec: str) -> bool:
     return spec.startswith(("http://", "https://"))
 
 
+def only_writes(spec: str) -> bool:
+    """Whether a model's answers are all that one gets."""
+    return is_endpoint(spec) or spec.startswith(VLLM)
+
+
 def named(spec: str, say: Say = print) -> tuple[str, str]:
     """(the name for people, what names its weights) of a model, without loading it. An endpoint's weights are known by its
     address and model only. Raises InputError."""
@@ -46,18 +51,16 @@ def named(spec: str, say: Say = print) -> tuple[str, str]:
 
 def open_model(
     spec: str, say: Say = print, dtype: str = "auto", most: int | None = None, thinking: bool = False
-) -> Model:
-    """The model that a spec names. `most`: tokens of an answer, by default as many as its reference suggests; `thinking`: it
+) -> tuple[str, Model]:
+    """(its name for people, the model) that a spec names. `most`: tokens of an answer, by default as many as its reference suggests; `thinking`: it
     thinks before it answers. Raises InputError, MissingExtra."""
     if is_endpoint(spec):
-        named(spec)
-        url, _, model = spec.partition("#")
-        return Served(Options(model=model, base_url=url), most, thinking, say)
+        name, _ = named(spec)
+        return name, Served(Options(model=name, base_url=spec.partition("#")[0]), most, thinking, say)
     if spec.startswith(VLLM):
-        return Vllm(_vllm(spec.removeprefix(VLLM), dtype), most, thinking)
+        return named(spec)[0], Vllm(_vllm(spec.removeprefix(VLLM), dtype), most, thinking)
     loaded = load(spec, say)
-    network = Network.of(loaded, dtype)
-    return Network(network.net, network.tokenizer, network.context, most, thinking, dtype)
+    return loaded.name, replace(Network.of(loaded, dtype), most=most, thinking=thinking)
 
 
 def room(like: str | None, most: int | None, thinking: bool) -> int:
@@ -100,7 +103,6 @@ class Vllm:
     engine: Any
     most: int | None = None
     thinking: bool = False
-    kinds: dict[str, Any] = field(default_factory=dict)
 
     def losses(self, conversations: Sequence[Messages]) -> np.ndarray:
         """None: its prompt log-probabilities do not mark the answer's tokens; load the model without vllm: for these."""
