@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -193,7 +193,16 @@ def ablate(
     build: BuildDir = None,
     filter: Annotated[
         str | None,
-        typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
+        typer.Option(
+            help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME; A,B: both, crossed.",
+            show_default=False,
+        ),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(
+            help="Sources to add to the rest, each by itself: NAME[,NAME].", show_default=False, metavar="A,B"
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another recipe, or its build, instead.", show_default=False)
@@ -248,6 +257,13 @@ def ablate(
     from instdata.train.recipe import training
 
     say = sayer(quiet)
+    if add or "," in (filter or ""):
+        alone = {"--against": against, "--judge": judge, "--cells": cells, "--card": card, "--transfer": transfer}
+        _several(add, filter, sizes, match, alone)(
+            build, plan, json_, quiet, add=add, filters=filter, seeds=seeds or 3, model=model or "auto", metric=metric,
+            recipe=training(recipe, set_ or []), suites=suite or [], max_items=max_items, taxonomy=taxonomy, out=out,
+        )  # fmt: skip
+        return
     base = find_build(build)
     other = build_to_compare(against, base, say, plan) if against else None
     ablation = prepare(
@@ -274,6 +290,31 @@ def ablate(
         raise typer.Exit(3)
 
 
+def _several(
+    add: str | None, filter: str | None, sizes: str | None, match: str, alone: dict[str, Any]
+) -> Callable[..., None]:
+    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take: those
+    of `alone`, and to match in anything but supervised tokens."""
+    from functools import partial
+
+    from instdata.cli.added import ablate_several
+    from instdata.util.errors import InputError
+    from instdata.util.values import count
+
+    if add and filter:
+        raise InputError("--add and --filter are two questions: ask one of them")
+    word = next((name for name, value in alone.items() if value), None if match == "supervised" else f"--match {match}")
+    if word:
+        raise InputError(
+            f"{word}: several arms are matched in supervised tokens and scored by bits or distractors: leave it out"
+        )
+    try:
+        rows = count(sizes) if sizes else None
+        return partial(ablate_several, rows=rows if rows is None else int(rows))
+    except ValueError:
+        raise InputError(f"--sizes {sizes}: several arms are compared at one size: --sizes 256") from None
+
+
 def judge_card(
     judge: Annotated[
         str, typer.Option(help="A model; a file of verdicts; or `recorded`, where the --on files hold them.")
@@ -284,6 +325,10 @@ def judge_card(
         str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
     ] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=COLUMN[,COLUMN…] of the files; may repeat.", show_default=False),
+    ] = None,
     max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -296,32 +341,16 @@ def judge_card(
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
-        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+        judge,
+        on,
+        options=Options(max_usd=max_usd),
+        limit=limit,
+        strong=strong,
+        share=share,
+        mapping=map_ or [],
+        context=context,
     )
     result(card, json_, lambda: show_card(card))
-
-
-def next_(
-    build: Annotated[
-        Path | None,
-        typer.Argument(help="A build with curves (the newest by default), or a CSV of scores.", show_default=False),
-    ] = None,
-    budget: Annotated[
-        int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """From the curves, the next recipe: where more rows pay, and what they should bring."""
-    from instdata.api import recipe_problems
-    from instdata.builds import find_build
-    from instdata.cli.output_harness import show_next
-    from instdata.grow.next import next_recipe
-
-    table = build is not None and build.suffix.lower() == ".csv"
-    found = next_recipe(build if table and build else find_build(build), budget, out, recipe_problems)
-    result(found, json_, lambda: show_next(found))
 
 
 def disk(keep: str) -> int:
@@ -361,5 +390,4 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "curves": curves,
     "ablate": ablate,
     "judge-card": judge_card,
-    "next": next_,
 }
