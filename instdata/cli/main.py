@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, review, stores
+from instdata.cli import agent, arms, audit, compare, experiments, harness, overrides, publish, registry, review, stores
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -216,7 +216,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, audit, compare, experiments, harness, overrides, review, agent, stores):
+for room in (publish, arms, audit, compare, experiments, harness, overrides, review, agent, stores):
     room.register(app)
 registry.tell(app)
 
