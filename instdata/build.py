@@ -76,10 +76,12 @@ def prepare(
     recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None, jobs: int = 1,
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
+    base: Path | None = None,
 ) -> Plan:  # fmt: skip
     """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found, before any work. With `online` false
-    the Hub and endpoints are left alone: enough to validate, not to build."""
-    document, base = open_document(recipe_or_path)
+    the Hub and endpoints are left alone: enough to validate, not to build. `base` is where paths start, by default the recipe's folder."""
+    document, home = open_document(recipe_or_path)
+    base = home if base is None else base
     draft = read_draft(document, base, sets, limit)
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)

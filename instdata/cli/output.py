@@ -250,13 +250,14 @@ def examination(found: dict[str, Any]) -> None:
 def pushed(done: dict[str, Any]) -> None:
     """What `push-to-hub` prints."""
     console = _console()
+    seen = "private" if done["private"] else "public: everybody can read it"
     if done["commit"] is None:
         table = _table("file", ">bytes")
         for name, size in done["files"].items():
             table.add_row(escape(name), f"{size:,}")
         console.print(table)
         console.print(
-            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}",
+            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}\na new {done['kind']} would be {seen}",
             soft_wrap=True,
         )
         return
@@ -264,7 +265,7 @@ def pushed(done: dict[str, Any]) -> None:
         console.print(escape(done["summary"]) + "\n", soft_wrap=True)
     word = "pushed" if done["changed"] else "up to date: nothing was sent"
     console.print(
-        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
+        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}\n{'seen':<8} {seen}",
         soft_wrap=True,
     )
 

@@ -104,6 +104,13 @@ def verify(
     revision: Annotated[
         str | None, typer.Option(help="A tag or commit of the Hub dataset.", show_default=False)
     ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build it again from its own recipe, and compare the bytes.")
+    ] = False,
+    sources: Annotated[
+        Path | None,
+        typer.Option(help="With --rebuild: where the recipe's paths start (default: here).", show_default=False),
+    ] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -112,7 +119,15 @@ def verify(
     from instdata.cli.output import verification
     from instdata.publish.verify import verify as check
 
-    found = check(target or find_build(None), revision)
+    meant = target or find_build(None)
+    found = check(meant, revision)
+    if rebuild:
+        from instdata.rebuild import rebuild as again
+
+        one = again(meant, sources, revision, sayer(quiet))
+        found["checks"].append(one)
+        found["problems"] += [f"rebuild: {p}" for p in one["problems"]]
+        found["ok"] = not found["problems"]
     result(found, json_, lambda: verification(found), quiet)
     if not found["ok"]:
         raise typer.Exit(1)
