@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_cached, versions
+from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.said import Clock, told_drops, told_of
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
@@ -44,6 +45,7 @@ from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
 from instdata.util.paths import beside, cache_folder
+from instdata.util.progress import Heartbeat
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
@@ -213,20 +215,24 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
-    recipe, context = plan.recipe, plan.context
-    clock = _Clock(context.say)
-    if cold():
-        context.say("the first build compiles kernels, once: half a minute")
-    shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
-    say_sources(plan.looks, shards, context.say)
-    corpus = as_read(shards, context)
-    clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
-    for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, context.cache)
-        clock.lap(step.name, _told(corpus.done[-1]))
-    corpus = close(corpus)
-    if len(corpus.done) > len(recipe.steps):
-        clock.lap("close", _told(corpus.done[-1]))
+    recipe = plan.recipe
+    with Heartbeat(plan.context.say) as beat:
+        context = replace(plan.context, say=beat.say)
+        clock = Clock(beat)
+        if cold():
+            context.say("the first build compiles kernels, once: half a minute")
+        beat.doing = "reading"
+        shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
+        say_sources(plan.looks, shards, context.say)
+        corpus = as_read(shards, context)
+        clock.lap("read", f"{corpus.n:,} rows", quarantined=sum(s.bad for s in shards))
+        for number, step in enumerate(recipe.steps):
+            beat.doing = step.name
+            corpus = apply(step, number, corpus, engine, context.cache)
+            clock.lap(step.name, *told_of(corpus.done[-1]))
+        corpus = close(corpus)
+        if len(corpus.done) > len(recipe.steps):
+            clock.lap("close", *told_of(corpus.done[-1]))
     return corpus, clock.laps
 
 
@@ -250,7 +256,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     if not len(pool):
         raise InputError(
             "no row is left to publish: "
-            + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or _none_read(corpus))
+            + ("; ".join(f"{t.name}: {told_drops(t)}" for t in corpus.done if t.dropped) or _none_read(corpus))
         )
     wanted = plan.context.taxonomy.names if plan.context.taxonomy else []
     subsets = ladder(
@@ -349,43 +355,6 @@ def _up_to_date(plan: Plan, out: Path) -> Build | None:
     except (OSError, ValueError, KeyError):
         return None
     return Build(out, manifest, run, changed=False) if same and whole else None
-
-
-class _Clock:
-    """Says a line a step, and remembers how long it took."""
-
-    def __init__(self, say: Callable[[str], None]):
-        self.say, self.last, self.laps = say, time.time(), {}
-
-    def lap(self, name: str, told: str) -> None:
-        now = time.time()
-        self.laps[name] = round(now - self.last, 3)
-        self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
-        self.last = now
-
-
-def _told(tally: Tally) -> str:
-    return (
-        f"{tally.kept:,} kept"
-        + _also(added=tally.added, quarantined=tally.quarantined)
-        + (f", {_told_drops(tally)}" if tally.dropped else "")
-    )
-
-
-def _told_drops(tally: Tally) -> str:
-    most = sorted(tally.reasons.items(), key=lambda r: -r[1])
-    return f"{tally.dropped:,} dropped ({', '.join(f'{reason} {n:,}' for reason, n in most)})"
-
-
-def _fitting(told: str, width: int) -> str:
-    """A line's reasons, as many as fit."""
-    while len(told) > width and ", " in told:
-        told = told.removesuffix(", …)").rpartition(", ")[0] + ", …)"
-    return told
-
-
-def _also(**counts: int) -> str:
-    return "".join(f", {n:,} {word}" for word, n in counts.items() if n)
 
 
 class _Callable(ModuleType):

@@ -71,6 +71,9 @@ def build(
     ] = False,
     sandbox: Sandbox = "auto",
     i_know: IKnow = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -94,7 +97,7 @@ def build(
         result(estimated, json_, lambda: plan_summary(estimated))
         return
     done = run(plan, out or folder_of(plan.recipe.name, set_ or [], limit), engine.value)
-    result(build_result(done), json_, lambda: build_summary(done), quiet)
+    result(build_result(done), json_, lambda: build_summary(done, verbose), quiet)
 
 
 @app.command()
