@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +19,12 @@ class Format(str, Enum):
     messages = "messages"
     prompt_completion = "prompt_completion"
     source = "source"
+
+
+class Trainer(str, Enum):
+    llamafactory = "llamafactory"
+    axolotl = "axolotl"
+    trl = "trl"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,6 +41,14 @@ def export(
     ] = Format.messages,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
     config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
+    ability: Annotated[
+        list[str] | None, typer.Option(help="Only rows of this ability; may be repeated.", show_default=False)
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Each record has its id and ability, too.")] = False,
+    trainer: Annotated[
+        Trainer | None,
+        typer.Option(help="Write beside it what makes this trainer read it.", show_default=False),
+    ] = None,
     dropped: Annotated[
         str | None,
         typer.Option(
@@ -49,15 +63,23 @@ def export(
     """Write a config of a build as a file that trainers read, or the rows that it dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
+    from instdata.publish.trainers import check_trainer, tell_trainer
     from instdata.read.dropped import export_dropped
 
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
         result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)
         return
-    done = write(find_build(build), format.value, out, config)
+    if trainer is not None:
+        check_trainer(trainer.value, format.value)
+    done: dict[str, Any] = dict(write(find_build(build), format.value, out, config, ability or (), ids))
+    if trainer is not None:
+        done["trainer"] = str(tell_trainer(trainer.value, format.value, out))
+    told = f"\n{done['trainer']}: how {trainer.value} reads it" if trainer is not None else ""
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
-    result({"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}"), quiet)
+    result(
+        {"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}{told}"), quiet
+    )
 
 
 def push_to_hub(
