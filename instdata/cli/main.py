@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import agent, audit, compare, harness, overrides, publish, registry
+from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, review
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -92,7 +92,7 @@ def build(
         from instdata.recipe.estimate import estimate
 
         for seen in plan.looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
@@ -113,7 +113,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     try:
         path = _recipe(recipe)
         for seen in prepare(path, set_ or [], say=say, online=False).looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
     except InputError as e:
         problems, code = e.problems, e.exit_code
     if json_:
@@ -249,7 +249,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, audit, compare, harness, overrides, agent):
+for room in (publish, audit, compare, experiments, harness, overrides, review, agent):
     room.register(app)
 registry.tell(app)
 

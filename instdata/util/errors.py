@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 # What the command line returns; the classes below say which of them is whose.
 EXIT_CODES = {
     0: "done",
@@ -31,8 +34,9 @@ class InputError(InstdataError):
 
     exit_code = 2
 
-    def __init__(self, problems: str | list[tuple[str, int | None, str]]):
-        self.problems = [("", None, problems)] if isinstance(problems, str) else problems
+    def __init__(self, problems: str | Sequence[tuple[str, int | None, str]]):
+        self.problems: list[tuple[str, int | None, str]]
+        self.problems = [("", None, problems)] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(format_problem(*p) for p in self.problems))
 
 
@@ -55,7 +59,7 @@ class MissingExtra(InputError):
         self._args = (what, extra)
         super().__init__(f"{what} needs an optional package: pip install 'instdata[{extra}]'")
 
-    def __reduce__(self) -> tuple:  # a worker may raise it
+    def __reduce__(self) -> tuple[Any, ...]:  # a worker may raise it
         return type(self), self._args
 
 
