@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, compare, harness, overrides, review
+from instdata.cli import audit, compare, harness, overrides, report, review
 from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
@@ -162,16 +162,6 @@ def diff(
 
     found = difference(find_build(before), find_build(after))
     result(found, json_, lambda: build_difference(found))
-
-
-@app.command()
-def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Write report.html of a build again: one page, no network."""
-    from instdata.builds import find_build
-    from instdata.report.page import write_report
-
-    page = write_report(find_build(build))
-    result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
 
 
 @app.command()
@@ -340,7 +330,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (audit, compare, harness, overrides, review):
+for room in (audit, compare, harness, overrides, report, review):
     room.register(app)
 
 
