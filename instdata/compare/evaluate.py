@@ -43,7 +43,8 @@ def evaluate_model(
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
     thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
-    network = replace(Network.of(loaded), most=answer_tokens, thinking=thinks)
+    dtype = (run.get("training") or {}).get("dtype", "auto")
+    network = replace(Network.of(loaded, dtype), most=answer_tokens, thinking=thinks)
     table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)

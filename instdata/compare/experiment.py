@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of
 from instdata.compare.arm import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
-from instdata.compare.cell import Grid, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
+from instdata.compare.cost import estimate
 from instdata.compare.effect import FEW, Contrast, Effect, decide
 from instdata.compare.exam import exam_items, passing
 from instdata.compare.outcome import curve_rows, run_facts
@@ -88,7 +89,7 @@ class Ablation:
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say, suites: Sequence[Path] = (),
+    out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
@@ -116,7 +117,7 @@ def prepare(
     judged = judging(judge, abilities, items, say, pairs=metric == "pairs")
     validate = Validation(held) if held else None
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
-    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
+    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate, keep=keep)
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
     tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
     found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), tells)
@@ -236,7 +237,7 @@ def _look(ablation: Ablation, say: Say) -> Looked:
     for look in range(1, ablation.looks + 1):
         seeds = ablation.seeds + look - 1
         cells = [run_base(grid), *run_streams(grid, [s for n in range(seeds) for s in ablation.drawn(n).streams])]
-        scores, swaps = read_cells(cells), None
+        scores, swaps = read_cells(grid, cells), None
         if grid.judge and grid.judge.pairs:
             scores, swaps = compared(grid.judge, grid.items, scores, CONTROL)
         elif grid.judge:

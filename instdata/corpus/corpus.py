@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, UNKNOWN, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Rows
 from instdata.util.atomic import whole
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
@@ -359,13 +359,26 @@ class CorpusRows(Rows):
         scores = {k: v.take(pa.array(at)) for k, v in self.scores.items()}
         return Rows(table.take(pa.array(back)), self.context, scores)
 
-    def batches(self, rows: int = 8192) -> Iterator[Rows]:
+    def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
-            table = self.corpus.columns(s, SEEN_BY_STEPS)
-            scores = self.corpus.scores(s)
+            table = self.corpus.columns(s, SEEN_BY_STEPS if columns is None else list(columns))
+            scores = self.corpus.scores(s) if columns is None else {}
             for start in range(0, len(at), rows):
                 index = pa.array(at[start : start + rows])
                 yield Rows(table.take(index), self.context, {k: v.take(index) for k, v in scores.items()})
+
+    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+        for s, at in self._by_shard():
+            shard = self.corpus.shards[s]
+            name = hashlib.sha256(repr((sorted(versions().items()), key, shard.key)).encode()).hexdigest()[:40]
+            path = None if self.context.cache is None else self.context.cache / "scores" / name[:2] / f"{name}.parquet"
+            if path is None or self.context.fresh or not sound(path):
+                table = pa.table(dict(score(Rows(read_cached(shard.path, list(TEXT)), self.context))))
+                if path is not None:
+                    write_cached(table, path)
+            else:
+                table = read_cached(path)
+            yield table if len(at) == shard.rows else table.take(pa.array(at))
 
 
 def ability_codes(column: pa.Array | pa.ChunkedArray, words: Words) -> np.ndarray:

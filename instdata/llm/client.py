@@ -120,9 +120,13 @@ class Client:
         answers = self.run(every())
         if self.stop is not None:
             raise self.stop
+        self.check_refused()
+        return answers
+
+    def check_refused(self) -> None:
+        """Raise where everything asked was refused."""
         if self.unclear and not self.usage.requests + self.usage.cache_hits:
             raise self._refusal(self.unclear)
-        return answers
 
     async def ask(self, request: Request, read: Callable[[str], Any] = str, attempts: int = 3) -> Answer:
         """One answer, from the cache or the endpoint. `read` turns its text into a value, or raises Unusable."""

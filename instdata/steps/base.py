@@ -42,8 +42,10 @@ BUILTIN = {
     "filter": "instdata.steps.filter:Filter",
     "sample": "instdata.steps.filter:Sample",
     "mix": "instdata.steps.filter:Mix",
+    "select": "instdata.steps.select.step:Select",
     "clean": "instdata.steps.clean:Clean",
     "overrides": "instdata.steps.overrides:Overrides",
+    "verify": "instdata.steps.verify.step:Verify",
     "review": "instdata.steps.review:Review",
 }
 

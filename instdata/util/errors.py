@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+# What the command line returns; the classes below say which of them is whose.
+EXIT_CODES = {
+    0: "done",
+    1: "failed, or what was checked does not hold (verify, audit --fail-if)",
+    2: "bad recipe or arguments: nothing was run",
+    3: "undecided (ablate)",
+    4: "a budget or the share of bad rows was reached; the same command again resumes",
+    130: "interrupted; the same command again resumes",
+}
+
 
 class InstdataError(Exception):
     """Something failed; the message says what, where and what to do about it."""

@@ -17,7 +17,7 @@ FRESH = 10  # the last rows, which one still remembers, are not among them
 
 
 @dataclass(frozen=True)
-class Question:
+class UpNext:
     """A row to ask about. `repeat`: a second time. `settles`: what was said of it, where people disagree."""
 
     item: Picked
@@ -27,7 +27,7 @@ class Question:
 
 def upcoming(
     plan: Sampling, opinions: Sequence[Opinion], who: str, width: float, skip: Collection[str] = ()
-) -> tuple[list[Question], int]:
+) -> tuple[list[UpNext], int]:
     """(what to ask `who`, in order; how many of them are left before every interval is narrow enough, at most).
 
     Blind and double: what others were asked is asked here too, in the same order, without what they said. Then rows of strata
@@ -46,7 +46,7 @@ def upcoming(
     for name in wide:
         need = _needed(plan.sizes[name], width)
         left += max(1, need - sum(i.stratum == name and i.rid in done_set for i in plan.items))
-    asked = [*again, *(Question(i) for i in [*wanted, *put_off])]
+    asked = [*again, *(UpNext(i) for i in [*wanted, *put_off])]
     return [a for a in asked if a.item.rid not in skip], left if asked else 0
 
 
@@ -60,18 +60,18 @@ def _needed(size: int, width: float) -> int:
     return low
 
 
-def disputed(plan: Sampling, opinions: Sequence[Opinion], skip: Collection[str] = ()) -> tuple[list[Question], int]:
+def disputed(plan: Sampling, opinions: Sequence[Opinion], skip: Collection[str] = ()) -> tuple[list[UpNext], int]:
     """(the rows that people disagree about, with what they said, how many)."""
     found = settle(counted(plan, opinions))
-    asked = [Question(i, settles=found[i.rid].opinions) for i in plan.items if i.rid in found and found[i.rid].disputed]
+    asked = [UpNext(i, settles=found[i.rid].opinions) for i in plan.items if i.rid in found and found[i.rid].disputed]
     return [a for a in asked if a.item.rid not in skip], len(asked)
 
 
-def _again(plan: Sampling, said: Sequence[Opinion], who: str, done: list[str]) -> list[Question]:
+def _again(plan: Sampling, said: Sequence[Opinion], who: str, done: list[str]) -> list[UpNext]:
     """The row to ask a person about a second time, where one is due: the one with the least hash of those he forgot."""
     repeated = {o.rid for o in said if o.who == who and o.repeat}
     if len(repeated) >= len(done) // EVERY:
         return []
     order = sorted(set(done[:-FRESH]) - repeated, key=lambda rid: hashlib.sha256(f"{who}:{rid}".encode()).digest())
     items = {i.rid: i for i in plan.items}
-    return [Question(items[rid], repeat=True) for rid in order[:1]]
+    return [UpNext(items[rid], repeat=True) for rid in order[:1]]

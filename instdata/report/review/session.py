@@ -10,7 +10,7 @@ from typing import Any
 from instdata.builds import kept_messages, messages_of
 from instdata.report.review.draw import Picked, Sampling, draw
 from instdata.report.review.estimate import estimate
-from instdata.report.review.queue import Question, disputed, upcoming
+from instdata.report.review.queue import UpNext, disputed, upcoming
 from instdata.steps.reviews import DEFER, REASONS, REVIEWS, VERDICTS, append, read_reviews
 from instdata.util.errors import InputError
 
@@ -49,7 +49,7 @@ class Reviewing:
         done = len({o.rid for o in said if o.who == self.who and o.by == self.plan.by and o.verdict != DEFER})
         return {"item": self._shown(found) if found else None, "left": left, "done": done}
 
-    def _shown(self, found: Sequence[Question]) -> dict[str, Any]:
+    def _shown(self, found: Sequence[UpNext]) -> dict[str, Any]:
         """The first row as the page shows it: no stratum, no source, no step's or person's verdict, unless it is disputed."""
         item = found[0].item
         if item.rid not in self.texts:

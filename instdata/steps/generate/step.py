@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,17 +20,17 @@ class Generate(GenerateOptions):
 
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
-        from instdata.steps.generate.check import NewRow, table_of
+        from instdata.steps.generate.records import Records
         from instdata.steps.generate.session import open_session
 
         context = rows.context
         with open_session(self, context) as ask:
-            records, shown = self._method()(self, rows, context, ask)
-            counts = Counter(r.reason or "accepted" if isinstance(r, NewRow) else "unusable" for r in records)
-            ask.account(counts["accepted"])
-        told = ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
-        context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
-        return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
+            made, shown = self._method()(self, rows, context, ask)
+            records = made if isinstance(made, Records) else Records(self.method, context.cache).extend(made)
+            ask.account(records.counts["accepted"])
+        counts = sorted(records.counts.items(), key=lambda c: (-c[1], c[0]))
+        context.say(f"{self.name or self.kind}: {', '.join(f'{n} {word}' for word, n in counts) or 'nothing to do'}")
+        return Produced(records.table(), np.array(sorted(shown), np.int64))
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
         """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from prompts over

@@ -141,7 +141,7 @@ def losses(net: Any, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
     found = np.full(len(pairs), np.nan)
     device = next(net.parameters()).device
     with torch.inference_mode():
-        for batch in _batches(pairs):
+        for batch in batches(pairs):
             width = max(len(pairs[i][0]) + len(pairs[i][1]) for i in batch)
             ids = torch.zeros((len(batch), width), dtype=torch.long)
             seen = torch.zeros((len(batch), width), dtype=torch.long)
@@ -166,7 +166,7 @@ def losses(net: Any, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
     return found
 
 
-def _batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
+def batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
     """Rows of like length together, at most BATCH_TOKENS with the padding; rows without a response are left out."""
     order = sorted((i for i, p in enumerate(pairs) if p[1]), key=lambda i: (len(pairs[i][0]) + len(pairs[i][1]), i))
     batch: list[int] = []
