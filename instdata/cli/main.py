@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, report, review
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
