@@ -40,10 +40,12 @@ from instdata.recipe.model import Recipe
 from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
 from instdata.util.atomic import write_text
+from instdata.util.caches import in_use
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.kernels import cold
+from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Clock
 
@@ -133,7 +135,7 @@ def prepare(
 
 def _looks(opened: list[list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
     """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
-    places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
+    places = [i for i, s in draft.sources if s.local or (opened and len(opened) == len(draft.sources))]
     looks = [look(inputs, context.taxonomy) for inputs in opened]
     if not any(s.scope == "source" for _, s in draft.steps):
         for at, seen, inputs in zip(places, looks, opened):
@@ -177,7 +179,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
     Raises InputError (exit 2) where the pool cannot fill the sizes, BudgetReached (4), BuildError (1).
     """
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
     with locked(out):
@@ -188,14 +190,16 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                plan, corpus, seconds = _run_again(plan, running, PAUSES)
+                with in_use(plan.context.folder), writing(plan.context.folder):
+                    plan, corpus, seconds = _run_again(plan, running, PAUSES)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
-        manifest = _write(plan, corpus, staged)
+        with writing(out):
+            manifest = _write(plan, corpus, staged)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(time.monotonic() - clock, 3),
             "steps": seconds,
             "usage": plan.context.usage,
             "host": {
@@ -213,8 +217,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             },
         }
         write_json(staged / "run.json", run, redacted=True)
-        # It reads run.json: what was spent, and where the text of dropped rows lies.
-        _write_report(staged, plan.context.say)
+        _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
         if (out / "curves").is_dir() or beside(out, "ablations").is_dir():
             _write_report(out, plan.context.say)  # with what was trained on an earlier build here, said to be so
@@ -383,8 +386,7 @@ def _also(**counts: int) -> str:
 
 
 class _Callable(ModuleType):
-    """`instdata.build(recipe, out=…)`: Python has one name for this module and for the function of the public API, so the
-    module can be called."""
+    """`instdata.build(recipe, out=…)`: the module and the public function have one name, so the module can be called."""
 
     def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
         return import_module("instdata.api").build(recipe, out, **options)

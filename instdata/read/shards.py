@@ -221,6 +221,8 @@ def _parse(
             try:
                 read.append((first + i, *_conversations(record, records, i, item)))
                 continue
+            except MemoryError:  # the machine's, not the row's
+                raise
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
                 record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
         if record is not None:
@@ -231,6 +233,8 @@ def _parse(
     for number, record, rows in read:
         try:
             parsed += _described(number, record, rows, labels[at : at + len(rows)], used)
+        except MemoryError:
+            raise
         except Exception as e:
             bad.append((number, f"{type(e).__name__}: {e}", raw_text(records, number - first)))
         at += len(rows)

@@ -54,11 +54,11 @@ class Clock:
     """Says a line a step, and remembers how long it took."""
 
     def __init__(self, say: Callable[[str], None]):
-        self.say, self.last = say, time.time()
+        self.say, self.last = say, time.monotonic()  # the wall clock may jump
         self.laps: dict[str, float] = {}
 
     def lap(self, name: str, told: str) -> None:
-        now = time.time()
+        now = time.monotonic()
         self.laps[name] = round(now - self.last, 3)
         self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
         self.last = now
