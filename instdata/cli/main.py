@@ -12,8 +12,21 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import agent, arms, audit, compare, experiments, harness, overrides, publish, registry, review, stores
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli import (
+    agent,
+    arms,
+    audit,
+    compare,
+    experiments,
+    harness,
+    overrides,
+    publish,
+    registry,
+    report,
+    review,
+    stores,
+)
+from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -174,16 +187,6 @@ def diff(
 
 
 @app.command()
-def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Write report.html of a build again: one page, no network."""
-    from instdata.builds import find_build
-    from instdata.report.page import write_report
-
-    page = write_report(find_build(build))
-    result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
-
-
-@app.command()
 def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
     """Print the JSON schema of recipes, for editors."""
     from instdata.recipe.model import json_schema
@@ -223,7 +226,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, arms, audit, compare, experiments, harness, overrides, review, agent, stores):
+for room in (publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
 

@@ -23,6 +23,7 @@ NEXT = {
     "build": "why ID for a drop that surprises, verify, export, curves --plan, push-to-hub --dry-run",
     "why": "keep, drop or relabel ID --why TEXT, then build again",
     "diff": "why ID",
+    "review": "the step `review: BUILD/reviews.jsonl`, then build; judge-card --on it",
     "keep": "build (with the step overrides)",
     "drop": "build (with the step overrides)",
     "relabel": "build (with the step overrides)",
