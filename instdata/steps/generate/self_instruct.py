@@ -217,10 +217,11 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     drawn by the seed and the number alone."""
     draw = random.Random(f"{plan.seed}:{number}")
     by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
-    few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 500) for e in by_size)
-    pool = by_size[: max(few, plan.examples)]
-    plainly = [Shown(*draw.choice(goal.form.examples))] if goal.form.examples and plan.examples else []
-    examples = plainly + draw.sample(pool, min(plan.examples - len(plainly), len(pool)))
+    few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 300) for e in by_size)
+    plain = [Shown(*e) for e in draw.sample(goal.form.examples, min(len(goal.form.examples), plan.examples))]
+    short = draw.sample(by_size[:few], min(few, plan.examples - bool(plain)) if plan.examples else 0)
+    examples = plain[: plan.examples - len(short)] + short
+    examples += by_size[few : few + plan.examples - len(examples)]
     if goal.accepted >= 2 and len(examples) > 1:
         examples[-1] = draw.choice(goal.latest)
     lines = [
@@ -231,7 +232,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     values = {
         "label": goal.label,
         "description": goal.description,
-        "form": goal.form.told,
+        "about": goal.form.told or goal.description,
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
