@@ -14,7 +14,7 @@ from instdata.util.context import Context
 from instdata.util.errors import InputError
 from tests.generate.conftest import accepted, reasons, seeds, taxonomy
 from tests.llm.server import han
-from tests.verify.conftest import model as model  # noqa: PLC0414  # a fixture
+from tests.verify.conftest import model as model  # a fixture
 
 
 def says(prompt: str, body: dict) -> str:
@@ -25,7 +25,10 @@ def says(prompt: str, body: dict) -> str:
     seed = body["seed"]
     a, b = seed % 7 + 2, seed % 5 + 3
     answers = [f"{a + b}件", f"{a + b + 1}件", f"{a}+{b}={a + b + 1}"]
-    tasks = [{"instruction": f"{han(3, seed, n)}买了{a}支笔和{b}本书，一共买了几件？", "response": said} for n, said in enumerate(answers)]
+    tasks = [
+        {"instruction": f"{han(3, seed, n)}买了{a}支笔和{b}本书，一共买了几件？", "response": said}
+        for n, said in enumerate(answers)
+    ]
     tasks.append({"instruction": f"{han(3, seed, 9)}买了13支笔和{b}本书，一共买了几件？", "response": "20件"})
     return json.dumps({"tasks": tasks}, ensure_ascii=False)
 

@@ -29,6 +29,7 @@ from instdata.steps.generate.prompt import (
     LESS_OF_THE_SAME,
     TaskForm,
     forms,
+    personas,
     render,
     tasks_schema,
     template,
@@ -95,6 +96,7 @@ class Writing:
     chars: int
     temperature: float
     seed: int
+    personas: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,10 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
         for e in examples
     ]
-    subjects = draw.sample(topics(plan.language), count)
+    subjects, who = draw.sample(topics(plan.language), count), ""
+    if plan.personas:
+        person = draw.choice(personas(plan.language))
+        who = f"；提问的人是{person}" if plan.language == "zh" else f"; the one who asks is {person}"
     values = {
         "label": goal.label,
         "description": goal.description,
@@ -236,7 +241,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
-        "topics": ("、" if plan.language == "zh" else ", ").join(subjects),
+        "topics": ("、" if plan.language == "zh" else ", ").join(subjects) + who,
     }
     limit = int(count * (TOKENS_APART + 1.5 * plan.chars))
     request = Request(
@@ -264,6 +269,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
         step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
+        step.personas,
     )  # fmt: skip
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
     other, checking = other_ability(rows), step.checking
