@@ -23,7 +23,6 @@ LONG_FUNCTIONS = {
     "read.json_values._spans": "a compiled kernel: one loop over the bytes",
     "steps.dedup.text.fold": "a compiled kernel: one loop over the characters",
     "steps.ability.features.read": "a compiled kernel",
-    "steps.ability.features.features_of": "a compiled kernel",
 }
 SAME = {"Recipe"}  # api.Recipe is the recipe, which can also read and write itself as YAML
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, UNKNOWN, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Rows
 from instdata.util.atomic import whole
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
@@ -253,15 +253,15 @@ class Corpus:
             names = sidecar.published()
             there = set(_schema(part.path).names) if part else set()
             stored = tuple(n for n, _ in names if n in there)
-            table = (
-                _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
-                if stored
-                else None
-            )
+            table = None
+            if part and stored:
+                table = _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
             for name, kind in names:
                 rows = self.shards[shard].rows
-                scored = table is not None and name in there
-                column = _spread(table[name], part.at, rows) if scored else pa.chunked_array([pa.nulls(rows, kind)])
+                if part and table is not None and name in there:
+                    column = _spread(table[name], part.at, rows)
+                else:
+                    column = pa.chunked_array([pa.nulls(rows, kind)])
                 out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
         return out
 
@@ -312,7 +312,7 @@ class CorpusRows(Rows):
         return self.corpus.state.shown[self.positions]
 
     @cached_property
-    def table(self) -> pa.Table:  # type: ignore[override]
+    def table(self) -> pa.Table:
         parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
         return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
@@ -322,14 +322,14 @@ class CorpusRows(Rows):
         return {k: pa.chunked_array([c for p in parts for c in p[k].chunks]) for k in parts[0]} if parts else {}
 
     @cached_property
-    def _texts(self) -> tuple[Any, Any]:  # type: ignore[override]
+    def _texts(self) -> tuple[Any, Any]:
         parts = [b._texts for b in self.batches()]
         prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
         # One array where it fits in one; a chunked one has the same methods.
         return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
 
     @cached_property
-    def full(self) -> Any:  # type: ignore[override]
+    def full(self) -> Any:
         return self._by_batch("full")
 
     def view(self, name: str) -> Any:
@@ -359,13 +359,26 @@ class CorpusRows(Rows):
         scores = {k: v.take(pa.array(at)) for k, v in self.scores.items()}
         return Rows(table.take(pa.array(back)), self.context, scores)
 
-    def batches(self, rows: int = 8192) -> Iterator[Rows]:
+    def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
-            table = self.corpus.columns(s, SEEN_BY_STEPS)
-            scores = self.corpus.scores(s)
+            table = self.corpus.columns(s, SEEN_BY_STEPS if columns is None else list(columns))
+            scores = self.corpus.scores(s) if columns is None else {}
             for start in range(0, len(at), rows):
                 index = pa.array(at[start : start + rows])
                 yield Rows(table.take(index), self.context, {k: v.take(index) for k, v in scores.items()})
+
+    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+        for s, at in self._by_shard():
+            shard = self.corpus.shards[s]
+            name = hashlib.sha256(repr((sorted(versions().items()), key, shard.key)).encode()).hexdigest()[:40]
+            path = None if self.context.cache is None else self.context.cache / "scores" / name[:2] / f"{name}.parquet"
+            if path is None or self.context.fresh or not sound(path):
+                table = pa.table(dict(score(Rows(read_cached(shard.path, list(TEXT)), self.context))))
+                if path is not None:
+                    write_cached(table, path)
+            else:
+                table = read_cached(path)
+            yield table if len(at) == shard.rows else table.take(pa.array(at))
 
 
 def ability_codes(column: pa.Array | pa.ChunkedArray, words: Words) -> np.ndarray:

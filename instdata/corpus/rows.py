@@ -8,19 +8,17 @@ shards have all of it, null where nobody used it, and data files only what some 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus import views
-
-if TYPE_CHECKING:
-    from instdata.util.context import Context
+from instdata.util.context import Context
 
 CALL = pa.struct([("id", pa.string()), ("type", pa.string()),
                   ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])  # fmt: skip
@@ -88,6 +86,7 @@ SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
 READ = pa.schema([CORPUS.field(n) if n != "messages" else ("messages", TURNS) for n in CORPUS.names])
 SHARD = pa.schema([*READ, *OPTIONAL, ("asked_span", SPAN), ("form", pa.string())])
 SEEN_BY_STEPS = [n for n in SHARD.names if n != "form"]
+TEXT = ("messages", "asked_span", "tools")  # what views are made of
 
 # What data/*.parquet holds, before optional columns and scores; meta comes last.
 PUBLISHED = pa.schema(
@@ -193,8 +192,12 @@ class Rows:
     as the rows."""
 
     table: pa.Table
-    context: Context | None = None
+    context: Context = field(default_factory=Context)
     scores: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.context is None:  # rows of one's own, outside a build
+            self.context = Context()
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -255,11 +258,17 @@ class Rows:
         index = pa.array(at)
         return Rows(self.table.take(index), self.context, {k: v.take(index) for k, v in self.scores.items()})
 
-    def batches(self, rows: int = 8192) -> Iterator[Rows]:
-        """The rows in order, a batch at a time."""
+    def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
+        """The rows in order, a batch at a time; with `columns` (TEXT: what every view needs) only those, without scores."""
         for start in range(0, len(self), rows):
             part = {k: v.slice(start, rows) for k, v in self.scores.items()}
             yield Rows(self.table.slice(start, rows), self.context, part)
+
+    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+        """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by itself; `key`
+        names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
+        for batch in self.batches(columns=TEXT):
+            yield pa.table(dict(score(batch)))
 
 
 def split_messages(messages: pa.Array) -> tuple[pa.Array, pa.Array]:

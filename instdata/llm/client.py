@@ -133,7 +133,7 @@ class Client:
         failures: list[Failure] = []
         for attempt in range(attempts):
             key = request.key(self.at, attempt, self.params)
-            stored = self.store.get(key, self._once_said)
+            stored: Stored | Failure | None = self.store.get(key, self._once_said)
             if stored is not None:
                 self.usage.cache_hits += 1
             else:

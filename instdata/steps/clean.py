@@ -14,7 +14,7 @@ from pydantic import Field
 from instdata.corpus.rows import Rows
 from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.quality import says
-from instdata.steps.quality.text import Text, asks, has
+from instdata.steps.quality.text import BATCH, Text, asks, has
 
 Kind = Literal["mojibake", "invisible", "entities", "escapes", "leftovers", "full_width"]
 KINDS: tuple[Kind, ...] = ("mojibake", "invisible", "entities", "escapes", "leftovers", "full_width")  # in this order
@@ -24,6 +24,12 @@ FIELDS = ("content", "reasoning_content")  # of a turn
 
 # Looser than the rule: ftfy says itself whether the text is broken.
 PERHAPS_MOJIBAKE = r"[\x{c2}-\x{ef}][\x{80}-\x{bf}\x{2010}-\x{2122}ŒœŠšŽžŸƒˆ˜]"
+PERHAPS_INVISIBLE = rf"{says.CONTROL}|{says.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]"
+PERHAPS_FULL_WIDTH = r"[\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}\x{ff41}-\x{ff5a}]"
+PERHAPS = "|".join(
+    f"(?:{p})" for p in (PERHAPS_MOJIBAKE, PERHAPS_INVISIBLE, says.ENTITY, says.ESCAPE, PERHAPS_FULL_WIDTH)
+)
+SOURCE = r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]"
 CALL = r"\w\([\"']"  # code in passing: printf("a.\nB")
 
 Change = tuple[int, str, str]  # place in the text, before, after
@@ -40,7 +46,7 @@ class Clean(RewriteStep):
 
     def rewrite(self, rows: Rows) -> Rewritten:
         parts, start = [], 0
-        for batch in rows.batches(8192) if len(rows) else []:
+        for batch in rows.batches(BATCH) if len(rows) else []:
             at, messages, edits = _mended(batch, [k for k in KINDS if k in self.kinds])
             parts.append((at + start, messages, edits))
             start += len(batch)
@@ -75,20 +81,32 @@ def _candidates(rows: Rows) -> dict[Kind, np.ndarray]:
     text, full = Text.of(rows), rows.full
     coded = asks(text.ask, "about_encoding")
     prose = ~text.code & ~coded
-    source = has(text.prompt, r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]")
+    met = has(full, PERHAPS)
+
+    def anywhere(pattern: str) -> np.ndarray:
+        found = np.zeros(len(full), bool)
+        found[met] = has(full.filter(pa.array(met)), pattern)
+        return found
+
+    escapes = anywhere(says.ESCAPE) & prose & ~anywhere(CALL)
     return {
-        "mojibake": has(full, PERHAPS_MOJIBAKE) & ~coded,
-        "invisible": has(full, rf"{says.CONTROL}|{says.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]") & ~coded,
-        "entities": has(full, says.ENTITY) & prose,
-        "escapes": has(full, says.ESCAPE) & prose & ~source & ~has(full, CALL),
+        "mojibake": anywhere(PERHAPS_MOJIBAKE) & ~coded,
+        "invisible": anywhere(PERHAPS_INVISIBLE) & ~coded,
+        "entities": anywhere(says.ENTITY) & prose,
+        "escapes": text.unless(escapes, lambda f: has(f.prompt, SOURCE)),
         "leftovers": says.merged_task(text) | says.template_token(text) | says.chat_marker(text) | _trailing(text),
-        "full_width": has(full, r"[\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}\x{ff41}-\x{ff5a}]") & ~coded,
+        "full_width": anywhere(PERHAPS_FULL_WIDTH) & ~coded,
     }
 
 
 def _trailing(text: Text) -> np.ndarray:
     """Prompts that end with a template's token."""
-    return has(text.prompt, f"(?:{says.template_mark()})\\s*$") & ~asks(text.ask, "format_asked")
+    ends = text.only(says.LEFTOVERS.has(text, "prompt", says.template_mark()), _ends_with_mark)
+    return text.unless(ends, lambda f: asks(f.ask, "format_asked"))
+
+
+def _ends_with_mark(text: Text) -> np.ndarray:
+    return has(text.prompt, f"(?:{says.template_mark()})\\s*$")
 
 
 def _mend_turn(turn: dict[str, Any], kind: Kind, number: int, last: bool) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.ladder import priority
-from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.steps.ability.views import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
@@ -54,8 +55,7 @@ class Holdout(Step):
 
         labels = pc.fill_null(rows.ability, UNKNOWN).dictionary_encode()
         names, codes = labels.dictionary.to_pylist(), np.asarray(labels.indices)
-        prompts = pa.chunked_array([b.prompt for b in rows.batches()], pa.string())
-        answered = np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches()])
+        prompts, answered = _read(rows)
         made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
         first = np.argsort(priority(rows.id, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
@@ -116,6 +116,15 @@ class Holdout(Step):
         return verdicts
 
 
+def _read(rows: Rows) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """(every row's prompt, whether it has a response)."""
+    prompts, answered = [], []
+    for batch in rows.batches(columns=TEXT):
+        prompts.append(batch.prompt)
+        answered.append(np.asarray(batch.response.is_valid()))
+    return pa.chunked_array(prompts, pa.string()), np.concatenate(answered)
+
+
 def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it holds;
     writes to `near` which. Rows that are near copies already are left out."""
@@ -126,7 +135,7 @@ def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items(rows.take(chosen).prompt, threshold=None)
-    found = items.search((batch.prompt, batch.full) for batch in rows.batches())
+    found = items.search((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])
     counting = items.counting(found)
@@ -152,7 +161,7 @@ def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) ->
     for messages in rows:
         batch = Rows(pa.table({"messages": messages}))
         found = items.search([(batch.prompt, batch.full)])
-        leaks = items.explain(found, counting, lambda at, batch=batch: batch.full.take(pa.array(at)))
+        leaks = items.explain(found, counting, partial(_taken, batch.full))
         parts.append(leaks._replace(row=leaks.row + total))
         total += len(batch)
     row, item, rule, text, similarity = zip(*parts)
@@ -170,13 +179,17 @@ def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.nda
     return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
 
 
+def _taken(texts: pa.Array, at: np.ndarray) -> pa.Array:
+    return texts.take(pa.array(at))
+
+
 def _confidence(rows: Rows) -> np.ndarray:
     """How likely each row's label is right (float64): 1 where it came with the row, else what the last categorize step says."""
     found = np.ones(len(rows))
     steps = [n[: -len("given")] for n in rows.scores if n.startswith("score_") and n.endswith("_given")]
     for step in steps[-1:]:
         given, label, sure = (rows.scores[step + end].combine_chunks() for end in ("given", "label", "confidence"))
-        asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches()])
+        asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches(columns=["meta"])])
         sure = np.asarray(pc.fill_null(sure.cast(pa.float64()), 0.0))
         agrees = np.asarray(pc.fill_null(pc.equal(label, given), True))
         found = np.where(asked_for & ~agrees, 0.0, np.where(np.asarray(given.is_valid()) & ~asked_for, 1.0, sure))

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from instdata.util import paths as places
 
 T = TypeVar("T")
+ROOMS = ("corpus", "read", "steps/ability", "steps/dedup", "steps/quality", "train")  # where kernels lie
 
 
 def home() -> Path:
@@ -28,10 +29,11 @@ def home() -> Path:
 @cache
 def folder() -> Path | None:
     """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel changes,
-    but not when that of another kernel which it calls does: so the folder is named after all of them."""
-    steps = Path(__file__).parents[1] / "steps"
-    sources = sorted(p for part in ("dedup", "ability") for p in (steps / part).glob("*.py"))
-    digest = hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()[:12]
+    but not when that of another kernel which it calls does: so the folder is named after all files with kernels."""
+    package = Path(__file__).parents[1]
+    files = sorted(p for part in ROOMS for p in (package / part).rglob("*.py"))
+    sources = [text for text in (p.read_bytes() for p in files) if b"@jit" in text]
+    digest = hashlib.sha256(b"".join(sources)).hexdigest()[:12]
     path = home() / digest
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def _ours(path: Path) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def jit(function: Callable) -> Callable:
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
     if folder():
         os.environ["NUMBA_CACHE_DIR"] = str(folder())  # read when numba is imported

@@ -195,7 +195,7 @@ def test_hostile_text_costs_no_more_than_its_length(belle):
     examples = labelled(rows, None)
     model = fit(Categorize(method="learned"), belle, examples)
     began = time.perf_counter()
-    label(model, examples, rows)
+    label(model, examples, rows, "")
     assert time.perf_counter() - began < 5
 
 

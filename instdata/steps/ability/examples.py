@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.steps.ability.linear import MAX_ROWS
 from instdata.steps.ability.train_file import TrainFile
 from instdata.steps.ability.views import known_labels, texts, was_generated
@@ -47,7 +47,7 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     fewer than FEW labelled rows show. Of more than MAX_ROWS rows, an even share of each ability is taken.
 
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
-    context = rows.context or Context()
+    context = rows.context
     mine = _labelled_rows(rows)
     theirs = _from_files(inputs(file, context, seeds=False), context)
     if file is not None:
@@ -85,7 +85,7 @@ def _labelled_rows(rows: Rows) -> pa.Table:
 
     What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach it."""
     labels = []
-    for batch in rows.batches():
+    for batch in rows.batches(columns=["ability", "meta"]):
         label = known_labels(batch.ability)
         labels.append(pc.if_else(was_generated(batch.meta), pa.scalar(None, pa.string()), label))
     label = pa.chunked_array(labels, pa.string()).combine_chunks()
@@ -93,7 +93,7 @@ def _labelled_rows(rows: Rows) -> pa.Table:
     order = at[np.argsort(np.asarray(label.take(pa.array(at)).dictionary_encode().indices), kind="stable")]
     at = np.sort(order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(at) > MAX_ROWS else at)
     parts, first = [TEXTS.empty_table()], 0
-    for batch in rows.batches():
+    for batch in rows.batches(columns=TEXT) if len(at) else []:
         here = at[(at >= first) & (at < first + len(batch))]
         if len(here):
             found = texts(batch.take(here - first))

@@ -20,6 +20,7 @@ from instdata.util.kernels import jit, on_all_cores
 # Groups: each is normalised by itself, so that none drowns the others.
 WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES, ASK = range(7)
 GROUP_BITS = 3  # at the top of a hash
+EVERY = np.ones(1 << GROUP_BITS, np.bool_)  # groups
 HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
 LONG = 60  # tokens of a first line above which it is material, and the last line the ask
@@ -221,66 +222,72 @@ def ask(kind, n):
 
 
 @jit
-def features_of(data, offsets, first, rows, slots, concepts, out, ends):
+def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m):
+    """Hash the features of data[lo:hi], of the groups wanted, into `out` from place m; returns the next place."""
+    n = read(data, lo, hi, token, stem, kind, cue, span)
+    if n == 0:
+        return m
+    met = 0
+    begin, end = ask(kind, n)
+    for i in range(begin, end if wanted[ASK] else begin):
+        h = np.uint64(ASK)
+        for k in range(min(3, end - i)):
+            h = mix(h, token[i + k])
+            m = put(out, m, h, ASK)
+    for i in range(n):
+        asked = begin <= i < end
+        h = np.uint64(WORDS)
+        for k in range(min(4 if kind[i] == WIDE else 3, n - i)):
+            h = mix(h, token[i + k])
+            m = put(out, m, h, WORDS)
+            at = look_up(slots, h) if wanted[CONCEPT] else np.uint64(0)
+            if wanted[CONCEPT] and slots[at] != 0:
+                m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
+                if asked:
+                    m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
+                if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
+                    near[met] = concepts[at]
+                    met += 1
+        h = np.uint64(STEMS)
+        for k in range(min(2, n - i)):
+            h = mix(h, stem[i + k])
+            if kind[i] == -1 or kind[i + k] == -1:
+                m = put(out, m, h, STEMS)
+    opening = min(n, START)
+    for i in range(-1, opening):  # -1: anchored at the start, and longer
+        h = np.uint64(OPENING)
+        for k in range(min(6 if i < 0 else 3, opening - i)):
+            h = mix(h, np.uint64(1) if i + k < 0 else token[i + k])
+            m = put(out, m, h, OPENING)
+    for i in range(opening if wanted[PIECES] else 0):  # pieces of 3 to 5 bytes, the word's ends marked
+        if kind[i] == LETTER or kind[i] == -1:
+            lo, hi = span[i, 0], min(span[i, 1], span[i, 0] + LONGEST)
+            for j in range(lo - 1, hi - 1):
+                h = np.uint64(PIECES)
+                for k in range(min(5, hi - j + 1)):
+                    h = mix(h, 1 if j + k < lo or j + k == hi else data[j + k] | 32)
+                    if k >= 2:
+                        m = put(out, m, h, PIECES)
+    for i in range(met):
+        for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
+            low, high = min(near[i], near[k]), max(near[i], near[k])
+            m = put(out, m, mix(mix(np.uint64(1), low), high), CONCEPT)
+    for i in range(len(cue)):
+        for k in range(i + 1):
+            m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), CUES)
+    return m
+
+
+@jit
+def features_of_rows(data, offsets, first, rows, slots, concepts, wanted, out, ends):
     """Hash every feature of some rows into `out`; `ends` gets where each row stops."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
-    span = np.empty((TOKENS, 2), np.int64)
-    near = np.empty(MOST, np.int64)
+    span, near = np.empty((TOKENS, 2), np.int64), np.empty(MOST, np.int64)
     m = 0
     for row in range(rows):
-        n = read(data, offsets[first + row], offsets[first + row + 1], token, stem, kind, cue, span)
-        ends[row] = m
-        if n == 0:
-            continue
-        met = 0
-        begin, end = ask(kind, n)
-        for i in range(begin, end):
-            h = np.uint64(ASK)
-            for k in range(min(3, end - i)):
-                h = mix(h, token[i + k])
-                m = put(out, m, h, ASK)
-        for i in range(n):
-            asked = begin <= i < end
-            h = np.uint64(WORDS)
-            for k in range(min(4 if kind[i] == WIDE else 3, n - i)):
-                h = mix(h, token[i + k])
-                m = put(out, m, h, WORDS)
-                at = look_up(slots, h)
-                if slots[at] != 0:
-                    m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
-                    if asked:
-                        m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
-                    if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
-                        near[met] = concepts[at]
-                        met += 1
-            h = np.uint64(STEMS)
-            for k in range(min(2, n - i)):
-                h = mix(h, stem[i + k])
-                if kind[i] == -1 or kind[i + k] == -1:
-                    m = put(out, m, h, STEMS)
-        opening = min(n, START)
-        for i in range(-1, opening):  # -1: anchored at the start, and longer
-            h = np.uint64(OPENING)
-            for k in range(min(6 if i < 0 else 3, opening - i)):
-                h = mix(h, np.uint64(1) if i + k < 0 else token[i + k])
-                m = put(out, m, h, OPENING)
-        for i in range(opening):  # pieces of 3 to 5 bytes, the word's ends marked
-            if kind[i] == LETTER or kind[i] == -1:
-                lo, hi = span[i, 0], min(span[i, 1], span[i, 0] + LONGEST)
-                for j in range(lo - 1, hi - 1):
-                    h = np.uint64(PIECES)
-                    for k in range(min(5, hi - j + 1)):
-                        h = mix(h, 1 if j + k < lo or j + k == hi else data[j + k] | 32)
-                        if k >= 2:
-                            m = put(out, m, h, PIECES)
-        for i in range(met):
-            for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
-                low, high = min(near[i], near[k]), max(near[i], near[k])
-                m = put(out, m, mix(mix(np.uint64(1), low), high), CONCEPT)
-        for i in range(len(cue)):
-            for k in range(i + 1):
-                m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), CUES)
+        lo, hi = offsets[first + row], offsets[first + row + 1]
+        m = features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m)
         ends[row] = m
     return m
 
@@ -309,20 +316,25 @@ def whole(data):
     return h
 
 
-def features(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(hashes, starts) of an array of strings: row i's features are hashes[starts[i]:starts[i+1]], with repetitions;
-    the top GROUP_BITS are the group. A null is an empty text, which has none."""
+def bytes_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(data uint8, offsets int64) of an array of strings; a null is an empty text."""
     texts = texts.cast(pa.large_string())
     _, offsets, data = texts.buffers()
     offsets = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    return np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8), offsets
 
+
+def features(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(hashes, starts) of an array of strings: row i's features are hashes[starts[i]:starts[i+1]], with repetitions;
+    the top GROUP_BITS are the group. A null is an empty text, which has none."""
+    data, offsets = bytes_of(texts)
     slots, concepts = lexicon()
 
     def part(first: int) -> tuple[np.ndarray, np.ndarray]:
         rows = min(ROWS, len(texts) - first)
         out, ends = np.empty(rows * FEATURES, np.uint64), np.empty(rows, np.int64)
-        return out[: features_of(data, offsets, first, rows, slots, concepts, out, ends)].copy(), ends
+        m = features_of_rows(data, offsets, first, rows, slots, concepts, EVERY, out, ends)
+        return out[:m].copy(), ends
 
     parts = on_all_cores(part, range(0, len(texts), ROWS))
     starts = np.concatenate([[0], *(np.diff(ends, prepend=0) for _, ends in parts)]).cumsum()

@@ -13,11 +13,25 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.ability.calibration import Calibration, calibrate
-from instdata.steps.ability.features import GROUP_BITS, ROWS, features, look_up
+from instdata.steps.ability.features import (
+    EVERY,
+    FEATURES,
+    GROUP_BITS,
+    LAST_CUE,
+    MOST,
+    ROWS,
+    TOKENS,
+    bytes_of,
+    features,
+    features_of,
+    lexicon,
+    look_up,
+)
 from instdata.util.kernels import jit, on_all_cores
 
 MAX_ROWS = 4_000  # training rows: time and memory grow with their square; about 10 s on two cores
 RIDGE = 2.0
+LOGS = np.log(np.maximum(np.arange(64), 1))  # of small counts
 # Weights of the groups: words, opening, stems, cues, concepts, pieces, words of the ask.
 PROMPT = np.sqrt(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 0.5]))
 RESPONSE = np.sqrt(np.array([1.0, 0.5, 0.5, 1.0, 0.0, 0.0, 0.0]))
@@ -32,6 +46,24 @@ class Space:
     idf: np.ndarray  # float64[columns]
     group: np.ndarray  # uint8[columns]
     weights: np.ndarray  # float64[groups]
+
+    def times(self, texts: pa.Array, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(each text's vector times weights: float64[texts, classes]; whether it has a known feature)."""
+        out, some = np.zeros((len(texts), weights.shape[1])), np.zeros(len(texts), bool)
+        if not len(texts):
+            return out, some
+        data, offsets = bytes_of(texts)
+        lexical, wanted = lexicon(), np.append(self.weights > 0, np.zeros(len(EVERY) - len(self.weights), bool))
+        known = self.slots, self.columns, self.idf, self.group, self.weights, LOGS
+
+        def part(first: int) -> None:
+            rows = slice(first, min(first + ROWS, len(texts)))
+            multiply(
+                data, offsets[rows.start : rows.stop + 1], *lexical, wanted, *known, weights, out[rows], some[rows]
+            )
+
+        on_all_cores(part, range(0, len(texts), ROWS))
+        return out, some
 
 
 @dataclass(frozen=True)
@@ -63,15 +95,9 @@ class Linear:
     def scores(self, prompts: pa.Array, responses: pa.Array) -> np.ndarray:
         """float64[rows, classes]: about 1 for the right class, about 0 for the others."""
 
-        def part(first: int) -> np.ndarray:
-            prompt, response = prompts.slice(first, ROWS), responses.slice(first, ROWS)
-            scores = dot(vectors(self.prompt, prompt), self.prompt_weights) + self.bias
-            extra = vectors(self.response, response)
-            given = np.diff(extra.starts) > 0
-            return scores + given[:, None] * (dot(extra, self.response_weights) - self.centre)
-
-        parts = on_all_cores(part, range(0, len(prompts), ROWS))
-        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
+        asked, _ = self.prompt.times(prompts, self.prompt_weights)
+        extra, given = self.response.times(responses, self.response_weights)
+        return asked + self.bias + given[:, None] * (extra - self.centre)
 
 
 def train(prompts: pa.Array, responses: pa.Array, labels: np.ndarray, classes: list[str]) -> Linear:
@@ -109,7 +135,9 @@ def space(texts: pa.Array, weights: np.ndarray, least: int) -> Space:
     new[1:] = (hashes[1:] != hashes[:-1]) | (row[1:] != row[:-1])
     known, frequency = np.unique(hashes[new], return_counts=True)
     used = (frequency >= least) & (weights[(known >> np.uint64(64 - GROUP_BITS)).astype(int)] > 0) & (known != 0)
-    known, frequency = known[used], frequency[used]
+    # the most frequent first: what most rows need lies together
+    order = np.flatnonzero(used)[np.argsort(-frequency[used], kind="stable")]
+    known, frequency = known[order], frequency[order]
     size = 1 << max(4, int(np.ceil(np.log2(2 * len(known) + 1))))
     slots, columns = np.zeros(size, np.uint64), np.zeros(size, np.int32)
     fill(slots, columns, known)
@@ -130,51 +158,66 @@ def vectors(space: Space, texts: pa.Array) -> Vectors:
     hashes, starts = features(texts)
     columns, values = np.empty(len(hashes), np.int32), np.empty(len(hashes), np.float64)
     ends = np.zeros(len(texts) + 1, np.int64)
-    n = weigh(hashes, starts, space.slots, space.columns, space.idf, space.group, space.weights, columns, values, ends)
+    known = space.slots, space.columns, space.idf, space.group, space.weights, LOGS
+    n = weigh_rows(hashes, starts, *known, columns, values, ends)
     return Vectors(columns[:n].copy(), values[:n].copy(), ends)
 
 
 @jit
-def weigh(hashes, starts, slots, slot_columns, idf, group, weights, columns, values, ends):
+def weigh_rows(hashes, starts, slots, slot_columns, idf, group, weights, logs, columns, values, ends):
     count = np.zeros(len(idf), np.int32)
     n = 0
     for row in range(len(starts) - 1):
-        begin = n
-        for i in range(starts[row], starts[row + 1]):
-            at = look_up(slots, hashes[i])
-            if slots[at] == 0:
-                continue
-            column = slot_columns[at]
-            if count[column] == 0:
-                columns[n] = column
-                n += 1
-            count[column] += 1
-        length = np.zeros(len(weights))
-        for i in range(begin, n):
-            column = columns[i]
-            values[i] = (1 + np.log(count[column])) * idf[column]
-            length[group[column]] += values[i] ** 2
-            count[column] = 0
-        for i in range(begin, n):
-            g = group[columns[i]]
-            values[i] *= weights[g] / np.sqrt(length[g])
+        found = hashes[starts[row] : starts[row + 1]]
+        n += weigh(found, slots, slot_columns, idf, group, weights, logs, count, columns[n:], values[n:])
         ends[row + 1] = n
     return n
 
 
-def dot(x: Vectors, weights: np.ndarray) -> np.ndarray:
-    """Rows times weights: float64[rows, classes]."""
-    out = np.zeros((len(x), weights.shape[1]))
-    add_dot(x.columns, x.values, x.starts, weights, out)
-    return out
+@jit
+def weigh(hashes, slots, slot_columns, idf, group, weights, logs, count, columns, values):
+    """The known columns of one row's features, and their values; returns how many. `count` is 0 before and after."""
+    n = 0
+    for h in hashes:
+        at = look_up(slots, h)
+        if slots[at] == 0:
+            continue
+        column = slot_columns[at]
+        if count[column] == 0:
+            columns[n] = column
+            n += 1
+        count[column] += 1
+    length = np.zeros(len(weights))
+    for i in range(n):
+        column = columns[i]
+        times = count[column]
+        values[i] = (1 + (logs[times] if times < len(logs) else np.log(times))) * idf[column]
+        length[group[column]] += values[i] ** 2
+        count[column] = 0
+    for i in range(len(length)):
+        if length[i] > 0:
+            length[i] = weights[i] / np.sqrt(length[i])
+    for i in range(n):
+        values[i] *= length[group[columns[i]]]
+    return n
 
 
 @jit
-def add_dot(columns, values, starts, weights, out):
-    for row in range(len(starts) - 1):
-        for i in range(starts[row], starts[row + 1]):
+def multiply(data, offsets, lexicon, concepts, wanted, slots, slot_columns, idf, group, weights, logs, by, out, some):
+    """Rows as vectors times a matrix, a row at a time: nothing of a row but its result is kept."""
+    token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
+    kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
+    span, near = np.empty((TOKENS, 2), np.int64), np.empty(MOST, np.int64)
+    hashes, count = np.empty(FEATURES, np.uint64), np.zeros(len(idf), np.int32)
+    columns, values = np.empty(FEATURES, np.int32), np.empty(FEATURES, np.float64)
+    for row in range(len(offsets) - 1):
+        lo, hi = offsets[row], offsets[row + 1]
+        m = features_of(data, lo, hi, token, stem, kind, cue, span, near, lexicon, concepts, wanted, hashes, 0)
+        n = weigh(hashes[:m], slots, slot_columns, idf, group, weights, logs, count, columns, values)
+        some[row] = n > 0
+        for i in range(n):
             for k in range(out.shape[1]):
-                out[row, k] += values[i] * weights[columns[i], k]
+                out[row, k] += values[i] * by[columns[i], k]
 
 
 def transposed_dot(x: Vectors, dual: np.ndarray, width: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -36,16 +38,16 @@ class Categorize(CategorizeOptions):
         learned from gets the label that a model without it gives, so that the two can be compared: ability/summary.py."""
         from instdata.steps.ability import llm
 
-        context = rows.context or Context()
+        context = rows.context
         examples = labelled(rows, self.train)
         if self.teacher:
             examples = llm.taught(self, rows, examples)
         names = context.taxonomy.names if context.taxonomy else examples.classes
-        given = pa.chunked_array([known_labels(b.ability) for b in rows.batches()], pa.string()).combine_chunks()
+        given = known_labels(rows.ability)
         best, confidence = np.full(len(rows), len(names)), np.zeros(len(rows))  # unknown, until somebody says
         if self.method != "llm":
             model = fit(self, context, examples)
-            best, confidence = label(model, examples, rows)
+            best, confidence = label(model, examples, rows, key(self, examples))
             best = np.array([names.index(c) for c in model.classes])[best]
             context.say(f"{self.name or self.kind}: {examples.describe()}; {quality(model, examples)}")
         if self.method in ("llm", "cascade"):
@@ -59,7 +61,7 @@ class Categorize(CategorizeOptions):
             # Rounded: the last digits of a matrix inverse depend on the number of threads.
             "confidence": np.round(confidence, 4).astype(np.float32),
             "given": given,
-            "_asked_for": pa.chunked_array([was_generated(b.meta) for b in rows.batches()], pa.bool_()),
+            "_asked_for": pa.chunked_array([was_generated(b.meta) for b in rows.batches(columns=["meta"])], pa.bool_()),
         }
 
     def decide(self, scores: Scores) -> Verdicts:
@@ -96,31 +98,45 @@ class Categorize(CategorizeOptions):
         from instdata.llm.ask import Options, estimate
         from instdata.steps.ability import llm
 
-        context = rows.context or Context()
+        context = rows.context
         free = np.flatnonzero(np.asarray(known_labels(rows.ability).is_null()) | self.override)
         if self.method == "cascade" and len(free):
             examples = labelled(rows, self.train)
-            free = free[label(fit(self, context, examples), examples, rows)[1][free] < self.ask_below]
+            free = free[
+                label(fit(self, context, examples), examples, rows, key(self, examples))[1][free] < self.ask_below
+            ]
         sample = [llm.request(context.taxonomy, p) for p in rows.prompt.take(pa.array(free[:200])).to_pylist()]
         every_row = self.method in ("llm", "cascade")
         total = len(free) if every_row else min(self.sample, len(free))
         return {"rows": 0, **estimate(Options.of(self), sample, total), "every_row": every_row}
 
 
-def label(model: Model, examples: Examples, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """(class number, confidence) of every row: texts are read a batch at a time. The calibration is moved to the shares that
-    the classes have among the rows. A row that was learned from is judged by a model without it."""
+def key(step: Categorize, examples: Examples) -> str:
+    """Names the model that a step makes of examples: rows that it has scored are not scored by it again."""
+    shown = [examples.prompts.to_pylist(), examples.responses.to_pylist(), examples.labels.tolist(), examples.classes]
+    told = json.dumps([step.kind, step.version, step.method, step.encoder, *shown])
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """(class number, confidence) of every row: texts are read a batch at a time, those that the model of this key has scored
+    not again. The calibration is moved to the shares that the classes have among the rows. A row that was learned from is
+    judged by a model without it."""
+    width = len(model.classes)
+
+    def score(batch: Rows) -> dict[str, Any]:
+        found = model.scores(*texts(batch)).astype(np.float32)
+        return {"scores": pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), width)}
+
+    parts = [c for table in rows.scored(key, score) for c in table["scores"].chunks]
     scores = np.concatenate(
-        [
-            np.empty((0, len(model.classes)), np.float32),
-            *(model.scores(*texts(b)).astype(np.float32) for b in rows.batches()),
-        ]
+        [np.empty((0, width), np.float32), *(np.asarray(c.flatten()).reshape(-1, width) for c in parts)]
     )
     mine = examples.row >= 0
     scores[examples.row[mine]] = model.held_out[mine]
     curve = model.calibration
     if not mine.any():  # the examples are of other authors than the rows
-        known = rows.context.taxonomy.read if rows.context and rows.context.taxonomy else {}
+        known = rows.context.taxonomy.read if rows.context.taxonomy else {}
         curve = replace(curve, curve=np.array([known.get(c, own) for c, own in zip(model.classes, curve.curve)]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]

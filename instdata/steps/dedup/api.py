@@ -75,6 +75,7 @@ def find_in(
         none = np.empty(0, np.int64)
         found = Found(copies(sketch.whole, order), none, none, np.empty(0))
     elif method == "semantic":
+        assert vectors is not None
         found = search_semantic(vectors, sketched.texts, sketch, s, order, floor)
     else:
         found = search(sketched.texts, sketch, s, order, floor)
@@ -192,6 +193,7 @@ class Index:
         texts = _array(texts)
         new = sketch_all(slices(texts), len(texts), self.scheme, 1 << 62)
         for data, offsets in new.texts.chunks:
+            assert not isinstance(data, int)  # nothing was spilled
             self._texts.append(data, offsets)
         self._buckets.add(new.sketch.keys)
         self._valid += new.valid.tobytes()

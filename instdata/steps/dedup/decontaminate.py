@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import TEXT, Rows
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
 
@@ -84,10 +84,10 @@ class Decontaminate(Step):
     def _leaks(self, rows: Rows, items: list) -> Any:
         from instdata.steps.dedup.leaks import Items, parts_of
 
-        ngram = self.resolve(rows.context or Context()).ngram
+        ngram = self.resolve(rows.context).ngram
         ours = self.preset == "ours"
-        searched = Items(parts_of(items), ngram, self.threshold if ours else None, short=ours)
-        found = searched.search((_prompt(batch), batch.full) for batch in rows.batches())
+        searched = Items(parts_of(items), int(ngram), self.threshold if ours else None, short=ours)
+        found = searched.search((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT))
         if self.preset == "tulu3":
             return searched.covered(found, COVERED, lambda at: rows.take(at).full)
         along = searched.along(found) if ours else {}

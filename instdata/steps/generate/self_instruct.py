@@ -288,7 +288,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the rows that prompts showed."""
     plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
-        step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
+        step.language, ask.origin, step.batch or 1, step.examples or 0, step.words(), step.temperature, context.seed,
         step.personas,
     )  # fmt: skip
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
@@ -302,10 +302,11 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
                 verifier.by_rules(item)
             await asyncio.gather(*(verifier.by_draws(item, ask_one) for item in items))
 
+    unusual: dict[str, Any] = {"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}
     writer = Writer(
         plan, goals_of(step, rows, context), Records("self-instruct", context.cache), look,
         partial(settle, seen=seen, rids=rids), rids, context.say, spread=step.target is not None,
-        **({"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}),
+        **unusual,
     )  # fmt: skip
     ask.flow(writer.plan, writer.work, writer.take, writer.beat)
     writer.finish()

@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.corpus.rows import Rows
 from instdata.llm.ask import Options, client_for, cost, typical
 from instdata.llm.batch import PARTS, fill
-from instdata.llm.budget import Price
-from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.budget import Price, scope_of
+from instdata.llm.cache import PICO, Store
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.flow import flow
@@ -72,8 +73,8 @@ class Session:
             return flow(self.client, plan, lambda job: work(job, self.client.ask), take, beat)
         while jobs := plan(0):
             fill(self.client, [job.request for job in jobs], self.context.say)
-            waiting = iter([jobs])
-            flow(self.client, lambda _, w=waiting: next(w, []), lambda job: work(job, self.client.ask), take, beat)
+            waiting = [jobs]
+            flow(self.client, partial(_once, waiting), lambda job: work(job, self.client.ask), take, beat)
 
     def account(self, accepted: int | None = None) -> None:
         """Write what was used into the build's usage."""
@@ -94,8 +95,7 @@ def open_session(step: GenerateOptions, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
     store = Store(context.cache or cache_folder())
     label = step.name or step.kind
-    # A budget belongs to the step as configured; a higher limit goes on with the same one.
-    scope = digest([label, step.scoring(context)])
+    scope = scope_of(context, label, step.scoring(context))
     options = Options.of(step)
 
     def client(model: str, price: Price | None, params: dict[str, Any] | None) -> Client:
@@ -173,6 +173,11 @@ def estimate(
         "usd": None if None in usd else sum(usd) / (PARTS if step.batch_api else 1),
         "minutes": round(sum(f["minutes"] for f in found), 1),
     }
+
+
+def _once(waiting: list[Any], room: int) -> Any:
+    """What waits, the first time."""
+    return waiting.pop() if waiting else []
 
 
 def _silent(line: str) -> None:

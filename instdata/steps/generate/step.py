@@ -12,7 +12,6 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.steps.base import Produced
 from instdata.steps.generate.options import GenerateOptions
-from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 
@@ -38,7 +37,7 @@ class Generate(GenerateOptions):
         these rows; every_row: it grows with them. Asks nothing."""
         from instdata.steps.generate import session
 
-        context = rows.context or Context()
+        context = rows.context
         names = context.taxonomy.names if context.taxonomy is not None else [None]
         wanted = None if self.target is None and self.per_ability is None else sum(targets(self, names))
         return {**session.estimate(self, rows, context, self._method(), wanted), "every_row": wanted is None}
@@ -56,7 +55,7 @@ def labelled(rows: Rows, seed_sources: frozenset[str]) -> np.ndarray:
     return np.flatnonzero(known & seeds if (known & seeds).any() else known)
 
 
-def targets(step: Generate, names: Sequence[str | None]) -> list[int]:
+def targets(step: GenerateOptions, names: Sequence[str | None]) -> list[int]:
     """Rows for each ability: weights of `target` (largest remainders, ties in order), or counts as given."""
     wish = step.per_ability
     if step.target is None:

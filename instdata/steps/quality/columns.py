@@ -12,14 +12,14 @@ from instdata.corpus.rows import Rows
 from instdata.steps.quality.evidence import found
 from instdata.steps.quality.form import repetition
 from instdata.steps.quality.rules import fired, flags
-from instdata.steps.quality.text import Text
+from instdata.steps.quality.text import BATCH, Text
 
 SHOWN_REPETITION = 0.3  # from where a row's repeated words are looked up, whatever bound decides
 
 
 def by_rules(rows: Rows, turns: str) -> dict[str, Any]:
     """What the rules score, a batch at a time; see Quality.score."""
-    parts = [_batch_by_rules(part, turns) for part in (rows.batches(8192) if len(rows) else [rows])]
+    parts = [_batch_by_rules(part, turns) for part in (rows.batches(BATCH) if len(rows) else [rows])]
     return {k: pa.concat_arrays([pa.array(p[k]) for p in parts]) for k in parts[0]}
 
 
@@ -34,17 +34,18 @@ def _batch_by_rules(rows: Rows, turns: str) -> dict[str, Any]:
     np.maximum.at(share, row, repeated)
     asked, sure_asked = last.prompt_language
     given, sure = last.response_language
-    undecided = np.equal(given, None)
+    undecided = np.asarray(given.is_null())
+    spoken = pc.coalesce(given, asked)
     return {
         "chars": last.chars.astype(np.int32),
         "repetition": share,
         "lang_confidence": np.where(undecided, sure_asked, sure).astype(np.float32),
         "flags": flags(of_rows),
         "_found": shown,
-        "_lang": pa.array(np.where(undecided, asked, given), pa.string()),
-        "_prompt_lang": pa.array(asked, pa.string()),
+        "_lang": spoken,
+        "_prompt_lang": asked,
         "_row_lang": rows.lang,
-        "_kanji": _perhaps_kanji(rows, np.where(undecided, asked, given) == "zh"),
+        "_kanji": _perhaps_kanji(rows, np.asarray(pc.fill_null(pc.equal(spoken, "zh"), False))),
     }
 
 

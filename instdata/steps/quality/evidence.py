@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from instdata.steps.quality import form, parse, private, says, sums
 from instdata.steps.quality.phrases import pattern
+from instdata.steps.quality.repeats import NGRAM
 from instdata.steps.quality.text import Found, Text, count, piece
 
 Shows = Callable[[Text], list[Found]]
@@ -41,7 +42,7 @@ def found(text: Text, masks: dict[str, np.ndarray], row: np.ndarray, turn: np.nd
     return pa.array(values, pa.string())
 
 
-def _view(text: Text, view: str) -> pa.Array | None:
+def _view(text: Text, view: str) -> Any:
     return {"prompt": text.prompt, "answer": text.response, "reasoning": text.reasoning}[view]
 
 
@@ -146,7 +147,7 @@ def _cut_off(text: Text) -> list[Found]:
 
 
 def _languages(text: Text) -> list[Found]:
-    asked, given = text.prompt_language[0], text.response_language[0]
+    asked, given = (lang.to_pylist() for lang, _ in (text.prompt_language, text.response_language))
     heads = [piece(r, 0, min(len(r), 100)) for r in text.response.to_pylist()]
     return [{**head, "lang": g, "prompt_lang": a} for head, g, a in zip(heads, given, asked)]
 
@@ -165,10 +166,10 @@ def repeats(response: str) -> Found:
     """The first eight words (or Chinese characters) in a row that came before."""
     words = [*form.WORDS.finditer(response)]
     seen: set[tuple[str, ...]] = set()
-    for i in range(len(words) - form.NGRAM + 1):
-        gram = tuple(w[0] for w in words[i : i + form.NGRAM])
+    for i in range(len(words) - NGRAM + 1):
+        gram = tuple(w[0] for w in words[i : i + NGRAM])
         if gram in seen:
-            return piece(response, words[i].start(), words[i + form.NGRAM - 1].end())
+            return piece(response, words[i].start(), words[i + NGRAM - 1].end())
         seen.add(gram)
     return None
 

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from instdata.steps.quality.phrases import listed, lists
 from instdata.steps.quality.text import Found, Text, among, asks, count, has, piece
 
-NGRAM = 8  # words (or Chinese characters) in a row that make a repetition
 WORDS = re.compile(r"[\u3040-\u9fff\uac00-\ud7a3]|[A-Za-z\u00c0-\u1fff][A-Za-z0-9\u00c0-\u1fff]+")
 RUN = re.compile(r"(.)\1{11,}", re.DOTALL)
 SURE = 0.6  # language confidence from which a rule on language acts
@@ -23,65 +22,8 @@ SURE = 0.6  # language confidence from which a rule on language acts
 
 
 def repetition(t: Text) -> np.ndarray:
-    """Share of each response's words covered by an 8-gram that came before in it, 0..1 (float32); 0 for code.
-
-    The duplicate n-gram fraction of Rae et al. 2021 (Gopher), on words and, where a script has no spaces, characters.
-    Numbers and single letters are no words: tables, sums and melodies repeat by nature.
-    """
-    share = np.zeros(len(t), np.float32)
-    code, row = t.points
-    dense = ((code >= 0x3040) & (code <= 0x9FFF)) | ((code >= 0xAC00) & (code <= 0xD7A3)) | (code >= 0x20000)
-    wordy = dense | _is_word(code)
-    if len(code) == 0:
-        return share
-    edge = np.append(True, (row[1:] != row[:-1]) | dense[1:] | dense[:-1] | (wordy[1:] != wordy[:-1]))
-    starts = np.flatnonzero(edge & wordy)
-    end = np.flatnonzero(np.append(edge[1:], True) & wordy)
-    starts = starts[dense[starts] | ((end > starts) & (code[starts] > ord("9")))]
-    if len(starts) < NGRAM:
-        return share
-    words = _hash_runs(np.where(wordy, code, 0), starts)
-    word_row = row[starts]
-    grams = len(words) - NGRAM + 1
-    key = np.zeros(grams, np.uint64)
-    for k in range(NGRAM):
-        key = key * np.uint64(0x9E3779B97F4A7C15) + words[k : k + grams]
-    inside = np.flatnonzero(word_row[:grams] == word_row[NGRAM - 1 :])
-    key = _mix(key[inside] ^ _mix(word_row[inside].astype(np.uint64)))
-    order = np.argsort(key, kind="stable")
-    again = inside[order[1:][key[order[1:]] == key[order[:-1]]]]
-    cover = (
-        np.bincount(again, minlength=len(words))
-        - np.bincount(np.minimum(again + NGRAM, len(words)), minlength=len(words) + 1)[:-1]
-    )
-    total = np.bincount(word_row, minlength=len(t))
-    share = np.bincount(word_row, np.cumsum(cover) > 0, len(t)) / np.maximum(total, 1)
-    return np.where(t.code, 0, share).astype(np.float32)
-
-
-def _is_word(code: np.ndarray) -> np.ndarray:
-    ascii_word = ((code | 32) - np.uint32(97) < 26) | (code - np.uint32(48) < 10)
-    return ascii_word | ((code >= 0xC0) & (code < 0x2000))
-
-
-def _hash_runs(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """A hash of the values from each start to the next; zeros count for nothing."""
-    values = values[starts[0] :]
-    place = np.arange(len(values), dtype=np.int32) - np.repeat(
-        starts - starts[0], np.diff(np.append(starts - starts[0], len(values)))
-    ).astype(np.int32)
-    return np.add.reduceat(CHARS[values & 0xFFFF] * WEIGHTS[np.minimum(place, 63)], starts - starts[0])
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """splitmix64's finaliser."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-CHARS = _mix(np.arange(1 << 16, dtype=np.uint64))  # a hash of each character; that of 0 is 0
-WEIGHTS = np.cumprod(np.full(64, 0xD6E8FEB86659FD93, np.uint64))  # of each place in a word
+    """Share of each response's words covered by an 8-gram that came before in it, 0..1 (float32); 0 for code. See repeats.py."""
+    return np.where(t.code, 0, t.repeats[0]).astype(np.float32)
 
 
 def repeated_line(t: Text) -> np.ndarray:
@@ -101,19 +43,7 @@ def stuck_line(response: str) -> Found:
 
 def repeated_char(t: Text) -> np.ndarray:
     """A letter, Chinese character or sentence mark 12 times running (rules, dots to fill and digits do not count)."""
-    code, row = t.points
-    found = np.zeros(len(t), bool)
-    if len(code) < 12:
-        return found
-    same = (code[1:] == code[:-1]) & (row[1:] == row[:-1])
-    for step in (1, 2, 4, 3):  # 1 + 1 + 2 + 4 + 3: eleven in a row like the one before
-        same = same[:-step] & same[step:]
-    at = np.flatnonzero(same)
-    value = code[at]
-    letter = _is_word(value) & ~((value >= ord("0")) & (value <= ord("9"))) & ((value | 32) != ord("x"))
-    letter |= (value >= 0x3400) & (value < 0xFF00) & (value != 0xFEFF)
-    found[row[at[letter | np.isin(value, [ord(c) for c in "!?！？。，,"])]]] = True
-    found = t.unless(found & ~t.code, lambda f: asks(f.ask, "repeating", "run_wanted"))
+    found = t.unless(t.repeats[1] & ~t.code, lambda f: asks(f.ask, "repeating", "run_wanted"))
     return among(found, new_run, t.prompt, t.response)
 
 
@@ -136,13 +66,20 @@ def run_of_one(text: str) -> Found:
 
 
 def echo(t: Text) -> np.ndarray:
-    prompt, response = pc.utf8_trim_whitespace(t.prompt), pc.utf8_trim_whitespace(t.response)
-    whole = pc.equal(pc.utf8_lower(prompt), pc.utf8_lower(response))
-    line = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(t.line)), pc.utf8_lower(response))
-    rewriting = asks(t.line, "rewriting") & (t.chars >= 8) & (t.chars < t.prompt_chars)
-    unchanged = among(rewriting, ends_with, prompt, response)
-    excused = asks(t.line, "copying")
-    return (np.asarray(whole) | np.asarray(line) | unchanged) & t.answered & (t.chars >= 4) & ~excused
+    rewriting = (t.chars >= 8) & (t.chars < t.prompt_chars)
+    rewriting = t.only(rewriting, lambda f: asks(f.line, "rewriting"))
+    unchanged = among(rewriting, ends_with, pc.utf8_trim_whitespace(t.prompt), pc.utf8_trim_whitespace(t.response))
+    found = _same(t, "prompt") | _same(t, "line") | unchanged
+    return t.unless(found & t.answered & (t.chars >= 4), lambda f: asks(f.line, "copying"))
+
+
+def _same(t: Text, view: str) -> np.ndarray:
+    """Rows whose response is a view of the prompt, white space around it and case aside."""
+    texts, response = (pc.utf8_trim_whitespace(c) for c in (getattr(t, view), t.response))
+    at = np.flatnonzero(np.asarray(pc.equal(pc.utf8_length(texts), pc.utf8_length(response))))
+    found = np.zeros(len(t), bool)
+    found[at] = np.asarray(pc.equal(*(pc.utf8_lower(c.take(pa.array(at))) for c in (texts, response))))
+    return found
 
 
 def ends_with(prompt: str, response: str) -> bool:
@@ -153,9 +90,12 @@ def ends_with(prompt: str, response: str) -> bool:
 
 
 def short_for_task(t: Text) -> np.ndarray:
-    dense = has(t.response, r"\p{Han}")
-    short = t.chars < np.where(dense, 50, 150)
-    return t.answered & short & t.unless(asks(t.line, "long_form"), lambda f: asks(f.ask, "short_form")) & ~t.code
+    return t.only(t.answered & (t.chars < 150) & ~t.code, _short_for_task)
+
+
+def _short_for_task(t: Text) -> np.ndarray:
+    short = t.chars < np.where(has(t.response, r"\p{Han}"), 50, 150)
+    return t.unless(short & asks(t.line, "long_form"), lambda f: asks(f.ask, "short_form"))
 
 
 CUT_MARK = r"[\pL\d)\"”’](?:,|，|、)$|[\pL](?::|：)$"
@@ -168,8 +108,7 @@ def cut_off() -> str:
 
 
 def truncated(t: Text) -> np.ndarray:
-    cut = has(t.tail, cut_off())
-    cut &= (t.chars > 80) & ~t.code
+    cut = t.only((t.chars > 80) & ~t.code, lambda f: has(f.tail, cut_off()))
     return t.unless(cut, lambda f: asks(f.ask, "open_end") | asks(f.tail, "closing"))
 
 
@@ -221,18 +160,27 @@ def _about_language(texts: pa.Array) -> np.ndarray:
     return asks(texts, "language_task", *LANGUAGE_LISTS)
 
 
-DENSE_SCRIPT = ["zh", "ja", "ko"]
-
-
 def wrong_language(t: Text) -> np.ndarray:
     asked, sure_asked = t.prompt_language
     given, sure_given = t.response_language
-    scripts = np.isin(asked, DENSE_SCRIPT) != np.isin(given, DENSE_SCRIPT)
+    dense = _dense(given)
+    scripts = _dense(asked) != dense
     # between two languages in Latin letters the model is often sure and wrong
     decided = np.where(scripts, (sure_asked >= SURE) & (sure_given >= 0.8), (sure_asked >= 0.95) & (sure_given >= 0.95))
-    shown = has(t.prompt, r"(?:[A-Za-z'’-]+[ ,.]+){4}[A-Za-z]+") & has(t.prompt, r"\p{Han}")  # the prompt has both
-    enough = t.chars >= np.where(np.isin(given, DENSE_SCRIPT), 15, 40)
-    return decided & enough & (asked != given) & ~shown & ~_about_language(t.prompt) & ~t.code
+    enough = t.chars >= np.where(dense, 15, 40)
+    # where one of them is undecided, its confidence is 0
+    differ = np.asarray(pc.fill_null(pc.not_equal(asked, given), False))
+    return t.unless(decided & enough & differ & ~t.code, _both_languages)
+
+
+def _dense(lang: pa.Array) -> np.ndarray:
+    return np.asarray(pc.is_in(lang, pa.array(["zh", "ja", "ko"])))
+
+
+def _both_languages(t: Text) -> np.ndarray:
+    """Whether the prompt has both languages, or is about one."""
+    shown = has(t.prompt, r"(?:[A-Za-z'’-]+[ ,.]+){4}[A-Za-z]+") & has(t.prompt, r"\p{Han}")
+    return shown | _about_language(t.prompt)
 
 
 LATIN_RUN, HAN_RUN = r"(?:[A-Za-z][A-Za-z'’-]*[ ,]+){6,}[A-Za-z]", r"\p{Han}[\p{Han}，、]{9,}"
@@ -241,7 +189,7 @@ QUOTED_RUN = r"[\"“《(（‘'](?:[A-Za-z][A-Za-z'’-]*[ ,]+){6,}[^\"”》)�
 
 def mixed_language(t: Text) -> np.ndarray:
     """A run of six words in one script inside a response in the other, that the prompt neither has nor asks for."""
-    return t.only(has(t.response, r"\p{Han}") & has(t.response, r"[A-Za-z]{2}"), _mixed)
+    return t.only(has(t.response, r"\p{Han}"), lambda f: has(f.response, r"[A-Za-z]{2}") & _mixed(f))
 
 
 def _mixed(t: Text) -> np.ndarray:
@@ -254,12 +202,14 @@ def _mixed(t: Text) -> np.ndarray:
 
 def wrong_target(t: Text) -> np.ndarray:
     """A translation that is still in the language it came from."""
+    return t.only((t.chars >= 8) & has(t.line, r"(?i)translat|译"), _wrong_target)
+
+
+def _wrong_target(t: Text) -> np.ndarray:
     asked = pc.struct_field(pc.extract_regex(t.line, translation_asked()), "target")
-    candidates = np.asarray(pc.is_valid(asked)) & (t.chars >= 8)
-    if not candidates.any():
-        return candidates
     target = np.array([languages().get(word.lower()) if word else None for word in asked.to_pylist()], object)
-    given, sure = t.response_language
+    spoken, sure = t.response_language
+    given = np.array(spoken.to_pylist(), object)
     source = np.isin(given, ["en", "zh"])
     # An answer about the phrase.
     quoted = has(t.response, r"[\"“‘'「][A-Za-zÀ-ÿ]") | asks(t.response, "about_the_phrase")
@@ -267,7 +217,7 @@ def wrong_target(t: Text) -> np.ndarray:
         t.response, r"[A-Za-z]{3,} [A-Za-z]{2,}"
     )
     more = asks(t.line, "more_than_translation")
-    return candidates & source & (given != target) & (sure >= 0.7) & ~mixed & ~quoted & ~more
+    return np.asarray(pc.is_valid(asked)) & source & (given != target) & (sure >= 0.7) & ~mixed & ~quoted & ~more
 
 
 # -- what the task asked to count ------------------------------------------------------------------------------------
@@ -277,6 +227,7 @@ NUMBERS = {
     "fifteen": 15, "twenty": 20, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10,
     "十二": 12, "十五": 15, "二十": 20,
 }  # fmt: skip
+SOME_NUMBER = rf"(?i)\d|\b(?:{'|'.join(k for k in NUMBERS if k.isascii())})\b|[{''.join(sorted({c for k in NUMBERS for c in k if c > 'z'}))}]"
 COUNTED = r"(?:个|种|条|项|点|位|本|部|款|件|句)"
 
 
@@ -306,9 +257,15 @@ NUMBERED = re.compile(r"(?<![\d.$])(\d{1,3})[.)、:：．](?!\d)")
 
 
 def list_count(t: Text) -> np.ndarray:
-    listed_ = has(t.response, r"(?m)^\s*(?:1\s*[.)、:：．]|[-*•●]\s|一、)")
+    return t.only(has(t.line, SOME_NUMBER) & ~t.code, _list_count)
+
+
+def _list_count(t: Text) -> np.ndarray:
     asked = items_asked(t)
-    candidates = t.unless(np.asarray(pc.is_valid(asked)) & listed_ & ~t.code, lambda f: asks(f.line, "vague_count"))
+    listed_ = t.only(
+        np.asarray(pc.is_valid(asked)), lambda f: has(f.response, r"(?m)^\s*(?:1\s*[.)、:：．]|[-*•●]\s|一、)")
+    )
+    candidates = t.unless(listed_, lambda f: asks(f.line, "vague_count"))
     return among(candidates, fewer_items, pc.fill_null(asked, ""), t.response)
 
 
@@ -351,9 +308,17 @@ def limit_asked() -> str:
 
 
 def word_limit(t: Text) -> np.ndarray:
+    return t.only(t.answered & has(t.ask, r"\d"), _word_limit)
+
+
+def _word_limit(t: Text) -> np.ndarray:
     found, limits = limits_asked(t)
-    vague = asks(pc.replace_substring_regex(t.ask, r"(?i)\b(?:no|not) more than\b", ""), "vague_limit")
-    return among(np.asarray(pc.is_valid(found)) & ~vague & t.answered, more_words, *limits, t.response)
+    few = t.unless(np.asarray(pc.is_valid(found)), _vague_limit)
+    return among(few, more_words, *limits, t.response)
+
+
+def _vague_limit(t: Text) -> np.ndarray:
+    return asks(pc.replace_substring_regex(t.ask, r"(?i)\b(?:no|not) more than\b", ""), "vague_limit")
 
 
 def limits_asked(t: Text) -> tuple[pa.Array, list[pa.Array]]:

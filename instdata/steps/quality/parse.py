@@ -17,7 +17,13 @@ FENCE_LINE = r"(?m)^[ \t]*```"
 
 
 def unbalanced_fence(t: Text) -> np.ndarray:
-    return (count(t.response, FENCE_LINE) % 2 == 1) & ~asks(t.ask, "fence_asked")
+    odd = t.only(_fences(t), lambda f: count(f.response, FENCE_LINE) % 2 == 1)
+    return t.unless(odd, lambda f: asks(f.ask, "fence_asked"))
+
+
+def _fences(t: Text) -> np.ndarray:
+    """Rows in which there may be a code block."""
+    return t.only(t.code, lambda f: has(f.response, "```"))
 
 
 OTHER_CODE = r"(?i)\b(?:java|javascript|typescript|c|ruby|go|golang|php|rust|swift|kotlin|perl|scala|julia)\b|c\+\+|c#"
@@ -26,9 +32,13 @@ PROGRAM = r"^\s*(?:def [\w\p{Han}]+ ?\(|import \w+|from \w[\w.]* import |class \
 
 def invalid_python(t: Text) -> np.ndarray:
     """Python that does not parse: a ```python block, or a whole response that begins like a Python program."""
-    fenced = has(t.response, r"(?im)^[ \t]*```[ \t]*(?:python|py|python3)\b")
-    bare = has(t.response, PROGRAM) & has(t.ask, r"(?i)python") & ~has(t.ask, OTHER_CODE) & ~has(t.response, "```")
-    return among((fenced | bare) & ~asks(t.ask, "faulty_wanted"), bad_python, t.response)
+    fenced = t.only(_fences(t), lambda f: has(f.response, r"(?im)^[ \t]*```[ \t]*(?:python|py|python3)\b"))
+    bare = t.only(has(t.response, PROGRAM) & ~_fences(t), lambda f: has(f.ask, r"(?i)python") & ~has(f.ask, OTHER_CODE))
+    return among(t.unless(fenced | bare, _faulty_wanted), bad_python, t.response)
+
+
+def _faulty_wanted(t: Text) -> np.ndarray:
+    return asks(t.ask, "faulty_wanted")
 
 
 def bad_python(response: str) -> Found:
@@ -92,9 +102,10 @@ JSON_ASKED = (
 
 def invalid_json(t: Text) -> np.ndarray:
     """JSON asked for, or shown in a ```json block, that does not parse. An answer without any JSON is not judged."""
-    fenced = has(t.response, r"(?im)^[ \t]*```[ \t]*json\b")
-    asked = has(t.line, JSON_ASKED) & has(t.response, r"^\s*(?:```|[\[{])") & ~asks(t.line, "json_read")
-    return among((fenced | asked) & ~asks(t.ask, "faulty_wanted"), bad_json, t.response)
+    fenced = t.only(_fences(t), lambda f: has(f.response, r"(?im)^[ \t]*```[ \t]*json\b"))
+    begun = has(t.response, r"^\s*(?:```|[\[{])")
+    asked = t.only(begun, lambda f: has(f.line, JSON_ASKED) & ~asks(f.line, "json_read"))
+    return among(t.unless(fenced | asked, _faulty_wanted), bad_json, t.response)
 
 
 def bad_json(response: str) -> Found:
@@ -144,7 +155,7 @@ def _breaks(text: str) -> int | None:
             _, end = decoder.raw_decode(text, at)
         except RecursionError:
             return None
-        except ValueError as e:
+        except json.JSONDecodeError as e:
             if at and text[at] not in ']},:"{[':
                 return None
             before = text[: e.pos].rstrip()

@@ -10,10 +10,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from instdata.steps.quality.text import Text, among, has
+from instdata.steps.quality.text import Rare, Text, among, has
 from instdata.util.secrets import CREDENTIAL
 
 Place = tuple[int, int] | None  # where something stands in a text, in characters
+
+# What may be personal, at a first look.
+SOME_EMAIL = r"[A-Za-z0-9]@[A-Za-z0-9-]+\.[A-Za-z]"
+SOME_PHONE = r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}"
+SOME_ID = r"\d{6}(18|19|20)\d{2}[01]\d[0-3]\d{4}[\dXx]"
+SOME_CARD = r"[2-6]\d{3}[- ]?\d{4,6}[- ]?\d{4,5}"
 
 E_MAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@([A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,10})")
 INVENTED_HOSTS = (
@@ -31,13 +37,13 @@ INVENTED_NAME = re.compile(rf"(?i)(?:{'|'.join(INVENTED_NAMES.split())})")
 def _in_any(t: Text, pattern: str, real: Callable[[str], Place]) -> np.ndarray:
     """Where a text of the row has the pattern and, looked at closely, the real thing."""
     found = np.zeros(len(t), bool)
-    for texts in t.learned:
-        found |= among(has(texts, pattern), real, texts)
+    for view in t.learned:
+        found |= among(PERSONAL.has(t, view, pattern), real, getattr(t, view))
     return found
 
 
 def email(t: Text) -> np.ndarray:
-    return _in_any(t, r"[A-Za-z0-9]@[A-Za-z0-9-]+\.[A-Za-z]", real_email)
+    return _in_any(t, SOME_EMAIL, real_email)
 
 
 def real_email(text: str) -> Place:
@@ -54,9 +60,7 @@ IN_ORDER = re.compile(r"0123|1234|2345|3456|4567|5678|6789|0000|1111|9999|8888|6
 
 
 def phone(t: Text) -> np.ndarray:
-    return _in_any(
-        t, r"1[3-9]\d[- ]?\d{4}[- ]?\d{4}|\d{3}\)?[-. ]\d{3}[-. ]\d{4}|\+\d{1,3}[- ]\d{2,4}[- ]\d{3}", real_phone
-    )
+    return _in_any(t, SOME_PHONE, real_phone)
 
 
 def real_phone(text: str) -> Place:
@@ -73,7 +77,7 @@ ID_NUMBER = re.compile(
 
 
 def id_number(t: Text) -> np.ndarray:
-    return _in_any(t, r"\d{6}(18|19|20)\d{2}[01]\d[0-3]\d{4}[\dXx]", real_id)
+    return _in_any(t, SOME_ID, real_id)
 
 
 def real_id(text: str) -> Place:
@@ -102,7 +106,7 @@ WELL_KNOWN = (
 
 
 def card_number(t: Text) -> np.ndarray:
-    return _in_any(t, r"[2-6]\d{3}[- ]?\d{4,6}[- ]?\d{4,5}", real_card)
+    return _in_any(t, SOME_CARD, real_card)
 
 
 def real_card(text: str) -> Place:
@@ -119,7 +123,7 @@ def _luhn(number: str) -> bool:
 
 
 def secret(t: Text) -> np.ndarray:
-    return np.any([has(texts, CREDENTIAL) for texts in t.learned], axis=0)
+    return PERSONAL.anywhere(t, CREDENTIAL)
 
 
 URL = r"(?i)\bhttps?://[\w-]+(?:\.[\w-]+)+|\bwww\.[\w-]+\.[a-z]{2,}"
@@ -128,4 +132,7 @@ INVENTED_SITES = "example|test|yourwebsite|yourdomain|website|domain|mysite|your
 
 def url(t: Text) -> np.ndarray:
     invented = rf"(?i)\b(?:https?://|www\.)(?:[\w-]+\.)*(?:{INVENTED_SITES})\."
-    return has(t.response, URL) & ~has(t.response, invented) & ~t.code
+    return t.unless(PERSONAL.has(t, "response", URL) & ~t.code, lambda f: has(f.response, invented))
+
+
+PERSONAL = Rare(SOME_EMAIL, SOME_PHONE, SOME_ID, SOME_CARD, CREDENTIAL, URL)

@@ -155,8 +155,10 @@ def fired(text: Text, rules: Iterable[Rule] = RULES) -> dict[str, np.ndarray]:
 def flags(masks: dict[str, np.ndarray]) -> pa.Array:
     """The names of the rules that fired on each row, joined by commas ("" for none; string array)."""
     rows = len(next(iter(masks.values())))
-    names: list[list[str]] = [[] for _ in range(rows)]
+    names: dict[int, list[str]] = {}
     for name, mask in masks.items():
-        for row in np.flatnonzero(mask):
-            names[row].append(name)
-    return pa.array([",".join(n) for n in names], pa.string())
+        for row in np.flatnonzero(mask).tolist():
+            names.setdefault(row, []).append(name)
+    number = np.zeros(rows, np.int32)
+    number[list(names)] = np.arange(1, len(names) + 1)
+    return pa.array(["", *map(",".join, names.values())], pa.string()).take(pa.array(number))

@@ -5,11 +5,13 @@ Each takes a Text and returns a boolean mask. The table in rules.py says what ea
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow.compute as pc
 
 from instdata.steps.quality.phrases import pattern
-from instdata.steps.quality.text import Text, asks, count, has
+from instdata.steps.quality.text import Rare, Text, asks, count, has, spots
 
 
 def empty_prompt(t: Text) -> np.ndarray:
@@ -38,9 +40,9 @@ NUMBERED_TASK = r"(?i)(?:^|\n|\s)#{0,4}\s*\d{1,3}\s*[.)．、]\s*\**(?:instructi
 
 
 def merged_task(t: Text) -> np.ndarray:
-    asked = has(t.ask, r"(?i)\b(?:instructions?|prompt|gpt)\b|指令") & ~has(t.response, NUMBERED_TASK)
-    several = has(t.response, NUMBERED_TASK) | (has(t.response, TASK_HEADER) & has(t.response, TASK_PART))
-    return several & ~asked
+    numbered = LEFTOVERS.has(t, "response", NUMBERED_TASK)
+    headed = t.only(LEFTOVERS.has(t, "response", TASK_HEADER), lambda f: has(f.response, TASK_PART))
+    return numbered | t.unless(headed, lambda f: has(f.ask, r"(?i)\b(?:instructions?|prompt|gpt)\b|指令"))
 
 
 NO_INPUT_SAID = r"(?i)^\s*(?:无输入|no ?input)\s*$"
@@ -57,7 +59,8 @@ def template_token(t: Text) -> np.ndarray:
         listed = has(f.prompt, template_mark()) & has(f.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
         return listed | asks(f.ask, "format_asked")
 
-    return t.unless(has(t.response, template_mark()) | has(t.head, NO_INPUT_SAID), about)
+    marked = LEFTOVERS.has(t, "response", template_mark())
+    return t.unless(marked | has(t.head, NO_INPUT_SAID), about)
 
 
 CHAT_MARK = (
@@ -71,8 +74,9 @@ CHAT_START = r"(?i)^\W*(?:human|user|assistant|ai|bot|system|用户|人类|助�
 
 
 def chat_marker(t: Text) -> np.ndarray:
-    tokens = t.unless(has(t.response, CHAT_MARK), lambda f: has(f.prompt, CHAT_MARK) | asks(f.ask, "format_asked"))
-    return tokens | t.unless(has(t.response, CHAT_TURN), _is_scene)
+    marked = LEFTOVERS.has(t, "response", CHAT_MARK)
+    tokens = t.unless(marked, lambda f: has(f.prompt, CHAT_MARK) | asks(f.ask, "format_asked"))
+    return tokens | t.unless(LEFTOVERS.has(t, "response", CHAT_TURN), _is_scene)
 
 
 def _is_scene(t: Text) -> np.ndarray:
@@ -82,28 +86,27 @@ def _is_scene(t: Text) -> np.ndarray:
 
 def leaked_prompt(t: Text) -> np.ndarray:
     known = pattern("leaked_prompt")
-    return t.unless(has(t.response, known), lambda f: has(f.prompt, known))
+    return t.unless(TOLD.has(t, "response", known), lambda f: has(f.prompt, known))
 
 
 def self_reference(t: Text) -> np.ndarray:
-    return t.unless(
-        asks(t.response, "self_reference"), lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai")
-    )
+    said = TOLD.has(t, "response", pattern("self_reference"))
+    return t.unless(said, lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai"))
 
 
 QUOTED_WHOLE = r"^\s*[\"“「『][^\"”」』]{1,300}[\"”」』]\W*(?:$|\n|[-—–(（])"
 
 
 def refusal(t: Text) -> np.ndarray:
-    of_task = asks(t.head, "task_refused") | t.unless(asks(t.head, "stock_refusal"), lambda f: asks(f.line, "spoken"))
+    of_task = spots(t.head, "task_refused") | t.unless(asks(t.head, "stock_refusal"), lambda f: asks(f.line, "spoken"))
     of_self = t.unless(asks(t.head, "self_refused"), lambda f: asks(f.line, "role"))
     return t.unless(of_task | of_self, lambda f: asks(f.ask, "about_refusing") | has(f.head, QUOTED_WHOLE))
 
 
 def missing_input(t: Text) -> np.ndarray:
-    told = asks(t.head, "input_missing", "input_wanted")
+    told = spots(t.head, "input_missing", "input_wanted")
     found = t.unless(told, lambda f: asks(f.ask, "conversation", "input_missing"))
-    found |= t.unless(asks(t.head, "input_asked"), lambda f: asks(f.ask, "role", "requests_wanted"))
+    found |= t.unless(spots(t.head, "input_asked"), lambda f: asks(f.ask, "role", "requests_wanted"))
     return found & (t.chars < 400) & ~t.code
 
 
@@ -113,8 +116,8 @@ MEDIA_LINK = r"(?i)!\[[^\]\n]{0,80}\]\s?[(\[]|https?://\S+\.(?:jpe?g|png|gif|bmp
 def needs_media(t: Text) -> np.ndarray:
     stand_in = asks(t.ask, "media_stand_in") | has(t.ask, MEDIA_LINK)
     # Nothing follows that could describe it.
-    bare = ~has(t.prompt, r"\S\s*\n\s*\S") & ~has(t.line, r"[:：]\s*[\"“'\w]")
-    points = asks(t.line, "media_pointed") & bare & (t.prompt_chars < 150)
+    points = asks(t.line, "media_pointed") & (t.prompt_chars < 150)
+    points = t.unless(points, lambda f: has(f.prompt, r"\S\s*\n\s*\S") | has(f.line, r"[:：]\s*[\"“'\w]"))
     return t.unless(stand_in | points, lambda f: asks(f.ask, "media_excused"))
 
 
@@ -122,7 +125,7 @@ LINK = r"https?://\S+|www\.\S+"
 
 
 def needs_link(t: Text) -> np.ndarray:
-    return t.only(has(t.prompt, LINK), _needs_link)
+    return t.only(BROKEN.has(t, "prompt", LINK), _needs_link)
 
 
 def _needs_link(t: Text) -> np.ndarray:
@@ -135,11 +138,11 @@ def _needs_link(t: Text) -> np.ndarray:
 
 
 def placeholder(t: Text) -> np.ndarray:
-    return t.unless(asks(t.response, "placeholder"), lambda f: asks(f.ask, "template_wanted")) & ~t.code
+    return t.unless(TOLD.has(t, "response", pattern("placeholder")), lambda f: asks(f.ask, "template_wanted")) & ~t.code
 
 
 def gpt_name(t: Text) -> np.ndarray:
-    return t.unless(asks(t.response, "gpt_names"), lambda f: asks(f.prompt, "about_models"))
+    return t.unless(TOLD.has(t, "response", pattern("gpt_names")), lambda f: asks(f.prompt, "about_models"))
 
 
 MOJIBAKE = "|".join(
@@ -158,14 +161,14 @@ def _of_encodings(t: Text) -> np.ndarray:
 
 
 def mojibake(t: Text) -> np.ndarray:
-    return t.unless(_anywhere(t, MOJIBAKE), _of_encodings)
+    return t.unless(BROKEN.anywhere(t, MOJIBAKE), _of_encodings)
 
 
 LOST = "\ufffd"
 
 
 def replacement_char(t: Text) -> np.ndarray:
-    return t.unless(_anywhere(t, LOST), _of_encodings)
+    return t.unless(BROKEN.anywhere(t, LOST), _of_encodings)
 
 
 # Joiners (U+200C, U+200D) belong to Persian and to emoji, isolates (U+2066 to U+2069) to any text of two directions.
@@ -176,12 +179,15 @@ ZERO_WIDTH = (
 )
 SPACELESS = r"[\p{Thai}\p{Khmer}\p{Lao}\p{Myanmar}\p{Tibetan}\p{Arabic}\p{Hebrew}]"  # U+200B separates words there
 INVISIBLE = f"{CONTROL}|{EMBEDDING}|{ZERO_WIDTH}"
+HIDDEN = f"{ZERO_WIDTH}|{EMBEDDING}"
 
 
 def invisible_chars(t: Text) -> np.ndarray:
     found = np.zeros(len(t), bool)
-    for texts in (t.prompt, t.response):
-        found |= has(texts, CONTROL) | has(texts, f"{ZERO_WIDTH}|{EMBEDDING}") & ~has(texts, SPACELESS)
+    for view in ("prompt", "response"):
+        hidden = BROKEN.has(t, view, HIDDEN)
+        found |= BROKEN.has(t, view, CONTROL)
+        found |= t.unless(hidden, lambda f, view=view: has(getattr(f, view), SPACELESS))  # type: ignore[misc]
     return t.unless(found, _of_encodings)
 
 
@@ -191,8 +197,8 @@ TAG = r"(?i)</?(?:br|p|div|span|font|b|i|u|strong|em|li|ul|ol|td|tr|center|block
 
 
 def markup_debris(t: Text) -> np.ndarray:
-    left = (has(t.response, ENTITY) | has(t.response, ESCAPE)) & ~t.code
-    tags = t.unless(has(t.response, TAG) & ~t.code, _is_document)
+    left = (LEFTOVERS.has(t, "response", ENTITY) | LEFTOVERS.has(t, "response", ESCAPE)) & ~t.code
+    tags = t.unless(LEFTOVERS.has(t, "response", TAG) & ~t.code, _is_document)
     return t.unless(left | tags, _has_markup)
 
 
@@ -210,8 +216,11 @@ BELLE_WORDS = r"图像|图片|照片|文件|图表|图层|曲线图|折线图|�
 
 
 def belle_word(t: Text) -> np.ndarray:
-    return has(t.prompt, BELLE_WORDS) | has(t.response, BELLE_WORDS) | has(t.prompt, "GPT")
+    asked = BROKEN.has(t, "prompt", BELLE_WORDS) | BROKEN.has(t, "prompt", "GPT")
+    return asked | BROKEN.has(t, "response", BELLE_WORDS)
 
 
-def _anywhere(t: Text, pattern: str) -> np.ndarray:
-    return np.any([has(texts, pattern) for texts in t.learned], axis=0)
+# Looked for together: in anything, in what is left of a format, in what a response says.
+BROKEN = Rare(LOST, MOJIBAKE, CONTROL, HIDDEN, LINK, BELLE_WORDS, "GPT")
+LEFTOVERS = Rare(NUMBERED_TASK, TASK_HEADER, template_mark, CHAT_MARK, CHAT_TURN, ENTITY, ESCAPE, TAG)
+TOLD = Rare(*(partial(pattern, name) for name in ("leaked_prompt", "self_reference", "placeholder", "gpt_names")))

@@ -37,7 +37,7 @@ class Quality(Step):
     and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     rules: str | list[str] | None = Threshold(
         None,
@@ -346,6 +346,7 @@ class Quality(Step):
             flat = scores.column("_embedding").combine_chunks().flatten()
             vectors = np.asarray(flat).reshape(len(scores), -1) if len(scores) else None
         tie = np.array(scores.column("_id").to_pylist(), object).astype("U32") if len(scores) else np.empty(0, "U1")
+        assert self.top is not None  # decide asks for it only then
         rest = ~top(value, self.top, groups, tie, vectors)
         facts: list[str | None] = [None] * len(scores)
         for row in np.flatnonzero(rest & kept).tolist():

@@ -7,7 +7,7 @@ Every pattern runs in RE2 (Arrow's kernels), so no text can make one slow; texts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -18,8 +18,10 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.corpus.views import thought_of
 from instdata.read.language import detect
-from instdata.steps.quality.phrases import pattern
+from instdata.steps.quality.phrases import pattern, screen
+from instdata.steps.quality.repeats import repeats
 
+BATCH = 1 << 15  # rows looked at together: each pattern is compiled anew for every batch
 LIMIT = 100_000  # characters of a text that rules look at
 HEAD = 400  # characters in which a refusal or a request for more shows itself
 SHOWN = 200  # characters of a finding that are quoted
@@ -34,6 +36,7 @@ class Text:
     prompts: pa.Array
     responses: pa.Array
     thoughts: pa.Array | None = None
+    met: dict[Any, np.ndarray] = field(default_factory=dict)  # what `Rare` looked up
 
     @classmethod
     def of(cls, rows: Rows) -> Text:
@@ -88,15 +91,9 @@ class Text:
         return found & ~self.only(found, excused)
 
     @cached_property
-    def points(self) -> tuple[np.ndarray, np.ndarray]:
-        """Every character of every response, one after another: (code points uint32, number of the row int32)."""
-        texts = self.response
-        lengths = np.asarray(pc.utf8_length(texts)).astype(np.int64)
-        offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-        data = bytes(texts.buffers()[2][offsets[0] : offsets[-1]]) if offsets[-1] > offsets[0] else b""
-        return np.frombuffer(data.decode().encode("utf-32-le"), np.uint32), np.repeat(
-            np.arange(len(texts), dtype=np.int32), lengths
-        )
+    def repeats(self) -> tuple[np.ndarray, np.ndarray]:
+        """(share of repeated words, whether one character runs on) of each response; see repeats.py."""
+        return repeats(self.response)
 
     @cached_property
     def prompt(self) -> pa.Array:
@@ -112,9 +109,9 @@ class Text:
         return None if self.thoughts is None else pc.utf8_slice_codeunits(pc.fill_null(self.thoughts, ""), 0, LIMIT)
 
     @property
-    def learned(self) -> list[pa.Array]:
-        """Everything that a model reads or learns to write: prompt, answer, and reasoning where there is any."""
-        return [self.prompt, self.response, *([] if self.reasoning is None else [self.reasoning])]
+    def learned(self) -> list[str]:
+        """The views that a model reads or learns to write: prompt, response, and reasoning where there is any."""
+        return ["prompt", "response", *([] if self.reasoning is None else ["reasoning"])]
 
     @cached_property
     def chars(self) -> np.ndarray:
@@ -153,16 +150,14 @@ class Text:
         return asks(self.ask, "code") | has(self.response, CODE_SHOWN)
 
     @cached_property
-    def prompt_language(self) -> tuple[np.ndarray, np.ndarray]:
-        """(code or None, confidence) of each prompt's first line: what follows may be material in any language."""
-        lang, confidence = detect(self.line)
-        return np.array(lang.to_pylist(), object), confidence
+    def prompt_language(self) -> tuple[pa.Array, np.ndarray]:
+        """(code or null, confidence) of each prompt's first line: what follows may be material in any language."""
+        return detect(self.line)
 
     @cached_property
-    def response_language(self) -> tuple[np.ndarray, np.ndarray]:
-        """(code or None, confidence) of each response."""
-        lang, confidence = detect(self.responses)
-        return np.array(lang.to_pylist(), object), confidence
+    def response_language(self) -> tuple[pa.Array, np.ndarray]:
+        """(code or null, confidence) of each response."""
+        return detect(self.responses)
 
 
 CODE_SHOWN = (
@@ -179,6 +174,45 @@ def has(texts: pa.Array, pattern: str) -> np.ndarray:
 def asks(texts: pa.Array, *lists: str) -> np.ndarray:
     """Where a phrase of these lists occurs."""
     return has(texts, pattern(*lists))
+
+
+def spots(texts: pa.Array, *lists: str) -> np.ndarray:
+    """Where a phrase of these lists occurs, for lists whose pattern is slow: it runs where a word that each phrase must have
+    stands."""
+    words = screen(*lists)
+    return asks(texts, *lists) if words is None else _within(has(texts, words), texts, pattern(*lists))
+
+
+def _within(candidates: np.ndarray, texts: pa.Array, regex: str) -> np.ndarray:
+    """Where a pattern occurs among the candidates."""
+    at = np.flatnonzero(candidates)
+    found = np.zeros(len(candidates), bool)
+    if len(at):
+        found[at] = has(texts.take(pa.array(at)), regex)
+    return found
+
+
+class Rare:
+    """Patterns that few texts have, looked for together: one pass over the text finds the rows that have any of them, and each
+    runs over those alone. A pattern may be what gives it, as lists of phrases are read when first used."""
+
+    def __init__(self, *patterns: str | Callable[[], str]):
+        self._patterns = patterns
+
+    @cached_property
+    def together(self) -> str:
+        return "|".join(f"(?:{p if isinstance(p, str) else p()})" for p in self._patterns)
+
+    def has(self, text: Text, view: str, regex: str) -> np.ndarray:
+        """Where one of the patterns occurs in a view of the texts (prompt, response, reasoning, …)."""
+        texts = getattr(text, view)
+        if (self, view) not in text.met:
+            text.met[self, view] = has(texts, self.together)
+        return _within(text.met[self, view], texts, regex)
+
+    def anywhere(self, text: Text, regex: str) -> np.ndarray:
+        """Where one of the patterns occurs in anything that a model reads or learns to write."""
+        return np.any([self.has(text, view, regex) for view in text.learned], axis=0)
 
 
 def count(texts: pa.Array, pattern: str) -> np.ndarray:
