@@ -224,7 +224,8 @@ class Writer:
 
 def _copied(item: NewRow, asked: Ordered) -> bool:
     """Whether an item repeats what its prompt says of the form, or the material of an example; it gets its reason here."""
-    for part in re.split(r"[；。：;:.]", asked.goal.form.told):
+    told = asked.goal.form.told
+    for part in (*re.split(r"[；。：;:.]", told), *re.split(r"[；。：，;:.,]", told)):
         if size(part) >= 8 and part.strip() in item.instruction:
             item.reason, item.evidence = "echo", {"of": "prompt", "words": part.strip()}
     for example in asked.shown:
