@@ -38,11 +38,11 @@ from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.run import apply, close
+from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
-from instdata.util.kernels import cold
 from instdata.util.paths import beside, cache_folder
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
@@ -212,9 +212,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
     recipe, context = plan.recipe, plan.context
+    warm([step.kind for step in recipe.steps], context.jobs, context.say)
     clock = _Clock(context.say)
-    if cold():
-        context.say("the first build compiles kernels, once: half a minute")
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     say_sources(plan.looks, shards, context.say)
     corpus = as_read(shards, context)
@@ -251,7 +250,12 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         )
     wanted = plan.context.taxonomy.names if plan.context.taxonomy else []
     subsets = ladder(
-        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed, wanted
+        corpus.view(pool).id_bytes,
+        corpus.state.ability[pool],
+        corpus.abilities.words,
+        recipe.subsets,
+        recipe.seed,
+        wanted,
     )
     for line in subsets.warnings:
         plan.context.say(line)
