@@ -47,6 +47,7 @@ test-slow: $(VENV)/.tested
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py
 
 # The schema that editors use; a test says when it is behind.

@@ -20,6 +20,7 @@ from instdata.read.source import Source
 from instdata.recipe import model
 from instdata.recipe.load import read_recipe
 from instdata.util.errors import InputError
+from instdata.util.notebook import CellBar, in_notebook
 from instdata.util.paths import cache_folder, cores
 
 if TYPE_CHECKING:
@@ -101,20 +102,28 @@ def _html_table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 
 def build(
     recipe: Path | str | Mapping[str, Any] | model.Recipe, out: Path | str | None = None, *, jobs: int | None = None,
-    limit: int | None = None, fresh: bool = False, engine: str = "local", quiet: bool = True, **overrides: Any,
+    limit: int | None = None, fresh: bool = False, engine: str = "local", quiet: bool | None = None, **overrides: Any,
 ) -> OpenBuild:  # fmt: skip
     """Build a recipe (a YAML file, a mapping, a Recipe) into a folder, by default builds/<name>.
 
     A source may be rows in memory: an Arrow table, a datasets.Dataset, a frame, an iterable of mappings. `overrides` are
-    `--set` with underscores for dots: dedup__threshold=0.8. Raises InputError and the other errors of util.errors.
+    `--set` with underscores for dots: dedup__threshold=0.8. quiet: False says what happens, a line a step; by default a
+    notebook gets one bar and a script nothing. Raises InputError and the other errors of util.errors.
     """
     if isinstance(recipe, Mapping) and "sources" in recipe:
         recipe = {**recipe, "sources": [_source(s, i) for i, s in enumerate(recipe["sources"])]}
     sets = [f"{key.replace('__', '.')}={yaml.safe_dump(value, default_flow_style=True).strip().removesuffix('...').strip()}"
             for key, value in overrides.items()]  # fmt: skip
-    say = (lambda line: None) if quiet else print
-    plan = making.prepare(recipe, sets, limit, jobs or cores(), fresh, say, bars=not quiet)
+    bar = CellBar("instdata build") if in_notebook() and not quiet else None
+    say: Callable[[str], None] = bar or (print if quiet is False else lambda line: None)
+    plan = making.prepare(recipe, sets, limit, jobs or cores(), fresh, say, bars=quiet is False and bar is None)
+    if bar:
+        bar.expect(["read", *(step.name for step in plan.recipe.steps)])
     done = making.build(plan, Path(out) if out else making.folder_of(plan.recipe.name, sets, limit), engine)
+    if bar:
+        bar.done(
+            f"{done.path} {'done' if done.changed else 'unchanged'}, {done.manifest['totals']['kept']:,} rows kept"
+        )
     return OpenBuild(done.path, done.changed)
 
 
@@ -150,6 +159,20 @@ def build_to_compare(against: Path, own: Path, say: Callable[[str], None], only_
     if only_plan or any(s.kind == "generate" for s in plan.recipe.steps):
         raise InputError(f"{against}: {folder} is not its build yet; run `instdata build {against}` first")
     return making.build(plan, folder).path
+
+
+def build_of_paper(paper: str, given: Path | None, say: Callable[[str], None], only_plan: bool) -> Path | None:
+    """The build that a paper's protocol runs on: the one given, that of a recipe given (made now), builds/<paper>, or None.
+    Raises InputError."""
+    if given is not None and given.suffix in (".yaml", ".yml"):
+        plan = making.prepare(given, jobs=cores(), say=say)
+        folder = Path("builds") / plan.recipe.name
+        if only_plan:
+            return folder if (folder / "manifest.json").is_file() else None
+        return making.build(plan, folder).path
+    if given is not None or (Path("builds") / paper / "manifest.json").is_file():
+        return find_build(given or Path(paper))
+    return None
 
 
 def recipe_problems(path: Path) -> list[str]:

@@ -31,12 +31,13 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
-from instdata.read.look import Look, look, say_sources
-from instdata.read.shards import Unreadable, read_sources
-from instdata.read.sources import Input, open_sources, with_commit
+from instdata.read.look import Look, look, objection, say_sources
+from instdata.read.shards import Changed, Unreadable, read_sources
+from instdata.read.sources import Input, manifest_of, open_sources, reopened, with_commit
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
+from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
 from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
@@ -44,9 +45,11 @@ from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.paths import beside, cache_folder
+from instdata.util.progress import Clock
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
+PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 
 
@@ -94,7 +97,16 @@ def prepare(
             draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
     context = Context(
-        draft.recipe.seed if draft.recipe else 0, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars
+        draft.recipe.seed if draft.recipe else 0,
+        taxonomy,
+        base,
+        cache_folder(),
+        jobs,
+        fresh,
+        seeds,
+        say,
+        bars,
+        build=draft.recipe.name if draft.recipe else "",
     )
     steps = []
     for i, step in draft.steps:
@@ -105,9 +117,10 @@ def prepare(
             found = [m for _, _, m in e.problems]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
-    looks = _looks(opened, draft, context)
+    looks = _looks(opened, draft, context, online)
     draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
+    assert recipe is not None  # without a problem it was read
     if not online:
         return Plan(recipe, opened, context, "", looks=looks)
     sources = [with_commit(s, inputs) for s, inputs in zip(recipe.sources, opened)]
@@ -118,14 +131,14 @@ def prepare(
     return Plan(recipe, opened, context, _identity(recipe, opened, context), looks=looks)
 
 
-def _looks(opened: list[list[Input]], draft: Draft, context: Context) -> list[Look]:
+def _looks(opened: list[list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
     """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
     places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
     looks = [look(inputs, context.taxonomy) for inputs in opened]
     if not any(s.scope == "source" for _, s in draft.steps):
-        for at, seen in zip(places, looks):
-            if seen.objection:
-                draft.problem(("sources", at), seen.objection)
+        for at, seen, inputs in zip(places, looks, opened):
+            if found := objection(seen, inputs, through, context.say):
+                draft.problem(("sources", at), found)
     return looks
 
 
@@ -175,7 +188,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                corpus, seconds = _run(plan, running)
+                plan, corpus, seconds = _run_again(plan, running, PAUSES)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
@@ -191,8 +204,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
-            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if s.kind == "overrides"],
-            "shards": [str(s.path.relative_to(plan.context.cache)) for s in corpus.shards],
+            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if isinstance(s, Overrides)],
+            "shards": [str(s.path.relative_to(plan.context.folder)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size
                 for p in sorted(staged.rglob("*"))
@@ -209,17 +222,33 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
     return Build(out, manifest, run, changed=True)
 
 
+def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Plan, Corpus, dict[str, float]]:
+    """Run a plan; where a file is written meanwhile, the plan of what is there after a pause. Raises InputError where it
+    does not come to rest."""
+    try:
+        return plan, *_run(plan, engine)
+    except Changed as e:
+        if not pauses:
+            raise InputError(f"{e}, again and again: run again when it is whole") from e
+        plan.context.say(f"{e}: it is read again")
+    time.sleep(pauses[0])
+    inputs = [reopened(*both, plan.context) for both in zip(plan.recipe.sources, plan.inputs)]
+    looks = [look(files, plan.context.taxonomy) for files in inputs]
+    plan = replace(plan, inputs=inputs, looks=looks, sha256=_identity(plan.recipe, inputs, plan.context))
+    return _run_again(plan, engine, pauses[1:])
+
+
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
     recipe, context = plan.recipe, plan.context
     warm([step.kind for step in recipe.steps], context.jobs, context.say)
-    clock = _Clock(context.say)
+    clock = Clock(context.say)
     shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
     say_sources(plan.looks, shards, context.say)
     corpus = as_read(shards, context)
     clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
     for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, context.cache)
+        corpus = apply(step, number, corpus, engine, context.folder)
         clock.lap(step.name, _told(corpus.done[-1]))
     corpus = close(corpus)
     if len(corpus.done) > len(recipe.steps):
@@ -240,6 +269,7 @@ def as_read(shards: list, context: Context) -> Corpus:
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
     from instdata.publish.card import write_cards
+    from instdata.publish.proofs import write_proofs
 
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))
@@ -279,7 +309,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
-        "sources": [_source(inputs, notes, plan.context.lost) for inputs in plan.inputs if inputs],
+        "sources": [manifest_of(inputs, notes, plan.context) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
@@ -287,6 +317,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     }
     write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
     write_cards(folder, manifest)
+    write_proofs(folder, manifest)
     write_json(folder / "manifest.json", manifest, redacted=True)
     return manifest
 
@@ -299,19 +330,6 @@ def _none_read(corpus: Corpus) -> str:
     first = read_cached(bad.bad_path).slice(0, 1).to_pylist()[0]
     count = sum(s.bad for s in corpus.shards)
     return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
-
-
-def _source(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], lost: Mapping[str, str]) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
-    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
-    if inputs[0].hub:
-        repo, config, split, revision = inputs[0].hub
-        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
-    return {"name": inputs[0].source, "files": [_file(i, lost.get(f"{i.source}/{i.file}")) for i in inputs], **noted}
-
-
-def _file(item: Input, lost: str | None) -> dict[str, str]:
-    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {})}
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:
@@ -351,19 +369,6 @@ def _up_to_date(plan: Plan, out: Path) -> Build | None:
     return Build(out, manifest, run, changed=False) if same and whole else None
 
 
-class _Clock:
-    """Says a line a step, and remembers how long it took."""
-
-    def __init__(self, say: Callable[[str], None]):
-        self.say, self.last, self.laps = say, time.time(), {}
-
-    def lap(self, name: str, told: str) -> None:
-        now = time.time()
-        self.laps[name] = round(now - self.last, 3)
-        self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
-        self.last = now
-
-
 def _told(tally: Tally) -> str:
     return (
         f"{tally.kept:,} kept"
@@ -375,13 +380,6 @@ def _told(tally: Tally) -> str:
 def _told_drops(tally: Tally) -> str:
     most = sorted(tally.reasons.items(), key=lambda r: -r[1])
     return f"{tally.dropped:,} dropped ({', '.join(f'{reason} {n:,}' for reason, n in most)})"
-
-
-def _fitting(told: str, width: int) -> str:
-    """A line's reasons, as many as fit."""
-    while len(told) > width and ", " in told:
-        told = told.removesuffix(", …)").rpartition(", ")[0] + ", …)"
-    return told
 
 
 def _also(**counts: int) -> str:

@@ -30,7 +30,7 @@ class Condition:
     percent: bool
 
     def holds(self, counts: Mapping[str, int]) -> bool:
-        value = counts[self.name]
+        value: float = counts[self.name]
         if self.percent:
             value = 100 * value / max(1, counts["rows"])
         return COMPARE[self.compare](value, self.number)

@@ -110,7 +110,7 @@ def unreadable(corpus: Corpus) -> dict[str, Any]:
 def scored(step: Step, corpus: Corpus, engine: Engine) -> pa.Table:
     """A step's scores of every row, from the cache of builds where they are there."""
     step = step.resolve(corpus.context)
-    after = apply(step, 0, corpus, engine, corpus.context.cache)
+    after = apply(step, 0, corpus, engine, corpus.context.folder)
     parts = after.sidecars[-1].parts
     if step.scope == "corpus":
         return read_cached(parts[min(parts)].path)
@@ -146,10 +146,9 @@ def _fired(scores: pa.Table) -> dict[str, Any]:
             "rule": rule, "about": ABOUT[rule], "set": "default" if rule in SETS["default"] else "strict",
             "rows": int(mask.sum()), "examples": [{"row": at, **_evidence(scores, at, rule)} for at in some(mask)],
         }
-        for rule, mask in masks.items()
+        for rule, mask in sorted(masks.items(), key=lambda m: (-int(m[1].sum()), m[0]))
         if mask.any()
     ]  # fmt: skip
-    fired.sort(key=lambda f: (-f["rows"], f["rule"]))
     return {
         "fired": fired,
         **{name: int(np.any([masks[r] for r in group], axis=0).sum())
@@ -173,11 +172,11 @@ def near_copies(corpus: Corpus, engine: Engine) -> dict[str, Any]:
         gone = np.asarray(pc.is_valid(verdicts.reason))
         left.append({"threshold": threshold, "left": int((~gone).sum())})
         if threshold == step.threshold:
-            at = np.flatnonzero(gone)
+            at, others = np.flatnonzero(gone), np.asarray(verdicts.other)
             said = [orjson.loads(e)["similarity"] for e in pc.drop_null(pa.array(verdicts.evidence)).to_pylist()]
             order = np.argsort(said, kind="stable")
             chosen = order[np.unique(np.linspace(0, len(at) - 1, min(SHOWN, len(at))).astype(int))] if len(at) else []
-            pairs = [{"row": int(at[i]), "kept": int(verdicts.other[at[i]]), "similarity": said[i]} for i in chosen]
+            pairs = [{"row": int(at[i]), "kept": int(others[at[i]]), "similarity": said[i]} for i in chosen]
             rows = len(at)
     return {"rows": rows, "threshold": step.threshold, "left": left, "pairs": pairs}
 

@@ -154,9 +154,13 @@ def _put_in(found: dict[str, Any], corpus: Corpus) -> dict[str, dict[str, Any]]:
             elif isinstance(item, (dict, list)):
                 walk(item, change)
 
+    def noted(i: int) -> int:
+        numbers.add(i)
+        return i
+
     parts = [found["shape"], found["rules"], found["near_copies"], found["abilities"], *filter(None, [found["leaks"]])]
     for part in parts:
-        walk(part, lambda i: numbers.add(i) or i)
+        walk(part, noted)
     rows = rows_shown(corpus, numbers)
     for part in parts:
         walk(part, lambda i: rows[i]["rid"])

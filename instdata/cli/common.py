@@ -27,10 +27,22 @@ BuildDir = Annotated[
 ]
 
 
+def wants_json() -> bool:
+    """Whether this process was asked for JSON."""
+    return "--json" in sys.argv
+
+
 def sayer(quiet: bool) -> Callable[[str], None]:
-    """Lines for people go to stderr, folded at the terminal's width."""
+    """Lines for people go to stderr, folded at the terminal's width; with --json each is an object: {seconds, say}."""
     import shutil
     import textwrap
+    import time
+
+    started = time.monotonic()
+
+    def tell(line: str) -> None:
+        said = {"seconds": round(time.monotonic() - started, 1), "say": redact(line)}
+        print(json_text(said), file=sys.stderr, flush=True)
 
     width = shutil.get_terminal_size((80, 24)).columns
 
@@ -40,7 +52,7 @@ def sayer(quiet: bool) -> Callable[[str], None]:
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)
 
-    return (lambda line: None) if quiet else say
+    return (lambda line: None) if quiet else tell if wants_json() else say
 
 
 def json_text(value: Any, **how: Any) -> str:

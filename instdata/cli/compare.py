@@ -21,7 +21,7 @@ def compare(
         typer.Argument(
             metavar="A B [C …]",
             help="Logs, each a file or folder: lm-eval samples, inspect, Every Eval Ever, OpenCompass, scores.parquet, "
-            "or CSV/JSONL with id and score. Each is compared with the first.",
+            "or CSV/JSONL/Parquet with id and score. Each is compared with the first.",
         ),
     ],
     metric: Annotated[

@@ -20,6 +20,7 @@ EXTRAS = {
     "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
     "ray": (["ray"], "--engine ray"),
     "report": (["altair", "vl_convert"], "report.html"),
+    "review": (["starlette", "uvicorn"], "review, report --serve"),
 }
 
 

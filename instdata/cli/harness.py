@@ -39,6 +39,11 @@ JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 
 
+Keep = Annotated[
+    str, typer.Option("--keep", help="Disk for trained models: with theirs, new items train nothing. 0 keeps none.")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     for name, command in COMMANDS.items():
@@ -138,6 +143,7 @@ def curves(
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
+    keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
     sandbox: Sandbox = "auto",
     i_know: IKnow = False,
@@ -164,7 +170,7 @@ def curves(
     found = grids(
         where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
         sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
-        judge=(judge, judge_runs, max_usd) if judge else None, say=say,
+        judge=(judge, judge_runs, max_usd) if judge else None, say=say, keep=disk(keep),
     )  # fmt: skip
     if seeds < 2:
         say("one seed says nothing of the next one: `instdata next` asks for two (--seeds 2)")
@@ -182,7 +188,16 @@ def ablate(
     build: BuildDir = None,
     filter: Annotated[
         str | None,
-        typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
+        typer.Option(
+            help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME; A,B: both, crossed.",
+            show_default=False,
+        ),
+    ] = None,
+    add: Annotated[
+        str | None,
+        typer.Option(
+            help="Sources to add to the rest, each by itself: NAME[,NAME].", show_default=False, metavar="A,B"
+        ),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Compare with another recipe, or its build, instead.", show_default=False)
@@ -204,6 +219,7 @@ def ablate(
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
+    keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take and could see, and stop.")] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask before running (asked in a terminal only).")
@@ -222,12 +238,18 @@ def ablate(
     from instdata.train.recipe import training
 
     say = sayer(quiet)
+    if add or "," in (filter or ""):
+        _several(add, filter, against, sizes, match, judge)(
+            build, plan, json_, quiet, add=add, filters=filter, seeds=seeds or 3, model=model or "auto", metric=metric,
+            recipe=training(recipe, set_ or []), suites=suite or [], max_items=max_items, taxonomy=taxonomy, out=out,
+        )  # fmt: skip
+        return
     base = find_build(build)
     other = build_to_compare(against, base, say, plan) if against else None
     ablation = prepare(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
-        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [],
+        max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -246,6 +268,28 @@ def ablate(
         raise typer.Exit(3)
 
 
+def _several(
+    add: str | None, filter: str | None, against: Path | None, sizes: str | None, match: str, judge: str | None
+) -> Callable[..., None]:
+    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take."""
+    from functools import partial
+
+    from instdata.cli.added import ablate_several
+    from instdata.util.errors import InputError
+    from instdata.util.values import count
+
+    if add and filter:
+        raise InputError("--add and --filter are two questions: ask one of them")
+    if against or judge or match != "tokens":
+        word = "--against" if against else "--judge" if judge else f"--match {match}"
+        raise InputError(f"{word}: several arms are matched in tokens and scored by bits or distractors: leave it out")
+    try:
+        rows = count(sizes) if sizes else None
+        return partial(ablate_several, rows=rows if rows is None else int(rows))
+    except ValueError:
+        raise InputError(f"--sizes {sizes}: several arms are compared at one size: --sizes 256") from None
+
+
 def judge_card(
     judge: Annotated[
         str, typer.Option(help="A model; a file of verdicts; or `recorded`, where the --on files hold them.")
@@ -256,6 +300,10 @@ def judge_card(
         str | None, typer.Option(help="A better judge that sees only a share of the pairs.", show_default=False)
     ] = None,
     share: Annotated[float, typer.Option(min=0.01, max=1, help="That share.")] = 0.2,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=COLUMN[,COLUMN…] of the files; may repeat.", show_default=False),
+    ] = None,
     max_usd: Annotated[float | None, typer.Option(help="Ask for at most that much.", show_default=False)] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -268,32 +316,27 @@ def judge_card(
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
-        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, context=context
+        judge,
+        on,
+        options=Options(max_usd=max_usd),
+        limit=limit,
+        strong=strong,
+        share=share,
+        mapping=map_ or [],
+        context=context,
     )
     result(card, json_, lambda: show_card(card))
 
 
-def next_(
-    build: Annotated[
-        Path | None,
-        typer.Argument(help="A build with curves (the newest by default), or a CSV of scores.", show_default=False),
-    ] = None,
-    budget: Annotated[
-        int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """From the curves, the next recipe: where more rows pay, and what they should bring."""
-    from instdata.api import recipe_problems
-    from instdata.builds import find_build
-    from instdata.cli.output_harness import show_next
-    from instdata.grow.next import next_recipe
+def disk(keep: str) -> int:
+    """--keep in bytes. Raises InputError."""
+    from instdata.util.errors import InputError
+    from instdata.util.values import bytes_of
 
-    table = build is not None and build.suffix.lower() == ".csv"
-    found = next_recipe(build if table and build else find_build(build), budget, out, recipe_problems)
-    result(found, json_, lambda: show_next(found))
+    try:
+        return bytes_of(keep)
+    except ValueError as e:
+        raise InputError(f"--keep {e}") from None
 
 
 def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
@@ -316,11 +359,10 @@ def _curve_pages(build: Path) -> Path:
     return write_report(build)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "evaluate": evaluate,
     "curves": curves,
     "ablate": ablate,
     "judge-card": judge_card,
-    "next": next_,
 }

@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import audit, compare, harness, overrides
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer
+from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, review
+from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -28,14 +28,6 @@ RecipeFile = Annotated[
 Sets = Annotated[
     list[str] | None, typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")
 ]
-
-
-class Format(str, Enum):
-    alpaca = "alpaca"
-    sharegpt = "sharegpt"
-    messages = "messages"
-    prompt_completion = "prompt_completion"
-    source = "source"
 
 
 class EngineName(str, Enum):
@@ -97,7 +89,7 @@ def build(
         from instdata.recipe.estimate import estimate
 
         for seen in plan.looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
@@ -118,11 +110,14 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     try:
         path = _recipe(recipe)
         for seen in prepare(path, set_ or [], say=say, online=False).looks:
-            say(f"source {seen.source}: {seen.line}")
+            say(f"source {seen.source}: {seen.glance}")
     except InputError as e:
         problems, code = e.problems, e.exit_code
     if json_:
-        print(json_text({"errors": [{"file": f, "line": n, "message": m} for f, n, m in problems]}))
+        from instdata.cli.fix import fixes
+
+        told = [{"file": f, "line": n, "message": m, "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
+        print(json_text({"errors": told}))
     elif problems:
         print(plain(InputError(problems)), file=sys.stderr)
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
@@ -172,99 +167,6 @@ def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) 
 
     page = write_report(find_build(build))
     result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
-
-
-@app.command()
-def export(
-    build: BuildDir = None,
-    format: Annotated[
-        Format, typer.Option(help="What the trainer reads; source: every record as it came in.")
-    ] = Format.messages,
-    out: Annotated[Path, typer.Option(help="The file: .jsonl, or .json for one array.")] = ...,  # type: ignore[assignment]
-    config: Annotated[str, typer.Option(help="Which size, full or holdout.")] = "full",
-    dropped: Annotated[
-        str | None,
-        typer.Option(
-            help="Write dropped rows instead, with why: of a step, of one of its reasons, or all.",
-            metavar="STEP[.REASON]|all",
-            show_default=False,
-        ),
-    ] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write a config of a build as a file that trainers read, or the rows that it dropped."""
-    from instdata.builds import export as write
-    from instdata.builds import find_build
-    from instdata.read.dropped import export_dropped
-
-    if dropped is not None:
-        gone = export_dropped(find_build(build), dropped, out)
-        result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)
-        return
-    done = write(find_build(build), format.value, out, config)
-    left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
-    result({"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}"), quiet)
-
-
-@app.command("push-to-hub")
-def push_to_hub(
-    build: BuildDir = None,
-    repo: Annotated[str | None, typer.Option(help="owner/name; by default the recipe's.", show_default=False)] = None,
-    private: Annotated[
-        bool | None,
-        typer.Option(
-            "--private/--public", help="For a new dataset; by default as the recipe says: private.", show_default=False
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the files and their sizes; send nothing.")] = False,
-    accept_unknown_license: Annotated[
-        bool, typer.Option("--accept-unknown-license", help="Publish rows whose licence nobody stated.")
-    ] = False,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="Pass over an objection; the refusal names it.", metavar="NAME", show_default=False),
-    ] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Publish a build as one Hub dataset, or a trained run as a model: one commit, a tag. The same again changes nothing."""
-    from instdata.cli.output import pushed
-    from instdata.publish.push import publish
-
-    named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
-    done = publish(build, repo, private, dry_run, named, sayer(quiet))
-    result(done, json_, lambda: pushed(done), quiet)
-    if done["objections"]:
-        print(plain("\n".join(done["objections"])), file=sys.stderr)
-        raise typer.Exit(2)
-
-
-@app.command()
-def verify(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[REPO|BUILD]",
-            help="owner/name on the Hub, or a build; the newest build by default.",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None, typer.Option(help="A tag or commit of the Hub dataset.", show_default=False)
-    ] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Check a published set, or a build, against its manifest: hashes, counts, nesting, shares, leaks, ledger, ids."""
-    from instdata.builds import find_build
-    from instdata.cli.output import verification
-    from instdata.publish.verify import verify as check
-
-    found = check(target or find_build(None), revision)
-    result(found, json_, lambda: verification(found), quiet)
-    if not found["ok"]:
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -340,8 +242,9 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (audit, compare, harness, overrides):
+for room in (publish, audit, compare, experiments, harness, overrides, review, agent):
     room.register(app)
+registry.tell(app)
 
 
 def _recipe(given: Path | None) -> Path:
@@ -350,7 +253,7 @@ def _recipe(given: Path | None) -> Path:
 
     if given is not None:
         return given
-    here = sorted([*Path().glob("*.yaml"), *Path().glob("*.yml")])
+    here = sorted(p for p in [*Path().glob("*.yaml"), *Path().glob("*.yml")] if not p.name.startswith("."))
     if len(here) == 1:
         return here[0]
     raise InputError(
@@ -360,37 +263,42 @@ def _recipe(given: Path | None) -> Path:
 
 def main() -> None:
     """Run a command; every error becomes one clear line and its exit code."""
-    from instdata.util.errors import InstdataError
+    from instdata.util.errors import InputError, InstdataError
 
-    as_json = "--json" in sys.argv
     try:
-        code = app(standalone_mode=False)  # a command's exit code; 130 where it was interrupted
+        code = app(standalone_mode=False, prog_name="instdata")  # a command's exit code; 130 where it was interrupted
         if code == 130:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
+    except InputError as e:
+        _fail(str(e), e.exit_code, e.problems)
     except InstdataError as e:
-        _fail(str(e), e.exit_code, as_json)
+        _fail(str(e), e.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was done is kept: run the same command again to go on", 130, as_json)
+        _fail("interrupted; what was done is kept: run the same command again to go on", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            _fail(f"{e.format_message()}{hint}", 2, as_json)
+            _fail(f"{e.format_message()}{hint}", 2)
         if os.environ.get("INSTDATA_DEBUG"):
             traceback.print_exc()
         if isinstance(e, OSError):
-            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1, as_json)
-        _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1, as_json)
+            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
+        _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
 
 
-def _fail(message: str, code: int, as_json: bool) -> None:
+def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
+    """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
     message = redact(message)
     print(plain(message), file=sys.stderr)
-    if as_json:
-        print(json_text({"error": message, "exit_code": code}))
+    if wants_json():
+        from instdata.cli.fix import fixes
+
+        fix = fixes([(f, n, redact(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:])
+        print(json_text({"error": message, "exit_code": code, "fix": fix}))
     sys.stdout.flush()
     sys.exit(code)
 

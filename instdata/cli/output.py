@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -44,7 +44,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
         show_edge=False,
     )
     for i, name in enumerate(columns):
-        right = "right" if name.startswith(">") else "left"
+        right: Literal["right", "left"] = "right" if name.startswith(">") else "left"
         table.add_column(name.lstrip(">"), justify=right, overflow="fold", no_wrap=i == 0)
     return table
 

@@ -9,7 +9,6 @@ from rich.text import Text
 
 from instdata.cli.output import _console, _table
 from instdata.compare.outcome import plan_line
-from instdata.grow.next import gain_in_words
 from instdata.judge.trust import FLIPS, named, percent, points
 from instdata.score.metric import MACRO, metric_of
 from instdata.util.plain import plain
@@ -79,22 +78,19 @@ def _number(value: float | None) -> str:
 
 
 def show_next(found: dict[str, Any]) -> None:
-    """The plan for people: rows now and next, what that should gain, and which curve says so."""
+    """The plan for people: rows now and next, and which curve says so."""
     console = _console()
-    bits = found["metric"] == "bits"
     table = _table(
-        "ability", ">now", ">next", ">gain, %" if bits else ">gain", ">95 %", "curve",
+        "ability", ">now", ">next", ">per doubling", "curve",
         title=f"{found['budget']:,} rows by the curves of {found['metric']}",
     )  # fmt: skip
     for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
-        gain, low, high = (100 * a[k] for k in ("gain", "low", "high")) if bits else (a["gain"], a["low"], a["high"])
-        digits = 2 if bits else 3
+        slope = "-" if a["slope"] is None else f"{a['slope']:+.4f}"
         table.add_row(
-            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}",
-            f"{gain:+.{digits}f}", f"{low:+.{digits}f} .. {high:+.{digits}f}", a["label"],
+            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}", slope, a["label"]
         )  # fmt: skip
     console.print(table)
-    console.print(f"\nexpected over the present mix of as many rows: {gain_in_words(found)}")
+    console.print()
     for note in found["notes"]:
         console.print(escape(note if not note.startswith("extrapolated") else f"* {note}"))
     if found["recipe"]:

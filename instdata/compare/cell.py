@@ -1,20 +1,20 @@
-"""Cells: a model trained on one size of one stream of rows with one seed, and its scores.
+"""Cells: a model trained on one size of one stream of rows with one seed.
 
-Curves and ablations are grids of cells. A cell's scores lie in a file named after everything that shaped them, so a run
-that was killed goes on with the cells that are missing, and nothing old is ever taken for new.
+Curves and ablations are grids of cells. A cell's files are named after everything that shaped the training, and nothing
+that did not: items, metrics and judges come and go, the model stays (compare/store.py). So a run that was killed goes on
+with what is missing, and nothing old is ever taken for new.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,20 +23,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, tasks
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
-from instdata.score.evaluate import GENERATED, score
+from instdata.score.evaluate import score
 from instdata.score.item import Item
+from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox
-from instdata.score.table import groups, write_table
+from instdata.score.table import groups
 from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
+from instdata.train.state import Run
 
 SPEAK = 30  # seconds between lines
-VERSION = 4  # of what a cell's scores mean; raise it when training or scoring changes
+VERSION = 5  # of what a cell's model is; raise it when training changes
+KEEP = 20 << 30  # bytes
 Say = Callable[[str], None]
 
 
@@ -64,8 +67,9 @@ class Cell:
     path: Path
 
     @property
-    def done(self) -> bool:
-        return self.path.is_file()
+    def kept(self) -> Path:
+        """Where its trained model is kept."""
+        return self.path.with_suffix(".delta")
 
 
 @dataclass
@@ -83,6 +87,8 @@ class Grid:
     loaded: Loaded | None = None
     known: tuple[str, str, int] | None = None  # the model's name, digest and context, while it is not loaded
     encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by the stream's ids
+    keep: int = KEEP  # bytes of trained models that stay
+    speed: tuple[float, float] | None = None  # tokens a second in training and in scoring, once measured
 
     def model(self) -> Loaded:
         """The model, untrained."""
@@ -134,18 +140,25 @@ class Grid:
         return found
 
     @cached_property
-    def speed(self) -> tuple[float, float]:
-        """(tokens a second in training, in scoring) here."""
-        return speed(self.model(), self.length())
+    def tasks(self) -> list[ScoreTask]:
+        """The scores that every cell needs. Answers to be judged are cells' own, verdicts on them are not."""
+        return tasks(self.items, self.kinds, self.judge is not None)
+
+    def lacks(self, cell: Cell) -> list[ScoreTask]:
+        """The scores that a cell does not have yet."""
+        return lacking(cell.path, self.tasks)
 
     @cached_property
     def shared(self) -> list[Any]:
         """What shapes every cell."""
-        items = _digest([json.dumps(asdict(i), sort_keys=True) for i in self.items])
-        device = fast_device()
-        judge = "answers" if self.judge else None  # they are judged later, and need no other training for another judge
+        import torch
+        import transformers
+
         held = _digest([i.id for i in self.validate.items]) if self.validate else None
-        return [VERSION, self.about()[1], items, list(self.kinds), judge, held, device.type, str(fast_dtype(device))]
+        device = fast_device()
+        dtype = str(fast_dtype(device)) if self.recipe.dtype == "auto" else self.recipe.dtype
+        versions = [torch.__version__, transformers.__version__]
+        return [VERSION, self.about()[1], held, device.type, dtype, versions]
 
     def _cell(self, name: str, config: str, rows: int, shaped: list[Any]) -> Cell:
         key = _digest([json.dumps([*self.shared, *shaped], sort_keys=True)])
@@ -157,24 +170,40 @@ def _digest(parts: Sequence[str]) -> str:
 
 
 def run_base(grid: Grid) -> Cell:
-    """Score the untrained model, unless that is done."""
+    """Score the untrained model on what it was not scored on yet."""
     cell = grid.base()
-    if not cell.done:
-        started = time.perf_counter()
-        model = grid.model()
-        about = {"cell": cell.name, "model": model.name}
-        table = score(Network.of(model), grid.items, grid.kinds, about, grid.judge is not None)
-        write_table(table, cell.path)
-        grid.say(f"{cell.name}: {_short(table)}, {time.perf_counter() - started:.0f} s")
+    if grid.lacks(cell):
+        score_cell(grid, cell, Network.of(grid.model(), grid.recipe.dtype), {})
     return cell
 
 
+def score_cell(grid: Grid, cell: Cell, network: Model, about: dict[str, Any], trained: str = "") -> None:
+    """Score a cell on what it lacks, and append that to its scores."""
+    started = time.perf_counter()
+    about = {"cell": cell.name, "model": cell.model, **about}
+    missing = grid.lacks(cell)
+    by_item: dict[str, list[ScoreTask]] = {}
+    for task in missing:
+        by_item.setdefault(task.item.id, []).append(task)
+    together: dict[tuple[str, ...], list[ScoreTask]] = {}  # items that lack the same kinds are scored together
+    for own in by_item.values():
+        together.setdefault(tuple(t.kind for t in own), []).append(own[0])
+    parts = [
+        score(network, [t.item for t in some], [k for k in kinds if k != "judge"], about, "judge" in kinds)
+        for kinds, some in together.items()
+    ]
+    found = pa.concat_tables(parts)
+    append(cell.path, found, missing)
+    grid.say(f"{cell.name}: {trained}{_short(found)}, {time.perf_counter() - started:.0f} s scoring")
+
+
 def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
-    """Train and score the cells of a stream that are missing; returns all of them."""
-    from instdata.train.loop import begin, best_of, ladder, rows_line, usable
+    """The cells of a stream: those whose model is kept are scored on what they lack, the others trained first."""
+    from instdata.train.checkpoint import read_delta, set_weights, weights
+    from instdata.train.loop import begin, best_of, rows_line, usable
 
     cells = grid.cells(stream)
-    missing = {c.rows: c for c in cells if not c.done}
+    missing = [c for c in cells if grid.lacks(c)]
     of = _digest([grid.about()[1], cells[-1].path.name])
     at = (grid.folder / "cells" / f"{of}.safetensors", of)
     if not missing:
@@ -182,12 +211,46 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
             left.unlink(missing_ok=True)
         return cells
     rows = grid.rows(stream)
-    counts = usable(rows, grid.length())
-    if counts["truncated"] or counts["unlearned"]:
-        grid.say(f"{stream.arm}, seed {stream.seed}: {rows_line(counts, grid.length())}")
-    rungs = [n for _, n in stream.rungs]
     model = grid.used()
     run = begin(model, grid.recipe, stream.seed)
+    start = weights(run)
+    waiting = []
+    for cell in missing:
+        if read_delta(run, start, cell.kept):
+            _scored(grid, cell, run, stream)
+        else:
+            waiting.append(cell)
+    if waiting:
+        counts = usable(rows, grid.length())
+        if counts["truncated"] or counts["unlearned"]:
+            grid.say(f"{stream.arm}, seed {stream.seed}: {rows_line(counts, grid.length())}")
+        for cell in waiting:
+            if cell.path.is_file():
+                grid.say(f"{cell.name}: its model was not kept, so it is trained again for what is new (--keep)")
+        set_weights(run, start)
+        _train(grid, stream, run, start, {c.rows: c for c in waiting}, at)
+    return cells
+
+
+def _scored(grid: Grid, cell: Cell, run: Run, stream: Stream, trained: str = "") -> None:
+    """Score the run as it stands, as this cell."""
+    rows = grid.rows(stream)[: cell.rows]
+    about = {
+        "arm": stream.arm, "config": cell.config, "rows": cell.rows, "seed": stream.seed,
+        "tokens": grid.recipe.epochs * sum(len(r.ids) for r in rows if r.supervised),
+    }  # fmt: skip
+    thinks = any(r.thoughts for r in rows)
+    network = Network(run.net, run.tokenizer, run.context, thinking=thinks, dtype=grid.recipe.dtype)
+    score_cell(grid, cell, network, about, trained)
+
+
+def _train(
+    grid: Grid, stream: Stream, run: Run, start: dict[str, Any], missing: dict[int, Cell], at: tuple[Path, str]
+) -> None:
+    """Train the cells that are missing, each kept and scored as it is done."""
+    from instdata.train.loop import ladder
+
+    rungs = [n for _, n in stream.rungs]
     started = time.perf_counter()
     losses: list[float] = []
     spoke = [started]
@@ -205,24 +268,27 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
             metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
             metrics.flush()
 
-        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), grid.validate, stream.planned):
-            cell = missing[rung]
-            trained = time.perf_counter() - started
-            tokens = grid.recipe.epochs * sum(len(r.ids) for r in rows[:rung] if r.supervised)
-            about = {
-                "cell": cell.name, "model": model.name, "arm": stream.arm, "config": cell.config, "rows": rung,
-                "tokens": tokens, "seed": stream.seed,
-            }  # fmt: skip
-            thinks = any(r.thoughts for r in rows[:rung])
-            network = Network(run.net, model.tokenizer, model.context, thinking=thinks)
-            table = score(network, grid.items, grid.kinds, about, grid.judge is not None)
-            write_table(table, cell.path)
-            grid.say(
-                f"{cell.name}: {steps} steps, loss {np.mean(losses[-8:]):.3f}, {_short(table)}, "
-                f"{trained:.0f} s training, {time.perf_counter() - started - trained:.0f} s scoring"
-            )
+        rows, wanted = grid.rows(stream), set(missing)
+        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, wanted, grid.validate, stream.planned):
+            cell, took = missing[rung], time.perf_counter() - started
+            _keep(grid, cell, run, start)
+            _scored(grid, cell, run, stream, f"{steps} steps, loss {np.mean(losses[-8:]):.3f}, {took:.0f} s training, ")
             started = time.perf_counter()
-    return cells
+
+
+def _keep(grid: Grid, cell: Cell, run: Run, start: dict[str, Any]) -> None:
+    """Keep a trained cell's model, within the limit. Want of room costs no run: it is said, and the run goes on."""
+    from instdata.train.checkpoint import write_delta
+
+    if not grid.keep:
+        return
+    try:
+        write_delta(run, start, cell.kept)
+    except OSError as e:
+        grid.say(f"{cell.name}: its model is not kept ({e.strerror or e}); new items will train it again")
+    gone = prune(cell.path.parent, grid.keep)
+    if gone:
+        grid.say(f"{len(gone)} trained models removed, {grid.keep / 1e9:.1f} GB being the limit (--keep)")
 
 
 def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = None) -> list[Cell]:
@@ -231,7 +297,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
     from instdata.llm.causal import gpus
 
     workers = workers or gpus()
-    waiting = [s for s in streams if not all(c.done for c in grid.cells(s))]
+    waiting = [s for s in streams if any(grid.lacks(c) for c in grid.cells(s))]
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
@@ -270,95 +336,6 @@ def _short(scores: pa.Table) -> str:
     return ", ".join(parts) or f"{len(scores)} scores"
 
 
-def read_cells(cells: Sequence[Cell]) -> pa.Table:
-    """All scores of these cells. A cell may have been run under another name: of the model's folder, or of its size."""
-    found = []
-    for cell in cells:
-        table = pq.read_table(cell.path)
-        for column, value in (("cell", cell.name), ("model", cell.model), ("config", cell.config)):
-            at = table.schema.get_field_index(column)
-            table = table.set_column(at, column, pa.array([value] * len(table), pa.string()))
-        found.append(table)
-    return pa.concat_tables(found)
-
-
-@dataclass(frozen=True)
-class GridCost:
-    """What a grid will take: cells, tokens to train (and what separate runs would), answers to score, seconds."""
-
-    cells: int
-    missing: int
-    tokens: int
-    separate_tokens: int
-    flops: float
-    scored_tokens: int
-    generated_answers: int
-    seconds: float
-    tokens_per_second: float
-
-    def plain(self) -> dict[str, Any]:
-        return {k: round(v, 1) if isinstance(v, float) else v for k, v in self.__dict__.items()}
-
-
-def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
-    """What is missing, priced by one measured training step and one measured scoring batch on this machine."""
-    from instdata.llm.causal import flops_per_token
-    from instdata.train.loop import tokens_of
-
-    model = grid.model()
-    all_cells = [grid.base(), *(c for s in streams for c in grid.cells(s))]
-    missing = sum(not c.done for c in all_cells)
-    tokens = separate = 0
-    for stream in streams:
-        if all(c.done for c in grid.cells(stream)):
-            continue
-        a, b = tokens_of(grid.rows(stream), [n for _, n in stream.rungs], grid.recipe, stream.seed, stream.planned)
-        tokens, separate = tokens + a, separate + b
-    scored = _item_tokens(grid) * missing
-    checked = sum(i.scorer in GENERATED for i in grid.items) if "answers" in grid.kinds else 0
-    written = missing * (checked + (len(grid.judge.asked(grid.items)) if grid.judge else 0))
-    train_speed, score_speed = grid.speed if missing else (math.inf, math.inf)
-    mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
-    seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
-    return GridCost(
-        len(all_cells), missing, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
-        float(seconds), float(train_speed),
-    )  # fmt: skip
-
-
-def _item_tokens(grid: Grid) -> int:
-    """Tokens that scoring the items once by likelihood looks at (four characters or so a token)."""
-    texts = 0
-    for item in grid.items:
-        own = sum(len(m["content"]) for m in item.messages)
-        answers = [item.reference] + ([item.fine, item.coarse] if "distractors" in grid.kinds else [])
-        texts += sum(own + len(a) for a in answers if a)
-    return texts // 4 + 40 * len(grid.items)
-
-
-def speed(model: Loaded, length: int) -> tuple[float, float]:
-    """(tokens a second in training, in scoring), measured on one bin here and now; the model is left as it was."""
-    import torch
-
-    from instdata.train.pack import keep_apart, pack, token_losses
-
-    device = fast_device()
-    dtype = fast_dtype(device)
-    net = model.net.to(device)
-    keep_apart(net)
-    row = Encoded([i % 100 + 10 for i in range(128)], [False] * 64 + [True] * 64)
-    packed = pack([row] * max(1, min(length, 1024) // 128), device)
-    n = packed["input_ids"].shape[1]
-    wait = torch.cuda.synchronize if device.type == "cuda" else int
-    took = []
-    for _ in range(2):  # the first one warms up
-        start = time.perf_counter()
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            token_losses(net, packed).sum().backward()
-        wait()
-        took.append(time.perf_counter() - start)
-    net.zero_grad(set_to_none=True)
-    start = time.perf_counter()
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        token_losses(net, packed).sum().item()
-    return n / took[-1], n / (time.perf_counter() - start)
+def read_cells(grid: Grid, cells: Sequence[Cell]) -> pa.Table:
+    """All scores of these cells on the grid's items."""
+    return pa.concat_tables([gathered(c.path, grid.tasks, cell=c.name, model=c.model, config=c.config) for c in cells])

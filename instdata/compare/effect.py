@@ -142,9 +142,9 @@ def decide(
         if (t := tested.get(c.ability)) is not None:
             found.append(effect(c.ability, t.difference.n, t.without, t.with_))
         else:
-            n = int(_usable(c).sum())
+            n, none = int(_usable(c).sum()), (None,) * 6
             lost = len(c.weights) - n
-            found.append(Effect(c.ability, metric, kind.unit, *[None] * 6, n, seeds, None, "undecided", missing=lost))
+            found.append(Effect(c.ability, metric, kind.unit, *none, n, seeds, None, "undecided", missing=lost))
     if MACRO in known:
         sides = (float(np.mean([getattr(t, side) for t, _ in pairs])) for side in ("without", "with_"))
         found.append(effect(MACRO, sum(t.difference.n for t, _ in pairs), *sides))
@@ -191,7 +191,8 @@ def _levels(seeds: int, look: int, looks: int) -> tuple[float, float]:
     if seeds - look < 1:
         raise InputError(f"look {look} with {seeds} seeds: the first look would have had fewer than two")
     fractions = tuple((seeds - look + k) / (seeds - look + looks) for k in range(1, looks + 1))
-    return tuple(stats.spending_levels(fractions, a)[look - 1] / sides for a, sides in ((ALPHA, 1), (2 * ALPHA, 2)))
+    one, two = (stats.spending_levels(fractions, a)[look - 1] / sides for a, sides in ((ALPHA, 1), (2 * ALPHA, 2)))
+    return one, two
 
 
 def _seeds(contrasts: Sequence[Contrast]) -> int:
@@ -240,7 +241,8 @@ def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
     if own is None or other is None or own.spread == 0 or other.spread == 0:
         return own or SeedNoise(0.0, 0.0, 1.0)
     upper = float(stats.special().fdtrc(own.df, other.df, own.spread / other.spread))
-    return own if min(upper, 1 - upper) < 0.025 else replace(_pool(both), with_aa=True)
+    pooled = None if min(upper, 1 - upper) < 0.025 else _pool(both)
+    return own if pooled is None else replace(pooled, with_aa=True)
 
 
 def _moderated(t: _Ability, aa: Contrast | None, pooled: SeedNoise) -> SeedNoise:
@@ -251,6 +253,8 @@ def _moderated(t: _Ability, aa: Contrast | None, pooled: SeedNoise) -> SeedNoise
         return pooled
     beyond = _beyond(t.contrast, aa) if pooled.with_aa else None
     own = _pool([([t.difference] if beyond is None else [t.difference, beyond], t.scale)])
+    if own is None:
+        return pooled
     part = own.df / (own.df + pooled.df)
     return replace(
         pooled, own=part * own.own + (1 - part) * pooled.own, spread=part * own.spread + (1 - part) * pooled.spread
@@ -306,12 +310,12 @@ def _macro(tested: Sequence[tuple[_Ability, Contrast | None]], pooled: SeedNoise
     count = len(tested)
     kinds = [_mean_of([t.difference for t, _ in tested])]
     if pooled.with_aa:
-        beyond = [_beyond(t.contrast, c) for t, c in tested]
-        kinds += [_mean_of(beyond)] if all(x is not None for x in beyond) else []
+        beyond = [x for t, c in tested if (x := _beyond(t.contrast, c)) is not None]
+        kinds += [_mean_of(beyond)] if len(beyond) == count else []
     seen = _pool([(kinds, 1.0)])
     apart = sum(t.scale**2 for t, _ in tested) / count**2
     least = replace(pooled, own=pooled.own * apart, spread=pooled.spread * apart)
-    noise, seeds = max(seen, least, key=lambda x: x.own), kinds[0].seeds
+    noise, seeds = max(filter(None, (seen, least)), key=lambda x: x.own), kinds[0].seeds
     items = [(t.difference.item_var / count**2, t.difference.item_df) for t, _ in tested]
     mean = float(np.mean([t.difference.mean for t, _ in tested]))
     return mean, *stats.combined(items, noise.own / seeds, noise.spread / seeds, noise.df)

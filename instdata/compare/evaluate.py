@@ -18,7 +18,7 @@ from instdata.train.forward import Network
 
 
 def evaluate_model(
-    spec: str, build: Path, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
     taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
@@ -43,7 +43,8 @@ def evaluate_model(
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
     thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
-    network = replace(Network.of(loaded), most=answer_tokens, thinking=thinks)
+    dtype = (run.get("training") or {}).get("dtype", "auto")
+    network = replace(Network.of(loaded, dtype), most=answer_tokens, thinking=thinks)
     table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)

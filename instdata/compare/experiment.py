@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of
 from instdata.compare.arm import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
-from instdata.compare.cell import Grid, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
+from instdata.compare.cost import estimate
 from instdata.compare.effect import FEW, Contrast, Effect, decide
 from instdata.compare.exam import exam_items, passing
 from instdata.compare.outcome import curve_rows, run_facts
@@ -88,7 +89,7 @@ class Ablation:
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say, suites: Sequence[Path] = (),
+    out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
@@ -106,19 +107,19 @@ def prepare(
         )
     if most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
-    pool = pool_of(build, asked) if asked else pool_against(build, against)
-    names = taxonomy_of(build, taxonomy)
+    pool = pool_of(build, asked) if asked else pool_against(build, against)  # type: ignore[arg-type]
+    abilities = taxonomy_of(build, taxonomy)
     held: list[Item] = []
-    items = exam_items(build, asked, names, suites, max_items)
+    items = exam_items(build, asked, abilities, suites, max_items)
     if recipe.best_after is not None:
         held, items = split_items(items)
     items = with_distractors(items, KINDS[metric])
-    judged = judging(judge, names, items, say, pairs=metric == "pairs")
+    judged = judging(judge, abilities, items, say, pairs=metric == "pairs")
     validate = Validation(held) if held else None
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
-    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate)
+    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate, keep=keep)
     wanted = parse_sizes(sizes, int(pool.passed.sum()))
-    tells = passing(build, asked, names) if asked and not suites and "=" not in asked else None
+    tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
     found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), tells)
     counts = Counter(i.ability for i in found.told)
     if not counts:
@@ -139,8 +140,8 @@ def folder_of(build: Path, asked: str) -> Path:
 def parse_sizes(text: str | None, most: int) -> list[int]:
     """`64,128,256` as numbers; by default those of SIZES that the rows allow. Raises InputError."""
     if not text:
-        found = [s for s in SIZES if s <= most]
-        return found or [most]
+        return [s for s in SIZES if s <= most] or [most]
+    found: set[int] = set()
     try:
         found = {count(word) for word in text.split(",") if word.strip()}
     except ValueError:
@@ -236,7 +237,7 @@ def _look(ablation: Ablation, say: Say) -> Looked:
     for look in range(1, ablation.looks + 1):
         seeds = ablation.seeds + look - 1
         cells = [run_base(grid), *run_streams(grid, [s for n in range(seeds) for s in ablation.drawn(n).streams])]
-        scores, swaps = read_cells(cells), None
+        scores, swaps = read_cells(grid, cells), None
         if grid.judge and grid.judge.pairs:
             scores, swaps = compared(grid.judge, grid.items, scores, CONTROL)
         elif grid.judge:
@@ -351,7 +352,7 @@ def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) 
     main, other = contrasts(scores, metric, str(size))
     if not main:
         raise InputError(f"no item has a score of metric {metric}: give items with references, or another --metric")
-    args = {"look": look, "looks": looks, "metric": metric}
+    args: dict[str, Any] = {"look": look, "looks": looks, "metric": metric}
     return decide(main, other, **args), decide(other, **args)
 
 

@@ -30,8 +30,10 @@ def plan_line(plan: dict[str, Any]) -> str:
     saving = f" ({shared:.2f}x fewer than separate runs)" if shared > 1.005 else ""
     minutes = plan["seconds"] / 60
     takes = f"about {minutes:.0f} min" if minutes >= 1 else "less than a minute"
+    train = plan["to_train"]
+    rest = f", {plan['missing'] - train} only to score" if train < plan["missing"] else ""
     return (
-        f"{plan['missing']} of {plan['cells']} cells to run: {plan['tokens']:,} tokens to train{saving}, "
+        f"{train} of {plan['cells']} cells to train{rest}: {plan['tokens']:,} tokens to train{saving}, "
         f"{plan['scored_tokens']:,} to score, {plan['flops']:.1e} FLOPs, {takes} here"
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -86,7 +87,7 @@ def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]
             why = "missing scores"
         kept = _kept(pair)
         lost = int((~kept).sum())
-        nothing = dict.fromkeys(("mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde"))
+        nothing: dict[str, Any] = dict.fromkeys(("mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde"))
         counts = (known.n, known.n_effective, None if pair.cluster is None else known.clusters, len(pair.a), lost)
         if known.n < 2 or known.clusters < 2:
             return Verdict(*counts, **nothing, verdict=word, why=why)

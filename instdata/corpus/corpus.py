@@ -320,7 +320,7 @@ class CorpusRows(Rows):
         return self.corpus.state.shown[self.positions]
 
     @cached_property
-    def table(self) -> pa.Table:  # type: ignore[override]
+    def table(self) -> pa.Table:
         parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
         return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
@@ -333,12 +333,12 @@ class CorpusRows(Rows):
         return Lazily(self.corpus.published if len(self) else (), read)
 
     @cached_property
-    def _texts(self) -> tuple[Any, Any]:  # type: ignore[override]
+    def _texts(self) -> tuple[Any, Any]:
         parts = [b._texts for b in self.batches(columns=TEXT)]
         return tuple(_whole(pa.chunked_array([p[i] for p in parts], pa.string())) for i in (0, 1))
 
     @cached_property
-    def full(self) -> Any:  # type: ignore[override]
+    def full(self) -> Any:
         return self._by_batch("full")
 
     def view(self, name: str) -> Any:

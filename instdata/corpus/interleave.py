@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from instdata.util.errors import InputError
@@ -22,7 +24,7 @@ def chairman(counts: np.ndarray) -> np.ndarray:
 
 
 @jit
-def _turns(counts):
+def _turns(counts: Any) -> Any:
     # Shares are counts/total; everything below is multiplied by total * slack, so that it stays in integers.
     strata, total = len(counts), counts.sum()
     slack = 2 * strata - 2

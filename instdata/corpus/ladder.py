@@ -8,7 +8,9 @@ ability's share of it within one row (R. Tijdeman, The chairman assignment probl
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +19,7 @@ from instdata.corpus.rows import UNKNOWN, bytes_of_ids
 from instdata.corpus.subsets import Subsets
 from instdata.util.errors import InputError
 
-Ids = pa.Array | pa.ChunkedArray | np.ndarray  # 32 hex digits each, or their bytes: uint64[ids, 2]
+Ids: TypeAlias = "pa.Array | pa.ChunkedArray | np.ndarray"  # 32 hex digits each, or their bytes: uint64[ids, 2]
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class Ladder:
 
 
 def ladder(
-    ids: Ids, abilities: np.ndarray, names: list[str], subsets: Subsets | None, seed: int, wanted: list[str] = ()
+    ids: Ids,
+    abilities: np.ndarray,
+    names: list[str],
+    subsets: Subsets | None,
+    seed: int,
+    wanted: Sequence[str] = (),
 ) -> Ladder:
     """The ladder of a pool: ids, ability codes into `names`, sizes; `wanted` are the taxonomy's abilities,
     which a per-ability ladder needs rows of.
@@ -72,7 +79,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
         return x ^ (x >> np.uint64(31))
 
 
-def _per_ability(members: list[np.ndarray], names: list[str], subsets: Subsets, wanted: list[str]) -> Ladder:
+def _per_ability(members: list[np.ndarray], names: list[str], subsets: Subsets, wanted: Sequence[str]) -> Ladder:
     """k rows of each ability for each size k: ordered by rank within the ability, then by ability. Rows of no known
     ability take part, but nobody asks for a number of them."""
     rank = np.concatenate([np.arange(len(m)) for m in members]) if members else np.empty(0, np.int64)
@@ -80,19 +87,19 @@ def _per_ability(members: list[np.ndarray], names: list[str], subsets: Subsets, 
     rows = np.concatenate(members) if members else rank
     by = np.lexsort((stratum, rank))
     order, rank = rows[by], rank[by]
-    sizes = sorted(subsets.parsed, key=lambda s: s.rows)
+    sizes = sorted((s.rows or 0, s.name) for s in subsets.parsed)
     have = {name: 0 for name in wanted} | {n: len(m) for n, m in zip(names, members) if n != UNKNOWN}
     short = [
-        f"{s.name}: {', '.join(f'{n} has {rows:,}' for n, rows in have.items() if rows < s.rows)}"
-        for s in sizes
-        if any(rows < s.rows for rows in have.values())
+        f"{name}: {', '.join(f'{n} has {rows:,}' for n, rows in have.items() if rows < size)}"
+        for size, name in sizes
+        if any(rows < size for rows in have.values())
     ]
     warnings = _short(short, "too few rows of some abilities", subsets)
-    return _cut(order, [(int(np.searchsorted(rank, s.rows)), s.name) for s in sizes], warnings)
+    return _cut(order, [(int(np.searchsorted(rank, size)), name) for size, name in sizes], warnings)
 
 
 def _short(short: list[str], pool: str, subsets: Subsets | None) -> list[str]:
-    if short and subsets.on_short == "error":
+    if short and subsets is not None and subsets.on_short == "error":
         raise InputError(f"subsets: {pool}; {'; '.join(short)}. Add data, ask for less, or set subsets.on_short: clip")
     return [f"subsets: {pool}; {s}: clipped" for s in short]
 

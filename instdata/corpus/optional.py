@@ -27,8 +27,9 @@ def fields_used(corpus: Corpus, rows: np.ndarray) -> set[str]:
         names = [*(n for n in wanted if n in OPTIONAL.names), *(["messages"] if fields else [])]
         table = read_cached(corpus.shards[shard].path, names).filter(pa.array(mask))
         used |= {n for n in names if n != "messages" and table[n].null_count < len(table)}
-        turns = table["messages"].combine_chunks().flatten() if fields else None
-        used |= {n for n in fields if turns.field(n).null_count < len(turns)}
+        if fields:
+            turns = table["messages"].combine_chunks().flatten()
+            used |= {n for n in fields if turns.field(n).null_count < len(turns)}
     return used
 
 

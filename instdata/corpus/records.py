@@ -83,7 +83,8 @@ def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[
         forms = read_cached(shard.path, ["source", "form"])
         noted = forms.filter(pc.fill_null(pc.starts_with(forms["form"], '{"notes"'), False))
         for source, form in zip(noted["source"].to_pylist(), noted["form"].to_pylist()):
-            found[source].update(word.strip('"') for word in NOTED.match(form)[1].split(","))
+            if said := NOTED.match(form):
+                found[source].update(word.strip('"') for word in said[1].split(","))
     for source, counts in found.items():
         for note in sorted(counts):
             say(f"source {source}: {NOTES[note].format(n=counts[note])}")

@@ -11,16 +11,14 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus import views
-
-if TYPE_CHECKING:
-    from instdata.util.context import Context
+from instdata.util.context import Context
 
 T = TypeVar("T")
 
@@ -196,8 +194,12 @@ class Rows:
     as the rows."""
 
     table: pa.Table
-    context: Context | None = None
+    context: Context = field(default_factory=Context)
     scores: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.context is None:  # rows of one's own, outside a build
+            self.context = Context()
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -189,7 +189,7 @@ def _find(name: str, base: Path) -> Path:
     return path
 
 
-def _clashes(taxonomy: Taxonomy) -> list[tuple[tuple, str]]:
+def _clashes(taxonomy: Taxonomy) -> list[tuple[tuple[Any, ...], str]]:
     """Labels that would name two abilities."""
     owner: dict[str, str] = {}
     found = []

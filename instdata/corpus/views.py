@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.util.thoughts import CLOSES, FRAME, OPENS
+
 VIEWS = ("system", "given", "asked", "prompt", "reasoning", "answer", "answers", "full")
 # Reasoning that stands inside an answer, as models mark it, and what marks the rest as the answer.
-THOUGHT = (
-    r"(?s)^\s*(?:<(?:think|thinking|thought|reasoning)>|<\|begin_of_thought\|>|\[THINK\]|◁think▷)(?P<thought>.*?)"
-    r"(?:</(?:think|thinking|thought|reasoning)>|<\|end_of_thought\|>|\[/THINK\]|◁/think▷)\s*"
-)
-ANSWER_MARK = r"^(?:<answer>|<\|begin_of_solution\|>)\s*|\s*(?:</answer>|<\|end_of_solution\|>)\s*$"
+THOUGHT = rf"(?si)^\s*{OPENS}(?P<thought>.*?){CLOSES}\s*"
+ANSWER_MARK = rf"(?i)^(?:<answer>|{FRAME})\s*|\s*(?:</answer>|{FRAME})\s*$"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Each ability's gain is taken as a concave function of its own rows, and a budget of rows goes, row by row, where the next
 one gains most (water-filling). DoIT (arXiv 2310.19651) did so by hand: its "Reconstruct" capped what had stopped growing
-and refilled the rest. What is assumed: an ability grows with its own rows; transfer between abilities is not modelled.
+and refilled the rest. In a ladder all abilities grow together, so whether one grew by its own rows or by the others'
+cannot be told: nothing is said of what the new split would gain. `grow/design.py` varies the mixture and can say it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from instdata.grow.fit import Fit
 from instdata.util.errors import InputError
 
 POINTS = 200  # of each gain curve; rows in between are shared out in proportion
-REDRAWN = 8  # every so manyth draw is planned anew, to see how much choosing by noise promises too much
+UNKNOWN_GAIN = (
+    "what this split would gain cannot be known from these curves: in them all abilities grow together, so an ability's own "
+    "rows and the others' cannot be told apart. The split takes each to grow by its own rows alone; `instdata next --design` "
+    "trains a handful of mixtures and measures"
+)
 
 
 @dataclass(frozen=True)
@@ -29,39 +34,24 @@ class Growth:
     fit: Fit
     unit: float
 
-    def _upward(self, means: np.ndarray | None) -> np.ndarray:
-        return (self.fit.means if means is None else means) * (-1 if self.fit.lower_is_better else 1) / self.unit
-
     @property
     def _shape(self) -> str:
-        return "log-linear" if self.fit.kind == "flat" else self.fit.kind
+        return "log-linear" if self.fit.kind in ("flat", None) else str(self.fit.kind)
 
-    def gains(self, at: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
-        """The curve to allocate by, at rows `at` [points]: never falling, every doubling worth less; for other rung means,
-        if given.
+    def gains(self, at: np.ndarray) -> np.ndarray:
+        """The curve to allocate by, at rows `at` [points]: never falling, every doubling worth less.
 
         From five rungs on the shape that AICc chose, flat only where it was also shown to be. With fewer no bend can be
         fitted: then the lowest such curve that lies above all rungs, its last slope continued. What did not rise over
         the last step gains nothing from another.
         """
-        y = self._upward(means)
+        y = self.fit.means * (-1 if self.fit.lower_is_better else 1) / self.unit
         if self.fit.rungs >= fits.SATURATING_RUNGS:
-            values = fits.curve(self.fit.kind if self.fit.label == "flat" else self._shape, self.fit.rows, y, at)
+            values = fits.curve((self.fit.label == "flat" and self.fit.kind) or self._shape, self.fit.rows, y, at)
             return values if values[-1] > values[0] else np.full(len(at), values.max())
         x = np.log2(np.array(self.fit.rows, float))
         knots = _knots(x, np.maximum.accumulate(y))
         return _through(x[knots], np.maximum.accumulate(y)[knots], np.log2(at))
-
-    def score(self, at: np.ndarray, means: np.ndarray | None = None) -> np.ndarray:
-        """The curve to state gains by, without bias from noise: the fitted shape (a line where it is flat, since a slope
-        that was not found may be there), or the rungs' own scores joined by lines and continued as `gains` is."""
-        y = self._upward(means)
-        if self.fit.rungs >= fits.SATURATING_RUNGS:
-            return fits.curve(self._shape, self.fit.rows, y, at)
-        x, to = np.log2(np.array(self.fit.rows, float)), np.log2(at)
-        before = _knots(x, np.maximum.accumulate(self._upward(None)))[-2]
-        slope = (y[-1] - y[before]) / (x[-1] - x[before])
-        return np.interp(to, x, y) + slope * np.maximum(0, to - x[-1])
 
 
 def _knots(x: np.ndarray, y: np.ndarray) -> list[int]:
@@ -128,63 +118,32 @@ class CurveTable:
 
 
 def plan(ladder: CurveTable, budget: int | None = None) -> dict[str, Any]:
-    """The allocation and what it should gain over the present mix of the same size.
-
-    The expected gain is the mean over abilities, less what choosing by noisy curves adds to it (the bootstrap's optimism,
-    Efron 1983); its 95 % interval comes from the same draws of the rung means. An ability's own gain is not corrected.
-    """
+    """The allocation, were each ability to grow by its own rows alone. Its gain is not known (UNKNOWN_GAIN), so gain, low
+    and high are None. Raises InputError."""
     total = sum(ladder.now.values()) + sum(ladder.others.values())
     whole = total if budget is None else budget
     if whole < 1:
         raise InputError("--budget is a number of rows, at least 1")
     kept = {a: round(n * whole / total) for a, n in ladder.others.items()}
     budget = whole - sum(kept.values())
-    grids = {}
+    gains = {}
     for g in ladder.growth:
         low = max(1, ladder.floors[g.ability])
         high = max(low, min(ladder.ceilings[g.ability], budget))
-        grids[g.ability] = np.unique(np.concatenate([[low, high], np.geomspace(low, high, POINTS)]))
-    base = {g.ability: max(1.0, ladder.now[g.ability] * whole / total) for g in ladder.growth}
-
-    def chosen(which: int | None) -> dict[str, int]:
-        drawn = {g.ability: None if which is None else g.fit.sampled[which] for g in ladder.growth}
-        return allocate(
-            {g.ability: (grids[g.ability], g.gains(grids[g.ability], drawn[g.ability])) for g in ladder.growth}, budget
-        )
-
-    def gain(rows: Mapping[str, int], which: int | None) -> np.ndarray:
-        means = [None if which is None else g.fit.sampled[which] for g in ladder.growth]
-        pairs = [g.score(np.array([base[g.ability], rows[g.ability]], float), m) for g, m in zip(ladder.growth, means)]
-        return np.array([after - before for before, after in pairs])
-
-    rows = chosen(None)
-    gains = gain(rows, None)
-    draws = np.array([gain(rows, i) for i in range(fits.DRAWS)])
-    again = [(i, chosen(i)) for i in range(0, fits.DRAWS, REDRAWN)]
-    optimism = float(np.median([(gain(r, i) - gain(r, None)).mean() for i, r in again]))
-    low, high = np.quantile(draws.mean(1), [0.025, 0.975]) - optimism
+        grid = np.unique(np.concatenate([[low, high], np.geomspace(low, high, POINTS)]))
+        gains[g.ability] = (grid, g.gains(grid))
+    rows = allocate(gains, budget)
+    now = {g.ability: int(max(1.0, ladder.now[g.ability] * whole / total)) for g in ladder.growth}
     table = [
-        _ability_row(g, int(base[g.ability]), rows[g.ability], float(value), spread)
-        for g, value, spread in zip(ladder.growth, gains, draws.T)
-    ]
+        {"ability": g.ability, "rows_now": now[g.ability], "rows": rows[g.ability], "label": g.fit.label, "kind": g.fit.kind,
+         "slope": g.fit.slope, "seen_to": max(g.fit.rows), "extrapolated": rows[g.ability] > max(g.fit.rows)}
+        for g in ladder.growth
+    ]  # fmt: skip
     spent = sum(rows.values())
-    notes = _notes(ladder, kept, table, budget - spent)
     return {
         "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
-        "gain": float(gains.mean()) - optimism, "low": float(low), "high": float(high), "optimism": optimism,
-        "abilities": table, "others": kept, "notes": notes,
-    }  # fmt: skip
-
-
-def _ability_row(g: Growth, now: int, rows: int, gain: float, draws: np.ndarray) -> dict[str, Any]:
-    """What the plan says of one ability; draws: its gain over the bootstrap's draws."""
-    low, high = (float(x) for x in np.quantile(draws, [0.025, 0.975]))
-    step = g.gains(np.array([rows, rows + 1], float))
-    top = max(g.fit.rows)
-    return {
-        "ability": g.ability, "rows_now": now, "rows": rows, "gain": gain, "low": low, "high": high,
-        "gain_per_1000_rows": float(step[1] - step[0]) * 1000, "label": g.fit.label, "kind": g.fit.kind,
-        "slope": g.fit.slope, "seen_to": top, "extrapolated": rows > top,
+        "identified": False, "gain": None, "low": None, "high": None, "abilities": table, "others": kept,
+        "notes": [UNKNOWN_GAIN, *_notes(ladder, kept, table, budget - spent)],
     }  # fmt: skip
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell import Cell, Grid, Stream, estimate, read_cells, run_base, run_streams
+from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_streams
+from instdata.compare.cost import estimate
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
 from instdata.grow.fit import fit
@@ -63,6 +64,7 @@ def grids(
     build: Path, models: Sequence[str], seeds: int, recipe: Training, kinds: Sequence[str], *, sizes: str | None = None,
     suites: Sequence[Path] = (), max_items: int | None = None, origins: Sequence[str] = ("mixed",),
     taxonomy: str | None = None, judge: Asked | None = None, say: Callable[[str], None] = print,
+    keep: int = KEEP,
 ) -> list[tuple[Grid, list[Stream]]]:  # fmt: skip
     """For each model its grid and the streams to train on: origins x seeds. Raises InputError on what does not fit."""
     names = taxonomy_of(build, taxonomy)
@@ -89,7 +91,9 @@ def grids(
         arm = "all" if origin == "mixed" else origin
         streams += [Stream(arm, seed, ids[:most], talks[:most], rungs) for seed in range(seeds)]
     folder = build / "curves"
-    return [(Grid(folder, spec, recipe, items, list(kinds), say, judged, validate), streams) for spec in models]
+    return [
+        (Grid(folder, spec, recipe, items, list(kinds), say, judged, validate, keep=keep), streams) for spec in models
+    ]
 
 
 def planned(found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
@@ -109,13 +113,12 @@ def planned(found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
 def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str, Any]:
     """Run the missing cells of all grids and write curves/; returns what `curves --json` prints."""
     started, digest = time.perf_counter(), manifest_digest(build)
-    cells: list[Cell] = []
+    parts: list[pa.Table] = []
     with locked(found[0][0].folder):
         for grid, streams in found:
-            cells.append(run_base(grid))
-            cells += run_streams(grid, streams)
+            parts.append(read_cells(grid, [run_base(grid), *run_streams(grid, streams)]))
     grid = found[0][0]
-    scores = read_cells(cells)
+    scores = pa.concat_tables(parts)
     if grid.judge:
         scores = graded(grid.judge, grid.items, scores)
     curves = curve_rows(scores)

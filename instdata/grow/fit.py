@@ -69,7 +69,7 @@ class Fit:
 
 
 def fit(
-    rows: Sequence[int], seeds: Sequence[int], values: np.ndarray | Sequence[np.ndarray],
+    rows: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, values: np.ndarray | Sequence[np.ndarray],
     weights: np.ndarray | Sequence[np.ndarray] | None = None, *, lower_is_better: bool = False, margin: float | None = None,
 ) -> Fit:  # fmt: skip
     """The growth curve of one ability, or of the mean over several.
@@ -82,7 +82,7 @@ def fit(
     Raises InputError where there is no cell with rows or a seed twice.
     """
     groups = [np.asarray(v, float) for v in (values if isinstance(values, (list, tuple)) else [values])]
-    weight = list(weights) if isinstance(weights, (list, tuple)) else [weights] * len(groups)
+    weight: list[Any] = list(weights) if isinstance(weights, (list, tuple)) else [weights] * len(groups)
     rungs, order = _complete(np.asarray(rows), np.asarray(seeds))
     x = np.log2(np.array(rungs, float))
     runs, cov, item_df, noise, items = np.zeros(order.shape), np.zeros((len(x), len(x))), np.inf, 0.0, 0

@@ -20,12 +20,13 @@ from instdata.util.errors import InputError
 
 OVERALL = ("overall", "macro", "mean", "average")
 MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends with
+Problems = Callable[[Path], list[str]]
 WRITING = ("self-instruct", "evolve")  # methods of generate that can be told how many rows of an ability to write
 
 
 def next_recipe(
-    build: Path, budget: int | None = None, out: Path | None = None, problems: Callable[[Path], list[str]] | None = None
-) -> dict[str, Any]:  # fmt: skip
+    build: Path, budget: int | None = None, out: Path | None = None, problems: Problems | None = None
+) -> dict[str, Any]:
     """Plan the next recipe and write it; returns what `next --json` prints.
 
     build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of the
@@ -37,22 +38,73 @@ def next_recipe(
         if out is not None:
             raise InputError(f"{build} is a table: there is no recipe to change. Leave --out away")
         return {"build": str(build), **plan(published(build), budget), "recipe": None}
-    from instdata.util.atomic import write_text
+    recipe, steps, supply = _recipe(build)
+    found = plan(measured(build, supply), budget)
+    rows = {a["ability"]: a["rows"] for a in found["abilities"]} | found["others"]
+    head = [
+        f"Written by `instdata next {build.name}`: {found['rows']:,} rows where the curves still rise.",
+        *found["notes"],
+    ]
+    out = out or Path(f"{recipe['name']}.next.yaml")
+    found["notes"] += _write(out, {**recipe, "steps": _steps(steps, rows, supply)}, head, problems)
+    return {"build": str(build), **found, "recipe": str(out)}
+
+
+def mixture_recipe(
+    build: Path, found: Mapping[str, Any], length: Mapping[str, float], budget: int | None, out: Path | None,
+    problems: Problems | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Write the recipe of a proposed mixture (grow/design.py's result), shares of tokens turned into rows by each ability's
+    mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
+    from instdata.builds import manifest
+
+    if found["proposal"] is None:
+        return {"rows": None, "recipe": None, "notes": list(found["notes"])}
+    recipe, steps, supply = _recipe(build)
+    full = manifest(build)["configs"]["full"]
+    others = {a: n for a, n in full["by_ability"].items() if a not in found["proposal"]}
+    whole = budget or full["rows"]
+    kept = {a: round(n * whole / full["rows"]) for a, n in others.items()}
+    parts = {a: share / length[a] for a, share in found["proposal"].items()}
+    rows = {a: round((whole - sum(kept.values())) * p / sum(parts.values())) for a, p in parts.items()}
+    short = [a for a, n in rows.items() if a in supply and (most := supply[a].most) is not None and n > most]
+    notes = [
+        *found["notes"],
+        *([f"fewer rows than the mixture asks for, so all get less: {', '.join(short)}"] if short else []),
+    ]
+    span = f"[{found['low']:+.4f}, {found['high']:+.4f}]"
+    head = [
+        f"Written by `instdata next {build.name} --design`: the mixture that {len(found['mixtures'])} others speak for.",
+        f"Expected over the present mixture, at {found['rows']:,} rows: {found['gain']:+.4f} {span} ({found['unit']}).",
+        f"Better than even: {found['better_than_even']}; than the present mixture: {found['better_than_present']}.",
+        *notes,
+    ]
+    out = out or Path(f"{recipe['name']}.next.yaml")
+    notes += _write(out, {**recipe, "steps": _steps(steps, rows | kept, supply)}, head, problems)
+    return {"rows": rows | kept, "recipe": str(out), "notes": notes}
+
+
+def _recipe(build: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str, Supply]]:
+    """(a build's recipe, its steps without those that an earlier next recipe added, what there is of each ability)."""
     from instdata.util.yaml import load_yaml
 
     recipe = load_yaml(build / "recipe.yaml").data
     steps = [s for s in recipe.get("steps") or [] if _options(s).get("name") not in (MIX, SAMPLE)]
-    supply = _supply(build, steps)
-    found = plan(measured(build, supply), budget)
-    rows = {a["ability"]: a["rows"] for a in found["abilities"]} | found["others"]
-    out = out or Path(f"{recipe['name']}.next.yaml")
-    notes = found["notes"]
-    after = {**recipe, "name": f"{recipe['name']}-next", "steps": _steps(steps, rows, supply)}
+    return recipe, steps, _supply(build, steps)
+
+
+def _write(out: Path, recipe: dict[str, Any], head: list[str], problems: Problems | None) -> list[str]:
+    """Write the next recipe with what is known of it on top; returns what would stop it, as notes."""
+    import yaml
+
+    from instdata.util.atomic import write_text
+
+    after = {**recipe, "name": f"{recipe['name']}-next"}
     if after.get("subsets"):
         after["subsets"] = {**after["subsets"], "on_short": "clip"}
-    write_text(out, _yaml(after, build, found))
-    notes += [f"before it runs: {line}" for line in (problems(out) if problems else [])]
-    return {"build": str(build), **found, "recipe": str(out)}
+    body = yaml.safe_dump(after, sort_keys=False, allow_unicode=True, width=120)
+    write_text(out, "".join(f"# {' '.join(line.split())}\n" for line in head) + body)
+    return [f"before it runs: {line}" for line in (problems(out) if problems else [])]
 
 
 @dataclass(frozen=True)
@@ -114,38 +166,13 @@ def _steps(steps: list[dict[str, Any]], rows: dict[str, int], supply: dict[str, 
         step = [{"generate": {**options, "per_ability": wanted}}] if wanted else []
         return [*steps[:at], *step, *steps[at + 1 :]]
     # mix and sample count held-out rows too, and keep them whatever they decide: so much more is asked for.
-    weights = {a: round(n * (1 + supply[a].held / supply[a].most), 3) for a, n in rows.items() if supply[a].most}
+    weights = {a: round(n * (1 + supply[a].held / most), 3) for a, n in rows.items() if (most := supply[a].most)}
     total = round(sum(weights.values()))
     return [
         *steps,
         {"mix": {"name": MIX, "by": "ability", "weights": weights}},
         {"sample": {"name": SAMPLE, "rows": total}},
     ]
-
-
-def _yaml(recipe: dict[str, Any], build: Path, found: dict[str, Any]) -> str:
-    """The recipe with what is expected of it on top."""
-    import yaml
-
-    head = [
-        f"Written by `instdata next {build.name}`: {found['rows']:,} rows where they gain most.",
-        f"Expected over the same number of rows in the present mix: {gain_in_words(found)}.",
-        *found["notes"],
-    ]
-    body = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=120)
-    return "".join(f"# {' '.join(line.split())}\n" for line in head) + body
-
-
-def gain_in_words(found: dict[str, Any]) -> str:
-    """The expected gain in words."""
-    if found["metric"] == "bits":
-        value, low, high = (100 * found[k] for k in ("gain", "low", "high"))
-        return f"a gain of {value:+.2f} % in bits per byte [{low:+.2f}, {high:+.2f}]{_none_shown(found)}"
-    return f"{found['gain']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}] of mean score{_none_shown(found)}"
-
-
-def _none_shown(found: dict[str, Any]) -> str:
-    return "" if found["low"] > 0 else ": none is shown, the present mix may be as good"
 
 
 def published(path: Path) -> CurveTable:
@@ -193,7 +220,7 @@ def published(path: Path) -> CurveTable:
     floors = {g.ability: g.fit.rows[0] for g in growth}
     now = {g.ability: g.fit.rows[-1] for g in growth}
     notes = [
-        "one run of each size: the interval rests on how far scores lie from a straight line",
+        "one run of each size: how a curve bends rests on how far scores lie from a straight line",
         "the table does not say how rows were shared: evenly, it is assumed",
     ]
     return CurveTable(growth, now, {}, floors, dict.fromkeys(floors, 2**62), "score", "score", 1, notes)

@@ -138,7 +138,7 @@ def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: s
                 judge.say(
                     f"{arm} against {control}, size {group['config']}, seed {group['seed']}: {len(said)} answers compared"
                 )
-            columns = {"metric": ["pairs"] * len(table), "chance": [0.5] * len(table)}
+            columns: dict[str, list[Any]] = {"metric": ["pairs"] * len(table), "chance": [0.5] * len(table)}
             found.append(_with(table, value=value, reason=reason, **columns))
     return pa.concat_tables(found), swaps(audited)
 

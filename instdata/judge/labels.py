@@ -1,32 +1,42 @@
 """Files of answer pairs: what people said of them, what a judge said of them, in one order or in both.
 
-Read as they come: PandaLM's labels and verdicts, recorded reviews with scores in both orders, or our own
+Read as they come: a build's reviews.jsonl, PandaLM's labels and verdicts, recorded reviews with scores in both orders, or our own
 {id, prompt, answer1, answer2, human, verdict, verdict_reverse} (docs/judge.md).
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import kept_messages, messages_of
 from instdata.llm.cache import digest
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
 from instdata.read.plain import BadRow
-from instdata.read.shapes import normalise_keys
+from instdata.read.shapes import normalise_key, normalise_keys
+from instdata.steps.reviews import REVIEWS, read_reviews, settle
 from instdata.util.errors import InputError
+from instdata.util.yaml import did_you_mean
 
-PROMPT = ("prompt", "instruction", "question", "conversations", "text", "task", "query")
-ANSWER = re.compile(r"(?:answer|response|output|completion)_?([12ab])")
-ANSWERS = ("answers", "responses", "outputs")
-HUMAN = re.compile(r"annotator_?\d+|human|humans|human_verdict|human_preference|label|labels|preference")
-VERDICT = re.compile(r"verdict|winner|result|\w+_result|scores")
-REVERSE = re.compile(r"(?:verdict|winner|result|\w+_result|scores)_(?:reverse|swapped)")
-ID = ("id", "idx", "question_id", "pair_id")
+Columns = dict[str, tuple[str, ...]]
+_ANSWER, _SAID = ("answer", "response", "output", "completion"), ("verdict", "winner", "result", "gpt_result", "scores")
+# What files in use call each field; other names are given (`--map human=rater_1,rater_2`).
+COLUMNS: Columns = {
+    "id": ("id", "idx", "question_id", "pair_id"),
+    "prompt": ("prompt", "instruction", "question", "conversations", "text", "task", "query"),
+    "input": ("input",),
+    "answer1": tuple(f"{word}{end}" for word in _ANSWER for end in ("1", "_1", "_a", "a")),
+    "answer2": tuple(f"{word}{end}" for word in _ANSWER for end in ("2", "_2", "_b", "b")),
+    "answers": ("answers", "responses", "outputs"),
+    "human": ("human", "humans", "human_verdict", "human_preference", "label", "labels", "preference",
+              *(f"annotator{gap}{n}" for gap in ("", "_") for n in range(1, 10))),
+    "verdict": _SAID,
+    "verdict_reverse": tuple(f"{word}_{end}" for word in _SAID for end in ("reverse", "swapped")),
+}  # fmt: skip
 WORDS = {
     0: {"0", "tie", "draw", "equal", "both", "c", "平局", "一样"},
     1: {"1", "a", "first", "model_a", "answer1", "response1", "answer 1", "response 1"},
@@ -68,14 +78,25 @@ class Pair:
         return self.judged and not self.first and not self.second and not self.humans
 
 
-def read(paths: Sequence[Path]) -> list[Pair]:
-    """The pairs of files, or of all data files of a folder. Raises InputError."""
+def columns(words: Sequence[str] = ()) -> Columns:
+    """Where the fields of a pair stand: COLUMNS, changed by `FIELD=COLUMN[,COLUMN…]`. Raises InputError."""
+    found = dict(COLUMNS)
+    for word in words:
+        field, equals, names = word.partition("=")
+        if field not in COLUMNS or not equals or not names.strip():
+            raise InputError(f"--map {word}: FIELD=COLUMN, of {', '.join(COLUMNS)}.{did_you_mean(field, COLUMNS)}")
+        found[field] = tuple(normalise_key(name.strip()) for name in names.split(","))
+    return found
+
+
+def read(paths: Sequence[Path], where: Columns = COLUMNS) -> list[Pair]:
+    """The pairs of files, or of all data files of a folder; `where` the fields stand. Raises InputError."""
     files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
         files += sorted(p for p in path.iterdir() if kind_of(p)) if path.is_dir() else [path]
-    found = [pair for file in files for pair in _read(file)]
+    found = [p for file in files for p in (_of_reviews(file) if file.name == REVIEWS else _read(file, where))]
     if not found:
         raise InputError(f"no pairs in {', '.join(map(str, paths))}")
     return found
@@ -114,16 +135,49 @@ def _judged_as(pair: Pair, by: Pair | None) -> Pair:
     return replace(pair, verdict=by.verdict, swapped=by.swapped, judged=by.judged, twice=by.twice)
 
 
-def _read(file: Path) -> Iterator[Pair]:
+def _of_reviews(file: Path) -> Iterator[Pair]:
+    """The pairs in a build's reviews: where somebody wrote a better answer, it and the row's own, in an order that a hash
+    decides. Who wrote one prefers it; who passed the row as it stands prefers the row's."""
+    said = settle(read_reviews(file))
+    edited = {s.rid: s for s in said.values() if any(o.value for o in s.opinions)}
+    if not edited:
+        raise InputError(
+            f"{file}: a judge is asked to compare two answers, and nobody edited one here (key E in `instdata review`)"
+        )
+    if not (file.parent / "manifest.json").is_file():
+        raise InputError(f"{file}: the rows' texts are in the build that was reviewed: name the file in its folder")
+    kept = kept_messages(file.parent, {s.id for s in edited.values()})
+    gone = messages_of(file.parent, {rid for rid, s in edited.items() if s.id not in kept})
+    for rid, s in edited.items():
+        turns = kept.get(s.id) or gone.get(rid)
+        if not turns or turns[-1]["role"] != "assistant":
+            continue
+        prompt = "\n".join(t["content"] for t in turns[:-1])
+        answer, better = turns[-1]["content"], [o.value for o in s.opinions if o.value][-1]
+        first = int(digest([rid, s.id])[:8], 16) % 2  # whether the row's own answer is the first
+        votes = [1 if bool(o.value) != bool(first) else 2 for o in s.opinions if o.value or o.verdict == "pass"]
+        one, two = (answer, better) if first else (better, answer)
+        yield Pair(rid, prompt, one, two, tuple(votes), file=file.name)
+
+
+def _read(file: Path, where: Columns) -> Iterator[Pair]:
     if kind_of(file) is None:
         raise InputError(f"{file}: not a data file (.json, .jsonl, .csv, .parquet)")
     for n, record in enumerate(_unwrapped(records(raw_blocks(str(file))))):
         if isinstance(record, Bad):
             raise InputError([(str(file), n + 1, record.error)])
-        pair = _pair(record, file.name)
+        pair = _pair(record, file.name, where)
         if not (pair.judged or pair.humans or pair.first or pair.second):
             fields = ", ".join(list(record)[:8])
-            raise InputError([(str(file), n + 1, f"neither answers, labels nor a verdict in a record of {fields}")])
+            raise InputError(
+                [
+                    (
+                        str(file),
+                        n + 1,
+                        f"neither answers, labels nor a verdict in a record of {fields} (--map names columns)",
+                    )
+                ]
+            )
         yield pair
 
 
@@ -145,22 +199,24 @@ def _is_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and len(v) > 2 for v in value)
 
 
-def _pair(record: dict[str, Any], file: str) -> Pair:
-    answers = {m[1]: _text(v) for k, v in record.items() if (m := ANSWER.fullmatch(k))}
-    both = next((record[k] for k in ANSWERS if isinstance(record.get(k), list) and len(record[k]) == 2), None)
-    first, second = map(_text, both) if both else [answers.get(a, answers.get(b, "")) for a, b in ("1a", "2b")]
-    prompt = next((_text(record[k]) for k in PROMPT if record.get(k)), "")
-    if record.get("input"):
-        prompt += "\n" + _text(record["input"])
-    humans = []
-    for key, value in record.items():
-        if HUMAN.fullmatch(key):
-            humans += [_verdict(v) for v in (value if isinstance(value, list) else [value])]
-    given = next((record[k] for k in record if VERDICT.fullmatch(k)), _Nothing)
-    reverse = next((record[k] for k in record if REVERSE.fullmatch(k)), _Nothing)
-    swapped = _verdict(reverse)
+def _pair(record: dict[str, Any], file: str, where: Columns) -> Pair:
+    def first_of(field: str, default: Any = None) -> Any:
+        return next((record[k] for k in where[field] if record.get(k) is not None), default)
+
+    both = first_of("answers")
+    if not (isinstance(both, list) and len(both) == 2):
+        both = [first_of("answer1", ""), first_of("answer2", "")]
+    prompt = _text(first_of("prompt", ""))
+    if first_of("input"):
+        prompt += "\n" + _text(first_of("input"))
+    labels = [record[k] for k in where["human"] if k in record]
+    humans = [_verdict(v) for value in labels for v in (value if isinstance(value, list) else [value])]
+    given, reverse = (
+        next((record[k] for k in where[f] if k in record), _Nothing) for f in ("verdict", "verdict_reverse")
+    )
+    id, swapped = first_of("id"), _verdict(reverse)
     return Pair(
-        next((str(record[k]) for k in ID if record.get(k) is not None), None), prompt, first, second,
+        None if id is None else str(id), prompt, _text(both[0]), _text(both[1]),
         tuple(h for h in humans if h is not None), _verdict(given), 3 - swapped if swapped else swapped,
         given is not _Nothing, reverse is not _Nothing, file,
     )  # fmt: skip

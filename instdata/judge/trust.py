@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.judge.labels import Pair, read, with_verdicts
+from instdata.judge.labels import Columns, Pair, columns, read, with_verdicts
 from instdata.llm.ask import Options
 from instdata.util.context import Context
 from instdata.util.errors import InputError
@@ -32,24 +32,26 @@ def judge_card(
     limit: int | None = None,
     strong: str | None = None,
     share: float = 0.2,
+    mapping: Sequence[str] = (),
     context: Context = Context(),  # noqa: B008 (frozen)
 ) -> dict[str, Any]:
     """What `judge-card --json` prints, of pairs in files (see pairs.py).
 
     `judge`: `recorded`, a file of verdicts, or a model, which is asked in both orders about the pairs (`limit` of them,
     chosen by hash) with what `options` allow. `strong`: a better judge, named the same way, that sees only a `share` of
-    the pairs; `together` then says what the two find and how many of its verdicts that saved.
+    the pairs; `together` then says what the two find and how many of its verdicts that saved. `mapping`: FIELD=COLUMN[,COLUMN…], see labels.COLUMNS.
     Raises InputError, BudgetReached, BuildError."""
-    pairs = read([Path(p) for p in on])
+    where = columns(mapping)
+    pairs = read([Path(p) for p in on], where)
     options = options or Options()
-    pairs, cost = _verdicts(judge, pairs, options, limit, context, "judge-card")
+    pairs, cost = _verdicts(judge, pairs, options, limit, context, "judge-card", where)
     card = {"judge": judge, "files": [str(p) for p in on], **measure(pairs), **cost}
     for part, name in (("by_file", lambda p: p.file), ("by_judge", _judge_of)):
         names = sorted({name(p) for p in pairs})
         if len(names) > 1:
             card[part] = {n: measure([p for p in pairs if name(p) == n]) for n in names}
     if strong is not None:
-        card["together"] = _together(pairs, strong, share, options, context)
+        card["together"] = _together(pairs, strong, share, options, context, where)
     return {**card, "warnings": warnings(card)}
 
 
@@ -109,7 +111,7 @@ def warnings(card: dict[str, Any]) -> list[str]:
 
 
 def _verdicts(
-    judge: str, pairs: list[Pair], options: Options, limit: int | None, context: Context, name: str
+    judge: str, pairs: list[Pair], options: Options, limit: int | None, context: Context, name: str, where: Columns
 ) -> tuple[list[Pair], dict[str, Any]]:
     """(the pairs with this judge's verdicts, those without left out; cost and counts for the card)."""
     cost: dict[str, Any] = {"usd_per_1000": None, "seconds_per_1000": None}
@@ -118,7 +120,7 @@ def _verdicts(
     if judge == RECORDED:
         found = with_verdicts(pairs, loose) if loose and pairs else pairs
     elif Path(judge).exists():
-        given = read([Path(judge)])
+        given = read([Path(judge)], where)
         if not pairs or not any(p.judged for p in given):  # the two files were named the other way round
             pairs, given = given, loose or pairs
         found = with_verdicts(pairs, given)
@@ -177,11 +179,13 @@ def _live(
     return found, cost
 
 
-def _together(pairs: list[Pair], strong: str, share: float, options: Options, context: Context) -> dict[str, Any]:
+def _together(
+    pairs: list[Pair], strong: str, share: float, options: Options, context: Context, where: Columns
+) -> dict[str, Any]:
     from instdata.judge.cheap_and_strong import powered
 
     few = sample(pairs, max(2, round(share * len(pairs))))
-    better, _ = _verdicts(strong, few, options, None, context, "judge-card strong")
+    better, _ = _verdicts(strong, few, options, None, context, "judge-card strong", where)
     by_key = {p.key: p for p in better}
     labels = [_worth(by_key[p.key]) if p.key in by_key else None for p in pairs]
     return {"judge": strong, **powered(labels, [_worth(p) for p in pairs])}

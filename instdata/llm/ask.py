@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from instdata.llm.budget import Budget, Price, Wait, price_of
-from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.budget import Budget, Price, Wait, price_of, scope_of
+from instdata.llm.cache import PICO, Store
 from instdata.llm.client import MAX_WAIT, Answer, Client, Request
 from instdata.llm.endpoint import LOCAL, endpoint, resolve_model
 from instdata.llm.pace import Pace
@@ -83,12 +83,12 @@ def ask(
     """Answers in the order of the requests, each with the value that `read` makes of its text (it raises Unusable), None
     where no attempt could be used.
 
-    The budget goes by `name` and `shapes` (what else shapes the answers: a model, a version), so a run that is resumed
-    goes on with the same one; what was used is added to `context.usage[name]`. `weigh(value, response body)` may
+    The budget goes by `scope_of`: in a build by its name and `name`, else by `name` and `shapes` (what else shapes the answers:
+    a model, a version), so a run that is resumed goes on with the same one; what was used is added to `context.usage[name]`. `weigh(value, response body)` may
     replace a value by one that needs more of the response than its text, such as log-probabilities.
     Raises BudgetReached; what was answered is cached."""
     with closing(Store(context.cache or cache_folder())) as store:
-        with client_for(options, store, digest([name, shapes]), context.base, context.say) as client:
+        with client_for(options, store, scope_of(context, name, shapes), context.base, context.say) as client:
             try:
                 with counter(name, len(requests), context.bars) as advance:
                     answers = client.ask_all(requests, read, on_answer=advance)

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from instdata.llm.cache import PICO, Store
+from instdata.llm.cache import PICO, Store, digest
 from instdata.llm.pace import seconds
+from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 Cost = tuple[int, int, int]  # picodollars, requests, tokens
@@ -87,6 +88,12 @@ class Usage:
         found = dict(vars(self))
         picousd = found.pop("picousd")
         return {**found, "usd": picousd / PICO if priced else None}
+
+
+def scope_of(context: Context, name: str, shapes: Any) -> str:
+    """What a budget goes by: of a build, its name and the step's, so that variants of it (other options, a filter left out, a
+    trial of some rows) cannot spend it twice; elsewhere the name and `shapes`, what else shapes the answers."""
+    return digest([context.build, name] if context.build else [name, shapes])
 
 
 class Budget:

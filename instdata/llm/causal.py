@@ -75,6 +75,12 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
     return Loaded(net, tokenizer, name, digest, _context(net.config))
 
 
+def digest_of(spec: str, say: Say = print) -> tuple[str, str]:
+    """(the name for people, what names the weights) of a model, without loading it. Raises InputError."""
+    where, name = _find(spec, say)
+    return name, _digest(where, name)
+
+
 def quiet() -> None:
     """No advice and no bars of transformers between our own lines."""
     from transformers.utils import logging
@@ -229,6 +235,13 @@ def fast_dtype(device: Any) -> Any:
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     return torch.bfloat16 if supported() and _has_bf16_dot() else torch.float32
+
+
+def dtype_of(name: str, device: Any) -> Any:
+    """A recipe's dtype: `auto` is the fast one."""
+    import torch
+
+    return fast_dtype(device) if name == "auto" else getattr(torch, name)
 
 
 def _has_bf16_dot() -> bool:

@@ -120,16 +120,20 @@ class Client:
         answers = self.run(every())
         if self.stop is not None:
             raise self.stop
+        self.check_refused()
+        return answers
+
+    def check_refused(self) -> None:
+        """Raise where everything asked was refused."""
         if self.unclear and not self.usage.requests + self.usage.cache_hits:
             raise self._refusal(self.unclear)
-        return answers
 
     async def ask(self, request: Request, read: Callable[[str], Any] = str, attempts: int = 3) -> Answer:
         """One answer, from the cache or the endpoint. `read` turns its text into a value, or raises Unusable."""
         failures: list[Failure] = []
         for attempt in range(attempts):
             key = request.key(self.at, attempt, self.params)
-            stored = self.store.get(key, self._once_said)
+            stored: Stored | Failure | None = self.store.get(key, self._once_said)
             if stored is not None:
                 self.usage.cache_hits += 1
             else:

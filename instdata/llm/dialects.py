@@ -53,7 +53,7 @@ def content(response: str) -> Content:
     finish = choice.get("finish_reason")
     cut = finish in CUT
     if not text.strip():
-        why = USED_UP if thought and (cut or inside) else "empty answer"
+        why: str | None = USED_UP if thought and (cut or inside) else "empty answer"
         if finish not in (*WHOLE, *CUT):
             why = f"ended by {finish}"
         elif cut and not thought:

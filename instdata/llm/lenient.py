@@ -238,7 +238,8 @@ class _Lenient:
     def escape(self, at: int) -> tuple[str, int]:
         c = self.text[at : at + 1]
         if c in ESCAPES and c:
-            word = WORD.match(self.text, at)[0]
+            found = WORD.match(self.text, at)
+            word = found[0] if found else ""
             if len(word) > 1 and (c in "bfr" or word in COMMANDS):
                 return "\\" + word, at + len(word)
             return ESCAPES[c], at + 1

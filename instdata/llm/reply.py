@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from instdata.llm.lenient import Piece, find
+from instdata.util.thoughts import CHANNEL_END, FRAME, MARKS, channel
+from instdata.util.thoughts import FINAL as FINAL_MARK
 
 
 class Unusable(ValueError):
@@ -19,18 +21,15 @@ class Unusable(ValueError):
 
 # What models put around their thoughts: opening and closing marks.
 THOUGHTS = tuple(
-    (re.compile(a, re.I), re.compile(b, re.I))
-    for a, b in (
-        *((rf"<{t}\s*>", rf"</{t}\s*>") for t in ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "seed:think")),
-        (r"\[THINK\]", r"\[/THINK\]"),
-        (r"◁think▷", r"◁/think▷"),
-        (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
-        (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
-        (r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)<\|message\|>", r"<\|end\|>|(?=<\|start\|>|<\|channel\|>final)"),
-        (r"<\|channel>thought\s", r"<channel\|>"),
+    (re.compile(opens, re.I), re.compile(closes, re.I))
+    for opens, closes in (
+        *MARKS,
+        (channel("analysis|commentary"), rf"{CHANNEL_END}|(?=<\|start\|>|<\|channel\|>final)"),
     )
-)  # fmt: skip
-FINAL = re.compile(r"^\s*(?:<\|start\|>assistant)?<\|channel\|>final(?:\s[^<]*)?<\|message\|>|<\|(?:return|end|im_end|endoftext)\|>\s*$|^\s*</?(?:answer|response)>|</answer>\s*$|<\|(?:begin|end)_of_solution\|>|<\|(?:START|END)_RESPONSE\|>")  # fmt: skip
+)
+FINAL = re.compile(
+    rf"^\s*{FINAL_MARK}|<\|(?:return|end|im_end|endoftext)\|>\s*$|^\s*</?(?:answer|response)>|</answer>\s*$|{FRAME}"
+)
 PREFACE = 300  # characters that a model may say before it opens its thoughts
 MATERIAL = re.compile(r"[{\[`\"“「]")  # what follows is the answer itself, where a mark is quoted
 
@@ -90,7 +89,7 @@ def thoughts(text: str) -> tuple[str, str]:
         if not end:
             break
     if not re.match(r"\s*[{\[`]", text):  # templates that open the thoughts themselves show only their end
-        closed = [m for _, close in THOUGHTS[:9] if (m := close.search(text))]
+        closed = [m for _, close in THOUGHTS[: len(MARKS)] if (m := close.search(text))]
         if closed:
             last = min(closed, key=lambda m: m.start())
             thought.append(text[: last.start()])

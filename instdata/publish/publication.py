@@ -18,6 +18,7 @@ from instdata.corpus.corpus import ROW_GROUP
 from instdata.corpus.write import write_json
 from instdata.publish.card import write_cards
 from instdata.publish.findings import findings
+from instdata.publish.proofs import write_proofs
 from instdata.util.atomic import digest, whole
 
 # Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
@@ -42,6 +43,7 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
     shown = findings(build, manifest)
     _write_trained(shown, folder)
     write_cards(folder, manifest, repo, run, shown, _write_charts(build, folder, shown))
+    write_proofs(folder, manifest, repo)
     files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
     manifest["published"] = {"meta": meta, "files": {f: digest(folder / f) for f in files}}
     write_json(folder / "manifest.json", manifest)

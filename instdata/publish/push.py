@@ -21,7 +21,7 @@ from instdata.publish.publication import write_publication
 from instdata.publish.remote import client, writer
 from instdata.publish.upload import Remote, check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
 from instdata.publish.verify import verify
-from instdata.util.secrets import CREDENTIAL
+from instdata.util.secrets import CREDENTIAL, NAMED, named_secret
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
 
@@ -87,29 +87,45 @@ def push(
 
 def _credentials(folder: Path) -> list[tuple[str, str]]:
     """Objections to keys and tokens in what would be published."""
-    found = []
-    rows = 0
+    known, named, first = 0, 0, ""
     for path in sorted((folder / "data").glob("*.parquet")):
         with pq.ParquetFile(path) as file:
             columns = [n for n in file.schema_arrow.names if n in ("messages", "meta", *OPTIONAL.names)]
-            for batch in file.iter_batches(columns=columns, batch_size=1 << 14):
-                rows += len(set().union(*(_hits(batch[n]) for n in columns)))
-    if rows:
-        found.append(
-            ("credentials", f"{rows:,} rows hold what looks like a key or token: add the rule `secret` to quality")
-        )
+            for batch in file.iter_batches(columns=["id", *columns], batch_size=1 << 14):
+                keys = set().union(*(_hits(batch[n], _keys) for n in columns))
+                values = set().union(*(_hits(batch[n], _values) for n in columns)) - keys
+                known, named = known + len(keys), named + len(values)
+                first = first or (batch["id"][min(values)].as_py() if values else "")
+    found = []
+    if known:
+        line = f"{known:,} rows hold what looks like a key or token: add the rule `secret` to quality"
+        found.append(("credentials", line))
+    if named:
+        line = f"{named:,} rows give a random value to a key, token or password; the first: {first}. Look at it (`instdata why {first}`) and drop it (`instdata drop`)"
+        found.append(("credentials", line))
     return [*found, *secrets(folder, [n for n in listed(folder) if not n.endswith(".parquet")])]
 
 
-def _hits(column: pa.Array) -> set[int]:
-    """The rows in which a column holds what looks like a key or token, at any depth."""
+def _keys(column: pa.Array) -> set[int]:
+    """The rows of a text column with a key or token of a known kind."""
+    return set(pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, CREDENTIAL), False)).to_pylist())
+
+
+def _values(column: pa.Array) -> set[int]:
+    """The rows of a text column where name and entropy tell a secret; Arrow finds the few that may."""
+    may = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, NAMED), False)).to_pylist()
+    return {i for i in may if named_secret(column[i].as_py())}
+
+
+def _hits(column: pa.Array, find: Callable[[pa.Array], set[int]]) -> set[int]:
+    """The rows in which `find` finds something in a column, at any depth."""
     kind = column.type
     if pa.types.is_string(kind):
-        return set(pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, CREDENTIAL), False)).to_pylist())
+        return find(column)
     if pa.types.is_list(kind):
-        inner, parents = _hits(column.flatten()), pc.list_parent_indices(column)
+        inner, parents = _hits(column.flatten(), find), pc.list_parent_indices(column)
         return {parents[i].as_py() for i in inner}
-    return set().union(*(_hits(c) for c in column.flatten())) if pa.types.is_struct(kind) else set()
+    return set().union(*(_hits(c, find) for c in column.flatten())) if pa.types.is_struct(kind) else set()
 
 
 def _summary(remote: Remote, folder: Path) -> str:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from instdata.read.bytes import Bad, csv_records, elements, lines
+from instdata.read.bytes import Bad, csv_records, lines
 from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
-from instdata.read.container import PIECE, SUFFIXES, Damaged, form_of, kind_of
+from instdata.read.container import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
+from instdata.read.elements import elements
 from instdata.read.encoding import advice
 from instdata.read.plain import BadRow, unjson
 from instdata.read.separator import separator
-from instdata.read.shapes import normalise_keys
+from instdata.read.shapes import Record, normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -39,14 +40,17 @@ def raw_blocks(
     limit: int | None = None,
     encoding: str | None = None,
     delimiter: str | None = None,
+    sheets: Sequence[str] = (),
+    beside: Beside | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines.
+    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines. `beside`
+    gets what the file holds that goes into no record, so far as it was read.
 
     Raises Damaged, after the last good record was given, where a file is no data, or not all of it; InputError where its
     encoding is not clear."""
     first, left = 0, limit
     try:
-        for records in _blocks(path, hub, encoding, delimiter):
+        for records in _blocks(path, hub, encoding, delimiter, sheets, beside):
             step = len(records)
             if left is not None:
                 records, taken = _first(records, left)
@@ -80,7 +84,14 @@ def block_count(path: str) -> int | None:
     return max(1, -(-file.stat().st_size // PIECE))
 
 
-def _blocks(path: str, hub: tuple | None, encoding: str | None, delimiter: str | None) -> Iterator[Any]:
+def _blocks(
+    path: str,
+    hub: tuple | None,
+    encoding: str | None,
+    delimiter: str | None,
+    sheets: Sequence[str],
+    beside: Beside | None,
+) -> Iterator[Any]:
     if hub is not None:
         dataset = hub_dataset(hub)
         yield from dataset.with_format("arrow").iter(batch_size=rows_a_block(dataset.data.nbytes, len(dataset)))
@@ -90,11 +101,11 @@ def _blocks(path: str, hub: tuple | None, encoding: str | None, delimiter: str |
     if form.suffix == ".parquet":
         yield from parquet_batches(file, bool(form.packing))
     elif form.suffix == ".xlsx":
-        yield from _in_blocks(workbook_rows(file))
+        yield from _in_blocks(workbook_rows(file, sheets, beside))
     elif form.suffix in (".csv", ".tsv"):
         yield from _in_blocks(csv_records(file, delimiter or separator(file, form), form.encoding))
     elif form.suffix == ".json":
-        yield from elements(file, form.encoding)
+        yield from elements(file, form.encoding, beside)
     else:
         yield from lines(file, form.encoding)
 
@@ -123,7 +134,7 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
         yield from (r for r in decode(records) if r is not None)
 
 
-def decode(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
+def decode(records: Any) -> Iterator[Record | Bad | None]:
     """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
     for record in records if isinstance(records, list) else rows_of_batch(records):
         if isinstance(record, bytes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,101 +83,12 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
 
 
 def _joined(parts: list[bytes], size: int) -> bytes | Bad:
-    return _too_long(parts[0]) if size > RECORD_LIMIT else b"".join(parts)
+    return too_long(parts[0]) if size > RECORD_LIMIT else b"".join(parts)
 
 
-def _too_long(start: bytes) -> Bad:
+def too_long(start: bytes) -> Bad:
     shown = start[:SHOWN].decode("utf-8", "backslashreplace")
     return Bad(f"longer than {RECORD_LIMIT >> 20} MB: a quote or bracket may not be closed", f"{shown} … (its start)")
-
-
-JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
-
-
-# A document that holds its records under one key: {"version": 1, "data": [{…
-WRAPPED = re.compile(
-    rb'\{(?:\s*"[^"\\]{1,40}"\s*:\s*(?:"[^"\\]{0,200}"|[\d.]+|null|true|false)\s*,){0,20}\s*"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)"\s*:\s*(?=\[\s*\{)'
-)
-
-
-def elements(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
-    """The elements of a JSON array, of the list that a document {"data": […]} holds, or the values of a file of several
-    JSON values, in lists of about PIECE bytes.
-
-    Values are cut by brackets and quotes. One that does not parse may have swallowed its neighbours (a quote that is
-    not closed): it is cut at its first joint of objects, and cutting starts anew behind it, so that it costs itself.
-    Raises Damaged as `pieces` does, and where an array does not end.
-    """
-    data, inside, closed, loose, error = b"", None, False, False, None
-    stream = pieces(path, encoding)
-    while True:
-        try:
-            piece = next(stream, b"")
-        except Damaged as e:
-            piece, error = b"", e
-        data += piece
-        if inside is None:
-            data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
-            if wrapped := WRAPPED.match(data):
-                data = data[wrapped.end() :]
-            inside = data[:1] == b"["
-            data = data[1:] if inside else data
-        while True:
-            found, data, ends, cut = _cut(data, inside and not loose, last=not piece)
-            loose, closed = loose or cut, closed or ends
-            if found:
-                yield found
-            if not cut:
-                break
-        if closed:  # what follows the array holds no record
-            data = b""
-        elif len(data) > RECORD_LIMIT:
-            yield [_too_long(data)]
-            joint = max(data.rfind(b"\n"), data.rfind(b"},") + 1)
-            data, loose = data[joint + 1 :] if 0 < joint > len(data) - PIECE else b"", True
-        if not piece:
-            break
-    rest = data.strip().removesuffix(b"]") if loose else data.strip()
-    if error or (inside and not closed and not loose and not rest):
-        raise Damaged(str(error or "the JSON array does not end: the file is truncated; fetch it again"), rest)
-    if rest and not closed:
-        if inside and not loose and not rest.endswith((b"]", b"}")):
-            raise Damaged("the JSON array does not end: the file is truncated; fetch it again", rest)
-        yield [rest]
-
-
-def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes], bytes, bool, bool]:
-    """(values, the data that is left, whether the array ended, whether a broken value was cut at a joint: then the rest
-    is to be cut anew)."""
-    from instdata.read.json_values import split_values
-
-    spans, used, ends = split_values(data, in_array)
-    found = []
-    for start, end in spans:
-        value = data[start:end]
-        joint = None if _parses(value) else JOINT.search(value)
-        if joint:
-            return [*found, _trim(value[: joint.end()])], data[start + joint.end() :], False, True
-        found.append(value)
-    left = data[used:]
-    joint = JOINT.search(left) if last or len(left) > RECORD_LIMIT else None
-    if joint and not ends:
-        return [*found, _trim(left[: joint.end()])], left[joint.end() :], False, True
-    return found, left, ends, False
-
-
-def _trim(value: bytes) -> bytes:
-    return value.strip().removesuffix(b",").rstrip()
-
-
-def _parses(value: bytes) -> bool:
-    import orjson
-
-    try:
-        orjson.loads(value)
-    except ValueError:
-        return False
-    return True
 
 
 def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator[dict[str, str] | tuple[str, str]]:
@@ -209,7 +119,7 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
             text = "".join(taken)
             yield (advice(text.encode("utf-8", "surrogateescape")), _readable(text))
         else:
-            yield dict(zip(header, row))
+            yield dict(zip(header or [], row))
 
 
 class _Feed:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import pyarrow.parquet as pq
 
 from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import Bad, pieces
-from instdata.read.container import PIECE, RECORD_LIMIT, Damaged
+from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
 from instdata.read.plain import unjson
-from instdata.util.errors import MissingExtra
+from instdata.util.errors import InputError, MissingExtra
+from instdata.util.yaml import did_you_mean
 
 BATCH_ROWS = 16_384
 GROUP_BYTES = 1 << 30  # a page may be as large as its row group says: one that is mostly air is refused beyond this
@@ -213,8 +213,11 @@ def _json(record: Any) -> str:
         return repr(record)
 
 
-def workbook_rows(path: Path) -> Iterator[dict[str, Any] | tuple[str, str]]:
-    """The rows of a workbook's first sheet under its first row's names. Needs the extra `excel`. Raises Damaged."""
+def workbook_rows(
+    path: Path, sheets: Sequence[str] = (), beside: Beside | None = None
+) -> Iterator[dict[str, Any] | tuple[str, str]]:
+    """The rows of these sheets of a workbook, by default the first one's, each under its first row's names; the others'
+    names go to `beside`. Needs the extra `excel`. Raises Damaged, InputError where there is no such sheet."""
     try:
         import openpyxl
     except ImportError as e:
@@ -225,16 +228,31 @@ def workbook_rows(path: Path) -> Iterator[dict[str, Any] | tuple[str, str]]:
         if size > WORKBOOK_BYTES:
             raise Damaged(f"the workbook unpacks to {size >> 20:,} MB: save the sheet as .csv")
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-        rows = book[book.sheetnames[0]].iter_rows(values_only=True)
-        header = [str(v) if v is not None else f"column {i + 1}" for i, v in enumerate(next(rows, ()))]
-        if len(set(header)) < len(header):
-            raise Damaged("the sheet's first row has a name twice: it is to name the columns")
-        for row in itertools.chain(rows):
-            cells = [v.isoformat() if hasattr(v, "isoformat") else v for v in row[: len(header)]]
-            if any(v is not None for v in row):
-                yield dict(zip(header, cells))
+        names = [sheet.title for sheet in book.worksheets]
+        for name in sheets:
+            if name not in names:
+                raise InputError(
+                    f'{path.name}: there is no sheet "{name}".{did_you_mean(name, names)} Sheets: {", ".join(names)}'
+                )
+        read = list(sheets) or names[:1]
+        if beside is not None:
+            beside.sheets = [name for name in names if name not in read]
+        for name in read:
+            yield from _sheet_rows(book[name])
         book.close()
-    except Damaged:
+    except (Damaged, InputError):
         raise
     except Exception as e:  # openpyxl raises whatever its XML and zip readers do
         raise Damaged(f"the workbook is damaged ({type(e).__name__}: {str(e)[:120]}): save it again, or as .csv") from e
+
+
+def _sheet_rows(sheet: Any) -> Iterator[dict[str, Any]]:
+    """Cells as text where they are dates; rows without a cell are left out."""
+    rows = sheet.iter_rows(values_only=True)
+    header = [str(v) if v is not None else f"column {i + 1}" for i, v in enumerate(next(rows, ()))]
+    if len(set(header)) < len(header):
+        raise Damaged(f"the first row of sheet {sheet.title} has a name twice: it is to name the columns")
+    for row in rows:
+        cells = [v.isoformat() if hasattr(v, "isoformat") else v for v in row[: len(header)]]
+        if any(v is not None for v in row):
+            yield dict(zip(header, cells))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ RECORD_LIMIT = 64 << 20  # bytes: a record longer than this has an unclosed quot
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
 PACKED = (".gz", ".zst")
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
+KEPT = 10_000  # characters of a document's other keys that the manifest keeps, each
 FEED = 1 << 10  # packed bytes that are unpacked at once: zstandard makes at most 32 MB of them
 # Packings that are told, not read.
 FOREIGN = {
@@ -39,6 +41,47 @@ class Damaged(InstdataError):
     def __init__(self, message: str, tail: bytes = b""):
         super().__init__(message)
         self.tail = tail
+
+
+@dataclass
+class Beside:
+    """What a file holds that goes into no record, as reading it finds it: the other keys of a document that holds a list of
+    records, the names of a workbook's sheets that are not read."""
+
+    keys: dict[str, Any] = field(default_factory=dict)
+    sheets: list[str] = field(default_factory=list)
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest has of it: long values by their size."""
+        sizes = {k: len(_json(v)) for k, v in self.keys.items()}
+        keys = {k: v if sizes[k] <= KEPT else f"not kept: {_told(v)}, {sizes[k]:,} bytes" for k, v in self.keys.items()}
+        return {**({"beside": keys} if keys else {}), **({"sheets_not_read": self.sheets} if self.sheets else {})}
+
+    @property
+    def line(self) -> str:
+        """What is said of it; empty where there is nothing to say."""
+        parts = []
+        if self.keys:
+            parts.append(
+                f"beside its records the document holds {', '.join(f'{k} ({_told(v)})' for k, v in self.keys.items())}: "
+                "kept in the manifest, in no row"
+            )
+        if self.sheets:
+            parts.append(
+                f"sheets that are not read: {', '.join(self.sheets)} (sheet: in the source names those to read)"
+            )
+        return "; ".join(parts)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, (list, dict)):
+        return f"{'a list' if isinstance(value, list) else 'an object'} of {len(value):,}"
+    text = _json(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
 @dataclass(frozen=True)

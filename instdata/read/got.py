@@ -93,7 +93,7 @@ class Got(dict):
         value, options = self.get("completion"), self.get("options")
         if value is None and options is not None:
             at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
-            value, self.used["completion"] = self.record.get(at), (at,) if at else ()
+            value, self.used["completion"] = self.record.get(at) if at else None, (at,) if at else ()
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
             value = value.get("text", value.get("answer"))
         if isinstance(value, list):
@@ -139,7 +139,7 @@ class Got(dict):
             if len(letters) < 2 or letters != list(LETTERS.lower()[: len(letters)]):
                 return ""
             value = {c.upper(): self.record[c] for c in letters}
-            self["options"], self.used["options"] = value, letters
+            self["options"], self.used["options"] = value, tuple(letters)
         if isinstance(value, dict) and isinstance(value.get("text"), list):  # ARC: {label: [A, B], text: […]}
             value = dict(zip(map(str, value.get("label") or LETTERS), value["text"]))
         if isinstance(value, dict):

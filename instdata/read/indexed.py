@@ -8,13 +8,13 @@ from typing import Any
 
 from instdata.corpus.corpus import Shard
 from instdata.read.bytes import Bad
-from instdata.read.container import Damaged
+from instdata.read.container import Beside, Damaged
 from instdata.util.context import Context
 from instdata.util.sealed import read_sealed_json, sound, write_sealed_json
 
 
-def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str] | None:
-    """(shards of a file, what was lost of it) as an earlier build made them; None where they are not all there and what
+def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str, Beside] | None:
+    """(shards of a file, what was lost of it, what it holds beside its records) as an earlier build made them; None where they are not all there and what
     they were: that is said."""
     if not index.exists():
         return None
@@ -28,16 +28,16 @@ def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str]
         what = f"{gone:,} of {len(shards):,} cached shards are" if found else "the index of cached shards is"
         context.say(f"{name}: {what} gone or damaged; the file is read again")
         return None
-    return shards, found["lost"]
+    return shards, found["lost"], Beside(**found["beside"])
 
 
-def keep_index(index: Path, shards: list[Shard], lost: str, cache: Path) -> None:
+def keep_index(index: Path, shards: list[Shard], lost: str, beside: Beside, cache: Path) -> None:
     """Remember what a file was read into."""
     entries = [
         {"path": str(s.path.relative_to(cache)), "rows": s.rows, "bad": s.bad, "key": s.key, "size": s.size}
         for s in shards
     ]
-    write_sealed_json(index, {"shards": entries, "lost": lost})
+    write_sealed_json(index, {"shards": entries, "lost": lost, "beside": vars(beside)})
 
 
 def until_damage(blocks: Iterator[tuple[int, Any]], lost: list[Damaged]) -> Iterator[tuple[int, Any]]:

@@ -84,4 +84,4 @@ def _spans(data, in_array):
         out[count, 0], out[count, 1] = start, min(i, n)
         count += 1
         used = min(i, n)
-    return out[:count], n if closed else min(max(used, i), n), closed
+    return out[:count], i + 1 if closed else min(max(used, i), n), closed

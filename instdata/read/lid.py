@@ -89,10 +89,10 @@ def parse(data: bytes) -> FastText:
     inputs = _matrix(r)
     (quantised,) = r.numbers("?")
     outputs = _matrix(r, quantised) if quantised else _plain(r)
-    names, counts = zip(*((text.decode(), count) for text, count, _ in entries[words:]))
+    labels, counts = zip(*((text.decode(), count) for text, count, _ in entries[words:]))
     slots, rows = _table([text for text, _, _ in entries[:words]])
     end = next((i for i, (text, _, _) in enumerate(entries[:words]) if text == END), -1)
-    names = [name.removeprefix("__label__") for name in names]
+    names = [label.removeprefix("__label__") for label in labels]
     return FastText(names, inputs, outputs, _tree(counts), slots, rows, piece, end, least, most)
 
 

@@ -16,7 +16,7 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
 from instdata.read.shapes import used_keys
-from instdata.read.shards import tables
+from instdata.read.shards import any_answered, tables
 from instdata.read.sources import PEEK, Input
 
 SHOWN = 40  # characters of an example
@@ -76,7 +76,7 @@ ABOUT = frozenset(
 @dataclass(frozen=True)
 class Look:
     """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
-    with an example each, and those of text that may be the answer."""
+    with an example each, those of text that may be the answer, and whether those records are all there are."""
 
     source: str
     formats: list[str]
@@ -84,6 +84,7 @@ class Look:
     answered: int
     unused: dict[str, str]
     perhaps: list[str]
+    whole: bool = True
 
     @property
     def line(self) -> str:
@@ -92,8 +93,14 @@ class Look:
         shown = ", ".join(f'{k} ("{v}")' for k, v in some[:NAMED]) + (
             f", {len(some) - NAMED} more" if some[NAMED:] else ""
         )
-        silent = "; no row has an answer" if self.rows and not self.answered else ""
+        none = "no row has an answer" if self.whole else f"none of the first {PEEK:,} rows of a file has an answer"
+        silent = f"; {none}" if self.rows and not self.answered else ""
         return f"{' and '.join(self.formats)}{silent}" + (f"; feed nothing: {shown}" if some else "")
+
+    @property
+    def glance(self) -> str:
+        """The same, with how far the look went: for who reads no more than that."""
+        return self.line + ("" if self.whole else f"; looked at the first {PEEK:,} records of each file")
 
     @property
     def objection(self) -> str | None:
@@ -111,13 +118,15 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     unused: dict[str, str] = {}
     perhaps: dict[str, None] = {}
     rows = answered = 0
+    whole = True
     for item in inputs:
         for table in tables(item, taxonomy, PEEK):
             response = Rows(table).view("answer")
             rows += len(table)
             answered += int(pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(response)), 0)).as_py() or 0)
-        used = used_keys(item.fields)
+        used, seen = used_keys(item.fields), 0
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
+            seen += 1
             for key, value in record.items() if isinstance(record, dict) else ():
                 if key in used or value in (None, "", [], {}):
                     continue
@@ -125,8 +134,21 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                     unused[key] = _example(value)
                 if key not in ABOUT and _holds_text(value):
                     perhaps.setdefault(key)
+        whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
-    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps))
+    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps), whole)
+
+
+def objection(seen: Look, inputs: list[Input], through: bool, say: Callable[[str], None]) -> str | None:
+    """Why a source is of no use as it is mapped: none of its rows has an answer, and columns of text feed nothing. Where
+    the look did not see all of it, with `through` it is read on until a row has an answer, else that is said only."""
+    found = seen.objection
+    if found is None or seen.whole:
+        return found
+    if through:
+        return None if any(map(any_answered, inputs)) else found
+    say(f"{found}. (So far as the first {PEEK:,} records of each file tell; a build looks at all of them)")
+    return None
 
 
 def _holds_text(value: Any) -> bool:

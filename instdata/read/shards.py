@@ -23,7 +23,8 @@ from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
 from instdata.read.arrow import spelled
-from instdata.read.blocks import Bad, block_count, decode, raw_text
+from instdata.read.blocks import Bad, Damaged, block_count, decode, raw_text
+from instdata.read.container import Beside
 from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.indexed import indexed, keep_index, until_damage
 from instdata.read.language import detect as detect_languages
@@ -48,6 +49,10 @@ class Block:
     key: str
     taxonomy: Taxonomy | None
     fresh: bool
+
+
+class Changed(InputError):
+    """A file was written while it was read."""
 
 
 class Unreadable(BudgetReached):
@@ -92,9 +97,9 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     if limit is not None and limit <= 0:
         return []
     key = item.key(context.taxonomy, limit)
-    index = context.cache / "sources" / f"{key}.json"
+    index = context.folder / "sources" / f"{key}.json"
     there = None if context.fresh else indexed(index, context, item.file)
-    shards, lost = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
+    shards, lost, beside = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
     if lost and not item.keep:
         raise DamagedInput(
             f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in the "
@@ -102,15 +107,19 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
         )
     if lost:
         context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
+    if beside.line:
+        context.say(f"source {item.source}: {item.file}: {beside.line}")
     context.lost[f"{item.source}/{item.file}"] = lost
+    context.beside[f"{item.source}/{item.file}"] = beside.manifest()
     return shards
 
 
 def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
-) -> tuple[list[Shard], str]:
-    """(the shards of a file, what was lost of it), read anew. Raises InputError where it is written meanwhile."""
-    cache, lost = context.cache, []
+) -> tuple[list[Shard], str, Beside]:
+    """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it is written meanwhile."""
+    cache, beside = context.folder, Beside()
+    lost: list[Damaged] = []
     blocks = (
         Block(
             item,
@@ -121,17 +130,17 @@ def _read_blocks(
             context.taxonomy,
             context.fresh,
         )
-        for i, (first, records) in enumerate(until_damage(item.blocks(limit), lost))
+        for i, (first, records) in enumerate(until_damage(item.blocks(limit, beside), lost))
     )
     made = engine.map(read_block, blocks)
     shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
     if item.changed():
         for shard in shards:
             shard.path.unlink(missing_ok=True)
-        raise InputError(f"{item.path}: the file was written while it was read; run again when it is whole")
+        raise Changed(f"{item.path}: the file was written while it was read")
     told = str(lost[0]) if lost else ""
-    keep_index(index, shards, told, cache)
-    return shards, told
+    keep_index(index, shards, told, beside, cache)
+    return shards, told, beside
 
 
 def read_block(block: Block) -> Shard:
@@ -176,6 +185,15 @@ def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> I
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
     for first, records in until_damage(item.blocks(most), []):
         yield _table(_parse(records, first, item, taxonomy)[0], item)
+
+
+def any_answered(item: Input) -> bool:
+    """Whether any row of an input has an answer: it is read until one has."""
+    return any(
+        last["role"] == "assistant" and (last["content"].strip() or last.get("tool_calls"))
+        for first, records in until_damage(item.blocks(), [])
+        for last in (p.row.turns[-1] for p in _parse(records, first, item, None)[0])
+    )
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ class Source(Strict):
     )
     encoding: str | None = Field(None, description="The text's encoding; by default told by its bytes.")
     delimiter: str | None = Field(None, description="What separates CSV fields; by default told by the first records.")
+    sheet: str | list[str] = Field([], description="The sheets of a workbook that are read; by default the first.")
     exclude: list[str] = Field([], description='Globs of files that are left out: ["*dev*", "old/*"].')
     license: str | None = Field(None, description="The licence of these rows, as the Hub spells it.")
 
@@ -91,6 +92,10 @@ class Source(Strict):
         if self.name and not WORD.match(self.name):
             raise ValueError(f'name "{self.name}": letters, digits, "_", "-" and "." only')
         return self
+
+    @property
+    def sheets(self) -> tuple[str, ...]:
+        return (self.sheet,) if isinstance(self.sheet, str) else tuple(self.sheet)
 
     @property
     def paths(self) -> list[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from instdata.corpus.corpus import versions
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import hub_dataset, raw_blocks, records
-from instdata.read.container import Damaged, form_of
+from instdata.read.container import Beside, Damaged, form_of
 from instdata.read.files import find_files
 from instdata.read.shapes import (
     MAIN,
+    Fields,
     columns,
     detect,
     fields_of,
@@ -28,10 +30,11 @@ from instdata.read.shapes import (
 )
 from instdata.read.source import Source
 from instdata.util.atomic import digest
+from instdata.util.context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 3  # of everything that turns a file into shards
+VERSION = 4  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -44,17 +47,18 @@ class Input:
     path: str  # where it is, or hub:owner/name
     digest: str
     format: str
-    fields: dict[str, tuple[str, ...]]
+    fields: Fields
     origin: str
     hub: tuple[str, str | None, str, str] | None = None  # repo, config, split, commit
     encoding: str | None = None
     delimiter: str | None = None
+    sheets: tuple[str, ...] = ()  # of a workbook
     keep: bool = False  # what is there of a damaged file
     stamp: tuple[int, ...] = ()  # the file's size, time and number when it was hashed
 
-    def blocks(self, limit: int | None = None) -> Iterator[tuple[int, Any]]:
+    def blocks(self, limit: int | None = None, beside: Beside | None = None) -> Iterator[tuple[int, Any]]:
         """Its records, as raw_blocks gives them."""
-        return raw_blocks(self.path, self.hub, limit, self.encoding, self.delimiter)
+        return raw_blocks(self.path, self.hub, limit, self.encoding, self.delimiter, self.sheets, beside)
 
     def changed(self) -> bool:
         """Whether the file is another one than was opened."""
@@ -63,7 +67,7 @@ class Input:
     def key(self, taxonomy: Taxonomy | None, limit: int | None) -> str:
         """What the shards are cached under."""
         parts = [VERSION, self.source, self.file, self.digest, self.format, self.fields, self.origin, limit]
-        parts += [self.encoding, self.delimiter]
+        parts += [self.encoding, self.delimiter, self.sheets]
         return hashlib.sha256(json.dumps([*parts, taxonomy and taxonomy.digest(), versions()]).encode()).hexdigest()[
             :32
         ]
@@ -84,7 +88,7 @@ def source_name(source: Source) -> str:
 def open_sources(
     sources: list[tuple[int, Source]],
     base: Path,
-    reserved: set[str] = frozenset(),
+    reserved: AbstractSet[str] = frozenset(),
     online: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[list[Input]]:
@@ -127,16 +131,17 @@ def _named(say: Callable[[str], None], name: str, line: str) -> None:
 
 
 def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None]) -> list[Input]:
-    found, problems, damaged = [], [], 0
-    options = {"encoding": source.encoding, "delimiter": source.delimiter, "keep": source.damaged == "keep"}
+    found: list[Input] = []
+    problems: list[tuple[str, int | None, str]] = []
+    damaged = 0
+    how: dict[str, Any] = {"encoding": source.encoding, "delimiter": source.delimiter, "sheets": source.sheets}
     for path, file in find_files(source, base, say):
         peeked: list[dict[str, Any]] = []
         try:
             seen = stamp(path)  # before its bytes are looked at: a change under way is then noticed
             if said := form_of(path, source.encoding).said if path.stat().st_size else "":
                 say(f"{file} {said}")
-            blocks = raw_blocks(str(path), None, PEEK, source.encoding, source.delimiter)
-            for record in records(blocks):
+            for record in records(raw_blocks(str(path), None, PEEK, **how)):
                 peeked += [record] if isinstance(record, dict) else []
         except Damaged as e:
             message = str(e) if str(e).startswith(path.name) else f"{path.name}: {e}"
@@ -148,10 +153,19 @@ def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None
             problems += [("", None, m if m.startswith(path.name) else f"{path.name}: {m}") for _, _, m in e.problems]
             continue
         try:
-            format, fields = _understand(source, peeked, file, path)
+            format, fields = _understand(source, peeked, file, partial(raw_blocks, str(path), **how))
             found.append(
                 Input(
-                    name, file, str(path), digest(path), format, fields, _origin(source, format), stamp=seen, **options
+                    name,
+                    file,
+                    str(path),
+                    digest(path),
+                    format,
+                    fields,
+                    _origin(source, format),
+                    stamp=seen,
+                    keep=source.damaged == "keep",
+                    **how,
                 )
             )
         except InputError as e:
@@ -180,7 +194,7 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         raise MissingExtra(f"hub: {source.hub}", "hub") from e
     try:
         commit = HfApi().dataset_info(source.hub, revision=source.revision).sha
-        hub = (source.hub, source.config, source.split, commit)
+        hub = (str(source.hub), source.config, source.split, str(commit))
         dataset = hub_dataset(hub)
     except Exception as e:  # the clients raise many kinds: network, missing repo, gated repo, unknown split
         said = str(e).splitlines()[0] if str(e) else type(e).__name__
@@ -195,9 +209,13 @@ def _open_hub(source: Source, name: str) -> list[Input]:
 
 
 def _understand(
-    source: Source, peeked: list[dict[str, Any]], where: str, path: Path | None = None
-) -> tuple[str, dict[str, tuple[str, ...]]]:
-    """(format, fields) of a file, from its first records and the recipe. Raises InputError with every problem."""
+    source: Source,
+    peeked: Sequence[dict[str, Any]],
+    where: str,
+    blocks: Callable[[], Iterator[tuple[int, Any]]] | None = None,
+) -> tuple[str, Fields]:
+    """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are rare.
+    Raises InputError with every problem."""
     seen = list(dict.fromkeys(k for r in peeked for k in r))
     shown = ", ".join(seen[:20])
     problems = [
@@ -208,7 +226,7 @@ def _understand(
         )
         for ours, text in source.map.items()
         for theirs in placeholders(text) or [text]
-        if peeked and normalise_key(theirs) not in seen and not (path and _occurs(normalise_key(theirs), path))
+        if peeked and normalise_key(theirs) not in seen and not (blocks and _occurs(normalise_key(theirs), blocks()))
     ]
     fitting = mapped_formats(source.map)
     if not fitting:
@@ -242,12 +260,17 @@ def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], 
     return next((f for f in fitting if mapping and any(k in seen for k in fields_of(f)[MAIN[f]])), None)
 
 
-def _occurs(column: str, path: Path) -> bool:
+def _occurs(column: str, blocks: Iterator[tuple[int, Any]]) -> bool:
     """Whether any record of a file has a column: a rare one need not be among the first."""
     try:
-        return any(isinstance(r, dict) and column in r for r in records(raw_blocks(str(path))))
+        return any(isinstance(r, dict) and column in r for r in records(blocks))
     except Damaged:
         return False
+
+
+def reopened(source: Source, inputs: list[Input], context: Context) -> list[Input]:
+    """The inputs of a resolved source as its files are now. Raises as open_sources does."""
+    return inputs if source.hub and not source.paths else open_sources([(0, source)], context.base, say=context.say)[0]
 
 
 def with_commit(source: Source, inputs: list[Input]) -> Source:
@@ -260,3 +283,18 @@ def with_commit(source: Source, inputs: list[Input]) -> Source:
         update["revision"] = inputs[0].hub[3]
     update["origin"] = inputs[0].origin if len({i.origin for i in inputs}) == 1 else source.origin
     return source.model_copy(update=update)
+
+
+def manifest_of(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], context: Context) -> dict[str, Any]:
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
+    if inputs[0].hub:
+        repo, config, split, revision = inputs[0].hub
+        return {"name": inputs[0].source, "hub": repo, "config": config, "split": split, "revision": revision, **noted}
+    return {"name": inputs[0].source, "files": [_file(i, context) for i in inputs], **noted}
+
+
+def _file(item: Input, context: Context) -> dict[str, Any]:
+    key = f"{item.source}/{item.file}"
+    lost = context.lost.get(key)
+    return {"file": item.file, "sha256": item.digest, **({"lost": lost} if lost else {}), **context.beside.get(key, {})}

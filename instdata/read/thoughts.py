@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import re
 
+from instdata.util.thoughts import ANALYSIS, CHANNEL_END, FINAL, FIRST, FRAMES, MARKS, either
+
 # (?s): a trace has many lines. Only what an answer begins with is its reasoning; the same tags further on are text.
-TAGGED = re.compile(
-    r"\s*(?:"
-    r"<(?P<tag>think|thinking|thought|reasoning|seed:think)>(?P<a>.*?)</(?P=tag)>"
-    r"|\[THINK\](?P<b>.*?)\[/THINK\]"
-    r"|◁think▷(?P<c>.*?)◁/think▷"
-    r"|<\|begin_of_thought\|>(?P<d>.*?)<\|end_of_thought\|>"
-    r")\s*",
-    re.S,
-)
-SOLUTION = re.compile(r"<\|begin_of_solution\|>\s*(.*?)\s*(?:<\|end_of_solution\|>\s*)?\Z", re.S)
+TAGGED = re.compile(r"\s*" + either(f"{opens}(.*?){closes}" for opens, closes in MARKS) + r"\s*", re.S | re.I)
+FRAMED = re.compile(either(rf"{a}\s*(.*?)\s*(?:{z}\s*)?" for a, z in FRAMES) + r"\Z", re.S | re.I)
 # gpt-oss's harmony: the analysis channel, then the final one.
 CHANNELS = re.compile(
-    r"\s*(?:<\|start\|>assistant)?<\|channel\|>analysis<\|message\|>(?P<thought>.*?)<\|end\|>\s*"
-    r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>(?P<answer>.*?)(?:<\|(?:return|end)\|>)?\s*\Z",
+    rf"\s*{ANALYSIS}(?P<thought>.*?){CHANNEL_END}\s*{FINAL}(?P<answer>.*?)(?:<\|(?:return|end)\|>)?\s*\Z",
     re.S,
 )
 CLOSED = re.compile(
     r"\A(?P<thought>(?:(?!<think).)+?)\n?</think>\s*\n(?P<answer>.*)\Z", re.S
 )  # its opening stood in the prompt
-FIRST = ("<", "[", "◁")  # what every tag begins with
 
 
 def take_out(content: str) -> tuple[str | None, str]:
@@ -36,14 +28,18 @@ def take_out(content: str) -> tuple[str | None, str]:
         return found["thought"].strip(), found["answer"].strip()
     found = TAGGED.match(content)
     if found:
-        thought = next(found[g] for g in "abcd" if found[g] is not None)
         answer = content[found.end() :]
-        solution = SOLUTION.match(answer)
-        return thought.strip(), solution[1] if solution else answer
+        framed = FRAMED.match(answer)
+        return _inner(found).strip(), _inner(framed) if framed else answer
     found = CLOSED.match(content)
     if found:
         return found["thought"].strip(), found["answer"]
     return None, content
+
+
+def _inner(found: re.Match[str]) -> str:
+    """What stands between the marks that matched."""
+    return next(text for text in found.groups() if text is not None)
 
 
 def put_back(reasoning: str | None, content: str) -> str:

@@ -219,7 +219,8 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, Mapping):
             return None
-        function = item.get("function") if isinstance(item.get("function"), Mapping) else item
+        inner = item.get("function")
+        function = inner if isinstance(inner, Mapping) else item
         name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
         if not isinstance(name, str):
             return None

@@ -24,7 +24,7 @@ def estimate(recipe: Recipe, opened: list[list[Input]], context: Context) -> dic
 
     `unpriced` names steps whose model has no known price."""
     inputs = [i for source in opened for i in source]
-    sources = [
+    sources: list[dict[str, Any]] = [
         {"source": i.source, "file": i.file, "format": i.format, "rows": _count(i, recipe.limit)} for i in inputs
     ]
     read = rows = sum(s["rows"] for s in sources)
@@ -33,7 +33,7 @@ def estimate(recipe: Recipe, opened: list[list[Input]], context: Context) -> dic
     for step in recipe.steps:
         item: dict[str, Any] = {"name": step.name, "kind": step.kind, "scope": step.scope}
         cost = step.estimate(sample) if sample is not None else None
-        if cost is not None:
+        if cost is not None and sample is not None:
             if cost.pop("every_row", False) and len(sample):
                 cost = {k: v if v is None else type(v)(v * rows / len(sample)) for k, v in cost.items()}
             item |= {**cost, "seconds": round(cost["minutes"] * 60)}

@@ -15,6 +15,7 @@ from instdata.read.source import Source
 from instdata.recipe.model import Recipe, named_step
 from instdata.recipe.overrides import override, substitute
 from instdata.steps.base import Step, kinds, step_class
+from instdata.steps.filter import Filter
 from instdata.steps.local import local_step
 from instdata.util.errors import InputError
 from instdata.util.values import WORD
@@ -49,6 +50,7 @@ def read_recipe(recipe: Path | str | Mapping[str, Any], sets: Sequence[str] = ()
     """Read and validate a recipe. Raises InputError with every problem found, each with its line."""
     draft = read_draft(*open_document(recipe), sets, limit)
     draft.fail()
+    assert draft.recipe is not None  # without a problem it was read
     return draft.recipe
 
 
@@ -122,7 +124,7 @@ def _steps(items: Any, draft: Draft, made: Mapping[int, Step]) -> list[tuple[int
             draft.problem(
                 ("steps", i), "generate comes after holdout: new rows could copy held-out ones; move it before"
             )
-        if step.kind == "filter" and len(seen) == i and (message := step.unknown_column(seen)):
+        if isinstance(step, Filter) and len(seen) == i and (message := step.unknown_column(seen)):
             draft.problem(("steps", i, "filter", "where"), f"step {step.name}: where: {message}")
         seen.add(step.name)
     return steps
@@ -162,7 +164,9 @@ WANTED = {
 }  # fmt: skip
 
 
-def _explain(error: ValidationError, model: type[BaseModel], at: tuple, document: Document, where: str) -> list:
+def _explain(
+    error: ValidationError, model: type[BaseModel], at: tuple[Any, ...], document: Document, where: str
+) -> list[Any]:
     """pydantic's errors as (file, line, message) with the fix."""
     found = []
     for item in error.errors():
@@ -186,7 +190,7 @@ def _explain(error: ValidationError, model: type[BaseModel], at: tuple, document
     return found
 
 
-def _owner(model: type[BaseModel], path: tuple) -> type[BaseModel] | None:
+def _owner(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel] | None:
     """The model that a location inside another one belongs to."""
     for part in path:
         if isinstance(part, int):

@@ -93,7 +93,7 @@ class Recipe(BaseModel):
             if options.get("name") == step.kind:
                 del options["name"]
             steps.append({step.kind: options})
-        head = {k: out[k] for k in ("name", "seed", "taxonomy", "sources") if k in out}
+        head: dict[str, Any] = {k: out[k] for k in ("name", "seed", "taxonomy", "sources") if k in out}
         return {**head, "steps": steps, **{k: v for k, v in out.items() if k not in head}}
 
 
@@ -101,7 +101,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema of recipes, with the options of every step of instdata's own; of others' steps it knows the names,
     for it imports nobody's code."""
     schema = Recipe.model_json_schema()
-    items = []
+    items: list[dict[str, Any]] = []
     for kind in sorted(kinds()):
         if kind not in BUILTIN:
             items.append({"type": "object", "required": [kind]})
@@ -111,7 +111,7 @@ def json_schema() -> dict[str, Any]:
             schema["$defs"][f"{kind}.{name}"] = definition
         schema["$defs"][f"step.{kind}"] = options
         short = [{"type": "string"}] if step_class(kind).shorthand else []
-        body = {"anyOf": [{"$ref": f"#/$defs/step.{kind}"}, {"type": "null"}, *short]}
+        body: dict[str, Any] = {"anyOf": [{"$ref": f"#/$defs/step.{kind}"}, {"type": "null"}, *short]}
         items.append(
             {
                 "type": "object",

@@ -14,7 +14,7 @@ from instdata.util.yaml import Document, did_you_mean, parse_yaml
 _NAME = re.compile(r"\$\{(\w+)\}")
 
 
-def substitute(data: Any, path: tuple, document: Document, problems: list) -> Any:
+def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: list[Any]) -> Any:
     """Replace ${NAME} in strings. A secret is refused, by the name or the value, and so is an address that carries one: the
     resolved recipe is kept and published."""
     if isinstance(data, dict):
@@ -24,7 +24,7 @@ def substitute(data: Any, path: tuple, document: Document, problems: list) -> An
     if not isinstance(data, str):
         return data
 
-    def value(match: re.Match) -> str:
+    def value(match: re.Match[str]) -> str:
         name = match[1]
         if secret_name(name) or secret_value(os.environ.get(name, ""), name):
             problems.append(
@@ -77,7 +77,7 @@ def override(document: Document, item: str, known: Iterable[str]) -> None:
                 raise InputError(
                     f'--set {key}: "{part}" is not one of the {len(target)} items (0 to {len(target) - 1})'
                 )
-            part = int(part)
+            part = int(part)  # type: ignore[assignment]
         elif not isinstance(target, dict):
             raise InputError(f'--set {key}: "{part}" has nothing below it')
         if then is None:
@@ -92,7 +92,7 @@ def _kind(item: Any) -> list[str]:
     return [item] if isinstance(item, str) else [k for k in item if k != "name"] if isinstance(item, dict) else []
 
 
-def _step_options(steps: Any, name: str) -> dict | None:
+def _step_options(steps: Any, name: str) -> dict[str, Any] | None:
     """The options of the step of this name, made where the recipe left them out; None where there is no such step."""
     for i, item in enumerate(_list(steps)):
         item = steps[i] = {item: {}} if isinstance(item, str) else item

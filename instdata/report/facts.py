@@ -117,7 +117,7 @@ def dropped(db: Any, steps: list[str]) -> list[dict[str, Any]]:
                 counts[step, s.reason] = counts.get((step, s.reason), 0) + s.count
             rids = pa.array([r for s in found for r in s.rids], pa.string())
             chosen.setdefault(step, []).append(piece.filter(pc.is_in(piece["rid"], rids)))
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"step": step, "reason": s.reason, "n": counts[step, s.reason], "about": s.about, "rids": s.rids}
         for step, pieces in chosen.items()
         for s in sample(pa.concat_tables(pieces), step, SAMPLE)

@@ -55,8 +55,8 @@ def read_ablation(folder: Path, manifest_sha256: str | None = None) -> dict[str,
     found = _json(folder / "effects.json")
     kind, margin = metric_of(str(found.get("metric"))), found.get("margin")
     for effect in (*found["effects"], *(found.get("aa") or [])):
-        known = margin is not None and effect["without"] is not None
-        effect["limit"] = margin * (abs(effect["without"]) if kind.relative else 1) if known else None
+        base = effect["without"]
+        effect["limit"] = None if margin is None or base is None else margin * (abs(base) if kind.relative else 1)
     curves = views(_points(folder), []) if (folder / "curves.parquet").is_file() else []
     return {
         **found,

@@ -55,7 +55,7 @@ def write_page(path: Path, template: str, title: str, found: dict[str, Any]) -> 
 
 def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, Any]) -> str:
     return (
-        _environment()
+        environment()
         .get_template(template)
         .render(
             **found,
@@ -109,7 +109,8 @@ def _spent(run: dict[str, Any], private: bool) -> list[dict[str, Any]]:
     return [{"step": n, "seconds": seconds.get(n), **usage.get(n, {})} for n in names]
 
 
-def _environment() -> Any:
+def environment() -> Any:
+    """The templates beside this file, every value in them escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 

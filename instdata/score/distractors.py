@@ -46,18 +46,18 @@ def _fine(item: Item, pool: _Pool, rng: random.Random) -> tuple[str, str] | None
     """(kind, wrong answer): another choice, another label of the ability, or the answer with another number; None where it
     has none of them."""
     choices = item.choices or choices_in(item.question)
-    if choices and (other := _other_choice(item.reference, choices, rng)):
+    if choices and (other := _other_choice(item.right, choices, rng)):
         return "choice", other
     if label := pool.label(item, rng):
         return "label", label
-    made = [t for t in other_numbers(item.reference, rng) if _differs(t, item)]
+    made = [t for t in other_numbers(item.right, rng) if _differs(t, item)]
     return ("number", rng.choice(made)) if made else None
 
 
 def _differs(text: str, item: Item) -> bool:
     """Whether a text says something else than the reference (case, blanks and punctuation say nothing, operators do) and
     is not the coarse distractor."""
-    return text != item.coarse and _said(text) != _said(item.reference)
+    return text != item.coarse and _said(text) != _said(item.right)
 
 
 def _said(text: str) -> str:
@@ -115,9 +115,9 @@ class _Pool:
     def other(self, item: Item, taken: list[str], rng: random.Random) -> str | None:
         """Another item's reference to another question, one of the NEAR nearest in length; of the same ability before
         the same script before any."""
-        script, avoid, question = _script(item.reference), {normalise(t) for t in taken}, normalise(item.question)
+        script, avoid, question = _script(item.right), {normalise(t) for t in taken}, normalise(item.question)
         for key in ((item.ability, script), (item.ability, None), (None, script), (None, None)):
-            near = _nearest(self.by[key], len(item.reference), 3 * NEAR)
+            near = _nearest(self.by[key], len(item.right), 3 * NEAR)
             fit = [e for e in near if e.plain not in avoid and e.question != question]
             if fit:
                 return rng.choice(fit[:NEAR]).text
@@ -126,9 +126,9 @@ class _Pool:
     def label(self, item: Item, rng: random.Random) -> str | None:
         """Another label of the same ability, where the reference is one: a short answer that several items share."""
         shared, question = self.shared[item.ability], normalise(item.question)
-        if len(item.reference) > SHORT or (shared[normalise(item.reference)] < 2 and item.scorer != "label"):
+        if len(item.right) > SHORT or (shared[normalise(item.right)] < 2 and item.scorer != "label"):
             return None
-        entries = _nearest(self.by[item.ability, _script(item.reference)], len(item.reference), 200)
+        entries = _nearest(self.by[item.ability, _script(item.right)], len(item.right), 200)
         others = sorted({e.text for e in entries if shared[e.plain] > 1 and _differs(e.text, item)})
         return rng.choice([o for o in others if normalise(o) in question] or others) if others else None
 

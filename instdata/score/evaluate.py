@@ -30,6 +30,12 @@ def metrics(wanted: str | None, default: Sequence[str] = METRICS) -> list[str]:
     return [m for m in METRICS if m in named]
 
 
+def wanted(item: Item, kinds: Sequence[str], judged: bool = False) -> list[str]:
+    """The kinds of scores that an item gets; "judge": an answer that a judge will read."""
+    has = {"bits": True, "distractors": bool(item.reference), "answers": item.scorer in GENERATED}
+    return [k for k in kinds if has[k]] + ["judge"] * (judged and item.scorer == "judge")
+
+
 def score(
     model: Model, items: Sequence[Item], kinds: Sequence[str], cell: dict[str, Any], judged: bool = False
 ) -> pa.Table:  # fmt: skip

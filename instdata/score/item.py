@@ -31,6 +31,13 @@ class Item:
     fine_kind: str | None = None
 
     @property
+    def right(self) -> str:
+        """The reference, of an item that is scored against one (`missing` says of which items there is none)."""
+        if self.reference is None:
+            raise ValueError(f"item {self.id} has no reference")
+        return self.reference
+
+    @property
     def question(self) -> str:
         """The last turn's text."""
         return self.messages[-1]["content"]

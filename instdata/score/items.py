@@ -43,7 +43,7 @@ def choices_in(question: str) -> list[str] | None:
     """The options that a question lists as A, B, C, … (two or more, in order, each once); None where it lists none."""
     found = list(OPTION.finditer(question))
     last = [i for i, m in enumerate(found) if option_letter(m) == "A"]
-    run = []
+    run: list[re.Match[str]] = []
     for m in found[last[-1] :] if last else []:
         if option_letter(m) != LETTERS[len(run)]:
             break

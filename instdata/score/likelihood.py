@@ -48,7 +48,8 @@ def by_likelihood(model: Model, items: Sequence[Item], kinds: Sequence[str]) -> 
                 what = f"{item.fine_kind or 'given'}: " if kind == "fine" else ""
                 why = f"{what}perplexity {math.exp(mean):.2f} against {math.exp(other):.2f}" if known else missing
                 found.append(score_row(item, f"distractor_{kind}", wins[kind], why, answer=text))
-            both = None if len(wins) < 2 or None in wins.values() else min(wins.values())
+            sure = [w for w in wins.values() if w is not None]
+            both = min(sure) if len(sure) == 2 else None
             beaten = " and ".join(f"{k} {'beaten' if w else 'not beaten'}" for k, w in wins.items())
             why = beaten if both is not None else "lacks a distractor" if len(wins) < 2 else missing
             found.append(score_row(item, "distractors", both, why, answer=item.reference))

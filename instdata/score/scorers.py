@@ -104,18 +104,16 @@ def exact(item: Item, answer: str) -> Scored:
     """The whole answer, or the part that it marks as its result, equals the reference once normalised. A reference of
     letters alone (AC) is a set; yes and no may be said in other words (√ for 正确); several blanks (北京；上海) may be
     numbered or separated in any way, in their order."""
-    wanted = normalise(item.reference)
+    wanted = normalise(item.right)
     parts = [p for p in (answer, _final(answer)) if p is not None]
     if any(normalise(p) == wanted for p in parts):
         return Scored(1.0, "equal")
-    if re.fullmatch(r"[A-J]{1,10}", item.reference.strip()) and any(
-        letter_set(p) == letter_set(item.reference) for p in parts
-    ):
+    if re.fullmatch(r"[A-J]{1,10}", item.right.strip()) and any(letter_set(p) == letter_set(item.right) for p in parts):
         return Scored(1.0, "the same letters")
-    meant = verdict_of(item.reference)
+    meant = verdict_of(item.right)
     if meant is not None and any(verdict_of(p) == meant for p in parts):
         return Scored(1.0, "the same verdict")
-    filled = blanks(item.reference)
+    filled = blanks(item.right)
     if len(filled) > 1 and any(blanks(p) == filled for p in parts):
         return Scored(1.0, "the same blanks")
     return Scored(0.0, "no answer" if not answer.strip() else "differs")
@@ -137,13 +135,15 @@ def _no_number(reference: Reference) -> str | None:
 def number(item: Item, answer: str) -> Scored:
     """The answer's final number equals the reference's (extract.result, extract.number.same_number); a reference that is
     mathematics beyond one number is compared by math-verify."""
-    reference = reference_of(item.reference)
+    reference = reference_of(item.right)
     if reference.expression is not None:
         from instdata.score.extract import symbolic
 
         right, said = symbolic.same(reference.expression, answer)
         return Scored(float(right), f"math-verify: {_short(said) or 'no mathematics'}")
     wanted, found = reference.number, final_numbers(answer)
+    if wanted is None:
+        return Scored(None, reference.problem or "the reference is no number")
     if not found:
         return Scored(0.0, "no number")
     if not found[0].plain:
@@ -163,7 +163,7 @@ def _written(n: Number) -> str:
 
 def choice(item: Item, answer: str) -> Scored:
     """The letter or letters that the answer settles on are the reference's. No value where none can be read."""
-    wanted = reference_letters(item.reference, item.choices)
+    wanted = reference_letters(item.right, item.choices) or ""
     got = chosen_letters(answer, item.choices, wanted)
     if got is None:
         return Scored(None, "no letter")
@@ -174,16 +174,16 @@ def label(item: Item, answer: str) -> Scored:
     """The answer names the reference's label and no other: of the item's choices where it has them, else the label
     stands in the marked result or in the first line. Yes and no may be said in other words; of two labels the one that is
     denied means the other."""
-    wanted = normalise(item.reference)
+    wanted = normalise(item.right)
     parts = [normalise(p) for p in (_final(answer), answer) if p]
-    if wanted in parts or (tokens(answer) and tokens(answer) == tokens(item.reference)):
+    if wanted in parts or (tokens(answer) and tokens(answer) == tokens(item.right)):
         return Scored(1.0, "equal")
     if not parts:
         return Scored(0.0, "no answer")
     known = list(dict.fromkeys([*(normalise(c) for c in item.choices or []), wanted]))
     polar = verdicts(item.choices)
     meant = verdict_in(_final(answer) or answer) if polar else None
-    if meant is not None:
+    if polar and meant is not None:
         return _label_is(known[polar[meant]], wanted)
     places = (_final(answer), _leading(answer, known), _first_line(answer), answer if item.choices else None)
     for part in dict.fromkeys(normalise(p) for p in places if p):
@@ -213,7 +213,7 @@ def _leading(answer: str, known: list[str]) -> str | None:
 def contains(item: Item, answer: str) -> Scored:
     """Every line of the reference stands in the answer, once both are normalised; words as whole words."""
     text = normalise(answer)
-    wanted = [line for line in map(normalise, item.reference.splitlines()) if line]
+    wanted = [line for line in map(normalise, item.right.splitlines()) if line]
     missing = [line for line in wanted if not spans(line, text)]
     return Scored(0.0, f"lacks {_short(missing[0])}") if missing else Scored(1.0, "contains it")
 
@@ -221,7 +221,7 @@ def contains(item: Item, answer: str) -> Scored:
 def overlap(item: Item, answer: str) -> Scored:
     """F1 of the words (characters of unspaced scripts) that answer and reference share, each counted as often as it
     occurs (Rajpurkar et al. 2016, but articles count)."""
-    wanted, got = Counter(tokens(item.reference)), Counter(tokens(answer))
+    wanted, got = Counter(tokens(item.right)), Counter(tokens(answer))
     if not got:
         return Scored(0.0, "no words")
     shared = sum((wanted & got).values())
@@ -232,10 +232,10 @@ def overlap(item: Item, answer: str) -> Scored:
 def as_json(item: Item, answer: str) -> Scored:
     """The answer's JSON equals the reference's, whatever the order of keys. A reference {"$required": [keys]} asks for
     an object with those keys, whatever they hold. JSON may stand in a fence or between words."""
-    wanted, got = _json(item.reference), _json_in(answer)
-    if got is None:
+    expected, found = _json(item.right), _json_in(answer)
+    if found is None or expected is None:
         return Scored(0.0, "no JSON")
-    wanted, got = wanted[0], got[0]
+    wanted, got = expected[0], found[0]
     if isinstance(wanted, dict) and list(wanted) == ["$required"]:
         keys = wanted["$required"] if isinstance(wanted["$required"], list) else [wanted["$required"]]
         missing = [k for k in keys if not isinstance(got, dict) or k not in got]

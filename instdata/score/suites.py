@@ -65,7 +65,7 @@ def _about(path: Path, taxonomy: Taxonomy) -> tuple[dict[str, Any], Path]:
     document = load_yaml(path)
     about = document.data if isinstance(document.data, dict) else {}
     text = {k: v for k, v in about.items() if k not in ("out_of_domain", "map")}
-    problems: list[tuple[tuple, str]] = [
+    problems: list[tuple[tuple[Any, ...], str]] = [
         ((key,), f'unknown key "{key}" in a suite.{did_you_mean(key, SUITE)}') for key in about if key not in SUITE
     ]
     problems += [((k,), f"{k} is not text") for k, v in text.items() if not isinstance(v, str) or not v.strip()]

@@ -100,7 +100,13 @@ def summary(scores: pa.Table) -> list[dict[str, Any]]:
         for ability, cells in cells_of(mine).items():
             known = np.isfinite(cells.values).all(0) & (cells.weights > 0)
             values, weights = cells.values[:, known], cells.weights[known]
-            point = {"ability": ability, "value": None, "low": None, "high": None, "n": int(known.sum())}
+            point: dict[str, Any] = {
+                "ability": ability,
+                "value": None,
+                "low": None,
+                "high": None,
+                "n": int(known.sum()),
+            }
             point |= {"missing": int((~known).sum()), "seeds": len(cells.seeds)}
             point["chance"] = pc.mean(mine.filter(pc.equal(mine["ability"], ability))["chance"]).as_py()
             if known.sum() >= 2:
@@ -111,11 +117,11 @@ def summary(scores: pa.Table) -> list[dict[str, Any]]:
             points.append(group | point)
         found += points
         if parts:
-            values = [p["value"] for p in points if p["value"] is not None]
-            macro = {"ability": MACRO, "value": float(np.mean(values)), "low": None, "high": None}
+            means = [p["value"] for p in points if p["value"] is not None]
+            macro = {"ability": MACRO, "value": float(np.mean(means)), "low": None, "high": None}
             macro |= {key: sum(p[key] for p in points) for key in ("n", "missing")}
             macro |= {"seeds": max(p["seeds"] for p in points), "chance": pc.mean(mine["chance"]).as_py()}
-            found.append(group | macro | (_interval(parts, share) if len(parts) == len(values) else {}))
+            found.append(group | macro | (_interval(parts, share) if len(parts) == len(means) else {}))
     return found
 
 

@@ -42,8 +42,11 @@ BUILTIN = {
     "filter": "instdata.steps.filter:Filter",
     "sample": "instdata.steps.filter:Sample",
     "mix": "instdata.steps.filter:Mix",
+    "select": "instdata.steps.select.step:Select",
     "clean": "instdata.steps.clean:Clean",
     "overrides": "instdata.steps.overrides:Overrides",
+    "verify": "instdata.steps.verify.step:Verify",
+    "review": "instdata.steps.review:Review",
 }
 
 
@@ -98,7 +101,8 @@ class Step(BaseModel):
         the seed or the taxonomy where score uses them."""
         fields = type(self).model_fields
         options = self.model_dump(
-            mode="json", exclude={n for n, f in fields.items() if (f.json_schema_extra or {}).get("threshold")}
+            mode="json",
+            exclude={n for n, f in fields.items() if isinstance(x := f.json_schema_extra, dict) and x.get("threshold")},
         )
         own = {"code": self.code} if self.code else {}
         return {"kind": self.kind, "version": self.version, "options": options, **own}

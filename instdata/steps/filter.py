@@ -178,7 +178,7 @@ class Sample(_Chosen):
         return {"_rank": self._priority(rows)}
 
     def decide(self, scores: Scores) -> Verdicts:
-        n = self.rows if self.rows is not None else int(len(scores) * self.share + 0.5)
+        n = self.rows if self.rows is not None else int(len(scores) * (self.share or 0) + 0.5)
         return drop(scores._rank >= n, "not_sampled")
 
 

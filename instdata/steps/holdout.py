@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -174,7 +175,7 @@ def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) ->
     for messages in rows:
         batch = Rows(pa.table({"messages": messages}))
         found = items.search([(batch.prompt, batch.full)])
-        leaks = items.explain(found, counting, lambda at, batch=batch: batch.full.take(pa.array(at)))
+        leaks = items.explain(found, counting, partial(_taken, batch.full))
         parts.append(leaks._replace(row=leaks.row + total))
         total += len(batch)
     row, item, rule, text, similarity = zip(*parts)
@@ -190,6 +191,10 @@ def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.nda
     rank = np.arange(len(by)) - starts[codes[by]]
     chosen = by[rank < wanted[codes[by]]]
     return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
+
+
+def _taken(texts: pa.Array, at: np.ndarray) -> pa.Array:
+    return texts.take(pa.array(at))
 
 
 def _confidence(rows: Rows) -> np.ndarray:

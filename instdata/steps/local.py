@@ -47,7 +47,7 @@ def _load(path: str, name: str, place: str) -> type[Step]:
         raise InputError(f"step {place}: {Path(path).name} has no class {name} that is an instdata.Step")
     cls.kind, cls.code = place, digest
     # A worker process does not have the module: it loads the file again.
-    cls.__reduce__ = lambda self: (_made, (path, name, place, dict(self)))  # type: ignore[method-assign]
+    cls.__reduce__ = lambda self: (_made, (path, name, place, dict(self)))  # type: ignore[method-assign, call-overload]
     return cls
 
 

@@ -52,53 +52,64 @@ class Overrides(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """_drop and _keep (bool), _label (string, null where nobody gave one), _told (JSON: who, why), and what a rewriting
         step gives. Raises InputError for a row that does not exist."""
-        context = rows.context or Context()
+        context = rows.context
         file = context.base / self.path
-        wanted = _places(read_lines(file, context.taxonomy), rows, file, context)
-        n = len(rows)
-        dropped, kept = np.zeros(n, bool), np.zeros(n, bool)
-        labels: list[str | None] = [None] * n
-        told: list[str | None] = [None] * n
-        edits: dict[int, Line] = {}
-        for row, line in wanted:
-            if line.action in ("keep", "drop"):
-                dropped[row], kept[row] = line.action == "drop", line.action == "keep"
-            elif line.action == "relabel":
-                labels[row] = line.value
-            else:
-                edits[row] = line
-            before = json.loads(told[row])["overrides"] if told[row] else []
-            told[row] = json.dumps({"overrides": [*before, line.facts()]}, ensure_ascii=False)
-        return {
-            "_drop": dropped,
-            "_keep": kept,
-            "_label": pa.array(labels, pa.string()),
-            "_told": pa.array(told, pa.string()),
-            **(_rewritten(rows, edits).columns(rows) if edits else {}),
-        }
+        return decisions(rows, _places(read_lines(file, context.taxonomy), rows, file, context))
 
     def decide(self, scores: Scores) -> Verdicts:
-        told = scores.column("_told")
-        dropped = np.asarray(scores.column("_drop"))
-        found = drop(dropped, "override", [_why_dropped(t) if d else None for d, t in zip(dropped, told.to_pylist())])
-        label = scores.column("_label").combine_chunks()
-        found.set = {"ability": label, "ability_confidence": pa.array(np.ones(len(scores), np.float32))}
-        found.set_where = pc.is_valid(label)
-        found.pinned = scores.column("_keep").combine_chunks()
-        edits = scores.column("_edits").to_pylist() if "_edits" in scores.table.column_names else [None] * len(scores)
-        notes = (_merged(a, b) for a, b in zip(told.to_pylist(), edits))
-        found.notes = pa.array(notes, pa.string())
-        return found
+        return decided(scores, "override")
+
+
+def decisions(rows: Rows, wanted: list[tuple[int, Line]]) -> dict[str, Any]:
+    """What some (row, decision) in their order come to, as columns that `decided` reads."""
+    n = len(rows)
+    dropped, kept = np.zeros(n, bool), np.zeros(n, bool)
+    labels: list[str | None] = [None] * n
+    told: list[str | None] = [None] * n
+    edits: dict[int, Line] = {}
+    for row, line in wanted:
+        if line.action in ("keep", "drop"):
+            dropped[row], kept[row] = line.action == "drop", line.action == "keep"
+        elif line.action == "relabel":
+            labels[row] = line.value
+        else:
+            edits[row] = line
+        so_far = told[row]
+        before = json.loads(so_far)["overrides"] if so_far else []
+        told[row] = json.dumps({"overrides": [*before, line.facts()]}, ensure_ascii=False)
+    return {
+        "_drop": dropped,
+        "_keep": kept,
+        "_label": pa.array(labels, pa.string()),
+        "_told": pa.array(told, pa.string()),
+        **(_rewritten(rows, edits).columns(rows) if edits else {}),
+    }
+
+
+def decided(scores: Scores, reason: str) -> Verdicts:
+    """The verdicts of decisions: dropped for `reason`, kept whatever later steps say, relabelled."""
+    told = scores.column("_told")
+    dropped = np.asarray(scores.column("_drop"))
+    why = [_why_dropped(t, reason) if d else None for d, t in zip(dropped, told.to_pylist())]
+    found = drop(dropped, reason, why)
+    label = scores.column("_label").combine_chunks()
+    found.set = {"ability": label, "ability_confidence": pa.array(np.ones(len(scores), np.float32))}
+    found.set_where = pc.is_valid(label)
+    found.pinned = scores.column("_keep").combine_chunks()
+    edits = scores.column("_edits").to_pylist() if "_edits" in scores.table.column_names else [None] * len(scores)
+    notes = (_merged(a, b) for a, b in zip(told.to_pylist(), edits))
+    found.notes = pa.array(notes, pa.string())
+    return found
 
 
 def _places(lines: list[Line], rows: Rows, file: Path, context: Context) -> list[tuple[int, Line]]:
     """(row, decision) for the rows here, in the order of the lines; an id may have several rows. Raises InputError naming
     the lines whose row does not exist."""
-    by_rid = _where(rows.rid, [x.rid for x in lines if x.rid])
-    by_id = _where(rows.id, [x.id for x in lines if x.id and not x.rid])
+    by_rid = where(rows.rid, [x.rid for x in lines if x.rid])
+    by_id = where(rows.id, [x.id for x in lines if x.id and not x.rid])
     olds = [c for name, c in rows.scores.items() if name.endswith("_derived_from")]
     for old in olds:
-        by_id = {**_where(old, [x.id for x in lines if x.id and not x.rid]), **by_id}
+        by_id = {**where(old, [x.id for x in lines if x.id and not x.rid]), **by_id}
     found: list[tuple[int, Line]] = []
     missing: list[Line] = []
     for line in lines:
@@ -119,7 +130,7 @@ def _places(lines: list[Line], rows: Rows, file: Path, context: Context) -> list
     return found
 
 
-def _where(column: pa.Array | pa.ChunkedArray, names: list[str]) -> dict[str, list[int]]:
+def where(column: pa.Array | pa.ChunkedArray, names: list[str]) -> dict[str, list[int]]:
     """The positions of each name in a column."""
     found: dict[str, list[int]] = {}
     at = np.asarray(pc.indices_nonzero(pc.is_in(column, pa.array(names, pa.string()))))
@@ -147,7 +158,9 @@ def _elsewhere(lines: list[Line], rows: Rows) -> set[str]:
     corpus = getattr(rows, "corpus", None)
     names = pa.array([x.name for x in lines], pa.string())
     found: set[str] = set()
-    for shard in range(len(corpus.shards)) if corpus is not None and lines else []:
+    if corpus is None or not lines:
+        return found
+    for shard in range(len(corpus.shards)):
         table = corpus.columns(shard, ["rid", "id"])
         for column in (table["rid"], table["id"]):
             found.update(column.filter(pc.is_in(column, names)).to_pylist())
@@ -176,10 +189,10 @@ def _turns(turns: list[dict[str, Any]], value: Any) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": value}
 
 
-def _why_dropped(told: str) -> str:
+def _why_dropped(told: str, reason: str) -> str:
     """The evidence of a dropped row: the last decision that drops it."""
     last = [line for line in json.loads(told)["overrides"] if line["action"] == "drop"][-1]
-    return json.dumps({"rule": "override", **last}, ensure_ascii=False)
+    return json.dumps({"rule": reason, **last}, ensure_ascii=False)
 
 
 def _merged(told: str | None, edits: str | None) -> str | None:

@@ -29,7 +29,7 @@ from instdata.corpus.corpus import (
 )
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.steps.added import produce
-from instdata.steps.base import Scores, Step, Verdicts, drop
+from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
 from instdata.steps.rewritten import rewritten
 from instdata.util.context import Context
 from instdata.util.engine import Engine
@@ -44,9 +44,10 @@ RAISED = "_raised"  # the column of a sidecar that says why a row's scoring rais
 
 def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) -> Corpus:
     """The corpus after a step: its rows scored (from the cache where it has them) and decided on."""
-    before, made = corpus.state.step < 0, []
+    before = corpus.state.step < 0
+    made: list[Any] = []
     try:
-        if step.scope == "source":
+        if isinstance(step, SourceStep):
             after, decided, verdicts, made = produce(step, corpus, cache)
         elif step.scope == "corpus":
             after, decided, verdicts = _score_corpus(step, corpus, cache)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from instdata.train.fsdp import agreed, local
+from instdata.util.atomic import whole
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:
@@ -98,3 +100,72 @@ def _said(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except Exception:
         return {}
+
+
+def weights(run: Run) -> dict[str, Any]:
+    """A copy of the trained parameters in ordinary memory."""
+    return {n: p.detach().to("cpu", copy=True) for n, p in zip(run.names, run.parameters())}
+
+
+def set_weights(run: Run, tensors: dict[str, Any]) -> None:
+    """Put these values into the trained parameters."""
+    import torch
+
+    with torch.no_grad():
+        for name, parameter in zip(run.names, run.parameters()):
+            parameter.copy_(tensors[name])
+
+
+def write_delta(run: Run, start: dict[str, Any], path: Path) -> None:
+    """Keep what training made of the parameters `start`, to the bit: the bits that changed, byte plane by byte plane,
+    compressed (fine-tuning leaves sign and exponent mostly alone). Raises OSError where there is no room."""
+    import numpy as np
+    import pyarrow as pa
+    from safetensors.numpy import save
+
+    found = {}
+    for name, now in weights(run).items():
+        changed = _bytes(now) ^ _bytes(start[name])
+        planes = np.ascontiguousarray(changed.T)
+        found[name] = np.frombuffer(pa.compress(planes.tobytes(), codec="zstd", asbytes=True), np.uint8)
+    with whole(path) as file:
+        file.write(save(found, metadata={"sum": _sum(found)}))
+
+
+def read_delta(run: Run, start: dict[str, Any], path: Path) -> bool:
+    """Make the run's parameters those that were kept; False where they are not there, damaged, or of another network."""
+    import numpy as np
+    import pyarrow as pa
+    import torch
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(path)
+        if _said(path).get("sum") != _sum(found) or set(found) != set(start):
+            return False
+        tensors = {}
+        for name, packed in found.items():
+            before = _bytes(start[name])
+            planes = pa.decompress(packed.tobytes(), decompressed_size=before.size, codec="zstd", asbytes=True)
+            now = np.frombuffer(planes, np.uint8).reshape(before.shape[::-1]).T ^ before
+            flat = torch.from_numpy(np.ascontiguousarray(now)).view(start[name].dtype)
+            tensors[name] = flat.reshape(start[name].shape)
+    except Exception:  # a damaged file has a dozen ways to fail; each means that the cell is trained again
+        return False
+    set_weights(run, tensors)
+    return True
+
+
+def _bytes(tensor: Any) -> Any:
+    """[elements, bytes of each]"""
+    import torch
+
+    return tensor.contiguous().reshape(-1, 1).view(torch.uint8).numpy()
+
+
+def _sum(tensors: dict[str, Any]) -> str:
+    found = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        found.update(name.encode())
+        found.update(tensors[name].tobytes())
+    return found.hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.rows import Messages
-from instdata.llm.causal import Loaded, fast_device, fast_dtype
+from instdata.llm.causal import Loaded, dtype_of, fast_device
 from instdata.score.item import Item
 from instdata.train.generation import answers, limits
 from instdata.train.pack import best_fit, keep_apart, pack, token_losses
@@ -24,30 +24,34 @@ BIN = 2048  # tokens that are scored at once
 @dataclass(frozen=True)
 class Network:
     """A network with its tokenizer, as scoring sees it (score.model.Model); `context` is the number of tokens it takes.
-    `most`: tokens of an answer; by default as many as the item's reference suggests. `thinking`: it thinks before it answers."""
+    `most`: tokens of an answer; by default as many as the item's reference suggests. `thinking`: it thinks before it answers.
+    `dtype`: what matrices are multiplied in, the training recipe's."""
 
     net: Any
     tokenizer: Any
     context: int
     most: int | None = None
     thinking: bool = False
+    dtype: str = "auto"
 
     @classmethod
-    def of(cls, loaded: Loaded) -> Network:
+    def of(cls, loaded: Loaded, dtype: str = "auto") -> Network:
         """The network of a loaded model, on the fastest device here."""
-        return cls(loaded.net.to(fast_device()), loaded.tokenizer, loaded.context)
+        return cls(loaded.net.to(fast_device()), loaded.tokenizer, loaded.context, dtype=dtype)
 
     def losses(self, conversations: Sequence[Messages]) -> np.ndarray:
         """See answer_losses."""
-        return answer_losses(self.net, self.tokenizer, conversations, self.context)
+        return answer_losses(self.net, self.tokenizer, conversations, self.context, self.dtype)
 
     def answers(self, prompts: Sequence[Messages], like: Sequence[str | None] = ()) -> list[tuple[str | None, bool]]:
         """See generation.answers."""
         most = limits(self.tokenizer, like or [None] * len(prompts), self.most, self.thinking)
-        return answers(self.net, self.tokenizer, prompts, self.context, most, self.thinking)
+        return answers(self.net, self.tokenizer, prompts, self.context, most, self.thinking, self.dtype)
 
 
-def answer_losses(net: Any, tokenizer: Any, conversations: Sequence[Messages], context: int) -> np.ndarray:
+def answer_losses(
+    net: Any, tokenizer: Any, conversations: Sequence[Messages], context: int, dtype: str = "auto"
+) -> np.ndarray:
     """[conversations, 2]: the loss in nats of each conversation's last turn, summed over its tokens (its end of turn
     included), and the number of those tokens. NaN where the answer does not fit into `context`."""
     import torch
@@ -58,12 +62,12 @@ def answer_losses(net: Any, tokenizer: Any, conversations: Sequence[Messages], c
     if not len(fits):
         return found
     device = next(net.parameters()).device
-    dtype = fast_dtype(device)
+    multiplied = dtype_of(dtype, device)
     was_training, was = net.training, net.config._attn_implementation
     net.eval()
     capacity = BIN if keep_apart(net) else 1  # one row a bin where the network would mix them
     lengths = np.array([len(rows[i].ids) for i in fits])
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+    with torch.inference_mode(), torch.autocast(device.type, dtype=multiplied, enabled=multiplied != torch.float32):
         for bin_ in best_fit(lengths, capacity):
             mine = fits[bin_]
             packed = pack([rows[i] for i in mine], device)
@@ -84,7 +88,7 @@ class Validation:
 
     def __call__(self, run: Any) -> float:
         talks = [[*i.messages, {"role": "assistant", "content": i.reference}] for i in self.items if i.reference]
-        found = answer_losses(run.net, run.tokenizer, talks, run.context)
+        found = answer_losses(run.net, run.tokenizer, talks, run.context, run.recipe.dtype)
         loss = float(np.nansum(found[:, 0]) / np.nansum(found[:, 1])) if np.isfinite(found).any() else math.nan
         if math.isnan(loss):
             raise InputError(

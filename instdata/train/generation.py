@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from instdata.llm.causal import fast_dtype
+from instdata.llm.causal import dtype_of
 from instdata.train.pack import NAME
 from instdata.train.render import Messages, prompt_ids, stop_ids
 from instdata.util.errors import InputError
@@ -33,6 +33,7 @@ def answers(
     context: int,
     most: int | Sequence[int] = MOST,
     thinking: bool = False,
+    dtype: str = "auto",
 ) -> list[tuple[str | None, bool]]:
     """(answer, whether it ended by itself) for each prompt; None where the prompt leaves no room in `context`. `most`: tokens
     of an answer, of all or of each.
@@ -45,7 +46,7 @@ def answers(
     found: list[tuple[str | None, bool]] = [(None, False)] * len(ids)
     stops = _stops(net, tokenizer, thinking)
     device = next(net.parameters()).device
-    dtype = fast_dtype(device)
+    multiplied = dtype_of(dtype, device)
     was_training, was = net.training, net.config._attn_implementation
     net.eval()
     if was == NAME:  # made for packed rows, without a cache
@@ -54,7 +55,7 @@ def answers(
         width = max(len(ids[i]) for i in batch)
         padded = torch.tensor([[stops[0]] * (width - len(ids[i])) + ids[i] for i in batch], device=device)
         seen = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch], device=device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+        with torch.inference_mode(), torch.autocast(device.type, dtype=multiplied, enabled=multiplied != torch.float32):
             out = net.generate(
                 input_ids=padded, attention_mask=seen, do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None,
                 repetition_penalty=1.0, max_new_tokens=min(each[batch[0]], context - width), eos_token_id=stops, pad_token_id=stops[0],

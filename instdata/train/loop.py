@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.llm.causal import Loaded, fast_device, fast_dtype, flops_per_token, matmul_peak
+from instdata.llm.causal import Loaded, dtype_of, fast_device, flops_per_token, matmul_peak
 from instdata.train.checkpoint import best_loss, read_checkpoint, restore, snapshot, write_checkpoint
 from instdata.train.fsdp import full, my_bins, shard, summed, world
 from instdata.train.pack import best_fit, keep_apart, losses_of
@@ -63,7 +63,7 @@ def begin(loaded: Loaded, recipe: Training, seed: int) -> Run:
     import torch
 
     device = fast_device()
-    dtype = fast_dtype(device) if recipe.dtype == "auto" else getattr(torch, recipe.dtype)
+    dtype = dtype_of(recipe.dtype, device)
     net = loaded.net.to(device)
     if recipe.lora:
         if world()[1] > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -80,7 +81,7 @@ RECIPES = {
 }  # fmt: skip
 
 
-def training(name: str = "proxy", changes: list[str] = ()) -> Training:
+def training(name: str = "proxy", changes: Sequence[str] = ()) -> Training:
     """A recipe by name, with `KEY=VALUE` changes; a changed one says so in its name. Raises InputError."""
     if name not in RECIPES:
         raise InputError(f'unknown training recipe "{name}".{did_you_mean(name, RECIPES)} One of {", ".join(RECIPES)}')

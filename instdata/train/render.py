@@ -11,6 +11,7 @@ from instdata.corpus.rows import Messages
 from instdata.read.thoughts import take_out
 from instdata.train.template import WORDS, TemplateForm, form_of, parsed_call, special_texts, tools_of
 from instdata.util.errors import InputError
+from instdata.util.thoughts import MARKS, either
 
 Reasoning = Literal["learn", "mask", "drop"]
 # Why an assistant's turn is not learned.
@@ -21,9 +22,8 @@ CUT = "it lies behind the length"
 NONE = "no turn of an assistant"
 UNASKED = "it begins the conversation, and the template shows thoughts in a prompt only"
 NO_JSON = "its tools are no JSON"
-EMPTY = re.compile(
-    r"\s*(?:<(think|thinking|thought)>\s*</\1>|</think>|\[THINK\]\s*\[/THINK\]|<\|channel>thought\s*<channel\|>)\s*"
-)
+# Thoughts without a word, as templates write them where a turn has none.
+EMPTY = re.compile(r"\s*" + either([*(rf"{opens}\s*{closes}" for opens, closes in MARKS), "</think>"]) + r"\s*")
 
 
 @dataclass(frozen=True)

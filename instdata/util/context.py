@@ -21,7 +21,18 @@ class Context:
     seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
     say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
     bars: bool = False  # show progress bars: someone watches a terminal
+    build: str = ""  # the build's name: budgets belong to it and a step's name, over all its variants
     usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
     lost: dict[str, str] = field(
         default_factory=dict
     )  # source/file -> what was lost of a damaged file (empty: nothing)
+    beside: dict[str, dict[str, Any]] = field(
+        default_factory=dict
+    )  # … -> what it holds that is in no record, for the manifest
+
+    @property
+    def folder(self) -> Path:
+        """The cache's folder, for what needs one: a build has it always."""
+        if self.cache is None:
+            raise ValueError("this context has no cache folder")
+        return self.cache

@@ -20,7 +20,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Engine(AbstractContextManager):
+class Engine(AbstractContextManager[Any]):
     """Maps in this process. `jobs` is how many items are worked on at once."""
 
     jobs = 1

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+# What the command line returns; the classes below say which of them is whose.
+EXIT_CODES = {
+    0: "done",
+    1: "failed, or what was checked does not hold (verify, audit --fail-if)",
+    2: "bad recipe or arguments: nothing was run",
+    3: "undecided (ablate)",
+    4: "a budget or the share of bad rows was reached; the same command again resumes",
+    130: "interrupted; the same command again resumes",
+}
+
 
 class InstdataError(Exception):
     """Something failed; the message says what, where and what to do about it."""
@@ -21,8 +34,9 @@ class InputError(InstdataError):
 
     exit_code = 2
 
-    def __init__(self, problems: str | list[tuple[str, int | None, str]]):
-        self.problems = [("", None, problems)] if isinstance(problems, str) else problems
+    def __init__(self, problems: str | Sequence[tuple[str, int | None, str]]):
+        self.problems: list[tuple[str, int | None, str]]
+        self.problems = [("", None, problems)] if isinstance(problems, str) else list(problems)
         super().__init__("\n".join(format_problem(*p) for p in self.problems))
 
 
@@ -45,7 +59,7 @@ class MissingExtra(InputError):
         self._args = (what, extra)
         super().__init__(f"{what} needs an optional package: pip install 'instdata[{extra}]'")
 
-    def __reduce__(self) -> tuple:  # a worker may raise it
+    def __reduce__(self) -> tuple[Any, ...]:  # a worker may raise it
         return type(self), self._args
 
 

@@ -51,7 +51,7 @@ def _ours(path: Path) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def jit(function: Callable) -> Callable:
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
     if folder():
         os.environ["NUMBA_CACHE_DIR"] = str(folder())  # read when numba is imported

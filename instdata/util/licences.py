@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from instdata.util.yaml import did_you_mean
 
 KNOWN = frozenset(
@@ -100,3 +102,31 @@ def hub_licence(text: str) -> str:
         f'license "{text}" is none that the Hub knows.{did_you_mean(word, KNOWN)} For a licence of another name: '
         "license: other, with license_name: and license_link:"
     )
+
+
+# Where SPDX writes more than other capitals. Names that SPDX does not list become LicenseRef-… (SPDX 2.3, annex D).
+SPDX = {
+    "apache-2.0": "Apache-2.0", "mit": "MIT", "afl-3.0": "AFL-3.0", "artistic-2.0": "Artistic-2.0", "bsl-1.0": "BSL-1.0",
+    "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-3-clause-clear": "BSD-3-Clause-Clear",
+    "c-uda": "C-UDA-1.0", "cdla-sharing-1.0": "CDLA-Sharing-1.0", "cdla-permissive-1.0": "CDLA-Permissive-1.0",
+    "cdla-permissive-2.0": "CDLA-Permissive-2.0", "wtfpl": "WTFPL", "ecl-2.0": "ECL-2.0", "epl-1.0": "EPL-1.0",
+    "epl-2.0": "EPL-2.0", "etalab-2.0": "etalab-2.0", "eupl-1.1": "EUPL-1.1", "eupl-1.2": "EUPL-1.2",
+    "agpl-3.0": "AGPL-3.0-only", "gpl-2.0": "GPL-2.0-only", "gpl-3.0": "GPL-3.0-only", "lgpl-2.1": "LGPL-2.1-only",
+    "lgpl-3.0": "LGPL-3.0-only", "isc": "ISC", "lppl-1.3c": "LPPL-1.3c", "ms-pl": "MS-PL", "mpl-2.0": "MPL-2.0",
+    "odc-by": "ODC-By-1.0", "odbl": "ODbL-1.0", "osl-3.0": "OSL-3.0", "postgresql": "PostgreSQL", "ofl-1.1": "OFL-1.1",
+    "ncsa": "NCSA", "unlicense": "Unlicense", "zlib": "Zlib", "pddl": "PDDL-1.0",
+}  # fmt: skip
+
+
+def spdx(text: str | None) -> str:
+    """A licence as SPDX writes it: CC-BY-4.0, GPL-3.0-only; `LicenseRef-…` for what SPDX does not list, NOASSERTION where
+    nothing is stated."""
+    word = "-".join((text or "").strip().lower().split())
+    if word in ("", "unknown", "none", "not-stated"):
+        return "NOASSERTION"
+    if word in SPDX:
+        return SPDX[word]
+    if word.startswith(("cc-by-", "cc0-")) and word in KNOWN:
+        return word.upper()
+    known = {s.lower(): s for s in SPDX.values()}
+    return known.get(word) or "LicenseRef-" + re.sub(r"[^A-Za-z0-9.]+", "-", text or "").strip("-")

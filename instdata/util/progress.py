@@ -1,7 +1,8 @@
-"""A progress bar with rate and time left, on a terminal; elsewhere the build's lines are enough."""
+"""A build's lines, one a step, and on a terminal a progress bar with rate and time left."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -47,3 +48,24 @@ def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)
+
+
+class Clock:
+    """Says a line a step, and remembers how long it took."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self.say, self.last = say, time.time()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str, told: str) -> None:
+        now = time.time()
+        self.laps[name] = round(now - self.last, 3)
+        self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
+        self.last = now
+
+
+def _fitting(told: str, width: int) -> str:
+    """A line's reasons, as many as fit."""
+    while len(told) > width and ", " in told:
+        told = told.removesuffix(", …)").rpartition(", ")[0] + ", …)"
+    return told

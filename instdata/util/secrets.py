@@ -45,6 +45,14 @@ HARMLESS = re.compile(r"(?:^|_)(?:REVISION|COMMIT|SHA\d*|DIGEST|HASH|CHECKSUM)(?
 PARAMETERS = re.compile(r"(?i)key|token|secret|passw|pwd|auth|sig(?:nature)?$|credential|code$|session")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s'\"<>\\)\]}`]+")
 RUN = re.compile(r"[A-Za-z0-9+=_-]{20,}")
+# A value that is given to something with a secret's name, as code, settings and headers write it. RE2 reads it too.
+NAMED = (
+    r"(?i)(?:key|token|secret|passwd|password|pwd|bearer|authorization|credentials?|密钥|口令|令牌)[\"'\x60\])]{0,3}\s{0,3}(?:[:=：]|=>|\s)\s{0,3}[\"'\x60]?"
+    r"(?:(?:Bearer|Basic|Token)\s)?([A-Za-z0-9+=_-]{20,})"
+)
+COUNTING = re.compile(
+    r"(?i)abcdefg|0123456|1234567|x{5}|example|sample|dummy|your"
+)  # an alphabet or a stand-in, no key
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{24,}={0,2}")
 
 
@@ -73,6 +81,15 @@ def _random(run: str) -> bool:
     count = Counter(run)
     bits = -sum(n / len(run) * math.log2(n / len(run)) for n in count.values())
     return bits > (3.0 if re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", run) else 3.5)
+
+
+def named_secret(text: str) -> str | None:
+    """The first value in a text that is given to something called key, token or the like and that no language writes: its
+    form is of no known kind, so name and entropy together tell. Alphabets, stand-ins and plain words are none."""
+    for match in re.finditer(NAMED, text):
+        if _random(match[1]) and not COUNTING.search(match[1]):
+            return match[1]
+    return None
 
 
 def secret_address(text: str) -> str | None:

@@ -77,6 +77,25 @@ def crossed(values: np.ndarray, weights: np.ndarray | None = None) -> Crossed:
     return Crossed(mean, item_var, _leverage_df(share, factor), seed_means, noise, n)
 
 
+def by_cluster(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means of clusters [seeds, clusters] and the clusters' weights [clusters], of values [seeds, items] with weights and
+    codes of clusters [items]. Items that share a passage are no independent draws: `crossed` of these is the interval of the
+    same mean, robust to whatever they share (Liang and Zeger 1986; for evaluations Miller, arXiv 2411.00640)."""
+    codes = np.unique(cluster, return_inverse=True)[1]
+    sizes = np.bincount(codes, weights)
+    return np.stack([np.bincount(codes, row * weights) for row in np.atleast_2d(values)]) / sizes, sizes
+
+
+def effective_n(weights: np.ndarray, alone: Crossed, clustered: Crossed | None = None) -> float:
+    """How many independent items of equal weight would say as much: Kish's number, divided by how much wider clusters make
+    the variance."""
+    kish = float(np.sum(weights) ** 2 / np.sum(np.square(weights)))
+    if clustered is None:
+        return kish
+    known = alone.item_var > 0 and clustered.item_var > 0
+    return kish / max(1.0, clustered.item_var / alone.item_var if known else alone.n / clustered.n)
+
+
 def if_one_moved(found: Crossed) -> Crossed:
     """The same; where no item moved at all, as if one in n had: n quiet items leave room for some (the rule of three says
     up to 3 / n; Hanley and Lippman-Hand 1983). For values on a scale from 0 to 1."""
@@ -181,9 +200,12 @@ def holm(p: Sequence[float], weights: Sequence[float] | None = None) -> list[flo
 
 
 @lru_cache
-def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple[float, ...]:
+def spending_levels(
+    fractions: tuple[float, ...], alpha: float = ALPHA, past: tuple[float, ...] = ()
+) -> tuple[float, ...]:
     """The two-sided level of each look at information `fractions` (rising, the last is 1), so that all looks together
-    err with probability alpha.
+    err with probability alpha. `past`: the levels of the first looks, which were made already; what they left of alpha is
+    spent over the others.
 
     Lan and DeMets (1983): each side spends 2 - 2 Phi(z(1 - alpha / 4) / sqrt(t)), O'Brien and Fleming's shape. The
     boundary of each look follows from the density of paths that crossed none before (Armitage, McPherson and Rowe 1969).
@@ -192,22 +214,31 @@ def spending_levels(fractions: tuple[float, ...], alpha: float = ALPHA) -> tuple
     from scipy.optimize import brentq
 
     spent = [2 * ndtr(ndtri(alpha / 4) / np.sqrt(t)) for t in fractions]
-    levels, before, grid, density = [], 0.0, np.zeros(1), np.ones(1)
-    last = 0.0
-    for t, total in zip(fractions, spent):
+    levels: list[float] = []
+    before, grid, density = 0.0, np.zeros(1), np.ones(1)
+    last, end, fixed = 0.0, alpha / 2, (0.0, 0.0)  # what the past looks spent of one side, and would have by this plan
+    for number, (t, total) in enumerate(zip(fractions, spent)):
         step = np.sqrt(t - last)
 
-        def crossing(b: float, t: float = t, step: float = step, grid=grid, density=density) -> float:
+        def crossing(b: float, t: float = t, step: float = step, grid: Any = grid, density: Any = density) -> float:
             return float(density @ ndtr((grid - b * np.sqrt(t)) / step))
 
-        bound = brentq(lambda b, want=total - before: crossing(b) - want, 0.0, 12.0)
+        if number < len(past):
+            bound = -float(ndtri(past[number] / 2))
+            before += crossing(bound)
+            fixed = before, total
+        else:
+            target = fixed[0] + max(0.0, end - fixed[0]) * (total - fixed[1]) / (end - fixed[1])
+            wanted = target - before
+            bound = brentq(lambda b, w=wanted: crossing(b) - w, 0.0, 12.0) if wanted > 1e-12 else 12.0
+            before = max(before, target)
         edge = bound * np.sqrt(t)
         points, mass = _gauss(120)
         new = points * edge
         kernel = np.exp(-0.5 * ((new[:, None] - grid) / step) ** 2) / (step * np.sqrt(2 * np.pi))
         density, grid = (kernel @ density) * mass * edge, new
         levels.append(float(2 * ndtr(-bound)))
-        before, last = total, t
+        last = t
     return tuple(levels)
 
 

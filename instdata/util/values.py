@@ -13,6 +13,14 @@ WORD = re.compile(r"^\w[\w.\-]*\Z")  # names of recipes, sources and steps
 UNITS = {"k": 1_000, "K": 1_000, "m": 1_000_000, "M": 1_000_000}
 
 
+def bytes_of(text: str) -> int:
+    """20GB, 500MB, 1.5G or plain bytes, in units of a thousand. Raises ValueError with the accepted forms."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])b?|b)?\s*", text, re.IGNORECASE)
+    if not found:
+        raise ValueError(f'"{text}" is not an amount of bytes: write 20GB, 500MB or 0')
+    return int(float(found[1]) * 1000 ** " kmgt".index((found[2] or " ").lower()))
+
+
 @dataclass(frozen=True)
 class Size:
     """One size of a ladder: a number of rows or a share of the pool, and the name of its config."""
@@ -23,7 +31,7 @@ class Size:
 
     def of(self, pool: int) -> int:
         """The number of rows, given the pool's: a share is rounded to the nearest row, at least one."""
-        return self.rows if self.rows is not None else max(1, int(pool * self.share + 0.5))
+        return self.rows if self.rows is not None else max(1, int(pool * (self.share or 0) + 0.5))
 
 
 def parse_size(value: Any) -> Size:

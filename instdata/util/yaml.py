@@ -83,10 +83,11 @@ class _Reader:
             for key_node, value_node in node.value:
                 self.scalar(key_node)  # says what is wrong with it
                 key = key_node.value  # as written: `no` is Norwegian here, not false
-                self.lines[(*path, key)] = key_node.start_mark.line + 1
+                here = (*path, key)
+                self.lines[here] = key_node.start_mark.line + 1
                 if key in out:
                     raise InputError([(self.file, key_node.start_mark.line + 1, f'the key "{key}" stands here twice')])
-                out[key] = self.plain(value_node, (*path, key))
+                out[key] = self.plain(value_node, here)
             return out
         return self.scalar(node)
 

@@ -172,7 +172,7 @@ def test_validate_lists_everything(shell):
         "name: x\nsources:\n  - path: gone.jsonl\nsteps:\n  - dedup: {threshold: 0.7}\n"
     )
     assert shell.json("validate", "r.yaml", code=2) == {
-        "errors": [{"file": "r.yaml", "line": 3, "message": "gone.jsonl: no such file or folder."}]
+        "errors": [{"file": "r.yaml", "line": 3, "message": "gone.jsonl: no such file or folder.", "fix": []}]
     }
     assert shell.json("validate", "missing.yaml", code=2)["errors"][0]["message"].startswith(
         "missing.yaml: no such recipe"

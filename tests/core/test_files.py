@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.read import bytes as files
-from instdata.read.bytes import Damaged, csv_records, elements, lines, pieces
+from instdata.read.bytes import Damaged, csv_records, lines, pieces
+from instdata.read.elements import elements
 from instdata.read.json_values import split_values
 from instdata.util.atomic import whole
 
@@ -84,7 +85,7 @@ def test_a_broken_element_of_a_minified_array_costs_itself(tmp_path):
 def test_stray_brackets_and_open_quotes_end(tmp_path, text, found):
     """Each of these wrote outside an array or never came back. In a child: a crash is its own."""
     (tmp_path / "a.json").write_text(text)
-    code = "import sys; from instdata.read.bytes import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
+    code = "import sys; from instdata.read.elements import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.json")], capture_output=True, text=True, timeout=60
     )

@@ -301,7 +301,7 @@ def test_near_and_index_agree_with_brute_force(planted, truth_from_half):
 
 
 def test_index_grows(monkeypatch):
-    monkeypatch.setattr(Index, "TAIL", 8)
+    monkeypatch.setattr("instdata.steps.dedup.buckets.START", 8)
     random = np.random.default_rng(3)
     index, texts = Index(), []
     for _ in range(12):

@@ -28,11 +28,18 @@ def test_semantic(tmp_path):
     given.context = Context(cache=tmp_path)
     scored, verdicts = run(Dedup(method="semantic", threshold=0.85), given)
     assert verdicts.reason.to_pylist() == [None, "near_duplicate", None, None, None, "near_duplicate"]
-    kept = list((tmp_path / "embeddings").iterdir())
+    kept = list((tmp_path / "embeddings").glob("*.npy"))
     assert len(kept) == 1
     before = kept[0].stat().st_mtime_ns
     assert pa.table(dict(Dedup(method="semantic", threshold=0.86).resolve(given.context).score(given))).equals(scored)
     assert kept[0].stat().st_mtime_ns == before, "embeddings are computed once"
+    whole, said = kept[0].read_bytes(), list[str]()
+    given.context = Context(cache=tmp_path, say=said.append)
+    for damaged in (whole[:-3], whole[:-1] + bytes([whole[-1] ^ 64])):
+        kept[0].write_bytes(damaged)
+        again = dict(Dedup(method="semantic", threshold=0.85).resolve(given.context).score(given))
+        assert pa.table(again).equals(scored) and kept[0].read_bytes() == whole
+    assert said == ["cached embeddings are damaged; they are computed again"] * 2
 
 
 def test_semantic_at_scale_agrees_with_faiss(monkeypatch):
@@ -163,7 +170,7 @@ def test_a_model_folder(model, tmp_path):
     assert step.check(given.context) == []
     _, verdicts = run(step, given)
     assert {"near_duplicate"} == set(verdicts.reason.drop_null().to_pylist())
-    assert len(list((tmp_path / "embeddings").iterdir())) == 1
+    assert len(list((tmp_path / "embeddings").glob("*.npy"))) == 1
 
 
 def test_a_model_folder_is_known_by_what_it_holds(model, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from instdata.build import build, prepare
 from instdata.builds import history
+from instdata.util.errors import BudgetReached
 from tests.generate.conftest import PRICE, recipe
 from tests.llm.server import running
 
@@ -37,3 +38,17 @@ def test_why_shows_prompt_seeds_response_and_cost(bench, monkeypatch, price):
         assert used["usd"] == pytest.approx((stats["prompt"] + 2 * stats["completion"]) / 1e6)
         assert used["rows_per_usd"] == pytest.approx(12 / used["usd"], rel=1e-3)
     assert json.loads((done.path / "run.json").read_text())["usage"]["generate"]["rows_accepted"] == 12
+
+
+def test_variants_of_a_build_share_its_budget(bench, monkeypatch):
+    path = recipe(bench, target=12, max_requests=12)
+    with running() as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        build(prepare(path), bench.folder / "out")
+        first = server.stats()["requests"]
+        assert 0 < first <= 12
+        with pytest.raises(BudgetReached, match="could pass the limit"):
+            build(prepare(path, ["generate.target=200", "generate.temperature=0.5"]), bench.folder / "variant")
+        assert server.stats()["requests"] <= 12
+        build(prepare(path, ["name=other", "generate.temperature=0.9"]), bench.folder / "other")
+        assert server.stats()["requests"] > 12, "another build has its own"

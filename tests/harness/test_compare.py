@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from instdata.compare.logs import inspect_log
@@ -511,6 +512,29 @@ def test_it_needs_no_model_and_no_torch():
 def test_the_same_logs_give_the_same_bytes():
     lines = {json.dumps(compare([LOGS / "tiny0", LOGS / "tiny1"])) for _ in range(2)}
     assert len(lines) == 1
+
+
+def test_anybodys_parquet_is_a_table(tmp_path):
+    rng = np.random.default_rng(0)
+    a = rng.random(40)
+    rows = {"sample_id": np.arange(40), "accuracy": a, "passage": np.arange(40) // 4, "text": ["x" * 100] * 40}
+    pq.write_table(pa.table(rows), tmp_path / "a.parquet")
+    pq.write_table(pa.table(rows | {"accuracy": a + 0.2 + rng.normal(0, 0.01, 40)}), tmp_path / "b.parquet")
+    found = compare([tmp_path / "a.parquet", tmp_path / "b.parquet"])
+    assert found["files"][0]["format"] == "table" and found["comparisons"][0]["verdict"] == "better"
+    csv = tmp_path / "a.csv"
+    csv.write_text("sample_id,accuracy\n" + "".join(f"{i},{v!r}\n" for i, v in enumerate(a.tolist())))
+    (same,) = compare([csv, tmp_path / "b.parquet"])["comparisons"]
+    assert same["effect"] == pytest.approx(found["comparisons"][0]["effect"])
+    clustered = compare([tmp_path / "a.parquet", tmp_path / "b.parquet"], cluster="passage")
+    assert clustered["comparisons"][0]["clusters"] == 10
+    for columns, words in (
+        ({"name": ["x"], "score": [1.0]}, "a.parquet:1: no id and no prompt.*it has name, score"),
+        ({"id": ["x"], "points": [1.0]}, "a.parquet:1: no column score.*--metric"),
+    ):
+        pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match=words):
+            compare([csv, tmp_path / "a.parquet"])
 
 
 def test_one_line_for_every_wrong_input(tmp_path):

@@ -193,3 +193,18 @@ def test_a_live_judge(tmp_path, capsys):
     assert few["n"] == 5 and few["usd_per_1000"] is None  # all from the cache: nothing was measured
     show_card(card)
     assert "USD per 1,000 verdicts" in capsys.readouterr().out
+
+
+def test_columns_by_other_names_are_named(tmp_path):
+    rows = [
+        {"q": f"Q{i}", "chosen": "long answer", "rejected": "no", "rater_a": 1, "rater_b": 1, "said": 1}
+        for i in range(4)
+    ]
+    path = write(tmp_path / "own.jsonl", rows)
+    with pytest.raises(InputError, match="--map names columns"):
+        judge_card("recorded", [path])
+    mapping = ["prompt=q", "answer1=chosen", "answer2=rejected", "human=rater_a,Rater_B", "verdict=said"]
+    card = judge_card("recorded", [path], mapping=mapping)
+    assert (card["n"], card["agreement"], card["humans_agree"]) == (4, 1.0, 1.0)
+    with pytest.raises(InputError, match='Did you mean "verdict"'):
+        judge_card("recorded", [path], mapping=["verdct=said"])

@@ -66,7 +66,6 @@ def test_saturated_ones_get_what_they_still_need():
     assert rows["done"] == 100 and rows["slow"] == pytest.approx(right, rel=0.1)
     labels = {a["ability"]: a["label"] for a in found["abilities"]}
     assert labels == {"fast": "saturating", "slow": "saturating", "done": "flat"}
-    assert found["gain"] > 0 and found["low"] > 0
 
 
 def test_more_than_was_seen_is_called_extrapolated():
@@ -110,19 +109,14 @@ def test_allocation_keeps_to_floors_ceilings_and_budget_and_beats_the_even_one(p
     assert worth(found) >= worth(even) - sum(p[2] / p[0] for p in parts) - 1e-9
 
 
-def test_the_interval_holds_the_gain_and_is_not_all_promise():
-    """The stated gain of the chosen rows, against the true curves, over simulated ladders of five rungs."""
+def test_a_ladder_promises_nothing():
+    """Under pure transfer every ability's curve rises with all rows, so any split is as good as any other: the gain is 0.
+    A promise was made here in every run before; a ladder cannot tell, and says so."""
     rng = np.random.default_rng(1)
-    truths = [line(s) for s in (0.0, 0.01, 0.02, 0.03, 0.04)]
-    inside, error = [], []
-    for _ in range(25):
-        parts = [growth(f"a{i}", t, RUNGS[:5], 3, 40, 0.01, rng) for i, t in enumerate(truths)]
-        found = plan(ladder(parts), 8000)
-        real = np.mean([t(a["rows"]) - t(a["rows_now"]) for t, a in zip(truths, found["abilities"])])
-        inside.append(found["low"] <= real <= found["high"])
-        error.append(found["gain"] - real)
-    assert np.mean(inside) >= 0.85
-    assert abs(np.mean(error)) <= 3 * np.std(error) / 25**0.5 + 0.001
+    parts = [growth(f"a{i}", line(0.01 * (i + 1)), RUNGS[:5], 3, 40, 0.01, rng) for i in range(4)]
+    found = plan(ladder(parts), 8000)
+    assert (found["gain"], found["low"], found["high"], found["identified"]) == (None, None, None, False)
+    assert found["notes"][0].startswith("what this split would gain cannot be known")
 
 
 def test_belles_curve_moves_rows_away_from_math_code_and_cot(realdata, capsys):
@@ -132,7 +126,7 @@ def test_belles_curve_moves_rows_away_from_math_code_and_cot(realdata, capsys):
     even = 2_000_000 / 12
     assert all(rows[a] < 0.6 * even for a in ("math", "code", "COT"))
     assert rows["summarization"] > even and rows["extract"] > even
-    assert found["low"] < found["gain"] < found["high"] and found["seeds"] == 1 and found["recipe"] is None
+    assert found["gain"] is None and found["seeds"] == 1 and found["recipe"] is None
     show_next(found)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
@@ -211,8 +205,8 @@ def test_a_build_gets_a_recipe_that_validates_and_builds_as_said(bench, curated,
     found = next_recipe(curated, 240, out)
     rows = rows_of(found)
     assert rows["extract"] == 10 and rows["math"] == pytest.approx(3 * rows["code"], rel=0.15)
-    assert found["metric"] == "bits" and found["seeds"] == 2 and found["low"] > 0
-    assert found["notes"] == ["extrapolated, more rows than any run had: math"]
+    assert found["metric"] == "bits" and found["seeds"] == 2 and found["low"] is None
+    assert found["notes"][1:] == ["extrapolated, more rows than any run had: math"]
     from instdata.build import build, prepare
 
     again = build(prepare(out), bench.folder / "next")
@@ -220,7 +214,7 @@ def test_a_build_gets_a_recipe_that_validates_and_builds_as_said(bench, curated,
     assert all(made[a] == pytest.approx(rows[a], abs=3 + 0.05 * rows[a]) for a in rows)
     assert again.manifest["name"] == "t-next"
     show_next(found)
-    assert "bits per byte [" in " ".join(capsys.readouterr().out.split())
+    assert "cannot be known from these curves" in " ".join(capsys.readouterr().out.split())
     before = out.read_bytes()
     assert next_recipe(curated, 240, out) == found and out.read_bytes() == before
     # And the next one after that: the rows that this one left out can be taken again.

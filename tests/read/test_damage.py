@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from instdata.build import prepare
+from instdata.build import build, prepare
 from instdata.read import bytes as reading
+from instdata.read import elements
 from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes import Bad
 from instdata.read.container import Damaged
 from instdata.read.encoding import guess
+from instdata.read.sources import PEEK
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
@@ -125,6 +127,63 @@ def test_documents_that_hold_their_records_under_a_key(tmp_path):
     assert [dict(r) for r in read(tmp_path / "a.json")] == talk
 
 
+def test_what_a_document_holds_beside_its_records_is_kept_and_said(bench):
+    around = {"version": "1.1", "n": -3.5, "info": {"by": "us"}, "tags": ["a"]}
+    (bench.folder / "a.json").write_text(
+        json.dumps({**around, "data": RECORDS, "test": RECORDS[:3], "end": None, "long": "x" * 20_000})
+    )
+    for said in ([], []):  # read, and from the cache
+        plan = prepare(bench.recipe(sources=[{"path": "a.json"}]), say=said.append)
+        done = build(plan, bench.folder / f"out-{len(list(bench.folder.iterdir()))}")
+        (line,) = [line for line in said if "beside its records" in line]
+        assert "test (a list of 3)" in line and 'version ("1.1")' in line
+        (file,) = done.manifest["sources"][0]["files"]
+        kept = file["beside"]
+        assert kept.pop("long").startswith("not kept: ") and kept == {**around, "test": RECORDS[:3], "end": None}
+        assert done.manifest["totals"]["in"] == 20
+
+
+@pytest.mark.parametrize("piece", [64, 4 << 20])
+@pytest.mark.parametrize(
+    ("text", "good", "broken"),
+    [
+        ("[{0}]\n[{1}, {2}]", 3, 0),  # one array after the other
+        ("[{0}], {1}]", 2, 0),  # a bracket that closes the array too early
+        ("[{0}] // end", 1, 2),  # what is no record is quarantined, not passed over
+        ('{{"data": [{0}, {1}], "end": [1]}}', 2, 0),
+        ('{{"data": [{0}] {1}, {2}]}}', 3, 0),
+        ('{{"data": [{0}], "n": 1}}\n{{"data": [{1}]}}', 2, None),
+        ('{{"meta": {{"a": "}}"}}, "data": [{0}, {1}]}}', 1, None),
+    ],
+)
+def test_nothing_behind_an_array_is_passed_over(tmp_path, monkeypatch, piece, text, good, broken):
+    monkeypatch.setattr(reading, "PIECE", piece)
+    (tmp_path / "a.json").write_text(text.format(*map(json.dumps, RECORDS)))
+    found = read(tmp_path / "a.json")
+    assert sum(isinstance(r, dict) for r in found) >= good
+    assert broken is None or sum(isinstance(r, Bad) for r in found) == broken
+
+
+def test_a_rare_column_is_looked_for_as_the_source_says(bench):
+    lines = ["问题;回答", *(f"第{i}个;好" for i in range(1100))]
+    records = [{"instruction": f"写出{i}", "回答": "好"} for i in range(1100)]
+    (bench.folder / "a.csv").write_bytes("\n".join(lines).encode("gb18030"))
+    (bench.folder / "b.jsonl").write_bytes(
+        "".join(
+            json.dumps(r, ensure_ascii=False) + "\n" for r in [*records, {"instruction": "好", "来源": "这里"}]
+        ).encode("gb18030")
+    )
+    source = {"path": "b.jsonl", "encoding": "gb18030", "map": {"instruction": "instruction", "origin": "来源"}}
+    assert bench.build(sources=[source]).manifest["totals"]["in"] == 1101
+    source = {
+        "path": "a.csv",
+        "encoding": "gb18030",
+        "delimiter": ";",
+        "map": {"instruction": "问题", "output": "回答"},
+    }
+    assert bench.build(out="b", sources=[source]).manifest["totals"]["kept"] == 1100
+
+
 CHINESE = "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。"
 JAPANESE = "果物を一つ挙げて、その理由を説明してください。りんごは体に良いからです。"
 
@@ -179,6 +238,23 @@ def test_a_workbook(bench):
     book.save(bench.folder / "a.xlsx")
     done = bench.build(sources=[{"path": "a.xlsx"}])
     assert done.manifest["totals"]["kept"] == 2
+    book.create_sheet("more").append(["instruction", "output"])
+    book["more"].append(["Name a tree.", "Oak."])
+    book.create_sheet("notes").append(["by us"])
+    book.save(bench.folder / "c.xlsx")
+    said: list[str] = []
+    for sheet, count, left in (
+        ([], 2, ["more", "notes"]),
+        ("more", 1, ["Sheet", "notes"]),
+        (["Sheet", "more"], 3, ["notes"]),
+    ):
+        plan = prepare(bench.recipe(sources=[{"path": "c.xlsx", "sheet": sheet}]), say=said.append)
+        done = build(plan, bench.folder / f"sheets-{count}")
+        assert done.manifest["totals"]["kept"] == count
+        assert done.manifest["sources"][0]["files"][0]["sheets_not_read"] == left
+        assert any(f"sheets that are not read: {', '.join(left)} (sheet: " in line for line in said)
+    with pytest.raises(InputError, match='no sheet "mor".*Did you mean "more"'):
+        prepare(bench.recipe(sources=[{"path": "c.xlsx", "sheet": "mor"}]))
     (bench.folder / "b.xlsx").write_bytes((bench.folder / "a.xlsx").read_bytes()[:1500])
     with pytest.raises(InputError, match="workbook is damaged"):
         bench.build(sources=[{"path": "b.xlsx"}])
@@ -234,6 +310,23 @@ def test_columns_that_feed_nothing_are_said_and_a_source_without_answers_is_refu
     assert bench.build(sources=[{"path": "b.jsonl", "map": good}]).manifest["totals"]["kept"] == 20
 
 
+def test_answers_that_come_late_are_answers(bench):
+    asked = [{"instruction": f"Name thing {i}.", "riposte": f"Thing {i}."} for i in range(PEEK + 20)]
+    recipe = bench.recipe(sources=[{"path": "a.jsonl"}])
+    said: list[str] = []
+    bench.jsonl("a.jsonl", [*asked, {"instruction": "Name a tree.", "output": "Oak."}])
+    done = build(prepare(recipe), bench.folder / "out")
+    assert done.manifest["totals"]["kept"] == 1 and done.manifest["totals"]["dropped"] == PEEK + 20
+    seen = prepare(recipe, say=said.append, online=False).looks[0]
+    assert "looked at the first 1,000 records of each file" in seen.glance
+    assert "none of the first 1,000 rows of a file has an answer" in seen.line
+    assert any("no row has an answer" in line and "a build looks at all of them" in line for line in said)
+    bench.jsonl("a.jsonl", asked)
+    with pytest.raises(InputError, match="no row has an answer.*riposte") as stopped:
+        prepare(recipe)
+    assert stopped.value.exit_code == 2
+
+
 def test_cells_that_python_has_no_value_for(tmp_path):
     table = pa.table(
         {
@@ -285,8 +378,9 @@ def test_small_files_that_unpack_to_gigabytes_take_a_bounded_memory(tmp_path):
 
 
 def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "RECORD_LIMIT", 4000)
-    monkeypatch.setattr(reading, "PIECE", 500)
+    for module in (reading, elements):
+        monkeypatch.setattr(module, "RECORD_LIMIT", 4000)
+        monkeypatch.setattr(module, "PIECE", 500)
     long = json.dumps({"instruction": "x" * 9000, "output": "y"}).encode()
     (tmp_path / "a.jsonl").write_bytes(TEXT + long + b"\n" + TEXT)
     found = read(tmp_path / "a.jsonl")

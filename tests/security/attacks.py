@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-# Each defines `add` and is wrong; TESTS below must fail. The first seven passed at 0.1.0, where tests and code shared a process.
+# Each defines `add` and is wrong; TESTS below must fail. (Tried with the sandbox before it had two processes, commit 8a12b76, version
+# 0.1.0: one passes there, "main guard", which that one ran.)
 FORGED = {
     "patched json": "import json\njson.dumps = lambda o, **k: '{\"passed\": true}'\nadd = lambda a, b: 1",
     "frames": "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.update(AssertionError=KeyError, report=print)\n    f = f.f_back\nadd = lambda a, b: 1",

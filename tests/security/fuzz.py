@@ -1,4 +1,5 @@
-"""Random text for the parsers, `python -m tests.security.fuzz SECONDS` each: they return or raise what they say they raise."""
+"""Random text for the parsers, `python -m tests.security.fuzz SECONDS [NAME…]` each: they return or raise what they say they raise,
+and no text of a few hundred characters keeps one busy. Exit 1 where a text broke one; a line tells which."""
 
 from __future__ import annotations
 
@@ -6,44 +7,43 @@ import contextlib
 import random
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
 
 from instdata.llm.fence import fence
+from instdata.llm.lenient import NoJson, find
+from instdata.llm.reply import Unusable, last_object, read_items, read_object, thoughts
+from instdata.read.blocks import parse_json
+from instdata.read.json_values import split_values
+from instdata.read.plain import BadRow
+from instdata.read.thoughts import put_back, take_out
+from instdata.read.turns import dialogue, read_turns
+from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
+from instdata.score.extract.number import numbers
+from instdata.score.extract.result import final_number, stated, worked_out
+from instdata.score.extract.text import code_in
+from instdata.score.extract.verdict import verdict_in
 from instdata.score.sandbox import proxy
 from instdata.score.sandbox.wire import BrokenWire, Message, Peer
+from instdata.steps.quality.parse import bad_json, bad_python
+from instdata.steps.quality.sums import false_sums
 from instdata.util.errors import InputError
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 from instdata.util.yaml import parse_yaml
 
+SLOW = 5.0  # seconds of the processor for one text: a failure
 PIECES = [
-    "[",
-    "]",
-    "{",
-    "}",
-    '"',
-    ":",
-    ",",
-    "R",
-    "K",
-    "m",
-    "os",
-    "list",
-    "\x1b[",
-    "<|im_end|>",
-    "[INST]",
-    "\n",
-    "- ",
-    "&a",
-    "*a",
-    "\ud800",
-    "0",
-    "-1",
-    "https://a:b@c",
-    "==",
-]
+    *'[]{}":,RKm\n\\*_$^=+-/%.()', "os", "list", "\x1b[", "<|im_end|>", "[INST]", "- ", "&a", "*a", "\ud800", "0", "-1", "https://a:b@c", "==",
+    "```", "```python\n", "```json\n", "def f(x):\n    ", '{"instruction": "', '"response": ', '"role": "user"', "<think>", "</think>", "Human: ",
+    "Assistant: ", "用户：", "助手：", "答案是", "the answer is ", "\\boxed{", "\\frac{1}{2}", "一百二十三", "1,234.5", "1e999", "A.", "(B)", "选C", "True",
+    "不是", "，", "“", "”", "\t", "\x00", "\u202e", "\r\n", "null", "1/0", "9" * 40,
+]  # fmt: skip
 
 
-def _wire(rng: random.Random) -> None:
+def _wire(text: str, rng: random.Random) -> None:
     def value(depth: int) -> object:
         if depth and rng.random() < 0.7:
             return [value(depth - 1) for _ in range(rng.randrange(5))]
@@ -53,28 +53,84 @@ def _wire(rng: random.Random) -> None:
     peer.decode(value(4), Message())
 
 
-PARSERS = {
+def _turns(text: str, rng: random.Random) -> None:
+    dialogue(text)
+    reasoning, rest = take_out(text)
+    put_back(reasoning, rest)
+    with contextlib.suppress(ValueError):  # what is JSON may be turns
+        read_turns(orjson.loads(text), "messages")
+    read_turns(rng.choice([text, [text], [{"role": text, "content": text}], {"from": text}]), "messages")
+
+
+def _each(*parsers: Callable[[str], Any]) -> Callable[[str, random.Random], None]:
+    """Every parser with the same text: one that raises what it may does not keep it from the next."""
+
+    def run(text: str, rng: random.Random) -> None:
+        for parse in parsers:
+            with contextlib.suppress(*SAID):
+                parse(text)
+
+    return run
+
+
+SAID = (InputError, BrokenWire, NoJson, Unusable, BadRow)
+PARSERS: dict[str, Callable[[str, random.Random], Any]] = {
     "yaml": lambda text, rng: parse_yaml(text, "x"),
     "fence": lambda text, rng: fence([("a", text)]),
     "plain": lambda text, rng: plain(text),
     "redact": lambda text, rng: redact(text),
-    "wire": lambda text, rng: _wire(rng),
+    "wire": _wire,
+    "replies": _each(thoughts, read_items, read_object, lambda t: last_object(t, "grade")),
+    "lenient": _each(find),
+    "records": _each(
+        lambda t: parse_json(t.encode("utf-8", "replace")),
+        lambda t: split_values(t.encode("utf-8", "replace"), False),
+        lambda t: split_values(t.encode("utf-8", "replace"), True),
+    ),
+    "turns": _turns,
+    "numbers": _each(numbers, final_number, stated, worked_out),
+    "choices": _each(
+        letter_set,
+        verdict_in,
+        lambda t: chosen_letters(t, ["red", "blue", "green"], "A"),
+        lambda t: reference_letters(t, ["red", "blue"]),
+    ),
+    "code": _each(code_in, bad_python, bad_json, false_sums),
 }
 
 
-def main(seconds: float, seed: int = 0) -> None:
-    for name, parse in PARSERS.items():
-        rng, end, count = random.Random(seed), time.monotonic() + seconds, 0
-        while time.monotonic() < end:
-            text = "".join(
-                rng.choice(PIECES) if rng.random() < 0.8 else chr(rng.randrange(0x3000))
-                for _ in range(rng.randrange(200))
-            )
-            with contextlib.suppress(InputError, BrokenWire):
-                parse(text, rng)
-            count += 1
-        print(f"{name}: {count:,} texts in {seconds:g} s")
+def fuzz(name: str, seconds: float, seed: int = 0) -> tuple[int, float, list[str]]:
+    """One parser for some seconds: (texts, the slowest one's processor seconds, the texts that broke it)."""
+    rng, end, count, slowest, broke = random.Random(seed), time.monotonic() + seconds, 0, 0.0, []
+    while time.monotonic() < end:
+        text = "".join(
+            rng.choice(PIECES) if rng.random() < 0.8 else chr(rng.randrange(0x3000)) for _ in range(rng.randrange(200))
+        )
+        start = time.process_time()
+        try:
+            PARSERS[name](text, rng)
+        except SAID:
+            pass
+        except Exception as e:
+            broke.append(f"{type(e).__name__}: {e}: {text!r}")
+        took = time.process_time() - start
+        slowest = max(slowest, took)
+        if took > SLOW:
+            broke.append(f"{took:.1f} s: {text!r}")
+        count += 1
+    return count, slowest, broke
+
+
+def main(seconds: float, names: list[str], seed: int = 0) -> int:
+    failed = 0
+    for name in names or list(PARSERS):
+        count, slowest, broke = fuzz(name, seconds, seed)
+        print(f"{name}: {count:,} texts in {seconds:g} s, {len(broke)} failures, the slowest {1000 * slowest:.0f} ms", flush=True)  # fmt: skip
+        for line in broke[:5]:
+            print(f"    {line}", flush=True)
+        failed += len(broke)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    sys.exit(main(float(sys.argv[1]) if len(sys.argv) > 1 else 600, sys.argv[2:]))

@@ -17,7 +17,7 @@ from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder, expanded
 from instdata.util.plain import bounded, plain
-from instdata.util.secrets import redact, secret_address, secret_in
+from instdata.util.secrets import named_secret, redact, secret_address, secret_in
 
 NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "SLACK_WEBHOOK", "SENTRY_DSN"]  # fmt: skip
 
@@ -55,6 +55,35 @@ def test_an_address_with_a_password_is_refused() -> None:
 )
 def test_ordinary_text_is_no_secret(text: str) -> None:
     assert secret_address(text) is None and not secret_in(text) and redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'headers = {"x-rapidapi-key": "9f8Xk2LmQz7RtY4wVb6Nc1Pd"}',
+        "API_KEY=9f8Xk2LmQz7RtY4wVb6Nc1Pd python run.py",
+        "Authorization: Bearer 9f8Xk2LmQz7RtY4wVb6Nc1Pd",
+        "我的密钥：9f8Xk2LmQz7RtY4wVb6Nc1Pd，别告诉别人",
+    ],
+)
+def test_a_random_value_of_something_called_a_key_is_a_secret(text: str) -> None:
+    assert named_secret(text) == "9f8Xk2LmQz7RtY4wVb6Nc1Pd"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'key = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"',
+        "api_key=YOUR_API_KEY_GOES_HERE_123456",
+        "the key takeaway-from-this-2020-and-2021-report",
+        "token: aaaaaaaaaaaaaaaaaaaaaaaa1111",
+        "commit 672ad1ed7e8d71e3e7fd280eb63f263c",
+        "https://site.org/?trackingId=fUBazF33DJTXqrb3U8pl6Q",
+        "password: must have 8 characters",
+    ],
+)
+def test_stand_ins_and_words_are_no_secrets(text: str) -> None:
+    assert named_secret(text) is None
 
 
 def test_secrets_are_redacted_also_as_base64(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from instdata.read.blocks import parse_json
-from instdata.read.bytes import Bad, elements, lines, pieces
+from instdata.read.bytes import Bad, lines, pieces
 from instdata.read.container import Damaged, form_of
+from instdata.read.elements import elements
 from instdata.util.errors import InputError
 
 HEAD = 64 << 10  # bytes by which a format is told

@@ -56,9 +56,8 @@ def _metrics(sample: dict[str, Any], path: Path, asked: Asked) -> dict[str, floa
     found: dict[str, float | None] = {}
     for scorer, score in (sample.get("scores") or {}).items():
         value = score.get("value") if isinstance(score, dict) else score
-        several = isinstance(value, dict)
-        for key, one in value.items() if several else [("", value)]:
-            name = f"{scorer}.{key}" if several else scorer
+        for key, one in value.items() if isinstance(value, dict) else [("", value)]:
+            name = f"{scorer}.{key}" if key else scorer
             try:
                 found[name] = WORDS[one] if isinstance(one, str) and one in WORDS else number(one)
             except ValueError:

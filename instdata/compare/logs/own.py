@@ -11,11 +11,17 @@ import pyarrow.parquet as pq
 from instdata.compare.logs.form import Asked, LogRow, bad, fingerprint
 
 NAME = "instdata"
+OURS = ("suite", "ability", "item", "metric", "value")  # without one of them a table is somebody else's (table.py)
 COLUMNS = ("model", "arm", "config", "suite", "ability", "item", "metric", "value", "weight", "prompt", "seed")
 
 
 def claims(path: Path) -> bool:
-    return path.suffix == ".parquet"
+    if path.suffix != ".parquet":
+        return False
+    try:
+        return set(OURS) <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return True  # whose it is cannot be told: rows() says what is wrong
 
 
 def choose(files: list[Path], asked: Asked) -> list[Path]:
@@ -30,8 +36,6 @@ def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
         raise bad(path, None, f"no Parquet file that can be read ({str(e)[:100]}): evaluate again") from e
     with file:
         there = file.schema_arrow.names
-        if lacking := [c for c in ("suite", "ability", "item", "metric", "value") if c not in there]:
-            raise bad(path, None, f"no column {lacking[0]}: not a scores.parquet of ours; write id and score as .csv")
         wanted = [c for c in (*COLUMNS, asked.cluster) if c in there]
         for batch in file.iter_batches(columns=list(dict.fromkeys(wanted))):
             for row in batch.to_pylist():

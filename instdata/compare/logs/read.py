@@ -18,7 +18,7 @@ from instdata.util.errors import InputError
 FORMATS: tuple[ModuleType, ...] = (lm_eval, inspect_log, every_eval, opencompass, own, table)
 NAME = 100  # characters
 MANY = 100_000  # files below a folder that are looked at
-READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv or .jsonl with id and score"  # fmt: skip
+READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv, .jsonl or .parquet with id and score"  # fmt: skip
 
 
 @dataclass(frozen=True)

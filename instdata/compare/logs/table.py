@@ -1,10 +1,13 @@
-"""Anybody's table: CSV, TSV, JSON lines or one JSON array with an id (or a prompt) and a score."""
+"""Anybody's table: CSV, TSV, Parquet, JSON lines or one JSON array with an id (or a prompt) and a score."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from instdata.compare.logs.form import Asked, LogRow, bad, fingerprint, number, records
 from instdata.read.bytes import csv_records
@@ -19,7 +22,7 @@ SCORES = ("score", "correct", "is_correct", "accuracy", "acc", "exact_match", "v
 
 
 def claims(path: Path) -> bool:
-    return kind_of(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
+    return kind_of(path) in (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def choose(files: list[Path], asked: Asked) -> list[Path]:
@@ -29,7 +32,14 @@ def choose(files: list[Path], asked: Asked) -> list[Path]:
 def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
     """Columns: id or prompt; score (or those of --metric); task, seed, epoch, cluster and model where there are any. An item
     that stands in several rows of one seed was drawn again."""
-    found = csv_rows(path) if kind_of(path) in (".csv", ".tsv") else records(path)
+    kind = kind_of(path)
+    found = (
+        csv_rows(path)
+        if kind in (".csv", ".tsv")
+        else parquet_rows(path, asked)
+        if kind == ".parquet"
+        else records(path)
+    )
     for line, row in found:
         id_, prompt = _first(row, IDS), _first(row, PROMPTS)
         if id_ is None and prompt is None:
@@ -56,6 +66,23 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             line += 1 + sum(v.count("\n") for v in row.values())
     except Damaged as e:
         raise bad(path, None, str(e)) from e
+
+
+def parquet_rows(path: Path, asked: Asked) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row from 1, the columns that matter of it) of a Parquet file. Raises InputError where it cannot be read."""
+    wanted = {*IDS, *PROMPTS, *TASKS, *SCORES, *asked.metrics, asked.cluster, "seed", "epoch", "cluster", "model"}
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            known = [n for n in names if n in wanted]
+            told = set(known) & {*IDS, *PROMPTS} and set(known) & {*SCORES, *asked.metrics}
+            number = 0
+            for batch in file.iter_batches(columns=known if told else names[:8]):  # else the error names what it has
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError) as e:
+        raise bad(path, None, f"no Parquet file that can be read ({str(e)[:100]})") from e
 
 
 def _names(row: dict[str, Any], path: Path, line: int | None, asked: Asked) -> list[str]:

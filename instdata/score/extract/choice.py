@@ -175,7 +175,7 @@ def _line_before(text: str, at: int) -> str:
     return lines[-1][-40:] + "\n" if lines else ""
 
 
-def _may_name(m: re.Match, text: str, role: str) -> bool:
+def _may_name(m: re.Match[str], text: str, role: str) -> bool:
     """Whether a match names letters: upper case, or lower case that ends a phrase; not the article, not the pronoun I."""
     letters = m["letters"]
     capital = re.sub(r"\b(?:and|or|nor)\b", "", letters)

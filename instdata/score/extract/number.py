@@ -99,7 +99,7 @@ def plain_text(text: str) -> str:
     return _chinese_spellings(text)
 
 
-def _power(match: re.Match) -> str:
+def _power(match: re.Match[str]) -> str:
     base, exponent = int(match[1]), int(match[2].replace("−", "-"))
     if base == 0 or abs(exponent) * len(match[1]) > LONGEST:
         return match[0]
@@ -121,20 +121,20 @@ def _chinese_spellings(text: str) -> str:
     text = DISCOUNT.sub(_discount, text)
     text = MIXED.sub(lambda m: _added_up(m[0]), text)
 
-    def halved(m: re.Match) -> str:
+    def halved(m: re.Match[str]) -> str:
         value = Fraction(m[1]) if m[1].isdigit() else chinese_value(m[1])
         return m[0] if value is None else f"{float(value + Fraction(1, 2)):g}{m[2]}"
 
     return HALF.sub("0.5", HALVED.sub(halved, text))
 
 
-def _spoken_decimal(match: re.Match) -> str:
+def _spoken_decimal(match: re.Match[str]) -> str:
     """1米8 is 1.8 m, 三块五 3.5 yuan."""
     whole = Fraction(match[1]) if match[1].isdigit() else chinese_value(match[1])
     return match[0] if whole is None else f"{whole}.{DIGITS.get(match[3], match[3])}{match[2]}"
 
 
-def _discount(match: re.Match) -> str:
+def _discount(match: re.Match[str]) -> str:
     """八折 is 80 % of the price, 八成 80 % of anything."""
     digits = "".join(str(DIGITS.get(c, c)) for c in match[1]).replace(".", "")
     return f"{Fraction(int(digits), 10 ** len(digits)) * 100}%" if int(digits) else match[0]
@@ -185,7 +185,7 @@ def _joined(found: list[Number], text: str) -> list[Number]:
     return out
 
 
-def _read(match: re.Match, text: str) -> Number | None:
+def _read(match: re.Match[str], text: str) -> Number | None:
     start, end = match.span()
     if match["date"] or match["clock"]:
         return Number(Fraction(0), plain=False, start=start, end=end)
@@ -218,7 +218,7 @@ def _read(match: re.Match, text: str) -> Number | None:
     )
 
 
-def _chinese(match: re.Match, alone: bool) -> Number | None:
+def _chinese(match: re.Match[str], alone: bool) -> Number | None:
     value = chinese_value(match["chinese"])
     if value is None or (match["units"] and not match["over"]):
         return None

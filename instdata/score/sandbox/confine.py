@@ -13,6 +13,7 @@ import resource
 import signal
 import struct
 import sys
+from typing import Any
 
 # System calls that programs may make: their numbers on x86_64 and aarch64 (None where there is none). What changes the
 # owner, mode, times or attributes of files, priorities, processors, other processes, users or mounts is not among them.
@@ -139,7 +140,7 @@ def _new_root(libc: ctypes.CDLL, folder: str, disk_bytes: int) -> None:
             raise Unconfined(f"mounting {target} is not allowed here ({os.strerror(ctypes.get_errno())})")
 
     mount(None, "/", None, REC | PRIVATE)
-    mount("sandbox", folder, "tmpfs", NOSUID | NODEV, f"size={disk_bytes},nr_inodes=4096,mode=755")
+    mount("sandbox", folder, "tmpfs", NOSUID | NODEV, _bounds(disk_bytes))
     for path in [*libraries(), *(f"/dev/{name}" for name in DEVICES)]:
         target = folder + path
         if os.path.islink(path) and os.path.isdir(path) and path.count("/") == 1:  # /lib -> usr/lib
@@ -161,6 +162,19 @@ def _new_root(libc: ctypes.CDLL, folder: str, disk_bytes: int) -> None:
     os.chdir(folder)
     if libc.syscall(PIVOT_ROOT[column], b".", b".") or libc.umount2(b".", 2):
         raise Unconfined(f"the root cannot be changed here ({os.strerror(ctypes.get_errno())})")
+    os.chdir(HOME)
+
+
+def _bounds(disk_bytes: int) -> str:
+    """What a tmpfs may hold: bytes, and files, whose inodes are memory too."""
+    return f"size={disk_bytes},nr_inodes=4096,mode=755"
+
+
+def bounded_home(libc: ctypes.CDLL, disk_bytes: int) -> None:
+    """A tmpfs over bubblewrap's own, which knows no bound of the number of files. The power to mount it is bubblewrap's gift
+    and is given up right after."""
+    if libc.mount(b"sandbox", HOME.encode(), b"tmpfs", ctypes.c_ulong(NOSUID | NODEV), _bounds(disk_bytes).encode()):
+        raise Unconfined(f"mounting {HOME} is not allowed in bubblewrap here ({os.strerror(ctypes.get_errno())})")
     os.chdir(HOME)
 
 
@@ -224,8 +238,8 @@ def seccomp(libc: ctypes.CDLL) -> bool:
     if column == 0:
         program += [(above, 0, 1, 0x40000000), (give, 0, 0, unknown)]  # x32: the same calls under other numbers
     for numbers in ALLOWED.values():
-        if numbers[column] is not None:
-            program += [(equal, 0, 1, numbers[column]), (give, 0, 0, allow)]
+        if (number := numbers[column]) is not None:
+            program += [(equal, 0, 1, number), (give, 0, 0, allow)]
     program += [(equal, 0, 1, CLONE3[column]), (give, 0, 0, unknown)]  # its flags cannot be read; libc has clone
     program += only_if(CLONE, 0, any_bit, CLONE_THREAD)
     for call in (KILL, TGKILL):
@@ -237,17 +251,19 @@ def seccomp(libc: ctypes.CDLL) -> bool:
     return libc.prctl(22, 2, head, 0, 0) == 0
 
 
-def confine(order: dict) -> list[str]:
+def confine(order: dict[str, Any]) -> list[str]:
     """Put on every protection of the order's way; the words for those that hold. Raises Unconfined where one that the way
-    needs does not hold: namespaces are made here (`own`), or were before this process began (`given`: bubblewrap, docker)."""
+    needs does not hold: namespaces are made here (`own`), or were before this process began (`bwrap`, `docker`)."""
     way, held = order["way"], []
     if way == "own":
         own_namespaces(order["folder"], order["disk_mb"] << 20)
-    if way in ("own", "given"):
+    if way != "none":
         held.append("namespaces")
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux" and way != "own":
         die_with_parent(libc)
+    if way == "bwrap":
+        bounded_home(libc, order["disk_mb"] << 20)
     if limit(order["seconds"], order["memory_mb"], order["disk_mb"]):
         held.append("limits")
     if sys.platform == "linux":

@@ -22,7 +22,7 @@ from instdata.score.sandbox.confine import Unconfined, confine
 from instdata.score.sandbox.wire import MOST, BrokenWire, Peer
 
 
-def main(order: dict, stdin: Any, stdout: int) -> None:
+def main(order: dict[str, Any], stdin: Any, stdout: int) -> None:
     """Confine this process, then be what the order says: the candidate or the tests."""
     write, leave = os.write, os._exit
 
@@ -50,7 +50,7 @@ def main(order: dict, stdin: Any, stdout: int) -> None:
     leave(0)
 
 
-def _candidate(source: str, write: Callable, read: Callable, report: Callable) -> None:
+def _candidate(source: str, write: Callable[..., Any], read: Callable[..., Any], report: Callable[..., Any]) -> None:
     """Execute the code, then answer the tests until they are done. Its name is not __main__: main guards do not run."""
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
@@ -59,13 +59,13 @@ def _candidate(source: str, write: Callable, read: Callable, report: Callable) -
         report(failed=problem)
         return
     peer = Peer(write, read, True, proxy.stand_in, proxy.facts_of, _printing(proxy.serve_code))
-    peer.module = vars(module)
+    peer.module = vars(module)  # type: ignore[attr-defined]
     report(loaded=True)
     while data := read():
         peer.answer(json.loads(data))
 
 
-def _printing(serve: Callable) -> Callable:
+def _printing(serve: Callable[..., Any]) -> Callable[..., Any]:
     """What the code prints while it is called goes to the tests' stdout, which may look at it."""
 
     def served(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
@@ -82,7 +82,7 @@ def _printing(serve: Callable) -> Callable:
     return served
 
 
-class Names(dict):
+class Names(dict[str, Any]):
     """The tests' global names: their own, then the candidate's, then the builtins. What is a builtin is the candidate's
     only where the tests can mean nothing else (`assert sum(1, 2) == 3` and no other name)."""
 
@@ -116,7 +116,7 @@ class Main(types.ModuleType):
         return [n for n in self.__dict__["_names"] if n != "__builtins__"]
 
 
-def _tests(source: str, write: Callable, read: Callable, report: Callable) -> None:
+def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], report: Callable[..., Any]) -> None:
     """Run the tests against the candidate's process."""
 
     def serve(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
@@ -127,8 +127,8 @@ def _tests(source: str, write: Callable, read: Callable, report: Callable) -> No
     read()  # the harness says that the code has run
     used, named = names_in(source)
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
-    peer.named = named
-    peer.ask = proxy.guarded(peer.ask)
+    peer.named = named  # type: ignore[attr-defined]
+    peer.ask = proxy.guarded(peer.ask)  # type: ignore[method-assign]
     try:
         names = Names(peer, used)
         names.fetch()
@@ -152,13 +152,13 @@ def names_in(source: str) -> tuple[set[str], set[str]]:
     stored |= {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
     plain = loaded - set(vars(builtins)) - {"__name__"}
     if not plain - stored:  # nothing but builtins: the innermost calls are what is tested
-        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-        plain |= {c.func.id for c in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
+        calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+        plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
     named = loaded | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     return plain, named
 
 
-def run(source: str, what: str, namespace: dict) -> str | None:
+def run(source: str, what: str, namespace: dict[str, Any]) -> str | None:
     """Execute source; None, or what went wrong and in which line."""
     name = f"<{what}>"
     try:

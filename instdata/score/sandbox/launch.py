@@ -34,11 +34,10 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
-def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen:
+def start(how: str, role: str, source: str, folder: str, limits: dict[str, int]) -> subprocess.Popen[bytes]:
     """Start a process of the sandbox and send its order. Raises OSError."""
     texts = {name: Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in FILES}
-    order: dict[str, Any] = {"texts": texts, "role": role, "source": source, "folder": folder, **limits}
-    order["way"] = {"own": "own", "none": "none"}.get(how, "given")
+    order: dict[str, Any] = {"texts": texts, "role": role, "source": source, "folder": folder, "way": how, **limits}
     environment = ENVIRONMENT if how != "none" else ENVIRONMENT | {"HOME": folder, "TMPDIR": folder}
     if how == "docker":  # its client finds its daemon and configuration
         environment = {k: os.environ[k] for k in ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT") if k in os.environ}
@@ -47,6 +46,7 @@ def start(how: str, role: str, source: str, folder: str, limits: dict[str, int])
         env=environment, start_new_session=True,
     )  # fmt: skip
     first = (json.dumps(order) + "\n").encode()
+    assert process.stdin is not None  # a pipe
     try:
         process.stdin.write(first)
         process.stdin.flush()
@@ -74,6 +74,7 @@ def command(how: str, limits: dict[str, int]) -> list[str]:
     devices = [x for p in ("null", "zero", "random", "urandom") for x in ("--dev-bind", f"/dev/{p}", f"/dev/{p}")]
     return [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534",
+        "--cap-add", "CAP_SYS_ADMIN",  # within its namespaces, for confine.bounded_home, which is run before any code
         *bound, *links, *devices, "--size", str(limits["disk_mb"] << 20), "--tmpfs", HOME, "--chdir", HOME, "--remount-ro", "/",
         interpreter, *python,
     ]  # fmt: skip

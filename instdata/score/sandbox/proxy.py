@@ -75,7 +75,7 @@ def _plain(base: type, value: Any) -> Any:
         return base.__getitem__(value, slice(None))
     if base is dict:
         return dict(dict.items(value))
-    return base(base.__iter__(value))
+    return base(base.__iter__(value))  # type: ignore[attr-defined]
 
 
 def strict_stand_in(peer: Peer, number: int, facts: dict[str, Any]) -> Any:
@@ -99,8 +99,8 @@ def _stand_in(peer: Peer, number: int, facts: dict[str, Any], strict: bool) -> A
         return _awaited(peer, number)
     can = frozenset(facts["can"]) & set(SPECIAL)
     value = (peer.decode(facts["value"], Message()),) if "value" in facts else ()
-    made = _class(name, can, kind == "class", strict, type(value[0]) if value else None)
-    found = object.__new__(made)
+    of: Any = type(value[0]) if value else None
+    found: Any = object.__new__(_class(name, can, kind == "class", strict, of))
     for key, held in (
         ("_instdata_number", number),
         ("_instdata_peer", peer),
@@ -209,17 +209,17 @@ def _special(self: Proxy, name: str, *arguments: Any, **named: Any) -> Any:
     return _peer(self).ask("special", _number_of(self), name, *arguments, *([named] if name == "__call__" else []))
 
 
-def _asked(name: str) -> Callable:
+def _asked(name: str) -> Callable[..., Any]:
     if name == "__exit__":
         return lambda self, kind, error, trace: _special(self, name, kind, error, None)
     return lambda self, *arguments, **named: _special(self, name, *arguments, **named)
 
 
-def _by_value(name: str) -> Callable:
+def _by_value(name: str) -> Callable[..., Any]:
     return lambda self, *arguments: getattr(object.__getattribute__(self, "_instdata_value")[0], name)(*arguments)
 
 
-def _compared(name: str) -> Callable:
+def _compared(name: str) -> Callable[..., Any]:
     def compare(self: Proxy, other: Any) -> Any:
         mine = object.__getattribute__(self, "_instdata_value")
         if mine:
@@ -232,7 +232,7 @@ def _compared(name: str) -> Callable:
     return compare
 
 
-def _calculated(name: str) -> Callable:
+def _calculated(name: str) -> Callable[..., Any]:
     """With another object of the candidate's, whatever comes of it. With a value of the tests', only another object, which
     says nothing of its number: f(2) - 4 could otherwise be 0 whatever f is."""
 
@@ -251,7 +251,7 @@ def _calculated(name: str) -> Callable:
     return calculate
 
 
-def _number(name: str) -> Callable:
+def _number(name: str) -> Callable[..., Any]:
     def convert(self: Proxy, *arguments: Any) -> Any:
         if object.__getattribute__(self, "_instdata_seen"):
             raise TypeError("what an object of the code's and a value of the tests' make is no number")
@@ -263,7 +263,7 @@ def _number(name: str) -> Callable:
 def _contains(self: Proxy, wanted: Any) -> bool:
     """Whether it is among what the object yields; one that yields nothing is asked only for other objects of its side."""
     if hasattr(type(self), "__iter__"):
-        return any(x is wanted or x == wanted for x in self)
+        return any(x is wanted or x == wanted for x in self)  # type: ignore[attr-defined]
     if _is_proxy(wanted) or type(self).__name__ in _peer(self).named:  # type: ignore[attr-defined]
         return bool(_special(self, "__contains__", wanted))
     raise TypeError(f"{type(self).__name__} is asked whether it holds a value of the tests', which do not name it")
@@ -344,7 +344,7 @@ class Ended(Exception):
     """The end of an iterator, told apart from a StopIteration that a function raises."""
 
 
-def guarded(ask: Callable) -> Callable:
+def guarded(ask: Callable[..., Any]) -> Callable[..., Any]:
     """`Peer.ask` for the tests: an iterator may end an iteration, a function may not. (all(map(lambda x: f(x) == y, cases))
     would pass if f raised StopIteration.)"""
 

@@ -70,15 +70,17 @@ def _folder() -> Iterator[str]:
 class _Side:
     """One of the two processes: what it sent, what waits to be sent to it."""
 
-    def __init__(self, process: subprocess.Popen):
+    def __init__(self, process: subprocess.Popen[bytes]):
+        assert process.stdin and process.stdout and process.stderr  # pipes, all three
         self.process, self.waiting, self.pending, self.open = process, b"", b"", True
-        for pipe in (process.stdin, process.stdout, process.stderr):
+        self.stdin, self.stdout, self.stderr = process.stdin, process.stdout, process.stderr
+        for pipe in (self.stdin, self.stdout, self.stderr):
             os.set_blocking(pipe.fileno(), False)
 
     def lines(self) -> list[bytes]:
         """Whole lines that came; `open` is False after the last one."""
         try:
-            data = os.read(self.process.stdout.fileno(), 1 << 16)
+            data = os.read(self.stdout.fileno(), 1 << 16)
         except BlockingIOError:
             return []
         if not data:
@@ -92,7 +94,7 @@ class _Side:
         self.waiting += data
         try:
             while self.waiting:
-                self.waiting = self.waiting[os.write(self.process.stdin.fileno(), self.waiting) :]
+                self.waiting = self.waiting[os.write(self.stdin.fileno(), self.waiting) :]
         except BlockingIOError:
             pass
         except OSError:
@@ -103,7 +105,7 @@ class _Side:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+        for pipe in (self.stdin, self.stdout, self.stderr):
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -125,8 +127,8 @@ class _Watch:
         deadline, running = time.monotonic() + START, False
         with selectors.DefaultSelector() as selector:
             for side in (self.code, self.tests):
-                selector.register(side.process.stdout, selectors.EVENT_READ, side)
-                selector.register(side.process.stderr, selectors.EVENT_READ, None)
+                selector.register(side.stdout, selectors.EVENT_READ, side)
+                selector.register(side.stderr, selectors.EVENT_READ, None)
             while (now := time.monotonic()) < deadline:
                 slow = any(s.waiting for s in (self.code, self.tests))
                 for key, _ in selector.select(min(deadline - now, 0.005 if slow else 1.0)):
@@ -179,7 +181,7 @@ class _Watch:
             status = side.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return False, "it closed the pipe to the tests"
-        while self.seen <= FLOOD and self._read_output(side.process.stderr):
+        while self.seen <= FLOOD and self._read_output(side.stderr):
             pass
         if side not in self.confined:
             last = self.output.decode("utf-8", "replace").strip().splitlines()

@@ -67,7 +67,7 @@ class Peer:
     side needs to know of one of ours; `serve(peer, op, target, arguments)` answers a request."""
 
     def __init__(self, write: Callable[[bytes], None], read: Callable[[], bytes], trusting: bool,
-                 stand_in: Callable, facts_of: Callable, serve: Callable):  # fmt: skip
+                 stand_in: Callable[..., Any], facts_of: Callable[..., Any], serve: Callable[..., Any]):  # fmt: skip
         self.write, self.read, self.trusting = write, read, trusting
         self.stand_in, self.facts_of, self.serve = stand_in, facts_of, serve
         self.given: list[Any] = []  # ours, by number, that the other side holds
@@ -180,7 +180,8 @@ class Peer:
         if kind.__name__ in DATES and DATES[kind.__name__] is kind and getattr(value, "tzinfo", None) is None:
             return ["D", kind.__name__, [getattr(value, p) for p in PARTS[kind.__name__]]]
         if _namedtuple(kind):
-            return ["N", kind.__name__, list(kind._fields), [self.encode(v, message) for v in tuple.__iter__(value)]]
+            fields: Any = kind
+            return ["N", kind.__name__, list(fields._fields), [self.encode(v, message) for v in tuple.__iter__(value)]]
         if isinstance(value, BaseException):
             return self._error(value, message)
         if (number := getattr(value, "_instdata_number", None)) is not None and self.held.get(number) is value:
@@ -230,11 +231,13 @@ class Peer:
         if tag == "R":
             return message.containers[rest[0]]
         if tag == "K":
-            return self._container(*rest, message)
+            kind, at, extra, content = rest
+            return self._container(kind, at, extra, content, message)
         if tag in ("t", "z"):
             return (tuple if tag == "t" else frozenset)([self.decode(v, message) for v in rest[0]])
         if tag == "E":
-            return self._raised(*rest, message)
+            kind, name, arguments, text, notes = rest
+            return self._raised(kind, name, arguments, text, notes, message)
         if tag == "m":
             return self._named(*rest)
         if tag == "p":
@@ -288,10 +291,12 @@ class Peer:
             raise BrokenWire(f"{module} is not of the standard library")
         if name and not self.trusting:
             raise BrokenWire(f"{module}.{name} cannot be named")
-        found = importlib.import_module(module)
-        return functools.reduce(getattr, name.split("."), found) if name else found
+        there: Any = importlib.import_module(module)
+        return functools.reduce(getattr, name.split("."), there) if name else there
 
-    def _raised(self, kind: Any, name: str, arguments: Any, text: str, notes: dict, message: Message) -> BaseException:
+    def _raised(
+        self, kind: Any, name: str, arguments: Any, text: str, notes: dict[str, Any], message: Message
+    ) -> BaseException:
         made = self.decode(kind, message)
         if not (isinstance(made, type) and issubclass(made, BaseException)):
             made = type(str(name), (Exception,), {})
@@ -338,7 +343,7 @@ def _simple(tag: str, rest: list[Any], decode: Callable[[Any], Any]) -> Any:
 
 
 @functools.cache
-def _record(name: str, fields: tuple[str, ...]) -> type:
+def _record(name: str, fields: tuple[str, ...]) -> Any:
     if not all(f.isidentifier() for f in (name, *fields)):
         raise BrokenWire("what came is no named tuple")
     return collections.namedtuple(name, fields, rename=True)
@@ -347,7 +352,9 @@ def _record(name: str, fields: tuple[str, ...]) -> type:
 def _namedtuple(kind: type) -> bool:
     """Whether a class is a plain named tuple: nothing of its own but what namedtuple() makes."""
     return (
-        kind.__bases__ == (tuple,) and isinstance(getattr(kind, "_fields", None), tuple) and tuple.__eq__ is kind.__eq__
+        kind.__bases__ == (tuple,)
+        and isinstance(getattr(kind, "_fields", None), tuple)
+        and "__eq__" not in kind.__dict__
     )
 
 

@@ -47,7 +47,7 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     fewer than FEW labelled rows show. Of more than MAX_ROWS rows, an even share of each ability is taken.
 
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
-    context = rows.context or Context()
+    context = rows.context
     mine = _labelled_rows(rows)
     theirs = _from_files(inputs(file, context, seeds=False), context)
     if file is not None:

@@ -87,7 +87,7 @@ def label_rows(
 
 def taught(step: CategorizeOptions, rows: Rows, examples: Examples) -> Examples:
     """The examples with a sample of unlabelled rows added, labelled by the model."""
-    context = rows.context or Context()
+    context = rows.context
     free = np.flatnonzero(~np.isin(np.arange(len(rows)), examples.row))
     random = np.random.default_rng(context.seed)
     at = np.sort(random.permutation(free)[: step.sample])

@@ -38,7 +38,7 @@ class Categorize(CategorizeOptions):
         learned from gets the label that a model without it gives, so that the two can be compared: ability/summary.py."""
         from instdata.steps.ability import llm
 
-        context = rows.context or Context()
+        context = rows.context
         examples = labelled(rows, self.train)
         if self.teacher:
             examples = llm.taught(self, rows, examples)
@@ -98,7 +98,7 @@ class Categorize(CategorizeOptions):
         from instdata.llm.ask import Options, estimate
         from instdata.steps.ability import llm
 
-        context = rows.context or Context()
+        context = rows.context
         free = np.flatnonzero(np.asarray(known_labels(rows.ability).is_null()) | self.override)
         if self.method == "cascade" and len(free):
             examples = labelled(rows, self.train)
@@ -136,7 +136,7 @@ def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.nd
     scores[examples.row[mine]] = model.held_out[mine]
     curve = model.calibration
     if not mine.any():  # the examples are of other authors than the rows
-        known = rows.context.taxonomy.read if rows.context and rows.context.taxonomy else {}
+        known = rows.context.taxonomy.read if rows.context.taxonomy else {}
         curve = replace(curve, curve=np.array([known.get(c, own) for c, own in zip(model.classes, curve.curve)]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]

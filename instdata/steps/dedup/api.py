@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.dedup import corpus
+from instdata.steps.dedup.buckets import Buckets, Heap
 from instdata.steps.dedup.characters import frozen, prepare
 from instdata.steps.dedup.embed import embeddings
 from instdata.steps.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, scheme, sketch_into, slices
@@ -74,6 +75,7 @@ def find_in(
         none = np.empty(0, np.int64)
         found = Found(copies(sketch.whole, order), none, none, np.empty(0))
     elif method == "semantic":
+        assert vectors is not None
         found = search_semantic(vectors, sketched.texts, sketch, s, order, floor)
     else:
         found = search(sketched.texts, sketch, s, order, floor)
@@ -168,8 +170,6 @@ def near(
 class Index:
     """Texts that others are compared with; grows. Same meaning of similar as dedup: Jaccard of n-grams, contrast apart."""
 
-    TAIL = 8192  # texts added since the last sort; they are compared one by one
-
     def __init__(
         self,
         threshold: float = 0.7,
@@ -181,25 +181,22 @@ class Index:
     ):
         """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
         self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
-        self._keys = np.empty((self.scheme.bands, 0), np.uint32)  # of all texts, in order of arrival
-        self._sorted = np.empty((self.scheme.bands, 0), np.uint64)  # key << 32 | position, of the first texts
-        self._valid = np.empty(0, bool)
-        self._texts = corpus.Texts(1 << 62)
+        self._buckets = Buckets(self.scheme.bands)
+        self._valid = bytearray()  # whether each text is one
+        self._texts = Heap()
 
     def __len__(self) -> int:
-        return len(self._valid)
+        return self._buckets.rows
 
     def add(self, texts: pa.Array | list[str]) -> None:
-        """Append texts (null: a position that nothing is near to)."""
+        """Append texts (null: a position that nothing is near to). The cost does not depend on how many there are."""
         texts = _array(texts)
         new = sketch_all(slices(texts), len(texts), self.scheme, 1 << 62)
         for data, offsets in new.texts.chunks:
+            assert not isinstance(data, int)  # nothing was spilled
             self._texts.append(data, offsets)
-        self._keys = np.concatenate([self._keys, new.sketch.keys], axis=1)
-        self._valid = np.concatenate([self._valid, new.valid])
-        if len(self) - self._sorted.shape[1] > max(self.TAIL, self._sorted.shape[1] // 4):
-            self._sorted = self._keys.astype(np.uint64) << np.uint64(32) | np.arange(len(self), dtype=np.uint64)
-            self._sorted.sort(axis=1)
+        self._buckets.add(new.sketch.keys)
+        self._valid += new.valid.tobytes()
 
     def query(self, texts: pa.Array | list[str]) -> tuple[np.ndarray, np.ndarray]:
         """(position of the most similar text, the earliest among equals, similarity) per text; (-1, 0.0) where none reaches the
@@ -225,41 +222,21 @@ class Index:
         data, offsets = prepare(texts)
         sketch = empty_sketch(len(texts), self.scheme)
         sketch_into(sketch, 0, data, offsets, self.scheme)
-        pairs = [self._candidates(band, sketch.keys[band]) for band in range(self.scheme.bands)]
-        found = np.unique(np.concatenate(pairs))
+        found = self._buckets.sharing(sketch.keys)
         query, indexed = (found >> np.uint64(32)).astype(np.int64), (found & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        usable = np.asarray(pc.is_valid(texts))[query] & self._valid[indexed]
+        usable = np.asarray(pc.is_valid(texts))[query] & np.frombuffer(self._valid, bool)[indexed]
         query, indexed = query[usable], indexed[usable]
         similarity = self._verified(data, offsets, query, indexed)
         held = similarity > 0
         return Near(query[held] + start, indexed[held], similarity[held])
 
-    def _candidates(self, band: int, keys: np.ndarray) -> np.ndarray:
-        """query << 32 | indexed for equal keys of one band."""
-        known, tail = self._sorted[band], self._keys[band, self._sorted.shape[1] :]
-        low = np.searchsorted(known, keys.astype(np.uint64) << np.uint64(32))
-        high = np.searchsorted(known, (keys.astype(np.uint64) + np.uint64(1)) << np.uint64(32))
-        count = high - low
-        query = np.repeat(np.arange(len(keys)), count)
-        place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-        by = np.argsort(tail, kind="stable")
-        ordered = tail[by]
-        low, high = np.searchsorted(ordered, keys, "left"), np.searchsorted(ordered, keys, "right")
-        count = high - low
-        query_tail = np.repeat(np.arange(len(keys)), count)
-        place_tail = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(low, count)
-        indexed = np.concatenate(
-            [known[place] & np.uint64(0xFFFFFFFF), (by[place_tail] + self._sorted.shape[1]).astype(np.uint64)]
-        )
-        return np.concatenate([query, query_tail]).astype(np.uint64) << np.uint64(32) | indexed
-
     def _verified(self, data: np.ndarray, offsets: np.ndarray, query: np.ndarray, indexed: np.ndarray) -> np.ndarray:
         if not len(query):
             return np.empty(0)
         ours, theirs = np.unique(query), np.unique(indexed)
-        both = corpus.Texts(1 << 62)
-        both.append(data, offsets)
-        own_data, own_offsets = both.fetch(ours)
+        own = Heap()
+        own.append(data, offsets)
+        own_data, own_offsets = own.fetch(ours)
         other_data, other_offsets = self._texts.fetch(theirs)
         joined = frozen(np.concatenate([own_data[: own_offsets[-1]], other_data]))
         bounds = frozen(np.concatenate([own_offsets, other_offsets[1:] + own_offsets[-1]]))

@@ -82,10 +82,10 @@ def tables(script: bool = False) -> Tables:
     kind = np.zeros(TABLE, np.uint8)
     extra: list[int] = []
     extra_at = [0]
-    plain = [*range(0x3400, 0xA000), *range(0xAC00, 0xD7A4), *range(0x17000, 0x18D00)]
-    kind[plain] = WIDE | WORD
+    wide = [*range(0x3400, 0xA000), *range(0xAC00, 0xD7A4), *range(0x17000, 0x18D00)]
+    kind[wide] = WIDE | WORD
     kind[0x3400:0xA000] |= UNSPACED
-    known = set(plain)
+    known = set(wide)
     for code in range(TABLE):
         if code in known or 0xD800 <= code < 0xF900:
             continue
@@ -99,14 +99,14 @@ def tables(script: bool = False) -> Tables:
         if category == "Cf" or 0xFE00 <= code <= 0xFE0F or char in "¿¡":
             fold[code] = DROP
             continue
-        folded = _fold_one(char)
-        if len(folded) == 1 and ord(folded) < TABLE:
-            fold[code] = ord(folded)
+        to = _fold_one(char)
+        if len(to) == 1 and ord(to) < TABLE:
+            fold[code] = ord(to)
         else:
-            folded = folded.strip()
-            fold[code] = EXPAND - (len(extra_at) - 1) if folded else SPACE
-            if folded:
-                extra += map(ord, folded)
+            to = to.strip()
+            fold[code] = EXPAND - (len(extra_at) - 1) if to else SPACE
+            if to:
+                extra += map(ord, to)
                 extra_at.append(len(extra))
         if category[0] in "LMN":
             kind[code] |= WORD

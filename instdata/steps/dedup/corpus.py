@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class Texts:
         self.chunks: list[tuple[np.ndarray | int, np.ndarray]] = []  # (bytes, or where they start in the file; offsets)
         self.starts = [0]
         self.held = 0
-        self._file = None
+        self._file: Any = None
         self._map: mmap.mmap | None = None
 
     def append(self, data: np.ndarray, offsets: np.ndarray, owned: bool = False) -> None:
@@ -55,7 +56,7 @@ class Texts:
                 if self._file is None:
                     self._file = tempfile.TemporaryFile(dir=self.folder, buffering=0)  # noqa: SIM115 - closed with this object
                 start = self._file.tell()
-                rest = memoryview(data[offsets[0] : offsets[-1]])
+                rest = memoryview(data[offsets[0] : offsets[-1]])  # type: ignore[arg-type]
                 while rest:
                     rest = rest[self._file.write(rest) :]
             self.chunks.append((start, (offsets - offsets[0]).astype(np.uint32 if size < 1 << 32 else np.int64)))
@@ -122,7 +123,7 @@ def full_disk(folder: Path | None) -> Iterator[None]:
 def release(array: np.ndarray) -> None:
     """Let go of the pages of a spilled array that are in memory."""
     if isinstance(array, np.memmap):
-        forget(array._mmap)
+        forget(array._mmap)  # type: ignore[attr-defined]  # numpy keeps it there
 
 
 def forget(pages: mmap.mmap) -> None:

@@ -84,9 +84,9 @@ class Decontaminate(Step):
     def _leaks(self, rows: Rows, items: list) -> Any:
         from instdata.steps.dedup.leaks import Items, parts_of
 
-        ngram = self.resolve(rows.context or Context()).ngram
+        ngram = self.resolve(rows.context).ngram
         ours = self.preset == "ours"
-        searched = Items(parts_of(items), ngram, self.threshold if ours else None, short=ours)
+        searched = Items(parts_of(items), int(ngram), self.threshold if ours else None, short=ours)
         found = searched.search((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT))
         if self.preset == "tulu3":
             return searched.covered(found, COVERED, lambda at: rows.take(at).full)

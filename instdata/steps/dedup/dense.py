@@ -147,7 +147,7 @@ def join_dense(texts: Texts, rows: np.ndarray, s: Scheme, floor: float) -> tuple
     sizes = texts.sizes(np.sort(rows))[np.argsort(np.argsort(rows))]
     cuts = [0, *np.flatnonzero(np.diff(np.cumsum(sizes) // BLOCK)) + 1, len(rows)]
     blocks = [slice(a, b) for a, b in pairwise(cuts) if b > a]
-    loaded = {}
+    loaded: dict[int, tuple] = {}
 
     def load(i: int) -> tuple:
         if i not in loaded:
@@ -189,9 +189,9 @@ def join_dense(texts: Texts, rows: np.ndarray, s: Scheme, floor: float) -> tuple
         active = count == NEIGHBOURS
         if not active.any():
             break
-    y, x, value = map(np.concatenate, (later, earlier, found))
-    _, first = np.unique(y * len(rows) + x, return_index=True)
-    return y[first], x[first], value[first]
+    late, early, value = np.concatenate(later), np.concatenate(earlier), np.concatenate(found)
+    _, first = np.unique(late * len(rows) + early, return_index=True)
+    return late[first], early[first], value[first]
 
 
 def _probe_all(

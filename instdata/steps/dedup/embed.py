@@ -14,6 +14,7 @@ from instdata.steps.dedup.sizes import EMBEDDING
 from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.paths import expanded
+from instdata.util.sealed import seal, sound
 
 BATCH = 4096
 
@@ -42,16 +43,20 @@ def unavailable(model: str) -> list[str]:
     return []
 
 
-def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndarray:
-    """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they are there.
-    Raises MissingExtra, or InputError where the located model cannot be loaded."""
+def embeddings(
+    texts: list[pa.Array], model: str, cache: Path | None, say: Callable[[str], None] = lambda line: None
+) -> np.ndarray:
+    """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they are there and
+    what was sealed (that they are not is said). Raises MissingExtra, or InputError where the located model cannot be loaded."""
     key = hashlib.sha256(identity(model).encode())
     for part in texts:
         for at in range(0, len(part), BATCH):
             key.update("\0".join("\1" if t is None else t for t in part.slice(at, BATCH).to_pylist()).encode())
     path = cache / "embeddings" / f"{key.hexdigest()[:40]}.npy" if cache else None
-    if path and path.exists():
+    if path and sound(path):
         return np.load(path, allow_pickle=False).astype(np.float32)
+    if path and path.exists():
+        say("cached embeddings are damaged; they are computed again")
     encode = _encoder(model)
     parts = [
         encode(["" if t is None else t for t in part.slice(at, BATCH).to_pylist()])
@@ -64,6 +69,7 @@ def embeddings(texts: list[pa.Array], model: str, cache: Path | None) -> np.ndar
     if path:
         with whole(path) as file:
             np.save(file, vectors, allow_pickle=False)
+        seal(path)
     return vectors.astype(np.float32)
 
 

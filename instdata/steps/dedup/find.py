@@ -30,16 +30,17 @@ def find(step: DedupOptions, rows: Rows, floor: float) -> dict[str, Any]:
     older, names = _older(step, rows)
     keys: list[np.ndarray] = []  # per row: unanswered, then what `keep` prefers, smaller first
     texts = _texts(step, rows, older, keys)
-    folder = rows.context.cache if rows.context else None
+    folder = rows.context.cache
     vectors = None
     if step.method == "semantic":
         parts = list(texts)
-        vectors, texts = embeddings(parts, located(step.model, rows.context.base), folder), iter(parts)
+        model = located(step.model, rows.context.base)
+        vectors, texts = embeddings(parts, model, folder, rows.context.say), iter(parts)
     sides, script = step.method == "minhash" and step.view in ("prompt", "both"), step.script == "fold"
     words = step.view == "prompt"  # answers to one question may choose other words
     s = scheme(1.0, script=script)
     if step.method == "minhash":
-        s = scheme(floor, step.num_perm, step.ngram, sides, script, words)
+        s = scheme(floor, step.num_perm, int(step.ngram), sides, script, words)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
     found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +83,7 @@ def parts_of(items: list[EvalItem]) -> Parts:
         lettered = "\n".join(f"{chr(65 + k)}. {option}" for k, option in enumerate(item.shown))  # as prompts show them
         bare = not (item.given or options)
         variants = {item.question: bare}
-        ways = [(item.given, item.question), (item.question, item.given)]
+        ways: list[tuple[str, ...]] = [(item.given, item.question), (item.question, item.given)]
         for choices in (options, shown, lettered):
             ways += [(item.question, choices), (item.given, item.question, choices)]
         for way in ways:
@@ -91,11 +91,11 @@ def parts_of(items: list[EvalItem]) -> Parts:
             variants[text] = variants.get(text, text != item.question)
         prompts += [(text, i, whole) for text, whole in variants.items() if text]
     texts = [t for t in texts if t[0]]
-    columns = [list(c) for c in zip(*texts)] or [[], [], []]
-    ways = [list(c) for c in zip(*prompts)] or [[], [], []]
+    columns: list[list[Any]] = [list(c) for c in zip(*texts)] or [[], [], []]
+    asking: list[list[Any]] = [list(c) for c in zip(*prompts)] or [[], [], []]
     return Parts(
         pa.array(columns[0], pa.large_string()), np.array(columns[1], np.int64), np.array(columns[2], np.int64),
-        pa.array(ways[0], pa.large_string()), np.array(ways[1], np.int64), np.array(ways[2], bool), len(items),
+        pa.array(asking[0], pa.large_string()), np.array(asking[1], np.int64), np.array(asking[2], bool), len(items),
     )  # fmt: skip
 
 
@@ -231,7 +231,7 @@ class Items:
         alone = np.unique(found.row[counting[found.number]])
         overlapping = np.union1d(alone, np.array(sorted(along), np.int64))
         why: dict[int, tuple[int, str, str, float]] = {}
-        data, offsets = prepare(fetch(overlapping)) if len(overlapping) else (None, None)
+        data, offsets = prepare(fetch(overlapping) if len(overlapping) else pa.array([], pa.large_string()))
         counted = set(alone.tolist())
         for i, row in enumerate(overlapping.tolist()):
             alive = counting if row in counted else self._asking(along[row])

@@ -7,7 +7,7 @@ Broder, "On the resemblance and containment of documents", 1997; Leskovec et al.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from instdata.steps.dedup.text import fold, folded_size, mix, ngrams
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.kernels import jit, on_all_cores
 
-Strings = pa.Array | pa.ChunkedArray | list
+Strings: TypeAlias = "pa.Array | pa.ChunkedArray | list[str | None]"
 SEED = 1
 SLICE = 4096  # rows that one kernel call takes
 LANES, PASS = 16, 8  # hashes that a vector holds, at most; permutations computed together

@@ -51,7 +51,8 @@ def files(paths: list[str], context: Context) -> list[File]:
 
     found = []
     for path in paths:
-        base, mapping = context.base, {}
+        base = context.base
+        mapping: dict[str, str] = {}
         if path in suites() and not (base / path).exists():
             found.append(File(fetched(path), path, {}))
             continue

@@ -135,9 +135,8 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0]
     candidates, root = _candidates(sketch, rows, s, floor)
-    later, earlier, similarity = _outside_frames(
-        *map(np.concatenate, zip(*_verified(texts, rows, candidates, s, floor))), len(rows)
-    )
+    first, second, value, same = (np.concatenate(a) for a in zip(*_verified(texts, rows, candidates, s, floor)))
+    later, earlier, similarity = _outside_frames(first, second, value, same, len(rows))
     for members in _components(root):
         y, x, value = join_dense(texts, rows[members], s, floor)
         later.append(members[y])

@@ -111,7 +111,8 @@ def _exact(vectors: np.ndarray, guard: Guard, floor: float) -> tuple[np.ndarray,
         later.append(np.repeat(np.arange(y, rows.stop), total))
         earlier.append(hits[filled])
         similarity.append(np.minimum(values[filled], 1.0))
-    return tuple(np.concatenate([none, *found]) for none, found in zip(NONE, (later, earlier, similarity)))
+    late, early, value = (np.concatenate([none, *a]) for none, a in zip(NONE, (later, earlier, similarity)))
+    return late, early, value
 
 
 def _levels(floor: float) -> np.ndarray:

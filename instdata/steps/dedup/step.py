@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.steps.base import Scores, Verdicts
 from instdata.steps.dedup.options import DedupOptions
-from instdata.util.context import Context
 
 
 class Dedup(DedupOptions):
@@ -29,7 +28,7 @@ class Dedup(DedupOptions):
         (a row with the same text) and `_near` (rows before it at the floor or above). Rows of `across` are -2, -3, ..."""
         from instdata.steps.dedup.find import find
 
-        return find(self.resolve(rows.context or Context()), rows, self._floor)
+        return find(self.resolve(rows.context), rows, self._floor)
 
     def decide(self, scores: Scores) -> Verdicts:
         from instdata.steps.dedup.result import KEPT, greedy

@@ -142,9 +142,9 @@ class Novelty:
         self.index.add([text])
 
 
-def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str, other: Other = anything) -> None:
-    """Give every item its reason, in order: an item is also compared with the ones accepted before it. `other` tells
-    that an item is of another ability than the one asked for."""
+def pure_faults(items: Sequence[NewRow], language: str, other: Other = anything) -> None:
+    """Give items the reasons that they have by themselves, whatever else was accepted. `other` tells that an item is of
+    another ability than the one asked for."""
     faults = [plain_faults(i, language) for i in items]
     wrong = wrong_language([i.instruction for i in items], language)
     for item, fault, foreign in zip(items, faults, wrong, strict=True):
@@ -152,37 +152,48 @@ def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str
         is_of = None if item.reason else other(item.instruction, item.response, item.ability)
         if is_of is not None:
             item.reason, item.evidence = "other_ability", is_of
-        elif item.reason is None:
-            at, similarity = seen.nearest(item.instruction)
-            if at >= 0:
-                of = {"rid": rids[at]} if at < seen.given else {"accepted": at - seen.given}
-                item.reason, item.evidence = "near_duplicate", {**of, "similarity": round(similarity, 4)}
-            else:
-                seen.add(item.instruction)
 
 
-def table_of(records: Sequence[NewRow | Broken], method: str) -> pa.Table:
-    """The records as step.Produced wants them, in this order."""
+def settle(item: NewRow, seen: Novelty, rids: Sequence[str]) -> None:
+    """Accept an item that has no reason yet, or give it that of a copy: it is compared with those accepted before it."""
+    if item.reason is not None:
+        return
+    at, similarity = seen.nearest(item.instruction)
+    if at >= 0:
+        of = {"rid": rids[at]} if at < seen.given else {"accepted": at - seen.given}
+        item.reason, item.evidence = "near_duplicate", {**of, "similarity": round(similarity, 4)}
+    else:
+        seen.add(item.instruction)
+
+
+def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str, other: Other = anything) -> None:
+    """Give every item its reason, in order: an item is also compared with the ones accepted before it."""
+    pure_faults(items, language, other)
+    for item in items:
+        settle(item, seen, rids)
+
+
+def schema() -> pa.Schema:
+    """The columns of step.Produced's table."""
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
-    rows = [_row(n, r, method) for n, r in enumerate(records)]
-    schema = pa.schema(
+    return pa.schema(
         [
             ("messages", pa.list_(turn)), ("ability", pa.string()), ("origin", pa.string()), ("source_file", pa.string()),
             ("source_row", pa.int64()), ("meta", pa.string()), ("reason", pa.string()), ("evidence", pa.string()),
             ("error", pa.string()), ("raw", pa.string()),
         ]
     )  # fmt: skip
-    return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _row(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
+def row_of(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
+    """A record as one row of that table."""
     meta = json.dumps({"generate": record.meta}, ensure_ascii=False, sort_keys=True)
     where = {"source_file": method, "source_row": number, "meta": meta}
     if isinstance(record, Broken):
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
     turns = [*record.before, ("user", record.instruction), ("assistant", record.response)]
     messages = [{"role": role, "content": content} for role, content in turns]
-    evidence = json.dumps(record.evidence, sort_keys=True) if record.evidence else None
+    evidence = json.dumps(record.evidence, sort_keys=True, ensure_ascii=False, default=str) if record.evidence else None
     return {
         **where,
         "messages": messages,

@@ -12,10 +12,12 @@ from instdata.llm.budget import Price, Wait
 from instdata.llm.endpoint import LOCAL, resolve_model
 from instdata.steps.base import SourceStep, Threshold
 from instdata.steps.generate.prompt import LANGUAGES, template
+from instdata.steps.verify.options import Checking
 from instdata.util.context import Context
 from instdata.util.errors import InputError
 from instdata.util.values import Count
 
+YIELD, YIELD_VERIFIED = 0.75, 0.4  # of the rows written, those accepted, before anything is known
 # Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.
 CHARS = {"zh": 80, "en": 60}
 
@@ -49,6 +51,10 @@ class GenerateOptions(SourceStep):
     threshold: float = Field(
         0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy."
     )
+    verify: bool | Checking = Field(
+        False,
+        description="self-instruct: check every row while it is written, by rules and draws of the model: true, or {draws: 3, skip: [...]}.",
+    )
     best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
     judge: str | None = Field(
         None, description="respond: the model that chooses among them; default: agreement, or a verifier."
@@ -80,6 +86,8 @@ class GenerateOptions(SourceStep):
     def _needs_target(self) -> Self:
         if self.method in ("self-instruct", "evolve") and self.target is None and self.per_ability is None:
             raise ValueError(f"{self.method} needs target: how many rows to write")
+        if self.verify and self.method != "self-instruct":
+            raise ValueError(f"verify is for self-instruct; after {self.method}, put a step `verify`")
         return self
 
     def resolve(self, context: Context) -> Self:
@@ -121,6 +129,11 @@ class GenerateOptions(SourceStep):
             "taxonomy": taxonomy,
             "seed": context.seed,
         }
+
+    @property
+    def checking(self) -> Checking | None:
+        """What is verified of the rows, None for nothing."""
+        return Checking() if self.verify is True else self.verify or None
 
     def words(self) -> int:
         """Characters or words that an answer is asked to stay under."""

@@ -7,6 +7,7 @@ that servers reuse it, and what the user asks. Only `$words` are replaced; nothi
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -52,6 +53,30 @@ def topics(language: str) -> tuple[str, ...]:
     """Subjects that keep a model from writing the same task again."""
     text = (HERE / f"topics.{language if language in LANGUAGES else 'en'}.txt").read_text(encoding="utf-8").strip()
     return tuple(text.split("|") if "|" in text else text.split())
+
+
+@dataclass(frozen=True)
+class TaskForm:
+    """What a task of an ability holds and how it is answered, in words, and (task, answer) pairs of that form."""
+
+    told: str = ""
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+@cache
+def forms(language: str) -> dict[str, TaskForm]:
+    """The form of each ability of our taxonomies, by name; without examples where there are none in that language."""
+    import yaml
+
+    text = (HERE / "forms.yaml").read_text(encoding="utf-8")
+    found = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe loader, in C
+    return {
+        name: TaskForm(
+            one.get(language, one["en"]),
+            tuple((e["instruction"], e["response"]) for e in one.get("examples", {}).get(language, [])),
+        )
+        for name, one in found.items()
+    }
 
 
 def tasks_schema(count: int) -> dict[str, Any]:

@@ -1,28 +1,43 @@
 """self-instruct (Wang et al. 2022, arXiv 2212.10560): seed tasks in context, new tasks out, the abilities that are
 behind their target first.
 
-Requests go out in numbered rounds. A round is planned from what the rounds before it accepted and its answers are
-taken in request order, so the rows depend on the answers alone: not on concurrency, timing, kills or resumes.
+Requests are numbered. Each time an answer was taken the next ones are planned, from what was accepted so far, and answers
+are taken in request order, so the rows depend on the answers alone: not on concurrency, timing, kills or resumes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
+from instdata.llm.reply import read_items
 from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, NewRow, Novelty, judge, wrong_language
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, tasks_schema, template, text_of, topics
+from instdata.steps.generate.check import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
+from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
+from instdata.steps.generate.prompt import (
+    LESS_OF_THE_SAME,
+    TaskForm,
+    forms,
+    render,
+    tasks_schema,
+    template,
+    text_of,
+    topics,
+)
+from instdata.steps.generate.records import Records
 from instdata.steps.generate.step import labelled, targets
+from instdata.steps.generate.verified import AskOne, Verifier
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
@@ -30,9 +45,11 @@ if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
 
-FIRST_ROUND, LARGEST_ROUND = 8, 512  # requests; a round is twice the one before it
+FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answered, at most
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
-CHARS_SHOWN = {"zh": 160, "en": 500}  # longer examples are shown only where there are no shorter ones
+STUCK_VERIFIED = 12  # the same where each row is verified
+KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
+CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 TOKENS_APART = 80  # what a task may need besides its answer
 
 
@@ -54,13 +71,16 @@ class Goal:
     description: str
     target: int
     seeds: list[Shown]
-    accepted: list[NewRow] = field(default_factory=list)
+    form: TaskForm = field(default_factory=TaskForm)
+    accepted: int = 0
+    latest: deque[Shown] = field(default_factory=lambda: deque(maxlen=KEPT))
     barren: int = 0  # requests in a row without an accepted row
-    asked: int = 0
+    coming: int = 0  # tasks that are asked for
+    given_up: bool = False
 
     @property
     def lacking(self) -> int:
-        return 0 if self.barren >= STUCK else self.target - len(self.accepted)
+        return 0 if self.given_up else self.target - self.accepted
 
 
 @dataclass(frozen=True)
@@ -77,70 +97,119 @@ class Writing:
     seed: int
 
 
-def run(
-    plan: Writing,
-    goals: Sequence[Goal],
-    accept: Callable[[list[NewRow]], None],
-    rids: Sequence[str],
-    ask: Callable[[Sequence[Request]], list[Answer]],
-    say: Callable[[str], None],
-    spread: bool,
-) -> tuple[list[NewRow | Broken], set[int]]:
-    """Every record made, in order, and the rows that prompts showed. The accepted ones are exactly the goals' targets.
-    `accept` gives items their reason (check.judge).
+@dataclass(frozen=True)
+class Ordered:
+    """A request, the goal that it is for, how many tasks it asks for, and the rows that it shows."""
 
-    `spread`: an ability that the model cannot write for leaves its share to the others. Raises BuildError where rows
-    are still lacking then; everything answered stays in the cache."""
-    records: list[NewRow | Broken] = []
-    shown: set[int] = set()
-    wanted = sum(g.target for g in goals)
-    number = 0
-    for turn in range(10_000):
-        if spread:
-            _spread(goals, say)
-        planned = _plan_round(plan, goals, records, turn, number)
-        if not planned:
-            break
-        number += len(planned)
-        shown.update(row for _, _, rows in planned for row in rows)
-        answers = ask([request for _, request, _ in planned])
-        for (goal, _, rows), answer in zip(planned, answers, strict=True):
-            records += _take(plan, goal, answer, accept, [rids[r] for r in rows])
-        have = sum(len(g.accepted) for g in goals)
-        say(
-            f"round {turn + 1}: {have} of {wanted} rows accepted, {sum(isinstance(r, NewRow) for r in records)} written"
+    goal: Goal
+    request: Request
+    count: int
+    rows: list[int]
+
+
+@dataclass
+class Writer:
+    """What has been asked and accepted. `look` gives items the reasons that they have by themselves, before they are taken;
+    `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for leaves its share
+    to the others."""
+
+    writing: Writing
+    goals: Sequence[Goal]
+    records: Records
+    look: Callable[[list[NewRow], AskOne], Coroutine[Any, Any, None]]
+    accept: Callable[[NewRow], None]
+    rids: Sequence[str]
+    say: Callable[[str], None]
+    spread: bool
+    stuck: int = STUCK
+    hope: float = YIELD  # of the rows written, those accepted, before anything is known
+    number: int = 0
+    answered: int = 0
+    written: int = 0
+    shown: set[int] = field(default_factory=set)
+
+    @property
+    def accepted(self) -> int:
+        return sum(g.accepted for g in self.goals)
+
+    def plan(self, under_way: int) -> list[Ordered]:
+        """The next requests: always for the ability that is furthest behind its target, counting what is already asked for at
+        the yield so far. None where enough is asked for."""
+        rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
+        planned: list[Ordered] = []
+        for _ in range(min(MOST, max(FIRST, self.answered)) - under_way):
+            behind = [g for g in self.goals if g.lacking - g.coming * rate >= 0.75]
+            if not behind:
+                break
+            goal = min(behind, key=lambda g: (g.accepted + g.coming * rate) / g.target)  # ties: the taxonomy's order
+            count = max(1, min(self.writing.batch, math.ceil((goal.lacking - goal.coming * rate) / rate)))
+            request, rows = _request(self.writing, goal, count, self.number)
+            planned.append(Ordered(goal, request, count, rows))
+            goal.coming += count
+            self.number += 1
+            self.shown.update(rows)
+        return planned
+
+    async def work(self, asked: Ordered, ask: AskOne) -> tuple[Answer, list[NewRow]]:
+        """The answer to a request, and its items with the reasons that they have by themselves."""
+        answer = await ask(asked.request, read_items)
+        meta = {"method": "self-instruct", "request": answer.key, "seeds": [self.rids[r] for r in asked.rows]}
+        items = [
+            _item(raw, asked.goal, self.writing.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])
+        ]
+        await self.look(items, ask)
+        return answer, items
+
+    def take(self, asked: Ordered, made: tuple[Answer, list[NewRow]]) -> None:
+        """The records of one answer; accepted items move their goal forward, those beyond it are surplus."""
+        (answer, items), goal = made, asked.goal
+        goal.coming -= asked.count
+        self.answered += 1
+        self.records.extend(Broken(f.text, f.why, {"request": f.key}) for f in answer.failures)
+        goal.barren = goal.barren + 1 if goal.accepted < goal.target else 0
+        for item in items:
+            if goal.accepted >= goal.target:
+                item.reason, item.evidence = "over_target", {}
+            else:
+                self.written += 1
+                self.accept(item)
+            if item.reason is None:
+                goal.accepted += 1
+                goal.barren = 0
+                goal.latest.append(Shown(item.instruction, item.response))
+            self.records.append(item)
+        self._give_up(goal)
+        if self.answered >= 8 and self.answered & (self.answered - 1) == 0:
+            self.beat()
+
+    def beat(self, under_way: int | None = None) -> None:
+        """Say how far it is."""
+        wanted, asked = sum(g.target for g in self.goals), f", {under_way} requests under way" if under_way else ""
+        self.say(f"{self.accepted} of {wanted} rows accepted, {self.records.count} written{asked}")
+
+    def _give_up(self, goal: Goal) -> None:
+        """Hand what an ability lacks to the others, one row each in turn, where it has given nothing for too long."""
+        if goal.given_up or goal.barren < self.stuck or goal.target <= goal.accepted:
+            return
+        goal.given_up = True
+        others = [g for g in self.goals if not g.given_up]
+        if not self.spread or not others:
+            return
+        left, goal.target = goal.target - goal.accepted, goal.accepted
+        self.say(
+            f"{goal.label}: nothing acceptable in {self.stuck} requests in a row; its last {left} rows go to the others"
         )
-    short = {g.label: g.target - len(g.accepted) for g in goals if g.target > len(g.accepted)}
-    if short:
-        raise BuildError(
-            f"the model gave no acceptable row in {STUCK} requests in a row for {', '.join(f'{k} ({v} lacking)' for k, v in short.items())}: "
-            "raise temperature, add seeds for it, or take another model; what was answered is kept"
-        )
-    return records, shown
+        for n in range(left):
+            others[n % len(others)].target += 1
 
-
-def _plan_round(
-    plan: Writing, goals: Sequence[Goal], records: Sequence[NewRow | Broken], turn: int, number: int
-) -> list[tuple[Goal, Request, list[int]]]:
-    """The round's requests: always for the ability that is furthest behind its target, counting what is already asked
-    for at the yield so far. A round ends at its size, or when enough is asked for."""
-    written = sum(isinstance(r, NewRow) and r.reason != "over_target" for r in records)
-    accepted = sum(len(g.accepted) for g in goals)
-    rate = (accepted + 6) / (written + 8)  # three quarters at first, what is seen soon
-    coming = {id(g): 0.0 for g in goals}
-    planned: list[tuple[Goal, Request, list[int]]] = []
-    for n in range(number, number + min(LARGEST_ROUND, FIRST_ROUND << min(turn, 10))):
-        behind = [g for g in goals if g.lacking - coming[id(g)] >= 0.75]
-        if not behind:
-            break
-        goal = min(behind, key=lambda g: (len(g.accepted) + coming[id(g)]) / g.target)  # ties: the taxonomy's order
-        lacking = goal.lacking - coming[id(goal)]
-        count = max(1, min(plan.batch, math.ceil(lacking / rate)))
-        request, rows = _request(plan, goal, count, n)
-        planned.append((goal, request, rows))
-        coming[id(goal)] += count * rate
-        goal.asked += 1
-    return planned
+    def finish(self) -> None:
+        """Raises BuildError where rows are still lacking; everything answered stays in the cache."""
+        short = {g.label: g.target - g.accepted for g in self.goals if g.target > g.accepted}
+        if short:
+            raise BuildError(
+                f"the model gave no acceptable row in {self.stuck} requests in a row for {', '.join(f'{k} ({v} lacking)' for k, v in short.items())}: "
+                "raise temperature, add seeds for it, or take another model; what was answered is kept"
+            )
 
 
 def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[int]]:
@@ -150,10 +219,10 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
     few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 500) for e in by_size)
     pool = by_size[: max(few, plan.examples)]
-    examples = draw.sample(pool, min(plan.examples, len(pool)))
-    if len(goal.accepted) >= 2 and len(examples) > 1:
-        own = draw.choice(goal.accepted)
-        examples[-1] = Shown(own.instruction, own.response)
+    plainly = [Shown(*draw.choice(goal.form.examples))] if goal.form.examples and plan.examples else []
+    examples = plainly + draw.sample(pool, min(plan.examples - len(plainly), len(pool)))
+    if goal.accepted >= 2 and len(examples) > 1:
+        examples[-1] = draw.choice(goal.latest)
     lines = [
         json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
         for e in examples
@@ -162,6 +231,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     values = {
         "label": goal.label,
         "description": goal.description,
+        "form": goal.form.told,
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
@@ -179,25 +249,6 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     return request, [e.row for e in examples if e.row >= 0]
 
 
-def _take(
-    plan: Writing, goal: Goal, answer: Answer, accept: Callable[[list[NewRow]], None], shown: Sequence[str]
-) -> list[NewRow | Broken]:
-    """The records of one answer; accepted items move their goal forward, those beyond it are surplus."""
-    records: list[NewRow | Broken] = [Broken(f.text, f.why, {"request": f.key}) for f in answer.failures]
-    meta = {"method": "self-instruct", "request": answer.key, "seeds": shown}
-    items = [_item(raw, goal, plan.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])]
-    goal.barren = goal.barren + 1 if len(goal.accepted) < goal.target else 0
-    for item in items:
-        if len(goal.accepted) >= goal.target:
-            item.reason = "over_target"
-            continue
-        accept([item])
-        if item.reason is None:
-            goal.accepted.append(item)
-            goal.barren = 0
-    return [*records, *items]
-
-
 def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
     found: Mapping = raw if isinstance(raw, Mapping) else {"instruction": raw}
     instruction, extra = text_of(found.get("instruction")), text_of(found.get("input"))
@@ -207,30 +258,32 @@ def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
     return NewRow(instruction, response, goal.name, origin, meta)
 
 
-def _spread(goals: Sequence[Goal], say: Callable[[str], None]) -> None:
-    """Hand what given-up abilities lack to the others, one row each in turn."""
-    open_goals = [g for g in goals if g.barren < STUCK]
-    for goal in goals:
-        if goal.barren >= STUCK and open_goals and goal.target > len(goal.accepted):
-            left, goal.target = goal.target - len(goal.accepted), len(goal.accepted)
-            say(f"{goal.label}: nothing acceptable in {STUCK} requests in a row; its last {left} rows go to the others")
-            for n in range(left):
-                open_goals[n % len(open_goals)].target += 1
-
-
-def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
+def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[Records, set[int]]:
     """The step's records and the positions of the rows that prompts showed."""
-    goals = goals_of(step, rows, context)
     plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
-        step.language, ask.origin, step.batch, step.examples or 0, step.words(), step.temperature, context.seed,
+        step.language, ask.origin, step.batch or 1, step.examples or 0, step.words(), step.temperature, context.seed,
     )  # fmt: skip
-    rids = rows.rid.to_pylist()
-    accept = partial(
-        judge, seen=Novelty(rows.prompt.to_pylist(), step.threshold), rids=rids, language=step.language,
-        other=other_ability(rows),
+    seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
+    other, checking = other_ability(rows), step.checking
+    verifier = Verifier(checking, step.language, context.seed) if checking else None
+
+    async def look(items: list[NewRow], ask_one: AskOne) -> None:
+        pure_faults(items, step.language, other)
+        if verifier is not None:
+            for item in items:
+                verifier.by_rules(item)
+            await asyncio.gather(*(verifier.by_draws(item, ask_one) for item in items))
+
+    unusual: dict[str, Any] = {"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}
+    writer = Writer(
+        plan, goals_of(step, rows, context), Records("self-instruct", context.cache), look,
+        partial(settle, seen=seen, rids=rids), rids, context.say, spread=step.target is not None,
+        **unusual,
     )  # fmt: skip
-    return run(plan, goals, accept, rids, ask, context.say, spread=step.target is not None)
+    ask.flow(writer.plan, writer.work, writer.take, writer.beat)
+    writer.finish()
+    return writer.records, writer.shown
 
 
 def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
@@ -253,5 +306,9 @@ def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
             own = [Shown(f"{e.instruction}\n{e.input}".strip(), e.response) for e in ability.examples if e.response]
             other = wrong_language([e.instruction for e in own], step.language)
             seeds.setdefault(ability.name, [e for e, o in zip(own, other, strict=True) if not o])
-    counts = targets(step, names)
-    return [Goal(n, *told[n], count, seeds.get(n, [])) for n, count in zip(names, counts, strict=True) if count > 0]
+    counts, form = targets(step, names), forms(step.language)
+    return [
+        Goal(n, *told[n], count, seeds.get(n, []), form.get(n or "", TaskForm()))
+        for n, count in zip(names, counts, strict=True)
+        if count > 0
+    ]

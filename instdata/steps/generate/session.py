@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.corpus.rows import Rows
 from instdata.llm.ask import Options, client_for, cost, typical
 from instdata.llm.batch import PARTS, fill
-from instdata.llm.budget import Price
-from instdata.llm.cache import PICO, Store, digest
+from instdata.llm.budget import Price, scope_of
+from instdata.llm.cache import PICO, Store
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
+from instdata.llm.flow import flow
 from instdata.llm.models import AUTO
 from instdata.llm.reply import read_items
+from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.util.context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
@@ -24,7 +27,11 @@ from instdata.util.progress import counter
 if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions
 
-YIELD = 0.75  # of the rows written, those accepted, for estimates
+CHECK_TOKENS = (150, 80)  # of a draw that verifies a row: prompt, completion
+
+# Of jobs that have a `request` each: plan(jobs under way) gives the next ones, work(job, ask one) does one.
+Plan = Callable[[int], Sequence[Any]]
+Work = Callable[[Any, Callable[..., Coroutine[Any, Any, Answer]]], Coroutine[Any, Any, Any]]
 
 
 class Asking(Protocol):
@@ -35,6 +42,8 @@ class Asking(Protocol):
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = ...) -> list[Answer]: ...
 
     def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]: ...
+
+    def flow(self, plan: Plan, work: Work, take: Callable[[Any, Any], None], beat: Callable[[int], None]) -> None: ...
 
 
 class Session:
@@ -56,6 +65,17 @@ class Session:
         """Answers of the step's judge, under the same budget."""
         return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
 
+    def flow(self, plan: Plan, work: Work, take: Callable[[Any, Any], None], beat: Callable[[int], None]) -> None:
+        """Jobs with overlap, their results taken in order (llm/flow.py). By the batch API what is planned goes in as one file,
+        and the next is planned when all of it was taken."""
+
+        if not self.step.batch_api:
+            return flow(self.client, plan, lambda job: work(job, self.client.ask), take, beat)
+        while jobs := plan(0):
+            fill(self.client, [job.request for job in jobs], self.context.say)
+            waiting = [jobs]
+            flow(self.client, partial(_once, waiting), lambda job: work(job, self.client.ask), take, beat)
+
     def account(self, accepted: int | None = None) -> None:
         """Write what was used into the build's usage."""
         found = self.client.usage.as_dict(priced=self.client.budget.known)
@@ -75,8 +95,7 @@ def open_session(step: GenerateOptions, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
     store = Store(context.cache or cache_folder())
     label = step.name or step.kind
-    # A budget belongs to the step as configured; a higher limit goes on with the same one.
-    scope = digest([label, step.scoring(context)])
+    scope = scope_of(context, label, step.scoring(context))
     options = Options.of(step)
 
     def client(model: str, price: Price | None, params: dict[str, Any] | None) -> Client:
@@ -114,6 +133,10 @@ class Counting:
 
     judge = __call__
 
+    def flow(self, plan: Plan, *_: Any) -> None:
+        self.requests += [job.request for job in plan(0)]
+        raise Enough
+
 
 class Enough(Exception):
     """Requests to go by are known."""
@@ -123,7 +146,7 @@ def estimate(
     step: GenerateOptions, rows: Rows, context: Context, method: Callable, wanted: int | None
 ) -> dict[str, Any]:
     """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first round is
-    rendered and taken as typical, and three quarters of what is written as kept; else every row is rendered."""
+    rendered and taken as typical, and three quarters of what is written (two fifths where it is verified) as kept; else every row is rendered."""
     counting = Counting(None if wanted is None else 1)
     with suppress(Enough):
         method(step, rows, replace(context, say=_silent), counting)
@@ -132,9 +155,12 @@ def estimate(
         return {"rows": 0, "requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
     draws = step.best_of if step.method == "respond" else 1
     each = step.batch if step.method == "self-instruct" else 1
-    requests = len(sample) if wanted is None else math.ceil(wanted / YIELD / each) * draws
+    written = 0 if wanted is None else math.ceil(wanted / (YIELD_VERIFIED if step.checking else YIELD))
+    requests = len(sample) if wanted is None else math.ceil(written / (each or 1)) * draws
     prompt, completion = typical(sample)
     found = [cost(Options.of(step), requests, prompt, completion)]
+    if step.checking and step.checking.draws:
+        found.append(cost(Options.of(step), written * step.checking.draws, *CHECK_TOKENS))
     if step.judge and draws > 1:  # it reads every draw and names one
         price = step.price if step.judge == step.model else step.judge_price
         judging = replace(Options.of(step), model=step.judge, price=price)
@@ -147,6 +173,11 @@ def estimate(
         "usd": None if None in usd else sum(usd) / (PARTS if step.batch_api else 1),
         "minutes": round(sum(f["minutes"] for f in found), 1),
     }
+
+
+def _once(waiting: list[Any], room: int) -> Any:
+    """What waits, the first time."""
+    return waiting.pop() if waiting else []
 
 
 def _silent(line: str) -> None:

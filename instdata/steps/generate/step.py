@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,6 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.steps.base import Produced
 from instdata.steps.generate.options import GenerateOptions
-from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 
@@ -22,24 +20,24 @@ class Generate(GenerateOptions):
 
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
-        from instdata.steps.generate.check import NewRow, table_of
+        from instdata.steps.generate.records import Records
         from instdata.steps.generate.session import open_session
 
-        context = rows.context or Context()
+        context = rows.context
         with open_session(self, context) as ask:
-            records, shown = self._method()(self, rows, context, ask)
-            counts = Counter(r.reason or "accepted" if isinstance(r, NewRow) else "unusable" for r in records)
-            ask.account(counts["accepted"])
-        told = ", ".join(f"{n} {word}" for word, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
-        context.say(f"{self.name or self.kind}: {told or 'nothing to do'}")
-        return Produced(table_of(records, self.method), np.array(sorted(shown), np.int64))
+            made, shown = self._method()(self, rows, context, ask)
+            records = made if isinstance(made, Records) else Records(self.method, context.cache).extend(made)
+            ask.account(records.counts["accepted"])
+        counts = sorted(records.counts.items(), key=lambda c: (-c[1], c[0]))
+        context.say(f"{self.name or self.kind}: {', '.join(f'{n} {word}' for word, n in counts) or 'nothing to do'}")
+        return Produced(records.table(), np.array(sorted(shown), np.int64))
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
         """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from prompts over
         these rows; every_row: it grows with them. Asks nothing."""
         from instdata.steps.generate import session
 
-        context = rows.context or Context()
+        context = rows.context
         names = context.taxonomy.names if context.taxonomy is not None else [None]
         wanted = None if self.target is None and self.per_ability is None else sum(targets(self, names))
         return {**session.estimate(self, rows, context, self._method(), wanted), "every_row": wanted is None}
@@ -57,7 +55,7 @@ def labelled(rows: Rows, seed_sources: frozenset[str]) -> np.ndarray:
     return np.flatnonzero(known & seeds if (known & seeds).any() else known)
 
 
-def targets(step: Generate, names: Sequence[str | None]) -> list[int]:
+def targets(step: GenerateOptions, names: Sequence[str | None]) -> list[int]:
     """Rows for each ability: weights of `target` (largest remainders, ties in order), or counts as given."""
     wish = step.per_ability
     if step.target is None:

@@ -42,7 +42,7 @@ def found(text: Text, masks: dict[str, np.ndarray], row: np.ndarray, turn: np.nd
     return pa.array(values, pa.string())
 
 
-def _view(text: Text, view: str) -> pa.Array | None:
+def _view(text: Text, view: str) -> Any:
     return {"prompt": text.prompt, "answer": text.response, "reasoning": text.reasoning}[view]
 
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
 from instdata.llm.budget import Price
-from instdata.util.context import Context
 
 SHOWN = 6000  # characters of a prompt and of a response that the judge sees
 VERSION = 3
@@ -80,7 +79,7 @@ def score(judge: JudgeOptions, name: str, rows: Rows) -> dict[str, Any]:
     by it. Raises BudgetReached; what was answered is cached."""
     from instdata.llm.ask import Options, ask
 
-    context = rows.context or Context()
+    context = rows.context
     prompts, responses, langs = (c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
     at = [i for i, response in enumerate(responses) if response and response.strip()]
     requests = [request(judge, prompts[i], responses[i], langs[i] == "zh") for i in at]
@@ -120,7 +119,7 @@ def read(judge: JudgeOptions, text: str) -> dict[str, int]:
     from instdata.llm.reply import Unusable, last_object
 
     found = last_object(text, *judge.scales)
-    scores = {scale: found[scale] for scale in judge.scales}
+    scores: dict[str, int] = {scale: found[scale] for scale in judge.scales}
     if not all(type(v) is int and 1 <= v <= 5 for v in scores.values()):
         raise Unusable("a score is not a whole number from 1 to 5")
     return scores

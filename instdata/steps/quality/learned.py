@@ -48,7 +48,7 @@ def digest(learned: Learned, context: Context) -> list[Any]:
 
 def score(learned: Learned, rows: Rows) -> np.ndarray:
     """The probability that each row is good (float32). Trains first, where no classifier for these files is cached."""
-    context = rows.context or Context()
+    context = rows.context
     model, held_out = classifier(learned, context)
     context.say(f"quality: learned: {describe(held_out)}")
     return predict(model, _lines(rows.view("prompt"), rows.view("answer")))

@@ -76,7 +76,7 @@ def digest(model: CausalModel, context: Context) -> str:
 
 def score(model: CausalModel, rows: Rows) -> dict[str, np.ndarray]:
     """perplexity (of the response given the prompt) and ifd of each row (float32, NaN without a response)."""
-    context = rows.context or Context()
+    context = rows.context
     tokenizer, net = load(weights(model, context), model.dtype)
     pairs = encode(tokenizer, rows.prompt.to_pylist(), rows.response.to_pylist(), model.max_tokens)
     given = losses(net, [(p, r) for p, r in pairs])
@@ -91,7 +91,7 @@ def score(model: CausalModel, rows: Rows) -> dict[str, np.ndarray]:
 def estimate(model: CausalModel, rows: Rows) -> dict[str, Any]:
     """{requests, tokens, usd, minutes} for these rows on two cores, of a size that the weights' files tell (a model on the
     Hub or not yet pulled: 135M). The response is read twice, its prompt once; a token is about four bytes."""
-    context = rows.context or Context()
+    context = rows.context
     bytes_of = [
         pc.fill_null(pc.binary_length(c), 0).to_numpy(zero_copy_only=False) // 4 for c in (rows.prompt, rows.response)
     ]
@@ -141,7 +141,7 @@ def losses(net: Any, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
     found = np.full(len(pairs), np.nan)
     device = next(net.parameters()).device
     with torch.inference_mode():
-        for batch in _batches(pairs):
+        for batch in batches(pairs):
             width = max(len(pairs[i][0]) + len(pairs[i][1]) for i in batch)
             ids = torch.zeros((len(batch), width), dtype=torch.long)
             seen = torch.zeros((len(batch), width), dtype=torch.long)
@@ -166,7 +166,7 @@ def losses(net: Any, pairs: list[tuple[list[int], list[int]]]) -> np.ndarray:
     return found
 
 
-def _batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
+def batches(pairs: list[tuple[list[int], list[int]]]) -> Iterator[list[int]]:
     """Rows of like length together, at most BATCH_TOKENS with the padding; rows without a response are left out."""
     order = sorted((i for i, p in enumerate(pairs) if p[1]), key=lambda i: (len(pairs[i][0]) + len(pairs[i][1]), i))
     batch: list[int] = []

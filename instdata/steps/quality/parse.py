@@ -155,7 +155,7 @@ def _breaks(text: str) -> int | None:
             _, end = decoder.raw_decode(text, at)
         except RecursionError:
             return None
-        except ValueError as e:
+        except json.JSONDecodeError as e:
             if at and text[at] not in ']},:"{[':
                 return None
             before = text[: e.pos].rstrip()

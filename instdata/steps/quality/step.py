@@ -346,6 +346,7 @@ class Quality(Step):
             flat = scores.column("_embedding").combine_chunks().flatten()
             vectors = np.asarray(flat).reshape(len(scores), -1) if len(scores) else None
         tie = np.array(scores.column("_id").to_pylist(), object).astype("U32") if len(scores) else np.empty(0, "U1")
+        assert self.top is not None  # decide asks for it only then
         rest = ~top(value, self.top, groups, tie, vectors)
         facts: list[str | None] = [None] * len(scores)
         for row in np.flatnonzero(rest & kept).tolist():

@@ -179,7 +179,8 @@ def asks(texts: pa.Array, *lists: str) -> np.ndarray:
 def spots(texts: pa.Array, *lists: str) -> np.ndarray:
     """Where a phrase of these lists occurs, for lists whose pattern is slow: it runs where a word that each phrase must have
     stands."""
-    return _within(has(texts, screen(*lists)), texts, pattern(*lists))
+    words = screen(*lists)
+    return asks(texts, *lists) if words is None else _within(has(texts, words), texts, pattern(*lists))
 
 
 def _within(candidates: np.ndarray, texts: pa.Array, regex: str) -> np.ndarray:

@@ -1,0 +1,93 @@
+"""generate with verify: what is wrong is dropped with its evidence, what the draws know better is mended, the rest is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+
+import pytest
+
+from instdata.recipe.load import read_recipe
+from instdata.steps.generate.step import Generate
+from instdata.util.context import Context
+from instdata.util.errors import InputError
+from tests.generate.conftest import accepted, reasons, seeds, taxonomy
+from tests.llm.server import han
+from tests.verify.conftest import model as model  # a fixture
+
+
+def says(prompt: str, body: dict) -> str:
+    """Sums with a right answer, a wrong one and a wrong equation in turn; asked for the sum itself, what it is."""
+    if sum_ := re.match(r"\S+买了(\d+)支笔和(\d+)本书，一共买了几件？", prompt):
+        a, b = map(int, sum_.groups())
+        return "无法确定" if a == 13 else f"{a}+{b}={a + b}\n答案：{a + b}"
+    seed = body["seed"]
+    a, b = seed % 7 + 2, seed % 5 + 3
+    answers = [f"{a + b}件", f"{a + b + 1}件", f"{a}+{b}={a + b + 1}"]
+    tasks = [
+        {"instruction": f"{han(3, seed, n)}买了{a}支笔和{b}本书，一共买了几件？", "response": said}
+        for n, said in enumerate(answers)
+    ]
+    tasks.append({"instruction": f"{han(3, seed, 9)}买了13支笔和{b}本书，一共买了几件？", "response": "20件"})
+    return json.dumps({"tasks": tasks}, ensure_ascii=False)
+
+
+OPTIONS = {"model": "m", "target": 12, "per_ability": {"math": 1}, "batch": 4, "threshold": 0.95}
+
+
+def produced(tmp_path, **options):
+    context = Context(seed=0, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
+    step = Generate(name="generate", **{**OPTIONS, **options}).resolve(context)
+    return step.produce(seeds(context)), context
+
+
+def test_wrong_rows_are_dropped_or_mended(model, tmp_path):
+    with model(says) as asked:
+        made, context = produced(tmp_path, verify=True)
+        sent = len(asked)
+        again, _ = produced(tmp_path, verify=True)
+        assert len(asked) == sent, "all from the cache"
+    assert made.table.equals(again.table)
+    rows = accepted(made)
+    assert len(rows) == 12
+    for row in rows:
+        a, b = map(int, re.findall(r"(\d+)支笔和(\d+)", row["messages"][0]["content"])[0])
+        assert str(a + b) in row["messages"][1]["content"]
+    mended = Counter(json.loads(r["meta"])["generate"].get("answer_of") for r in rows)
+    assert mended["draws"] >= 4 and mended[None] >= 4
+    assert {"false_sum", "draws_disagree"} <= set(reasons(made))
+    false = next(r for r in made.table.to_pylist() if r["reason"] == "false_sum")
+    assert json.loads(false["evidence"])["least"] == 1.0
+    assert context.usage["generate"]["requests"] == sent
+
+
+def test_without_draws_nothing_more_is_asked(model, tmp_path):
+    with model(says) as asked:
+        made, _ = produced(tmp_path, verify={"draws": 0})
+    assert all("response_format" in body for body in asked)
+    assert "false_sum" in reasons(made) and "draws_disagree" not in reasons(made)
+
+
+def test_own_bounds_and_skips(model, tmp_path):
+    with model(says):
+        made, _ = produced(tmp_path, verify={"draws": 0, "skip": ["false_sum"]})
+    assert "false_sum" not in reasons(made)
+
+
+def test_the_price_of_the_draws_is_in_the_estimate():
+    rows = seeds(Context(seed=0, taxonomy=taxonomy()))
+    plain, verified = (Generate(**OPTIONS, verify=v, price={"input": 1, "output": 1}).estimate(rows) for v in (False, True))  # fmt: skip
+    assert verified["requests"] > 2 * plain["requests"] and verified["usd"] > plain["usd"]
+
+
+def test_other_methods_have_the_step(tmp_path):
+    with pytest.raises(ValueError, match="put a step `verify`"):
+        Generate(method="respond", verify=True)
+    (tmp_path / "r.yaml").write_text(
+        "name: r\nsources: [{path: s.jsonl}]\nsteps: [{generate: {target: 3, verify: {drawz: 3}}}, {verify: {min: {no_sorce: 1}}}]\n"
+    )
+    (tmp_path / "s.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
+    with pytest.raises(InputError) as e:
+        read_recipe(tmp_path / "r.yaml")
+    assert "drawz" in str(e.value) and 'no check "no_sorce"' in str(e.value)
