@@ -40,12 +40,12 @@ from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
+from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
 from instdata.util.caches import in_use
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
-from instdata.util.kernels import cold
 from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
@@ -250,8 +250,8 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     with Heartbeat(plan.context.say) as beat:
         context = replace(plan.context, say=beat.say)
         clock = Clock(beat)
-        if cold():
-            context.say("the first build compiles kernels, once: half a minute")
+        beat.doing = "compiling"
+        warm([step.kind for step in recipe.steps], context.jobs, context.say)
         beat.doing = "reading"
         shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
         say_sources(plan.looks, shards, context.say)
@@ -291,7 +291,12 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         )
     wanted = plan.context.taxonomy.names if plan.context.taxonomy else []
     subsets = ladder(
-        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed, wanted
+        corpus.view(pool).id_bytes,
+        corpus.state.ability[pool],
+        corpus.abilities.words,
+        recipe.subsets,
+        recipe.seed,
+        wanted,
     )
     for line in subsets.warnings:
         plan.context.say(line)
