@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import pyarrow as pa
 from instdata.builds import find_build, run_of
 from instdata.compare.harnesses import by_lm_eval, tasks_of
 from instdata.judge.grade import Asked, graded, judging
-from instdata.llm.causal import load
 from instdata.score.evaluate import score
 from instdata.score.source import items_of, manifest_digest, slug, taxonomy_of, with_distractors
 from instdata.score.table import not_judged, summary, write_table
+from instdata.train.backend import only_writes, open_model
 from instdata.train.forward import Network
+from instdata.util.errors import InputError
 
 
 def evaluate_model(
@@ -39,29 +39,33 @@ def evaluate_model(
         seen = set(run["validation"])
         items = [i for i in items if i.id not in seen]
         say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
+    if only_writes(spec):
+        kinds = [k for k in kinds if k == "answers"]
+        say("an endpoint and vLLM tell no likelihoods: scored by answers only")
     items = with_distractors(items, kinds)
     if harness:
         tasks_of(harness)
-    loaded = load(spec, say)
-    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
-    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
+        if only_writes(spec):
+            raise InputError("--with runs a network here: an endpoint or vLLM has a harness of its own")
+    thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
+    dtype = (run.get("training") or {}).get("dtype", "auto")
+    model, network = open_model(spec, say, dtype, answer_tokens, thinks)
+    say(f"{model}: {len(items)} items, {', '.join(kinds)}")
+    cell = {"cell": model, "model": run.get("model", model), "config": run.get("config", "base")}
     cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
-    thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
-    dtype = (run.get("training") or {}).get("dtype", "auto")
-    network = replace(Network.of(loaded, dtype), most=answer_tokens, thinking=thinks)
     table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)
-    if harness:
-        table = pa.concat_tables([table, by_lm_eval(loaded, harness, max_items, cell, say)])
+    if harness and isinstance(network, Network):
+        table = pa.concat_tables([table, by_lm_eval(network, harness, max_items, cell, say)])
     apart = sorted({i.suite for i in items if i.out_of_domain})
-    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
+    where = out or _where(Path(spec) if run else None, model, build, [i.suite for i in items] if suites else [])
     path = where / "scores.parquet"
     write_table(table, path)
     return {
-        "model": loaded.name,
+        "model": model,
         "build": str(build),
         "items": len(items),
         "scores": summary(table),

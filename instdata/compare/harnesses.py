@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.compare.logs.lm_eval import metrics_of
-from instdata.llm.causal import Loaded
 from instdata.score.evaluate import CELL
 from instdata.score.table import SCHEMA
+from instdata.train.forward import Network
 from instdata.util.errors import InputError, MissingExtra
 
 LM_EVAL = "lm-eval:"
@@ -39,7 +39,7 @@ def tasks_of(word: str) -> tuple[list[str], str | None]:
     return names, next(iter(folders), None)
 
 
-def by_lm_eval(loaded: Loaded, word: str, limit: int | None, cell: Mapping[str, Any], say: Say) -> pa.Table:
+def by_lm_eval(network: Network, word: str, limit: int | None, cell: Mapping[str, Any], say: Say) -> pa.Table:
     """Every sample's metrics as rows of SCHEMA: suite lm-eval, ability the task, metric as lm-eval calls it (with ",filter"
     where that is not "none"). Only metrics from 0 to 1 are taken; the others are said. Raises InputError for a task that there is
     not, MissingExtra without lm-eval."""
@@ -53,9 +53,9 @@ def by_lm_eval(loaded: Loaded, word: str, limit: int | None, cell: Mapping[str, 
     manager = TaskManager(include_path=folder)
     if unknown := [n for n in names if n not in manager.all_tasks]:
         raise InputError(f"--with {LM_EVAL}{unknown[0]}: lm-eval has no such task; `lm_eval ls tasks` lists them")
-    loaded.net.eval()
-    device = str(next(loaded.net.parameters()).device)
-    model = HFLM(pretrained=loaded.net, tokenizer=loaded.tokenizer, batch_size=8, device=device)
+    network.net.eval()
+    device = str(next(network.net.parameters()).device)
+    model = HFLM(pretrained=network.net, tokenizer=network.tokenizer, batch_size=8, device=device)
     found = simple_evaluate(
         model=model, tasks=names, limit=limit, log_samples=True, bootstrap_iters=0, task_manager=manager
     )

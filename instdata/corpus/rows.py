@@ -108,12 +108,11 @@ def message_id(messages: Iterable[Mapping[str, Any] | tuple[str, str]], tools: s
     """32 hex digits for all that the model sees of a conversation (turns as dicts, or as pairs of role and content): blake2b
     over role and content, then names, reasoning and tool calls, then the tools; length-prefixed so that no two collide by
     joining."""
-    digest = hashlib.blake2b(digest_size=16)
+    parts: list[bytes] = []
 
     def add(label: str, text: str) -> None:
         data = text.encode()
-        digest.update(f"{label}:{len(data)}:".encode())
-        digest.update(data)
+        parts.append(b"%s:%d:%s" % (label.encode(), len(data), data))
 
     for turn in messages:
         if isinstance(turn, tuple):
@@ -129,7 +128,7 @@ def message_id(messages: Iterable[Mapping[str, Any] | tuple[str, str]], tools: s
             add("+arguments", call["function"]["arguments"] or "")
     if tools:
         add("+tools", tools)
-    return digest.hexdigest()
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()
 
 
 def told(turn: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from instdata.steps.rewritten import rewritten
 from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
+from instdata.util.limits import trouble
 from instdata.util.progress import track
 from instdata.util.sealed import sound
 
@@ -56,7 +57,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
     except (InstdataError, KeyboardInterrupt):
         raise
     except Exception as e:
-        raise BuildError(f"step {step.name}: {type(e).__name__}: {e}") from e
+        raise BuildError(f"step {step.name}: {trouble(e, cache) or f'{type(e).__name__}: {e}'}") from e
     return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
 
 
@@ -184,6 +185,8 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
         except InstdataError:
             raise
         except Exception as e:
+            if len(part) == 1 and trouble(e):  # the machine's, not the row's
+                raise
             error = f"{type(e).__name__}: {e}"
         if len(part) == 1:
             left[0] -= 1
