@@ -14,6 +14,7 @@ import typer
 
 from instdata.cli import (
     agent,
+    arms,
     audit,
     compare,
     experiments,
@@ -88,6 +89,9 @@ def build(
     ] = False,
     sandbox: Sandbox = "auto",
     i_know: IKnow = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -117,7 +121,7 @@ def build(
     if place is not None:
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
     sent = {"sent": place.url} if place is not None else {}
-    result(build_result(done) | sent, json_, lambda: build_summary(done), quiet)
+    result(build_result(done) | sent, json_, lambda: build_summary(done, verbose), quiet)
 
 
 @app.command()
@@ -193,17 +197,21 @@ def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    taxonomy: Annotated[
+        bool, typer.Option("--taxonomy", help="Write a taxonomy file to begin with instead: NAME.taxonomy.yaml.")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a first recipe and the seed tasks that it reads, ready to build."""
-    from instdata.cli.init import write_recipe
+    from instdata.cli.init import write_recipe, write_taxonomy
 
-    files = write_recipe(name, Path())
+    files = write_taxonomy(name, Path()) if taxonomy else write_recipe(name, Path())
+    now = f"now: taxonomy: {files[0]} in a recipe here" if taxonomy else f"now: instdata build {files[0]}"
     result(
         {"files": [str(f) for f in files]},
         json_,
-        lambda: print(plain(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}")),
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\n{now}")),
         quiet,
     )
 
@@ -218,7 +226,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, audit, compare, experiments, harness, overrides, report, review, agent, stores):
+for room in (publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
 

@@ -32,6 +32,7 @@ NEXT = {
     "train": "evaluate RUN",
     "curves": "next",
     "ablate": "report; exit 3: ablate --max-seeds N, or more items or rows",
+    "arms": "train them with your trainer, then ablate --cells DIR/cells.csv",
     "next": "validate and build the recipe it wrote",
     "push-to-hub": "verify REPO",
     "doctor": "the install line of a missing extra",

@@ -39,6 +39,7 @@ from instdata.util.progress import track
 from instdata.util.sealed import sound
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
+EVIDENCE = 1 << 20  # dropped rows whose evidence is written together
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
@@ -101,7 +102,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     def tasks() -> Any:
         for i, (path, at) in wanted.items():
             labels = corpus.abilities.decode(corpus.state.ability[corpus.span(i)])
-            scores = corpus.scores(i) if step.reads_scores else {}
+            scores = dict(corpus.scores(i)) if step.reads_scores else {}
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
@@ -318,9 +319,16 @@ def _evidence(
     corpus: Corpus, rows: np.ndarray, drops: np.ndarray, verdicts: Verdicts
 ) -> list[tuple[np.ndarray, pa.Array]]:
     """The evidence of dropped rows, with the id and rid of the row it points at."""
-    if not drops.any() or (verdicts.evidence is None and verdicts.other is None):
+    if verdicts.evidence is None and verdicts.other is None:
         return []
     at = np.flatnonzero(drops)
+    parts = [at[i : i + EVIDENCE] for i in range(0, len(at), EVIDENCE)]  # no array of texts without an end
+    return [found for part in parts for found in _evidence_of(corpus, rows, part, verdicts)]
+
+
+def _evidence_of(
+    corpus: Corpus, rows: np.ndarray, at: np.ndarray, verdicts: Verdicts
+) -> list[tuple[np.ndarray, pa.Array]]:
     texts = [None] * len(at) if verdicts.evidence is None else verdicts.evidence.take(pa.array(at)).to_pylist()
     if verdicts.other is not None:
         others = verdicts.other[at]
