@@ -28,6 +28,7 @@ class Tab:
         self.noise: list[str] = []
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # keys reach it though another tab is in front
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self.number += 1

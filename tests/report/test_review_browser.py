@@ -119,8 +119,9 @@ def test_an_edit_shows_what_it_changes_and_is_kept(mine: Path, tabs: Any) -> Non
     with Served("review", mine, "--as", "ann", "--by", "arm") as served:
         tab = opened(tabs(), served.url)
         press(tab, "e")
+        tab.until("!document.getElementById('editing').hidden")
         tab.ask("e = document.getElementById('edit'); e.value += ' 更好'; e.dispatchEvent(new Event('input')); 0")
-        assert tab.ask("document.querySelector('#difference ins').textContent").strip() == "更好"
+        tab.until("document.querySelector('#difference ins')?.textContent.trim() === '更好'")
         tab.press("1")  # typed, not a verdict
         assert not (mine / "reviews.jsonl").exists()
         tab.press("Enter", modifiers=2)
