@@ -17,7 +17,6 @@ from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
 from instdata.read.thoughts import put_back
 from instdata.read.turns import Turn, answer_of, calls_of, dialogue, read_turns, speakers
 
-INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
 

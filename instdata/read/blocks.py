@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,15 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
         yield from (r for r in decode(records) if r is not None)
 
 
-def decode(records: Any) -> Iterator[Record | Bad | None]:
-    """Each record of a block as a dict under normalised keys, or why it cannot be read; None for a blank line."""
+def parsed(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
+    """Each record of a block as a dict, or why it cannot be read; None for a blank line."""
     for record in records if isinstance(records, list) else rows_of_batch(records):
-        if isinstance(record, bytes):
-            record = parse_json(record)
+        yield parse_json(record) if isinstance(record, bytes) else record
+
+
+def decode(records: Any) -> Iterator[Record | Bad | None]:
+    """The same under normalised keys."""
+    for record in parsed(records):
         if isinstance(record, dict):
             try:
                 record = normalise_keys(record)
@@ -178,10 +183,22 @@ def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
         return Bad(f"expected a JSON object, got {type(record).__name__}")
     # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer. (Many keys: at once, since
     # looking for each of them is quadratic.)
-    many = len(record) > MANY_KEYS
-    if (many or any(raw.count(b'"%s"' % k.encode()) > 1 for k in record)) and _has_duplicate_key(raw):
+    if len(record) > MANY_KEYS:
+        double = _has_duplicate_key(raw)
+    else:
+        double = False
+        for key in _quoted(tuple(record)):
+            if raw.count(key) > 1:
+                double = _has_duplicate_key(raw)
+                break
+    if double:
         return Bad("a key stands in the record twice")
     return record
+
+
+@lru_cache(maxsize=1024)
+def _quoted(keys: tuple[str, ...]) -> list[bytes]:
+    return [b'"%s"' % key.encode() for key in keys]
 
 
 def _almost_json(raw: bytes, why: str) -> Any:

@@ -105,7 +105,7 @@ def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes | Bad], by
     found: list[bytes | Bad] = []
     for start, end in spans:
         value = data[start:end]
-        joint = None if _parses(value) else JOINT.search(value)
+        joint = None if value.find(b"{", 1) < 0 or _parses(value) else JOINT.search(value)  # one brace: no neighbour
         if joint:
             return [*found, _trim(value[: joint.end()])], data[start + joint.end() :], False, True
         found.append(value)

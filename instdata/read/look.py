@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import pyarrow.compute as pc
-
 from instdata.corpus.corpus import Shard, read_cached
-from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
 from instdata.read.shapes import used_keys
-from instdata.read.shards import any_answered, tables
+from instdata.read.shards import answered, any_answered, tables
 from instdata.read.sources import PEEK, Input
 
 SHOWN = 40  # characters of an example
@@ -117,13 +114,12 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     """The first PEEK records of each file of a source. Raises nothing for damage: reading does."""
     unused: dict[str, str] = {}
     perhaps: dict[str, None] = {}
-    rows = answered = 0
+    rows = said = 0
     whole = True
     for item in inputs:
         for table in tables(item, taxonomy, PEEK):
-            response = Rows(table).view("answer")
             rows += len(table)
-            answered += int(pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(response)), 0)).as_py() or 0)
+            said += answered(table)
         used, seen = used_keys(item.fields), 0
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
             seen += 1
@@ -136,7 +132,7 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                     perhaps.setdefault(key)
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
-    return Look(inputs[0].source, formats, rows, answered, unused, list(perhaps), whole)
+    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole)
 
 
 def objection(seen: Look, inputs: list[Input], through: bool, say: Callable[[str], None]) -> str | None:

@@ -7,29 +7,23 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
-from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
-from instdata.corpus.taxonomy import Taxonomy, normalise_label
-from instdata.read.adapters import INPUT, Conversation, adapt, cut_back, meta
-from instdata.read.arrow import spelled
-from instdata.read.blocks import Bad, Damaged, block_count, decode, raw_text
-from instdata.read.container import Beside
-from instdata.read.form import plain, record_of, texts_of, written
+from instdata.corpus.rows import Rows
+from instdata.corpus.taxonomy import Taxonomy
+from instdata.read.blocks import block_count
+from instdata.read.container import Beside, Damaged
 from instdata.read.indexed import indexed, keep_index, until_damage
-from instdata.read.language import detect as detect_languages
-from instdata.read.plain import BadRow, unjson
-from instdata.read.shapes import Record, normalise_keys, used_keys
+from instdata.read.parse import parse
 from instdata.read.sources import Input
 from instdata.util.context import Context
 from instdata.util.engine import Engine
@@ -151,8 +145,8 @@ def read_block(block: Block) -> Shard:
         there = read_cached(block.path)
         return Shard(block.path, len(there), pq.read_metadata(bad_path).num_rows, block.key, there.nbytes)
     with uncollected():
-        rows, bad = _parse(block.records, block.first, item, block.taxonomy)
-        table = _table(rows, item)
+        read = parse(block.records, block.first, item, block.taxonomy)
+        table, bad = read.table(item), read.bad
     bads = pa.table(
         {
             "source": pa.array([item.source] * len(bad), pa.string()),
@@ -184,140 +178,14 @@ def tables(item: Input, taxonomy: Taxonomy | None, most: int | None = None) -> I
     """The rows of an input, or of its first `most` records, as they would enter the corpus, a block at a time. Writes
     nothing; what cannot be read is left out. For files that are looked at beside the corpus."""
     for first, records in until_damage(item.blocks(most), []):
-        yield _table(_parse(records, first, item, taxonomy)[0], item)
+        yield parse(records, first, item, taxonomy).table(item)
 
 
 def any_answered(item: Input) -> bool:
     """Whether any row of an input has an answer: it is read until one has."""
-    return any(
-        last["role"] == "assistant" and (last["content"].strip() or last.get("tool_calls"))
-        for first, records in until_damage(item.blocks(), [])
-        for last in (p.row.turns[-1] for p in _parse(records, first, item, None)[0])
-    )
+    return any(map(answered, tables(item, None)))
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A row on the way into a shard: of record `number`, its `nth`; `label` is the ability that the taxonomy makes of its
-    own, `form` how the record was written (on the first row of a record)."""
-
-    number: int
-    nth: int
-    row: Conversation
-    meta: str | None
-    label: str | None
-    form: str | None
-
-
-def _parse(
-    records: Any, first: int, item: Input, taxonomy: Taxonomy | None
-) -> tuple[list[Parsed], list[tuple[int, str, str]]]:
-    """(rows, what could not be read as (record number, error, raw text)) of a block's records."""
-    read: list[tuple[int, Record, list[Conversation]]] = []
-    bad: list[tuple[int, str, str]] = []
-    used = used_keys(item.fields)
-    for i, record in enumerate(decode(records)):
-        if isinstance(record, dict):
-            try:
-                read.append((first + i, *_conversations(record, records, i, item)))
-                continue
-            except Exception as e:  # one bad row costs one row, whatever is wrong with it
-                record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
-        if record is not None:
-            bad.append((first + i, record.error, raw_text(records, i)))
-    labels = _match([c.ability for _, _, rows in read for c in rows], taxonomy)
-    parsed: list[Parsed] = []
-    at = 0
-    for number, record, rows in read:
-        try:
-            parsed += _described(number, record, rows, labels[at : at + len(rows)], used)
-        except Exception as e:
-            bad.append((number, f"{type(e).__name__}: {e}", raw_text(records, number - first)))
-        at += len(rows)
-    return parsed, sorted(bad)
-
-
-def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[Record, list[Conversation]]:
-    """A record and its conversations. Where a number stands where text is expected, the record is read again as it is
-    written: 0.10 is not 0.1."""
-    rows = adapt(record, item.format, item.fields)
-    if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
-        record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf")))
-        rows = adapt(record, item.format, item.fields)
-    if item.format in ("messages", "sharegpt"):
-        rows = [cut_back(row) for row in rows]
-    return record, rows
-
-
-def _has_float(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_float, value.values()))
-    return type(value) is float or (isinstance(value, list) and any(map(_has_float, value)))
-
-
-def _described(
-    number: int, record: Record, rows: list[Conversation], labels: list[str | None], used: set[str]
-) -> list[Parsed]:
-    """A record's rows with their meta and form. The form is tried: one that does not give the record back is replaced by the
-    record itself."""
-    out = []
-    for nth, (row, label) in enumerate(zip(rows, labels)):
-        rest = meta(record, used, row)
-        columns = rest.keys() if nth == 0 else ()
-        extra = ({INPUT: row.input_chars} if row.input_chars else {}) | (
-            {"ability": row.ability} if label == UNKNOWN else {}
-        )
-        held = rest | extra
-        text = orjson.dumps(held, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if held else None
-        out.append(Parsed(number, nth, row, text, label, None if nth else _form(record.original, columns, row, text)))
-    return out
-
-
-def _form(record: dict[str, Any], columns: Collection[str], row: Conversation, held: str | None) -> str:
-    """The form of a record of which meta, the JSON text `held`, has these columns."""
-    form = written(record, texts_of(row.turns, row.columns), columns, row.notes)
-    back = record_of(form, row.turns, row.columns, held)
-    return form if back == record or back == plain(record) else written(record, [], (), row.notes)
-
-
-def _table(rows: list[Parsed], item: Input) -> pa.Table:
-    """The SHARD table of read conversations."""
-    count = len(rows)
-    talks = [p.row for p in rows]
-    messages = turns_array([c.turns for c in talks])
-    prompt, response = split_messages(messages)
-    texts = pc.binary_join_element_wise(prompt, response, "\n", null_handling="skip")
-    columns = {
-        "rid": [row_id(item.source, item.file, p.number) + (f"#{p.nth + 1}" if p.nth else "") for p in rows],
-        "id": [message_id(c.turns, c.columns.get("tools")) for c in talks],
-        "messages": messages,
-        "ability": [p.label for p in rows],
-        "lang": detect_languages(texts)[0],
-        "origin": [c.origin or item.origin for c in talks],
-        "source": [item.source] * count,
-        "source_file": [item.file] * count,
-        "source_row": [p.number for p in rows],
-        "meta": [p.meta for p in rows],
-        **{name: [c.columns.get(name) for c in talks] for name in OPTIONAL.names},
-        "asked_span": pa.array([_span(c) for c in talks], SPAN),
-        "form": [p.form for p in rows],
-    }
-    made = [c if isinstance(c, pa.Array) else pa.array(c, SHARD.field(n).type) for n, c in columns.items()]
-    return pa.table(made, names=list(columns)).select(SHARD.names).cast(SHARD)
-
-
-def _span(row: Conversation) -> dict[str, int] | None:
-    """Where what is asked stands in the last user turn, in bytes."""
-    if row.asked is None:
-        return None
-    text = next(t["content"] for t in reversed(row.turns) if t["role"] == "user")
-    start, end = (len(text[:n].encode()) for n in row.asked)
-    return {"start": start, "end": end}
-
-
-def _match(labels: list[str | None], taxonomy: Taxonomy | None) -> list[str | None]:
-    """Ability names of raw labels: null where there was none, "unknown" where the taxonomy has no such ability."""
-    if taxonomy is None:
-        return [normalise_label(label) if label else None for label in labels]
-    known = taxonomy.match(pa.array(labels, pa.string())).to_pylist()
-    return [None if raw is None else name or UNKNOWN for raw, name in zip(labels, known)]
+def answered(table: pa.Table) -> int:
+    """How many rows of a SHARD table have an answer."""
+    return pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(Rows(table).view("answer"))), 0)).as_py() or 0

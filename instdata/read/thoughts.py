@@ -19,9 +19,14 @@ CLOSED = re.compile(
 )  # its opening stood in the prompt
 
 
+def may_hold(content: str) -> bool:
+    """Whether an answer may hold reasoning: a quick look."""
+    return "</think>" in content or content.lstrip().startswith(FIRST)
+
+
 def take_out(content: str) -> tuple[str | None, str]:
     """(reasoning, answer without it) of an assistant's text; None where it holds none."""
-    if not content.lstrip().startswith(FIRST) and "</think>" not in content:
+    if not may_hold(content):
         return None, content
     found = CHANNELS.match(content)
     if found:

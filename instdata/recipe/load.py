@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from instdata.steps.filter import Filter
 from instdata.steps.local import local_step
 from instdata.util.errors import InputError
 from instdata.util.values import WORD
-from instdata.util.yaml import Document, did_you_mean, load_yaml
+from instdata.util.yaml import HALF, Document, did_you_mean, load_yaml
 
 Problem = tuple[str, "int | None", str]
 
@@ -70,7 +70,19 @@ def open_document(recipe: Path | str | Mapping[str, Any] | Recipe) -> tuple[Docu
         data = {**recipe.plain(), "steps": list(recipe.steps)}
     else:
         data = {"name": "dataset", **copy.deepcopy(dict(recipe))}
+    if any(HALF.search(text) for text in _texts(data)):
+        raise InputError("the recipe holds half a character (a lone surrogate): no text does")
     return Document("the recipe", data, {}), Path()
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in plain data, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for key, inner in value.items() for part in (key, inner) for text in _texts(part))
+    elif isinstance(value, (list, tuple)):
+        yield from (text for inner in value for text in _texts(inner))
 
 
 def read_draft(document: Document, base: Path, sets: Sequence[str] = (), limit: int | None = None) -> Draft:

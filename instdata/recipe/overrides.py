@@ -9,7 +9,7 @@ from typing import Any
 
 from instdata.util.errors import InputError
 from instdata.util.secrets import CREDENTIAL, REDACTED, secret_address, secret_name, secret_value
-from instdata.util.yaml import Document, did_you_mean, parse_yaml
+from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
 
@@ -36,6 +36,9 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
             )
         elif name not in os.environ:
             problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
+        elif HALF.search(os.environ[name]):
+            problems.append((document.file, document.line(path), f"the environment variable {name} is not UTF-8"))
+            return match[0]
         return os.environ.get(name, match[0])
 
     if address := secret_address(data):

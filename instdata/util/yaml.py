@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from instdata.util.errors import InputError
 
+HALF = re.compile("[\ud800-\udfff]")
 MAX_NODES = 200_000  # nodes after aliases are followed; a recipe has hundreds, an alias bomb has billions
 
 
@@ -101,6 +103,10 @@ class _Reader:
             value = self.scalars.construct_object(node)
         except (yaml.YAMLError, ValueError) as e:
             raise InputError([(self.file, line, f"{node.value!r} cannot be read")]) from e
+        if HALF.search(node.value):
+            raise InputError(
+                [(self.file, line, f"{node.value!a} holds half a character (a lone surrogate): no text does")]
+            )
         # Dates and the like have no place in a recipe: keep what was written.
         return value if isinstance(value, (str, int, float, bool, type(None))) else node.value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import jsonschema
 import pytest
@@ -75,13 +76,23 @@ subsets: {sizes: [10%, 1O0%]}
         ("name: t\nsources: [{path: a}]\nsteps: [{sample: {rows: 1}}, {sample: {rows: 2}}]", "two steps are named"),
         ("name: ../../etc\nsources: [{path: a}]", "names a folder"),
         ("x: " + "[" * 3000, "not valid YAML|too deep"),
+        ('name: t\nsources: [{path: a, max_bad: "\\uD800"}]', "r.yaml:2: .*half a character"),
+        ('name: t\n"\\uDC80": 1\nsources: [{path: a}]', "r.yaml:2: .*half a character"),
+        ("name: t\nsources: [{path: 'a${ODD}'}]", "ODD is not UTF-8"),
     ],
 )
-def test_bad_yaml_is_one_clear_line(tmp_path, text, says):
+def test_bad_yaml_is_one_clear_line(tmp_path, monkeypatch, text, says):
+    monkeypatch.setitem(os.environ, "ODD", "\udcff")  # a byte that is not UTF-8
     path = tmp_path / "r.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         read_recipe(path)
+
+
+@pytest.mark.parametrize("more", [{"license": "\ud800"}, {"\ud800": 1}, {"map": {"output": "a\udfff"}}])
+def test_a_mapping_with_half_a_character_is_one_clear_line(more):
+    with pytest.raises(InputError, match="half a character"):
+        prepare({"name": "t", "sources": [{"path": "a", **more}]})
 
 
 def test_set_reaches_every_value(tmp_path, monkeypatch):

@@ -1,7 +1,8 @@
 """Mutated files of every kind through the whole of reading: `python tests/read/fuzz_files.py 100000 [seed]`.
 
-Each ends with rows and quarantined records that add up to the records that are there, or with one clear line; none with
-a traceback, none after more than LONGEST seconds. Prints what became of them.
+Each ends with rows and quarantined records that add up to the records that are there, every row's form giving its record
+back, or with one clear line; none with a traceback, none after more than LONGEST seconds. Prints what became of them, and
+the most memory that the process held.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gzip
 import io
 import json
 import random
+import resource
 import sys
 import tempfile
 import time
@@ -17,13 +19,16 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import zstandard
 
+from instdata.read.blocks import parsed
 from instdata.read.container import kind_of
+from instdata.read.form import plain, record_of
 from instdata.read.json_values import split_values
+from instdata.read.parse import parse
 from instdata.read.shapes import columns
-from instdata.read.shards import _parse, _table
 from instdata.read.sources import Input
 from instdata.util.errors import InputError, InstdataError
 
@@ -84,16 +89,22 @@ def read(path: Path, format: str) -> str:
     rows = bad = 0
     try:
         for first, records in item.blocks():
-            good, broken = _parse(records, first, item, None)
-            numbers = {p.number for p in good} | {n for n, _, _ in broken}
+            found = parse(records, first, item, None)
+            table, broken = found.table(item), found.bad
+            good = set(table["source_row"].to_pylist())
+            numbers = good | {n for n, _, _ in broken}
             blank = (
                 sum(isinstance(r, bytes) and not r.removeprefix(b"\xef\xbb\xbf").strip() for r in records)
                 if isinstance(records, list)
                 else 0
             )
             assert len(numbers) == len(records) - blank, (len(numbers), len(records), blank)
-            assert not {p.number for p in good} & {n for n, _, _ in broken}
-            assert len(_table(good, item)) == len(good)
+            assert not good & {n for n, _, _ in broken}
+            came = list(parsed(records))
+            for row in table.filter(pc.is_valid(table["form"])).to_pylist():
+                record = came[row["source_row"] - first]
+                back = record_of(row["form"], row["messages"], row, row["meta"])
+                assert back == record or back == plain(record), (back, record)
             rows, bad = rows + len(good), bad + len(broken)
     except InputError:
         return "told"
@@ -127,3 +138,4 @@ def main(count: int, seed: int = 0) -> Counter[str]:
 
 if __name__ == "__main__":
     print(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB at most")
