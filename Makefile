@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: belle ablate fuzz install test test-slow lint schema bench clean
+.PHONY: belle ablate docs fuzz install test test-slow lint schema bench release-files clean
 .DEFAULT_GOAL := belle
 
 # The main job: install, then build recipes/belle.yaml with the embedded model (or your endpoint, where one is configured).
@@ -54,9 +54,25 @@ lint: $(VENV)/.tested
 schema: $(VENV)/.installed
 	$(BIN)/instdata schema > recipes/recipe.schema.json
 
+# The docs site, strictly: a broken link ends it. site/index.html opens without a server.
+docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/build.py
 
+# What goes with a release: wheel and sdist, every dependency with its hashes, a bill of materials, and the sums of all of it.
+release-files: $(VENV)/.tested
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet 'uv>=0.8'
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/uv lock --quiet
+	$(BIN)/uv export --quiet --locked --no-emit-project --all-extras --format requirements.txt -o dist/requirements.txt
+	$(BIN)/uv export --quiet --locked --no-emit-project --all-extras --format cyclonedx1.5 -o dist/instdata.cdx.json
+	mv uv.lock dist/
+	cd dist && sha256sum * > SHA256SUMS
+
 clean:
-	rm -rf $(VENV) builds ablations planted runs dist build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) site builds ablations planted runs dist build uv.lock *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

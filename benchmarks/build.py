@@ -1,10 +1,15 @@
-"""A whole build of the real 52,002 Alpaca rows (recipes/alpaca.yaml), cold and again, with peak memory.
+"""Whole builds of recipes/alpaca.yaml: cold, the same again, one rule's threshold, 1 % more rows, dedup alone; and compiling.
 
-python benchmarks/build.py [alpaca_en_52k.json]
+python benchmarks/build.py [alpaca_en_52k.json] [--rows 2000000] [--runs 3] [--compile]
+
+CPU-seconds (user and system, of all processes) stand beside wall time: on a shared machine only they, and ratios within one
+run, mean something. `--rows` makes a larger set of the file: each round of it with other words at the prompts' and responses'
+ends, so that no row is another's copy. `--compile` also times all kernels on a fresh machine.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -16,45 +21,83 @@ from pathlib import Path
 
 HERE = Path(__file__).parents[1]
 DATA = Path(os.environ.get("INSTDATA_REALDATA") or HERE.parent / "shared" / "data") / "alpaca_en_52k.json"
+RULE = ("--set", "steps.4.quality.max.repetition=0.7")
+DEDUP = """
+sources: [{{path: {path}, name: alpaca, format: alpaca}}]
+steps: [dedup: {{method: minhash, view: prompt, threshold: 0.7}}]
+"""
 
 
-def once(data: Path, folder: Path, *more: str) -> tuple[float, dict]:
-    command = [
-        sys.executable,
-        "-m",
-        "instdata.cli.main",
-        "build",
-        str(HERE / "recipes/alpaca.yaml"),
-        "--set",
-        f"sources.0.path={data}",
-        "--out",
-        str(folder / "out"),
-        "--json",
-        *more,
-    ]
-    started = time.perf_counter()
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "INSTDATA_CACHE": str(folder / "cache")}
-    )
-    return time.perf_counter() - started, json.loads(done.stdout)
+def timed(command: list[str], **env: str) -> tuple[float, float, str]:
+    """(wall seconds, CPU-seconds, what it printed) of a process and its children."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **env})
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def build(folder: Path, recipe: Path, *more: str) -> tuple[float, float, dict]:
+    command = [sys.executable, "-m", "instdata", "build", str(recipe), "--out", str(folder / "out"), "--json", *more]
+    wall, cpu, printed = timed(command, INSTDATA_CACHE=str(folder / "cache"))
+    return wall, cpu, json.loads(printed)
+
+
+def larger(data: Path, rows: int, folder: Path) -> tuple[Path, Path]:
+    """(a file of that many rows, a file of 1 % more) made of a smaller one."""
+    records = json.loads(data.read_text("utf-8"))
+    files = folder / "rows.jsonl", folder / "more.jsonl"
+    for path, numbers in zip(files, (range(rows), range(rows, rows + rows // 100))):
+        with open(path, "w", encoding="utf-8") as file:
+            for number in numbers:
+                turn, record = number // len(records), records[number % len(records)]
+                if turn:
+                    words = " ".join(
+                        f"{w}{(turn * 7919 + i) % 9973}" for i, w in enumerate(("case", "item", "part", "note"))
+                    )
+                    record = record | {k: f"{record[k]} ({words})" for k in ("instruction", "output")}
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    return files
+
+
+def run(data: Path, rows: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        first, more = larger(data, rows, folder)
+        recipe = HERE / "recipes/alpaca.yaml"
+        source = ("--set", f"sources.0.path={first}")
+        table = {"cold": build(folder, recipe, *source)}
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+        table["the same again"] = build(folder, recipe, *source)
+        table["one rule's threshold"] = build(folder, recipe, *source, *RULE)
+        table["1 % more rows"] = build(folder, recipe, "--set", f"sources.0.path={folder}/*.jsonl")
+        (folder / "dedup.yaml").write_text(DEDUP.format(path=first))
+        (folder / "alone").mkdir()
+        table["dedup alone, cold"] = build(folder / "alone", folder / "dedup.yaml")
+        size, base = first.stat().st_size / 1e6, table["cold"][1]
+        print(f"{rows:,} rows, {size:,.0f} MB; largest process {peak:.2f} GB; {table['cold'][2]['totals']}")
+        print(f"{'':<22}{'wall s':>9}{'CPU-s':>9}{'of cold':>9}{'MB per CPU-s':>14}")
+        for name, (wall, cpu, _) in table.items():
+            print(f"{name:<22}{wall:>9.1f}{cpu:>9.1f}{cpu / base:>9.2f}{size / cpu:>14.1f}")
+        steps = json.loads((folder / "out/run.json").read_text())["steps"]
+        print("steps of the last one:", {k: round(v, 2) for k, v in steps.items()})
 
 
 def main() -> None:
-    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    if not data.is_file():
-        sys.exit(f"{data} is not here: give the path of alpaca_en_52k.json, or set INSTDATA_REALDATA")
-    for attempt in range(3):
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch)
-            cold, result = once(data, folder)
-            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
-            again, _ = once(data, folder)
-            changed, _ = once(data, folder, "--set", "dedup.threshold=0.8")
-            run = json.loads((folder / "out/run.json").read_text())
-        print(
-            f"run {attempt}: cold {cold:.1f} s, again {again:.2f} s, new threshold {changed:.1f} s, largest process {peak:.2f} GB, {result['totals']}"
-        )
-    print("steps of the last one:", run["steps"])
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("data", nargs="?", type=Path, default=DATA)
+    options.add_argument("--rows", type=int, default=52_002)
+    options.add_argument("--runs", type=int, default=1)
+    options.add_argument("--compile", action="store_true")
+    asked = options.parse_args()
+    if not asked.data.is_file():
+        sys.exit(f"{asked.data} is not here: give the path of alpaca_en_52k.json, or set INSTDATA_REALDATA")
+    if asked.compile:
+        with tempfile.TemporaryDirectory() as home:
+            wall, cpu, _ = timed([sys.executable, "-m", "instdata.cli.warm"], INSTDATA_HOME=home)
+        print(f"compiling all kernels: {wall:.1f} s wall, {cpu:.1f} CPU-s")
+    timed([sys.executable, "-m", "instdata.cli.warm"])
+    for _ in range(asked.runs):
+        run(asked.data, asked.rows)
 
 
 main()

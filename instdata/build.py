@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from instdata.corpus.corpus import TRAIN, Corpus, State, Tally, Words, ability_codes, read_cached, versions
+from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.said import Clock, told_drops, told_of
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
@@ -39,13 +40,15 @@ from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.steps.overrides import Overrides
 from instdata.steps.run import apply, close
+from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
+from instdata.util.caches import in_use
 from instdata.util.context import Context
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
-from instdata.util.kernels import cold
+from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
-from instdata.util.progress import Clock
+from instdata.util.progress import Heartbeat
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
@@ -79,10 +82,12 @@ def prepare(
     recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None, jobs: int = 1,
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
+    base: Path | None = None,
 ) -> Plan:  # fmt: skip
     """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found, before any work. With `online` false
-    the Hub and endpoints are left alone: enough to validate, not to build."""
-    document, base = open_document(recipe_or_path)
+    the Hub and endpoints are left alone: enough to validate, not to build. `base` is where paths start, by default the recipe's folder."""
+    document, home = open_document(recipe_or_path)
+    base = home if base is None else base
     draft = read_draft(document, base, sets, limit)
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
@@ -133,7 +138,7 @@ def prepare(
 
 def _looks(opened: list[list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
     """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
-    places = [i for i, s in draft.sources if s.paths or (opened and len(opened) == len(draft.sources))]
+    places = [i for i, s in draft.sources if s.local or (opened and len(opened) == len(draft.sources))]
     looks = [look(inputs, context.taxonomy) for inputs in opened]
     if not any(s.scope == "source" for _, s in draft.steps):
         for at, seen, inputs in zip(places, looks, opened):
@@ -177,7 +182,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
     Raises InputError (exit 2) where the pool cannot fill the sizes, BudgetReached (4), BuildError (1).
     """
-    started = time.time()
+    started, clock = time.time(), time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
     with locked(out):
@@ -188,14 +193,16 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                plan, corpus, seconds = _run_again(plan, running, PAUSES)
+                with in_use(plan.context.folder), writing(plan.context.folder):
+                    plan, corpus, seconds = _run_again(plan, running, PAUSES)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
-        manifest = _write(plan, corpus, staged)
+        with writing(out):
+            manifest = _write(plan, corpus, staged)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
-            "seconds": round(time.time() - started, 3),
+            "seconds": round(time.monotonic() - clock, 3),
             "steps": seconds,
             "usage": plan.context.usage,
             "host": {
@@ -213,8 +220,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             },
         }
         write_json(staged / "run.json", run, redacted=True)
-        # It reads run.json: what was spent, and where the text of dropped rows lies.
-        _write_report(staged, plan.context.say)
+        _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
         if (out / "curves").is_dir() or beside(out, "ablations").is_dir():
             _write_report(out, plan.context.say)  # with what was trained on an earlier build here, said to be so
@@ -240,20 +246,24 @@ def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Pla
 
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
-    recipe, context = plan.recipe, plan.context
-    clock = Clock(context.say)
-    if cold():
-        context.say("the first build compiles kernels, once: half a minute")
-    shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
-    say_sources(plan.looks, shards, context.say)
-    corpus = as_read(shards, context)
-    clock.lap("read", f"{corpus.n:,} rows" + _also(quarantined=sum(s.bad for s in shards)))
-    for number, step in enumerate(recipe.steps):
-        corpus = apply(step, number, corpus, engine, context.folder)
-        clock.lap(step.name, _told(corpus.done[-1]))
-    corpus = close(corpus)
-    if len(corpus.done) > len(recipe.steps):
-        clock.lap("close", _told(corpus.done[-1]))
+    recipe = plan.recipe
+    with Heartbeat(plan.context.say) as beat:
+        context = replace(plan.context, say=beat.say)
+        clock = Clock(beat)
+        beat.doing = "compiling"
+        warm([step.kind for step in recipe.steps], context.jobs, context.say)
+        beat.doing = "reading"
+        shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
+        say_sources(plan.looks, shards, context.say)
+        corpus = as_read(shards, context)
+        clock.lap("read", f"{corpus.n:,} rows", quarantined=sum(s.bad for s in shards))
+        for number, step in enumerate(recipe.steps):
+            beat.doing = step.name
+            corpus = apply(step, number, corpus, engine, context.folder)
+            clock.lap(step.name, *told_of(corpus.done[-1]))
+        corpus = close(corpus)
+        if len(corpus.done) > len(recipe.steps):
+            clock.lap("close", *told_of(corpus.done[-1]))
     return corpus, clock.laps
 
 
@@ -277,11 +287,16 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     if not len(pool):
         raise InputError(
             "no row is left to publish: "
-            + ("; ".join(f"{t.name}: {_told_drops(t)}" for t in corpus.done if t.dropped) or _none_read(corpus))
+            + ("; ".join(f"{t.name}: {told_drops(t)}" for t in corpus.done if t.dropped) or _none_read(corpus))
         )
     wanted = plan.context.taxonomy.names if plan.context.taxonomy else []
     subsets = ladder(
-        corpus.view(pool).id, corpus.state.ability[pool], corpus.abilities.words, recipe.subsets, recipe.seed, wanted
+        corpus.view(pool).id_bytes,
+        corpus.state.ability[pool],
+        corpus.abilities.words,
+        recipe.subsets,
+        recipe.seed,
+        wanted,
     )
     for line in subsets.warnings:
         plan.context.say(line)
@@ -365,26 +380,8 @@ def _up_to_date(plan: Plan, out: Path) -> Build | None:
     return Build(out, manifest, run, changed=False) if same and whole else None
 
 
-def _told(tally: Tally) -> str:
-    return (
-        f"{tally.kept:,} kept"
-        + _also(added=tally.added, quarantined=tally.quarantined)
-        + (f", {_told_drops(tally)}" if tally.dropped else "")
-    )
-
-
-def _told_drops(tally: Tally) -> str:
-    most = sorted(tally.reasons.items(), key=lambda r: -r[1])
-    return f"{tally.dropped:,} dropped ({', '.join(f'{reason} {n:,}' for reason, n in most)})"
-
-
-def _also(**counts: int) -> str:
-    return "".join(f", {n:,} {word}" for word, n in counts.items() if n)
-
-
 class _Callable(ModuleType):
-    """`instdata.build(recipe, out=…)`: Python has one name for this module and for the function of the public API, so the
-    module can be called."""
+    """`instdata.build(recipe, out=…)`: the module and the public function have one name, so the module can be called."""
 
     def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
         return import_module("instdata.api").build(recipe, out, **options)

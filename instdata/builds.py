@@ -265,20 +265,30 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
         yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
 
 
-def export(build: Path, format: str, out: Path, config: str = "full") -> dict[str, int]:
+def export(
+    build: Path, format: str, out: Path, config: str = "full", abilities: Collection[str] = (), ids: bool = False
+) -> dict[str, int]:
     """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json. The format
-    `source` gives every record that was read as it came in, whatever became of it.
+    `source` gives every record that was read as it came in, whatever became of it. `abilities`: only rows of these. `ids`: each
+    record has its `id` and `ability`, too.
 
     Returns the rows written and left out (conversations that alpaca cannot hold, records whose row was changed)."""
     if out.suffix not in (".jsonl", ".json"):
         raise InputError(f"{out}: give a file that ends in .jsonl (a record a line) or .json (one array)")
-    if format == "source" and config != "full":
-        raise InputError("--format source gives back every record that was read; it takes no --config")
+    if format == "source" and (config != "full" or abilities or ids):
+        raise InputError(
+            "--format source gives back every record that was read; it takes no --config, --ability or --ids"
+        )
+    known = manifest(build)["configs"].get(config, {}).get("by_ability", {})
+    for name in (a for a in abilities if known and a not in known):
+        raise InputError(
+            f'{build}: no row of {config} has the ability "{name}".{did_you_mean(name, known)} There are: {", ".join(known)}'
+        )
     written = skipped = 0
     array = out.suffix == ".json"
     with claimed(out) as file:
         file.write(b"[\n" if array else b"")
-        for line in source_records(build) if format == "source" else _lines(build, format, config):
+        for line in source_records(build) if format == "source" else _lines(build, format, config, abilities, ids):
             if line is None:
                 skipped += 1
                 continue
@@ -297,41 +307,50 @@ def _as_json(line: bytes) -> bytes:
         return orjson.dumps(line.decode())
 
 
-def _lines(build: Path, format: str, config: str) -> Iterator[bytes | None]:
+def _lines(
+    build: Path, format: str, config: str, abilities: Collection[str] = (), ids: bool = False
+) -> Iterator[bytes | None]:
     """Each row of a config as a record of the format; None for a row that it cannot hold.
 
     Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes first."""
     # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
-    plain = format != "prompt_completion" or all(_single(b["messages"]) for b in rows_of(build, config, ["messages"]))
-    leaders = _leaders(build, config, format)
+    plain = format != "prompt_completion" or all(
+        _single(b["messages"]) for _, b in _numbered(build, config, ["messages"], abilities)
+    )
+    leaders = _leaders(build, config, format, abilities)
     keys = leaders.keys() if format == "alpaca" else ()
 
     def line(row: dict[str, Any]) -> bytes | None:
         try:
             chars = _input_chars(row.get("meta"))
-            return orjson.dumps(write_record(format, row["messages"], chars, plain, row.get("tools"), keys))
+            named = {"id": row["id"], "ability": row["ability"]} if ids else {}
+            return orjson.dumps(named | write_record(format, row["messages"], chars, plain, row.get("tools"), keys))
         except ValueError:
             return None
 
     first = set(leaders.values())
     for leading in (True, False) if first else (False,):
-        for start, batch in _numbered(build, config, ("messages", "meta", "tools")):
+        for start, batch in _numbered(build, config, ("id", "ability", "messages", "meta", "tools"), abilities):
             at = pa.array([i for i in range(len(batch)) if (start + i in first) == leading], pa.int64())
             yield from map(line, batch.take(at).to_pylist() if first else batch.to_pylist())
 
 
-def _numbered(build: Path, config: str, columns: Collection[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(number of the first row, rows) of a config, with those of the columns that its files have."""
-    start = 0
+def _numbered(
+    build: Path, config: str, columns: Collection[str], abilities: Collection[str] = ()
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """(number of the first row, rows) of a config, with those of the columns that its files have; only rows of `abilities`
+    where some are named."""
+    start, wanted = 0, pa.array(sorted(abilities), pa.string())
     for batch in rows_of(build, config):
+        batch = batch.filter(pc.is_in(batch["ability"], wanted)) if len(wanted) else batch
         yield start, batch.select([n for n in batch.schema.names if n in columns])
         start += len(batch)
 
 
-def _leaders(build: Path, config: str, format: str) -> dict[str, int]:
+def _leaders(build: Path, config: str, format: str, abilities: Collection[str] = ()) -> dict[str, int]:
     """Each optional key that records of the format have here -> the number of the first row that uses it."""
     found: dict[str, int] = {}
-    for start, batch in _numbered(build, config, ("messages", "tools")):
+    for start, batch in _numbered(build, config, ("messages", "tools"), abilities):
         messages = batch["messages"]
         if format == "alpaca":
             long = pc.indices_nonzero(pc.greater(pc.list_value_length(messages), 2))

@@ -16,9 +16,9 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.write import write_json
 from instdata.report.page import write_page
 from instdata.steps.dedup.decontaminate import Decontaminate
+from instdata.steps.warm import warm
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import InputError
-from instdata.util.kernels import cold
 
 SCHEMA_VERSION = 1
 Say = Callable[[str], None]
@@ -103,8 +103,7 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     rules = measure.rules(corpus, engine)
     clock.say(f"{rules['defects']:,} rows with defects ({_most(rules['fired'], 'rule')})")
     clock.say(f"{rules['secrets']:,} rows with keys, {rules['personal_data']:,} with personal data")
-    if cold():
-        clock.say("comparing rows compiles kernels, once: half a minute")
+    warm(("dedup", "decontaminate", "categorize"), engine.jobs, clock.say)
     copies = measure.near_copies(corpus, engine)
     clock.say(f"{copies['rows']:,} near copies at {copies['threshold']}, {shape['exact_copies']:,} exact copies")
     leaked = measure.leaks(corpus, engine, against) if against else None

@@ -1,4 +1,4 @@
-"""ablate with several arms: plan or run, print."""
+"""What commands do beside their main way: ablate with several arms, export of items as another harness' task."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 from instdata.cli.common import result, sayer
 from instdata.cli.output import _console, _table
 from instdata.compare.outcome import plan_line
+from instdata.util.plain import plain
 
 
 def ablate_several(build: Path | None, plan: bool, json_: bool, quiet: bool, **wanted: Any) -> None:
@@ -66,3 +67,20 @@ def show_several(found: dict[str, Any]) -> None:
             f"\n{escape(again['arm'])}, the best of several, on fresh seeds: {again['effect']:+.4f}, {again['verdict']}"
         )
     console.print(escape(f"{found['folder']}: several.json, scores.parquet"), soft_wrap=True)
+
+
+def export_items_of(build: Path, format: str, out: Path, json_: bool, quiet: bool) -> None:
+    """The items that a build held out, as a task of lm-eval or inspect."""
+    from instdata.score.exported import export_items
+    from instdata.score.source import items_of, taxonomy_of, with_distractors
+
+    items = with_distractors(items_of(build, taxonomy_of(build)), ["distractors"])
+    done = export_items(items, build.resolve().name, format, out)
+    left = "".join(f", {n:,} left out ({why})" for why, n in done["left_out"].items())
+    tasks = ", ".join(done["tasks"])
+    result(
+        {"out": str(out), **done},
+        json_,
+        lambda: print(plain(f"{out}: {done['written']:,} items as {tasks}{left}")),
+        quiet,
+    )

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,3 +68,11 @@ def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet:
         print(json_text(value))
     elif not quiet:
         show()
+
+
+def serve(server: Any, as_json: bool, say: Callable[[str], None]) -> None:
+    """Say where a page is (report/serve.py), and serve it until Ctrl+C."""
+    print(json_text({"url": server.address}) if as_json else server.address, flush=True)
+    say("open this address; Ctrl+C ends")
+    with suppress(KeyboardInterrupt):
+        server.run()

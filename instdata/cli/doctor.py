@@ -16,6 +16,7 @@ EXTRAS = {
     "classify": (["floret"], "quality filters learned from your own good and bad files"),
     "embed": (["sentence_transformers", "torch"], "semantic deduplication, labels from sentence embeddings"),
     "train": (["torch", "transformers"], "training and evaluation"),
+    "lm-eval": (["lm_eval"], "evaluate --with lm-eval"),
     "math": (["math_verify"], "references that are mathematics beyond one number"),
     "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
     "ray": (["ray"], "--engine ray"),

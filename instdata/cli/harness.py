@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,6 +41,18 @@ MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at mo
 
 Keep = Annotated[
     str, typer.Option("--keep", help="Disk for trained models: with theirs, new items train nothing. 0 keeps none.")
+]
+
+
+AnswerTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Of an answer; by default as many as its reference suggests.", show_default=False),
+]
+With = Annotated[
+    str | None,
+    typer.Option(
+        help="Also lm-eval's tasks: lm-eval:gsm8k,tasks/mine.yaml.", show_default=False, metavar="lm-eval:A,B"
+    ),
 ]
 
 
@@ -82,7 +94,12 @@ def train(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A run, auto, a folder, a .gguf file, or owner/name on the Hub.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A run, auto, a folder, a .gguf file, owner/name on the Hub, http://host/v1#MODEL, or vllm:NAME."
+        ),
+    ],
     build: Annotated[
         Path | None,
         typer.Option("--build", help="The build; by default the run's, or the newest.", show_default=False),
@@ -93,15 +110,8 @@ def evaluate(
     judge: Judge = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
-    answer_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--answer-tokens",
-            min=1,
-            help="Of an answer; by default as many as its reference suggests.",
-            show_default=False,
-        ),
-    ] = None,
+    answer_tokens: AnswerTokens = None,
+    with_: With = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
     sandbox: Sandbox = "auto",
@@ -118,7 +128,7 @@ def evaluate(
     use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     found = evaluate_model(
-        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens
+        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens, with_
     )
     result(found, json_, lambda: show_evaluation(found))
 
@@ -208,8 +218,22 @@ def ablate(
     ] = None,
     max_seeds: Annotated[int, typer.Option(min=2, help="Seeds of the last look, while undecided.")] = 5,
     model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
-    match: Annotated[str, typer.Option(help="tokens or rows: what both arms have as many of.")] = "tokens",
-    metric: Annotated[str, typer.Option(help="What verdicts rest on: bits, distractors, judge or pairs.")] = "bits",
+    match: Annotated[
+        str, typer.Option(help="What arms have as many of: supervised (tokens that are learned), tokens or rows.")
+    ] = "supervised",
+    metric: Annotated[
+        str, typer.Option(help="What verdicts rest on: bits, distractors, accuracy, one scorer's name, judge or pairs.")
+    ] = "bits",
+    margin: Annotated[float, typer.Option(help="What counts as no difference, in doublings of data.")] = 0.25,
+    card: Annotated[bool, typer.Option("--card", help="Score by every metric, and say how far they agree.")] = False,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(help="The folder of an ablation at another model: do both decide alike?", show_default=False),
+    ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(help="Models trained elsewhere: arm,size,seed,model as CSV or YAML.", show_default=False),
+    ] = None,
     judge: Judge = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
@@ -232,14 +256,15 @@ def ablate(
     from instdata.builds import find_build
     from instdata.cli.output_harness import show_ablation, show_plan
     from instdata.compare.experiment import plan as planned
-    from instdata.compare.experiment import prepare, run
+    from instdata.compare.experiment import prepare, run, transferred
     from instdata.compare.outcome import plan_line
     from instdata.report.page import ablation_page
     from instdata.train.recipe import training
 
     say = sayer(quiet)
     if add or "," in (filter or ""):
-        _several(add, filter, against, sizes, match, judge)(
+        alone = {"--against": against, "--judge": judge, "--cells": cells, "--card": card, "--transfer": transfer}
+        _several(add, filter, sizes, match, alone)(
             build, plan, json_, quiet, add=add, filters=filter, seeds=seeds or 3, model=model or "auto", metric=metric,
             recipe=training(recipe, set_ or []), suites=suite or [], max_items=max_items, taxonomy=taxonomy, out=out,
         )  # fmt: skip
@@ -250,6 +275,7 @@ def ablate(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
         max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
+        doublings=margin, cells=cells, card=card,
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -262,6 +288,7 @@ def ablate(
     if asks:
         typer.confirm("run it?", default=True, abort=True, err=True)
     done = run(ablation, say)
+    done["transfer"] = transferred(done, transfer) if transfer else None
     done["report"] = drawn(ablation_page, Path(done["folder"]), say)
     result(done, json_, lambda: show_ablation(done))
     if not done["decided"]:
@@ -269,9 +296,10 @@ def ablate(
 
 
 def _several(
-    add: str | None, filter: str | None, against: Path | None, sizes: str | None, match: str, judge: str | None
+    add: str | None, filter: str | None, sizes: str | None, match: str, alone: dict[str, Any]
 ) -> Callable[..., None]:
-    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take."""
+    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take: those
+    of `alone`, and to match in anything but supervised tokens."""
     from functools import partial
 
     from instdata.cli.added import ablate_several
@@ -280,9 +308,11 @@ def _several(
 
     if add and filter:
         raise InputError("--add and --filter are two questions: ask one of them")
-    if against or judge or match != "tokens":
-        word = "--against" if against else "--judge" if judge else f"--match {match}"
-        raise InputError(f"{word}: several arms are matched in tokens and scored by bits or distractors: leave it out")
+    word = next((name for name, value in alone.items() if value), None if match == "supervised" else f"--match {match}")
+    if word:
+        raise InputError(
+            f"{word}: several arms are matched in supervised tokens and scored by bits or distractors: leave it out"
+        )
     try:
         rows = count(sizes) if sizes else None
         return partial(ablate_several, rows=rows if rows is None else int(rows))

@@ -32,6 +32,41 @@ publish: {{license: apache-2.0, private: true}}
 """
 
 
+TAXONOMY = """\
+# Abilities of your own. `name` and `description` are needed, the rest helps: docs/taxonomy.md tells each key.
+# Use it: `taxonomy: {file}` in a recipe beside it; `instdata validate` finds every mistake in it.
+name: {name}
+abilities:
+  - name: refund                       # what the column ability holds
+    description: The customer wants money back, or asks when it will come.
+    label: {{en: refund, zh: 退款}}      # how people read it
+    aliases: [refunds, money_back]     # what labels of other data call it
+    examples:                          # shown to models that label or write rows; they teach the classifier, too
+      - {{instruction: "I returned the shoes last week. When do I get my money?", response: Refunds arrive within five days.}}
+      - {{instruction: "订单取消了，钱什么时候退回来？", response: 退款会在五个工作日内到账。}}
+    scorer: judge                      # exact, number, choice, label, contains, f1, json, unit_tests, distractors, judge
+    judge:
+      reference: false                 # true: the judge sees the reference answer
+      rubric: {{en: "Is the answer right and polite?", zh: "回答是否正确、礼貌？"}}
+  - name: delivery
+    description: Where a parcel is, when it comes, a change of address.
+    examples:
+      - {{instruction: "Where is parcel 1042?", response: It left the depot this morning and comes tomorrow.}}
+    scorer: f1
+"""
+
+
+def write_taxonomy(name: str, folder: Path) -> list[Path]:
+    """Write <name>.taxonomy.yaml, a taxonomy to begin with, into a folder. Raises InputError rather than overwrite."""
+    if not WORD.match(name):
+        raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+    path = folder / f"{name}.taxonomy.yaml"
+    if path.exists():
+        raise InputError(f"{path} is there already: choose another name, or remove it")
+    write_text(path, TAXONOMY.format(name=name, file=path.name))
+    return [path]
+
+
 def write_recipe(name: str, folder: Path) -> list[Path]:
     """Write <name>.yaml and seeds/ into a folder; returns the files. Raises InputError rather than overwrite."""
     if not WORD.match(name):

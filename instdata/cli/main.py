@@ -12,8 +12,21 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli import agent, audit, compare, experiments, harness, overrides, publish, registry, review
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli import (
+    agent,
+    arms,
+    audit,
+    compare,
+    experiments,
+    harness,
+    overrides,
+    publish,
+    registry,
+    report,
+    review,
+    stores,
+)
+from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -53,7 +66,12 @@ def _top(
 def build(
     recipe: RecipeFile = None,
     out: Annotated[
-        Path | None, typer.Option(help="The build folder (default builds/<name>).", show_default=False)
+        str | None,
+        typer.Option(
+            help="The build folder (default builds/<name>), or an address that it is sent to (s3://bucket/name).",
+            metavar="DIR",
+            show_default=False,
+        ),
     ] = None,
     set_: Sets = None,
     limit: Annotated[
@@ -71,6 +89,9 @@ def build(
     ] = False,
     sandbox: Sandbox = "auto",
     i_know: IKnow = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,6 +101,7 @@ def build(
     from instdata.cli.output import build_result, build_summary, plan_summary
     from instdata.score.sandbox.run import use
     from instdata.util.paths import cores
+    from instdata.util.remote import Place, is_url
 
     use(sandbox, i_know)
     path = _recipe(recipe)
@@ -93,8 +115,13 @@ def build(
         estimated = estimate(plan.recipe, plan.inputs, plan.context)
         result(estimated, json_, lambda: plan_summary(estimated))
         return
-    done = run(plan, out or folder_of(plan.recipe.name, set_ or [], limit), engine.value)
-    result(build_result(done), json_, lambda: build_summary(done), quiet)
+    place = Place(out) if out and is_url(out) else None
+    folder = Path(out) if out and place is None else folder_of(plan.recipe.name, set_ or [], limit)
+    done = run(plan, folder, engine.value)
+    if place is not None:
+        say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
+    sent = {"sent": place.url} if place is not None else {}
+    result(build_result(done) | sent, json_, lambda: build_summary(done, verbose), quiet)
 
 
 @app.command()
@@ -160,53 +187,6 @@ def diff(
 
 
 @app.command()
-def report(build: BuildDir = None, json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Write report.html of a build again: one page, no network."""
-    from instdata.builds import find_build
-    from instdata.report.page import write_report
-
-    page = write_report(find_build(build))
-    result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)
-
-
-@app.command()
-def models(
-    action: Annotated[str, typer.Argument(help="list or pull")] = "list",
-    name: Annotated[str | None, typer.Argument(help="The model to pull.", show_default=False)] = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """List the local models, or pull one: size and licence are said first, the download resumes and is checked."""
-    from instdata.cli.output import model_table
-    from instdata.llm.models import listing, pull
-    from instdata.util.errors import InputError
-
-    if action == "pull" and name:
-        path = pull(name, sayer(quiet))
-        result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
-    elif action == "list" and name is None:
-        found = listing()
-        result({"models": found}, json_, lambda: model_table(found))
-    else:
-        raise InputError("models: write `instdata models list` or `instdata models pull NAME`")
-
-
-@app.command()
-def cache(
-    action: Annotated[str, typer.Argument(help="size or clean")] = "size", json_: AsJson = False, quiet: Quiet = False
-) -> None:
-    """Show how large the step cache is, or clean it. Answers of models were paid for: `clean` keeps them."""
-    from instdata.cli.output import sizes_table
-    from instdata.util.caches import clean, size
-    from instdata.util.errors import InputError
-
-    if action not in ("size", "clean"):
-        raise InputError("cache: write `instdata cache size` or `instdata cache clean`")
-    found = clean() if action == "clean" else size()
-    result(found, json_, lambda: sizes_table(found), quiet)
-
-
-@app.command()
 def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
     """Print the JSON schema of recipes, for editors."""
     from instdata.recipe.model import json_schema
@@ -217,17 +197,21 @@ def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    taxonomy: Annotated[
+        bool, typer.Option("--taxonomy", help="Write a taxonomy file to begin with instead: NAME.taxonomy.yaml.")
+    ] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a first recipe and the seed tasks that it reads, ready to build."""
-    from instdata.cli.init import write_recipe
+    from instdata.cli.init import write_recipe, write_taxonomy
 
-    files = write_recipe(name, Path())
+    files = write_taxonomy(name, Path()) if taxonomy else write_recipe(name, Path())
+    now = f"now: taxonomy: {files[0]} in a recipe here" if taxonomy else f"now: instdata build {files[0]}"
     result(
         {"files": [str(f) for f in files]},
         json_,
-        lambda: print(plain(f"wrote {', '.join(map(str, files))}\nnow: instdata build {files[0]}")),
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\n{now}")),
         quiet,
     )
 
@@ -242,7 +226,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, audit, compare, experiments, harness, overrides, review, agent):
+for room in (publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
 
@@ -265,6 +249,8 @@ def main() -> None:
     """Run a command; every error becomes one clear line and its exit code."""
     from instdata.util.errors import InputError, InstdataError
 
+    if sys.platform == "win32":
+        _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2)
     try:
         code = app(standalone_mode=False, prog_name="instdata")  # a command's exit code; 130 where it was interrupted
         if code == 130:
@@ -283,8 +269,12 @@ def main() -> None:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
             _fail(f"{e.format_message()}{hint}", 2)
+        from instdata.util.limits import trouble
+
         if os.environ.get("INSTDATA_DEBUG"):
             traceback.print_exc()
+        if line := trouble(e):
+            _fail(line, 1)
         if isinstance(e, OSError):
             _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)

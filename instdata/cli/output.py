@@ -67,8 +67,8 @@ def labels(done: Any) -> dict[str, Any]:
         return {"abilities": abilities(db), "confusion": confusion(db, done.manifest)}
 
 
-def build_summary(done: Any) -> None:
-    """What `build` prints at the end."""
+def build_summary(done: Any, verbose: bool = False) -> None:
+    """What `build` prints at the end; `verbose`: with every reason of every step."""
     from instdata.corpus.rows import UNKNOWN
 
     console, m = _console(), done.manifest
@@ -93,6 +93,13 @@ def build_summary(done: Any) -> None:
     console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
     if found["confusion"]:
         _confusion(console, found["confusion"])
+    if verbose:
+        reasons = _table("step", "reason", ">dropped")
+        for step in m["steps"]:
+            for reason, n in sorted(step["reasons"].items(), key=lambda r: (-r[1], r[0])):
+                reasons.add_row(escape(step["name"]), escape(reason), f"{n:,}")
+        console.print(reasons)
+        console.print()
     console.print(sizes)
     console.print()
     console.print(
@@ -139,14 +146,9 @@ def row_history(rows: list[dict[str, Any]]) -> None:
 
 
 def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield (
-        "verdict",
-        row["verdict"]
-        + (f" in config {row['config']}" if row["config"] else "")
-        + (f" by step {row['step']}: {row['reason']}" if row["step"] else ""),
-    )
+    yield "verdict", _verdict(row)
     yield "id", row["id"] or "none: it could not be read"
-    yield "from", f"{row['source']}, {row['source_file']}, row {row['source_row']}"
+    yield "from", f"{row['source']}, {row['source_file']}, record {row['source_row'] + 1} (the rid counts from 0)"
     yield "ability", row["ability"] or ""
     yield from evidence_lines(row)
     for name, value in row["scores"].items():
@@ -168,6 +170,15 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "raw", _short(row["raw"], 600)
     elif not row.get("messages"):
         yield "text", "not in the cache any more: `instdata build --fresh` brings it back"
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    """What became of a row, in words."""
+    if row["verdict"] == "kept":
+        return "kept, held out for evaluation (config holdout)" if row["config"] == "holdout" else "kept, for training"
+    if row["step"] == "close":
+        return f"{row['verdict']} at the end, after the last step: {row['reason']}"
+    return row["verdict"] + (f" by step {row['step']}: {row['reason']}" if row["step"] else "")
 
 
 def _short(text: str, most: int) -> str:
@@ -250,13 +261,14 @@ def examination(found: dict[str, Any]) -> None:
 def pushed(done: dict[str, Any]) -> None:
     """What `push-to-hub` prints."""
     console = _console()
+    seen = "private" if done["private"] else "public: everybody can read it"
     if done["commit"] is None:
         table = _table("file", ">bytes")
         for name, size in done["files"].items():
             table.add_row(escape(name), f"{size:,}")
         console.print(table)
         console.print(
-            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}",
+            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}\na new {done['kind']} would be {seen}",
             soft_wrap=True,
         )
         return
@@ -264,7 +276,7 @@ def pushed(done: dict[str, Any]) -> None:
         console.print(escape(done["summary"]) + "\n", soft_wrap=True)
     word = "pushed" if done["changed"] else "up to date: nothing was sent"
     console.print(
-        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}",
+        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}\n{'seen':<8} {seen}",
         soft_wrap=True,
     )
 

@@ -58,6 +58,7 @@ def show_curves(result: dict[str, Any]) -> None:
         console.print(
             f"{items} items, {seeds} seed{'s' * (seeds > 1)}" + (f", chance {chance:.2f}" if chance is not None else "")
         )
+    show_agreement(result["card"])
     if result.get("not_judged"):
         console.print(f"not judged (no judge asked): {', '.join(result['not_judged'])}")
     console.print(
@@ -146,8 +147,13 @@ def show_plan(found: dict[str, Any]) -> None:
     console = _console()
     console.print(
         f"{escape(found['filter'])}: passes {found['passed']:,} of the {found['pool']:,} rows before it; "
-        f"{found['leaking_rows_left_out']} rows in reach hold evaluation items and are left out"
+        f"{found['leaking_rows_left_out'] or 0} rows in reach hold evaluation items and are left out"
     )
+    _show_counts([a for a in found["counts"] if a["size"] == max(found["sizes"])])
+    if found["looks_before"]:
+        console.print(
+            f"looked at before: {', '.join(map(str, found['looks_before']))} seeds; their part of the error is spent"
+        )
     console.print(
         f"{found['arms']} arms x size{'s' * (len(found['sizes']) > 1)} {', '.join(f'{s:,}' for s in found['sizes'])} x "
         f"{found['seeds']} seeds" + (f"; up to {found['looks']} looks" if found["looks"] > 1 else "")
@@ -184,16 +190,19 @@ def show_ablation(found: dict[str, Any]) -> None:
     console = _console()
     size, seeds = max(found["sizes"]), found["seeds"]
     lower = " (lower is better)" if metric_of(found["metric"]).lower_is_better else ""
-    for key, title in (
+    tables = (
         ("effects", f"{found['filter']} at {size:,} rows: {found['unit']}{lower}"),
         ("aa", "A/A: two random draws"),
-    ):
+    )
+    for key, title in tables:
+        if not found[key]:
+            continue
         table = _table(
             "ability",
             ">without",
             ">with" if key == "effects" else ">again",
             ">effect [95 %]",
-            ">n",
+            ">n (eff.)",
             "verdict",
             title=escape(title),
         )
@@ -209,29 +218,89 @@ def show_ablation(found: dict[str, Any]) -> None:
                 f"{e['without']:.3f}",
                 f"{e['with']:.3f}",
                 span,
-                str(e["n"]),
-                "too few items" if e["p_holm"] is None else e["verdict"],
+                str(e["n"]) + (f" ({e['n_effective']:.0f})" if e["n_effective"] is not None else ""),
+                e["why"] or e.get("reads") or e["verdict"],
             )
         console.print()
         console.print(table)
-    tokens = {a["arm"]: a["tokens"] for a in found["arms"] if a["size"] == size}
+    earlier = found["looks_made"]
+    before = f" (looked at before: {', '.join(map(str, earlier))} seeds; they are paid for)" if earlier else ""
+    console.print(f"\n{seeds} seeds, look {found['look']} of {found['looks']}, level {found['level']:.4f}{before}")
+    if found["other_questions"]:
+        console.print(f"{found['other_questions']} other questions were asked here: each has an error of its own")
+    _show_counts([a for a in found["arms"] if a["size"] == size])
     console.print(
-        f"\n{seeds} seeds, look {found['look']} of {found['looks']}; tokens of seed 0: "
-        + ", ".join(f"{arm} {n:,}" for arm, n in tokens.items())
+        f"equivalent: within {found['margin']:.4f}{_share(found)}, {escape(found['margin_why'])}", soft_wrap=True
     )
     console.print(_what_could_be_seen(found["effects"]))
     console.print(f"effects are on {escape(found['estimates'])}{_said_apart(found['apart'])}", soft_wrap=True)
+    _show_judge(found)
+    show_agreement(found["card"])
+    if found.get("transfer"):
+        _show_transfer(found["transfer"])
+    console.print("decided" if found["decided"] else "undecided: more seeds, items or rows would tell")
+    console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")
+
+
+def show_agreement(card: list[dict[str, Any]]) -> None:
+    """The metric card."""
+    if not card:
+        return
+    table = _table(
+        "ability", "metric", ">same order as bits [95 %]", ">rank", ">pairs", ">items", title="do other metrics agree with bits?"
+    )  # fmt: skip
+    for a in card:
+        said = "-" if a["sign"] is None else f"{a['sign']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
+        rank = "-" if a["rank"] is None else f"{a['rank']:+.2f}"
+        table.add_row(escape(a["ability"]), a["metric"], said, rank, str(a["pairs"]), str(a["n"]))
+    _console().print(table)
+
+
+def _show_transfer(card: dict[str, Any]) -> None:
+    first, second = (escape(str(m)) for m in card["models"])
+    said = "-" if card["sign"] is None else f"{card['sign']:.2f} [{card['low']:.2f}, {card['high']:.2f}]"
+    _console().print(
+        f"{first} against {second}: {card['pairs']} abilities, the same sign in {said}; "
+        f"{card['same_verdict']} of {card['decided']} decided ones with the same verdict"
+    )
+
+
+def _show_judge(found: dict[str, Any]) -> None:
+    """What a judge's verdicts are worth: those that are missing, flips, length."""
+    console = _console()
     if found["verdicts"] and found["verdicts"]["unread"]:
         given = found["verdicts"]
         console.print(
             f"the judge gave no verdict that could be read on {given['unread']:,} of {sum(given.values()):,} answers"
         )
+    for arm, r in found["win_rates"].items():
+        console.print(
+            f"{arm} wins {r['raw']:.1%} of {r['n']:,} comparisons, at equal lengths {r['controlled']:.1%} "
+            f"[{r['low']:.1%}, {r['high']:.1%}]"
+            + (f"; the longer answer wins {r['longer']:.0%}" if r["longer"] is not None else "")
+        )
+    for e in [e for e in found["effects"] if e["worst"] is not None]:
+        console.print(
+            f"{escape(e['ability'])}: missing scores put its effect anywhere from {e['worst']:+.4f} to {e['best']:+.4f}"
+        )
     if found["swaps"] and found["swaps"]["swapped"]:
         both, flips = found["swaps"]["swapped"], found["swaps"]["flip_rate"]
         doubt = ": this judge goes by the order of the answers" if flips > FLIPS else ""
         console.print(f"judged in both orders: {both:,}, of these with the opposite winner {flips:.0%}{doubt}")
-    console.print("decided" if found["decided"] else "undecided: more seeds, items or rows would tell")
-    console.print(f"{found['folder']}: scores.parquet, effects.json, curves.parquet, report.html")
+
+
+def _share(found: dict[str, Any]) -> str:
+    return " of the control's value" if metric_of(found["metric"]).relative else ""
+
+
+def _show_counts(arms: list[dict[str, Any]]) -> None:
+    """What the arms have, of seed 0: all that could be matched, so that one sees what was not."""
+    if not arms:
+        return
+    table = _table("arm", ">rows", ">tokens", ">learned", ">steps", title="what each arm has (seed 0)")
+    for a in arms:
+        table.add_row(a["arm"], *(f"{a[k]:,}" for k in ("rows", "tokens", "supervised", "steps")))
+    _console().print(table)
 
 
 def _said_apart(apart: dict[str, Any] | None) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, json_text, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer, serve
 from instdata.util.plain import plain
 
 
@@ -82,7 +81,7 @@ def review(
         from instdata.report.review.session import shown
         from instdata.report.serve import Server
 
-        _serve(Server("review.html", shown(session), session.answers(), port), json_, sayer(quiet))
+        serve(Server("review.html", shown(session), session.answers(), port), json_, sayer(quiet))
         if json_:
             return
     found = session.estimate()
@@ -104,11 +103,3 @@ def _told(done: dict[str, Any]) -> str:
         return f"{done['file']}: {done['reviews']} reviews, {done['added']} of them new"
     config = f"\nthe labelling interface to paste:\n{done['config']}" if "config" in done else ""
     return f"{done['out']}: {done['rows']} rows, {done['reviews']} reviews{config}"
-
-
-def _serve(server: Any, json_: bool, say: Any) -> None:
-    """Say where the page is, serve it until Ctrl+C."""
-    print(json_text({"url": server.address}) if json_ else server.address, flush=True)
-    say("open this address; Ctrl+C ends, and everything said is kept")
-    with suppress(KeyboardInterrupt):
-        server.run()

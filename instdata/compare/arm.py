@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,9 @@ from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages
 from instdata.score.item import Item
 from instdata.score.source import HUMAN, SYNTHETIC
-from instdata.train.render import Messages, encode
+from instdata.train.loop import schedule
+from instdata.train.recipe import Training
+from instdata.train.render import Encoded, Messages, encode
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
@@ -153,20 +155,31 @@ def _by_column(build: Path, ledger: pa.Table, column: str, value: str) -> tuple[
     return trained, has & trained
 
 
+class Count(NamedTuple):
+    """What an arm has at one size: rows, tokens, tokens that are learned, and the steps that it makes."""
+
+    size: int
+    rows: int
+    tokens: int
+    supervised: int
+    steps: int
+
+
 @dataclass(frozen=True)
 class Drawn:
-    """One seed's streams, an arm each, and what was matched: `sizes` {arm: [(size, rows, tokens)]}. leaks: rows that would
+    """One seed's streams, an arm each, and what they have: `sizes` {arm: a count for each size}. leaks: rows that would
     have been taken, did they not hold an evaluation item."""
 
     streams: list[Stream]
-    sizes: dict[str, list[tuple[int, int, int]]]
+    sizes: dict[str, list[Count]]
     leaks: int
 
 
 def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid) -> Drawn:
-    """The arms of one seed: `with` has `size` rows, the others as many tokens (or, with match="rows", rows).
+    """The arms of one seed: `with` has `size` rows, the others as many of what is matched: supervised tokens, tokens or rows.
 
-    Rows that hold evaluation items are left out of every arm. Raises InputError where there are too few rows."""
+    Rows that hold evaluation items are left out of every arm. All arms make equally many steps. Raises InputError where there
+    are too few rows for that."""
     most = max(sizes)
     many = int(pool.passed.sum())
     if many < most:
@@ -178,12 +191,24 @@ def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid) ->
     while True:
         found = _drawn(pool, orders, sizes, seed, match, grid, depth)
         if found is not None:
-            return found
+            return _same_steps(found, pool)
         if depth >= len(pool):
             raise InputError(
                 f"--filter {pool.filter}: the {len(pool):,} rows before it cannot match size {most:,}; choose smaller --sizes"
             )
         depth *= 2
+
+
+def _same_steps(drawn: Drawn, pool: Pool) -> Drawn:
+    """The arms, which make equally many steps at every size. Raises InputError where one has too few rows for that."""
+    for counts in zip(*drawn.sizes.values()):
+        if len({c.steps for c in counts}) > 1:
+            told = ", ".join(f"{arm} {c.rows} rows, {c.steps} steps" for arm, c in zip(drawn.sizes, counts))
+            raise InputError(
+                f"--filter {pool.filter}, size {counts[0].size}: the arms cannot make equally many steps ({told}): choose a "
+                "smaller --set batch=, larger --sizes, or --match rows"
+            )
+    return drawn
 
 
 def _drawn(
@@ -199,29 +224,21 @@ def _drawn(
     held = [*grid.items, *(grid.validate.items if grid.validate else [])]
     leaking = _leaking([talks[i] for i in wanted], held)
     clean = {int(i) for i, leaks in zip(wanted, leaking) if not leaks and talks[i][-1]["role"] == "assistant"}
-    lengths = dict(
-        zip(
-            wanted.tolist(),
-            map(
-                _length,
-                encode(
-                    grid.model().tokenizer, [talks[i] for i in wanted], grid.length(), reasoning=grid.recipe.reasoning
-                ),
-            ),
-        )
-    )
+    tokenizer = grid.model().tokenizer
+    found = encode(tokenizer, [talks[i] for i in wanted], grid.length(), reasoning=grid.recipe.reasoning)
+    encoded = dict(zip(wanted.tolist(), found))
     rows = {arm: [int(i) for i in order if int(i) in clean] for arm, order in reach.items()}
     if len(rows["with"]) < max(sizes):
         return None
     cut = {"with": list(sizes)}
-    tokens = {arm: np.cumsum([lengths[i] for i in mine]) for arm, mine in rows.items()}
+    has = {arm: np.array([_has(encoded[i], match) for i in mine]).cumsum() for arm, mine in rows.items()}
     for arm in ("without", "aa"):
         if match == "rows":
             cut[arm] = list(sizes)
-        else:  # the first row with which the arm has as many tokens; one more than the size before, where a row fills both
+        else:  # the first row with which the arm has as many; one more than the size before, where a row fills both
             cut[arm] = []
             for size in sizes:
-                first = int(np.searchsorted(tokens[arm], tokens["with"][size - 1])) + 1
+                first = int(np.searchsorted(has[arm], has["with"][size - 1])) + 1
                 cut[arm].append(max(first, cut[arm][-1] + 1 if cut[arm] else 1))
         if max(cut[arm]) > len(rows[arm]):
             return None
@@ -233,16 +250,26 @@ def _drawn(
         )
         for arm in ARMS
     ]  # fmt: skip
-    matched = {arm: [(s, n, int(tokens[arm][n - 1])) for s, n in zip(sizes, cut[arm])] for arm in ARMS}
+    matched = {s.arm: _counts(s, [encoded[i] for i in taken[s.arm]], grid.recipe) for s in streams}
     passed_by = set()
     for arm, order in reach.items():
         passed_by |= set(order[: order.tolist().index(taken[arm][-1])].tolist())
     return Drawn(streams, matched, len(passed_by & set(wanted[leaking].tolist())))
 
 
-def _length(row: Any) -> int:
-    """Tokens that training on the row takes: none where it has nothing to learn."""
-    return len(row.ids) if row.supervised else 0
+def _has(row: Encoded, match: str) -> int:
+    """How much of what is matched a row has: nothing where it has nothing to learn."""
+    return (row.supervised if match == "supervised" else len(row.ids)) if row.supervised else 0
+
+
+def _counts(stream: Stream, rows: list[Encoded], recipe: Training) -> list[Count]:
+    """What a stream has at each of its sizes."""
+    found, rungs = [], [n for _, n in stream.rungs]
+    for k, (size, n) in enumerate(zip(stream.planned or rungs, rungs)):
+        steps = len(schedule(rows[:n], rungs[: k + 1], recipe, stream.seed, planned=stream.planned))
+        mine = [r for r in rows[:n] if r.supervised]
+        found.append(Count(size, n, sum(len(r.ids) for r in mine), sum(r.supervised for r in mine), steps))
+    return found
 
 
 def texts_of(pool: Pool, at: np.ndarray) -> dict[int, Messages]:

@@ -106,6 +106,15 @@ class Grid:
         model, self.loaded = self.model(), None
         return model
 
+    def release(self) -> None:
+        """Let go of the model, and of the card that it lies on: other processes will train there."""
+        import torch
+
+        self.about()
+        self.loaded = None
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def length(self) -> int:
         return min(self.recipe.length, self.about()[2])
 
@@ -253,12 +262,14 @@ def _train(
     rungs = [n for _, n in stream.rungs]
     started = time.perf_counter()
     losses: list[float] = []
+    busy: list[float] = []
     spoke = [started]
     grid.folder.mkdir(parents=True, exist_ok=True)
     with open(grid.folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
 
         def log(found: dict[str, Any]) -> None:
             losses.extend([found["loss"]] if "loss" in found else [])
+            busy.extend([found["mfu"]] if "mfu" in found else [])
             if time.perf_counter() - spoke[0] > SPEAK and "of" in found:
                 spoke[0] = time.perf_counter()
                 rate = found["tokens_per_second"]
@@ -272,7 +283,10 @@ def _train(
         for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, wanted, grid.validate, stream.planned):
             cell, took = missing[rung], time.perf_counter() - started
             _keep(grid, cell, run, start)
-            _scored(grid, cell, run, stream, f"{steps} steps, loss {np.mean(losses[-8:]):.3f}, {took:.0f} s training, ")
+            told = (
+                f"{steps} steps, loss {np.mean(losses[-8:]):.3f}, {took:.0f} s training (MFU {np.median(busy):.0%}), "
+            )
+            _scored(grid, cell, run, stream, told)
             started = time.perf_counter()
 
 
@@ -300,6 +314,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
     waiting = [s for s in streams if any(grid.lacks(c) for c in grid.cells(s))]
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
+        grid.release()
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
         spawn, chosen = get_context("spawn"), sandbox.chosen()

@@ -8,7 +8,7 @@ it fares in simulation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,18 +21,19 @@ from instdata.util.stats import ALPHA, Crossed
 
 VERDICTS = ("better", "worse", "equivalent", "undecided")
 FEW = 8  # items below which an ability gets no verdict: with 2, half of all verdicts were false (docs/statistics.md)
-TOGETHER = 0.5  # correlation that planning assumes between the abilities' seed noise
 
 
 @dataclass(frozen=True)
 class Contrast:
     """Scores of an ability under two arms, [seeds, items] each, of the same items and the same seeds; NaN is missing.
-    weights [items]: bytes of the reference for bits, else ones. An aa contrast shares its `without` with the main one."""
+    weights [items]: bytes of the reference for bits, else ones. cluster [items]: codes of what items share, a passage or a
+    source document; None where each stands alone. An aa contrast shares its `without` with the main one."""
 
     ability: str
     without: np.ndarray
     with_: np.ndarray
     weights: np.ndarray
+    cluster: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Effect:
     """What is known of one ability. Values are in the metric's unit; low..high is the 95 % interval of `effect`; p_holm is
     adjusted for looks and abilities, so that 0.05 is its threshold at every look; mde is the effect that would get a
     verdict 8 times in 10. None where there is nothing to say it from. n: items with a score in every cell of both arms,
-    missing: those without."""
+    missing: those without; clusters: of these items, n_effective: as many independent items would say as much. worst, best:
+    the effect where missing scores speak against `with`, and for it. why: what kept a verdict back."""
 
     ability: str
     metric: str
@@ -58,6 +60,11 @@ class Effect:
     se: float | None = None
     df: float | None = None
     missing: int = 0
+    clusters: int | None = None
+    n_effective: float | None = None
+    worst: float | None = None
+    best: float | None = None
+    why: str | None = None
 
     def plain(self) -> dict[str, Any]:
         """The keys of effects.json."""
@@ -75,6 +82,13 @@ class _Ability:
     with_: float
     difference: Crossed
     scale: float
+    n: int
+    n_effective: float
+
+    @property
+    def few(self) -> str | None:
+        """Why nothing is said of it."""
+        return "too few items" if self.n < FEW else "too few clusters" if self.difference.n < FEW else None
 
 
 @dataclass(frozen=True)
@@ -91,19 +105,64 @@ class SeedNoise:
 
 def decide(
     contrasts: Sequence[Contrast], aa: Sequence[Contrast] = (), *, look: int = 1, looks: int = 1,
-    metric: str = "bits", margin: float | None = None, lower_is_better: bool | None = None,
+    levels: tuple[float, float] | None = None, metric: str = "bits", margin: float | None = None,
+    lower_is_better: bool | None = None,
 ) -> list[Effect]:  # fmt: skip
     """Effects of the contrasts in their order, then of their mean, "macro", where there are two abilities or more.
 
-    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. an ability with fewer than FEW items gets no verdict and is not in the family; look counts from 1 to looks;
-    each look has one seed more than the one before. margin is a share of the control's value for bits, absolute
-    for scores. Raises InputError for fewer than two seeds or arrays that do not fit.
-    """
+    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. An ability
+    with fewer than FEW items, or clusters, gets no verdict and is not in the family. look counts from 1 to looks; each look
+    has one seed more than the one before; or `levels`: the nominal levels of this look, two-sided for a difference and
+    one-sided for equivalence (compare/looks.py). margin is a share of the control's value for bits, absolute for scores. Scores
+    that are missing in some cells only may be anything from 0 to 1: a verdict has to hold for the worst and the best.
+    Raises InputError for fewer than two seeds or arrays that do not fit."""
     kind = metric_of(metric)
     margin = kind.margin if margin is None else margin
     lower = kind.lower_is_better if lower_is_better is None else lower_is_better
-    seeds = _seeds([*contrasts, *aa])
-    level, margin_level = _levels(seeds, look, looks)
+    levels = levels or levels_of(_seeds([*contrasts, *aa]), look, looks)
+    found = _decided(contrasts, aa, levels, metric, margin, lower)
+    worlds = [{e.ability: e for e in _decided(c, aa, levels, metric, margin, lower)} for c in _worlds(contrasts, kind)]
+    return [_bounded(e, [w[e.ability] for w in worlds if e.ability in w]) for e in found]
+
+
+def _worlds(contrasts: Sequence[Contrast], kind: Metric) -> list[list[Contrast]]:
+    """The contrasts with missing scores filled in against `with`, and for it; none where none is missing. An item that lacks
+    its score in every cell was never scored, and is out of both arms; bits have no worst case."""
+
+    def filled(c: Contrast, with_: float, without: float) -> Contrast:
+        never = np.isnan(c.without).all(0) & np.isnan(c.with_).all(0)
+        a, b = (np.where(np.isnan(x) & ~never, v, x) for x, v in ((c.without, without), (c.with_, with_)))
+        return replace(c, without=a, with_=b)
+
+    if kind.relative:
+        return []
+    cells = [np.isnan(np.concatenate([c.without, c.with_])) for c in contrasts]
+    if not any((c.any(0) & ~c.all(0)).any() for c in cells):
+        return []
+    return [[filled(c, *ends) for c in contrasts] for ends in ((0.0, 1.0), (1.0, 0.0))]
+
+
+def _bounded(e: Effect, worlds: list[Effect]) -> Effect:
+    """The effect, with what it is in the worst and the best case, and its verdict if that stands in both."""
+    values = [w.effect for w in worlds if w.effect is not None]
+    if not values:
+        return e
+    stands = all(w.verdict == e.verdict for w in worlds)
+    why = e.why if stands else "missing scores could change it"
+    return replace(e, worst=min(values), best=max(values), verdict=e.verdict if stands else "undecided", why=why)
+
+
+def _decided(
+    contrasts: Sequence[Contrast],
+    aa: Sequence[Contrast],
+    levels: tuple[float, float],
+    metric: str,
+    margin: float,
+    lower: bool,
+) -> list[Effect]:
+    """See decide."""
+    kind, seeds = metric_of(metric), _seeds([*contrasts, *aa])
+    level, margin_level = levels
     tested = {c.ability: t for c in contrasts if (t := _ability(c, kind)) is not None}
     others = {c.ability: c for c in aa}
     pairs = [(t, others.get(a)) for a, t in tested.items()]
@@ -112,17 +171,13 @@ def decide(
     if len(tested) > 1:
         known[MACRO] = _macro(pairs, noise)
     # One family: the abilities share half of the error, their mean has the other half.
-    counts = {a: t.difference.n for a, t in tested.items()}
-    counts[MACRO] = sum(counts.values())
-    judged = [name for name in known if counts[name] >= FEW]
+    total = _together(tested.values())
+    judged = [name for name in known if (tested[name].few if name in tested else total["why"]) is None]
     weights = [max(1, len(judged) - 1) if name == MACRO else 1 for name in judged]
     p = stats.holm([min(1.0, stats.t_test(*known[name]) * ALPHA / level) for name in judged], weights)
     p_of, share_of = dict(zip(judged, p)), dict(zip(judged, np.array(weights) / sum(weights or [1])))
 
-    total = {a: len(t.contrast.weights) for a, t in tested.items()}
-    total[MACRO] = sum(total.values())
-
-    def effect(name: str, n: int, without: float, with_: float) -> Effect:
+    def effect(name: str, without: float, with_: float, counts: dict[str, Any]) -> Effect:
         value, se, df = known[name]
         limit = margin * abs(without) if kind.relative else margin
         same = stats.equivalence_test(value, se, df, limit) <= margin_level
@@ -133,54 +188,40 @@ def decide(
         low, high = stats.t_interval(value, se, df)
         span = (low, high) if kind.relative else (max(low, -without), min(high, 1 - without))  # shares stay in 0..1
         return Effect(
-            name, metric, kind.unit, without, with_, value, *span, p_of.get(name), n, seeds, mde, verdict, se, df,
-            total[name] - n,
+            name, metric, kind.unit, without, with_, value, *span, p_of.get(name), seeds=seeds, mde=mde, verdict=verdict,
+            se=se, df=df, **counts,
         )  # fmt: skip
 
     found = []
     for c in contrasts:
         if (t := tested.get(c.ability)) is not None:
-            found.append(effect(c.ability, t.difference.n, t.without, t.with_))
+            found.append(effect(c.ability, t.without, t.with_, _together([t]) | {"why": t.few}))
         else:
             n, none = int(_usable(c).sum()), (None,) * 6
             lost = len(c.weights) - n
-            found.append(Effect(c.ability, metric, kind.unit, *none, n, seeds, None, "undecided", missing=lost))
+            found.append(
+                Effect(
+                    c.ability, metric, kind.unit, *none, n, seeds, None, "undecided", missing=lost, why="too few items"
+                )
+            )
     if MACRO in known:
-        sides = (float(np.mean([getattr(t, side) for t, _ in pairs])) for side in ("without", "with_"))
-        found.append(effect(MACRO, sum(t.difference.n for t, _ in pairs), *sides))
+        without, with_ = (float(np.mean([getattr(t, side) for t, _ in pairs])) for side in ("without", "with_"))
+        found.append(effect(MACRO, without, with_, total))
     return found
 
 
-def planned_mde(
-    items_by_ability: Mapping[str, int], seeds: int = 3, *, look: int = 1, looks: int = 1, metric: str = "bits",
-    sd_item: float | None = None, sd_seed: float | None = None, aa: bool = True,
-) -> dict[str, float]:  # fmt: skip
-    """The effect that decide would give a verdict 8 times in 10, for each ability with FEW items or more, and "macro".
-
-    As a share of the control's value for bits, absolute for scores. An ability is taken to move alone, so it has to pass
-    Holm's first step; seed noise is taken to be correlated by TOGETHER. Raises InputError for fewer than two seeds.
-    """
-    kind = metric_of(metric)
-    item, run = sd_item or kind.sd_item, kind.sd_seed if sd_seed is None else sd_seed
-    items = {a: n for a, n in items_by_ability.items() if n > 1}
-    level = _levels(seeds, look, looks)[0]
-    free, count = (seeds - 1) * (2 if aa else 1), max(1, len(items))
-    pooled = free / ((1 / free + 1) * (1 + (count - 1) * TOGETHER**2) / count + 1 / free)  # as _pool will find it
-    share = level / (2 * count if count > 1 else 1)
-
-    def mde(parts: list[tuple[float, float]], level: float) -> float:
-        var, below = sum(v for v, _ in parts), sum(v**2 / d for v, d in parts)
-        return stats.minimum_detectable(float(np.sqrt(var)), var**2 / below, level)
-
-    found = {a: mde([(item**2 / n, n - 1), (run**2 / seeds, pooled)], share) for a, n in items.items() if n >= FEW}
-    if count > 1:
-        parts = [(item**2 / n / count**2, n - 1) for n in items.values()]
-        own = run**2 / seeds * (TOGETHER + (1 - TOGETHER) / count)
-        found[MACRO] = mde([*parts, (own, free)], level / 2)
-    return found
+def _together(tested: Iterable[_Ability]) -> dict[str, Any]:
+    """What is counted of some abilities together."""
+    every = list(tested)
+    n, clusters = sum(t.n for t in every), sum(t.difference.n for t in every)
+    clustered = any(t.contrast.cluster is not None for t in every)
+    return {
+        "n": n, "clusters": clusters if clustered else None, "n_effective": sum(t.n_effective for t in every),
+        "missing": sum(len(t.contrast.weights) for t in every) - n, "why": None if min(n, clusters) >= FEW else "too few items",
+    }  # fmt: skip
 
 
-def _levels(seeds: int, look: int, looks: int) -> tuple[float, float]:
+def levels_of(seeds: int, look: int, looks: int) -> tuple[float, float]:
     """The nominal levels of this look, with `seeds` seeds: two-sided for a difference, one-sided for equivalence."""
     if not 1 <= look <= looks:
         raise InputError(f"look {look} of {looks}: looks count from 1")
@@ -223,8 +264,17 @@ def _ability(c: Contrast, kind: Metric) -> _Ability | None:
     share = w / w.sum()
     without, with_ = float((a @ share).mean()), float((b @ share).mean())
     scale = abs(without) if kind.relative else float(np.sqrt((a.mean(0).var(ddof=1) + b.mean(0).var(ddof=1)) / 2))
-    difference = stats.crossed(b - a, w)
-    return _Ability(c, without, with_, difference if kind.relative else stats.if_one_moved(difference), scale)
+    alone = difference = stats.crossed(b - a, w)
+    n_effective = stats.effective_n(w, alone)
+    if c.cluster is not None:
+        means, sizes = stats.by_cluster(b - a, w, c.cluster[kept])
+        if len(sizes) < 2:
+            return None
+        difference = stats.crossed(means, sizes)
+        n_effective = stats.effective_n(w, alone, difference)
+    if not kind.relative:
+        difference = stats.if_one_moved(difference)
+    return _Ability(c, without, with_, difference, scale, int(kept.sum()), n_effective)
 
 
 def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
@@ -268,8 +318,13 @@ def _beyond(main: Contrast, aa: Contrast | None) -> Crossed | None:
     kept = _usable(main) & _usable(aa)
     if kept.sum() < 2:
         return None
-    rest = aa.with_ - aa.without - (main.with_ - main.without) / 2
-    return stats.crossed(rest[:, kept] * np.sqrt(4 / 3), np.asarray(main.weights, float)[kept])
+    rest = (aa.with_ - aa.without - (main.with_ - main.without) / 2)[:, kept] * np.sqrt(4 / 3)
+    weights = np.asarray(main.weights, float)[kept]
+    if main.cluster is not None:
+        rest, weights = stats.by_cluster(rest, weights, main.cluster[kept])
+        if len(weights) < 2:
+            return None
+    return stats.crossed(rest, weights)
 
 
 def _pool(parts: Sequence[tuple[list[Crossed], float]]) -> SeedNoise | None:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from instdata.builds import find_build, run_of
+from instdata.compare.harnesses import by_lm_eval, tasks_of
 from instdata.judge.grade import Asked, graded, judging
-from instdata.llm.causal import load
 from instdata.score.evaluate import score
 from instdata.score.source import items_of, manifest_digest, slug, taxonomy_of, with_distractors
 from instdata.score.table import not_judged, summary, write_table
+from instdata.train.backend import only_writes, open_model
 from instdata.train.forward import Network
+from instdata.util.errors import InputError
 
 
 def evaluate_model(
     spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
     taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
+    harness: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
     prints. `judged`: who judges the abilities that ask for it. `answer_tokens`: of an answer (by default as
-    many as its reference suggests). A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
+    many as its reference suggests). `harness`: lm-eval tasks whose samples are scores beside ours. A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
     scored on the other half."""
     run = run_of(Path(spec)) or {}
     build = find_build(build or (Path(run["build"]["name"]) if run else None))
@@ -35,25 +39,33 @@ def evaluate_model(
         seen = set(run["validation"])
         items = [i for i in items if i.id not in seen]
         say(f"{len(seen)} held out rows chose this run's epoch: scored on the other {len(items)}")
+    if only_writes(spec):
+        kinds = [k for k in kinds if k == "answers"]
+        say("an endpoint and vLLM tell no likelihoods: scored by answers only")
     items = with_distractors(items, kinds)
-    loaded = load(spec, say)
-    say(f"{loaded.name}: {len(items)} items, {', '.join(kinds)}")
-    cell = {"cell": loaded.name, "model": run.get("model", loaded.name), "config": run.get("config", "base")}
+    if harness:
+        tasks_of(harness)
+        if only_writes(spec):
+            raise InputError("--with runs a network here: an endpoint or vLLM has a harness of its own")
+    thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
+    dtype = (run.get("training") or {}).get("dtype", "auto")
+    model, network = open_model(spec, say, dtype, answer_tokens, thinks)
+    say(f"{model}: {len(items)} items, {', '.join(kinds)}")
+    cell = {"cell": model, "model": run.get("model", model), "config": run.get("config", "base")}
     cell |= {"rows": run.get("rows", 0), "seed": run.get("seed", 0)}
     started = time.perf_counter()
     judge = judging(judged, names, items, say)
-    thinks = bool((run.get("counts") or {}).get("thoughts_learned"))
-    dtype = (run.get("training") or {}).get("dtype", "auto")
-    network = replace(Network.of(loaded, dtype), most=answer_tokens, thinking=thinks)
     table = score(network, items, kinds, cell, judge is not None)
     if judge:
         table = graded(judge, items, table)
+    if harness and isinstance(network, Network):
+        table = pa.concat_tables([table, by_lm_eval(network, harness, max_items, cell, say)])
     apart = sorted({i.suite for i in items if i.out_of_domain})
-    where = out or _where(Path(spec) if run else None, loaded.name, build, [i.suite for i in items] if suites else [])
+    where = out or _where(Path(spec) if run else None, model, build, [i.suite for i in items] if suites else [])
     path = where / "scores.parquet"
     write_table(table, path)
     return {
-        "model": loaded.name,
+        "model": model,
         "build": str(build),
         "items": len(items),
         "scores": summary(table),

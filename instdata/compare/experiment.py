@@ -6,33 +6,31 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from instdata.builds import manifest, recipe_of
-from instdata.compare.arm import ARMS, CONTROL, Drawn, Pool, draw, pool_against, pool_of
+from instdata.compare.ablation import Ablation
+from instdata.compare.arm import ARMS, CONTROL, pool_against, pool_of
+from instdata.compare.card import transfer_card
 from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
-from instdata.compare.cost import estimate
-from instdata.compare.effect import FEW, Contrast, Effect, decide
+from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_metric
+from instdata.compare.cost import GridCost, estimate
 from instdata.compare.exam import exam_items, passing
-from instdata.compare.outcome import curve_rows, run_facts
+from instdata.compare.floor import below, floored, win_rates
+from instdata.compare.found import Looked, arm_curves, counts_of, effects_found, tell_replaced
+from instdata.compare.looks import made, write_looks
+from instdata.compare.margin import DOUBLINGS, margin_of
+from instdata.compare.outcome import run_facts
+from instdata.compare.outside import read_outside, score_outside
+from instdata.compare.power import planned_mde
 from instdata.corpus.write import locked
 from instdata.judge.grade import Asked, compared, graded, judging
 from instdata.score.item import Item
-from instdata.score.items import HOLDOUT
-from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import (
-    manifest_digest,
-    slug,
-    split_items,
-    taxonomy_of,
-    with_distractors,
-)
-from instdata.score.table import cells_of, groups, write_table
+from instdata.score.source import manifest_digest, slug, split_items, taxonomy_of, with_distractors
+from instdata.score.table import write_table
 from instdata.train.forward import Validation
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
@@ -40,62 +38,22 @@ from instdata.util.errors import InputError
 from instdata.util.values import count
 from instdata.util.yaml import did_you_mean
 
-SCHEMA_VERSION = 1
 SIZES = (64, 128, 256)
-KINDS = {"bits": ["bits"], "distractors": ["bits", "distractors"], "judge": ["bits"], "pairs": ["bits"]}  # by metric
-JUDGED = ("judge", "pairs")
+MATCH = ("supervised", "tokens", "rows")  # what arms have as many of
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """An ablation that can run. `digest`: of the build's manifest. `seeds` are those of the first look; each further look
-    adds one, up to `most`. `draws`: the arms of the seeds that were asked for."""
-
-    pool: Pool
-    grid: Grid
-    sizes: list[int]
-    seeds: int
-    most: int
-    metric: str
-    match: str
-    digest: str
-    passing: dict[str, bool] | None = None  # whether the step would pass an item, by its id
-    draws: dict[int, Drawn] = field(default_factory=dict)
-
-    @property
-    def looks(self) -> int:
-        return self.most - self.seeds + 1
-
-    @property
-    def told(self) -> list[Item]:
-        """The items that the metric can tell something of."""
-        if self.metric in JUDGED:
-            return [i for i in self.grid.items if i.scorer == "judge"]
-        both = self.metric == "distractors"
-        return [i for i in self.grid.items if i.reference and not (both and (i.fine is None or i.coarse is None))]
-
-    def leaks(self, seeds: int) -> int:
-        """Rows that hold evaluation items and are left out, in the seed that has most."""
-        return max(self.drawn(seed).leaks for seed in range(seeds))
-
-    def drawn(self, seed: int) -> Drawn:
-        """The arms of a seed."""
-        if seed not in self.draws:
-            self.draws[seed] = draw(self.pool, self.sizes, seed, self.match, self.grid)
-        return self.draws[seed]
 
 
 def prepare(
     build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
-    out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP,
+    out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP, doublings: float = DOUBLINGS,
+    cells: Path | None = None, card: bool = False,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
     what does not fit."""
     own = recipe_of(build).get("ablate") or {}
     seeds = seeds or max(2, own.get("seeds", 3))
-    for word, known, option in ((match, ("tokens", "rows"), "match"), (metric, tuple(KINDS), "metric")):
+    for word, known, option in ((match, MATCH, "match"), (metric, tuple(KINDS), "metric")):
         if word not in known:
             raise InputError(f"--{option} {word}: one of {', '.join(known)}.{did_you_mean(word, known)}")
     if bool(asked) == (against is not None):
@@ -105,7 +63,12 @@ def prepare(
         raise InputError(
             f"--metric {metric} needs --judge MODEL" if judge is None else "--judge needs --metric judge or pairs"
         )
-    if most < seeds:
+    if not doublings > 0:
+        raise InputError(f"--margin {doublings:g}: doublings of data, more than 0")
+    outside = tuple(read_outside(cells, ARMS, CONTROL)) if cells else ()
+    if outside:
+        seeds = most = len({c.seed for c in outside})
+    elif most < seeds:
         say(f"{seeds} seeds from the first look on: --max-seeds {most} changes nothing")
     pool = pool_of(build, asked) if asked else pool_against(build, against)  # type: ignore[arg-type]
     abilities = taxonomy_of(build, taxonomy)
@@ -113,14 +76,17 @@ def prepare(
     items = exam_items(build, asked, abilities, suites, max_items)
     if recipe.best_after is not None:
         held, items = split_items(items)
-    items = with_distractors(items, KINDS[metric])
+    kinds = kinds_of(metric, [c.model for c in outside], card)
+    items = with_distractors(items, kinds)
     judged = judging(judge, abilities, items, say, pairs=metric == "pairs")
     validate = Validation(held) if held else None
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
-    grid = Grid(folder, spec, recipe, items, KINDS[metric], say, judged, validate, keep=keep)
-    wanted = parse_sizes(sizes, int(pool.passed.sum()))
+    grid = Grid(folder, spec, recipe, items, kinds, say, judged, validate, keep=keep)
+    wanted = sorted({c.size for c in outside}) or parse_sizes(sizes, int(pool.passed.sum()))
     tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
-    found = Ablation(pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), tells)
+    found = Ablation(
+        pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), doublings, tells, outside
+    )
     counts = Counter(i.ability for i in found.told)
     if not counts:
         raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
@@ -154,34 +120,42 @@ def parse_sizes(text: str | None, most: int) -> list[int]:
 def plan(ablation: Ablation) -> dict[str, Any]:
     """What an ablation will take, and what it can see: cells, tokens, FLOPs, minutes here, judge calls, USD, for the first
     look and for all of them, and the minimum detectable effect of each ability from the number of its items."""
-    from instdata.compare.effect import planned_mde
-
-    streams = [s for seed in range(ablation.most) for s in ablation.drawn(seed).streams]
-    first = estimate(ablation.grid, [s for s in streams if s.seed < ablation.seeds])
-    whole = estimate(ablation.grid, streams)
+    looks = ablation.looks()
+    due = looks.due(ablation.seeds, ablation.most)
+    first, whole = (_cost(ablation, look.seeds) for look in (due[0], due[-1]))
     counts = dict(Counter(i.ability for i in ablation.told).most_common())
-    mde = planned_mde(counts, ablation.seeds, metric=ablation.metric, looks=ablation.looks)
+    units = Counter(ability for ability, _ in {(i.ability, i.cluster or i.id) for i in ablation.told})
+    mde = planned_mde({a: units[a] for a in counts}, due[0].seeds, metric=ablation.metric, level=due[0].level)
     return {
         "filter": ablation.pool.filter,
         "pool": len(ablation.pool),
         "passed": int(ablation.pool.passed.sum()),
         "arms": len(ARMS),
         "sizes": ablation.sizes,
-        "seeds": ablation.seeds,
-        "looks": ablation.looks,
-        "leaking_rows_left_out": ablation.leaks(ablation.seeds),
+        "seeds": due[0].seeds,
+        "looks": len(due),
+        "looks_before": made(looks.looks),
+        "counts": counts_of(ablation),
+        "leaking_rows_left_out": None if ablation.outside else ablation.leaks(due[0].seeds),
         **first.plain(),
         "minutes": round(first.seconds / 60, 1),
-        **_judging(ablation, ablation.seeds),
+        **_judging(ablation, due[0].seeds),
         "with_all_looks": {
             "missing": whole.missing,
             "minutes": round(whole.seconds / 60, 1),
-            **_judging(ablation, ablation.most),
+            **_judging(ablation, due[-1].seeds),
         },
         "items": counts,
         "mde": mde,
         "metric": ablation.metric,
     }
+
+
+def _cost(ablation: Ablation, seeds: int) -> GridCost:
+    """What so many seeds take; of cells from outside nothing is trained, and what scoring them takes is not known here."""
+    if ablation.outside:
+        return GridCost(len(ablation.outside), len(ablation.outside), 0, 0, 0, 0.0, 0, 0, 0.0, 0.0)
+    return estimate(ablation.grid, [s for seed in range(seeds) for s in ablation.drawn(seed).streams])
 
 
 def _judging(ablation: Ablation, seeds: int) -> dict[str, Any]:
@@ -193,38 +167,16 @@ def _judging(ablation: Ablation, seeds: int) -> dict[str, Any]:
     return judge.price(ablation.grid.items, times)
 
 
-@dataclass(frozen=True)
-class Looked:
-    """The last look at an ablation: all scores, effects of with and of aa against without, and whether that decides. swaps:
-    what judging in both orders showed."""
-
-    look: int
-    scores: pa.Table
-    effects: list[Effect]
-    aa: list[Effect]
-    swaps: dict[str, Any] | None = None
-
-    @property
-    def headline(self) -> Effect:
-        """The effect that decides: the mean over abilities, or the only ability of which something can be said."""
-        known = [e for e in self.effects if e.effect is not None]
-        return next((e for e in known if e.ability == MACRO), (known or self.effects)[0])
-
-    @property
-    def decided(self) -> bool:
-        return self.headline.verdict != "undecided"
-
-
 def run(ablation: Ablation, say: Say) -> dict[str, Any]:
     """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json` prints."""
     started = time.perf_counter()
     folder = ablation.grid.folder
     with locked(folder):
-        _tell_replaced(ablation, say)
+        tell_replaced(ablation, say)
         looked = _look(ablation, say)
-        found = _found(ablation, looked)
+        found = effects_found(ablation, looked)
         write_table(looked.scores, folder / "scores.parquet")
-        write_table(_curves(looked.scores), folder / "curves.parquet")
+        write_table(arm_curves(looked.scores), folder / "curves.parquet")
         write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         seconds = time.perf_counter() - started
         write_text(folder / "run.json", json.dumps(run_facts(ablation.grid, seconds), indent=1) + "\n")
@@ -233,140 +185,49 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
 
 def _look(ablation: Ablation, say: Say) -> Looked:
     """Run the seeds of one look after the other, until one decides."""
-    grid = ablation.grid
-    for look in range(1, ablation.looks + 1):
-        seeds = ablation.seeds + look - 1
-        cells = [run_base(grid), *run_streams(grid, [s for n in range(seeds) for s in ablation.drawn(n).streams])]
-        scores, swaps = read_cells(grid, cells), None
-        if grid.judge and grid.judge.pairs:
-            scores, swaps = compared(grid.judge, grid.items, scores, CONTROL)
-        elif grid.judge:
-            scores = graded(grid.judge, grid.items, scores)
-        main, aa = effects_of(scores, ablation.metric, max(ablation.sizes), look, ablation.looks)
-        looked = Looked(look, scores, main, aa, swaps)
-        say(f"look {look} of {ablation.looks}, {seeds} seeds: {looked.headline.ability} {looked.headline.verdict}")
+    folder, looks = ablation.grid.folder, ablation.looks()
+    write_looks(folder, ablation.question, looks)
+    due = looks.due(ablation.seeds, ablation.most)
+    for number, look in enumerate(due, 1):
+        scores, swaps = _scores(ablation, look.seeds)
+        levels = (look.level, look.same)
+        margin = margin_of(
+            of_metric(scores, ablation.metric), ablation.metric, CONTROL, ablation.pool.build, ablation.doublings
+        )
+        main, aa = effects_of(scores, ablation.metric, max(ablation.sizes), levels, margin.value)
+        rates = win_rates(scores, CONTROL, max(ablation.sizes)) if ablation.metric == "pairs" else {}
+        main = floored(main, below(swaps, rates.get("with"))) if rates else main
+        looks = looks.after(look)
+        write_looks(folder, ablation.question, looks)
+        earlier = [k for k in made(looks.looks) if k != look.seeds]
+        looked = Looked(number, len(due), earlier, levels, margin, scores, main, aa, swaps, rates)
+        say(f"look {number} of {len(due)}, {look.seeds} seeds: {looked.headline.ability} {looked.headline.verdict}")
         if looked.decided:
             break
     return looked
 
 
-def _asked(ablation: Ablation) -> dict[str, Any]:
-    """What was asked, as effects.json says it."""
-    judge = ablation.grid.judge
-    return {
-        "build": ablation.pool.build.resolve().name,
-        "filter": ablation.pool.filter,
-        "metric": ablation.metric,
-        "sizes": ablation.sizes,
-        "looks": ablation.looks,
-        "match": ablation.match,
-        "model": ablation.grid.about()[0],
-        "training": ablation.grid.recipe.model_dump(mode="json"),
-        "judge": {"model": judge.options.model, "runs": judge.runs} if judge else None,
-    }
+def _scores(ablation: Ablation, seeds: int) -> tuple[pa.Table, dict[str, Any] | None]:
+    """(all scores of so many seeds, what judging in both orders showed)."""
+    grid = ablation.grid
+    if ablation.outside:
+        scores = score_outside(grid, ablation.outside)
+    else:
+        streams = [s for n in range(seeds) for s in ablation.drawn(n).streams]
+        scores = read_cells(grid, [run_base(grid), *run_streams(grid, streams)])
+    if grid.judge and grid.judge.pairs:
+        return compared(grid.judge, grid.items, scores, CONTROL)
+    return (graded(grid.judge, grid.items, scores) if grid.judge else scores), None
 
 
-def _unread(ablation: Ablation, scores: pa.Table) -> dict[str, int] | None:
-    """Of how many answers (or comparisons) the judge gave a verdict, and of how many none that could be read."""
-    if ablation.metric not in JUDGED:
-        return None
-    mine = scores.filter(pc.and_(pc.equal(scores["metric"], ablation.metric), pc.is_valid(scores["answer"])))
-    if ablation.metric == "pairs":
-        mine = mine.filter(pc.not_equal(mine["arm"], CONTROL))
-    return {"read": len(mine) - mine["value"].null_count, "unread": mine["value"].null_count}
-
-
-def _found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
-    """What effects.json says."""
-    kind, pool, seeds = metric_of(ablation.metric), ablation.pool, looked.headline.seeds
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **_asked(ablation),
-        "manifest_sha256": ablation.digest,
-        "unit": kind.unit,
-        "margin": kind.margin,
-        "decided": looked.decided,
-        "look": looked.look,
-        "seeds": seeds,
-        "pool": {"rows": len(pool), "passed": int(pool.passed.sum())},
-        "leaking_rows_left_out": ablation.leaks(seeds),
-        "arms": [
-            {"arm": arm, "size": size, "rows": rows, "tokens": tokens}
-            for arm in ARMS
-            for size, rows, tokens in ablation.drawn(0).sizes[arm]
-        ],
-        "verdicts": _unread(ablation, looked.scores),
-        "swaps": looked.swaps,
-        "estimates": _estimates(ablation),
-        "effects": [e.plain() for e in looked.effects],
-        "apart": _apart(ablation, looked),
-        "aa": [e.plain() for e in looked.aa],
-    }
-
-
-def _estimates(ablation: Ablation) -> str:
-    """What the effects are effects on, in words."""
-    suites = sorted({i.suite for i in ablation.grid.items})
-    if suites != [HOLDOUT]:
-        return f"items of {', '.join(suites)}"
-    return "items held out before the step, whether it would pass them or not"
-
-
-def _apart(ablation: Ablation, looked: Looked) -> dict[str, Any] | None:
-    """The mean effect on items that the step would pass, and on those that it would drop; None where that is not known."""
-    if ablation.passing is None:
-        return None
-    found: dict[str, Any] = {}
-    for name, wanted in (("passed", True), ("dropped", False)):
-        ids = [i for i, p in ablation.passing.items() if p == wanted]
-        mine = looked.scores.filter(pc.is_in(looked.scores["item"], pa.array(ids, pa.string())))
-        found[name] = {"items": len(ids)}
-        if len(ids) >= FEW:
-            effects, _ = effects_of(mine, ablation.metric, max(ablation.sizes), looked.look, ablation.looks)
-            whole = next((e for e in effects if e.ability == MACRO), effects[0])
-            found[name] |= {k: whole.plain()[k] for k in ("effect", "low", "high", "n")}
-    return found
-
-
-def _tell_replaced(ablation: Ablation, say: Say) -> None:
-    """Say where the folder has the result of another question: its cells stay, its tables do not."""
-    path = ablation.grid.folder / "effects.json"
+def transferred(done: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The transfer card of a result and that of another folder. Raises InputError where that holds none, or of another metric."""
+    path = folder / "effects.json"
     try:
-        old = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return
-    other = [key for key, value in _asked(ablation).items() if key in old and old[key] != value]
-    if other:
-        say(f"{path}: replaces a result with other {', '.join(other)}, whose cells stay; --out keeps both apart")
-
-
-def _curves(scores: pa.Table) -> pa.Table:
-    """The curves of the arms. Matched in tokens, an arm has other row counts in every seed: a point stands at the size that
-    they belong to."""
-    size = pc.cast(pc.if_else(pc.equal(scores["config"], "base"), "0", scores["config"]), pa.int64())
-    return curve_rows(scores.set_column(scores.schema.get_field_index("rows"), "rows", size))
-
-
-def effects_of(scores: pa.Table, metric: str, size: int, look: int, looks: int) -> tuple[list[Effect], list[Effect]]:
-    """(effects of with against without, of aa against without) at one size."""
-    main, other = contrasts(scores, metric, str(size))
-    if not main:
-        raise InputError(f"no item has a score of metric {metric}: give items with references, or another --metric")
-    args: dict[str, Any] = {"look": look, "looks": looks, "metric": metric}
-    return decide(main, other, **args), decide(other, **args)
-
-
-def contrasts(scores: pa.Table, metric: str, config: str) -> tuple[list[Contrast], list[Contrast]]:
-    """(with against without, aa against without) of every ability, from the scores of a size, seed by seed. Raises
-    InputError where an arm lacks a seed of the control."""
-    mine = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["config"], config)))
-    arms = {g["arm"]: cells_of(table) for g, table in groups(mine, ["arm"])}
-    control = arms.get(CONTROL, {})
-
-    def contrast(ability: str, arm: str) -> Contrast:
-        a, b = control[ability], arms[arm][ability]
-        if a.seeds.tolist() != b.seeds.tolist():
-            raise InputError(f"the arms {CONTROL} and {arm} have other seeds: run it again to finish the missing cells")
-        return Contrast(ability, a.values, b.values, a.weights)
-
-    return [contrast(a, "with") for a in control], [contrast(a, "aa") for a in control]
+        other = json.loads(path.read_text("utf-8"))
+        known = {e["ability"]: (e["effect"], e["verdict"]) for e in other["effects"]}
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise InputError(f"--transfer {folder}: holds no result of `instdata ablate` ({e})") from None
+    if other.get("metric") != done["metric"] or not known:
+        raise InputError(f"--transfer {folder}: its metric is {other.get('metric')}, not {done['metric']}")
+    return transfer_card(done, other)

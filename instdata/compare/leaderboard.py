@@ -20,10 +20,10 @@ import numpy as np
 
 from instdata.builds import manifest
 from instdata.compare.cell import Grid, Stream
-from instdata.compare.effect import planned_mde
 from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
+from instdata.compare.power import planned_mde
 from instdata.corpus.rows import Rows
 from instdata.corpus.write import locked
 from instdata.score.item import Item

@@ -154,23 +154,15 @@ def _known(pair: Matched, kept: np.ndarray) -> Known:
     d, w = (pair.b - pair.a)[:, kept], pair.weights[kept]
     rest = stats.if_one_moved if unit_scale(pair) else lambda x: x
     alone = rest(stats.crossed(d, w))
-    units, n_effective = alone, float(w.sum() ** 2 / (w @ w))
+    units, n_effective = alone, stats.effective_n(w, alone)
     if pair.cluster is not None:
-        means, sizes = _by_cluster(d, w, pair.cluster[kept])
+        means, sizes = stats.by_cluster(d, w, pair.cluster[kept])
         if len(sizes) < 2:
             return Known(alone.mean, float("nan"), 1.0, n, len(sizes), 1.0)
         units = stats.crossed(means, sizes)
-        spread = units.item_var / alone.item_var if alone.item_var > 0 and units.item_var > 0 else n / len(sizes)
-        units, n_effective = rest(units), n_effective / max(1.0, spread)
+        units, n_effective = rest(units), stats.effective_n(w, alone, units)
     se, df = stats.error_of(units)
     return Known(units.mean, se, df, n, units.n, n_effective)
-
-
-def _by_cluster(d: np.ndarray, w: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean differences [seeds, clusters] and the clusters' weights."""
-    codes = np.unique(cluster, return_inverse=True)[1]
-    sizes = np.bincount(codes, w)
-    return np.stack([np.bincount(codes, row * w) for row in d]) / sizes, sizes
 
 
 def _unlike(worlds: list[Known]) -> float:

@@ -82,7 +82,8 @@ def gathered(path: Path, asked: Sequence[ScoreTask], **about: Any) -> pa.Table:
     picked = [(i, t.item) for t in asked for i in at.get(t.key, ())]
     found = table.take(pa.array([i for i, _ in picked], pa.int64())).select(SCHEMA.names)
     items = [item for _, item in picked]
-    columns = {"suite": [i.suite for i in items], "item": [i.id for i in items], "ability": [i.ability for i in items]}
+    columns = {"suite": [i.suite for i in items], "item": [i.id for i in items], "ability": [i.ability for i in items],
+               "cluster": [i.cluster for i in items]}  # fmt: skip
     for name, values in (columns | {k: [v] * len(items) for k, v in about.items()}).items():
         field = SCHEMA.field(name)
         found = found.set_column(SCHEMA.get_field_index(name), field, pa.array(values, field.type))

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Rows
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Lazily, Rows, bytes_of_ids
 from instdata.util.atomic import whole
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
@@ -46,6 +46,7 @@ BAD = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source
 TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
+ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -107,6 +108,7 @@ class Sidecar:
     step: str
     parts: dict[int, Part]
 
+    @cached_property  # of many shards, each would ask for all
     def published(self) -> list[tuple[str, pa.DataType]]:
         """(column, type) of the scores that rows and the ledger show: numbers and text whose names have no leading
         underscore."""
@@ -245,25 +247,26 @@ class Corpus:
             table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
         return table.select(names)
 
-    def scores(self, shard: int, at: np.ndarray | None = None) -> dict[str, pa.ChunkedArray]:
-        """`score_<step>_<name>` -> the published scores of a shard's rows (of those `at`), null where not scored."""
-        out = {}
-        for sidecar in self.sidecars:
-            part = sidecar.parts.get(shard)
-            names = sidecar.published()
-            there = set(_schema(part.path).names) if part else set()
-            stored = tuple(n for n, _ in names if n in there)
-            table = None
-            if part and stored:
-                table = _sidecar(part.path, part.path.stat().st_mtime_ns, stored).slice(part.lo, part.hi - part.lo)
-            for name, kind in names:
-                rows = self.shards[shard].rows
-                if part and table is not None and name in there:
-                    column = _spread(table[name], part.at, rows)
-                else:
-                    column = pa.chunked_array([pa.nulls(rows, kind)])
-                out[f"score_{sidecar.step}_{name}"] = column if at is None else column.take(pa.array(at))
-        return out
+    @cached_property
+    def published(self) -> dict[str, tuple[Sidecar, str, pa.DataType]]:
+        """`score_<step>_<name>` -> where that score is, its name and type there."""
+        return {f"score_{s.step}_{name}": (s, name, kind) for s in self.sidecars for name, kind in s.published}
+
+    def scores(self, shard: int, at: np.ndarray | None = None) -> Mapping[str, pa.ChunkedArray]:
+        """`score_<step>_<name>` -> the published scores of a shard's rows (of those `at`), null where not scored; read when
+        asked for."""
+
+        def read(full: str) -> pa.ChunkedArray:
+            sidecar, name, kind = self.published[full]
+            part, rows = sidecar.parts.get(shard), self.shards[shard].rows
+            if part is None or name not in _schema(part.path).names:
+                column = pa.chunked_array([pa.nulls(rows, kind)])
+            else:
+                table = _sidecar(part.path, part.path.stat().st_mtime_ns, (name,))
+                column = _spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
+            return column if at is None else column.take(pa.array(at))
+
+        return Lazily(self.published, read)
 
     def key(self, positions: np.ndarray) -> str:
         """Names the text of these rows: the shards' keys and which of their rows."""
@@ -276,7 +279,7 @@ class Corpus:
         return h.hexdigest()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_cached(path, list(names))
@@ -305,7 +308,12 @@ class CorpusRows(Rows):
         if name not in SHARD.names:
             raise AttributeError(name)
         parts = [self.corpus.columns(s, [name])[name].take(pa.array(at)) for s, at in self._by_shard()]
-        return pa.concat_arrays([c for p in parts for c in p.chunks]) if parts else pa.array([], SHARD.field(name).type)
+        return _whole(pa.chunked_array([c for p in parts for c in p.chunks], SHARD.field(name).type))
+
+    @property
+    def id_bytes(self) -> np.ndarray:
+        parts = [bytes_of_ids(self.corpus.columns(s, ["id"])["id"])[at] for s, at in self._by_shard()]
+        return np.concatenate([np.empty((0, 2), np.uint64), *parts])
 
     @property
     def shown(self) -> np.ndarray:
@@ -317,16 +325,17 @@ class CorpusRows(Rows):
         return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
 
     @cached_property
-    def scores(self) -> dict[str, pa.ChunkedArray]:  # type: ignore[override]
-        parts = [self.corpus.scores(s, at) for s, at in self._by_shard()]
-        return {k: pa.chunked_array([c for p in parts for c in p[k].chunks]) for k in parts[0]} if parts else {}
+    def scores(self) -> Mapping[str, pa.ChunkedArray]:  # type: ignore[override]
+        def read(name: str) -> pa.ChunkedArray:
+            parts = [self.corpus.scores(s, at)[name] for s, at in self._by_shard()]
+            return pa.chunked_array([c for p in parts for c in p.chunks], self.corpus.published[name][2])
+
+        return Lazily(self.corpus.published if len(self) else (), read)
 
     @cached_property
     def _texts(self) -> tuple[Any, Any]:
-        parts = [b._texts for b in self.batches()]
-        prompt, response = (pa.chunked_array([p[i] for p in parts], pa.string()) for i in (0, 1))
-        # One array where it fits in one; a chunked one has the same methods.
-        return tuple(c.combine_chunks() if c.nbytes < 1 << 30 else c for c in (prompt, response))
+        parts = [b._texts for b in self.batches(columns=TEXT)]
+        return tuple(_whole(pa.chunked_array([p[i] for p in parts], pa.string())) for i in (0, 1))
 
     @cached_property
     def full(self) -> Any:
@@ -336,8 +345,7 @@ class CorpusRows(Rows):
         return getattr(self, name) if name in ("prompt", "full") else self._by_batch(name)
 
     def _by_batch(self, view: str) -> Any:
-        parts = pa.chunked_array([b.view(view) for b in self.batches()], pa.string())
-        return parts.combine_chunks() if parts.nbytes < 1 << 30 else parts
+        return _whole(pa.chunked_array([b.view(view) for b in self.batches(columns=TEXT)], pa.string()))
 
     def _by_shard(self) -> Iterator[tuple[int, np.ndarray]]:
         """(shard, row numbers in it) in the order of `positions`, one item for each run in a shard."""
@@ -353,19 +361,20 @@ class CorpusRows(Rows):
         """Any of the rows, in any order; reads each shard once."""
         at = np.asarray(at, np.int64)
         order = np.argsort(self.positions[at], kind="stable")
-        table = CorpusRows(self.corpus, self.positions[at[order]]).table
+        found = CorpusRows(self.corpus, self.positions[at[order]])
         back = np.empty(len(at), np.int64)
         back[order] = np.arange(len(at))
-        scores = {k: v.take(pa.array(at)) for k, v in self.scores.items()}
-        return Rows(table.take(pa.array(back)), self.context, scores)
+        index = pa.array(back)
+        return Rows(found.table.take(index), self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
             table = self.corpus.columns(s, SEEN_BY_STEPS if columns is None else list(columns))
-            scores = self.corpus.scores(s) if columns is None else {}
+            scores: Mapping[str, pa.ChunkedArray] = self.corpus.scores(s) if columns is None else {}
             for start in range(0, len(at), rows):
                 index = pa.array(at[start : start + rows])
-                yield Rows(table.take(index), self.context, {k: v.take(index) for k, v in scores.items()})
+                some = Lazily(scores, lambda n, all_=scores, index=index: all_[n].take(index))  # type: ignore[misc]
+                yield Rows(table.take(index), self.context, some)
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
         for s, at in self._by_shard():
@@ -379,6 +388,11 @@ class CorpusRows(Rows):
             else:
                 table = read_cached(path)
             yield table if len(at) == shard.rows else table.take(pa.array(at))
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """A column as one array where it fits in one; a chunked one has the same methods."""
+    return column.combine_chunks() if column.nbytes < ONE_ARRAY else column
 
 
 def ability_codes(column: pa.Array | pa.ChunkedArray, words: Words) -> np.ndarray:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.rows import UNKNOWN
+from instdata.corpus.rows import UNKNOWN, bytes_of_ids
 from instdata.corpus.subsets import Subsets
 from instdata.util.errors import InputError
+
+Ids: TypeAlias = "pa.Array | pa.ChunkedArray | np.ndarray"  # 32 hex digits each, or their bytes: uint64[ids, 2]
 
 
 @dataclass(frozen=True)
@@ -31,20 +34,22 @@ class Ladder:
 
 
 def ladder(
-    ids: pa.Array,
+    ids: Ids,
     abilities: np.ndarray,
     names: list[str],
     subsets: Subsets | None,
     seed: int,
     wanted: Sequence[str] = (),
 ) -> Ladder:
-    """The ladder of a pool: ids (32 hex digits), ability codes into `names`, sizes; `wanted` are the taxonomy's abilities,
+    """The ladder of a pool: ids, ability codes into `names`, sizes; `wanted` are the taxonomy's abilities,
     which a per-ability ladder needs rows of.
 
     Raises InputError naming what is missing where a size is larger than the pool and `on_short` is not "clip".
     """
     strata = sorted({int(a) for a in np.unique(abilities)}, key=lambda a: names[a])
-    members = [_by_priority(ids, np.flatnonzero(abilities == a), seed) for a in strata]
+    # Rows of an ability in a pseudo-random order that depends on the seed and their ids; equal ids keep their order.
+    first = np.argsort(priority(ids, seed), kind="stable")
+    members = [first[abilities[first] == a] for a in strata]
     if subsets is not None and subsets.per_ability is not None:
         return _per_ability(members, [names[a] for a in strata], subsets, wanted)
     from instdata.corpus.interleave import chairman  # compiled: imported where it is needed
@@ -59,15 +64,9 @@ def ladder(
     return _cut(order, [(min(rows, len(order)), name) for rows, name in sizes], warnings)
 
 
-def _by_priority(ids: pa.Array, rows: np.ndarray, seed: int) -> np.ndarray:
-    """These rows in a pseudo-random order that depends on the seed and their ids; equal ids keep their order."""
-    return rows[np.argsort(priority(ids.take(pa.array(rows)), seed), kind="stable")]
-
-
-def priority(ids: pa.Array | pa.ChunkedArray, seed: int, purpose: str = "") -> np.ndarray:
-    """A pseudo-random uint64 for each id (32 hex digits), the same for the same seed, purpose and id."""
-    ids = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    halves = np.frombuffer(bytes.fromhex("".join(ids.to_pylist())), ">u8").reshape(-1, 2).astype(np.uint64)
+def priority(ids: Ids, seed: int, purpose: str = "") -> np.ndarray:
+    """A pseudo-random uint64 for each id, the same for the same seed, purpose and id."""
+    halves = ids if isinstance(ids, np.ndarray) else bytes_of_ids(ids)
     salt = np.uint64(int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "big")) ^ np.uint64(seed)
     return _mix(halves[:, 0] ^ _mix(halves[:, 1] + _mix(np.array([salt]))))
 

@@ -50,7 +50,7 @@ def write_ledger(corpus: Corpus, path: Path) -> int:
 
 def score_fields(corpus: Corpus) -> list[pa.Field]:
     """The score columns that rows and the ledger show."""
-    return [pa.field(f"score_{s.step}_{name}", kind) for s in corpus.sidecars for name, kind in s.published()]
+    return [pa.field(name, kind) for name, (_, _, kind) in corpus.published.items()]
 
 
 def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:

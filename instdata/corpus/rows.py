@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 
 from instdata.corpus import views
 from instdata.util.context import Context
+
+T = TypeVar("T")
 
 CALL = pa.struct([("id", pa.string()), ("type", pa.string()),
                   ("function", pa.struct([("name", pa.string()), ("arguments", pa.string())]))])  # fmt: skip
@@ -210,6 +212,11 @@ class Rows:
                 return pa.nulls(len(self), SHARD.field(name).type)
         raise AttributeError(name)
 
+    @property
+    def id_bytes(self) -> np.ndarray:
+        """The 16 bytes of each id, as uint64[rows, 2]: half of what their digits take."""
+        return bytes_of_ids(self.id)
+
     @cached_property
     def prompt(self) -> pa.Array:
         """Everything before the response, turns joined by a newline (string, never null)."""
@@ -268,6 +275,44 @@ class Rows:
         names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
         for batch in self.batches(columns=TEXT):
             yield pa.table(dict(score(batch)))
+
+
+class Lazily(Mapping[str, T]):
+    """Values by name, each made when first asked for."""
+
+    def __init__(self, names: Iterable[str], make: Callable[[str], T]):
+        self._names, self._make, self._made = dict.fromkeys(names), make, dict[str, T]()
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._made:
+            self._made[name] = self._make(name)
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+DIGITS = np.full(256, 255, np.uint8)  # the value of each hexadecimal digit
+DIGITS[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+
+def bytes_of_ids(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """uint64[ids, 2] of ids of 32 hex digits each, chunk by chunk. Raises ValueError for anything else."""
+    parts = []
+    for chunk in ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]:
+        if not len(chunk):
+            continue
+        offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        digits = DIGITS[np.frombuffer(chunk.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]]
+        if (np.diff(offsets) != 32).any() or (digits > 15).any():
+            raise ValueError("an id is not 32 hex digits")
+        parts.append((digits[0::2] << 4 | digits[1::2]).view(">u8").reshape(-1, 2).astype(np.uint64))
+    return np.concatenate(parts) if parts else np.empty((0, 2), np.uint64)
 
 
 def split_messages(messages: pa.Array) -> tuple[pa.Array, pa.Array]:

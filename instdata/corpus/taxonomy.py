@@ -43,9 +43,10 @@ class Example(Entry):
 
 
 class Judge(Entry):
-    """How a judge scores an ability's answers."""
+    """How a judge scores an ability's answers. `solve`: where it is shown no reference, it solves the task before it judges."""
 
     reference: bool = False
+    solve: bool = False
     rubric: dict[str, Text] = {}  # by language
 
 

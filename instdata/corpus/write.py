@@ -26,6 +26,7 @@ from instdata.corpus.optional import fields_used, published_schema
 from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
+from instdata.util.remote import no_url
 from instdata.util.secrets import redact
 
 LOCK = ".instdata.lock"
@@ -60,7 +61,7 @@ def locked(folder: Path) -> Iterator[None]:
     """One process at a time per folder: of a build, a run, curves, an ablation. The system frees the lock when its owner
     dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor locked
     before: what is there may be replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
+    no_url(folder).mkdir(parents=True, exist_ok=True)
     _no_links(folder)
     if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
         raise InputError(

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.compare.card import metric_card
 from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_streams
 from instdata.compare.cost import estimate
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
-from instdata.grow.fit import fit
+from instdata.grow.fit import FLAT, fit
 from instdata.judge.grade import Asked, graded, judging
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (
@@ -124,6 +125,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     curves = curve_rows(scores)
     fits = fitted(scores)
     folder = grid.folder
+    last = scores.filter(pc.equal(scores["model"], found[-1][0].about()[0]))
     about = ["cell", "model", "arm", "config", "rows", "tokens", "seed"]
     shown = scores.select(about).group_by(about, use_threads=False).aggregate([]).to_pylist()
     facts = {
@@ -135,6 +137,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
         "items": len(grid.items),
         "cells": shown,
         "fits": fits,
+        "card": [a.plain() for a in metric_card(last)],
         "not_judged": not_judged(grid.items, scores),
     }
     write_table(scores, folder / "scores.parquet")
@@ -160,9 +163,15 @@ def fitted(scores: pa.Table) -> list[dict[str, Any]]:
         if curves:
             first = next(iter(abilities.values()))
             curves[MACRO] = ([c.values for c in abilities.values()], [c.weights for c in abilities.values()])
-        for ability, (values, weights) in curves.items():
-            lower = metric_of(group["metric"]).lower_is_better
-            shown = fit(first.rows, first.seeds, values, weights, lower_is_better=lower).plain()
-            del shown["aicc"]
-            found.append(group | {"ability": ability} | shown)
+        lower, margin, fits = metric_of(group["metric"]).lower_is_better, None, {}
+        for ability, (values, weights) in reversed(
+            curves.items()
+        ):  # the mean first: abilities are flat against its growth
+            curve = fit(first.rows, first.seeds, values, weights, lower_is_better=lower, margin=margin)
+            fits[ability] = curve.plain() | {"mean": float(curve.means.mean())}
+            if ability == MACRO and curve.label in ("growing", "saturating") and curve.slope is not None:
+                margin = FLAT * abs(curve.slope)
+        for ability in curves:
+            del fits[ability]["aicc"]
+            found.append(group | {"ability": ability} | fits[ability])
     return found

@@ -22,6 +22,7 @@ KINDS = {"flat": 1, "log-linear": 2, "saturating": 3}  # and how many parameters
 SLOPE_RUNGS, SATURATING_RUNGS = 3, 5
 EXPONENTS = np.geomspace(0.03, 3.0, 120)  # the grid on which b is searched; c and a follow by least squares
 DRAWS = 400
+FLAT = 0.25  # of what a doubling brings elsewhere: who grows by less than that does not grow
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def fit(
     list of such, one per ability. Items missing (NaN) in some cell are left out, seeds that lack a rung too.
     Items given, the slope's interval is clustered by item and by seed; means only, by seed alone: it then holds for these
     items. With one seed the scatter around the log-linear line stands in for the seeds.
-    margin: slopes within it are flat where a test of equivalence says so; default 0.02, for bits 1 % of the mean.
+    margin: slopes within it are flat where a test of equivalence says so; default a quarter of the published growth, which is
+    0.019 a doubling for scores, 2 % of the mean for bits (score/metric.py).
     Raises InputError where there is no cell with rows or a seed twice.
     """
     groups = [np.asarray(v, float) for v in (values if isinstance(values, (list, tuple)) else [values])]
@@ -158,7 +160,8 @@ def _fitted(
     shapes = [k for k in aicc if np.isfinite(aicc[k]) and not (k == "flat" and low * high > 0)]
     kind = min(shapes, key=lambda k: (aicc[k], KINDS[k])) if shapes else "log-linear"
     up = (-high, -low) if lower else (low, high)
-    bound = margin if margin is not None else BITS.margin * abs(float(means.mean())) if lower else SCORE.margin
+    published = BITS.doubling * abs(float(means.mean())) if lower else SCORE.doubling
+    bound = FLAT * published if margin is None else min(margin, FLAT * published)
     label = "undecided"
     if up[0] > 0:
         label = "saturating" if kind == "saturating" else "growing"

@@ -27,14 +27,15 @@ if TYPE_CHECKING:
     from instdata.corpus.taxonomy import Judge, Taxonomy
     from instdata.score.item import Item
 
-VERSION = 1
+VERSION = 2
 HERE = Path(__file__).parent / "prompts"
 GRADES = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
 PAIR = {"1": 1.0, "tie": 0.5, "2": 0.0}  # worth for the answer that is shown first
 REPLY_TOKENS = 300  # a reason of two sentences and the verdict
 # Bytes of all texts of one request. The embedded model has 2,048 tokens for prompt and reply, a byte is at most a third.
 SHOWN, SHOWN_LOCAL = 48_000, 2_700
-AUDIT = 0.2  # of pairs are judged in both orders
+SOLVING_TOKENS = 1200  # more, where it solves the task first
+AUDIT = 1.0  # of pairs are judged in both orders
 NAMES = {
     "en": {"task": "task", "reference": "reference", "answer": "answer", "1": "answer 1", "2": "answer 2"},
     "zh": {"task": "任务", "reference": "参考答案", "answer": "回答", "1": "回答 1", "2": "回答 2"},
@@ -42,6 +43,14 @@ NAMES = {
 NO_REFERENCE = {
     "en": "There is no reference answer for this task: judge by the task and by what you know.",
     "zh": "本任务没有参考答案：依据任务本身和你的知识评判。",
+}
+
+
+# A judge that reads a solution first takes its slips for right (Zheng et al. 2023, arXiv 2306.05685, section 3.4).
+SOLVE = {
+    "en": 'Before you look at any answer, solve the task yourself: the JSON begins with "solution", your own working and result, and '
+    "then goes on as asked below.",
+    "zh": '在看任何回答之前，先自己解出本任务：JSON 以 "solution" 开头，写出你自己的过程和结果，其余按下面的要求。',
 }
 
 
@@ -107,8 +116,8 @@ def judge_pairs(
     context: Context = Context(),  # noqa: B008
     name: str = "judge",
 ) -> list[Compared]:
-    """Each candidate against its control. Which one is shown first is a hash of the item's id; a share `audit` of the
-    items is judged in both orders, and scored by the mean (see `swaps`). Equal answers tie unasked.
+    """Each candidate against its control, in both orders, scored by the mean (see `swaps`). Which order comes first is a hash
+    of the item's id; with `audit` below 1 only such a share is judged in both. Equal answers tie unasked.
 
     The budget goes by `name`. Raises as judge_items."""
     options = options.resolved()
@@ -217,17 +226,15 @@ def _request(
     size = SHOWN_LOCAL if options.model.startswith(LOCAL) else SHOWN
     texts = clip([text for _, text in parts], size)
     code, material = fence([(names[part], text) for (part, _), text in zip(parts, texts)])
-    values = {
-        "code": code,
-        "material": material,
-        "rubric": _rubric(how, language),
-        "note": "" if reference else NO_REFERENCE[language],
-    }
+    solves = how is not None and how.solve and not reference
+    note = "" if reference else "\n".join([NO_REFERENCE[language], *[SOLVE[language]] * solves])
+    values = {"code": code, "material": material, "rubric": _rubric(how, language), "note": note}
     key, allowed = ("grade", GRADES) if kind == "score" else ("better", PAIR)
+    solution = {"solution": {"type": "string"}} if solves else {}
     return structured(
         render(_template(kind, language), values),
-        {"reason": {"type": "string"}, key: {"type": "string", "enum": list(allowed)}},
-        REPLY_TOKENS,
+        {**solution, "reason": {"type": "string"}, key: {"type": "string", "enum": list(allowed)}},
+        REPLY_TOKENS + SOLVING_TOKENS * solves,
         temperature=0.0 if runs == 1 else 1.0,
         draw=run,
         more={"logprobs": True, "top_logprobs": 5},  # the client leaves them out where the endpoint has none

@@ -68,7 +68,7 @@ def judging(
     if not any(i.scorer == "judge" for i in items):
         raise InputError("--judge: no item's ability has `scorer: judge` in the taxonomy, so there is nothing to judge")
     if pairs and runs > 1:
-        raise InputError("--judge-runs: comparisons are judged once, a fifth of them in both orders; leave it out")
+        raise InputError("--judge-runs: comparisons are judged once in each order; leave it out")
     options = replace(_options(model), max_usd=max_usd).resolved()
     endpoint(options.model, options.base_url, say=say)
     if max_usd is not None and price_of(options.model, options.price) is None:
@@ -116,7 +116,7 @@ def graded(judge: Judging, items: Sequence[Item], scores: pa.Table) -> pa.Table:
 
 def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: str) -> tuple[pa.Table, dict[str, Any]]:
     """(the scores with every arm's answers compared, size by size and seed by seed, with those of the arm `control`; what
-    judging a part in both orders showed, see judge.swaps).
+    judging in both orders showed, see judge.swaps).
 
     Metric "pairs": 1 where the arm's answer is better, 0 where the control's is, between them a tie or doubt; the control
     itself has 0.5."""

@@ -52,7 +52,15 @@ def judge_card(
             card[part] = {n: measure([p for p in pairs if name(p) == n]) for n in names}
     if strong is not None:
         card["together"] = _together(pairs, strong, share, options, context, where)
-    return {**card, "warnings": warnings(card)}
+    return {**card, "may_decide": not barred(card), "barred": barred(card), "warnings": warnings(card)}
+
+
+def barred(card: dict[str, Any]) -> list[str]:
+    """Why this judge may not decide: its winners change with the order, or it was not shown to beat "the longer one"."""
+    flips = card["flip_rate"]
+    found = [f"{percent(flips)} of the winners change with the order"] if flips is not None and flips > FLIPS else []
+    longest = card["baselines"]["longest"]
+    return found + ([] if longest["cleared"] else ['not shown to beat "longest"'])
 
 
 def measure(pairs: list[Pair]) -> dict[str, Any]:

@@ -232,7 +232,8 @@ def fast_dtype(device: Any) -> Any:
     import torch
 
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # By default torch counts cards that emulate bfloat16 (T4, V100), where it is slower than float32.
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     return torch.bfloat16 if supported() and _has_bf16_dot() else torch.float32
 

@@ -55,7 +55,7 @@ def push(
     """Publish a build folder as the dataset `repo` (default: the recipe's). A new dataset is private unless the recipe
     or `private` says otherwise. `allow` names objections (ALLOW) to pass over.
 
-    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections}; with dry_run nothing is sent,
+    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections, private}; with dry_run nothing is sent,
     commit is None and `objections` are what a push would be refused for (a damaged build is refused at once). Raises
     InputError for what must not be published or a token that may not write, BuildError where the remote head is not an
     earlier push, HubError where the Hub fails.
@@ -74,12 +74,12 @@ def push(
     with locked(build), scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))
         found += _credentials(folder)
+        hidden = wishes.get("private", True) if private is None else private
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
-        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow)}  # fmt: skip
+        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow), "private": hidden}  # fmt: skip
         if dry_run:
             return done
         refuse(found, allow)
-        hidden = wishes.get("private", True) if private is None else private
         return done | send(
             api, repo, "dataset", folder, tag, hidden, allow, MANAGED, lambda remote: _summary(remote, folder), say
         )

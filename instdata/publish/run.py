@@ -67,12 +67,12 @@ def push_run(
             folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja", ".yaml", ".txt"))]
         )
         tag = f"{facts['build']['name']}-{facts['config']}@{weights[:16]}"
-        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow)}  # fmt: skip
+        hidden = True if private is None else private
+        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow), "private": hidden}  # fmt: skip
         if dry_run:
             return done
         refuse(found, allow)
         words = f"{base['name']} trained on {facts['rows']:,} rows of {facts['build']['name']}, size {facts['config']}."
-        hidden = True if private is None else private
         return done | send(api, repo, "model", folder, tag, hidden, allow, (), lambda remote: words, say)
 
 

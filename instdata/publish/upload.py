@@ -76,7 +76,7 @@ def send(
     """Make a repository of the Hub hold the files of a folder; `kind` is dataset or model. Files under `managed` folders
     that are not there any more are deleted; others are left alone.
 
-    Returns {commit, changed, summary}. Raises BuildError where the head is not an earlier push (unless `moved-head` is
+    Returns {commit, changed, summary, private}: an existing repository stays as private as it is. Raises BuildError where the head is not an earlier push (unless `moved-head` is
     allowed) and what `remote.told` makes of the Hub's errors."""
     with told(repo):
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
@@ -86,10 +86,10 @@ def send(
         changed = remote.difference(folder, managed)
         text = summary(remote) if changed else ""
         if changed:
-            say(f"{repo}: {len(changed)} files to send")
+            say(f"{repo} is {'private' if remote.private else 'public'}: {len(changed)} files to send")
             remote.commit(folder, changed, f"{OURS}{tag}", text)
         remote.tag(tag)
-        return {"commit": remote.head, "changed": bool(changed), "summary": text}
+        return {"commit": remote.head, "changed": bool(changed), "summary": text, "private": remote.private}
 
 
 def listed(folder: Path) -> dict[str, int]:
@@ -104,6 +104,7 @@ class Remote:
         self.api, self.repo, self.kind = api, repo, kind
         info = api.repo_info(repo, repo_type=kind, files_metadata=True)
         self.head: str = info.sha
+        self.private = bool(info.private)
         self.files = {s.rfilename: s.lfs["sha256"] if s.lfs else s.blob_id for s in info.siblings}
 
     def check_head(self) -> None:

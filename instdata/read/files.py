@@ -10,7 +10,8 @@ from pathlib import Path
 from instdata.read.container import SUFFIXES, kind_of
 from instdata.read.source import Source
 from instdata.util.errors import DamagedInput, InputError
-from instdata.util.paths import expanded
+from instdata.util.paths import cache_folder, expanded
+from instdata.util.remote import fetched, is_url
 from instdata.util.yaml import did_you_mean
 
 NAMED = 3  # files that a line names
@@ -26,7 +27,10 @@ def find_files(source: Source, base: Path, say: Callable[[str], None] = lambda l
     skipped: list[tuple[Path, str]] = []
     problems: list[tuple[str, int | None, str]] = []
     damaged = 0
+    texts: list[str] = []
     for text in source.paths:
+        texts += map(str, fetched(text, cache_folder(), say)) if is_url(text) else [text]
+    for text in texts:
         given = expanded(text)
         given = given if given.is_absolute() else base / given
         try:

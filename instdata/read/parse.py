@@ -69,6 +69,8 @@ def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> B
             try:
                 read.append((first + i, *_conversations(normalise_keys(record), records, i, item)))
                 continue
+            except MemoryError:  # the machine's, not the row's
+                raise
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
                 record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
         if record is not None:
@@ -79,6 +81,8 @@ def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> B
     for number, record, talks in read:
         try:
             rows += _described(number, record, talks, labels[at : at + len(talks)], used)
+        except MemoryError:
+            raise
         except Exception as e:
             bad.append((number, f"{type(e).__name__}: {e}", raw_text(records, number - first)))
         at += len(talks)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from instdata.corpus.rows import ROLES
 from instdata.read.encoding import known
 from instdata.read.shapes import KEYS, fields_of
+from instdata.util.remote import is_url
 from instdata.util.values import WORD, Share, Strict
 from instdata.util.yaml import did_you_mean
 
@@ -21,7 +22,8 @@ class Source(Strict):
     """Where rows come from: files (`path`: a file, a glob, a folder, a list of those) or a Hub dataset (`hub`)."""
 
     path: str | list[str] | None = Field(
-        None, description="A file, a folder, a glob, or a list of them; relative to the recipe."
+        None,
+        description="A file, a folder, a glob, or a list of them; relative to the recipe, or addresses (s3://, https://).",
     )
     hub: str | None = Field(
         None,
@@ -92,6 +94,11 @@ class Source(Strict):
         if self.name and not WORD.match(self.name):
             raise ValueError(f'name "{self.name}": letters, digits, "_", "-" and "." only')
         return self
+
+    @property
+    def local(self) -> bool:
+        """Whether its files can be looked at without a network."""
+        return bool(self.paths) and not any(map(is_url, self.paths))
 
     @property
     def sheets(self) -> tuple[str, ...]:

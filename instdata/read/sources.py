@@ -113,7 +113,7 @@ def open_sources(
             problems.append((where, None, f'source and step are both named "{name}": give this one another `name:`'))
         misnamed = misnamed or name in names or name in reserved
         names.add(name)
-        if not source.paths and not online:
+        if not source.local and not online:
             continue
         try:
             told = partial(_named, say, name)

@@ -12,6 +12,7 @@ from instdata.util.paths import home
 
 VERDICTS = {"kept": "#2a9d8f", "dropped": "#e0734f", "quarantined": "#8d8d99"}
 BEFORE, AFTER = "#a9a9b5", "#2a9d8f"
+COUNT = "format(datum.value, '~s')"  # each label by itself; an axis format gives all the largest one's prefix: 0k
 BAR = 20  # pixels of one horizontal bar, its gap included
 CHARTS = ("funnel", "reasons", "abilities", "sizes", "prompt", "response", "languages", "similarity")
 
@@ -85,7 +86,7 @@ def _funnel(steps: list[dict[str, Any]]) -> Any:
         legend=alt.Legend(orient="top"),
     )
     return _chart(rows, 24 * len(steps)).mark_bar().encode(
-        x=alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=6)), y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
+        x=alt.X("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=6)), y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
         color=colour, order="order:Q", tooltip=["step:N", "verdict:N", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
 
@@ -109,10 +110,10 @@ def _amount(most: int, least: int) -> Any:
     import altair as alt
 
     if most <= 100 * max(1, least):
-        return alt.X("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4))
+        return alt.X("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4))
     ticks = [0, *(10**k for k in range(10) if 10**k <= most)]
     return alt.X(
-        "rows:Q", title="logarithmic", scale=alt.Scale(type="symlog"), axis=alt.Axis(format="~s", values=ticks)
+        "rows:Q", title="logarithmic", scale=alt.Scale(type="symlog"), axis=alt.Axis(labelExpr=COUNT, values=ticks)
     )
 
 
@@ -168,10 +169,10 @@ def _histogram(found: dict[str, Any] | None, title: str) -> Any:
         }
         for b in found["bins"]
     ]
-    axis = alt.Axis(values=[10**k for k in range(7)], format="~s", grid=False)
+    axis = alt.Axis(values=[10**k for k in range(7)], labelExpr=COUNT, grid=False)
     return _chart(rows, 160).mark_bar(color=AFTER, binSpacing=1).encode(
         x=alt.X("from:Q", title=title, bin="binned", scale=alt.Scale(type="log"), axis=axis), x2="to:Q",
-        y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4, grid=True)),
+        y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4, grid=True)),
         tooltip=[alt.Tooltip("at:N", title="characters"), alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
 
@@ -194,6 +195,6 @@ def _similarity(bins: list[dict[str, Any]]) -> Any:
     if not bins:
         return None
     return _chart([{"from": b["low"], "to": round(b["low"] + 0.02, 2), "rows": b["n"]} for b in bins], 120).mark_bar(color=VERDICTS["dropped"]).encode(
-        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q", y=alt.Y("rows:Q", title=None, axis=alt.Axis(format="~s", tickMinStep=1, tickCount=4)),
+        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q", y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4)),
         tooltip=["from:Q", "to:Q", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip

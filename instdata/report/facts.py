@@ -181,7 +181,7 @@ def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str,
         row = {k: v for k, v in row.items() if not k.startswith("score_")}
         evidence = json.loads(row["evidence"]) if row["evidence"] else {}
         row["evidence"] = evidence if isinstance(evidence, dict) else {"value": evidence}
-        row["history"] = _history(row, scores, names)
+        row["history"] = row_history(row, scores, names)
         rows[row["rid"]] = row
     for limit in (800, 400, 200, 100, 50):
         for rid, row in rows.items():
@@ -191,7 +191,7 @@ def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str,
     return rows
 
 
-def _history(row: dict[str, Any], scores: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
+def row_history(row: dict[str, Any], scores: dict[str, Any], names: list[str]) -> list[dict[str, Any]]:
     """What each step decided and scored. A generated row enters at the step that made it."""
     entered = names.index(row["source"]) if row["source"] in names else -1
     left = names.index(row["step"]) if row["step"] in names else len(names) if row["step"] is None else -1

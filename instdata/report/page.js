@@ -4,6 +4,15 @@
   const specs = JSON.parse(document.getElementById("charts").textContent);
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
+  // The words of legends, axes and bars in the page's language: whole strings of a chart's description and data.
+  const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", rows: "行数" };
+  function inLanguage(value, key) {
+    if (typeof value === "string") return key === "field" || key === "as" || key === "key" ? value : CHINESE[value] || value;
+    if (Array.isArray(value)) return value.map((v) => inLanguage(v, key));
+    if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, inLanguage(v, k)]));
+    return value;
+  }
+
   // Charts follow the page's colours, so they are drawn again when the theme changes. One at a time: the page stays alive
   // meanwhile, and a newer drawing ends an older one. What is hidden is drawn when it is shown.
   let drawing = 0;
@@ -20,7 +29,8 @@
       if (place.closest("[hidden]")) continue;
       await new Promise((next) => setTimeout(next));
       if (mine !== drawing) return;
-      await vegaEmbed(place, { ...specs[place.dataset.chart], config }, { actions: false, ast: true, renderer: "svg", tooltip: { theme: root.dataset.theme } });
+      const spec = specs[place.dataset.chart];
+      await vegaEmbed(place, { ...(root.lang === "zh" ? inLanguage(spec) : spec), config }, { actions: false, ast: true, renderer: "svg", tooltip: { theme: root.dataset.theme } });
     }
   }
 
@@ -48,7 +58,7 @@
     root.lang = lang;
     languageButton.textContent = lang === "zh" ? "English" : "中文";
   }
-  languageButton.addEventListener("click", () => setLanguage(root.lang === "zh" ? "en" : "zh"));
+  languageButton.addEventListener("click", () => { setLanguage(root.lang === "zh" ? "en" : "zh"); draw(); });
 
   setLanguage(navigator.language.startsWith("zh") ? "zh" : "en");
   setTheme(system.matches ? "dark" : "light");

@@ -129,6 +129,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    env.globals["rules_zh"] = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
     env.filters |= {
         "json": as_json,
         "n": lambda n: f"{n:,}",

@@ -133,9 +133,13 @@ async def _body(request: Any) -> Any:
 
 
 def _json(value: Any, status: int = 200) -> Any:
+    import orjson
     from starlette.responses import Response
 
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, default=str)  # a lone surrogate is no UTF-8
+    try:
+        text: Any = orjson.dumps(value, default=str)  # what is not a number is null
+    except TypeError:  # half a surrogate pair is no UTF-8
+        text = json.dumps(value, default=str)
     return Response(text, status, HEADERS, "application/json")
 
 

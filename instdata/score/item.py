@@ -14,7 +14,8 @@ class Item:
     `messages` ends with the turn to answer (role and content each). `reference`: the right answer, for a choice its
     letter or text. `choices`: the options' texts, in the order of their letters. `scorer`: one of taxonomy.SCORERS.
     `tests`: Python that raises where an answer's code is wrong. `fine`, `coarse`: the two distractors, `fine_kind` how
-    the fine one was made ("given" where the suite brought it).
+    the fine one was made ("given" where the suite brought it). `cluster`: names what the item shares with others, a
+    passage or a source document.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Item:
     fine: str | None = None
     coarse: str | None = None
     fine_kind: str | None = None
+    cluster: str | None = None
 
     @property
     def right(self) -> str:

@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from instdata.corpus.corpus import read_parquet
-from instdata.corpus.rows import UNKNOWN, talks_of
+from instdata.corpus.rows import UNKNOWN, Rows, talks_of
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.score.item import LETTERS, Item
+from instdata.util.context import Context
 from instdata.util.errors import InputError
 
 HOLDOUT = "holdout"  # what the suite made of a build's held out rows is called
@@ -30,13 +31,25 @@ def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
     scorers = {a.name: a.scorer for a in taxonomy.abilities}
     table = read_parquet(path)
     items = []
-    for (*turns, answer), ability in zip(talks_of(table), table["ability"].to_pylist()):
+    given = Rows(table, Context()).view("given").to_pylist()
+    for (*turns, answer), ability, passage in zip(talks_of(table), table["ability"].to_pylist(), given):
         ability = ability or UNKNOWN
         scorer = scorers.get(ability, "distractors")
         choices = choices_in(turns[-1]["content"]) if scorer == "choice" else None
         id = item_id(turns, answer["content"], HOLDOUT)
-        items.append(Item(id, ability, turns, answer["content"], choices, scorer, None, HOLDOUT))
+        items.append(
+            Item(id, ability, turns, answer["content"], choices, scorer, None, HOLDOUT, cluster=cluster_of(passage))
+        )
     return items
+
+
+def cluster_of(given: str | None) -> str | None:
+    """Names the passage (table, text, code) that a question is about, so that items about the same one are known as kin; None
+    for a few characters, which many questions share by chance."""
+    text = " ".join((given or "").split())
+    return (
+        hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() if len(text) >= 40 else None
+    )
 
 
 def choices_in(question: str) -> list[str] | None:

@@ -15,12 +15,23 @@ from instdata.read.plain import BadRow
 from instdata.read.shapes import columns
 from instdata.score.extract.reference import reference_of
 from instdata.score.item import LETTERS, Item
-from instdata.score.items import OPTION, choices_in, item_id, option_letter
+from instdata.score.items import OPTION, choices_in, cluster_of, item_id, option_letter
 from instdata.score.scorers import unusable
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml
 
-FIELDS = ("ability", "messages", "instruction", "input", "reference", "choices", "scorer", "tests", "distractors")
+FIELDS = (
+    "ability",
+    "messages",
+    "instruction",
+    "input",
+    "reference",
+    "choices",
+    "scorer",
+    "tests",
+    "distractors",
+    "cluster",
+)
 SUITE = ("name", "items", "out_of_domain", "ability", "scorer", "map")
 
 
@@ -130,6 +141,7 @@ def _item(record: dict[str, Any], about: dict[str, Any], taxonomy: Taxonomy) -> 
     return Item(
         item_id(turns, reference, about["name"]), ability, turns, reference, choices, scorer, tests,
         about["name"], about.get("out_of_domain", False), fine, coarse, "given" if fine else None,
+        _cluster(record.get("cluster"), record.get("input")),
     )  # fmt: skip
 
 
@@ -232,6 +244,15 @@ def _check(scorer: str, reference: str | None, choices: list[str] | None, tests:
     problem = unusable(scorer, reference, choices)
     if problem:
         raise BadRow(problem)
+
+
+def _cluster(value: Any, given: Any) -> str | None:
+    """What an item shares with others: what its `cluster` names, else its input."""
+    if value is not None and not isinstance(value, (str, int)):
+        raise BadRow("cluster is a text or a number")
+    if value is not None:
+        return str(value)
+    return cluster_of(given) if isinstance(given, str) else None
 
 
 def _distractors(value: Any, reference: str | None) -> tuple[str | None, str | None]:

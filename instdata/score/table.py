@@ -17,7 +17,7 @@ from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.scorers import chance
 from instdata.util.atomic import whole
-from instdata.util.stats import Crossed, combined, crossed, if_one_moved, of_seeds, t_interval
+from instdata.util.stats import Crossed, by_cluster, combined, crossed, if_one_moved, of_seeds, t_interval
 
 SCHEMA = pa.schema(
     [
@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("tokens", pa.int64()), ("seed", pa.int64()), ("suite", pa.string()), ("item", pa.string()),
         ("ability", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("weight", pa.float64()),
         ("chance", pa.float64()), ("prompt", pa.string()), ("answer", pa.string()), ("reason", pa.string()),
+        ("cluster", pa.string()), ("judge", pa.string()),
     ]
 )  # fmt: skip
 
@@ -34,6 +35,7 @@ def score_row(item: Item, metric: str, value: float | None, reason: str, **more:
     return {
         "suite": item.suite, "item": item.id, "ability": item.ability, "metric": metric, "value": value, "weight": 1.0,
         "chance": None if metric == "bits" else chance(item, metric), "prompt": item.question, "answer": None, "reason": reason,
+        "cluster": item.cluster,
     } | more  # fmt: skip
 
 
@@ -56,30 +58,45 @@ def groups(table: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, Any
 @dataclass(frozen=True)
 class Cells:
     """The runs of one ability by seed and rows: rows, seeds and configs [cells], scores [cells, items] (NaN: missing),
-    weights [items]; the items ascend by id."""
+    weights and cluster [items] (of an item that shares nothing its own id); the items ascend by id. names [cells]."""
 
     rows: np.ndarray
     seeds: np.ndarray
     configs: list[str]
     values: np.ndarray
     weights: np.ndarray
+    cluster: np.ndarray
+    names: list[str]
 
 
 def cells_of(scores: pa.Table) -> dict[str, Cells]:
     """The runs of each ability, from rows of scores.parquet that are of one model, arm, suite and metric."""
-    columns = ("ability", "cell", "item", "value", "weight", "rows", "seed", "config")
+    if "cluster" not in scores.column_names:  # written before items had clusters
+        scores = scores.append_column("cluster", pa.nulls(len(scores), pa.string()))
+    columns = ("ability", "cell", "item", "value", "weight", "rows", "seed", "config", "cluster")
     table = {c: scores[c].to_numpy(zero_copy_only=False) for c in columns}
     found = {}
     for ability in sorted(set(table["ability"])):
         mine = {c: v[table["ability"] == ability] for c, v in table.items()}
-        _, first, cell = np.unique(mine["cell"], return_index=True, return_inverse=True)
+        names, first, cell = np.unique(mine["cell"], return_index=True, return_inverse=True)
         items, item = np.unique(mine["item"], return_inverse=True)
         values, weights = np.full((len(first), len(items)), np.nan), np.ones(len(items))
         values[cell, item] = mine["value"].astype(float)
         weights[item] = mine["weight"]
+        cluster = items.astype(object)
+        shares = np.array([c is not None for c in mine["cluster"]], bool)
+        cluster[item[shares]] = mine["cluster"][shares]
         order = np.lexsort((mine["rows"][first], mine["seed"][first]))
         rows, seeds, configs = (mine[c][first][order] for c in ("rows", "seed", "config"))
-        found[ability] = Cells(rows.astype(np.int64), seeds.astype(np.int64), configs.tolist(), values[order], weights)
+        found[ability] = Cells(
+            rows.astype(np.int64),
+            seeds.astype(np.int64),
+            configs.tolist(),
+            values[order],
+            weights,
+            cluster.astype(str),
+            names[order].tolist(),
+        )
     return found
 
 
@@ -99,7 +116,7 @@ def summary(scores: pa.Table) -> list[dict[str, Any]]:
         parts, points = [], []
         for ability, cells in cells_of(mine).items():
             known = np.isfinite(cells.values).all(0) & (cells.weights > 0)
-            values, weights = cells.values[:, known], cells.weights[known]
+            values, weights = by_cluster(cells.values[:, known], cells.weights[known], cells.cluster[known])
             point: dict[str, Any] = {
                 "ability": ability,
                 "value": None,
@@ -109,11 +126,11 @@ def summary(scores: pa.Table) -> list[dict[str, Any]]:
             }
             point |= {"missing": int((~known).sum()), "seeds": len(cells.seeds)}
             point["chance"] = pc.mean(mine.filter(pc.equal(mine["ability"], ability))["chance"]).as_py()
-            if known.sum() >= 2:
+            if len(weights) >= 2:
                 parts.append(if_one_moved(crossed(values, weights)) if share else crossed(values, weights))
                 point |= _interval(parts[-1:], share)
             elif known.any():
-                point["value"] = float(values.mean())
+                point["value"] = float(np.average(values.mean(0), weights=weights))
             points.append(group | point)
         found += points
         if parts:

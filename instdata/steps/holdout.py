@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from instdata.corpus.corpus import Words
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.steps.ability.views import was_generated
@@ -20,9 +21,11 @@ from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
+    from instdata.steps.dedup.api import Near
     from instdata.steps.dedup.leaks import Leaks
 
 
+NEAR = 1 << 15  # rows compared at once
 SURE = 0.9  # confidence from which a model's label is good enough for an exam
 
 
@@ -51,13 +54,11 @@ class Holdout(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """`boilerplate`: of a chosen row, the words that many rows share; see Items. For decide `_held`: chosen; `_near`: position of
         the chosen row that this one copies or holds, -1 for none; `similarity`: of the two where it copies; `_holds`: evidence where it holds."""
-        from instdata.steps.dedup import near
-
-        labels = pc.fill_null(rows.ability, UNKNOWN).dictionary_encode()
-        names, codes = labels.dictionary.to_pylist(), np.asarray(labels.indices)
-        prompts, answered = _read(rows)
+        words = Words()
+        codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
+        names, answered = words.words, _answered(rows)
         made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
-        first = np.argsort(priority(rows.id, rows.context.seed, "holdout"), kind="stable")
+        first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
         confidence = _confidence(rows)
         free = (
@@ -76,7 +77,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            for query, other, value in zip(*near(prompts.take(pa.array(chosen)), prompts, self.threshold, script=True)):
+            for query, other, value in zip(*_near(rows, chosen, self.threshold)):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
                 if (
@@ -116,13 +117,26 @@ class Holdout(Step):
         return verdicts
 
 
-def _read(rows: Rows) -> tuple[pa.ChunkedArray, np.ndarray]:
-    """(every row's prompt, whether it has a response)."""
-    prompts, answered = [], []
-    for batch in rows.batches(columns=TEXT):
-        prompts.append(batch.prompt)
-        answered.append(np.asarray(batch.response.is_valid()))
-    return pa.chunked_array(prompts, pa.string()), np.concatenate(answered)
+def _answered(rows: Rows) -> np.ndarray:
+    """Which rows have a response."""
+    return np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches(columns=TEXT)])
+
+
+def _near(rows: Rows, chosen: np.ndarray, threshold: float) -> Near:
+    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the rows' text is read a batch at a time
+    and not kept."""
+    from instdata.steps.dedup import Index, Near
+
+    index = Index(threshold, script=True)
+    index.add(rows.take(chosen).prompt)
+    start, parts = 0, []
+    for batch in rows.batches(NEAR, columns=TEXT):
+        found = index.query_all(batch.prompt)
+        parts.append((found.indexed, found.query + start, found.similarity))
+        start += len(batch)
+    query, other, similarity = map(np.concatenate, zip(*parts))
+    by = np.lexsort((other, query))
+    return Near(query[by], other[by], similarity[by])
 
 
 def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -34,10 +34,12 @@ from instdata.steps.rewritten import rewritten
 from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
+from instdata.util.limits import trouble
 from instdata.util.progress import track
 from instdata.util.sealed import sound
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
+EVIDENCE = 1 << 20  # dropped rows whose evidence is written together
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
@@ -56,7 +58,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
     except (InstdataError, KeyboardInterrupt):
         raise
     except Exception as e:
-        raise BuildError(f"step {step.name}: {type(e).__name__}: {e}") from e
+        raise BuildError(f"step {step.name}: {trouble(e, cache) or f'{type(e).__name__}: {e}'}") from e
     return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
 
 
@@ -100,7 +102,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     def tasks() -> Any:
         for i, (path, at) in wanted.items():
             labels = corpus.abilities.decode(corpus.state.ability[corpus.span(i)])
-            scores = corpus.scores(i) if step.reads_scores else {}
+            scores = dict(corpus.scores(i)) if step.reads_scores else {}
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
@@ -184,6 +186,8 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
         except InstdataError:
             raise
         except Exception as e:
+            if len(part) == 1 and trouble(e):  # the machine's, not the row's
+                raise
             error = f"{type(e).__name__}: {e}"
         if len(part) == 1:
             left[0] -= 1
@@ -315,9 +319,16 @@ def _evidence(
     corpus: Corpus, rows: np.ndarray, drops: np.ndarray, verdicts: Verdicts
 ) -> list[tuple[np.ndarray, pa.Array]]:
     """The evidence of dropped rows, with the id and rid of the row it points at."""
-    if not drops.any() or (verdicts.evidence is None and verdicts.other is None):
+    if verdicts.evidence is None and verdicts.other is None:
         return []
     at = np.flatnonzero(drops)
+    parts = [at[i : i + EVIDENCE] for i in range(0, len(at), EVIDENCE)]  # no array of texts without an end
+    return [found for part in parts for found in _evidence_of(corpus, rows, part, verdicts)]
+
+
+def _evidence_of(
+    corpus: Corpus, rows: np.ndarray, at: np.ndarray, verdicts: Verdicts
+) -> list[tuple[np.ndarray, pa.Array]]:
     texts = [None] * len(at) if verdicts.evidence is None else verdicts.evidence.take(pa.array(at)).to_pylist()
     if verdicts.other is not None:
         others = verdicts.other[at]

@@ -52,6 +52,9 @@ def schedule(
             # bins no fuller than a step needs: few short rows would otherwise be one bin, hence one step
             capacity = min(recipe.length, max(int(lengths[mine].max()), -(-int(lengths[mine].sum()) // wanted)))
             bins = [mine[b].tolist() for b in best_fit(lengths[mine], capacity if packs else 1)]
+            while len(bins) < min(wanted, len(mine)):  # one long row, and the others in too few bins
+                capacity = capacity * 3 // 4
+                bins = [mine[b].tolist() for b in best_fit(lengths[mine], max(capacity, 1))]
             shuffled = [bins[i] for i in np.random.default_rng([seed, epoch, rung]).permutation(len(bins))]
             edges = np.linspace(0, len(bins), min(wanted, len(bins)) + 1).astype(int)
             steps += [shuffled[a:b] for a, b in zip(edges, edges[1:])]

@@ -171,11 +171,14 @@ def _attend_each(module, query, key, value, attention_mask, scaling=None, dropou
 def _attend_varlen(
     module, query, key, value, attention_mask, scaling=None, dropout=0.0, cu_seq_lens_q=None, max_length_q=0, **_
 ):
-    """The same on a GPU, by torch's variable-length kernel (half precision; no flash-attn package)."""
+    """The same on a GPU, by torch's variable-length kernel (half precision; no flash-attn package), where torch has it."""
     import torch
-    from torch.nn.attention.varlen import varlen_attn
 
-    if query.dtype == torch.float32:
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # torch < 2.12
+        varlen_attn = None
+    if varlen_attn is None or query.dtype == torch.float32:
         return _attend_each(module, query, key, value, attention_mask, scaling, dropout, cu_seq_lens_q)
     q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
     out = varlen_attn(

@@ -37,7 +37,10 @@ def umask() -> int:
 def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
     """Write a file so that it appears complete or not at all: a temporary beside it, fsync, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    except OSError as e:
+        raise OSError(e.errno, e.strerror, str(path)) from e  # not the temporary's name, which nobody knows
     try:
         encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
         with os.fdopen(handle, mode, encoding=encoding, newline=newline) as file:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from instdata.util import kernels
 from instdata.util.paths import cache_folder, home
+from instdata.util.sealed import SEAL
 
+USERS = ".users"  # the file that builds hold a lock of
 STEPS = ("sources", "shards", "scores", "embeddings")
 
 
@@ -15,18 +22,66 @@ def size() -> dict[str, Any]:
     """Bytes and place of each cache."""
     cache = cache_folder()
     return {
-        "steps": _sized(cache, *(cache / name for name in STEPS)),
+        "steps": _sized(cache, *(cache / name for name in (*STEPS, "remote"))),
         "requests": _sized(cache, *cache.glob("requests.sqlite*")),
         "models": _sized(home() / "models", home() / "models"),
         "kernels": _sized(home() / "kernels", home() / "kernels"),
     }
 
 
-def clean() -> dict[str, Any]:
-    """Remove shards and scores, which a build makes again; returns what is left."""
-    for name in STEPS:
-        shutil.rmtree(cache_folder() / name, ignore_errors=True)
+def clean(say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Remove shards and scores, which a build makes again; returns what is left. Waits for builds that use them."""
+    with _alone(say):
+        for name in (*STEPS, "remote"):
+            shutil.rmtree(cache_folder() / name, ignore_errors=True)
     return size()
+
+
+def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Remove what nobody is likely to use again: temporary files that killed processes left, shards and scores that were not
+    read for `days` (those of older versions among them, which never are), kernels of other versions. Returns what is left
+    and `removed`, in bytes. Waits for builds."""
+    oldest, gone = time.time() - days * 86400, 0
+    with _alone(say):
+        for name in (*STEPS, "remote"):
+            for path in sorted((cache_folder() / name).rglob("*")):
+                if path.is_file() and (path.name.startswith(".tmp-") or _used(path) < oldest):
+                    gone += path.stat().st_size
+                    path.unlink()
+        for place in (home() / "kernels").glob("*"):
+            if place.is_dir() and place != kernels.folder():
+                gone += _sized(place, place)["bytes"]
+                shutil.rmtree(place, ignore_errors=True)
+    return {**size(), "removed": {"bytes": gone, "path": str(cache_folder())}}
+
+
+def _used(path: Path) -> float:
+    """When a file, or the one whose seal it is, was last read or written."""
+    own = path.with_name(path.name.removesuffix(SEAL))
+    status = (own if own.exists() else path).stat()
+    return max(status.st_atime, status.st_mtime)
+
+
+@contextmanager
+def in_use(cache: Path) -> Iterator[None]:
+    """A build uses the cache: cleaning waits until it is done. Any number of builds at once; the system frees what a dead
+    one held. Where no lock can be written, there is none."""
+    with ExitStack() as stack:
+        with suppress(OSError):
+            fcntl.flock(stack.enter_context(open(cache / USERS, "a")), fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def _alone(say: Callable[[str], None]) -> Iterator[None]:
+    """No build uses the cache."""
+    with open(cache_folder() / USERS, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("a build uses the cache: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _sized(shown: Path, *paths: Path) -> dict[str, Any]:

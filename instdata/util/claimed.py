@@ -10,12 +10,14 @@ from typing import Any
 from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
+from instdata.util.remote import no_url
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
 
 @contextmanager
 def claimed(out: Path) -> Iterator[Any]:
     """A file to write whole. Raises InputError where one is there that no export wrote, or that was changed since."""
+    no_url(out)
     book = cache_folder() / "exports.json"
     ours = read_sealed_json(book) or {}
     name = str(out.resolve())

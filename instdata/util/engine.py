@@ -5,16 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, TypeVar
 
 from instdata.util.errors import BuildError, InputError, MissingExtra
-from instdata.util.paths import cores
+from instdata.util.paths import cache_folder, cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,7 +84,25 @@ class Ray(Engine):
                 ray.init(**quiet)  # num_cpus is the cluster's own, and an error there
             else:
                 ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
-        self.jobs = max(jobs, int(ray.cluster_resources().get("CPU", jobs)))
+        self.jobs = max(1, int(ray.cluster_resources().get("CPU", jobs)))  # the slots that there are
+        self._shared(cache_folder())
+
+    def _shared(self, cache: Path) -> None:
+        """Raise InputError where a node does not see a file that is written into the cache: its work would be lost."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+        nodes = [n for n in self._ray.nodes() if n["Alive"]]
+        if len(nodes) < 2:
+            return
+        with tempfile.NamedTemporaryFile(dir=cache, prefix=".tmp-") as probe:
+            sees = self._ray.remote(num_cpus=0)(_sees)
+            asked = [sees.options(scheduling_strategy=On(n["NodeID"], soft=False)).remote(probe.name) for n in nodes]
+            blind = [n["NodeManagerAddress"] for n, seen in zip(nodes, self._ray.get(asked)) if not seen]
+        if blind:
+            raise InputError(
+                f"--engine ray: {len(blind)} of {len(nodes)} nodes do not see the cache {cache} ({', '.join(blind[:3])}): "
+                "put it on a disk that all of them mount under the same path (INSTDATA_CACHE)"
+            )
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         items = iter(items)
@@ -103,6 +123,10 @@ class Ray(Engine):
     def __exit__(self, *_: Any) -> None:
         if self._ours:
             self._ray.shutdown()
+
+
+def _sees(path: str) -> bool:
+    return os.path.exists(path)
 
 
 def open_engine(name: str = "local", jobs: int | None = None) -> Engine:

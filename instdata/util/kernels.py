@@ -62,12 +62,6 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return numba.njit(cache=bool(folder()), nogil=True, error_model="numpy")(function)
 
 
-def cold() -> bool:
-    """Whether nothing is compiled yet: the first build then takes half a minute longer."""
-    place = folder()
-    return place is None or next(place.rglob("*.nbi"), None) is None
-
-
 def threads() -> int:
     """How many kernels run at once: $NUMBA_NUM_THREADS, by default the cores that this process may use."""
     if wanted := os.environ.get("NUMBA_NUM_THREADS"):

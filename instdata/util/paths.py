@@ -16,7 +16,12 @@ def home() -> Path:
 
 def cache_folder() -> Path:
     """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests."""
-    return _private(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds")
+    name = os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds"
+    if "://" in name:
+        raise InputError(
+            "INSTDATA_CACHE is an address; the cache is a folder of this machine (sources and --out may be addresses)"
+        )
+    return _private(name)
 
 
 def _private(name: str) -> Path:

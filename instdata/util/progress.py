@@ -1,13 +1,16 @@
-"""A build's lines, one a step, and on a terminal a progress bar with rate and time left."""
+"""A progress bar with rate and time left, on a terminal; elsewhere lines, and one for every ten seconds of silence."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+SILENCE = 10.0  # seconds after which a person wonders whether anything happens
+_bars: set[object] = set()  # those on the screen now: while one moves, nobody wonders
 
 
 def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T], int], show: bool) -> Iterator[T]:
@@ -26,7 +29,7 @@ def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T],
         TimeRemainingColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _seen(progress):
         task = progress.add_task(label, total=total, said="")
         seen = 0
         for item in items:
@@ -45,27 +48,53 @@ def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True) as progress, _seen(progress):
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)
 
 
-class Clock:
-    """Says a line a step, and remembers how long it took."""
-
-    def __init__(self, say: Callable[[str], None]):
-        self.say, self.last = say, time.time()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, name: str, told: str) -> None:
-        now = time.time()
-        self.laps[name] = round(now - self.last, 3)
-        self.say(f"{name:<14} {_fitting(told, 54):<54} {now - self.last:6.1f} s")
-        self.last = now
+@contextmanager
+def _seen(bar: object) -> Iterator[None]:
+    _bars.add(bar)
+    try:
+        yield
+    finally:
+        _bars.discard(bar)
 
 
-def _fitting(told: str, width: int) -> str:
-    """A line's reasons, as many as fit."""
-    while len(told) > width and ", " in told:
-        told = told.removesuffix(", …)").rpartition(", ")[0] + ", …)"
-    return told
+class Heartbeat:
+    """Says what goes on after every SILENCE seconds without a line. Say things through `say`; set `doing` as the work goes on:
+
+    with Heartbeat(say) as beat:
+        beat.doing = "dedup"
+    """
+
+    def __init__(self, say: Callable[[str], None], every: float = SILENCE):
+        self._say, self.every, self.doing = say, every, ""
+        self._last = self._began = time.monotonic()
+        self._over = threading.Event()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name == "doing":
+            object.__setattr__(self, "_began", time.monotonic())
+        object.__setattr__(self, name, value)
+
+    def say(self, line: str) -> None:
+        """A line for the user."""
+        self._last = time.monotonic()
+        self._say(line)
+
+    def __enter__(self) -> Heartbeat:
+        threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+
+    def _beat(self) -> None:
+        while not self._over.wait(min(1.0, self.every / 4)):
+            now = time.monotonic()
+            if _bars:
+                self._last = now
+            elif now - self._last >= self.every and self.doing:
+                self.say(f"{self.doing}: still at work, {now - self._began:.0f} s so far")

@@ -57,6 +57,15 @@ def test_init_and_build_work_in_an_empty_folder(shell):
     assert "which recipe? Here are dataset.yaml, other.yaml" in shell("build", code=2).stderr
 
 
+def test_init_taxonomy_writes_one_that_a_recipe_may_name(shell):
+    assert "taxonomy: shop.taxonomy.yaml" in shell("init", "shop", "--taxonomy").stdout
+    (shell.folder / "a.jsonl").write_text("".join(json.dumps(r | {"ability": "money back"}) + "\n" for r in rows(9)))
+    (shell.folder / "r.yaml").write_text("name: x\ntaxonomy: shop.taxonomy.yaml\nsources: [{path: a.jsonl}]\n")
+    assert shell.json("validate", "r.yaml")["errors"] == []
+    assert shell.json("build", "r.yaml")["configs"]["full"]["by_ability"] == {"refund": 9}
+    assert "is there already" in shell("init", "shop", "--taxonomy", code=2).stderr
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """A folder with a build of kept, dropped, held-out and unreadable rows."""

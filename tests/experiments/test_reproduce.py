@@ -1,13 +1,16 @@
 """reproduce: every element listed, one table with one mean, the published one on the same scale only, DoIT's arms."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from instdata.grow.papers.primary import Examined, primary_metric
 from instdata.grow.papers.study import refilled
+from instdata.train.recipe import training
 from instdata.util.errors import InputError
+from tests.experiments.items import item, table
 from tests.harness import judge_stub
 from tests.harness.conftest import run
 
@@ -87,16 +90,16 @@ def test_the_epoch_is_chosen_by_scores_not_by_loss(tiny_folder, monkeypatch):
     """Of two epochs the one that answers better is kept, though its loss is higher; equal ones are told by loss."""
     from instdata.grow.papers import primary as module
     from instdata.train.forward import Validation
-    from tests.experiments.items import item, table
 
     items = [item("a"), item("b")]
     seen = []
     monkeypatch.setattr(module, "score", lambda *a: table(items, seen[-1][0]))
-    monkeypatch.setattr(module, "Network", lambda *a: None)
+    monkeypatch.setattr(module, "Network", lambda *a, **how: None)
     monkeypatch.setattr(Validation, "__call__", lambda self, run: seen[-1][1])
 
     class Run:
         net = tokenizer = context = None
+        recipe = training("doit")
 
     def loss(values, nats):
         seen.append((values, nats))
@@ -104,7 +107,14 @@ def test_the_epoch_is_chosen_by_scores_not_by_loss(tiny_folder, monkeypatch):
 
     assert loss([1.0, 1.0], 5.0) < loss([1.0, 0.0], 1.0)
     assert loss([1.0, 0.0], 1.0) < loss([1.0, 0.0], 2.0)
-    assert primary_metric(items[0]) == "exact"
+
+
+def test_an_item_without_a_fine_distractor_is_scored_against_the_coarse_one():
+    """Without a judge free texts have no fine distractor; they would be missing from the table."""
+    free = item("free", scorer="distractors")
+    assert primary_metric(item("a")) == "exact" and primary_metric(replace(free, scorer="judge")) == "judge"
+    assert primary_metric(replace(free, coarse="x", fine="y")) == "distractors"
+    assert primary_metric(replace(free, coarse="x")) == "distractor_coarse"
 
 
 def test_reconstruct_and_maximum():
@@ -112,7 +122,7 @@ def test_reconstruct_and_maximum():
     found = refilled(by, {"ethics": 2}, 20)
     assert len(found) == 20 and [i for i in found if i < 10] == [0, 1]
     assert sum(i >= 40 for i in found) == 5 and sum(10 <= i < 40 for i in found) == 13
-    assert len(refilled(by, {"ethics": 2}, None)) == 2 + 30 + 5
+    assert len(refilled(by, {"ethics": 2}, 80)) == 2 + 30 + 5  # as far as there are rows
 
 
 @pytest.mark.parametrize(

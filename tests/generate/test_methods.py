@@ -12,10 +12,13 @@ from instdata.llm.reply import read_items, read_object
 from instdata.steps.generate.prompt import render
 from instdata.steps.generate.respond import agreed, final_answer, verified
 from instdata.steps.generate.rounds import Given
+from instdata.steps.generate.step import Generate
 from instdata.steps.generate.translate import words_left
+from instdata.util.context import Context
 from instdata.util.errors import BuildError
-from tests.generate.conftest import accepted, reasons, rows, seeds
+from tests.generate.conftest import accepted, reasons, rows, seeds, taxonomy
 from tests.llm.server import running
+from tests.verify.conftest import model as model  # a fixture
 
 
 def unanswered(context):
@@ -232,3 +235,76 @@ def test_estimate_of_answers_counts_every_row_and_the_judge(tmp_path):
     assert three["usd"] > 3 * one["usd"]
     assert Generate(method="respond", model="gpt-4o-mini", judge="who-knows", best_of=2).estimate(given)["usd"] is None
     assert Generate(method="respond", model="gpt-4o-mini", target=30).estimate(given)["every_row"] is False
+
+
+DOCUMENTS = [
+    "月食发生时，地球恰好位于太阳和月亮之间，挡住了照向月亮的阳光，月面便慢慢变暗，有时还呈现暗红色。",
+    "种番茄要选向阳的地方，苗期少浇水，开花后每周追一次薄肥，及时打去侧枝，果实转红就可以采收。",
+    "目录 第一章 第二章 第三章 第四章 第五章 附录 索引 版权所有 翻印必究 联系我们 加入我们",
+]
+
+
+def documents(context):
+    found = rows([[("user", text)] for text in DOCUMENTS], [None] * 3, context, "texts")
+    found.table = found.table.set_column(5, "origin", [["human"] * 3])
+    return found
+
+
+def test_backtranslate_writes_the_task_that_a_text_answers(model, produce_here):
+    def says(prompt, body):
+        return json.dumps({"instruction": "为什么会有月食？请简单说明。" if "月食" in prompt else "怎样种好番茄？给出步骤。",
+                           "usable": "目录" not in prompt}, ensure_ascii=False)  # fmt: skip
+
+    with model(says) as asked:
+        made = produce_here(documents, method="backtranslate")
+    assert len(asked) == 3 and reasons(made) == {None: 2, "unusable_text": 1}
+    for row in accepted(made):
+        assert row["messages"][1]["content"] in DOCUMENTS and row["origin"] == "human"
+        assert json.loads(row["meta"])["generate"]["task_by"] == "m"
+
+
+def test_backtranslate_refuses_a_copied_task(model, produce_here):
+    with model(lambda prompt, body: json.dumps({"instruction": prompt.split("\n")[-1][:20], "usable": True})):
+        made = produce_here(documents, method="backtranslate")
+    assert reasons(made) == {"echo": 3}
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_multi_turn_goes_on(model, produce_here, language):
+    talks = {"zh": ("为什么湖面先结冰？", "水在4摄氏度时密度最大。", "那深海也会结冰吗？", "深海盐分高，很难结冰。"),
+             "en": ("Why does a lake freeze from the top?", "Water is densest at four degrees.", "Does the deep sea freeze, too?", "Hardly: it is salty and under pressure.")}[language]  # fmt: skip
+
+    def given(context):
+        found = rows(
+            [[("user", talks[0]), ("assistant", talks[1] + end)] for end in ("", "!")], ["open_qa"] * 2, context, "mine"
+        )
+        found.table = found.table.set_column(4, "lang", [[language] * 2])
+        return found
+
+    answers = iter([talks[2:], talks[:2]])
+    with model(
+        lambda prompt, body: json.dumps(dict(zip(("instruction", "response"), next(answers))), ensure_ascii=False)
+    ):
+        made = produce_here(given, method="multi-turn", language=language, concurrency=1)
+    assert sorted(reasons(made), key=str) == [None, "says_again"]
+    (row,) = accepted(made)
+    assert [m["content"].rstrip("!") for m in row["messages"]] == list(talks)
+    assert [m["role"] for m in row["messages"]] == ["user", "assistant"] * 2
+
+
+def test_personas_are_in_the_prompt(model, produce_here):
+    task = {"instruction": "请解释一下什么是复利计算", "response": "利息再生利息"}
+    with model(lambda prompt, body: json.dumps({"tasks": [task]}, ensure_ascii=False)) as asked:
+        produce_here(seeds, target=1, personas=True, per_ability={"math": 1})
+    assert "提问的人是" in asked[0]["messages"][-1]["content"]
+
+
+@pytest.fixture
+def produce_here(tmp_path):
+    """produce_here(rows of a context, **options) -> what was made, by the model that the environment names."""
+
+    def run(given, **options):
+        context = Context(seed=0, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
+        return Generate(name="generate", model="m", **options).resolve(context).produce(given(context))
+
+    return run

@@ -91,3 +91,24 @@ def test_other_methods_have_the_step(tmp_path):
     with pytest.raises(InputError) as e:
         read_recipe(tmp_path / "r.yaml")
     assert "drawz" in str(e.value) and 'no check "no_sorce"' in str(e.value)
+
+
+def test_what_repeats_its_prompt_is_no_task(model, tmp_path):
+    """The words that tell the form, or the material of an example, handed back as a task."""
+    from instdata.steps.generate.prompt import forms
+
+    form = forms("zh")["math"]
+    told = form.told.split("；")[0]
+
+    def answer(prompt: str, body: dict) -> str:
+        if "response_format" not in body:
+            return "答案：12"
+        tasks = [
+            {"instruction": told, "response": "12"},
+            {"instruction": f"{han(4, body['seed'])}有6只鸡和6只鸭，一共有几只？", "response": "6+6=12"},
+        ]
+        return json.dumps({"tasks": tasks}, ensure_ascii=False)
+
+    with model(answer):
+        made, _ = produced(tmp_path, verify=True, target=2)
+    assert reasons(made)["echo"] >= 1 and reasons(made)[None] == 2

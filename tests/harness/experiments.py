@@ -1,20 +1,22 @@
 """Simulated ablations with known truth, and how the verdicts fare on them.
 
     python -m tests.harness.experiments [EXPERIMENTS] [SCENARIO]
+    python -m tests.harness.experiments exam WORLDS
 
-prints the table of docs/statistics.md. Items differ by Student's t with 3 degrees of freedom (heavy tails), references
+prints the tables of docs/statistics.md. Items differ by Student's t with 3 degrees of freedom (heavy tails), references
 have log-normal lengths, longer ones less noise; seed noise is shared between abilities; arms share their control.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from instdata.compare.effect import Contrast, decide
+from instdata.compare.looks import Looks
 from instdata.score.metric import MACRO, metric_of
 
 
@@ -133,7 +135,106 @@ def power(world: World, experiments: int, planned: float, seeds: tuple[int, ...]
     return hits / experiments
 
 
-if __name__ == "__main__":
+def clustered_world(rng: np.random.Generator, passages: int, each: int, effect: float, seeds: int = 3):
+    """(without, with [seeds, items], cluster [items]) of questions about passages: what a step does to one question it does to
+    the others about the same passage (half of the variance is the passage's)."""
+    cluster = np.repeat(np.arange(passages), each)
+    n = len(cluster)
+    base = 1 + 0.2 * rng.standard_normal(n)
+    moved = effect + 0.05 * (rng.standard_normal(passages)[cluster] + rng.standard_normal(n))
+    a, b = (base + 0.02 * rng.standard_normal((seeds, n)) + 0.005 * rng.standard_normal((seeds, 1)) for _ in range(2))
+    return a, b + moved, cluster.astype(str)
+
+
+def clusters_of_worlds(worlds: int, passages: int = 10, each: int = 8) -> dict[str, float]:
+    """Shares of null worlds: intervals that hold the truth with clusters and without, false verdicts with them."""
+    rng = np.random.default_rng(0)
+    inside, without, false = [], [], []
+    for _ in range(worlds):
+        a, b, cluster = clustered_world(rng, passages, each, 0.0)
+        [known] = decide([Contrast("qa", a, b, np.ones(a.shape[1]), cluster)])
+        [naive] = decide([Contrast("qa", a, b, np.ones(a.shape[1]))])
+        inside.append(known.low <= 0 <= known.high)
+        without.append(naive.low <= 0 <= naive.high)
+        false.append(known.verdict in ("better", "worse"))
+    return {"coverage": np.mean(inside), "coverage_without": np.mean(without), "false": np.mean(false)}
+
+
+def reruns_of_worlds(worlds: int, seed: int = 0) -> dict[str, float]:
+    """Null worlds that somebody comes back to: looks after 3, 4 and 5 seeds, then after 6, 7 and 8. Shares with a false verdict at
+    any look: where each invocation spends all of the error anew, and where looks are remembered."""
+    rng = np.random.default_rng(seed)
+    looks = Looks().planned(3, 5)
+    for k in looks.looks:
+        looks = looks.after(k)
+    looks = looks.planned(3, 8)
+    forgotten = remembered = 0
+    for _ in range(worlds):
+        main, aa = draw(rng, World(sd_item=0.01, sd_seed=0.01, abilities=(2, 4)), 8)
+        each = {s: (first(main, s), first(aa, s)) for s in range(3, 9)}
+        plans = [each[s] for s in (3, 4, 5)], [each[s] for s in (6, 7, 8)]
+        forgotten += any(_wrong(decide(*of, look=k, looks=3)) for plan in plans for k, of in enumerate(plan, 1))
+        remembered += any(_wrong(decide(*each[k.seeds], levels=(k.level, k.same))) for k in looks.looks)
+    return {"forgotten": forgotten / worlds, "remembered": remembered / worlds}
+
+
+def _wrong(effects: list[Any]) -> bool:
+    return any(e.verdict in ("better", "worse") for e in effects)
+
+
+def missing_of_worlds(worlds: int, share: float = 0.7, seed: int = 0) -> dict[str, float]:
+    """Null worlds of a judge whose verdicts on bad answers of one arm cannot be read: shares with a false verdict where items
+    without a verdict are left out, and where they may be anything."""
+    rng = np.random.default_rng(seed)
+    left_out = bounded = 0
+    for _ in range(worlds):
+        base = rng.uniform(0, 1, 60)
+        a, b = (np.clip(base + rng.normal(0, 0.3, 60) + rng.normal(0, 0.02, (3, 60)), 0, 1) for _ in range(2))
+        whole = Contrast("essay", a, b, np.ones(60))
+        b = np.where((b < 0.3) & (rng.random(b.shape) < share), np.nan, b)
+        kept = np.isfinite(b).all(0)
+        left_out += _wrong(decide([Contrast("essay", a[:, kept], b[:, kept], np.ones(kept.sum()))], metric="judge"))
+        bounded += _wrong(decide([replace(whole, with_=b)], metric="judge"))
+    return {"left_out": left_out / worlds, "bounded": bounded / worlds}
+
+
+def margins_of_worlds(worlds: int, seed: int = 0) -> dict[str, float]:
+    """Worlds without any effect on bits: shares that are called equivalent within 1 % of the control, as before, and within a
+    quarter of a doubling of data (0.5 % at most); and worlds that are worse by just that margin, which may be called so in 5 of
+    100."""
+    rng = np.random.default_rng(seed)
+    world = World(sd_item=0.012, sd_rest=0.006, sd_seed=0.0015, abilities=(3, 3), items=(60, 100))
+    found = dict.fromkeys(("none, 1 %", "none, quarter", "at the margin, quarter"), 0.0)
+    for name, shift in (("none", 0.0), ("at the margin", 0.005)):
+        for _ in range(worlds):
+            main, aa = draw(rng, world, 3, dict.fromkeys(range(3), shift))
+            for margin, value in (("1 %", 0.01), ("quarter", 0.005)):
+                key = f"{name}, {margin}"
+                found[key] = found.get(key, 0.0) + (decide(main, aa, margin=value)[-1].verdict == "equivalent")
+    return {k: v / worlds for k, v in found.items() if k != "at the margin, 1 %"}
+
+
+def planted_of_worlds(worlds: int, shift: float = 0.03, seed: int = 0) -> dict[str, float]:
+    """Shares of worlds with a planted fault (bits 3 % worse without the step) that are found at the first look."""
+    rng = np.random.default_rng(seed)
+    level = Looks().planned(3, 5).looks[0]
+    world, hits = World(abilities=(4, 4), items=(20, 40)), 0
+    for _ in range(worlds):
+        main, aa = draw(rng, world, 3, dict.fromkeys(range(4), -shift))
+        hits += decide(main, aa, levels=(level.level, level.same))[-1].verdict == "better"
+    return {"found": hits / worlds}
+
+
+EXAM = {
+    "clusters": clusters_of_worlds, "reruns": reruns_of_worlds, "missing verdicts": missing_of_worlds,
+    "margins": margins_of_worlds, "planted": planted_of_worlds,
+}  # fmt: skip
+
+
+if __name__ == "__main__" and sys.argv[1:2] == ["exam"]:
+    for name, worlds in EXAM.items():
+        print(name, {k: round(float(v), 3) for k, v in worlds(int(sys.argv[2])).items()}, flush=True)
+elif __name__ == "__main__":
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     chosen = {k: v for k, v in WORLDS.items() if len(sys.argv) < 3 or k == sys.argv[2]}
     columns = (

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.compare.effect import Contrast, decide, planned_mde
+from instdata.compare.effect import Contrast, decide
+from instdata.compare.power import planned_mde
 from instdata.score.metric import MACRO
 from instdata.util.errors import InputError
 from tests.harness.experiments import WORLDS, World, draw, null, power

@@ -71,8 +71,8 @@ def test_bits_grow_downwards_and_flat_is_relative_to_them():
         fit(rows, seeds, -values).label == "falling"
         and fit(rows, seeds, values, lower_is_better=True).label == "falling"
     )
-    # A slope of 1.5 % of the mean that is not shown: within 0.02, but not within 1 %.
-    quiet = ladder(lambda r: 0.9, DOUBLING, items=40, slopes=0.02, rest=0.01)
+    # A slope that is not shown: within a quarter of what BELLE grows by, but not within a thousandth.
+    quiet = ladder(lambda r: 0.9, DOUBLING, items=40, slopes=0.006, rest=0.003, runs=0.001)
     assert fit(*quiet).label == "flat" and fit(*quiet, lower_is_better=True, margin=0.001).label != "flat"
 
 

@@ -120,8 +120,9 @@ def test_planted_noise_is_found_and_a_pair_of_draws_is_not(home):
     assert {e["verdict"] for e in found["aa"]} <= {"undecided", "equivalent"}
     folder = home / "ablations/planted-filter"
     assert {p.name for p in folder.iterdir()} >= {"scores.parquet", "effects.json", "curves.parquet", "run.json"}
-    tokens = {a["arm"]: a["tokens"] for a in found["arms"] if a["size"] == 128}
-    assert abs(tokens["without"] - tokens["with"]) < 100 and abs(tokens["aa"] - tokens["with"]) < 100
+    learned = {a["arm"]: a["supervised"] for a in found["arms"] if a["size"] == 128}
+    assert abs(learned["without"] - learned["with"]) < 50 and abs(learned["aa"] - learned["with"]) < 50
+    assert len({a["steps"] for a in found["arms"] if a["size"] == 128}) == 1
     assert set(EFFECT_KEYS) <= found["effects"][0].keys()
     effects = (folder / "effects.json").read_bytes()
     assert run(f"{command} --plan")["missing"] == 0
@@ -206,7 +207,7 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
 
     build = home / "builds/planted"
     ablation = prepare(
-        build, "filter", None, sizes="64", seeds=2, most=2, model="./tiny", match="tokens", metric="bits", judge=None,
+        build, "filter", None, sizes="64", seeds=2, most=2, model="./tiny", match="supervised", metric="bits", judge=None,
         recipe=training("proxy"), max_items=None, taxonomy=None, out=None, say=lambda m: None,
     )  # fmt: skip
     drawn = {s.arm: s for s in ablation.drawn(0).streams}
@@ -226,7 +227,7 @@ def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
     from instdata.train.recipe import training
 
     ablation = prepare(
-        home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="tokens",
+        home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="supervised",
         metric="bits", judge=None, recipe=training("proxy"), max_items=None, taxonomy=None, out=None, say=lambda m: None,
     )  # fmt: skip
     for seed in range(8):
@@ -446,3 +447,45 @@ def test_a_changed_label_costs_no_score(home, counted):
     assert score_key(item, "bits") == score_key(replace(item, id="2", ability="x", suite="b", scorer="exact"), "bits")
     assert score_key(item, "answers") != score_key(replace(item, scorer="exact"), "answers")
     assert score_key(item, "distractors") != score_key(replace(item, fine="3"), "distractors")
+
+
+def test_looks_are_remembered_over_invocations(home):
+    line = f"ablate planted --filter ability=sums --model ./tiny --sizes 16 --yes {SET} --max-items 16"
+    first = run(f"{line} --seeds 2 --max-seeds 2", None)
+    assert (first["look"], first["looks"], first["looks_made"]) == (1, 1, [])
+    again = run(f"{line} --seeds 2 --max-seeds 2", None)
+    assert again["effects"] == first["effects"] and again["level"] == first["level"]
+    more = run(f"{line} --seeds 3 --max-seeds 3", None)
+    assert more["looks_made"] == [2] and more["seeds"] == 3
+    alone = run(f"{line} --seeds 3 --max-seeds 3 --out elsewhere", None)
+    assert more["level"] < alone["level"]  # what the first look spent is spent
+    assert run(f"{line} --seeds 4 --max-seeds 4 --plan")["looks_before"] == [2, 3]
+
+
+def test_accuracy_and_one_scorer_may_decide(home):
+    line = (
+        f"ablate planted --filter filter --model ./tiny --sizes 16 --seeds 2 --max-seeds 2 --max-items 16 --yes {SET}"
+    )
+    found = run(f"{line} --metric accuracy", None)
+    assert {e["ability"] for e in found["effects"]} == {"sums", "echo", "macro"} and found["unit"] == "score"
+    assert found["margin"] == pytest.approx(0.25 * 0.019) and "published" in found["margin_why"]
+    one = run(f"{line} --metric number --margin 0.5", None)
+    assert {e["ability"] for e in one["effects"]} == {"sums"} and one["margin"] == pytest.approx(0.5 * 0.019)
+    with pytest.raises(InputError, match='Did you mean "accuracy"'):
+        run(f"{line} --metric acuracy")
+
+
+def test_a_card_is_scored_without_training_and_bits_speak_of_references(home, counted):
+    line = f"ablate planted --filter filter --model ./tiny --sizes 16,32 --seeds 2 --max-seeds 2 --yes {SET}"
+    found = run(line, None)
+    assert {e["reads"] for e in found["effects"]} <= {
+        "its references became likelier", "its references became less likely", "equivalent", "undecided"
+    } and found["card"] == []  # fmt: skip
+    trained = len(counted)
+    carded = run(f"{line} --card", None)
+    assert len(counted) == trained and {a["metric"] for a in carded["card"]} == {"distractors", "exact", "number"}
+    shutil.copytree(found["folder"], "elsewhere")
+    again = run(f"{line} --transfer elsewhere", None)
+    assert again["transfer"]["sign"] == 1.0 and again["transfer"]["pairs"] == 2
+    with pytest.raises(InputError, match="holds no result"):
+        run(f"{line} --transfer nowhere")

@@ -100,7 +100,7 @@ def test_pairs_are_shown_in_an_order_that_their_ids_decide(options):
     of, context, asked, _ = options
     items = [item(n, question=f"Capital {n}?") for n in range(60)]
     good, bad = ["It is Canberra."] * 60, ["It is Sydney."] * 60
-    found = judge_pairs(items, good, bad, BELLE, of("json"), context=context)
+    found = judge_pairs(items, good, bad, BELLE, of("json"), audit=0.2, context=context)
     assert {c.value for c in found} == {1.0}
     first = sum(
         b["messages"][1]["content"].find("Canberra.") < b["messages"][1]["content"].find("Sydney.") for b in asked
@@ -115,6 +115,31 @@ def test_pairs_are_shown_in_an_order_that_their_ids_decide(options):
         judge.Compared(0.5, "equal answers", 0, 0),
         judge.Compared(None, "no answer", 0),
     ]
+
+
+def test_both_orders_by_default(options):
+    of, context, asked, _ = options
+    items = [item(n, question=f"Capital {n}?") for n in range(8)]
+    found = judge_pairs(items, ["It is Canberra."] * 8, ["It is Sydney."] * 8, BELLE, of("json"), context=context)
+    assert len(asked) == 16 and all(c.audited and c.verdict == c.swapped == 1 for c in found)
+
+
+def test_maths_without_a_reference_is_solved_first(options):
+    of, context, asked, _ = options
+    judge_items([item(0, "math", reference=None)], ["It is Canberra."], BELLE, of("json"), context=context)
+    judge_items(
+        [item(1, "math"), item(2, "open_qa", reference=None)], ["It is 4."] * 2, BELLE, of("json"), context=context
+    )
+    schemas = [list(b["response_format"]["json_schema"]["schema"]["properties"]) for b in asked]
+    assert schemas == [["solution", "reason", "grade"], ["reason", "grade"], ["reason", "grade"]]
+    assert "solve the task yourself" in asked[0]["messages"][0]["content"]
+    assert asked[0]["max_completion_tokens" if "max_completion_tokens" in asked[0] else "max_tokens"] > 1000
+
+
+def test_grades_in_between_have_anchors(options):
+    of, context, asked, _ = options
+    judge_items([item()], ["It is Canberra."], BELLE, of("json"), context=context)
+    assert "one slip" in asked[0]["messages"][0]["content"]
 
 
 def test_swaps():

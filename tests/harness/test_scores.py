@@ -92,7 +92,7 @@ def arms(rows: dict[str, list[int]], seeds: int = 3) -> pa.Table:
 
 def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
     """Matched in tokens, an arm has other row counts in every seed."""
-    from instdata.compare.experiment import contrasts
+    from instdata.compare.contrast import contrasts
 
     scores = arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})
     [main], [aa] = contrasts(scores, "bits", "64")
@@ -103,7 +103,7 @@ def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
 
 
 def test_an_arms_seeds_make_one_point_of_its_curve():
-    from instdata.compare.experiment import _curves
+    from instdata.compare.found import arm_curves as _curves
 
     points = _curves(arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})).to_pylist()
     assert len(points) == 3 * 2 and all((p["rows"], p["seeds"], p["n"]) == (64, 3, 4) for p in points)
@@ -111,13 +111,14 @@ def test_an_arms_seeds_make_one_point_of_its_curve():
 
 def test_the_headline_is_an_ability_of_which_something_is_known():
     from instdata.compare.effect import Contrast, decide
-    from instdata.compare.experiment import Looked
+    from instdata.compare.found import Looked
+    from instdata.compare.margin import Margin
 
     rng = np.random.default_rng(0)
     base = rng.normal(1, 0.1, (3, 50))
     few = Contrast("code", base[:, :1], base[:, :1], np.ones(1))
     many = Contrast("math", base, base - 0.3 + rng.normal(0, 0.01, base.shape), np.ones(50))
     effects = decide([few, many])
-    looked = Looked(1, None, effects, [])
+    looked = Looked(1, 1, [], (0.05, 0.05), Margin(0.01, "", 0.02), None, effects, [])
     assert [e.ability for e in effects] == ["code", "math"]
     assert looked.headline.ability == "math" and looked.decided

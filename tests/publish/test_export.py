@@ -122,3 +122,43 @@ def test_trl_trains_on_them_as_they_are(made: Path, tmp_path: Path, format: str)
     assert found["rows"] == done["written"] and found["learned"] > 0
     assert found["conversational"] is (talks or format != "prompt_completion")
     assert "Add" in found["text"] or "Name" in found["text"]
+
+
+def test_trainers_are_told_and_abilities_chosen(small: Path, tmp_path: Path) -> None:
+    from tests.core.test_cli import Shell
+
+    shell = Shell(tmp_path)
+    (tmp_path / "dataset_info.json").write_text('{"theirs": {"file_name": "x.json"}}')
+    done = shell.json("export", str(small), "--format", "alpaca", "--out", "a.json", "--trainer", "llamafactory")
+    info = json.loads((tmp_path / done["trainer"]).read_text())
+    assert info["theirs"] == {"file_name": "x.json"}
+    assert info["a"]["columns"] == {"prompt": "instruction", "query": "input", "response": "output"}
+    shell("export", str(small), "--out", "m.jsonl", "--trainer", "axolotl")
+    assert "field_messages: messages" in (tmp_path / "m.axolotl.yaml").read_text()
+    shell("export", str(small), "--out", "m.jsonl", "--trainer", "trl")
+    compile((tmp_path / "m.trl.py").read_text(), "m.trl.py", "exec")
+    assert (
+        "--format alpaca"
+        in shell(
+            "export",
+            str(small),
+            "--format",
+            "prompt_completion",
+            "--out",
+            "p.jsonl",
+            "--trainer",
+            "llamafactory",
+            code=2,
+        ).stderr
+    )
+    shell("export", str(small), "--out", "math.jsonl", "--ability", "math", "--ids")
+    records = [json.loads(line) for line in (tmp_path / "math.jsonl").read_text().splitlines()]
+    wanted = json.loads((small / "manifest.json").read_text())["configs"]["full"]["by_ability"]["math"]
+    assert (
+        len(records) == wanted
+        and {r["ability"] for r in records} == {"math"}
+        and all(len(r["id"]) == 32 for r in records)
+    )
+    assert (
+        'Did you mean "math"?' in shell("export", str(small), "--out", "x.jsonl", "--ability", "maths", code=2).stderr
+    )

@@ -276,3 +276,13 @@ def test_a_hundred_thousand_rows_are_pushed_in_half_a_minute(hub: Hub, tmp_path:
     started = time.monotonic()
     assert push(made)["changed"]
     assert time.monotonic() - started < 30
+
+
+def test_it_says_who_can_read_it(hub: Hub, small: Path) -> None:
+    said: list[str] = []
+    assert push(small, "me/seen", dry_run=True)["private"] is True
+    assert push(small, "me/seen", private=False, dry_run=True)["private"] is False
+    assert push(small, "me/seen", private=False, say=said.append)["private"] is False
+    assert "me/seen is public" in said[-1]
+    # A dataset that is there stays as it is, whatever is asked: what is said is what is.
+    assert push(small, "me/seen", private=True)["private"] is False

@@ -55,15 +55,13 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def until(self, expression: str) -> Any:
-        """Wait until an expression is true; returns its value."""
+    def until(self, expression: str) -> None:
+        """Wait until an expression holds."""
         end = time.monotonic() + PATIENCE
-        while not (value := self.ask(expression)):
-            assert time.monotonic() < end, (
-                f"never: {expression}; on the page: {self.ask('document.body.innerText')[:600]}"
-            )
-            time.sleep(0.03)
-        return value
+        while not self.ask(f"!!({expression})"):
+            on_it = self.ask("document.body.innerText")[:600]
+            assert time.monotonic() < end, f"never: {expression}; on the page: {on_it}"
+            time.sleep(0.05)
 
     def press(self, key: str, modifiers: int = 0) -> None:
         names = {"Enter": 13, "Escape": 27}

@@ -201,3 +201,14 @@ def test_labels_that_came_with_rows_are_held_against_the_models(bench: Bench) ->
     pq.write_table(ledger.rename_columns(["a", "b"]), made.path / "ledger.parquet")
     with facts.open_ledger(made.path, made.manifest) as db:
         assert facts.confusion(db, made.manifest) is None, "a ledger of an older instdata"
+
+
+def test_every_rule_is_told_in_chinese_too() -> None:
+    import json
+
+    from instdata.report.page import HERE
+    from instdata.steps.quality.rules import MEASURED, RULES
+
+    told = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
+    assert set(told) == {r.name for r in RULES} | set(MEASURED)
+    assert all(any("\u4e00" <= c <= "\u9fff" for c in text) for text in told.values())

@@ -205,3 +205,10 @@ def test_without_the_extra_it_says_what_to_install(mine: Path) -> None:
         [sys.executable, "-c", code.replace("'--as', 'ann'", "'--estimate'")], capture_output=True, timeout=60
     )
     assert estimates.returncode == 0
+
+
+def instdata_fails(*args: object) -> tuple[int, str]:
+    """(exit code, what it said) of a command that should not go on."""
+    command = [sys.executable, "-m", "instdata", *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr

@@ -86,6 +86,9 @@ def test_every_check_has_a_wrong_row():
         "no_material",
         "too_long_for_task",
         "wrong_count",
+        "not_polite",
+        "lost_numbers",
+        "wrong_verse",
     }
     assert told | spared == set(BY_NAME)
     assert fault("cot", "zh", "如果甲比乙高，乙比丙高，谁最高？说明理由。", "甲") == "no_reasoning"
@@ -119,6 +122,28 @@ def test_every_check_has_a_wrong_row():
         )
         == "too_long_for_task"
     )
+    assert fault("rewrite", "zh", "改得更礼貌些。\n这本书是我想读的。", "我很想读一读这本书。") == "not_polite"
+    assert fault("rewrite", "zh", "改成书面语。\n这本书是我想读的。", "我想读这本书。") == "not_rewritten"
+    assert (
+        fault(
+            "translation", "zh", "翻译成英文：今天是2023年10月1日，太阳升起。", "Today is October 1st, the sun rises."
+        )
+        == "lost_numbers"
+    )
+    assert (
+        fault(
+            "generation",
+            "zh",
+            "写一首五言四句的诗，写秋天的湖面。",
+            "秋水共长天一色，\n湖面如镜映晚霞。\n天边云彩如画卷，\n宁静祥和共相伴。",
+        )
+        == "wrong_verse"
+    )
+    assert (
+        fault("generation", "zh", "写一首藏头诗，每句首字连起来是“春风”。", "花开满园香，\n鸟鸣绕画梁。")
+        == "wrong_verse"
+    )
+    assert fault("generation", "zh", "写一首藏头诗，每句首字连起来是“春风”。", "春来满园香，\n风过绕画梁。") is None
     assert fault("brainstorming", "zh", "给咖啡店起5个名字。", "1. 早晨\n2. 豆香\n3. 慢时光") == "wrong_count"
 
 

@@ -106,6 +106,8 @@ AGREE = [
     ("classification", "zh", "判断是正面还是负面：菜凉了", "正面", "负面", False),
     ("closed_qa", "en", "When is it shut?\nThe room is shut on Mondays.", "Mondays", "It is shut on Mondays.", True),
     ("closed_qa", "zh", "谁修的桥？\n桥由王师傅修建。", "王师傅", "无法回答", False),
+    ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果、香蕉、橙子", "苹果，香蕉，橙子。", True),
+    ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果", "苹果、香蕉、橙子、梨", False),
     ("cot", "en", "Ann is taller than Bo. Is Bo taller than Ann? Explain.", "No, since Ann is taller.\nAnswer: no", "Answer: Yes", False),
     ("cot", "zh", "甲比乙高，乙比丙高，谁最高？", "甲比乙高，乙比丙高，所以甲最高。", "推理……\n答案：甲", True),
     ("translation", "zh", "翻译成英文：今天的会议改到下午三点。", "The meeting is at three.", "今天的会议改到下午三点了。", True),
@@ -113,7 +115,7 @@ AGREE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("row", AGREE, ids=lambda r: f"{r[0]}-{r[1]}-{r[5]}")
+@pytest.mark.parametrize("row", AGREE, ids=lambda r: f"{r[0]}-{r[1]}-{r[4][:12]}")
 def test_draws_that_agree(row):
     ability, language, task, answer, draw, same = row
     case = Case.of(task, answer, ability, language)

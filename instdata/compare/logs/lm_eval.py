@@ -40,10 +40,10 @@ def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
             raise bad(path, line, "no doc_id: this is no sample of lm-eval; write the logs with --log_samples")
         text = sample.get("doc_hash") or (fingerprint(doc) if doc is not None else "")
         item = str(sample["doc_id"]) if sample.get("doc_id") is not None else text
-        yield LogRow(task, item, _metrics(sample), text, cluster=asked.cluster_of(doc, sample), model=model)
+        yield LogRow(task, item, metrics_of(sample), text, cluster=asked.cluster_of(doc, sample), model=model)
 
 
-def _metrics(sample: dict[str, Any]) -> dict[str, float | None]:
+def metrics_of(sample: dict[str, Any]) -> dict[str, float | None]:
     """The numbers among a sample's metrics; what is only meaningful over all samples (a pair for F1, say) is none."""
     listed = sample.get("metrics")
     names = listed if isinstance(listed, list) else [k for k in sample if k not in NO_METRIC]

@@ -21,8 +21,10 @@ TIE = 1e-6  # weight of the loss, which orders epochs that score the same
 
 def primary_metric(item: Item) -> str:
     """The metric that an item is scored by: its judge's, its own scorer's where an answer can be checked, else whether its
-    reference beats both distractors."""
-    return item.scorer if item.scorer == "judge" or item.scorer in GENERATED else "distractors"
+    reference beats both distractors, or, where no fine one could be made, the coarse one."""
+    if item.scorer == "judge" or item.scorer in GENERATED:
+        return item.scorer
+    return "distractors" if item.fine or not item.coarse else "distractor_coarse"
 
 
 def primary(scores: pa.Table, items: Sequence[Item]) -> pa.Table:
@@ -44,7 +46,7 @@ class Examined(Validation):
     kinds: Sequence[str] = ("distractors", "answers")
 
     def __call__(self, run: Any) -> float:
-        network = Network(run.net, run.tokenizer, run.context)
+        network = Network(run.net, run.tokenizer, run.context, dtype=run.recipe.dtype)
         mine = primary(score(network, self.items, self.kinds, {}), self.items)
         by: dict[str, list[float]] = {}
         for ability, value in zip(mine["ability"].to_pylist(), mine["value"].to_pylist()):

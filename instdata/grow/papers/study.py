@@ -42,6 +42,7 @@ CAPS = {
     "role_play": 0.064,
     "creative_writing": 1.0,
 }  # shares of the largest size: DoIT's 64, 64, 1,000
+MORE = 4  # times the even total: DoIT's 40k beside its 10k
 MAIN, ONLY, RECONSTRUCT, MAXIMUM = "all", "only ", "reconstruct", "maximum"
 Say = Callable[[str], None]
 
@@ -216,16 +217,13 @@ def _apart(rows: PaperRows, at: np.ndarray, k: int, seed: int) -> list[Stream]:
         caps = {a: max(1, round(share * k)) for a, share in CAPS.items()}
         even = sum(min(k, len(mine)) for mine in by.values())
         found.append(rows.stream(RECONSTRUCT, seed, refilled(by, caps, even), str(k)))
-        found.append(rows.stream(MAXIMUM, seed, refilled(by, caps, None), str(k)))
+        found.append(rows.stream(MAXIMUM, seed, refilled(by, caps, MORE * even), str(k)))
     return found
 
 
-def refilled(by: Mapping[str, Sequence[int]], caps: Mapping[str, int], total: int | None) -> list[int]:
-    """Row numbers by ability with caps; the others share what is left of `total` evenly, as far as they have rows (None:
-    all that there are)."""
+def refilled(by: Mapping[str, Sequence[int]], caps: Mapping[str, int], total: int) -> list[int]:
+    """Row numbers by ability with caps; the others share what is left of `total` evenly, as far as they have rows."""
     taken = {a: list(mine[: caps[a]]) if a in caps else [] for a, mine in by.items()}
-    if total is None:
-        return [i for a, mine in by.items() for i in (taken[a] or mine)]
     left, rank = total - sum(map(len, taken.values())), 0
     free = [a for a in by if a not in caps]
     while left > 0 and any(rank < len(by[a]) for a in free):

@@ -27,28 +27,55 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"instdata.steps.dedup.{API[name]}"), name)
 
 
+WORDS = ["alpha", "bravo", "carbon", "delta", "echoes", "foxtrot"]
+LONG = " ".join(WORDS * 8)
+
+
+def _texts() -> list[str]:
+    """Texts of which some are near each other, some long."""
+    return [
+        f"Tell me in some detail about {a} and {b}, e\u0301 {LONG if i % 2 else ''}"
+        for i, a in enumerate(WORDS)
+        for b in WORDS
+    ] + [f"{LONG}: {i}" for i in range(40)]  # one large group
+
+
 def warm() -> None:
-    """Compile every kernel by running each once."""
+    """Compile the kernels of near duplicates by running each once."""
+    from instdata.steps.dedup.api import near
+
+    _warm(memory=1 << 30)
+    near(_texts()[:2], _texts()[:9], 0.5)
+
+
+def warm_rare() -> None:
+    """Compile what larger sets, other methods and other callers need: numba compiles arrays in temporary files anew."""
+    from instdata.steps.dedup.minhash import signatures
+
+    _warm(memory=1)
+    _warm(memory=1 << 30, semantic=True)
+    signatures(_texts()[:2])
+
+
+def _warm(memory: int, semantic: bool = False) -> None:
     import numpy as np
+
+    from instdata.steps.dedup.api import find_in, sketch_all
+    from instdata.steps.dedup.minhash import scheme, slices
+
+    texts = _texts()
+    s, order = scheme(0.5), np.arange(len(texts) + 1)
+    sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)
+    vectors = np.eye(len(order), 8, dtype=np.float32) if semantic else None
+    method, least = ("semantic", 0.9) if semantic else ("minhash", 0.5)
+    find_in(sketched, s, order, least, least, method, vectors=vectors).kept  # noqa: B018 - computed on access
+
+
+def warm_leaks() -> None:
+    """Compile every kernel of contamination by running each once."""
     import pyarrow as pa
 
-    from instdata.steps.dedup.api import find_in, near, sketch_all
     from instdata.steps.dedup.leaks import leaks
-    from instdata.steps.dedup.minhash import scheme, signatures, slices
 
-    words = ["alpha", "bravo", "carbon", "delta", "echoes", "foxtrot"]
-    long = " ".join(words * 8)
-    texts = [
-        f"Tell me in some detail about {a} and {b}, e\u0301 {long if i % 2 else ''}"
-        for i, a in enumerate(words)
-        for b in words
-    ]
-    texts += [f"{long}: {i}" for i in range(40)]  # one large group
-    s, order = scheme(0.5), np.arange(len(texts) + 1)
-    for memory in (1 << 30, 1):  # in memory, and from temporary files: numba compiles both
-        sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)
-        find_in(sketched, s, order, 0.5, 0.5, "minhash").kept  # noqa: B018 - computed on access
-    find_in(sketched, s, order, 0.9, 0.9, "semantic", vectors=np.eye(len(order), 8, dtype=np.float32)).kept  # noqa: B018
-    near(texts[:2], texts[:9], 0.5)
-    signatures(texts[:2])
-    leaks(pa.array(texts), pa.array(texts), pa.array([long, *texts[:2]]))
+    texts = _texts()
+    leaks(pa.array(texts), pa.array(texts), pa.array([LONG, *texts[:2]]))

@@ -27,11 +27,13 @@ class GenerateOptions(SourceStep):
 
     kind: ClassVar[str] = "generate"
 
-    method: Literal["self-instruct", "evolve", "respond", "translate"] = Field(
+    method: Literal["self-instruct", "evolve", "respond", "translate", "backtranslate", "multi-turn"] = Field(
         "self-instruct", description="How rows are made."
     )
     target: Count | None = Field(
-        None, gt=0, description="Accepted rows, exactly. respond and translate do every row where it is left out."
+        None,
+        gt=0,
+        description="Accepted rows, exactly. All methods but self-instruct and evolve do every row where it is left out.",
     )
     per_ability: int | dict[str, float] | None = Field(
         None, description="With target: weights of abilities. Without: rows for each ability, or for every one."
@@ -50,6 +52,9 @@ class GenerateOptions(SourceStep):
     length: int | None = Field(None, gt=0, description="Characters (zh) or words that an answer should stay under.")
     threshold: float = Field(
         0.7, gt=0, le=1, description="Jaccard similarity of instructions from which a new row is a copy."
+    )
+    personas: bool = Field(
+        False, description="self-instruct: a person who asks, drawn for each request, beside the subjects."
     )
     verify: bool | Checking = Field(
         False,

@@ -55,6 +55,14 @@ def topics(language: str) -> tuple[str, ...]:
     return tuple(text.split("|") if "|" in text else text.split())
 
 
+@cache
+def personas(language: str) -> tuple[str, ...]:
+    """People who might ask (Ge et al. 2024, arXiv 2406.20094, in small)."""
+    return tuple(
+        (HERE / f"personas.{language if language in LANGUAGES else 'en'}.txt").read_text("utf-8").strip().split("|")
+    )
+
+
 @dataclass(frozen=True)
 class TaskForm:
     """What a task of an ability holds and how it is answered, in words, and (task, answer) pairs of that form."""

@@ -11,6 +11,7 @@ import asyncio
 import json
 import math
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from instdata.steps.generate.prompt import (
     LESS_OF_THE_SAME,
     TaskForm,
     forms,
+    personas,
     render,
     tasks_schema,
     template,
@@ -38,6 +40,7 @@ from instdata.steps.generate.prompt import (
 from instdata.steps.generate.records import Records
 from instdata.steps.generate.step import labelled, targets
 from instdata.steps.generate.verified import AskOne, Verifier
+from instdata.steps.verify.case import size, split
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from instdata.steps.generate.session import Asking
 
 FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answered, at most
+SPARE = 4  # requests under way as long as a row is lacking: the last ones are not waited for one by one
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 STUCK_VERIFIED = 12  # the same where each row is verified
 KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
@@ -95,6 +99,7 @@ class Writing:
     chars: int
     temperature: float
     seed: int
+    personas: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class Ordered:
     request: Request
     count: int
     rows: list[int]
+    shown: Sequence[Shown] = ()
 
 
 @dataclass
@@ -134,17 +140,21 @@ class Writer:
 
     def plan(self, under_way: int) -> list[Ordered]:
         """The next requests: always for the ability that is furthest behind its target, counting what is already asked for at
-        the yield so far. None where enough is asked for."""
+        the yield so far, and a few to spare. None where enough is asked for."""
         rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
         planned: list[Ordered] = []
-        for _ in range(min(MOST, max(FIRST, self.answered)) - under_way):
+        for n in range(under_way, min(MOST, max(FIRST, self.answered))):
             behind = [g for g in self.goals if g.lacking - g.coming * rate >= 0.75]
-            if not behind:
+            spare = [] if behind or n >= SPARE else [g for g in self.goals if g.lacking > 0]
+            if not behind and not spare:
                 break
-            goal = min(behind, key=lambda g: (g.accepted + g.coming * rate) / g.target)  # ties: the taxonomy's order
-            count = max(1, min(self.writing.batch, math.ceil((goal.lacking - goal.coming * rate) / rate)))
-            request, rows = _request(self.writing, goal, count, self.number)
-            planned.append(Ordered(goal, request, count, rows))
+            # ties: the taxonomy's order
+            goal = min(behind or spare, key=lambda g: (g.accepted + g.coming * rate) / g.target)
+            wanted = math.ceil((goal.lacking - goal.coming * rate) / rate)
+            count = self.writing.batch if spare else max(1, min(self.writing.batch, wanted))
+            request, examples = _request(self.writing, goal, count, self.number)
+            rows = [e.row for e in examples if e.row >= 0]
+            planned.append(Ordered(goal, request, count, rows, examples))
             goal.coming += count
             self.number += 1
             self.shown.update(rows)
@@ -157,7 +167,7 @@ class Writer:
         items = [
             _item(raw, asked.goal, self.writing.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])
         ]
-        await self.look(items, ask)
+        await self.look([i for i in items if not _copied(i, asked)], ask)
         return answer, items
 
     def take(self, asked: Ordered, made: tuple[Answer, list[NewRow]]) -> None:
@@ -212,30 +222,47 @@ class Writer:
             )
 
 
-def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[int]]:
-    """Request `number`: examples of the ability (the last one from accepted rows once there are some) and subjects,
+def _copied(item: NewRow, asked: Ordered) -> bool:
+    """Whether an item repeats what its prompt says of the form, or the material of an example; it gets its reason here."""
+    told = asked.goal.form.told
+    for part in (*re.split(r"[；。：;:.]", told), *re.split(r"[；。：，;:.,]", told)):
+        if size(part) >= 8 and part.strip() in item.instruction:
+            item.reason, item.evidence = "echo", {"of": "prompt", "words": part.strip()}
+    for example in asked.shown:
+        source = split(example.instruction)[1]
+        if item.reason is None and size(source) >= 8 and source in item.instruction:
+            item.reason, item.evidence = "copies_example", {"words": source[:80]}
+    return item.reason is not None
+
+
+def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[Shown]]:
+    """Request `number`, and the examples in it: examples of the ability (the last one from accepted rows once there are some) and subjects,
     drawn by the seed and the number alone."""
     draw = random.Random(f"{plan.seed}:{number}")
     by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
-    few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 500) for e in by_size)
-    pool = by_size[: max(few, plan.examples)]
-    plainly = [Shown(*draw.choice(goal.form.examples))] if goal.form.examples and plan.examples else []
-    examples = plainly + draw.sample(pool, min(plan.examples - len(plainly), len(pool)))
+    few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 300) for e in by_size)
+    plain = [Shown(*e) for e in draw.sample(goal.form.examples, min(len(goal.form.examples), plan.examples))]
+    short = draw.sample(by_size[:few], min(few, plan.examples - bool(plain)) if plan.examples else 0)
+    examples = plain[: plan.examples - len(short)] + short
+    examples += by_size[few : few + plan.examples - len(examples)]
     if goal.accepted >= 2 and len(examples) > 1:
         examples[-1] = draw.choice(goal.latest)
     lines = [
         json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
         for e in examples
     ]
-    subjects = draw.sample(topics(plan.language), count)
+    subjects, who = draw.sample(topics(plan.language), count), ""
+    if plan.personas:
+        person = draw.choice(personas(plan.language))
+        who = f"；提问的人是{person}" if plan.language == "zh" else f"; the one who asks is {person}"
     values = {
         "label": goal.label,
         "description": goal.description,
-        "form": goal.form.told,
+        "about": goal.form.told or goal.description,
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
-        "topics": ("、" if plan.language == "zh" else ", ").join(subjects),
+        "topics": ("、" if plan.language == "zh" else ", ").join(subjects) + who,
     }
     limit = int(count * (TOKENS_APART + 1.5 * plan.chars))
     request = Request(
@@ -246,7 +273,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         seed=plan.seed + number,
         more=LESS_OF_THE_SAME,
     )
-    return request, [e.row for e in examples if e.row >= 0]
+    return request, examples
 
 
 def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
@@ -263,6 +290,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     plan = Writing(
         template("self-instruct", step.language, step.prompt, context.base),
         step.language, ask.origin, step.batch or 1, step.examples or 0, step.words(), step.temperature, context.seed,
+        step.personas,
     )  # fmt: skip
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
     other, checking = other_ability(rows), step.checking

@@ -69,4 +69,4 @@ def agreed(case: Case, asked: Question, answers: Sequence[Answer]) -> str | None
     first = replace(case, answer=values[0])
     if found("cannot_say", values[0]) or not all(agrees(first, asked.compare, v) for v in values[1:]):
         return None
-    return min(values, key=len) if asked.compare in ("words", "label") else values[0]
+    return min(values, key=len) if asked.compare in ("words", "list", "label") else values[0]

@@ -29,7 +29,12 @@ from instdata.steps.verify.rules import found, offers
 SHOWN = 3000  # characters of a task and of an answer that a judge sees
 TEMPERATURE = 0.5  # of the draws: enough that a guess comes out otherwise
 YES, NO = ("yes", "是"), ("no", "否")
-NEAR = {"words": 0.5, "loose": 0.3, "back": 0.45}  # F1 of what two texts speak of, from which they say the same
+NEAR = {
+    "words": 0.5,
+    "list": 0.6,
+    "loose": 0.3,
+    "back": 0.45,
+}  # F1 of what two texts speak of, from which they say the same
 NAMES = {"zh": ("任务", "回答"), "en": ("task", "response")}
 
 
@@ -133,6 +138,8 @@ def agrees(c: Case, how: str, draw: str) -> bool:
         if final_numbers(mine) and final_numbers(other):
             return _same_numbers(mine, other)
         return near(mine, other, NEAR["loose"])
+    if how == "list":  # one that lacks half of what the other lists is not the same
+        return shared(c.answer, draw) >= NEAR[how]
     return near(c.answer, draw, NEAR[how])
 
 
@@ -142,9 +149,13 @@ def near(a: str, b: str, least: float) -> bool:
     short, long = sorted((one, other), key=len)
     if short and (short in long or (units(short) and covered(short, long) >= 0.9)):
         return True
+    return max(shared(a, b), alike(a, b)) >= least
+
+
+def shared(a: str, b: str) -> float:
+    """F1 of the words and characters of two texts."""
     mine, yours = units(a), units(b)
-    shared = 2 * len(mine & yours) / (len(mine) + len(yours)) if mine and yours else 0.0
-    return max(shared, alike(a, b)) >= least
+    return 2 * len(mine & yours) / (len(mine) + len(yours)) if mine and yours else float(normalise(a) == normalise(b))
 
 
 def _conclusion(text: str) -> str:

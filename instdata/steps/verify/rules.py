@@ -32,9 +32,14 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ITEM = re.compile(r"^\s*[(（]?\d{1,2}[.)）、:：]", re.M)
 LIMIT = re.compile(r"(?:不超过|不多于|少于|控制在|限)\s*(?P<zh>\d{1,4})\s*个?(?:字|词)(?!母)|(?:(?:at most|no more than|under|within|maximum of|up to) )(?P<en>\d{1,4})(?: |-)words?", re.I)  # fmt: skip
 EACH = re.compile(r"每(?:句|条|个|行|项|则)|名字|标题|口号|each|names|titles|slogans", re.I)
-DIGITS = {"两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}  # fmt: skip
+DIGITS = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}  # fmt: skip
 MANY = re.compile(r"(?<![第\d])(?P<n>\d{1,2}|[两三四五六七八九十]|\b(?:two|three|four|five|six|seven|eight|ten)\b)\s*(?:个|条|种|项|点|句)?(?:不同的)?\s*(?:[^，。,.\d]{0,8}?)(?:点子|建议|主意|方法|办法|名字|理由|想法|创意|口号|标题|广告语|ideas?|suggestions?|tips|ways|names|reasons|slogans|titles)", re.I)  # fmt: skip
+SOME = re.compile(
+    r"(?:想|给出|列出|提出|列举|举出|说出|推荐)(?:出|到)?\s*(?P<n>\d{1,2}|[一两三四五六七八九十])(?:个|种|条|点|项)"
+)
 BULLET = re.compile(r"\s*(?:[-*•·]|[(（]?\d{1,2}[.)）、:：]|[一二三四五六七八九十]、)")
+METRE = re.compile(r"([五七])(?:言|律|绝)(?![^，。]{0,8}联)")
+ACROSTIC = re.compile(r"首字(?:连起来|依次|合起来|组成)[^“\"]{0,6}[“\"]([^”\"]{2,12})[”\"]")
 COPY = 0.95  # of two texts in which as much is the same, one is a copy
 LIST = re.compile(
     r"[^、/|，,；;：:（）()。？?！!\n\"“”'‘’\[\]【】]{1,24}(?:[、/|，,；;]\s*[^、/|，,；;：:（）()。？?！!\n\"“”'‘’\[\]【】]{1,24})+"
@@ -91,11 +96,11 @@ def length(c: Case) -> Finding | None:
 
 def count(c: Case) -> Finding | None:
     """A list has as many items as were asked for."""
-    m = MANY.search(c.ask)
+    m = MANY.search(c.ask) or SOME.search(c.ask)
     lines = [line for line in c.answer.split("\n") if line.strip()]
     if m is None or len(lines) < 2:
         return None
-    wanted = DIGITS.get(m["n"]) or int(m["n"])
+    wanted = DIGITS.get(m["n"].lower()) or int(m["n"])
     listed = sum(bool(BULLET.match(line)) for line in lines) or len(lines)
     return (
         FINE
@@ -258,12 +263,43 @@ def weight(text: str) -> float:
 
 
 def changed(c: Case) -> Finding | None:
-    """A rewriting says it otherwise, yet speaks of the same, at a like length."""
+    """A rewriting says it otherwise, yet speaks of the same, at a like length. Another order of the same words is none, unless
+    the form of the sentence was to change."""
     near, ratio = covered(c.answer, c.source), (size(c.answer) + 1) / (size(c.source) + 1)
     same = normalise(c.answer) == normalise(c.source)
+    reordered = units(c.answer) == units(c.source) and not found("changes_form", c.ask)
     fits = 0.2 <= ratio <= 4 or size(c.source) < 10
     facts = {"similarity": round(near, 3), "length_ratio": round(ratio, 3)}
-    return Finding(0.0, facts) if same or not fits else Finding(1.0 if near > 0.03 else 0.3, facts)
+    return Finding(0.0, facts) if same or reordered or not fits else Finding(1.0 if near > 0.03 else 0.3, facts)
+
+
+def manner(c: Case) -> Finding | None:
+    """A polite wording has a word of politeness."""
+    if not found("wants_polite", c.ask):
+        return None
+    return FINE if found("polite_words", c.answer) else Finding(0.0, {"wanted": "polite"})
+
+
+def numbers_kept(c: Case) -> Finding | None:
+    """The share of the source's numbers of two digits or more that are in the answer."""
+    there = [n.replace(",", "") for n in NUMBER.findall(c.source) if len(n) > 1]
+    said = {n.replace(",", "") for n in NUMBER.findall(c.answer)}
+    lost = [n for n in there if n not in said]
+    return Finding(1 - len(lost) / len(there), {"lost": lost[:5]} if lost else {}) if there else None
+
+
+def verse(c: Case) -> Finding | None:
+    """Verse of five or seven characters a line has lines of so many, and an acrostic's lines begin as they should."""
+    metre, head = METRE.search(c.ask), ACROSTIC.search(c.task)
+    lines = [line for line in (normalise(p) for p in re.split(r"[，。！？；\n]", c.answer)) if line]
+    if (metre is None and head is None) or not lines:
+        return None
+    length_ = {"五": 5, "七": 7}[metre[1]] if metre else 0
+    fits = sum(size(line) == length_ for line in lines) / len(lines) if metre else 1.0
+    begins = "".join(line[0] for line in lines)
+    if head and head[1] not in begins and head[1] != "".join(line[0] for line in c.answer.split("\n") if line.strip()):
+        return Finding(0.0, {"begins": begins[:20], "wanted": head[1]})
+    return Finding(round(fits, 4), {} if fits == 1 else {"characters": length_})
 
 
 def on_topic(c: Case) -> Finding | None:

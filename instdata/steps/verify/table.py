@@ -43,7 +43,7 @@ CHECKS = (
     Check("made_for_eyes", rules.for_eyes, 1.0),
     Check("no_material", rules.material, 1.0),
     Check("too_long_for_task", rules.length, 0.8),
-    Check("wrong_count", rules.count, 0.9, WRITES),
+    Check("wrong_count", rules.count, 0.7, WRITES),
     Check("no_source", rules.source, 1.0, READS),
     Check("false_sum", rules.sums, 1.0, ("math", "cot", "logical_reasoning")),
     Check("no_result", rules.result, 1.0, ("math",)),
@@ -61,6 +61,9 @@ CHECKS = (
     Check("wrong_target", rules.target_language, 1.0, ("translation",)),
     Check("untranslated", rules.translated, 0.75, ("translation",)),
     Check("not_rewritten", rules.changed, 0.5, ("rewrite",)),
+    Check("not_polite", rules.manner, 1.0, ("rewrite",)),
+    Check("lost_numbers", rules.numbers_kept, 1.0, ("translation", "rewrite")),
+    Check("wrong_verse", rules.verse, 0.75, WRITES),
     Check("copied", rules.no_copy, 1.0, (*WRITES, "open_qa", "cot", "math")),
     Check("off_topic", rules.on_topic, 0.5, WRITES),
 )

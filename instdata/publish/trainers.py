@@ -1,0 +1,95 @@
+"""How a trainer is told of an exported file: LLaMA-Factory's dataset_info.json, a piece of an axolotl YAML, a piece of TRL."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from instdata.util.atomic import write_text
+from instdata.util.errors import InputError
+
+TRAINERS = {"llamafactory": ("alpaca", "sharegpt", "messages"), "axolotl": ("messages", "sharegpt", "alpaca"),
+            "trl": ("messages", "prompt_completion")}  # fmt: skip
+TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+}
+
+
+def check_trainer(trainer: str, format: str) -> None:
+    """Raise InputError where a trainer does not read a format."""
+    if format not in TRAINERS[trainer]:
+        raise InputError(
+            f"--trainer {trainer} reads {', '.join(TRAINERS[trainer])}, not {format}: add --format {TRAINERS[trainer][0]}"
+        )
+
+
+def tell_trainer(trainer: str, format: str, out: Path) -> Path:
+    """Write what makes a trainer read the file `out`, beside it; returns its path. An entry is added to the dataset_info.json
+    that is there, others are kept."""
+    if trainer == "llamafactory":
+        return _llamafactory(format, out)
+    path = out.with_suffix(".axolotl.yaml" if trainer == "axolotl" else ".trl.py")
+    write_text(path, _axolotl(format, out) if trainer == "axolotl" else _trl(out))
+    return path
+
+
+def _llamafactory(format: str, out: Path) -> Path:
+    path = out.parent / "dataset_info.json"
+    known: dict[str, Any] = {}
+    if path.exists():
+        try:
+            known = json.loads(path.read_text("utf-8"))
+        except ValueError as e:
+            raise InputError(f"{path}: not JSON ({e}): mend it, or remove it") from e
+        if not isinstance(known, dict):
+            raise InputError(f"{path}: LLaMA-Factory's dataset_info.json is an object; this is none")
+    entry: dict[str, Any] = {"file_name": out.name, "formatting": "alpaca" if format == "alpaca" else "sharegpt"}
+    head = json.loads(out.read_text("utf-8"))[:1] if out.suffix == ".json" else [json.loads(_first_line(out))]
+    keys = head[0] if head else {}
+    if format == "alpaca":
+        columns = {
+            "prompt": "instruction",
+            "query": "input",
+            "response": "output",
+            "system": "system",
+            "history": "history",
+        }
+        entry["columns"] = {k: v for k, v in columns.items() if v in keys}
+    else:
+        entry["columns"] = {"messages": "conversations" if format == "sharegpt" else "messages"}
+        entry["columns"] |= {"tools": "tools"} if "tools" in keys else {}
+        entry |= {"tags": TAGS} if format == "messages" else {}
+    write_text(path, json.dumps({**known, out.stem: entry}, ensure_ascii=False, indent=2) + "\n")
+    return path
+
+
+def _first_line(path: Path) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.readline() or "{}"
+
+
+def _axolotl(format: str, out: Path) -> str:
+    item: dict[str, Any] = {"path": str(out), "ds_type": "json"}
+    if format == "alpaca":
+        item["type"] = "alpaca"
+    else:
+        item |= {"type": "chat_template", "field_messages": "conversations" if format == "sharegpt" else "messages"}
+        if format == "sharegpt":
+            item["message_property_mappings"] = {"role": "from", "content": "value"}
+    return yaml.safe_dump({"datasets": [item]}, allow_unicode=True, sort_keys=False)
+
+
+def _trl(out: Path) -> str:
+    return (
+        "from datasets import load_dataset\nfrom trl import SFTConfig, SFTTrainer\n\n"
+        f'rows = load_dataset("json", data_files={str(out)!r}, split="train")\n'
+        'trainer = SFTTrainer(model="Qwen/Qwen3-0.6B", train_dataset=rows, args=SFTConfig(output_dir="out"))\n'
+        "trainer.train()\n"
+    )

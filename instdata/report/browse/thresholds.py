@@ -1,0 +1,88 @@
+"""What another threshold would change, from the scores that the ledger has: nothing is scored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from instdata.report.review.draw import quoted
+
+BINS = 40
+# Reasons that a bound on a score gives, besides low_<score> and high_<score>.
+OWN_REASONS = {
+    "chars": ("too_short", "too_long"),
+    "repetition": ("repetition",),
+    "similarity": ("near_duplicate", "near_holdout", "leak"),
+}
+
+
+class Thresholds:
+    """The scores of a build, and what bounds on one of them would do."""
+
+    def __init__(self, db: Any, scores: dict[str, str], steps: list[dict[str, Any]]):
+        self.db, self.scores = db, scores
+        self.steps = sorted((s["name"] for s in steps), key=len, reverse=True)
+
+    def ranges(self, db: Any) -> list[dict[str, Any]]:
+        """[{name, step, score, low, high, n}] of each score that varies: its range, but for the outermost 0.5 % on either side."""
+        found = []
+        for name in self.scores:
+            column = quoted(name)
+            value = f"{column}::double"
+            sql = f"select quantile_cont({value}, [0.005, 0.995]), min({value}), max({value}), count(*) from ledger where isfinite({value})"
+            ends, least, most, n = db.execute(sql).fetchone()
+            low, high = ends if n and ends[0] < ends[1] else (least, most)
+            if n and low < high:
+                step, score = self._parts(name)
+                found.append(
+                    {"name": name, "step": step, "score": score, "low": float(low), "high": float(high), "n": n}
+                )
+        return found
+
+    def _parts(self, name: str) -> tuple[str, str]:
+        """(step, score) of a column score_<step>_<score>; a step's name may have an underscore itself."""
+        rest = name.removeprefix("score_")
+        step = next((s for s in self.steps if rest.startswith(f"{s}_")), rest.partition("_")[0])
+        return step, rest[len(step) + 1 :]
+
+    def what_if(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Of bounds `low` and `high` (either may be null) on `score`: {bins: [{low, high, kept, mine, others}], go: kept rows outside
+        the bounds; back: rows that this step dropped for this score and that lie inside: they would reach the steps after it; kept, dropped: of
+        how many}. Raises ValueError for a score that is none."""
+        name = asked.get("score")
+        if name not in self.scores:
+            raise ValueError(f"score: no score {name}")
+        db, column = self.db.cursor(), quoted(name)
+        step, score = self._parts(name)
+        reasons = [f"low_{score}", f"high_{score}", *OWN_REASONS.get(score, ())]
+        given = {"low": _number(asked.get("low")), "high": _number(asked.get("high")), "step": step, "reasons": reasons}
+        inside = f"(($low is null or {column} >= $low) and ($high is null or {column} <= $high))"
+        mine = "verdict = 'dropped' and step = $step and list_contains($reasons, reason)"
+        sql = f"""select count(*) filter (verdict = 'kept'), count(*) filter (verdict = 'kept' and not {inside}),
+            count(*) filter ({mine}), count(*) filter ({mine} and {inside}) from ledger where isfinite({column}::double)"""
+        kept, go, dropped, back = db.execute(sql, given).fetchone()
+        return {"kept": kept, "go": go, "dropped": dropped, "back": back, "bins": self._bins(db, column, mine, given)}
+
+    def _bins(self, db: Any, column: str, mine: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+        """Rows by score: BINS of equal width between the 0.5th and 99.5th percentile, the rest in the first and the last."""
+        sql = f"select quantile_cont({column}::double, [0.005, 0.995]) from ledger where isfinite({column}::double)"
+        (ends,) = db.execute(sql).fetchone()
+        low, high = ends or (0.0, 1.0)
+        width = (high - low) / BINS or 1.0
+        sql = f"""select greatest(0, least({BINS - 1}, floor(({column}::double - $from) / $width)::int)) as bin,
+            count(*) filter (verdict = 'kept'), count(*) filter ({mine}), count(*) from ledger
+            where isfinite({column}::double) group by 1 order by 1"""
+        values = {k: given[k] for k in ("step", "reasons")} | {"from": low, "width": width}
+        return [
+            {
+                "low": low + b * width,
+                "high": low + (b + 1) * width,
+                "kept": kept,
+                "mine": gone,
+                "others": n - kept - gone,
+            }
+            for b, kept, gone, n in db.execute(sql, values).fetchall()
+        ]
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, "") else float(value)

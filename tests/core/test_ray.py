@@ -1,0 +1,65 @@
+"""A running cluster of two nodes on this machine: joined, left as it was, one node killed in the middle, the same results."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instdata.util.engine import Ray, open_engine
+from instdata.util.errors import InputError
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A head and a second node, a slot each."""
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 100 << 20}
+    running = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    running.second = running.add_node(**small)
+    monkeypatch.setenv("RAY_ADDRESS", running.address)
+    # Workers unpickle this module's functions by name.
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    )
+    yield running
+    ray.shutdown()
+    running.shutdown()
+
+
+def _slow_square(item: int) -> int:
+    time.sleep(0.2)
+    return item * item
+
+
+def test_a_running_cluster_is_joined_and_survives_a_dead_node(cluster: Any, tmp_path: Path) -> None:
+    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")  # the user's own session
+    with open_engine("ray", jobs=8) as engine:
+        assert engine.jobs == 2  # the cluster's slots, not what was asked for
+        got = []
+        for value in engine.map(_slow_square, range(12)):
+            got.append(value)
+            if len(got) == 2:
+                cluster.remove_node(cluster.second, allow_graceful=False)
+        assert got == [i * i for i in range(12)]
+    assert ray.is_initialized()  # left as it was
+
+
+def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    with open_engine("ray", jobs=1) as engine:
+        assert isinstance(engine, Ray)
+        monkeypatch.setattr("instdata.util.engine._sees", _blind)
+        with pytest.raises(InputError, match="2 of 2 nodes do not see the cache .*INSTDATA_CACHE"):
+            engine._shared(tmp_path)
+
+
+def _blind(path: str) -> bool:
+    return False

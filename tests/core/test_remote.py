@@ -1,0 +1,161 @@
+"""Sources and builds at addresses: a loopback S3 that also fails, nothing of it lost and nothing half published."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from instdata.build import build, prepare
+from instdata.cli.main import app
+from instdata.corpus.write import locked
+from instdata.read.files import find_files
+from instdata.read.source import Source
+from instdata.util.errors import BuildError, InputError
+from instdata.util.paths import cache_folder
+from instdata.util.remote import Place, fetched, is_url
+from tests.conftest import Bench, rows
+
+pytest.importorskip("moto")
+pytest.importorskip("s3fs")
+
+
+class Store:
+    """A loopback S3; `fails` says which requests get 500 or a reset."""
+
+    def __init__(self) -> None:
+        from moto.server import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import make_server
+
+        self.inner = DomainDispatcherApplication(create_backend_app)
+        self.fails: Callable[[str, str, int], str] = lambda method, path, count: ""
+        self.asked: list[str] = []
+        self.server = make_server("127.0.0.1", 0, self._answer, threaded=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.port}"
+
+    def _answer(self, environ: dict[str, Any], start: Any) -> Any:
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        self.asked.append(f"{method} {path}")
+        how = self.fails(method, path, len(self.asked))
+        if how == "reset":
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+            return [b""]
+        if how:
+            start("500 Internal Server Error", [("Content-Type", "text/plain")])
+            return [b"no"]
+        return self.inner(environ, start)
+
+    def client(self) -> Any:
+        import fsspec
+
+        return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """An empty store with a bucket, found as clients find theirs: by the environment."""
+    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-very-secret", "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    running = Store()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+    urllib.request.urlopen(urllib.request.Request(f"{running.url}/moto-api/reset", method="POST")).close()
+    running.client().mkdir("bench")
+    yield running
+    running.server.shutdown()
+
+
+def put(store: Store, name: str, records: list[Any]) -> None:
+    store.client().pipe_file(f"bench/{name}", "".join(json.dumps(r) + "\n" for r in records).encode())
+
+
+def test_a_build_reads_and_writes_a_store(store: Store, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "in/a.jsonl", rows(30))
+    put(store, "in/b.jsonl", rows(50)[30:])
+    recipe = bench.recipe(sources=[{"path": "s3://bench/in/*.jsonl", "name": "d"}])
+    monkeypatch.chdir(bench.folder)
+    first = CliRunner().invoke(app, ["build", str(recipe), "--out", "s3://bench/out", "--json"])
+    assert first.exit_code == 0, first.output
+    there = store.client().find("bench/out")
+    assert "bench/out/manifest.json" in there and "bench/out/data/00-full.parquet" in there
+    assert json.loads(store.client().cat("bench/out/manifest.json"))["totals"]["in"] == 50
+    assert not [p for p in bench.folder.rglob("*") if p.name.startswith("s3:")]
+    held = b"".join(p.read_bytes() for p in (bench.folder / "builds").rglob("*") if p.is_file())
+    assert b"very-secret" not in held
+    puts = [a for a in store.asked if a.startswith("PUT") and "manifest" in a]
+    assert store.asked.index(puts[-1]) == max(i for i, a in enumerate(store.asked) if a.startswith("PUT"))
+    store.asked.clear()
+    assert CliRunner().invoke(app, ["build", str(recipe), "--out", "s3://bench/out", "--json"]).exit_code == 0
+    assert not [a for a in store.asked if a.startswith("PUT") and "lock" not in a]  # the same again sends nothing
+    local = build(prepare({"name": "t", "sources": [{"path": "x", "name": "d"}]} | {"sources": [{"path": [str(p) for p in fetched("s3://bench/in/*.jsonl", cache_folder())], "name": "d"}]}), bench.folder / "local")  # fmt: skip
+    assert (local.path / "data/00-full.parquet").read_bytes() == store.client().cat("bench/out/data/00-full.parquet")
+
+
+@pytest.mark.parametrize("how", ["500", "reset"])
+def test_a_store_that_fails_now_and_then_loses_nothing(store: Store, bench: Bench, how: str) -> None:
+    put(store, "in/a.jsonl", rows(40))
+    store.fails = lambda method, path, count: how if count % 3 == 0 else ""
+    [copy] = fetched("s3://bench/in/a.jsonl", cache_folder())
+    assert len(copy.read_text().splitlines()) == 40
+    done = bench.build(sources=[{"path": str(copy), "name": "d"}])
+    assert Place("s3://bench/out").send(done.path) > 3
+    store.fails = lambda method, path, count: ""
+    for path in (p for p in done.path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        assert store.client().cat(f"bench/out/{path.relative_to(done.path)}") == path.read_bytes()
+
+
+def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
+    Place("s3://bench/out").send(done.path)
+    (done.path / "README.md").write_text("changed")
+    monkeypatch.setattr("instdata.util.remote.TRIES", 2)
+    store.fails = lambda method, path, count: "500" if method == "PUT" and "README" in path else ""
+    place = Place("s3://bench/out")
+    with pytest.raises(BuildError, match="run the same command again to go on"):
+        place.send(done.path)
+    store.fails = lambda method, path, count: ""
+    assert not store.client().exists("bench/out/manifest.json")
+    assert Place("s3://bench/out").send(done.path) == 2  # the card and the manifest
+    assert store.client().cat("bench/out/README.md") == b"changed"
+
+
+def test_a_place_that_holds_something_else_is_refused(store: Store) -> None:
+    put(store, "mine/thesis.txt", [{}])
+    with pytest.raises(InputError, match="instdata did not write"):
+        Place("s3://bench/mine")
+    with pytest.raises(InputError, match="no such file"):
+        fetched("s3://bench/nothing.jsonl", cache_folder())
+    with pytest.raises(InputError, match="s3://nobucket"):
+        Place("s3://nobucket/x")
+
+
+def test_addresses_where_only_folders_go_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="a folder of this machine only"), locked(Path("s3://bench/out")):
+        pass
+    monkeypatch.setenv("INSTDATA_CACHE", "s3://bench/cache")
+    with pytest.raises(InputError, match="INSTDATA_CACHE is an address"):
+        cache_folder()
+    ran = CliRunner().invoke(app, ["cache"])
+    assert isinstance(ran.exception, InputError) and not os.listdir(tmp_path)
+    assert is_url("s3://a") and is_url(Path("s3://a")) and is_url("https://a") and not is_url("C:/a") and not is_url("a/b")  # fmt: skip
+
+
+def test_what_is_fetched_is_kept_until_it_changes(store: Store, bench: Bench) -> None:
+    put(store, "in/a.jsonl", rows(3))
+    source = Source(path="s3://bench/in/a.jsonl")
+    [(first, name)] = find_files(source, bench.folder)
+    store.asked.clear()
+    assert find_files(source, bench.folder) == [(first, "a.jsonl")] and name == "a.jsonl"
+    assert not [a for a in store.asked if a.startswith("GET") and a.endswith("a.jsonl")]
+    put(store, "in/a.jsonl", rows(4))
+    [(second, _)] = find_files(source, bench.folder)
+    assert len(second.read_text().splitlines()) == 4

@@ -1,0 +1,135 @@
+"""Arms for other trainers, and cells that come back from them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from instdata.util.errors import InputError
+
+from .conftest import SET, run
+
+ARMS = f"arms planted --filter filter --model ./tiny --sizes 16,32 --seeds 2 {SET}"
+ABLATE = f"ablate planted --filter filter --model ./tiny --yes {SET}"
+
+
+@pytest.mark.parametrize("trainer", ["trl", "axolotl", "llamafactory"])
+def test_arms_are_written_with_a_config_each_and_a_table_of_cells(home, trainer):
+    found = run(f"{ARMS} --export {trainer} --out mine")
+    out = home / "mine"
+    assert len(found["cells"]) == 3 * 2 * 2
+    with open(out / "cells.csv") as file:
+        table = list(csv.DictReader(file))
+    assert [{k: str(c[k]) for k in ("arm", "size", "seed", "model")} for c in found["cells"]] == table
+    by_size: dict[tuple[int, int], set[int]] = {}
+    for cell in found["cells"]:
+        name = f"{cell['arm']}-{cell['size']}-s{cell['seed']}"
+        rows = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+        assert len(rows) == cell["rows"] and all(r["messages"][-1]["role"] == "assistant" for r in rows)
+        config = yaml.safe_load((out / f"{name}.yaml").read_text())
+        assert config["max_steps"] == cell["steps"] and config["seed"] == cell["seed"]
+        assert config["learning_rate"] == 0.003 and str(home / "tiny") in config.values()
+        assert f"{name}.jsonl" in json.dumps(config) or trainer == "llamafactory"
+        by_size.setdefault((cell["size"], cell["seed"]), set()).add(cell["steps"])
+    assert all(len(steps) == 1 for steps in by_size.values())  # arms make equally many steps
+    if trainer == "llamafactory":
+        assert json.loads((out / "dataset_info.json").read_text())["with-16-s0"]["file_name"] == "with-16-s0.jsonl"
+    with pytest.raises(InputError, match="holds something"):
+        run(f"{ARMS} --export {trainer} --out mine")
+
+
+def test_what_does_not_fit_is_said(home):
+    with pytest.raises(InputError, match='Did you mean "axolotl"'):
+        run(f"{ARMS} --export axolotel --out other")
+    with pytest.raises(InputError, match="--match token"):
+        run(f"{ARMS} --match token --out other")
+    assert not (home / "other").exists()
+
+
+def test_a_length_filter_does_not_double_what_is_learned(home):
+    """Matched in all tokens, arms of short and long answers had 2.03 times as many learned ones."""
+    tokens = run(f"{ARMS} --out a --match tokens")["cells"]
+    learned = run(f"{ARMS} --out b")["cells"]
+
+    def ratio(cells):
+        by = {c["arm"]: c["supervised"] for c in cells if (c["size"], c["seed"]) == (32, 0)}
+        return max(by.values()) / min(by.values())
+
+    assert ratio(learned) < 1.1
+    assert ratio(tokens) >= ratio(learned)
+
+
+def test_cells_from_outside_are_scored_and_never_trained(home, monkeypatch):
+    """Two models, one trained by us and saved: the table compares what it names."""
+    from instdata.train import loop
+
+    for seed in (0, 1):
+        run(f"train planted --config 64 --model ./tiny --seed {seed} --out runs/good{seed} {SET}")
+    lines = ["arm,size,seed,model"]
+    for seed in (0, 1):
+        lines += [f"with,64,{seed},runs/good{seed}", f"without,64,{seed},./tiny"]
+    (home / "cells.csv").write_text("\n".join(lines))
+    monkeypatch.setattr(loop, "train", lambda *a: pytest.fail("nothing is trained"))
+    found = run(f"{ABLATE} --cells cells.csv", None)
+    assert found["effects"][-1]["effect"] < 0 and found["model"] == "outside" and found["aa"] == []
+    assert found["seeds"] == 2 and found["sizes"] == [64] and found["arms"] == []
+    (home / "cells.yaml").write_text(
+        "cells:\n"
+        + "".join(f"- {{arm: {a}, size: {s}, seed: {e}, model: {m}}}\n" for a, s, e, m in csv.reader(lines[1:]))
+    )
+    again = run(f"{ABLATE} --cells cells.yaml", None)
+    assert again["effects"] == found["effects"]
+    assert run(f"{ABLATE} --cells cells.yaml --plan")["to_train"] == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("arm,size,seed,model\nwith,64,0,a\nwithuot,64,0,b", r':3: unknown arm "withuot"\. Did you mean "without"'),
+        ("arm,size,seed\nwith,64,0", "a cell has arm, size, seed, model"),
+        ("arm,size,seed,model\nwith,many,0,a", 'size "many" is not a whole number'),
+        ("arm,size,seed,model\nwith,64,0,a\nwith,64,0,b", ":3: .*stands here twice"),
+        ("arm,size,seed,model\nwith,64,0,a\nwith,64,1,b\nwithout,64,0,c", "arm without lacks size 64, seed 1"),
+        ("arm,size,seed,model\nwith,64,0,a", "needs cells of the arms with and without"),
+    ],
+)
+def test_a_broken_table_says_where(home, table, message):
+    (home / "cells.csv").write_text(table)
+    with pytest.raises(InputError, match=message):
+        run(f"{ABLATE} --cells cells.csv")
+
+
+TRL = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "peers" / "trl"
+
+
+@pytest.mark.slow
+def test_trl_trains_from_the_config_and_its_models_come_back(home):
+    if not (TRL / "trl").is_dir():
+        pytest.skip(f"no TRL here: pip install --no-deps --target {TRL} trl accelerate")
+    found = run(f"{ARMS} --out mine")
+    script = (
+        "from trl import ModelConfig, ScriptArguments, SFTConfig, TrlParser, DatasetMixtureConfig\n"
+        "from trl.scripts.sft import main\n"
+        "import sys\n"
+        "parser = TrlParser((ScriptArguments, SFTConfig, ModelConfig, DatasetMixtureConfig))\n"
+        "main(*parser.parse_args_and_config(['--config', sys.argv[1], '--use_cpu', 'true']))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(TRL), "OMP_NUM_THREADS": "1"}
+    for cell in [c for c in found["cells"] if c["size"] == 16]:
+        name = f"{cell['arm']}-16-s{cell['seed']}.yaml"
+        done = subprocess.run(
+            [sys.executable, "-c", script, name], cwd=home / "mine", env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    lines = [line for line in (home / "mine/cells.csv").read_text().splitlines() if ",16," in line or "arm" in line]
+    (home / "mine/cells16.csv").write_text("\n".join(lines))
+    scored = run(f"{ABLATE} --cells mine/cells16.csv", None)
+    assert scored["effects"] and shutil.which("true")
