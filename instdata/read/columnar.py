@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import Bad, pieces
 from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
+from instdata.read.footer import sound_footer
 from instdata.read.plain import unjson
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
@@ -58,6 +59,10 @@ def parquet_batches(path: Path, packed: bool) -> Iterator[pa.RecordBatch]:
 
 def _opened(source: Any) -> tuple[int, Iterator[pa.RecordBatch]]:
     """(rows that the footer promises, the rows in batches)"""
+    if not isinstance(source, str):  # an unpacked copy; of a file itself, form_of has looked at it
+        if not sound_footer(source):
+            raise Damaged("the Parquet footer is damaged: fetch the file again")
+        source.seek(0)
     try:
         metadata = pq.read_metadata(source)
     except UnicodeDecodeError:  # a column's name: pyarrow.dataset does not look at names

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from instdata.read.encoding import HEAD, guess
+from instdata.read.footer import sound_footer
 from instdata.util.errors import InputError, InstdataError
 
 PIECE = 4 << 20  # bytes of (decompressed) text in one block of records
@@ -195,6 +196,8 @@ def _whole_parquet(path: Path, size: int) -> None:
         raise Damaged(f"not a Parquet file: it begins with {first!r}; {again}")
     if last != b"PAR1" or length > size - 12:
         raise Damaged(f"a Parquet file without its end: {again}")
+    if not sound_footer(path):
+        raise Damaged(f"the Parquet footer is damaged: {again}")
     try:
         found = pq.read_metadata(path)
         groups = [found.row_group(i) for i in range(found.num_row_groups)]

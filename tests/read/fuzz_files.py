@@ -133,6 +133,8 @@ def main(count: int, seed: int = 0) -> Counter[str]:
             taken = time.process_time() - started
             assert taken < LONGEST, f"file {i} took {taken:.1f} s"
             path.unlink()
+            if (i + 1) % 5_000 == 0:
+                print(f"{i + 1:,} files", became, flush=True)
     return became
 
 
