@@ -14,7 +14,8 @@ class Clock:
     """Says a line a step, and remembers how long it took."""
 
     def __init__(self, beat: Heartbeat):
-        self.beat, self.last, self.laps = beat, time.time(), {}
+        self.beat, self.last = beat, time.time()
+        self.laps: dict[str, float] = {}
 
     def lap(self, name: str, told: str, drops: str = "", **counts: int) -> None:
         now = time.time()
