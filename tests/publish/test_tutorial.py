@@ -46,7 +46,7 @@ def test_each_command_of_the_tutorial_runs(tmp_path: Path) -> None:
                 continue
             command = line.replace("instdata ", f"{shlex.quote(sys.executable)} -m instdata ", 1) if line.startswith("instdata ") else line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)  # fmt: skip
             done = subprocess.run(
-                command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
+                command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800
             )
             assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
             ran.append(done.stdout)
@@ -134,7 +134,7 @@ def test_the_site_builds_strictly(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "NO_MKDOCS_2_WARNING": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path / "site")], cwd=ROOT, env=env,
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=1800,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     page = (tmp_path / "site/reference.html").read_text("utf-8")
