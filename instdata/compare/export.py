@@ -100,9 +100,11 @@ def _shared(name: str, recipe: Training, count: Count, seed: int) -> dict[str, A
         "gradient_accumulation_steps": _batch(recipe, count), "learning_rate": recipe.lr,
         "lr_scheduler_type": SCHEDULES[recipe.schedule], "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay, "adam_beta1": recipe.betas[0], "adam_beta2": recipe.betas[1],
-        "max_grad_norm": recipe.clip, "seed": seed, "bf16": recipe.dtype != "float32",
+        "max_grad_norm": recipe.clip, "seed": seed,
         "gradient_checkpointing": recipe.checkpointing, "save_strategy": "no", "report_to": "none", "logging_steps": 1,
     }  # fmt: skip
+    if recipe.dtype != "auto":  # else the trainer chooses by the machine that it runs on
+        found["bf16"] = recipe.dtype == "bfloat16"
     if recipe.schedule == "wsd":
         found["lr_scheduler_kwargs"] = {"num_decay_steps": count.steps - recipe.stable(count.steps)}
     return found
@@ -144,7 +146,7 @@ def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count,
         "base_model": model,
         "datasets": [{"path": f"{name}.jsonl", "ds_type": "json", "type": "chat_template", **columns, **learned}],
         "dataset_prepared_path": f"prepared/{name}", "val_set_size": 0, "sequence_len": length, "sample_packing": False,
-        "micro_batch_size": 1, "optimizer": "adamw_torch", "bf16": "auto" if shared["bf16"] else False,
+        "micro_batch_size": 1, "optimizer": "adamw_torch", "bf16": shared.get("bf16", "auto"),
         "lr_scheduler": shared["lr_scheduler_type"],
         **{k: shared[k] for k in ("output_dir", "max_steps", "gradient_accumulation_steps", "learning_rate", "warmup_steps",
                                   "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",

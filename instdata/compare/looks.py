@@ -54,11 +54,12 @@ class Looks:
             return replace(self, looks=tuple(made))
         counts = [*(k.seeds for k in made), *new]
         fractions = tuple(c / counts[-1] for c in counts)
-        spent = ALPHA * (1 - (1 - SHARE) ** (self.plans + 1))
+        plans = self.plans + 1 if made else 1  # a plan of which no look was made spent nothing
+        spent = ALPHA * (1 - (1 - SHARE) ** plans)
         levels = stats.spending_levels(fractions, spent, tuple(k.level for k in made))
         same = stats.spending_levels(fractions, 2 * spent, tuple(2 * k.same for k in made))
         looks = [OneLook(s, a, b / 2) for s, a, b in list(zip(counts, levels, same))[len(made) :]]
-        return Looks((*made, *looks), self.plans + 1)
+        return Looks((*made, *looks), plans)
 
     def due(self, seeds: int, most: int) -> list[OneLook]:
         """The looks of an invocation that asks for these seeds; the last one made, where more seeds were looked at before."""

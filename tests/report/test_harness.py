@@ -132,9 +132,14 @@ def test_an_ablation_has_a_page_of_its_own(trained: Path) -> None:
     for said in ("−0.0210", "[−0.0290, −0.0130]", "0.0120", "变好", "等效", "0.716", "margin of equivalence"):
         assert said in text, said
     assert re.findall(r'<option value="[^"]*">([^<]*)', text)[0] == "bits", "its own metric first"
+    assert "its references became likelier" not in text
     before = text
     ablation_page(folder)
     assert (folder / "report.html").read_text("utf-8") == before
+    effects = json.loads((folder / "effects.json").read_text("utf-8"))
+    effects["effects"][0]["reads"] = "its references became likelier"
+    (folder / "effects.json").write_text(json.dumps(effects))
+    assert "its references became likelier" in ablation_page(folder).read_text("utf-8")
 
 
 def test_gaps_in_the_figures_are_gaps_on_the_page(trained: Path) -> None:
