@@ -256,5 +256,5 @@ def test_labels_do_not_depend_on_how_rows_are_batched(belle, monkeypatch):
     rows = rows_of([(f"{t} {i}", r, a) for i in range(5) for t, r, a in TASKS], belle)
     whole = apply(Categorize(), rows)
     batches = Rows.batches
-    monkeypatch.setattr(Rows, "batches", lambda self, rows=3: batches(self, 3))
+    monkeypatch.setattr(Rows, "batches", lambda self, rows=3, columns=None: batches(self, 3, columns))
     assert apply(Categorize(), rows) == whole
