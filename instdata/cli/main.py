@@ -96,6 +96,9 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
+    from instdata.util.limits import enough_memory
+
+    enough_memory()
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary

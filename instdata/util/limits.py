@@ -13,11 +13,20 @@ from pathlib import Path
 from instdata.util.errors import BuildError, InstdataError
 from instdata.util.paths import cache_folder, home
 
+LEAST = 2 << 30  # bytes of address space, most of it never touched
 AGAIN = "what was done is kept: run the same command again to go on"
 # The linker's and numpy's words where a library does not fit under ulimit -v.
 NO_ROOM = re.compile(r"(?i)cannot allocate memory|failed to map segment|malloc of size|unable to allocate|out of memory|bad_alloc")  # fmt: skip
 LIBRARY = re.compile(r"(?i)shared object|cannot open|\.so\b")
 ERRNO = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)  # of Arrow, which tells it in words only
+
+
+def enough_memory() -> None:
+    """Raise BuildError where `ulimit -v` leaves less than a build's libraries take: the system's loader would abort the process
+    on the way, without a word that helps."""
+    bound = _bound()
+    if bound is not None and bound < LEAST:
+        raise BuildError(f"out of memory ({_memory()}): a build's libraries alone need {LEAST >> 20:,} MB of address space; a higher ulimit -v, or none (fewer --jobs do not help here)")  # fmt: skip
 
 
 def trouble(error: BaseException, folder: Path | None = None) -> str | None:

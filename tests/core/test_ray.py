@@ -22,6 +22,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A head and a second node, a slot each."""
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "150")  # on a busy machine
     small = {"num_cpus": 1, "object_store_memory": 100 << 20}
     running = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     running.second = running.add_node(**small)

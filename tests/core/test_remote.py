@@ -65,6 +65,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An empty store with a bucket, found as clients find theirs: by the environment."""
     for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-very-secret", "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)  # ours are tried, and soon
     running = Store()
     monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
     urllib.request.urlopen(urllib.request.Request(f"{running.url}/moto-api/reset", method="POST")).close()
