@@ -189,7 +189,7 @@ def brief(found: dict[str, Any]) -> dict[str, Any]:
 
 def _command_line(name: str, command: dict[str, Any]) -> str:
     options = [
-        o["option"] if o.get("required") else f"[{o['option']}]"
+        f"{o['option']} (required)" if o.get("required") else o["option"]
         for o in command["options"]
         if o["option"] not in COMMON
     ]
