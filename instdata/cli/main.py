@@ -62,17 +62,20 @@ def _top(
         raise typer.Exit
 
 
+OutOrAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="The build folder (default builds/<name>), or an address that it is sent to (s3://bucket/name).",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def build(
     recipe: RecipeFile = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            help="The build folder (default builds/<name>), or an address that it is sent to (s3://bucket/name).",
-            metavar="DIR",
-            show_default=False,
-        ),
-    ] = None,
+    out: OutOrAddress = None,
     set_: Sets = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)
