@@ -1,9 +1,11 @@
-"""How well `categorize: {method: learned}` labels, how honest its confidence is, and how fast: docs/ability.md quotes it.
+"""How well `categorize: {method: learned}` labels, how honest its confidence is, and how fast: docs/ability.md quotes
+it.
 
     python benchmarks/ability.py [FOLDER OF THE REAL DATA] [--baseline] [--folds 5] [--seeds 0]
 
 Each labelled file by itself, stratified folds, all models on the same folds. The baseline (scikit-learn) is TF-IDF over
-characters (1 to 4) and words (1 and 2), then logistic regression; it reads the prompt, which serves it better than both.
+characters (1 to 4) and words (1 and 2), then logistic regression; it reads the prompt, which serves it better than
+both.
 """
 
 import argparse
@@ -89,7 +91,8 @@ def gain(right: np.ndarray, base: np.ndarray) -> str:
 
 
 def speed(prompts, responses, labels, classes) -> tuple[float, float]:
-    """Rows a second of prediction, and rows a second of processor time: what one core does, however busy the machine."""
+    """Rows a second of prediction, and rows a second of processor time: what one core does, however busy the
+    machine."""
     model = train(prompts, responses, labels, classes)
     many = pa.concat_arrays([prompts] * 10), pa.concat_arrays([responses] * 10)
     rates = []
@@ -119,7 +122,8 @@ def elsewhere(folder: Path) -> str:
 
 
 def unlabelled(folder: Path) -> str:
-    """Accuracy on the belle file where no label is given at all: `auto` then learns from what ships with the taxonomy."""
+    """Accuracy on the belle file where no label is given at all: `auto` then learns from what ships with the
+    taxonomy."""
     prompts, responses, labels, classes = read(folder, "belle")
     shipped = labelled(Rows(CORPUS.empty_table(), Context(taxonomy=load_taxonomy("belle"))), None)
     model = train(shipped.prompts, shipped.responses, shipped.labels, shipped.classes)

@@ -1,10 +1,11 @@
-"""Whole builds of recipes/alpaca.yaml: cold, the same again, one rule's threshold, 1 % more rows, dedup alone; and compiling.
+"""Whole builds of recipes/alpaca.yaml: cold, the same again, one rule's threshold, 1 % more rows, dedup alone; and
+compiling.
 
 python benchmarks/build.py [alpaca_en_52k.json] [--rows 2000000] [--runs 3] [--compile]
 
-CPU-seconds (user and system, of all processes) stand beside wall time: on a shared machine only they, and ratios within one
-run, mean something. `--rows` makes a larger set of the file: each round of it with other words at the prompts' and responses'
-ends, so that no row is another's copy. `--compile` also times all kernels on a fresh machine.
+CPU-seconds (user and system, of all processes) stand beside wall time: on a shared machine only they, and ratios within
+one run, mean something. `--rows` makes a larger set of the file: each round of it with other words at the prompts' and
+responses' ends, so that no row is another's copy. `--compile` also times all kernels on a fresh machine.
 """
 
 from __future__ import annotations

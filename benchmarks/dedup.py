@@ -1,14 +1,16 @@
 """How fast dedup is beside the tools one would use instead, on the same rows: docs/benchmarks.md quotes it.
 
-    python benchmarks/dedup.py [signatures] [alpaca] [big] [--peers rensa ...] [--rows 2000000] [--max-memory 4GB] [--repeats 5]
+    python benchmarks/dedup.py [signatures] [alpaca] [big] [--peers rensa ...] [--rows 2000000] [--max-memory 4GB]
+    [--repeats 5]
 
 signatures  MinHash signatures per second, 128 hashes of character 5-grams, against datasketch and rensa
-alpaca      the 52,002 Alpaca rows: the dedup call alone against the others' dedup stages, and a whole `instdata build` with that one
+alpaca      the 52,002 Alpaca rows: the dedup call alone against the others' dedup stages, and a whole `instdata build`
+            with that one
             step against their whole processes (needs the real data)
 big         synthetic rows of about 500 characters, a tenth of them edited copies: seconds, peak memory
 
-Each peer is installed into its own environment under $INSTDATA_HOME/peers, and skipped, saying so, where that fails. Times are
-the minimum of the repeats; ratios come from one run on one machine.
+Each peer is installed into its own environment under $INSTDATA_HOME/peers, and skipped, saying so, where that fails.
+Times are the minimum of the repeats; ratios come from one run on one machine.
 """
 
 from __future__ import annotations
@@ -116,7 +118,8 @@ def environment(peer: str) -> Path | None:
         )
     except (subprocess.SubprocessError, OSError) as e:
         print(
-            f"  {peer}: skipped, it cannot be installed here: {(getattr(e, 'stderr', None) or str(e).encode())[-200:].decode(errors='replace').strip()}"
+            f"  {peer}: skipped, it cannot be installed here: "
+            f"{(getattr(e, 'stderr', None) or str(e).encode())[-200:].decode(errors='replace').strip()}"
         )
         return None
     (home / ".done").write_text(wanted)
@@ -192,7 +195,8 @@ def alpaca_bench(peers: list[str], repeats: int) -> None:
     ours = fastest(lambda: dedup(texts).kept, repeats)
     whole = fastest(build, repeats)
     print(
-        f"{len(texts):,} Alpaca rows\n  instdata: the dedup call {ours:.3f} s; a build with that step, process and all, {whole:.2f} s"
+        f"{len(texts):,} Alpaca rows\n  instdata: the dedup call {ours:.3f} s; a build with that step, process and "
+        f"all, {whole:.2f} s"
     )
     with tempfile.TemporaryDirectory() as folder:
         path = written(texts, folder)
@@ -218,12 +222,16 @@ def build() -> None:
 
 def big_bench(rows: int, memory: str) -> None:
     """In a process of its own, so that peak memory is the step's and its input's."""
-    program = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from dedup import big_run; big_run({rows}, {memory!r})"
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from dedup import big_run; "
+        f"big_run({rows}, {memory!r})"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def synthetic(rows: int, seed: int = 0) -> Any:
-    """Batches of texts of about 500 characters made of words by Zipf's law; every tenth is an edited copy of one before."""
+    """Batches of texts of about 500 characters made of words by Zipf's law; every tenth is an edited copy of one
+    before."""
     random = np.random.default_rng(seed)
     words = ["".join(map(chr, 97 + random.integers(0, 26, k))) for k in random.integers(2, 11, 50_000)]
     words = np.array([*words, "please"], dtype=object)
@@ -263,7 +271,9 @@ def big_run(rows: int, memory: str) -> None:
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
-        f"{rows:,} rows, {size / 1e9:.2f} GB, max_memory {memory}: {seconds:.1f} s ({seconds / rows * 1e6:.1f} µs a row; {cpu:.1f} s of CPU), {dropped:,} dropped; peak memory {peak / 1e6:.2f} GB (making the rows: {before / 1e6:.2f} GB); load {os.getloadavg()[0]:.1f}"
+        f"{rows:,} rows, {size / 1e9:.2f} GB, max_memory {memory}: {seconds:.1f} s ({seconds / rows * 1e6:.1f} µs a "
+        f"row; {cpu:.1f} s of CPU), {dropped:,} dropped; peak memory {peak / 1e6:.2f} GB (making the rows: "
+        f"{before / 1e6:.2f} GB); load {os.getloadavg()[0]:.1f}"
     )
 
 

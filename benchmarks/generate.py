@@ -86,8 +86,10 @@ def acceptance(rows: int) -> None:
     """Seconds of CPU for each accepted row, from the first to the last."""
     context = Context(seed=0, taxonomy=load_taxonomy("belle"), say=lambda line: None)
     talk = [{"role": "user", "content": "请解释月食"}, {"role": "assistant", "content": "地球挡住了阳光。"}]
-    table = pa.Table.from_pylist([{"rid": "seeds/s:0", "id": message_id([(m["role"], m["content"]) for m in talk]), "messages": talk,
-                                   "ability": "open_qa", "lang": "zh", "origin": "human", "source": "seeds", "source_file": "s", "source_row": 0}], schema=CORPUS)  # fmt: skip
+    table = pa.Table.from_pylist([{"rid": "seeds/s:0", "id": message_id([(m["role"], m["content"]) for m in talk]),
+        "messages": talk,
+                                   "ability": "open_qa", "lang": "zh", "origin": "human", "source": "seeds",
+                                   "source_file": "s", "source_row": 0}], schema=CORPUS)  # fmt: skip
     warm = Novelty(["请解释月食"])  # kernels are compiled once a machine
     warm.add("请解释日食")
     warm.nearest("请解释日食吧")
@@ -101,13 +103,14 @@ def acceptance(rows: int) -> None:
     for (n, _), seconds in list(zip(marks[1:], each))[:: max(1, len(each) // 10)]:
         print(f"{n:>9,} rows: {1e6 * seconds:7.0f} µs of CPU a row")
     tenth = max(1, len(each) // 10)
-    print(f"last tenth / first tenth: {each[-tenth:].mean() / each[:tenth].mean():.2f}; rows a second of CPU: {at[-1, 0] / at[-1, 1]:,.0f}; "
+    print(f"last tenth / first tenth: {each[-tenth:].mean() / each[:tenth].mean():.2f}; rows a second of CPU: "
+          f"{at[-1, 0] / at[-1, 1]:,.0f}; "
           f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")  # fmt: skip
 
 
 def utilisation(slots: int, requests: int = 40_000) -> None:
-    """The share of slot time that is used when latencies are Pareto (shape 1.5, at most 100 times the least): by what this
-    build does, and by rounds of 512. Simulated on a virtual clock, so it is the schedule that is measured."""
+    """The share of slot time that is used when latencies are Pareto (shape 1.5, at most 100 times the least): by what
+    this build does, and by rounds of 512. Simulated on a virtual clock, so it is the schedule that is measured."""
     draw = np.random.default_rng(0)
     latency = np.minimum(1 + draw.pareto(1.5, requests), 100)
     for name, most in (("rounds of 512", None), ("overlapping", 8192)):

@@ -4,8 +4,8 @@
 
 Ours: every rule, the repetition measure and the language of prompt and response, on the rows of alpaca_en_52k.json, a
 process a core; and what compares with data-juicer's filters: length, repetition of words, characters and lines,
-odd characters, markup, nothing said. data-juicer 1.6.1 (`pip install py-data-juicer==1.6.1 aiohttp` for the interpreter given): its eight
-filters on plain text that need no download; time of `process` alone, without start and reading.
+odd characters, markup, nothing said. data-juicer 1.6.1 (`pip install py-data-juicer==1.6.1 aiohttp` for the interpreter
+given): its eight filters on plain text that need no download; time of `process` alone, without start and reading.
 """
 
 import argparse

@@ -6,7 +6,8 @@ tiny     a random Llama of 5 million parameters
 smollm2  SmolLM2-135M-Instruct
 Each run is a process of its own; its clock starts after loading, tokenising and one warm-up step are over. Rows are
 Alpaca's (needs the real data). TRL is put into $INSTDATA_HOME/peers/trl, beside our own torch and transformers, and
-skipped, saying so, where it cannot be had. Times are the minimum of the repeats; ratios come from one run on one machine.
+skipped, saying so, where it cannot be had. Times are the minimum of the repeats; ratios come from one run on one
+machine.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ def tiny_model(folder: Path) -> str:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=80, intermediate_size=320, num_hidden_layers=10, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id,
+        num_key_value_heads=2, max_position_embeddings=4096, tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
     net = AutoModelForCausalLM.from_config(config)
     print(f"tiny: {sum(p.numel() for p in net.parameters()) / 1e6:.1f} million parameters")
@@ -157,7 +159,8 @@ def main() -> None:
     device = fast_device()
     dtype = str(fast_dtype(device)).removeprefix("torch.")
     print(
-        f"{device.type}, {dtype}, {torch.get_num_threads()} threads, {args.rows} rows, bins of {args.length}, best of {args.repeats}"
+        f"{device.type}, {dtype}, {torch.get_num_threads()} threads, {args.rows} rows, bins of {args.length}, best "
+        f"of {args.repeats}"
     )
     peer = trl()
     if peer is None:
@@ -185,7 +188,8 @@ def main() -> None:
                     ours = best["instdata"]["tokens"] / best["instdata"]["seconds"]
                     ratio = f", instdata {ours / speed:.2f}x"
                 print(
-                    f"{size:8} {name:13} {speed:9,.0f} tokens/s ({found['tokens']:,} tokens, {found['steps']} steps){ratio}"
+                    f"{size:8} {name:13} {speed:9,.0f} tokens/s ({found['tokens']:,} tokens, {found['steps']} "
+                    f"steps){ratio}"
                 )
 
 

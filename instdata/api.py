@@ -106,13 +106,13 @@ def build(
 ) -> OpenBuild:  # fmt: skip
     """Build a recipe (a YAML file, a mapping, a Recipe) into a folder, by default builds/<name>.
 
-    A source may be rows in memory: an Arrow table, a datasets.Dataset, a frame, an iterable of mappings. `overrides` are
-    `--set` with underscores for dots: dedup__threshold=0.8. quiet: False says what happens, a line a step; by default a
-    notebook gets one bar and a script nothing. Raises InputError and the other errors of util.errors.
+    A source may be rows in memory: an Arrow table, a datasets.Dataset, a frame, an iterable of mappings. `overrides`
+    are `--set` with underscores for dots: dedup__threshold=0.8. quiet: False says what happens, a line a step; by
+    default a notebook gets one bar and a script nothing. Raises InputError and the other errors of util.errors.
     """
     if isinstance(recipe, Mapping) and "sources" in recipe:
         recipe = {**recipe, "sources": [_source(s, i) for i, s in enumerate(recipe["sources"])]}
-    sets = [f"{key.replace('__', '.')}={yaml.safe_dump(value, default_flow_style=True).strip().removesuffix('...').strip()}"
+    sets = [f"{key.replace('__', '.')}={yaml.safe_dump(value, default_flow_style=True).strip().removesuffix('...').strip()}"  # noqa: E501
             for key, value in overrides.items()]  # fmt: skip
     bar = CellBar("instdata build") if in_notebook() and not quiet else None
     say: Callable[[str], None] = bar or (print if quiet is False else lambda line: None)
@@ -139,13 +139,14 @@ def _source(value: Any, number: int) -> Any:
 
 
 def open_build(path: Path | str | None = None) -> OpenBuild:
-    """A finished build: a folder, a name under builds/, by default the newest. Raises InputError where there is none."""
+    """A finished build: a folder, a name under builds/, by default the newest. Raises InputError where there is
+    none."""
     return OpenBuild(find_build(None if path is None else Path(path)))
 
 
 def build_to_compare(against: Path, own: Path, say: Callable[[str], None], only_plan: bool = False) -> Path:
-    """The build that `own` is compared with: a folder, or the build of a recipe, which is brought up to date, unless that
-    would ask a model or only a plan is wanted. Raises InputError."""
+    """The build that `own` is compared with: a folder, or the build of a recipe, which is brought up to date, unless
+    that would ask a model or only a plan is wanted. Raises InputError."""
     if against.suffix not in (".yaml", ".yml"):
         return find_build(against)
     plan = making.prepare(against, jobs=cores(), say=say)
@@ -162,8 +163,8 @@ def build_to_compare(against: Path, own: Path, say: Callable[[str], None], only_
 
 
 def build_of_paper(paper: str, given: Path | None, say: Callable[[str], None], only_plan: bool) -> Path | None:
-    """The build that a paper's protocol runs on: the one given, that of a recipe given (made now), builds/<paper>, or None.
-    Raises InputError."""
+    """The build that a paper's protocol runs on: the one given, that of a recipe given (made now), builds/<paper>, or
+    None. Raises InputError."""
     if given is not None and given.suffix in (".yaml", ".yml"):
         plan = making.prepare(given, jobs=cores(), say=say)
         folder = Path("builds") / plan.recipe.name

@@ -79,13 +79,15 @@ class Build:
 
 
 def prepare(
-    recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None, jobs: int = 1,
+    recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None,
+    jobs: int = 1,
     fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
     base: Path | None = None,
 ) -> Plan:  # fmt: skip
-    """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found, before any work. With `online` false
-    the Hub and endpoints are left alone: enough to validate, not to build. `base` is where paths start, by default the recipe's folder."""
+    """Read a recipe (a YAML file, a mapping, a Recipe) and resolve it. Raises InputError with every problem found,
+    before any work. With `online` false the Hub and endpoints are left alone: enough to validate, not to build. `base`
+    is where paths start, by default the recipe's folder."""
     document, home = open_document(recipe_or_path)
     base = home if base is None else base
     draft = read_draft(document, base, sets, limit)
@@ -229,8 +231,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
 
 
 def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Plan, Corpus, dict[str, float]]:
-    """Run a plan; where a file is written meanwhile, the plan of what is there after a pause. Raises InputError where it
-    does not come to rest."""
+    """Run a plan; where a file is written meanwhile, the plan of what is there after a pause. Raises InputError where
+    it does not come to rest."""
     try:
         return plan, *_run(plan, engine)
     except Changed as e:
@@ -340,7 +342,10 @@ def _none_read(corpus: Corpus) -> str:
         return f"{len(corpus.errors):,} rows made a step raise" if corpus.errors else "the sources hold none"
     first = read_cached(bad.bad_path).slice(0, 1).to_pylist()[0]
     count = sum(s.bad for s in corpus.shards)
-    return f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: {first['error']}"
+    return (
+        f"none of {count:,} records can be read; the first, {first['source_file']} row {first['source_row']}: "
+        f"{first['error']}"
+    )
 
 
 def _write_report(folder: Path, say: Callable[[str], None]) -> None:
@@ -381,7 +386,8 @@ def _up_to_date(plan: Plan, out: Path) -> Build | None:
 
 
 class _Callable(ModuleType):
-    """`instdata.build(recipe, out=…)`: the module and the public function have one name, so the module can be called."""
+    """`instdata.build(recipe, out=…)`: the module and the public function have one name, so the module can be
+    called."""
 
     def __call__(self, recipe: Any, out: Any = None, **options: Any) -> Any:
         return import_module("instdata.api").build(recipe, out, **options)

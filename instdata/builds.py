@@ -45,7 +45,8 @@ def find_build(build: Path | None) -> Path:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     there = f"Under builds/: {', '.join(names[:NAMED])}{more}, newest first" if names else "There is none under builds/"
     raise InputError(
-        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {there}; `instdata build RECIPE` makes one"
+        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {there}; `instdata "
+        f"build RECIPE` makes one"
     )
 
 
@@ -124,8 +125,8 @@ def _no_row(build: Path, wanted: str) -> InputError:
 
 
 def messages_of(build: Path, rids: set[str], tools: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's shards;
-    those whose shard was cleaned away are left out. `tools`: each with its tools, as for training."""
+    """The conversations of rows by rid: of dropped ones from the build's dropped.parquet, of others from the cache's
+    shards; those whose shard was cleaned away are left out. `tools`: each with its tools, as for training."""
     found = _of(build, rids, "messages")
     given = _of(build, set(found), "tools") if tools else {}
     return {rid: with_tools([told(t) for t in turns], given.get(rid)) for rid, turns in found.items()}
@@ -138,8 +139,8 @@ def _of(build: Path, rids: set[str], column: str) -> dict[str, Any]:
 
 
 def kept_messages(build: Path, ids: set[str], tools: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out. `tools`: each with
-    its tools, as for training."""
+    """The conversations of kept rows by id, from the data itself; ids that it does not have are left out. `tools`: each
+    with its tools, as for training."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
     for path in sorted((build / "data").glob("*.parquet")) if ids else []:
@@ -259,7 +260,7 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
     configs = manifest(build)["configs"]
     if config not in configs:
         raise InputError(
-            f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}'
+            f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}'  # noqa: E501
         )
     for name in configs[config]["files"]:
         yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
@@ -269,8 +270,8 @@ def export(
     build: Path, format: str, out: Path, config: str = "full", abilities: Collection[str] = (), ids: bool = False
 ) -> dict[str, int]:
     """Write a config as a file that trainers read: JSON lines, or one JSON array where `out` ends in .json. The format
-    `source` gives every record that was read as it came in, whatever became of it. `abilities`: only rows of these. `ids`: each
-    record has its `id` and `ability`, too.
+    `source` gives every record that was read as it came in, whatever became of it. `abilities`: only rows of these.
+    `ids`: each record has its `id` and `ability`, too.
 
     Returns the rows written and left out (conversations that alpaca cannot hold, records whose row was changed)."""
     if out.suffix not in (".jsonl", ".json"):
@@ -282,7 +283,8 @@ def export(
     known = manifest(build)["configs"].get(config, {}).get("by_ability", {})
     for name in (a for a in abilities if known and a not in known):
         raise InputError(
-            f'{build}: no row of {config} has the ability "{name}".{did_you_mean(name, known)} There are: {", ".join(known)}'
+            f'{build}: no row of {config} has the ability "{name}".{did_you_mean(name, known)} There are: '
+            f"{', '.join(known)}"
         )
     written = skipped = 0
     array = out.suffix == ".json"
@@ -312,7 +314,8 @@ def _lines(
 ) -> Iterator[bytes | None]:
     """Each row of a config as a record of the format; None for a row that it cannot hold.
 
-    Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes first."""
+    Loaders take a file's keys and types from its first records, so the first row that uses an optional one comes
+    first."""
     # Trainers take all rows for what the first one is: texts, or messages where any row needs them.
     plain = format != "prompt_completion" or all(
         _single(b["messages"]) for _, b in _numbered(build, config, ["messages"], abilities)
@@ -338,8 +341,8 @@ def _lines(
 def _numbered(
     build: Path, config: str, columns: Collection[str], abilities: Collection[str] = ()
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """(number of the first row, rows) of a config, with those of the columns that its files have; only rows of `abilities`
-    where some are named."""
+    """(number of the first row, rows) of a config, with those of the columns that its files have; only rows of
+    `abilities` where some are named."""
     start, wanted = 0, pa.array(sorted(abilities), pa.string())
     for batch in rows_of(build, config):
         batch = batch.filter(pc.is_in(batch["ability"], wanted)) if len(wanted) else batch

@@ -1,5 +1,5 @@
-"""Does a build's own recipe give the same bytes again? It is built into a temporary folder, nothing scored from the cache, and
-compared file by file."""
+"""Does a build's own recipe give the same bytes again? It is built into a temporary folder, nothing scored from the
+cache, and compared file by file."""
 
 from __future__ import annotations
 
@@ -29,17 +29,19 @@ def rebuild(
     revision: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Build a finished build, or a published set, again from its recipe.yaml and compare the bytes. `sources` is the folder
-    that the recipe's paths start from, by default the one we are in.
+    """Build a finished build, or a published set, again from its recipe.yaml and compare the bytes. `sources` is the
+    folder that the recipe's paths start from, by default the one we are in.
 
-    Returns a check as `verify` lists them: {name, detail, problems}. Raises InputError where a source is not there, or where a
-    step would ask a model that costs."""
+    Returns a check as `verify` lists them: {name, detail, problems}. Raises InputError where a source is not there, or
+    where a step would ask a model that costs."""
     folder = locate(target, revision)
     manifest, recipe = json.loads((folder / "manifest.json").read_text("utf-8")), recipe_of(folder)
-    paid = [s for item in recipe["steps"] for s, o in item.items() if s == "generate" and not str((o or {}).get("model", "")).startswith("local:")]  # fmt: skip
+    paid = [s for item in recipe["steps"] for s,
+        o in item.items() if s == "generate" and not str((o or {}).get("model", "")).startswith("local:")]  # fmt: skip
     if paid:
         raise InputError(
-            f"{target}: step generate asks a model at an endpoint, whose answers cost and change: such a build cannot be rebuilt. "
+            f"{target}: step generate asks a model at an endpoint, whose answers cost and change: such a build "
+            f"cannot be rebuilt. "
             "`instdata verify` without --rebuild checks what is there"
         )
     plan = prepare(recipe, jobs=cores(), fresh=True, say=say, base=sources or Path())
@@ -59,7 +61,8 @@ def _inputs(plan: Plan, manifest: dict[str, Any]) -> list[str]:
     then = {(s["name"], f["file"]): f["sha256"] for s in manifest.get("sources", []) for f in s.get("files", [])}
     now = {(i.source, i.file): i.digest for inputs in plan.inputs for i in inputs if not i.hub}
     return [
-        f"source {name}: {file} {'is new' if was is None else 'is not there' if found is None else 'has other bytes than the build read'}"
+        f"source {name}: {file} "
+        f"{'is new' if was is None else 'is not there' if found is None else 'has other bytes than the build read'}"
         for (name, file), was, found in ((k, then.get(k), now.get(k)) for k in sorted({*then, *now}))
         if was != found
     ]

@@ -294,7 +294,11 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json({})
         commit = self._commit(repo, revision)
         if what == "revision":
-            siblings = [{"rfilename": p, **({"size": len(b.data), "blobId": b.oid, **({"lfs": {"sha256": b.sha256, "size": len(b.data), "pointerSize": 134}} if b.lfs else {})} if "blobs" in query else {})} for p, b in sorted(commit.files.items())]  # fmt: skip
+            siblings = [{"rfilename": p,
+                **({"size": len(b.data), "blobId": b.oid,
+                **({"lfs": {"sha256": b.sha256, "size": len(b.data),
+                "pointerSize": 134}} if b.lfs else {})} if "blobs" in query else {})} for p,
+                b in sorted(commit.files.items())]  # fmt: skip
             self._json(
                 {
                     "id": name,
@@ -395,7 +399,9 @@ class _Handler(BaseHTTPRequestHandler):
         if blob is None:
             raise _Refused(404, "EntryNotFound", f"{path} does not exist")
         etag = blob.sha256 if blob.lfs else blob.oid
-        headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{etag}"', "X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(blob.data)), "Accept-Ranges": "bytes", "Content-Type": "application/octet-stream"}  # fmt: skip
+        headers = {"X-Repo-Commit": commit.sha, "ETag": f'"{etag}"', "X-Linked-ETag": f'"{etag}"',
+            "X-Linked-Size": str(len(blob.data)), "Accept-Ranges": "bytes",
+            "Content-Type": "application/octet-stream"}  # fmt: skip
         span = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if not span:
             return self._send(200, blob.data, headers)

@@ -2,8 +2,9 @@
 
     python docs/examples/doit_rows.py FOLDER --out doit_rows.jsonl --rows 60
 
-FOLDER holds gaokao-biology.jsonl, gaokao-history.jsonl, gaokao-chinese.jsonl, c3-d-dev.json, logiqa-zh.jsonl (folder doit),
-gsm8k/train.jsonl, doit/gpteacher_roleplay.json and code/gpteacher_codegen.json. The licences are theirs: see each set.
+FOLDER holds gaokao-biology.jsonl, gaokao-history.jsonl, gaokao-chinese.jsonl, c3-d-dev.json, logiqa-zh.jsonl (folder
+doit), gsm8k/train.jsonl, doit/gpteacher_roleplay.json and code/gpteacher_codegen.json. The licences are theirs: see
+each set.
 """
 
 from __future__ import annotations

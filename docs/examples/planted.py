@@ -2,8 +2,9 @@
 
     python docs/examples/planted.py recipes/seeds/belle_en.jsonl --out planted [--rows N]
 
-writes planted/clean.jsonl (the rows) and planted/shuffled.jsonl (each question with another row's answer). A recipe that
-reads both and drops the second with a filter step is then ablated: see docs/examples/planted.yaml and `make ablate`.
+writes planted/clean.jsonl (the rows) and planted/shuffled.jsonl (each question with another row's answer). A recipe
+that reads both and drops the second with a filter step is then ablated: see docs/examples/planted.yaml and `make
+ablate`.
 """
 
 from __future__ import annotations

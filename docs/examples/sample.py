@@ -1,5 +1,5 @@
-"""A small set of our own with the faults that real ones have, for docs/tutorial.md: near copies, empty answers, a refusal, a
-phrase of another model, broken encoding. `python docs/examples/sample.py > alpaca_zh.jsonl`"""
+"""A small set of our own with the faults that real ones have, for docs/tutorial.md: near copies, empty answers, a
+refusal, a phrase of another model, broken encoding. `python docs/examples/sample.py > alpaca_zh.jsonl`"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`--fail-if`: conditions over an audit's counts, for CI. Names, numbers, six comparisons, `and`, `or`; nothing is evaluated.
+"""`--fail-if`: conditions over an audit's counts, for CI. Names, numbers, six comparisons, `and`, `or`; nothing is
+evaluated.
 
 leaks > 0 or unanswered > 5%
 """
@@ -40,8 +41,8 @@ Gate = list[list[Condition]]  # any of them, of which all
 
 
 def read_gate(expression: str, known: Collection[str]) -> Gate:
-    """The conditions of an expression; `and` binds closer than `or`. Raises InputError for an unknown name, naming all that
-    are known, and for anything else that is no such expression."""
+    """The conditions of an expression; `and` binds closer than `or`. Raises InputError for an unknown name, naming all
+    that are known, and for anything else that is no such expression."""
     parts = JOINED.split(expression)
     gate: Gate = [[]]
     for i, part in enumerate(parts):
@@ -51,7 +52,8 @@ def read_gate(expression: str, known: Collection[str]) -> Gate:
         match = CONDITION.fullmatch(part)
         if match is None:
             raise InputError(
-                f"--fail-if {expression!r}: {part.strip()!r} is no condition. Write NAME OP NUMBER, joined by and/or, as in "
+                f"--fail-if {expression!r}: {part.strip()!r} is no condition. Write NAME OP NUMBER, joined by "
+                f"and/or, as in "
                 '"leaks > 0 or unanswered > 5%"; OP is one of > >= < <= == !='
             )
         name, compare, number, percent = match.groups()
@@ -62,7 +64,8 @@ def read_gate(expression: str, known: Collection[str]) -> Gate:
 
 
 def held(gate: Gate, counts: Mapping[str, int]) -> list[str]:
-    """Why a gate holds: `name is value` for each condition of the first alternative all of which hold; [] where none does."""
+    """Why a gate holds: `name is value` for each condition of the first alternative all of which hold; [] where none
+    does."""
     for every in gate:
         if all(c.holds(counts) for c in every):
             return [f"{c.name} is {counts[c.name]:,} ({c.compare} {c.number:g}{'%' * c.percent})" for c in every]

@@ -41,7 +41,8 @@ DEFECTS = tuple(name for name in RULE_NAMES if name in SETS["default"] and name 
 
 
 def shape(corpus: Corpus) -> dict[str, Any]:
-    """The form of the rows: how many have each field, how many turns, what could not be read; languages, lengths, licences."""
+    """The form of the rows: how many have each field, how many turns, what could not be read; languages, lengths,
+    licences."""
     fields: Counter[str] = Counter()
     turns: Counter[int] = Counter()
     parts: dict[str, list[np.ndarray]] = {"prompt": [], "answer": [], "answered": []}
@@ -122,7 +123,8 @@ QUALITY, DEDUP, CATEGORIZE = Quality(name="quality"), Dedup(name="dedup"), Categ
 
 
 def rules(corpus: Corpus, engine: Engine) -> dict[str, Any]:
-    """Every rule that fires, whatever set it is in, with the rows and what it found in some of them. Rows may have several."""
+    """Every rule that fires, whatever set it is in, with the rows and what it found in some of them. Rows may have
+    several."""
     return _fired(scored(QUALITY, corpus, engine))
 
 
@@ -182,7 +184,8 @@ def near_copies(corpus: Corpus, engine: Engine) -> dict[str, Any]:
 
 
 def leaks(corpus: Corpus, engine: Engine, against: list[str]) -> dict[str, Any]:
-    """Rows that hold items of the suites, by the rule that tells it and the file of the item, with the text that is shared."""
+    """Rows that hold items of the suites, by the rule that tells it and the file of the item, with the text that is
+    shared."""
     table = scored(Decontaminate(name="decontaminate", against=against), corpus, engine)
     hit = np.asarray(pc.is_valid(table["rule"]))
     found = [orjson.loads(e) for e in table["_evidence"].drop_null().to_pylist()]
@@ -198,8 +201,8 @@ def leaks(corpus: Corpus, engine: Engine, against: list[str]) -> dict[str, Any]:
 
 
 def abilities(corpus: Corpus, engine: Engine) -> list[dict[str, Any]]:
-    """Each ability: its rows and some of them, and `precision`, the share of the labels that the model gave which calibration
-    expects to be right (None: the rows came labelled, or are unknown)."""
+    """Each ability: its rows and some of them, and `precision`, the share of the labels that the model gave which
+    calibration expects to be right (None: the rows came labelled, or are unknown)."""
     verdicts = CATEGORIZE.resolve(corpus.context).decide(Scores(scored(CATEGORIZE, corpus, engine)))
     ability, confidence = verdicts.set["ability"], verdicts.set["ability_confidence"]
     sure = np.asarray(pc.fill_null(confidence.cast(pa.float64()), np.nan))

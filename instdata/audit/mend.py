@@ -70,11 +70,13 @@ def _steps(found: dict[str, Any], against: list[str]) -> list[tuple[str, dict[st
         steps.append(("no row has an answer: a model writes them", {"generate": {"method": "respond"}}))
     elif counts["unanswered"]:
         steps.append((
-            f"{counts['unanswered']:,} rows without an answer go; to have them answered, put here:  - generate: {{method: respond}}",
+            f"{counts['unanswered']:,} rows without an answer go; to have them answered, put here:  - generate: "
+            f"{{method: respond}}",
             {"filter": {"where": "length(response) > 0"}},
         ))  # fmt: skip
     steps.append((
-        f"{counts['defects']:,} rows with defects, {counts['secrets']:,} with keys, {counts['personal_data']:,} with personal data",
+        f"{counts['defects']:,} rows with defects, {counts['secrets']:,} with keys, {counts['personal_data']:,} with "
+        f"personal data",
         {"quality": {"rules": ["default", *personal]}},
     ))  # fmt: skip
     if against:

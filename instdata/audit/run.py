@@ -127,7 +127,8 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
         "schema_version": SCHEMA_VERSION, "kind": "audit", "set": masked(subject.name), "versions": versions(),
         "files": masked(files), "counts": counts, "shape": masked(shape | {"unused": subject.look.unused}),
         "objection": masked(subject.look.objection), "unreadable": masked(bad), "rules": masked(rules),
-        "near_copies": copies, "against": masked([Path(a).name for a in against]), "leaks": masked(leaked), "abilities": masked(labels),
+        "near_copies": copies, "against": masked([Path(a).name for a in against]), "leaks": masked(leaked),
+        "abilities": masked(labels),
     }  # fmt: skip
 
 

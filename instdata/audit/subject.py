@@ -1,4 +1,5 @@
-"""The set that is audited: a file, folder, glob, Hub dataset or build, opened and read as a recipe's source would be."""
+"""The set that is audited: a file, folder, glob, Hub dataset or build, opened and read as a recipe's source would
+be."""
 
 from __future__ import annotations
 
@@ -40,8 +41,8 @@ class Subject:
 
 
 def open_subject(given: str, jobs: int, say: Say) -> Subject:
-    """Open a set. Every file that is damaged is kept as far as it goes: that it is, is a finding. Raises InputError where
-    nothing is there, or no file can be understood."""
+    """Open a set. Every file that is damaged is kept as far as it goes: that it is, is a finding. Raises InputError
+    where nothing is there, or no file can be understood."""
     source = _source(given)
     context = Context(0, load_taxonomy(TAXONOMY), Path(), cache_folder(), jobs, False, frozenset(), say)
     try:
@@ -74,7 +75,8 @@ def read(subject: Subject, engine: Engine, limit: int | None) -> Corpus:
 
 
 def files_of(subject: Subject) -> list[dict[str, Any]]:
-    """{file, format, sha256} of each file, or {hub, split, revision, format}; `lost`, where one is damaged: what is missing."""
+    """{file, format, sha256} of each file, or {hub, split, revision, format}; `lost`, where one is damaged: what is
+    missing."""
     found = []
     for item in subject.inputs:
         if item.hub:

@@ -38,7 +38,8 @@ def arms(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """The arms of an ablation for your own trainer: rows, a config for each, and the table that `ablate --cells` scores."""
+    """The arms of an ablation for your own trainer: rows, a config for each, and the table that `ablate --cells`
+    scores."""
     from instdata.builds import find_build
     from instdata.compare.experiment import prepare
     from instdata.compare.export import export_arms

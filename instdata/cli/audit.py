@@ -38,7 +38,8 @@ def audit(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Look a set over, without a recipe: its shape, defects, copies, leaks, keys, abilities, as one page and one JSON."""
+    """Look a set over, without a recipe: its shape, defects, copies, leaks, keys, abilities, as one page and one
+    JSON."""
     from instdata.audit.gate import held, read_gate
     from instdata.audit.mend import check_recipe_name
     from instdata.audit.run import COUNTS

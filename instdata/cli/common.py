@@ -57,7 +57,8 @@ def sayer(quiet: bool) -> Callable[[str], None]:
 
 
 def json_text(value: Any, **how: Any) -> str:
-    """JSON for stdout, which may be a terminal: characters that would command it are escaped, which changes no value."""
+    """JSON for stdout, which may be a terminal: characters that would command it are escaped, which changes no
+    value."""
     text = json.dumps(value, ensure_ascii=False, default=str, **how)
     return COMMANDS.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
 

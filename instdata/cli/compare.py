@@ -42,7 +42,8 @@ def compare(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare evaluation logs, paired by item: effect, interval, what could have been seen, a verdict of B against A."""
+    """Compare evaluation logs, paired by item: effect, interval, what could have been seen, a verdict of B against
+    A."""
     from instdata.cli.output_compare import show_comparisons
     from instdata.compare.verdicts import compare as run
 

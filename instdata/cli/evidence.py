@@ -1,4 +1,5 @@
-"""Evidence for people: what a step found in a row, the span marked in its text; what a step changed, before and after."""
+"""Evidence for people: what a step found in a row, the span marked in its text; what a step changed, before and
+after."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def _span(found: dict[str, Any]) -> str:
 
 
 def _marked(row: dict[str, Any], found: dict[str, Any]) -> str:
-    """The span between 【 and 】 with what stands around it; the words alone where the text is not to be had, or was masked."""
+    """The span between 【 and 】 with what stands around it; the words alone where the text is not to be had, or was
+    masked."""
     text = _view(row, found)
     start, end = found["span"]
     if text is None or not text[start:end].startswith(found["text"][:MARKED].rstrip("…")):

@@ -50,7 +50,8 @@ def leaderboard(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Selectors against random rows of a build, at equal supervised tokens: a table with Holm's verdicts, and a page."""
+    """Selectors against random rows of a build, at equal supervised tokens: a table with Holm's verdicts, and a
+    page."""
     from instdata.builds import find_build
     from instdata.cli.output_experiments import leaderboard_page, show_leaderboard, show_leaderboard_plan
     from instdata.compare import leaderboard as board
@@ -92,8 +93,10 @@ def reproduce(
     suite: Suites = None,
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
-    out: Annotated[Path | None, typer.Option(help="Default: reproductions/<paper>-<build>.", show_default=False)] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="List the protocol, each element done or differing, and the cost.")] = False,
+    out: Annotated[Path | None,
+    typer.Option(help="Default: reproductions/<paper>-<build>.", show_default=False)] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="List the protocol, each element done or differing, and the "
+                                                      "cost.")] = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -128,7 +131,8 @@ def next_(
         int | None, typer.Option(min=1, help="Rows of the next set (default: the largest size's).", show_default=False)
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Default: <name>.next.yaml here.", show_default=False)] = None,
-    design: Annotated[bool, typer.Option("--design", help="Train mixtures, and measure what a new one is worth.")] = False,
+    design: Annotated[bool, typer.Option("--design", help="Train mixtures, and measure what a new one is "
+                                                          "worth.")] = False,
     rows: Annotated[int | None, typer.Option(min=8, help="Rows of each mixture (256).", show_default=False)] = None,
     mixtures: Annotated[int, typer.Option(help="How many, 6 or more.")] = 8,
     seeds: Annotated[int, typer.Option(help="Runs of each: half choose, half judge.")] = 2,
@@ -144,7 +148,8 @@ def next_(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """The next recipe: by the curves, which promise nothing; or, with --design, by mixtures, with an interval, confirmed."""
+    """The next recipe: by the curves, which promise nothing; or, with --design, by mixtures, with an interval,
+    confirmed."""
     from instdata.api import recipe_problems
     from instdata.builds import find_build
     from instdata.cli.output_harness import show_next

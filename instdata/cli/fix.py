@@ -1,6 +1,7 @@
 """What mends an error, for machines: read from the two ways in which our messages say it.
 
-A command between backquotes (or after `pip`, or `See:`) is to be run; `"x" … Did you mean "y"?` is a word to be replaced.
+A command between backquotes (or after `pip`, or `See:`) is to be run; `"x" … Did you mean "y"?` is a word to be
+replaced.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ UNSURE = re.compile(r"\b[A-Z]{2,}\b")  # a placeholder: RECIPE, NAME
 
 
 def fixes(problems: list[tuple[str, int | None, str]], code: int, argv: list[str]) -> list[dict[str, str | int]]:
-    """What to do about problems, (file, line, message) each: [{"run": command}] or [{"replace", "with", "file", "line"}].
+    """What to do about problems, (file, line, message) each: [{"run": command}] or [{"replace", "with", "file",
+    "line"}].
 
     A run that was interrupted or ran out of a budget is run again as it was. Empty where only a person knows."""
     found: list[dict[str, str | int]] = []

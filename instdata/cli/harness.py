@@ -119,7 +119,8 @@ def evaluate(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be checked."""
+    """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be
+    checked."""
     from instdata.cli.output_harness import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
@@ -298,8 +299,8 @@ def ablate(
 def _several(
     add: str | None, filter: str | None, sizes: str | None, match: str, alone: dict[str, Any]
 ) -> Callable[..., None]:
-    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not take: those
-    of `alone`, and to match in anything but supervised tokens."""
+    """What runs several arms, with the one size that was asked for. Raises InputError for options that it does not
+    take: those of `alone`, and to match in anything but supervised tokens."""
     from functools import partial
 
     from instdata.cli.added import ablate_several

@@ -53,7 +53,7 @@ abilities:
     examples:
       - {{instruction: "Where is parcel 1042?", response: It left the depot this morning and comes tomorrow.}}
     scorer: f1
-"""
+"""  # noqa: E501
 
 
 def write_taxonomy(name: str, folder: Path) -> list[Path]:

@@ -247,7 +247,7 @@ def _recipe(given: Path | None) -> Path:
     if len(here) == 1:
         return here[0]
     raise InputError(
-        f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"
+        f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"  # noqa: E501
     )
 
 

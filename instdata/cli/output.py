@@ -59,7 +59,8 @@ def build_result(done: Any) -> dict[str, Any]:
 
 
 def labels(done: Any) -> dict[str, Any]:
-    """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what ability.summary says."""
+    """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what
+    ability.summary says."""
     from instdata.report.facts import abilities, open_ledger
     from instdata.steps.ability.summary import confusion
 
@@ -103,7 +104,8 @@ def build_summary(done: Any, verbose: bool = False) -> None:
     console.print(sizes)
     console.print()
     console.print(
-        f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + quarantined {t['quarantined']:,}"
+        f"in {t['in']:,} + generated {t['generated']:,} = kept {t['kept']:,} + dropped {t['dropped']:,} + "
+        f"quarantined {t['quarantined']:,}"
     )
     what = f"built in {done.run['seconds']:.1f} s" if done.changed else "up to date: nothing had to be done"
     console.print(f"{what}\n", soft_wrap=True)
@@ -268,7 +270,8 @@ def pushed(done: dict[str, Any]) -> None:
             table.add_row(escape(name), f"{size:,}")
         console.print(table)
         console.print(
-            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to {escape(done['url'])}\na new {done['kind']} would be {seen}",
+            f"\n{len(done['files'])} files, {sum(done['files'].values()):,} bytes would go to "
+            f"{escape(done['url'])}\na new {done['kind']} would be {seen}",
             soft_wrap=True,
         )
         return
@@ -276,7 +279,8 @@ def pushed(done: dict[str, Any]) -> None:
         console.print(escape(done["summary"]) + "\n", soft_wrap=True)
     word = "pushed" if done["changed"] else "up to date: nothing was sent"
     console.print(
-        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} {escape(done['tag'])}\n{'seen':<8} {seen}",
+        f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} "
+        f"{escape(done['tag'])}\n{'seen':<8} {seen}",
         soft_wrap=True,
     )
 

@@ -16,7 +16,8 @@ MARKS = {"done": "=", "differs": "~", "missing": "-"}
 def known_line(known: dict[str, Any]) -> str:
     """What is published of selection, in a sentence."""
     return (
-        f"known before: of {known['cells']:,} published cells ({known['runs']:,} runs) {known['better_after_holm']} beat random "
+        f"known before: of {known['cells']:,} published cells ({known['runs']:,} runs) {known['better_after_holm']} "
+        f"beat random "
         f"after Holm's correction ({known['source']})"
     )
 
@@ -68,8 +69,10 @@ def show_design_plan(took: dict[str, Any]) -> None:
     """What a design takes."""
     console = _console()
     console.print(
-        f"{len(took['mixtures'])} mixtures x {took['seeds']} seeds, {took['supervised_tokens']:,} supervised tokens each "
-        f"(about {took['rows']:,} rows), {took['items']} items; {took['fresh_items']} others confirm, {took['fresh_seeds']} seeds"
+        f"{len(took['mixtures'])} mixtures x {took['seeds']} seeds, {took['supervised_tokens']:,} supervised tokens "
+        f"each "
+        f"(about {took['rows']:,} rows), {took['items']} items; {took['fresh_items']} others confirm, "
+        f"{took['fresh_seeds']} seeds"
     )
     console.print(escape(plan_line(took)))
     console.print(escape(f"then the confirmation: {plan_line(took['confirmation'])}"))
@@ -89,7 +92,8 @@ def show_design(found: dict[str, Any]) -> None:
         )
     console.print(table)
     console.print(
-        f"\nthe law: transfer {found['transfer']:g}, and it foretells {100 * found['held_out']:.0f} % of what mixtures that it "
+        f"\nthe law: transfer {found['transfer']:g}, and it foretells {100 * found['held_out']:.0f} % of what "
+        f"mixtures that it "
         "has not seen differ by"
     )
     for name, words in (("over_present", "the present mixture"), ("over_even", "the even one")):
@@ -125,7 +129,8 @@ def show_protocol(took: dict[str, Any]) -> None:
 
 
 def show_reproduction(found: dict[str, Any]) -> None:
-    """One table for each model, arm and suite, sizes as columns; the published one beside it where the scale is the same."""
+    """One table for each model, arm and suite, sizes as columns; the published one beside it where the scale is the
+    same."""
     console = _console()
     keys = ("model", "arm", "suite")
     published = found["published"]

@@ -88,7 +88,8 @@ def show_next(found: dict[str, Any]) -> None:
     for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
         slope = "-" if a["slope"] is None else f"{a['slope']:+.4f}"
         table.add_row(
-            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}", slope, a["label"]
+            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}", slope,
+            a["label"]
         )  # fmt: skip
     console.print(table)
     console.print()
@@ -99,7 +100,8 @@ def show_next(found: dict[str, Any]) -> None:
 
 
 def show_evaluation(found: dict[str, Any]) -> None:
-    """A table for each suite, in-domain ones first: abilities by metrics, each with its interval; chance in the last row."""
+    """A table for each suite, in-domain ones first: abilities by metrics, each with its interval; chance in the last
+    row."""
     console = _console()
     suites = sorted({s["suite"] for s in found["scores"]}, key=lambda s: (s in found["out_of_domain"], s))
     for suite in suites:
@@ -247,7 +249,8 @@ def show_agreement(card: list[dict[str, Any]]) -> None:
     if not card:
         return
     table = _table(
-        "ability", "metric", ">same order as bits [95 %]", ">rank", ">pairs", ">items", title="do other metrics agree with bits?"
+        "ability", "metric", ">same order as bits [95 %]", ">rank", ">pairs", ">items",
+        title="do other metrics agree with bits?"
     )  # fmt: skip
     for a in card:
         said = "-" if a["sign"] is None else f"{a['sign']:.2f} [{a['low']:.2f}, {a['high']:.2f}]"
@@ -357,7 +360,8 @@ def show_card(card: dict[str, Any]) -> None:
     if both := card.get("together"):
         found = f"{percent(both['value'])} [{percent(both['low'])}, {percent(both['high'])}]"
         console.print(
-            f"\nwith {escape(named(both['judge']))} on {both['strong']:,} of {both['cheap']:,} pairs: the first answer's "
+            f"\nwith {escape(named(both['judge']))} on {both['strong']:,} of {both['cheap']:,} pairs: the first "
+            f"answer's "
             f"share of wins is {found}\n{both['said']}",
             soft_wrap=True,
         )

@@ -46,7 +46,7 @@ def estimates(found: dict[str, Any]) -> None:
         print(f"\nagreement over {agreement['items']} rows that two or more looked at")
         for key, name in NAMES.items():
             print(
-                f"  {name:<22}{interval({'value': agreement[key], 'low': agreement.get(key + '_low'), 'high': agreement.get(key + '_high')})}"
+                f"  {name:<22}{interval({'value': agreement[key], 'low': agreement.get(key + '_low'), 'high': agreement.get(key + '_high')})}"  # noqa: E501
             )
     if found["self"]["n"]:
         print(f"  with oneself          {interval(found['self'])}, {found['self']['n']} rows asked again")

@@ -65,7 +65,8 @@ def export(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a config of a build as a file that trainers read, its items as another harness' task, or what it dropped."""
+    """Write a config of a build as a file that trainers read, its items as another harness' task, or what it
+    dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
     from instdata.publish.trainers import check_trainer, tell_trainer
@@ -112,7 +113,8 @@ def push_to_hub(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Publish a build as one Hub dataset, or a trained run as a model: one commit, a tag. The same again changes nothing."""
+    """Publish a build as one Hub dataset, or a trained run as a model: one commit, a tag. The same again changes
+    nothing."""
     from instdata.cli.output import pushed
     from instdata.publish.push import publish
 

@@ -1,7 +1,7 @@
 """What instdata can do, as data: commands, steps, formats, exit codes, what comes next.
 
-Read from the program itself (the typer app, the steps' models, the tables of formats), so it cannot fall behind. `--help`,
-docs/reference.md and `instdata agent context` are this, for people, readers and agents.
+Read from the program itself (the typer app, the steps' models, the tables of formats), so it cannot fall behind.
+`--help`, docs/reference.md and `instdata agent context` are this, for people, readers and agents.
 """
 
 from __future__ import annotations
@@ -38,15 +38,19 @@ NEXT = {
     "doctor": "the install line of a missing extra",
 }
 RULES = (
-    "A recipe (YAML: name, taxonomy, sources, steps, subsets, publish) is built into builds/NAME; BUILD is a folder, a name "
+    "A recipe (YAML: name, taxonomy, sources, steps, subsets, publish) is built into builds/NAME; BUILD is a folder, "
+    "a name "
     "under builds/, or left out for the newest.",
     "Every command takes --json (one object on stdout; progress on stderr, a JSON object a line) and --quiet.",
-    'An error with --json: {"error", "exit_code", "fix": [{"run": COMMAND} or {"replace", "with", "file", "line"}]}; do the '
+    'An error with --json: {"error", "exit_code", "fix": [{"run": COMMAND} or {"replace", "with", "file", "line"}]}; '
+    "do the "
     "fix, run again.",
-    "Before what costs time or money: build --dry-run, curves --plan, ablate --plan, push-to-hub --dry-run. Nothing is sent "
+    "Before what costs time or money: build --dry-run, curves --plan, ablate --plan, push-to-hub --dry-run. Nothing "
+    "is sent "
     "without push-to-hub.",
     "Run the same command again to resume (exit 4, 130) or to change something: only what changed is computed.",
-    "Rows: rid is source/file:row (rows from 0), id is the hash of the text. Every dropped row has a step, a reason and evidence: why ID.",
+    "Rows: rid is source/file:row (rows from 0), id is the hash of the text. Every dropped row has a step, a reason "
+    "and evidence: why ID.",
     "Every option of a command or step: `instdata agent context NAME`. The recipe's JSON schema: `instdata schema`.",
 )
 EXAMPLE = """name: mine
@@ -54,12 +58,12 @@ taxonomy: belle            # or doit, or a path
 sources: [{path: data/*.jsonl, map: {instruction: question, output: answer}, origin: human, license: cc-by-4.0}]
 steps: [clean, categorize, {holdout: {per_ability: 20}}, {dedup: {threshold: 0.7}}, {quality: {rules: default, language: [zh, en]}}]
 subsets: {sizes: [10%, 30%, 100%]}
-publish: {repo: me/mine, license: cc-by-4.0}"""
+publish: {repo: me/mine, license: cc-by-4.0}"""  # noqa: E501
 
 
 def describe(app: typer.Typer) -> dict[str, Any]:
-    """Everything: {program, rules, commands, steps, source, formats, exit_codes, recipe}. A command and a step are as `command_of`
-    and `step_of` say."""
+    """Everything: {program, rules, commands, steps, source, formats, exit_codes, recipe}. A command and a step are as
+    `command_of` and `step_of` say."""
     from instdata import __version__
     from instdata.steps.base import BUILTIN
 

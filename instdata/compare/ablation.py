@@ -20,8 +20,8 @@ from instdata.score.metric import ACCURACY
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation that can run. `digest`: of the build's manifest. `seeds` are those of the first look; each further look
-    adds one, up to `most`. `draws`: the arms of the seeds that were asked for."""
+    """An ablation that can run. `digest`: of the build's manifest. `seeds` are those of the first look; each further
+    look adds one, up to `most`. `draws`: the arms of the seeds that were asked for."""
 
     pool: Pool
     grid: Grid

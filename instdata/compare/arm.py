@@ -52,9 +52,9 @@ class Pool:
 
 
 def pool_of(build: Path, asked: str) -> Pool:
-    """The pool of `--filter`: a step's name, `step.reason` (one rule), `categorize.label`, or `column=value` with column
-    source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for what the
-    build does not have, and where the step dropped nothing."""
+    """The pool of `--filter`: a step's name, `step.reason` (one rule), `categorize.label`, or `column=value` with
+    column source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for
+    what the build does not have, and where the step dropped nothing."""
     ledger = read_parquet(
         build / "ledger.parquet", ["rid", "id", "source", "verdict", "config", "step", "reason", "ability"]
     )
@@ -120,7 +120,8 @@ def _by_step(ledger: pa.Table, steps: list[dict[str, Any]], at: int, reason: str
         known = sorted(set(reasons[mine]))
         if reason not in known:
             raise InputError(
-                f'--filter {steps[at]["name"]}.{reason}: the step dropped nothing as "{reason}".{did_you_mean(reason, known)} '
+                f"--filter {steps[at]['name']}.{reason}: the step dropped nothing as "
+                f'"{reason}".{did_you_mean(reason, known)} '
                 f"Its reasons: {', '.join(known) or 'none'}"
             )
         mine &= reasons == reason
@@ -176,10 +177,11 @@ class Drawn:
 
 
 def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid) -> Drawn:
-    """The arms of one seed: `with` has `size` rows, the others as many of what is matched: supervised tokens, tokens or rows.
+    """The arms of one seed: `with` has `size` rows, the others as many of what is matched: supervised tokens, tokens or
+    rows.
 
-    Rows that hold evaluation items are left out of every arm. All arms make equally many steps. Raises InputError where there
-    are too few rows for that."""
+    Rows that hold evaluation items are left out of every arm. All arms make equally many steps. Raises InputError where
+    there are too few rows for that."""
     most = max(sizes)
     many = int(pool.passed.sum())
     if many < most:
@@ -194,7 +196,8 @@ def draw(pool: Pool, sizes: Sequence[int], seed: int, match: str, grid: Grid) ->
             return _same_steps(found, pool)
         if depth >= len(pool):
             raise InputError(
-                f"--filter {pool.filter}: the {len(pool):,} rows before it cannot match size {most:,}; choose smaller --sizes"
+                f"--filter {pool.filter}: the {len(pool):,} rows before it cannot match size {most:,}; choose "
+                f"smaller --sizes"
             )
         depth *= 2
 
@@ -205,7 +208,8 @@ def _same_steps(drawn: Drawn, pool: Pool) -> Drawn:
         if len({c.steps for c in counts}) > 1:
             told = ", ".join(f"{arm} {c.rows} rows, {c.steps} steps" for arm, c in zip(drawn.sizes, counts))
             raise InputError(
-                f"--filter {pool.filter}, size {counts[0].size}: the arms cannot make equally many steps ({told}): choose a "
+                f"--filter {pool.filter}, size {counts[0].size}: the arms cannot make equally many steps ({told}): "
+                f"choose a "
                 "smaller --set batch=, larger --sizes, or --match rows"
             )
     return drawn

@@ -1,8 +1,9 @@
 """Is the metric valid, and does a small model decide as a large one would? Two cards, over the arms that were trained.
 
-A metric card asks, ability by ability, how far bits of the references, distractors, answers and judge rank the same cells
-alike. Of 6,000 released fine-tunings, loss on the target's answers ranked two data choices like the task's score in .49 to
-.60 of pairs: so a verdict on bits reads "its references became likelier" until this build's own card says otherwise.
+A metric card asks, ability by ability, how far bits of the references, distractors, answers and judge rank the same
+cells alike. Of 6,000 released fine-tunings, loss on the target's answers ranked two data choices like the task's score
+in .49 to .60 of pairs: so a verdict on bits reads "its references became likelier" until this build's own card says
+otherwise.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ SAME = 1e-9
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two ways of scoring agree on which of two cells is better. sign: the share of pairs of cells (those that either
-    leaves equal apart) that both order alike, with its 95 % interval over items and cells; rank: Spearman's correlation over
-    cells; pairs: of cells; n: items."""
+    """How far two ways of scoring agree on which of two cells is better. sign: the share of pairs of cells (those that
+    either leaves equal apart) that both order alike, with its 95 % interval over items and cells; rank: Spearman's
+    correlation over cells; pairs: of cells; n: items."""
 
     ability: str
     metric: str
@@ -51,8 +52,8 @@ class Agreement:
 
 
 def metric_card(scores: pa.Table, against: str = "bits") -> list[Agreement]:
-    """How far each other metric of a table of scores agrees with `against`, for every ability: over its trained cells, those of
-    one seed compared with each other."""
+    """How far each other metric of a table of scores agrees with `against`, for every ability: over its trained cells,
+    those of one seed compared with each other."""
     scores = scores.filter(pc.greater(scores["rows"], 0))
     by_metric = {
         m: cells_of(scores.filter(pc.equal(scores["metric"], m))) for m in scores["metric"].unique().to_pylist()
@@ -69,7 +70,8 @@ def metric_card(scores: pa.Table, against: str = "bits") -> list[Agreement]:
 
 
 def reads(verdict: str, metric: str, ability: str, card: Sequence[dict[str, Any]]) -> str:
-    """A verdict in words: bits speak of references, unless the card shows that they rank cells as what is wanted does."""
+    """A verdict in words: bits speak of references, unless the card shows that they rank cells as what is wanted
+    does."""
     if metric != "bits" or verdict not in ("better", "worse"):
         return verdict
     if any(a["ability"] == ability and a["valid"] and KIND.get(a["metric"], ACCURACY) != "distractors" for a in card):
@@ -78,9 +80,9 @@ def reads(verdict: str, metric: str, ability: str, card: Sequence[dict[str, Any]
 
 
 def transfer_card(small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
-    """Decisions at one model against those at another: two results of `ablate` (effects.json) on one metric. {pairs: abilities
-    with an effect in both, sign: the share with the same sign, its 95 % interval (Wilson), rank: Spearman, decided: abilities
-    with a verdict in both, same_verdict: of these, how many have the same}."""
+    """Decisions at one model against those at another: two results of `ablate` (effects.json) on one metric. {pairs:
+    abilities with an effect in both, sign: the share with the same sign, its 95 % interval (Wilson), rank: Spearman,
+    decided: abilities with a verdict in both, same_verdict: of these, how many have the same}."""
     mine, other = (
         {e["ability"]: e for e in f["effects"] if e["effect"] is not None and e["ability"] != "macro"}
         for f in (small, large)
@@ -138,7 +140,8 @@ def _agreement(ability: str, metric: str, against: str, one: Any, two: Any) -> A
 def _share(
     means: Sequence[np.ndarray], first: np.ndarray, second: np.ndarray, weight: np.ndarray | None = None
 ) -> float | None:
-    """The share of pairs that both order alike, of those that both order; pairs weighted by how often their cells were drawn."""
+    """The share of pairs that both order alike, of those that both order; pairs weighted by how often their cells were
+    drawn."""
     x, y = (m[first] - m[second] for m in means)
     told = (abs(x) > SAME) & (abs(y) > SAME)
     w = np.ones(len(x)) if weight is None else weight[first] * weight[second]

@@ -1,8 +1,8 @@
 """Cells: a model trained on one size of one stream of rows with one seed.
 
 Curves and ablations are grids of cells. A cell's files are named after everything that shaped the training, and nothing
-that did not: items, metrics and judges come and go, the model stays (compare/store.py). So a run that was killed goes on
-with what is missing, and nothing old is ever taken for new.
+that did not: items, metrics and judges come and go, the model stays (compare/store.py). So a run that was killed goes
+on with what is missing, and nothing old is ever taken for new.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Stream:
-    """Rows in the order in which sizes take them, for one seed. `rungs`: (config's name, rows), ascending. `planned`: the
-    rows by which steps are counted, where arms of other row counts are to make as many."""
+    """Rows in the order in which sizes take them, for one seed. `rungs`: (config's name, rows), ascending. `planned`:
+    the rows by which steps are counted, where arms of other row counts are to make as many."""
 
     arm: str
     seed: int
@@ -274,7 +274,8 @@ def _train(
                 spoke[0] = time.perf_counter()
                 rate = found["tokens_per_second"]
                 grid.say(
-                    f"  {stream.arm}, seed {stream.seed}: step {found['step'] + 1} of {found['of']}, {rate:,.0f} tokens/s"
+                    f"  {stream.arm}, seed {stream.seed}: step {found['step'] + 1} of {found['of']}, {rate:,.0f} "
+                    f"tokens/s"
                 )
             metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
             metrics.flush()

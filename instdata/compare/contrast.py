@@ -19,7 +19,8 @@ from instdata.util.errors import InputError
 
 # The kinds of scores that a metric needs.
 KINDS = {"bits": ["bits"], "distractors": ["bits", "distractors"], "distractor_fine": ["bits", "distractors"],
-         "distractor_coarse": ["bits", "distractors"], ACCURACY: ["bits", "answers"], "judge": ["bits"], "pairs": ["bits"],
+         "distractor_coarse": ["bits", "distractors"], ACCURACY: ["bits", "answers"], "judge": ["bits"],
+         "pairs": ["bits"],
          **{scorer: ["bits", "answers"] for scorer in GENERATED}}  # fmt: skip
 JUDGED = ("judge", "pairs")
 

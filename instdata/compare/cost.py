@@ -18,8 +18,8 @@ from instdata.train.render import Encoded
 
 @dataclass(frozen=True)
 class GridCost:
-    """What a grid will take: cells, those that lack scores, those of them whose model is not there, tokens to train (and what
-    separate runs would), answers to score, seconds."""
+    """What a grid will take: cells, those that lack scores, those of them whose model is not there, tokens to train
+    (and what separate runs would), answers to score, seconds."""
 
     cells: int
     missing: int
@@ -61,7 +61,8 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
     seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)
     return GridCost(
-        len(all_cells), missing, to_train, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored, written,
+        len(all_cells), missing, to_train, tokens, separate, tokens * flops_per_token(model.net, float(mean)), scored,
+        written,
         float(seconds), float(train_speed),
     )  # fmt: skip
 

@@ -1,9 +1,9 @@
 """From the scores of two arms to verdicts: what a filter did to each ability, and to their mean.
 
-An effect is `with - without`, averaged over items and seeds. Its variance has two parts: items, known well from the many
-of them, and seeds, of which there are three to five. The seeds' part is therefore pooled: over abilities, in units of
-each one's scale, and over the A/A arm; an ability's own weighs in. docs/statistics.md says what this rests on and how
-it fares in simulation.
+An effect is `with - without`, averaged over items and seeds. Its variance has two parts: items, known well from the
+many of them, and seeds, of which there are three to five. The seeds' part is therefore pooled: over abilities, in units
+of each one's scale, and over the A/A arm; an ability's own weighs in. docs/statistics.md says what this rests on and
+how it fares in simulation.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FEW = 8  # items below which an ability gets no verdict: with 2, half of all ver
 @dataclass(frozen=True)
 class Contrast:
     """Scores of an ability under two arms, [seeds, items] each, of the same items and the same seeds; NaN is missing.
-    weights [items]: bytes of the reference for bits, else ones. cluster [items]: codes of what items share, a passage or a
-    source document; None where each stands alone. An aa contrast shares its `without` with the main one."""
+    weights [items]: bytes of the reference for bits, else ones. cluster [items]: codes of what items share, a passage
+    or a source document; None where each stands alone. An aa contrast shares its `without` with the main one."""
 
     ability: str
     without: np.ndarray
@@ -38,11 +38,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Effect:
-    """What is known of one ability. Values are in the metric's unit; low..high is the 95 % interval of `effect`; p_holm is
-    adjusted for looks and abilities, so that 0.05 is its threshold at every look; mde is the effect that would get a
+    """What is known of one ability. Values are in the metric's unit; low..high is the 95 % interval of `effect`; p_holm
+    is adjusted for looks and abilities, so that 0.05 is its threshold at every look; mde is the effect that would get a
     verdict 8 times in 10. None where there is nothing to say it from. n: items with a score in every cell of both arms,
-    missing: those without; clusters: of these items, n_effective: as many independent items would say as much. worst, best:
-    the effect where missing scores speak against `with`, and for it. why: what kept a verdict back."""
+    missing: those without; clusters: of these items, n_effective: as many independent items would say as much. worst,
+    best: the effect where missing scores speak against `with`, and for it. why: what kept a verdict back."""
 
     ability: str
     metric: str
@@ -93,9 +93,9 @@ class _Ability:
 
 @dataclass(frozen=True)
 class SeedNoise:
-    """Pooled seed variance of a difference, in squared units of scale. own: what the seeds add beyond item-by-seed noise,
-    at least 0. spread: variance of seed means, noise included. df: degrees of freedom of spread. with_aa: whether the aa
-    arm's is in it."""
+    """Pooled seed variance of a difference, in squared units of scale. own: what the seeds add beyond item-by-seed
+    noise, at least 0. spread: variance of seed means, noise included. df: degrees of freedom of spread. with_aa:
+    whether the aa arm's is in it."""
 
     own: float
     spread: float
@@ -110,12 +110,12 @@ def decide(
 ) -> list[Effect]:  # fmt: skip
     """Effects of the contrasts in their order, then of their mean, "macro", where there are two abilities or more.
 
-    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. An ability
-    with fewer than FEW items, or clusters, gets no verdict and is not in the family. look counts from 1 to looks; each look
-    has one seed more than the one before; or `levels`: the nominal levels of this look, two-sided for a difference and
-    one-sided for equivalence (compare/looks.py). margin is a share of the control's value for bits, absolute for scores. Scores
-    that are missing in some cells only may be anything from 0 to 1: a verdict has to hold for the worst and the best.
-    Raises InputError for fewer than two seeds or arrays that do not fit."""
+    `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. An
+    ability with fewer than FEW items, or clusters, gets no verdict and is not in the family. look counts from 1 to
+    looks; each look has one seed more than the one before; or `levels`: the nominal levels of this look, two-sided for
+    a difference and one-sided for equivalence (compare/looks.py). margin is a share of the control's value for bits,
+    absolute for scores. Scores that are missing in some cells only may be anything from 0 to 1: a verdict has to hold
+    for the worst and the best. Raises InputError for fewer than two seeds or arrays that do not fit."""
     kind = metric_of(metric)
     margin = kind.margin if margin is None else margin
     lower = kind.lower_is_better if lower_is_better is None else lower_is_better
@@ -126,8 +126,8 @@ def decide(
 
 
 def _worlds(contrasts: Sequence[Contrast], kind: Metric) -> list[list[Contrast]]:
-    """The contrasts with missing scores filled in against `with`, and for it; none where none is missing. An item that lacks
-    its score in every cell was never scored, and is out of both arms; bits have no worst case."""
+    """The contrasts with missing scores filled in against `with`, and for it; none where none is missing. An item that
+    lacks its score in every cell was never scored, and is out of both arms; bits have no worst case."""
 
     def filled(c: Contrast, with_: float, without: float) -> Contrast:
         never = np.isnan(c.without).all(0) & np.isnan(c.with_).all(0)
@@ -188,7 +188,8 @@ def _decided(
         low, high = stats.t_interval(value, se, df)
         span = (low, high) if kind.relative else (max(low, -without), min(high, 1 - without))  # shares stay in 0..1
         return Effect(
-            name, metric, kind.unit, without, with_, value, *span, p_of.get(name), seeds=seeds, mde=mde, verdict=verdict,
+            name, metric, kind.unit, without, with_, value, *span, p_of.get(name), seeds=seeds, mde=mde,
+            verdict=verdict,
             se=se, df=df, **counts,
         )  # fmt: skip
 
@@ -217,7 +218,8 @@ def _together(tested: Iterable[_Ability]) -> dict[str, Any]:
     clustered = any(t.contrast.cluster is not None for t in every)
     return {
         "n": n, "clusters": clusters if clustered else None, "n_effective": sum(t.n_effective for t in every),
-        "missing": sum(len(t.contrast.weights) for t in every) - n, "why": None if min(n, clusters) >= FEW else "too few items",
+        "missing": sum(len(t.contrast.weights) for t in every) - n,
+        "why": None if min(n, clusters) >= FEW else "too few items",
     }  # fmt: skip
 
 
@@ -296,9 +298,9 @@ def seed_noise(pairs: Sequence[tuple[_Ability, Contrast | None]]) -> SeedNoise:
 
 
 def _moderated(t: _Ability, aa: Contrast | None, pooled: SeedNoise) -> SeedNoise:
-    """The pooled noise and the ability's own, each by its degrees of freedom, so that an ability that seeds move more than
-    others is not taken for an average one (as variances of genes are moderated: Smyth 2004). The degrees of freedom
-    stay the pooled ones."""
+    """The pooled noise and the ability's own, each by its degrees of freedom, so that an ability that seeds move more
+    than others is not taken for an average one (as variances of genes are moderated: Smyth 2004). The degrees of
+    freedom stay the pooled ones."""
     if t.scale == 0:
         return pooled
     beyond = _beyond(t.contrast, aa) if pooled.with_aa else None
@@ -360,8 +362,9 @@ def _known(t: _Ability, noise: SeedNoise, seeds: int) -> tuple[float, float, flo
 
 
 def _macro(tested: Sequence[tuple[_Ability, Contrast | None]], pooled: SeedNoise) -> tuple[float, float, float]:
-    """The same for the mean over abilities. How far their seed noise adds up shows in the mean itself, so its seed variance
-    is the mean's own, with the aa arm's where that was pooled, and at least what independent abilities would give."""
+    """The same for the mean over abilities. How far their seed noise adds up shows in the mean itself, so its seed
+    variance is the mean's own, with the aa arm's where that was pooled, and at least what independent abilities would
+    give."""
     count = len(tested)
     kinds = [_mean_of([t.difference for t, _ in tested])]
     if pooled.with_aa:

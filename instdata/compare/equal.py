@@ -1,5 +1,5 @@
-"""Arms of equal cost: rows of a build's training set, in orders that somebody chose, cut at the same number of supervised
-tokens. What a selector, a mixture and an added source are compared by."""
+"""Arms of equal cost: rows of a build's training set, in orders that somebody chose, cut at the same number of
+supervised tokens. What a selector, a mixture and an added source are compared by."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class EqualPool:
         return max(1, round(rows * float(self.lengths(self.drawn(0, "length")[:SAMPLE], grid).mean())))
 
     def fill(self, order: Sequence[int] | np.ndarray, budget: int, grid: Grid, what: str) -> list[int]:
-        """The first rows of an order that hold `budget` supervised tokens together. Raises InputError where all do not."""
+        """The first rows of an order that hold `budget` supervised tokens together. Raises InputError where all do
+        not."""
         taken: list[int] = []
         held = 0
         for start in range(0, len(order), CHUNK):
@@ -123,8 +124,8 @@ def cost(grid: Grid, streams: Sequence[Stream]) -> dict[str, Any]:
 
 
 def against(scores: pa.Table, metric: str, control: str) -> dict[str, dict[str, Matched]]:
-    """For each arm but the control, its scores beside the control's, seed by seed, by ability; "macro" is their mean, every
-    ability weighing the same. Raises InputError where arms have other seeds or nothing was scored."""
+    """For each arm but the control, its scores beside the control's, seed by seed, by ability; "macro" is their mean,
+    every ability weighing the same. Raises InputError where arms have other seeds or nothing was scored."""
     mine = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.greater(scores["rows"], 0)))
     arms = {g["arm"]: cells_of(table) for g, table in groups(mine, ["arm"])}
     if control not in arms:
@@ -148,7 +149,8 @@ def against(scores: pa.Table, metric: str, control: str) -> dict[str, dict[str, 
 
 
 def macro(parts: Sequence[Matched]) -> Matched:
-    """The mean over abilities as one comparison: an item weighs by its share of its ability, among items that were scored."""
+    """The mean over abilities as one comparison: an item weighs by its share of its ability, among items that were
+    scored."""
     weights = []
     for p in parts:
         kept = np.isfinite(p.a).all(0) & np.isfinite(p.b).all(0)

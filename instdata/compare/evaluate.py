@@ -21,14 +21,15 @@ from instdata.util.errors import InputError
 
 
 def evaluate_model(
-    spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None, out: Path | None,
+    spec: str, build: Path | None, suites: Sequence[Path], kinds: Sequence[str], max_items: int | None,
+    out: Path | None,
     taxonomy: str | None, say: Callable[[str], None], judged: Asked | None = None, answer_tokens: int | None = None,
     harness: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Score a model on a build's held out rows, or on suites; writes scores.parquet and returns what `evaluate --json`
     prints. `judged`: who judges the abilities that ask for it. `answer_tokens`: of an answer (by default as
-    many as its reference suggests). `harness`: lm-eval tasks whose samples are scores beside ours. A run that learned thoughts thinks before it answers. A run that chose its epoch on half of the holdout is
-    scored on the other half."""
+    many as its reference suggests). `harness`: lm-eval tasks whose samples are scores beside ours. A run that learned
+    thoughts thinks before it answers. A run that chose its epoch on half of the holdout is scored on the other half."""
     run = run_of(Path(spec)) or {}
     build = find_build(build or (Path(run["build"]["name"]) if run else None))
     if run and run["build"]["manifest_sha256"] != manifest_digest(build):
@@ -77,8 +78,8 @@ def evaluate_model(
 
 
 def _where(run: Path | None, model: str, build: Path, suites: Sequence[str]) -> Path:
-    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells the
-    suites, so that one never replaces another."""
+    """The folder of an evaluation: a run's own for its build's holdout, else one under evaluations/, whose name tells
+    the suites, so that one never replaces another."""
     if run and not suites:
         return run
     name = run.resolve().name if run else f"{model}-{build.resolve().name}"

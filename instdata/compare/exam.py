@@ -28,8 +28,8 @@ def exam_items(
 ) -> list[Item]:
     """The items of suites, or what the build held out before the step `asked`.
 
-    Raises InputError where the holdout passed the step: items that a filter chose cannot tell what it does (in a toy the
-    sign of the effect turned)."""
+    Raises InputError where the holdout passed the step: items that a filter chose cannot tell what it does (in a toy
+    the sign of the effect turned)."""
     step = (asked or "").partition(".")[0]
     steps = manifest(build)["steps"]
     names = [s["name"] for s in steps]
@@ -38,15 +38,16 @@ def exam_items(
         at = names.index(step)
         if at < held[0] and steps[at]["kind"] not in LABELS and steps[at]["dropped"]:
             raise InputError(
-                f"{build.name}: its holdout passed the step {step}, so it cannot judge it. Put the holdout before {step} in "
+                f"{build.name}: its holdout passed the step {step}, so it cannot judge it. Put the holdout before "
+                f"{step} in "
                 "the recipe and build again, or give --suite FILE"
             )
     return items_of(build, taxonomy, suites, most)
 
 
 def passing(build: Path, asked: str, taxonomy: Taxonomy) -> dict[str, bool] | None:
-    """For each held-out item by its id, whether the step `asked` would pass it; None where that cannot be told: the step
-    looks at the whole corpus, or at scores of other steps."""
+    """For each held-out item by its id, whether the step `asked` would pass it; None where that cannot be told: the
+    step looks at the whole corpus, or at scores of other steps."""
     name = asked.partition(".")[0]
     step = next((s for s in read_recipe(build / "recipe.yaml").steps if s.name == name), None)
     if step is None or step.scope != "rows" or step.reads_scores or step.reads_labels:

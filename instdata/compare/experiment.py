@@ -1,4 +1,5 @@
-"""`instdata ablate`: what a step did to each ability, with intervals, and nothing claimed that the data do not carry."""
+"""`instdata ablate`: what a step did to each ability, with intervals, and nothing claimed that the data do not
+carry."""
 
 from __future__ import annotations
 
@@ -44,13 +45,14 @@ Say = Callable[[str], None]
 
 
 def prepare(
-    build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int, model: str | None,
+    build: Path, asked: str | None, against: Path | None, *, sizes: str | None, seeds: int | None, most: int,
+    model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
     out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP, doublings: float = DOUBLINGS,
     cells: Path | None = None, card: bool = False,
 ) -> Ablation:  # fmt: skip
-    """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError for
-    what does not fit."""
+    """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError
+    for what does not fit."""
     own = recipe_of(build).get("ablate") or {}
     seeds = seeds or max(2, own.get("seeds", 3))
     for word, known, option in ((match, MATCH, "match"), (metric, tuple(KINDS), "metric")):
@@ -118,8 +120,8 @@ def parse_sizes(text: str | None, most: int) -> list[int]:
 
 
 def plan(ablation: Ablation) -> dict[str, Any]:
-    """What an ablation will take, and what it can see: cells, tokens, FLOPs, minutes here, judge calls, USD, for the first
-    look and for all of them, and the minimum detectable effect of each ability from the number of its items."""
+    """What an ablation will take, and what it can see: cells, tokens, FLOPs, minutes here, judge calls, USD, for the
+    first look and for all of them, and the minimum detectable effect of each ability from the number of its items."""
     looks = ablation.looks()
     due = looks.due(ablation.seeds, ablation.most)
     first, whole = (_cost(ablation, look.seeds) for look in (due[0], due[-1]))
@@ -152,7 +154,8 @@ def plan(ablation: Ablation) -> dict[str, Any]:
 
 
 def _cost(ablation: Ablation, seeds: int) -> GridCost:
-    """What so many seeds take; of cells from outside nothing is trained, and what scoring them takes is not known here."""
+    """What so many seeds take; of cells from outside nothing is trained, and what scoring them takes is not known
+    here."""
     if ablation.outside:
         return GridCost(len(ablation.outside), len(ablation.outside), 0, 0, 0, 0.0, 0, 0, 0.0, 0.0)
     return estimate(ablation.grid, [s for seed in range(seeds) for s in ablation.drawn(seed).streams])
@@ -168,7 +171,8 @@ def _judging(ablation: Ablation, seeds: int) -> dict[str, Any]:
 
 
 def run(ablation: Ablation, say: Say) -> dict[str, Any]:
-    """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json` prints."""
+    """Run what is missing, look after each seed, and write the ablation's folder; returns what `ablate --json`
+    prints."""
     started = time.perf_counter()
     folder = ablation.grid.folder
     with locked(folder):
@@ -221,7 +225,8 @@ def _scores(ablation: Ablation, seeds: int) -> tuple[pa.Table, dict[str, Any] | 
 
 
 def transferred(done: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The transfer card of a result and that of another folder. Raises InputError where that holds none, or of another metric."""
+    """The transfer card of a result and that of another folder. Raises InputError where that holds none, or of another
+    metric."""
     path = folder / "effects.json"
     try:
         other = json.loads(path.read_text("utf-8"))

@@ -28,8 +28,9 @@ SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "wsd": "war
 
 
 def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate --cells`;
-    returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds something."""
+    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate
+    --cells`; returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds
+    something."""
     if trainer not in TRAINERS:
         raise InputError(f"--export {trainer}: one of {', '.join(TRAINERS)}.{did_you_mean(trainer, TRAINERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -62,7 +63,8 @@ def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str]
 
 
 def _model(ablation: Ablation, out: Path, say: Callable[[str], None]) -> str:
-    """The model as a trainer finds it: a Hub name as it is, anything of ours (a name, a GGUF file) saved beside the arms."""
+    """The model as a trainer finds it: a Hub name as it is, anything of ours (a name, a GGUF file) saved beside the
+    arms."""
     spec = ablation.grid.spec
     path = expanded(spec)
     if path.is_dir():
@@ -93,8 +95,8 @@ def _table(cells: list[dict[str, Any]]) -> str:
 
 
 def _shared(name: str, recipe: Training, count: Count, seed: int) -> dict[str, Any]:
-    """What TRL and LLaMA-Factory have in common, being both of transformers' TrainingArguments. Arms of other row counts make
-    equally many steps: the rows of a step follow."""
+    """What TRL and LLaMA-Factory have in common, being both of transformers' TrainingArguments. Arms of other row
+    counts make equally many steps: the rows of a step follow."""
     found: dict[str, Any] = {
         "output_dir": f"runs/{name}", "max_steps": count.steps, "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": _batch(recipe, count), "learning_rate": recipe.lr,
@@ -148,7 +150,8 @@ def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count,
         "dataset_prepared_path": f"prepared/{name}", "val_set_size": 0, "sequence_len": length, "sample_packing": False,
         "micro_batch_size": 1, "optimizer": "adamw_torch", "bf16": shared.get("bf16", "auto"),
         "lr_scheduler": shared["lr_scheduler_type"],
-        **{k: shared[k] for k in ("output_dir", "max_steps", "gradient_accumulation_steps", "learning_rate", "warmup_steps",
+        **{k: shared[k] for k in ("output_dir", "max_steps", "gradient_accumulation_steps", "learning_rate",
+        "warmup_steps",
                                   "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",
                                   "gradient_checkpointing", "logging_steps")},
     }  # fmt: skip

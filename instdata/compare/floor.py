@@ -1,4 +1,5 @@
-"""What a judge must show before its verdicts decide: that it does not go by the order of answers, nor by their length."""
+"""What a judge must show before its verdicts decide: that it does not go by the order of answers, nor by their
+length."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def win_rates(scores: pa.Table, control: str, size: int) -> dict[str, WinRate]:
 
 
 def below(swaps: dict[str, Any] | None, rate: WinRate | None) -> str | None:
-    """Why comparisons may not decide, from what judging in both orders and the answers' lengths showed; None where they may."""
+    """Why comparisons may not decide, from what judging in both orders and the answers' lengths showed; None where they
+    may."""
     flips = (swaps or {}).get("flip_rate")
     if flips is not None and swaps and swaps["swapped"] >= FEW and flips > FLIPS:
         return f"{flips:.0%} of the judge's winners change with the order"

@@ -27,9 +27,9 @@ SCHEMA_VERSION = 2
 
 @dataclass(frozen=True)
 class Looked:
-    """The last look at an ablation, number `look` of `looks` due; `earlier`: the seeds of looks that were made before; `levels`
-    of this one. scores of all cells, effects of with and of aa against without; swaps: what judging in both orders showed; rates: by arm,
-    how often it wins, raw and at equal lengths."""
+    """The last look at an ablation, number `look` of `looks` due; `earlier`: the seeds of looks that were made before;
+    `levels` of this one. scores of all cells, effects of with and of aa against without; swaps: what judging in both
+    orders showed; rates: by arm, how often it wins, raw and at equal lengths."""
 
     look: int
     looks: int
@@ -96,8 +96,8 @@ def effects_found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
 
 
 def card_of(ablation: Ablation, scores: pa.Table) -> list[dict[str, Any]]:
-    """How far other metrics agree with bits: over this ablation's cells where they were scored by more (`--card`), else as the
-    build's curves say."""
+    """How far other metrics agree with bits: over this ablation's cells where they were scored by more (`--card`), else
+    as the build's curves say."""
     own = [a.plain() for a in metric_card(scores)]
     if own:
         return own
@@ -110,7 +110,8 @@ def card_of(ablation: Ablation, scores: pa.Table) -> list[dict[str, Any]]:
 
 
 def counts_of(ablation: Ablation) -> list[dict[str, Any]]:
-    """What each arm has at each size, of seed 0: rows, tokens, supervised tokens, steps; unknown of cells from outside."""
+    """What each arm has at each size, of seed 0: rows, tokens, supervised tokens, steps; unknown of cells from
+    outside."""
     if ablation.outside:
         return []
     return [{"arm": arm, **count._asdict()} for arm in ARMS for count in ablation.drawn(0).sizes[arm]]
@@ -125,7 +126,8 @@ def _estimates(ablation: Ablation) -> str:
 
 
 def _apart(ablation: Ablation, looked: Looked) -> dict[str, Any] | None:
-    """The mean effect on items that the step would pass, and on those that it would drop; None where that is not known."""
+    """The mean effect on items that the step would pass, and on those that it would drop; None where that is not
+    known."""
     if ablation.passing is None:
         return None
     found: dict[str, Any] = {}
@@ -153,7 +155,7 @@ def tell_replaced(ablation: Ablation, say: Callable[[str], None]) -> None:
 
 
 def arm_curves(scores: pa.Table) -> pa.Table:
-    """The curves of the arms. Matched in tokens, an arm has other row counts in every seed: a point stands at the size that
-    they belong to."""
+    """The curves of the arms. Matched in tokens, an arm has other row counts in every seed: a point stands at the size
+    that they belong to."""
     size = pc.cast(pc.if_else(pc.equal(scores["config"], "base"), "0", scores["config"]), pa.int64())
     return curve_rows(scores.set_column(scores.schema.get_field_index("rows"), "rows", size))

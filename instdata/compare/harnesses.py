@@ -19,8 +19,8 @@ Say = Callable[[str], None]
 
 
 def tasks_of(word: str) -> tuple[list[str], str | None]:
-    """(task names, the folder of one's own) that `--with lm-eval:gsm8k,tasks/mine.yaml` means: a path to a task's YAML file
-    stands for the task of that name in its folder. Raises InputError."""
+    """(task names, the folder of one's own) that `--with lm-eval:gsm8k,tasks/mine.yaml` means: a path to a task's YAML
+    file stands for the task of that name in its folder. Raises InputError."""
     if not word.startswith(LM_EVAL):
         raise InputError(f"--with {word}: write lm-eval:TASK,TASK")
     names, folders = [], set()
@@ -40,9 +40,9 @@ def tasks_of(word: str) -> tuple[list[str], str | None]:
 
 
 def by_lm_eval(network: Network, word: str, limit: int | None, cell: Mapping[str, Any], say: Say) -> pa.Table:
-    """Every sample's metrics as rows of SCHEMA: suite lm-eval, ability the task, metric as lm-eval calls it (with ",filter"
-    where that is not "none"). Only metrics from 0 to 1 are taken; the others are said. Raises InputError for a task that there is
-    not, MissingExtra without lm-eval."""
+    """Every sample's metrics as rows of SCHEMA: suite lm-eval, ability the task, metric as lm-eval calls it (with
+    ",filter" where that is not "none"). Only metrics from 0 to 1 are taken; the others are said. Raises InputError for
+    a task that there is not, MissingExtra without lm-eval."""
     names, folder = tasks_of(word)
     try:
         from lm_eval import simple_evaluate
@@ -71,7 +71,8 @@ def imported(samples: Mapping[str, Sequence[Mapping[str, Any]]], cell: Mapping[s
             arguments = sample.get("arguments")
             asked = next(iter(arguments), None) if isinstance(arguments, (list, tuple)) else arguments
             shared = {
-                **CELL, **cell, "suite": "lm-eval", "ability": task, "item": f"{task}/{sample.get('doc_id')}", "weight": 1.0,
+                **CELL, **cell, "suite": "lm-eval", "ability": task, "item": f"{task}/{sample.get('doc_id')}",
+                "weight": 1.0,
                 "chance": None, "prompt": _text(asked)[:4000], "answer": _text(sample.get("filtered_resps"))[:4000],
                 "reason": f"target {_text(sample.get('target'))[:200]}",
             }  # fmt: skip

@@ -60,8 +60,8 @@ Scorer = Callable[[Rows, Sequence[Item], str], np.ndarray]
 
 @dataclass
 class Board:
-    """A leaderboard that can run. `methods`: names of selectors, each our method or an entry point. `query`: the items that
-    targeted ones choose for; none of them is scored. `budget`: supervised tokens of every arm."""
+    """A leaderboard that can run. `methods`: names of selectors, each our method or an entry point. `query`: the items
+    that targeted ones choose for; none of them is scored. `budget`: supervised tokens of every arm."""
 
     pool: EqualPool
     grid: Grid
@@ -104,8 +104,10 @@ def selectors() -> dict[str, Scorer]:
 
 
 def prepare(
-    build: Path, *, methods: str | None, keep: str, seeds: int, model: str, proxy: str | None, metric: str, recipe: Training,
-    suites: Sequence[Path], query: Sequence[Path], max_items: int | None, taxonomy: str | None, out: Path | None, say: Say,
+    build: Path, *, methods: str | None, keep: str, seeds: int, model: str, proxy: str | None, metric: str,
+    recipe: Training,
+    suites: Sequence[Path], query: Sequence[Path], max_items: int | None, taxonomy: str | None, out: Path | None,
+    say: Say,
 ) -> Board:  # fmt: skip
     """A leaderboard that can run. The query is half of each ability's items where `query` names none; the other half is
     scored. Raises InputError for what does not fit."""
@@ -182,7 +184,8 @@ def plan(board: Board) -> dict[str, Any]:
     took = cost(grid, board.streams(drafted=True))
     minutes = sum(s["minutes"] for s in selecting.values() if s)
     return {
-        "build": board.pool.build.resolve().name, "selectors": list(board.methods), "seeds": board.seeds, "rows": board.rows,
+        "build": board.pool.build.resolve().name, "selectors": list(board.methods), "seeds": board.seeds,
+        "rows": board.rows,
         "supervised_tokens": board.budget, "pool": len(board.pool), "leaking_rows_left_out": board.pool.leaks,
         "selecting": selecting, "selecting_minutes": round(minutes, 1), **took,
         "minutes": round(minutes + took["seconds"] / 60, 1), "items": dict(counts), "query_items": len(board.query),
@@ -191,7 +194,8 @@ def plan(board: Board) -> dict[str, Any]:
 
 
 def run(board: Board) -> dict[str, Any]:
-    """Select, train what is missing, compare; writes the leaderboard's folder and returns what `leaderboard --json` prints."""
+    """Select, train what is missing, compare; writes the leaderboard's folder and returns what `leaderboard --json`
+    prints."""
     started, grid = time.perf_counter(), board.grid
     with locked(grid.folder):
         took = _select(board)
@@ -263,7 +267,8 @@ def _found(board: Board, streams: Sequence[Stream], scores: Any, took: dict[str,
         table.append(
             {"selector": name, "selected": v.mean_b, RANDOM: v.mean_a, **numbers, "rows": len(first[name].ids),
              "shared_with_random": len(set(first[name].ids) & set(first[RANDOM].ids)),
-             "abilities": [{"ability": a, "effect": x.effect, "low": x.low, "high": x.high, "n": x.n} for a, x in zip(by, apart)]}
+             "abilities": [{"ability": a, "effect": x.effect, "low": x.low, "high": x.high, "n": x.n} for a,
+             x in zip(by, apart)]}
         )  # fmt: skip
     sign = 1 if kind.lower_is_better else -1
     table.sort(key=lambda r: (r["selector"] == AGAIN, sign * (r["effect"] or 0.0), r["selector"]))
@@ -271,7 +276,8 @@ def _found(board: Board, streams: Sequence[Stream], scores: Any, took: dict[str,
         "schema_version": SCHEMA_VERSION, "build": board.pool.build.resolve().name,
         "manifest_sha256": manifest_digest(board.pool.build), "model": board.grid.about()[0],
         "training": board.grid.recipe.model_dump(mode="json"), "metric": board.metric, "unit": kind.unit,
-        "lower_is_better": kind.lower_is_better, "seeds": board.seeds, "rows": board.rows, "supervised_tokens": board.budget,
+        "lower_is_better": kind.lower_is_better, "seeds": board.seeds, "rows": board.rows,
+        "supervised_tokens": board.budget,
         "pool": len(board.pool), "leaking_rows_left_out": board.pool.leaks, "items": len(board.grid.items),
         "query_items": len(board.query), "random_rows": len(first[RANDOM].ids), "selectors": table,
         "better_after_holm": sum(r["verdict"] == "better" for r in table if r["selector"] != AGAIN),

@@ -1,8 +1,8 @@
-"""Looks at an ablation, remembered over invocations: however often somebody comes back with more seeds, all looks together
-err at most 5 times in 100.
+"""Looks at an ablation, remembered over invocations: however often somebody comes back with more seeds, all looks
+together err at most 5 times in 100.
 
-A plan of looks spends SHARE of the error that is left, in O'Brien and Fleming's shape (Lan and DeMets 1983); who comes back
-for more seeds spends the same share of the rest. What was looked at stays as it was.
+A plan of looks spends SHARE of the error that is left, in O'Brien and Fleming's shape (Lan and DeMets 1983); who comes
+back for more seeds spends the same share of the rest. What was looked at stays as it was.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ SHARE = 0.8
 
 @dataclass(frozen=True)
 class OneLook:
-    """One look, after so many seeds. level: two-sided, for a difference; same: one-sided, for equivalence. made: whether it
-    was made, so that its part of the error is spent."""
+    """One look, after so many seeds. level: two-sided, for a difference; same: one-sided, for equivalence. made:
+    whether it was made, so that its part of the error is spent."""
 
     seeds: int
     level: float
@@ -62,7 +62,8 @@ class Looks:
         return Looks((*made, *looks), plans)
 
     def due(self, seeds: int, most: int) -> list[OneLook]:
-        """The looks of an invocation that asks for these seeds; the last one made, where more seeds were looked at before."""
+        """The looks of an invocation that asks for these seeds; the last one made, where more seeds were looked at
+        before."""
         asked = [k for k in self.looks if seeds <= k.seeds <= most]
         return asked or [k for k in self.looks if k.made][-1:]
 
@@ -99,7 +100,8 @@ def _all(folder: Path) -> dict[str, dict]:
         return found
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as e:
         raise InputError(
-            f"{path}: cannot be read ({e}): it remembers which looks were made, so mend it, or ask in another folder (--out)"
+            f"{path}: cannot be read ({e}): it remembers which looks were made, so mend it, or ask in another folder "
+            f"(--out)"
         ) from None
 
 

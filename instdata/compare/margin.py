@@ -31,8 +31,8 @@ class Margin:
 
 
 def margin_of(scores: pa.Table, metric: str, control: str, build: Path, doublings: float = DOUBLINGS) -> Margin:
-    """The margin of a metric: so many doublings of the growth of the control's own curve (three sizes or more), else of the
-    build's (`curves`), where it was shown to grow; else, and at most, of the published growth."""
+    """The margin of a metric: so many doublings of the growth of the control's own curve (three sizes or more), else of
+    the build's (`curves`), where it was shown to grow; else, and at most, of the published growth."""
     kind = metric_of(metric)
     for slope, where in (
         (_own(scores, control, kind), "the control's own curve"),
@@ -43,13 +43,16 @@ def margin_of(scores: pa.Table, metric: str, control: str, build: Path, doubling
             growth = min(slope, kind.doubling)
             why = f"{doublings:g} of a doubling of data, which brings {slope:.4f} on {where}{capped}"
             return Margin(doublings * growth, why, growth)
-    why = f"{doublings:g} of a doubling of data at the published {kind.doubling:.3g} a doubling (no curve of three sizes here grows)"
+    why = (
+        f"{doublings:g} of a doubling of data at the published {kind.doubling:.3g} a doubling (no curve of three "
+        f"sizes here grows)"
+    )
     return Margin(doublings * kind.doubling, why, kind.doubling)
 
 
 def _own(scores: pa.Table, control: str, kind: Any) -> float | None:
-    """What a doubling brings to the control's mean over abilities (a share of its value for bits), where its 95 % interval over
-    seeds lies above zero."""
+    """What a doubling brings to the control's mean over abilities (a share of its value for bits), where its 95 %
+    interval over seeds lies above zero."""
     mine = scores.filter(pc.and_(pc.equal(scores["arm"], control), pc.greater(scores["rows"], 0)))
     means: dict[tuple[int, int], list[float]] = {}
     for cells in cells_of(mine).values() if len(mine) else ():

@@ -1,4 +1,5 @@
-"""What a grid of cells takes, said in a line, and what it leaves behind: the points of its curves, the facts of its run."""
+"""What a grid of cells takes, said in a line, and what it leaves behind: the points of its curves, the facts of its
+run."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ from instdata.score.table import groups, summary
 
 CURVES = pa.schema(
     [
-        ("model", pa.string()), ("arm", pa.string()), ("suite", pa.string()), ("ability", pa.string()), ("metric", pa.string()),
-        ("config", pa.string()), ("rows", pa.int64()), ("value", pa.float64()), ("low", pa.float64()), ("high", pa.float64()),
+        ("model", pa.string()), ("arm", pa.string()), ("suite", pa.string()), ("ability", pa.string()),
+        ("metric", pa.string()),
+        ("config", pa.string()), ("rows", pa.int64()), ("value", pa.float64()), ("low", pa.float64()),
+        ("high", pa.float64()),
         ("n", pa.int64()), ("missing", pa.int64()), ("seeds", pa.int64()), ("chance", pa.float64()),
     ]
 )  # fmt: skip
@@ -57,8 +60,8 @@ def run_facts(grid: Grid, seconds: float) -> dict[str, Any]:
 
 
 def curve_rows(scores: pa.Table) -> pa.Table:
-    """Every point of every curve, with a 95 % interval over items and seeds; ability "macro" is the mean over abilities.
-    The untrained model is a point of its own, at 0 rows."""
+    """Every point of every curve, with a 95 % interval over items and seeds; ability "macro" is the mean over
+    abilities. The untrained model is a point of its own, at 0 rows."""
     found: list[dict[str, Any]] = []
     for group, mine in groups(scores, ["model", "arm", "config", "rows"]):
         found += [group | point for point in summary(mine)]

@@ -23,7 +23,8 @@ Problem = tuple[str, int | None, str]
 
 @dataclass(frozen=True)
 class Outside:
-    """A model that somebody trained: on which arm, how many rows, with which seed. `model`: as `open_model` takes it."""
+    """A model that somebody trained: on which arm, how many rows, with which seed. `model`: as `open_model` takes
+    it."""
 
     arm: str
     size: int
@@ -32,8 +33,8 @@ class Outside:
 
 
 def read_outside(path: Path, arms: Sequence[str], control: str) -> list[Outside]:
-    """The cells that a table names: CSV with a header, or YAML with a list (or `cells:`). A model is a folder (as seen from
-    the table), a Hub name, `vllm:NAME`, or `http(s)://host/v1#model`.
+    """The cells that a table names: CSV with a header, or YAML with a list (or `cells:`). A model is a folder (as seen
+    from the table), a Hub name, `vllm:NAME`, or `http(s)://host/v1#model`.
 
     Raises InputError with every problem as file:line, and where an arm lacks a seed or size that another one has."""
     records = _csv(path) if path.suffix.lower() == ".csv" else _yaml(path)

@@ -20,8 +20,8 @@ from instdata.util.stats import ALPHA
 
 @dataclass(frozen=True)
 class Matched:
-    """Scores of the same items in two logs, [seeds, items], the seeds matched; NaN is missing. cluster [items]: codes of the
-    clusters, None where every item stands alone. weights [items]."""
+    """Scores of the same items in two logs, [seeds, items], the seeds matched; NaN is missing. cluster [items]: codes
+    of the clusters, None where every item stands alone. weights [items]."""
 
     a: np.ndarray
     b: np.ndarray
@@ -43,8 +43,8 @@ class Known:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known of B against A. None where nothing can be said. why: what kept it undecided, where there is a reason.
-    missing: items of both logs without a score in one; they are not in n."""
+    """What is known of B against A. None where nothing can be said. why: what kept it undecided, where there is a
+    reason. missing: items of both logs without a score in one; they are not in n."""
 
     n: int
     n_effective: float
@@ -63,11 +63,12 @@ class Verdict:
 
 
 def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]]) -> list[Verdict]:
-    """Verdicts on pairs that are one family; kinds: the metric of each and its margin (None: equivalence is not claimed).
+    """Verdicts on pairs that are one family; kinds: the metric of each and its margin (None: equivalence is not
+    claimed).
 
-    better or worse: Holm's p over the family is at most ALPHA. equivalent: not that, and two one-sided tests, Holm's too,
-    put the effect within the margin. Missing scores may be anything on the scale, so both have to hold for the worst that
-    they could be. Pairs of fewer than FEW items, or clusters, are not in the family.
+    better or worse: Holm's p over the family is at most ALPHA. equivalent: not that, and two one-sided tests, Holm's
+    too, put the effect within the margin. Missing scores may be anything on the scale, so both have to hold for the
+    worst that they could be. Pairs of fewer than FEW items, or clusters, are not in the family.
     """
     worlds = [_worlds(p) for p in pairs]
     reason = [_too_few(w[0]) for w in worlds]
@@ -131,8 +132,8 @@ def _margin(pair: Matched, kind: Metric, margin: float | None) -> float | None:
 
 
 def _worlds(pair: Matched) -> list[Known]:
-    """What is known from the items with scores, then, where some miss, with these filled in against B and for B: by the ends
-    of the scale, 0 and 1, or of what was seen where scores leave that."""
+    """What is known from the items with scores, then, where some miss, with these filled in against B and for B: by the
+    ends of the scale, 0 and 1, or of what was seen where scores leave that."""
     kept = _kept(pair)
     found = [_known(pair, kept)]
     filled = ~(np.isfinite(pair.a).all(0) & np.isfinite(pair.b).all(0))

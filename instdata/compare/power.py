@@ -19,8 +19,9 @@ def planned_mde(
 ) -> dict[str, float]:  # fmt: skip
     """The effect that decide would give a verdict 8 times in 10, for each ability with FEW items or more, and "macro".
 
-    As a share of the control's value for bits, absolute for scores. An ability is taken to move alone, so it has to pass
-    Holm's first step; seed noise is taken to be correlated by TOGETHER. Raises InputError for fewer than two seeds.
+    As a share of the control's value for bits, absolute for scores. An ability is taken to move alone, so it has to
+    pass Holm's first step; seed noise is taken to be correlated by TOGETHER. Raises InputError for fewer than two
+    seeds.
     """
     kind = metric_of(metric)
     item, run = sd_item or kind.sd_item, kind.sd_seed if sd_seed is None else sd_seed

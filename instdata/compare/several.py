@@ -1,9 +1,11 @@
-"""Several choices at once, against one control at equal supervised tokens: `ablate --add a,b` and `ablate --filter a,b`.
+"""Several choices at once, against one control at equal supervised tokens: `ablate --add a,b` and `ablate --filter
+a,b`.
 
---add: the base mix is the rows of none of these sources; an arm draws from base and source together (how large labs build
-their mixes: one source added to a base of equal size). --filter a,b: a factorial; every row before the earlier step is looked
-at by both, so that b's effect is known with and without a. One family, Holm's p; the best of several is run again on fresh
-seeds, since the best of many looks better than it is.
+--add: the base mix is the rows of none of these sources; an arm draws from base and source together (how large labs
+build
+their mixes: one source added to a base of equal size). --filter a,b: a factorial; every row before the earlier step is
+looked at by both, so that b's effect is known with and without a. One family, Holm's p; the best of several is run
+again on fresh seeds, since the best of many looks better than it is.
 """
 
 from __future__ import annotations
@@ -51,8 +53,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Several:
-    """What can run. masks: for each arm, which rows of the pool it draws from; the control's under CONTROL. factors: the two
-    filters of a factorial, None for added sources."""
+    """What can run. masks: for each arm, which rows of the pool it draws from; the control's under CONTROL. factors:
+    the two filters of a factorial, None for added sources."""
 
     pool: EqualPool
     grid: Grid
@@ -80,7 +82,8 @@ class Several:
 
 
 def prepare(
-    build: Path, *, add: str | None, filters: str | None, rows: int | None, seeds: int, model: str, metric: str, recipe: Training,
+    build: Path, *, add: str | None, filters: str | None, rows: int | None, seeds: int, model: str, metric: str,
+    recipe: Training,
     suites: Sequence[Path], max_items: int | None, taxonomy: str | None, out: Path | None, say: Say,
 ) -> Several:  # fmt: skip
     """Added sources or a factorial, ready to run. Raises InputError for what does not fit."""
@@ -157,8 +160,8 @@ def _crossed(build: Path, words: Sequence[str], grid: Grid, taxonomy: Any) -> tu
 
 
 def _table_of(build: Path, pool: Pool) -> pa.Table:
-    """The pool's rows as steps see them, kept ones from the data, dropped ones from dropped.parquet. Raises InputError where
-    that is not there."""
+    """The pool's rows as steps see them, kept ones from the data, dropped ones from dropped.parquet. Raises InputError
+    where that is not there."""
     path = build / "dropped.parquet"
     if not path.is_file():
         raise InputError(
@@ -208,7 +211,8 @@ def plan(several: Several) -> dict[str, Any]:
 
 
 def run(several: Several) -> dict[str, Any]:
-    """Run what is missing, decide, confirm the best of several; writes the folder and returns what `ablate --json` prints."""
+    """Run what is missing, decide, confirm the best of several; writes the folder and returns what `ablate --json`
+    prints."""
     started, grid = time.perf_counter(), several.grid
     with locked(grid.folder):
         scores = run_grid(grid, several.streams(range(several.seeds)))
@@ -237,8 +241,8 @@ def run(several: Several) -> dict[str, Any]:
 
 
 def _effects(several: Several, scores: pa.Table) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(each arm's effect on the mean over abilities, and of a factorial what both do beyond their sum; the base's second
-    draw, which is not in the family)."""
+    """(each arm's effect on the mean over abilities, and of a factorial what both do beyond their sum; the base's
+    second draw, which is not in the family)."""
     pairs = against(scores, several.metric, CONTROL)
     heads = {arm: _head(by) for arm, by in pairs.items()}
     family = {a: heads[a] for a in several.arms}

@@ -1,4 +1,5 @@
-"""What is kept of cells: scores, a row for each item and metric, and the trained models, so that nothing is trained twice.
+"""What is kept of cells: scores, a row for each item and metric, and the trained models, so that nothing is trained
+twice.
 
 A cell is a training; its key knows no items. Each score has a key of its own, made of what shapes it, so one more item,
 metric or suite is scored and appended.
@@ -23,7 +24,8 @@ from instdata.util.atomic import whole
 SCORING = 1  # of what scores mean; raise it when scoring changes: cells are then scored anew, and not trained
 STORED = pa.schema([("key", pa.string()), *SCHEMA])
 # What shapes a score beside the conversation and its reference. Labels (ability, suite, id) do not.
-SHAPES = {"bits": (), "distractors": ("fine", "coarse", "fine_kind"), "answers": ("scorer", "choices", "tests"), "judge": ()}  # fmt: skip
+SHAPES = {"bits": (), "distractors": ("fine", "coarse", "fine_kind"), "answers": ("scorer", "choices", "tests"),
+    "judge": ()}  # fmt: skip
 # The kind of scores that a metric comes from, where it is not "answers".
 KIND = {"bits": "bits", "distractors": "distractors", "distractor_fine": "distractors",
         "distractor_coarse": "distractors", "judge": "judge"}  # fmt: skip
@@ -73,8 +75,8 @@ def append(path: Path, scores: pa.Table, asked: Sequence[ScoreTask]) -> None:
 
 
 def gathered(path: Path, asked: Sequence[ScoreTask], **about: Any) -> pa.Table:
-    """A cell's scores of these tasks, in their order, as rows of SCHEMA; `about`: columns with one value. A cell may have
-    been run under another name, an item may have got another label or suite since."""
+    """A cell's scores of these tasks, in their order, as rows of SCHEMA; `about`: columns with one value. A cell may
+    have been run under another name, an item may have got another label or suite since."""
     table = stored(path)
     at: dict[str, list[int]] = {}
     for i, key in enumerate(table["key"].to_pylist()):

@@ -98,7 +98,8 @@ def _of_two(a: Log, b: Log, asked: Asked, lower: bool) -> tuple[list[_Comparison
 
 
 def _metric(task: str, a: TaskScores, b: TaskScores, asked: Asked) -> str | None:
-    """The metric of a task: of those both logs have, the first that was asked for, else the log's first, which is said."""
+    """The metric of a task: of those both logs have, the first that was asked for, else the log's first, which is
+    said."""
     shared = [m for m in a.metrics if m in b.metrics]
     if asked.metrics:
         wanted = [m for name in asked.metrics for m in shared if m == name or m.split(",")[0] == name]
@@ -150,6 +151,7 @@ def _nothing(logs: list[Log], asked: Asked) -> str:
         return f"{a.name} and {b.name} have no task in common ({names[0]}; {names[1]}): compare logs of the same tasks"
     shown = [str(log.tasks[shared[0]].items[0]) for log in (a, b)]
     return (
-        f"{a.name} and {b.name} have no item in common in {shared[0]} (ids as {shown[0]} and {shown[1]}, or other prompts "
+        f"{a.name} and {b.name} have no item in common in {shared[0]} (ids as {shown[0]} and {shown[1]}, or other "
+        f"prompts "
         "under the same ids): compare logs of the same version of a task"
     )

@@ -1,7 +1,7 @@
 """The corpus while it is built: immutable shards of text, sidecars of scores, and the state of each row.
 
-Rows are numbered 0..n-1 over all shards, in the recipe's order of sources, the files' order of names and the rows' order
-in a file; generated rows come last, in order of acceptance. That order is the same whoever read the shards.
+Rows are numbered 0..n-1 over all shards, in the recipe's order of sources, the files' order of names and the rows'
+order in a file; generated rows come last, in order of acceptance. That order is the same whoever read the shards.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def versions() -> dict[str, str]:
 
 
 # A record that could not be read, or that a step raised on.
-BAD = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()), ("error", pa.string()), ("raw", pa.string())])  # fmt: skip
+_BAD = {"source": pa.string(), "source_file": pa.string(), "source_row": pa.int64(), "error": pa.string()}
+BAD = pa.schema({**_BAD, "raw": pa.string()})
 TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
@@ -253,8 +254,7 @@ class Corpus:
         return {f"score_{s.step}_{name}": (s, name, kind) for s in self.sidecars for name, kind in s.published}
 
     def scores(self, shard: int, at: np.ndarray | None = None) -> Mapping[str, pa.ChunkedArray]:
-        """`score_<step>_<name>` -> the published scores of a shard's rows (of those `at`), null where not scored; read when
-        asked for."""
+        """`score_<step>_<name>` -> the published scores of a shard's rows (of those `at`); null: not scored."""
 
         def read(full: str) -> pa.ChunkedArray:
             sidecar, name, kind = self.published[full]

@@ -1,8 +1,8 @@
 """Nested, stratified ladders: one order of all rows, of which every subset is a prefix.
 
-The order depends on the seed and on each row's ability and id alone. Rows of an ability follow a pseudo-random priority;
-abilities take turns by Tijdeman's algorithm for the chairman assignment problem, so that every prefix holds each
-ability's share of it within one row (R. Tijdeman, The chairman assignment problem, Discrete Mathematics 32, 1980).
+The order depends on the seed and on each row's ability and id alone. Rows of an ability follow a pseudo-random
+priority; abilities take turns by Tijdeman's algorithm for the chairman assignment problem, so that every prefix holds
+each ability's share of it within one row (R. Tijdeman, The chairman assignment problem, Discrete Mathematics 32, 1980).
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ def published_schema(used: Collection[str], scores: Iterable[pa.Field] = ()) -> 
 
 
 def is_published(schema: pa.Schema) -> list[str]:
-    """What is not as data files have it, in words: columns missing, of another type or unknown; scores and meta may follow."""
+    """What is not as data files have it, in words: columns missing, of another type or unknown; scores and meta may
+    follow."""
     turns = schema.field("messages").type if "messages" in schema.names else None
     kept = (
         {f.name for f in turns.value_type}

@@ -1,4 +1,5 @@
-"""What a build keeps so that every record that came in can be given back: how each was written, and the rows it dropped."""
+"""What a build keeps so that every record that came in can be given back: how each was written, and the rows it
+dropped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The row schema and the columns derived from it.
 
-A row is a conversation. Shards hold its text once, in `messages`; prompt, response and full text are views computed from
-it a batch at a time (corpus/views.py). A turn is a role and a content; what else a turn or a row may hold is optional:
-shards have all of it, null where nobody used it, and data files only what some row of the build uses.
+A row is a conversation. Shards hold its text once, in `messages`; prompt, response and full text are views computed
+from it a batch at a time (corpus/views.py). A turn is a role and a content; what else a turn or a row may hold is
+optional: shards have all of it, null where nobody used it, and data files only what some row of the build uses.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ OPTIONAL = pa.schema(
     ]
 )
 
-# What a shard holds. `asked_span`: where the last user turn holds what is asked, bytes [start, end); the rest of that turn
+# What a shard holds. `asked_span`: where the last user turn holds what is asked, bytes [start, end); the rest of that turn  # noqa: E501
 # is given material (passage, input); null where nobody told them apart. `form`: how the source wrote the record
 # (read/form.py).
 SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
@@ -107,9 +107,9 @@ PUBLISHED = pa.schema(
 
 
 def message_id(messages: Iterable[Mapping[str, Any] | tuple[str, str]], tools: str | None = None) -> str:
-    """32 hex digits for all that the model sees of a conversation (turns as dicts, or as pairs of role and content): blake2b
-    over role and content, then names, reasoning and tool calls, then the tools; length-prefixed so that no two collide by
-    joining."""
+    """32 hex digits for all that the model sees of a conversation (turns as dicts, or as pairs of role and content):
+    blake2b over role and content, then names, reasoning and tool calls, then the tools; length-prefixed so that no two
+    collide by joining."""
     parts: list[bytes] = []
 
     def add(label: str, text: str) -> None:
@@ -134,8 +134,8 @@ def message_id(messages: Iterable[Mapping[str, Any] | tuple[str, str]], tools: s
 
 
 def told(turn: Mapping[str, Any]) -> dict[str, Any]:
-    """A turn with only the keys that have a value, as templates and trainers want it: those of its tool calls too, and a
-    whole weight as a whole number."""
+    """A turn with only the keys that have a value, as templates and trainers want it: those of its tool calls too, and
+    a whole weight as a whole number."""
     out = {k: v for k, v in turn.items() if v is not None and k != "extra"}
     if "weight" in out and out["weight"] == int(out["weight"]):
         out["weight"] = int(out["weight"])
@@ -188,9 +188,9 @@ def row_id(source: str, file: str, row: int) -> str:
 
 @dataclass
 class Rows:
-    """Some rows of the corpus as columns. `table` has `messages` and any other columns of SHARD (its `ability` being the
-    current label); `scores` holds what earlier steps published, under their `score_<step>_<name>` names; each is as long
-    as the rows."""
+    """Some rows of the corpus as columns. `table` has `messages` and any other columns of SHARD (its `ability` being
+    the current label); `scores` holds what earlier steps published, under their `score_<step>_<name>` names; each is as
+    long as the rows."""
 
     table: pa.Table
     context: Context = field(default_factory=Context)
@@ -265,14 +265,15 @@ class Rows:
         return Rows(self.table.take(index), self.context, {k: v.take(index) for k, v in self.scores.items()})
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
-        """The rows in order, a batch at a time; with `columns` (TEXT: what every view needs) only those, without scores."""
+        """The rows in order, a batch at a time; with `columns` (TEXT: what every view needs) only those, without
+        scores."""
         for start in range(0, len(self), rows):
             part = {k: v.slice(start, rows) for k, v in self.scores.items()}
             yield Rows(self.table.slice(start, rows), self.context, part)
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
-        """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by itself; `key`
-        names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
+        """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by
+        itself; `key` names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
         for batch in self.batches(columns=TEXT):
             yield pa.table(dict(score(batch)))
 

@@ -43,7 +43,8 @@ class Example(Entry):
 
 
 class Judge(Entry):
-    """How a judge scores an ability's answers. `solve`: where it is shown no reference, it solves the task before it judges."""
+    """How a judge scores an ability's answers. `solve`: where it is shown no reference, it solves the task before it
+    judges."""
 
     reference: bool = False
     solve: bool = False
@@ -63,7 +64,8 @@ class Ability(Entry):
 
 
 class Labelled(Entry):
-    """A line of an examples file. These teach `categorize` what rows look like; generation is shown Ability.examples only."""
+    """A line of an examples file. These teach `categorize` what rows look like; generation is shown Ability.examples
+    only."""
 
     ability: Name
     instruction: Text
@@ -81,8 +83,8 @@ class Taxonomy(Entry):
 
     @property
     def read(self) -> dict[str, tuple[float, float]]:
-        """(slope, offset) of each ability from the log-odds of a label learned from `labelled` to what readers of natural
-        rows found; from examples/<file>.read.json, empty where there is none."""
+        """(slope, offset) of each ability from the log-odds of a label learned from `labelled` to what readers of
+        natural rows found; from examples/<file>.read.json, empty where there is none."""
         return self._read
 
     @property
@@ -217,11 +219,17 @@ def _explain(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"])
     kind = error["type"]
     if kind == "extra_forbidden":
-        return f'unknown key "{error["loc"][-1]}" in {where.rpartition(".")[0] or "the taxonomy"}.{did_you_mean(str(error["loc"][-1]), FIELDS)}'
+        return (
+            f'unknown key "{error["loc"][-1]}" in '
+            f"{where.rpartition('.')[0] or 'the taxonomy'}.{did_you_mean(str(error['loc'][-1]), FIELDS)}"
+        )
     if kind == "missing":
         return f"{where} is missing"
     if kind == "too_short":
         return f"{where} is empty: a taxonomy needs at least one ability"
     if kind == "literal_error":
-        return f'{where}: unknown scorer "{error["input"]}".{did_you_mean(str(error["input"]), SCORERS)} One of {", ".join(SCORERS)}'
+        return (
+            f'{where}: unknown scorer "{error["input"]}".{did_you_mean(str(error["input"]), SCORERS)} One of '
+            f"{', '.join(SCORERS)}"
+        )
     return f"{where or 'the taxonomy'}: {error['msg'].lower()}"

@@ -1,10 +1,11 @@
 """Named views of a row: steps look at a row through these, never at everything joined.
 
-system, given (passage, input, tools, earlier turns), asked (what the last user turn wants, its options), prompt (all before
-the last answer), reasoning, answer (the last answer without its reasoning), answers (every assistant turn), full.
+system, given (passage, input, tools, earlier turns), asked (what the last user turn wants, its options), prompt (all
+before the last answer), reasoning, answer (the last answer without its reasoning), answers (every assistant turn),
+full.
 
-All work on a messages array, list<struct<role, content, …>>, whichever optional turn fields it has. The text of a turn is
-its content and the calls it makes, one JSON object a line; its reasoning is apart.
+All work on a messages array, list<struct<role, content, …>>, whichever optional turn fields it has. The text of a turn
+is its content and the calls it makes, one JSON object a line; its reasoning is apart.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ ANSWER_MARK = rf"(?i)^(?:<answer>|{FRAME})\s*|\s*(?:</answer>|{FRAME})\s*$"
 
 @dataclass(frozen=True)
 class _Turns:
-    """All turns of some rows, one after the other: `row` is the row of each, `ends` where each row's turns end, from 0."""
+    """All turns of some rows, one after the other: `row` is the row of each, `ends` where each row's turns end, from
+    0."""
 
     values: pa.StructArray
     roles: pa.Array
@@ -93,8 +95,8 @@ def beside(a: pa.Array, b: pa.Array) -> pa.Array:
 
 
 def split(messages: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """(prompt, response): the turns before the last answer joined by a newline (never null), and that answer's text (null
-    where the last turn is not the assistant's)."""
+    """(prompt, response): the turns before the last answer joined by a newline (never null), and that answer's text
+    (null where the last turn is not the assistant's)."""
     turns = _turns(messages)
     texts, answer = _texts(turns), turns.answer()
     answered = answer >= 0
@@ -144,8 +146,8 @@ def answers_of(messages: pa.Array) -> pa.Array:
 def asked_and_given(messages: pa.Array, span: pa.Array, tools: pa.Array) -> tuple[pa.Array, pa.Array]:
     """(asked, given) of each row (never null).
 
-    asked: the last user turn; of it only bytes [start, end) where `span` says so. given: the rest of that turn, every other
-    turn before the last answer but the system's, and the tools."""
+    asked: the last user turn; of it only bytes [start, end) where `span` says so. given: the rest of that turn, every
+    other turn before the last answer but the system's, and the tools."""
     turns = _turns(messages)
     texts, ask, answer = _texts(turns), turns.last(turns.are("user")), turns.answer()
     asking = np.zeros(len(turns.row), bool)
@@ -163,8 +165,8 @@ def asked_and_given(messages: pa.Array, span: pa.Array, tools: pa.Array) -> tupl
 
 
 def _cut(texts: pa.Array, span: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """(before, in, after) the bytes [start, end) of each text, without the line breaks between them; all of a text is `in`
-    where its span is null."""
+    """(before, in, after) the bytes [start, end) of each text, without the line breaks between them; all of a text is
+    `in` where its span is null."""
     length = np.asarray(pc.binary_length(texts)).astype(np.int64)
     start = np.asarray(pc.fill_null(span.field("start"), 0)).astype(np.int64)
     end = np.where(np.asarray(span.is_valid()), np.asarray(pc.fill_null(span.field("end"), 0)), length)

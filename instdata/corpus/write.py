@@ -35,7 +35,8 @@ BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
 
 
 def _is_build(folder: Path) -> bool:
-    """Whether a folder is a whole build, not one that only has something like a manifest: what is there may be replaced."""
+    """Whether a folder is a whole build, not one that only has something like a manifest: what is there may be
+    replaced."""
     try:
         found = json.loads((folder / "manifest.json").read_text("utf-8"))
         names = [name for config in found["configs"].values() for name in config["files"]]
@@ -58,14 +59,15 @@ def _no_links(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time per folder: of a build, a run, curves, an ablation. The system frees the lock when its owner
-    dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor locked
-    before: what is there may be replaced."""
+    """One process at a time per folder: of a build, a run, curves, an ablation. The system frees the lock when its
+    owner dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor
+    locked before: what is there may be replaced."""
     no_url(folder).mkdir(parents=True, exist_ok=True)
     _no_links(folder)
     if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
         raise InputError(
-            f"{folder}: this folder is not empty, and instdata did not write it (no {LOCK}); choose a new or empty one (--out)"
+            f"{folder}: this folder is not empty, and instdata did not write it (no {LOCK}); choose a new or empty "
+            f"one (--out)"
         )
     with open(folder / LOCK, "a+") as file:
         try:
@@ -73,7 +75,8 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise BuildError(
-                f"{folder}: another instdata process ({file.read().strip() or '?'}) is writing here; wait for it, or choose another folder"
+                f"{folder}: another instdata process ({file.read().strip() or '?'}) is writing here; wait for it, or "
+                f"choose another folder"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -121,8 +124,8 @@ def _running_sha256(paths: list[Path]) -> list[str]:
 
 
 def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> None:
-    """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk, then
-    each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
+    """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk,
+    then each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
     schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
     total = files[-1][1]
     size = sum(s.size for s in corpus.shards)
@@ -186,7 +189,8 @@ def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) ->
 
 
 def write_json(path: Path, value: Any, redacted: bool = False) -> None:
-    """Indented JSON, keys as given; with `redacted`, without secrets. (What is published is not redacted but refused.)"""
+    """Indented JSON, keys as given; with `redacted`, without secrets. (What is published is not redacted but
+    refused.)"""
     with whole(path, "w") as file:
         text = json.dumps(value, ensure_ascii=False, indent=2)
         file.write(redact(text) if redacted else text)

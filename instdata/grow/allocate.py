@@ -1,9 +1,10 @@
 """Where more rows pay: growth curves in, rows for each ability out.
 
-Each ability's gain is taken as a concave function of its own rows, and a budget of rows goes, row by row, where the next
-one gains most (water-filling). DoIT (arXiv 2310.19651) did so by hand: its "Reconstruct" capped what had stopped growing
-and refilled the rest. In a ladder all abilities grow together, so whether one grew by its own rows or by the others'
-cannot be told: nothing is said of what the new split would gain. `grow/design.py` varies the mixture and can say it.
+Each ability's gain is taken as a concave function of its own rows, and a budget of rows goes, row by row, where the
+next one gains most (water-filling). DoIT (arXiv 2310.19651) did so by hand: its "Reconstruct" capped what had stopped
+growing and refilled the rest. In a ladder all abilities grow together, so whether one grew by its own rows or by the
+others' cannot be told: nothing is said of what the new split would gain. `grow/design.py` varies the mixture and can
+say it.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from instdata.util.errors import InputError
 
 POINTS = 200  # of each gain curve; rows in between are shared out in proportion
 UNKNOWN_GAIN = (
-    "what this split would gain cannot be known from these curves: in them all abilities grow together, so an ability's own "
-    "rows and the others' cannot be told apart. The split takes each to grow by its own rows alone; `instdata next --design` "
+    "what this split would gain cannot be known from these curves: in them all abilities grow together, so an "
+    "ability's own "
+    "rows and the others' cannot be told apart. The split takes each to grow by its own rows alone; `instdata next "
+    "--design` "
     "trains a handful of mixtures and measures"
 )
 
@@ -75,8 +78,8 @@ def _through(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
 def allocate(gains: Mapping[str, tuple[np.ndarray, np.ndarray]], budget: int) -> dict[str, int]:
     """Rows for each ability, given (rows [points], rising; gain at them, nondecreasing) from its floor to its ceiling.
 
-    Water-filling: each ability starts at its floor; pieces go by gain per row, largest first, ties in order of names. Rows
-    that would gain nothing stay unspent. Raises InputError where the floors alone are over the budget.
+    Water-filling: each ability starts at its floor; pieces go by gain per row, largest first, ties in order of names.
+    Rows that would gain nothing stay unspent. Raises InputError where the floors alone are over the budget.
     """
     names = sorted(gains)
     floors = {a: int(gains[a][0][0]) for a in names}
@@ -118,8 +121,8 @@ class CurveTable:
 
 
 def plan(ladder: CurveTable, budget: int | None = None) -> dict[str, Any]:
-    """The allocation, were each ability to grow by its own rows alone. Its gain is not known (UNKNOWN_GAIN), so gain, low
-    and high are None. Raises InputError."""
+    """The allocation, were each ability to grow by its own rows alone. Its gain is not known (UNKNOWN_GAIN), so gain,
+    low and high are None. Raises InputError."""
     total = sum(ladder.now.values()) + sum(ladder.others.values())
     whole = total if budget is None else budget
     if whole < 1:
@@ -135,13 +138,15 @@ def plan(ladder: CurveTable, budget: int | None = None) -> dict[str, Any]:
     rows = allocate(gains, budget)
     now = {g.ability: int(max(1.0, ladder.now[g.ability] * whole / total)) for g in ladder.growth}
     table = [
-        {"ability": g.ability, "rows_now": now[g.ability], "rows": rows[g.ability], "label": g.fit.label, "kind": g.fit.kind,
+        {"ability": g.ability, "rows_now": now[g.ability], "rows": rows[g.ability], "label": g.fit.label,
+        "kind": g.fit.kind,
          "slope": g.fit.slope, "seen_to": max(g.fit.rows), "extrapolated": rows[g.ability] > max(g.fit.rows)}
         for g in ladder.growth
     ]  # fmt: skip
     spent = sum(rows.values())
     return {
-        "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit, "seeds": ladder.seeds,
+        "budget": whole, "rows": spent + sum(kept.values()), "metric": ladder.metric, "unit": ladder.unit,
+        "seeds": ladder.seeds,
         "identified": False, "gain": None, "low": None, "high": None, "abilities": table, "others": kept,
         "notes": [UNKNOWN_GAIN, *_notes(ladder, kept, table, budget - spent)],
     }  # fmt: skip
@@ -152,7 +157,8 @@ def _notes(ladder: CurveTable, kept: Mapping[str, int], table: list[dict[str, An
     notes = list(ladder.notes)
     if kept:
         notes.append(
-            f"no curve (no items, or fewer than three sizes with rows of their own); they keep their share: {', '.join(kept)}"
+            f"no curve (no items, or fewer than three sizes with rows of their own); they keep their share: "
+            f"{', '.join(kept)}"
         )
     beyond = [t["ability"] for t in table if t["extrapolated"]]
     if beyond:

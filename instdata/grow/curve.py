@@ -53,7 +53,8 @@ def chosen_sizes(build: Path, wanted: str | None, most: int, what: str = "") -> 
             rows = by_name.get(word) or count(word)
         except ValueError:
             raise InputError(
-                f"--sizes {word}: no such config and no number.{did_you_mean(word, by_name)} Configs: {', '.join(by_name)}"
+                f"--sizes {word}: no such config and no number.{did_you_mean(word, by_name)} Configs: "
+                f"{', '.join(by_name)}"
             ) from None
         if rows > most:
             raise InputError(f"--sizes {word}: there are {most:,} {what}rows; choose at most that")
@@ -155,7 +156,8 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
 
 
 def fitted(scores: pa.Table) -> list[dict[str, Any]]:
-    """The fit of every curve: slope per doubling with its interval, which shape, which label (summary.json's `fits`)."""
+    """The fit of every curve: slope per doubling with its interval, which shape, which label (summary.json's
+    `fits`)."""
     found = []
     for group, chosen in groups(scores.filter(pc.greater(scores["rows"], 0)), ["model", "arm", "suite", "metric"]):
         abilities = {a: c for a, c in cells_of(chosen).items() if np.isfinite(c.values).all(0).any()}

@@ -48,8 +48,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class MixtureDesign:
-    """A design that can run. shares [mixtures, abilities] of `budget` supervised tokens: the even one, the present one, then
-    draws. length: mean supervised tokens of an ability's row. grid scores the items that choose and judge, fresh the others."""
+    """A design that can run. shares [mixtures, abilities] of `budget` supervised tokens: the even one, the present one,
+    then draws. length: mean supervised tokens of an ability's row. grid scores the items that choose and judge, fresh
+    the others."""
 
     pool: EqualPool
     grid: Grid
@@ -92,7 +93,8 @@ class MixtureDesign:
 
 
 def prepare(
-    build: Path, *, model: str, rows: int | None, mixtures: int, seeds: int, fresh_seeds: int, metric: str, recipe: Training,
+    build: Path, *, model: str, rows: int | None, mixtures: int, seeds: int, fresh_seeds: int, metric: str,
+    recipe: Training,
     suites: Sequence[Path], max_items: int | None, taxonomy: str | None, say: Say,
 ) -> MixtureDesign:  # fmt: skip
     """A design that can run. Raises InputError for what does not fit."""
@@ -166,8 +168,8 @@ def plan(design: MixtureDesign) -> dict[str, Any]:
 
 
 def run(design: MixtureDesign) -> dict[str, Any]:
-    """Train the mixtures, fit, propose, confirm; writes the build's design/ and returns what `next --design --json` prints
-    but for the recipe."""
+    """Train the mixtures, fit, propose, confirm; writes the build's design/ and returns what `next --design --json`
+    prints but for the recipe."""
     started, grid = time.perf_counter(), design.grid
     with locked(grid.folder):
         streams = design.streams()
@@ -221,7 +223,8 @@ def _proposed(design: MixtureDesign, runs: MixtureRuns, law: Law) -> np.ndarray 
 
 
 def _told(design: MixtureDesign, runs: MixtureRuns, law: Law, proposal: np.ndarray | None) -> dict[str, Any]:
-    """The law, and the proposal with its gains over the present and the even mixture, by runs and items that did not choose."""
+    """The law, and the proposal with its gains over the present and the even mixture, by runs and items that did not
+    choose."""
     told: dict[str, Any] = {
         "identified": True, "transfer": law.transfer, "slopes": dict(zip(design.abilities, map(float, law.slopes))),
         "held_out": law.held_out, "proposal": None, "over_present": None, "over_even": None, "gain": None, "low": None,
@@ -236,7 +239,8 @@ def _told(design: MixtureDesign, runs: MixtureRuns, law: Law, proposal: np.ndarr
     judges = runs.half(False)
     for name, origin in (("over_present", design.shares[1]), ("over_even", design.shares[0])):
         found = gain(judges, proposal, origin * design.budget)
-        told[name] = {"gain": found.value, "low": found.low, "high": found.high, "abilities": dict(zip(design.abilities, map(float, found.by_ability)))}  # fmt: skip
+        told[name] = {"gain": found.value, "low": found.low, "high": found.high,
+            "abilities": dict(zip(design.abilities, map(float, found.by_ability)))}  # fmt: skip
     told |= {k: told["over_present"][k] for k in ("gain", "low", "high")}
     told["proposal"] = dict(zip(design.abilities, (proposal / proposal.sum()).tolist()))
     if told["held_out"] <= 0:
@@ -247,7 +251,8 @@ def _told(design: MixtureDesign, runs: MixtureRuns, law: Law, proposal: np.ndarr
 
 
 def confirmed(scores: pa.Table, metric: str) -> dict[str, Any]:
-    """Whether the proposal is better than the even and the present mixture, by new runs on new items; Holm's p over the two."""
+    """Whether the proposal is better than the even and the present mixture, by new runs on new items; Holm's p over the
+    two."""
     kind = metric_of(metric)
     pairs = [against(scores, metric, control)[PROPOSAL] for control in (EVEN, PRESENT)]
     heads = [p.get(MACRO) or next(iter(p.values())) for p in pairs]

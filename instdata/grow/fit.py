@@ -1,8 +1,8 @@
 """Growth curves: how an ability's score moves with rows, fitted to cells (one training run each: rows x seed).
 
-Three shapes in x = rows: flat; log-linear, a + b log2 x; saturating, c - a x^-b (a power law with a floor for the error).
-AICc chooses, saturating only from five rungs on. Nothing is smoothed. The base model, rows = 0, is left out: there is no
-zero on a logarithmic axis.
+Three shapes in x = rows: flat; log-linear, a + b log2 x; saturating, c - a x^-b (a power law with a floor for the
+error). AICc chooses, saturating only from five rungs on. Nothing is smoothed. The base model, rows = 0, is left out:
+there is no zero on a logarithmic axis.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FLAT = 0.25  # of what a doubling brings elsewhere: who grows by less than that 
 @dataclass(frozen=True)
 class Fit:
     """A fitted curve. slope: change per doubling of rows in the metric's unit, with its 95 % interval; None below three
-    rungs. label: growing | saturating | flat | falling | undecided. rows: the rungs; means: their scores [rungs], averaged
-    over seeds; cov: variance of `means` [rungs, rungs] with df degrees of freedom."""
+    rungs. label: growing | saturating | flat | falling | undecided. rows: the rungs; means: their scores [rungs],
+    averaged over seeds; cov: variance of `means` [rungs, rungs] with df degrees of freedom."""
 
     kind: str | None
     label: str
@@ -71,15 +71,16 @@ class Fit:
 
 def fit(
     rows: Sequence[int] | np.ndarray, seeds: Sequence[int] | np.ndarray, values: np.ndarray | Sequence[np.ndarray],
-    weights: np.ndarray | Sequence[np.ndarray] | None = None, *, lower_is_better: bool = False, margin: float | None = None,
+    weights: np.ndarray | Sequence[np.ndarray] | None = None, *, lower_is_better: bool = False,
+    margin: float | None = None,
 ) -> Fit:  # fmt: skip
     """The growth curve of one ability, or of the mean over several.
 
-    rows, seeds: [cells]. values: [cells] means, or [cells, items] scores with weights [items]; or, for the macro mean, a
-    list of such, one per ability. Items missing (NaN) in some cell are left out, seeds that lack a rung too.
-    Items given, the slope's interval is clustered by item and by seed; means only, by seed alone: it then holds for these
-    items. With one seed the scatter around the log-linear line stands in for the seeds.
-    margin: slopes within it are flat where a test of equivalence says so; default a quarter of the published growth, which is
+    rows, seeds: [cells]. values: [cells] means, or [cells, items] scores with weights [items]; or, for the macro mean,
+    a list of such, one per ability. Items missing (NaN) in some cell are left out, seeds that lack a rung too. Items
+    given, the slope's interval is clustered by item and by seed; means only, by seed alone: it then holds for these
+    items. With one seed the scatter around the log-linear line stands in for the seeds. margin: slopes within it are
+    flat where a test of equivalence says so; default a quarter of the published growth, which is
     0.019 a doubling for scores, 2 % of the mean for bits (score/metric.py).
     Raises InputError where there is no cell with rows or a seed twice.
     """

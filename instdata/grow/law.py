@@ -2,13 +2,13 @@
 
     score_a = level_a + slope_a * log2(own_a + t * (others)),   one t in 0..1 for all abilities
 
-t = 0: no transfer; t = 1: rows are worth as much whatever they teach, and then no mixture is better than another. A ladder, in
-which all abilities grow together, cannot tell the two; runs of equal cost and different mixtures can. The form is that of
-D-CPT (Que et al. 2024), data mixing laws (Ye et al. 2025) and, for fine-tuning, Li et al. 2025, with fewer parameters:
-a handful of runs carries no more.
+t = 0: no transfer; t = 1: rows are worth as much whatever they teach, and then no mixture is better than another. A
+ladder, in which all abilities grow together, cannot tell the two; runs of equal cost and different mixtures can. The
+form is that of D-CPT (Que et al. 2024), data mixing laws (Ye et al. 2025) and, for fine-tuning, Li et al. 2025, with
+fewer parameters: a handful of runs carries no more.
 
-Half of the runs and half of the items choose a mixture; the other halves, which had no part in the choice, say what it is
-worth. So the interval does not suffer from having chosen the best of many.
+Half of the runs and half of the items choose a mixture; the other halves, which had no part in the choice, say what it
+is worth. So the interval does not suffer from having chosen the best of many.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ POINTS = 200  # of each ability's grid, when a mixture is chosen
 
 @dataclass(frozen=True)
 class MixtureRuns:
-    """Runs of equal cost. tokens [runs, abilities]: supervised tokens of each ability. mixture [runs]: which mixture. chooses
-    [runs]: whether the run is of the half that chooses. values: for each ability its items' scores [runs, items], more is
-    better, the items in the order of their ids, NaN where missing; weights: for each ability, of its items."""
+    """Runs of equal cost. tokens [runs, abilities]: supervised tokens of each ability. mixture [runs]: which mixture.
+    chooses [runs]: whether the run is of the half that chooses. values: for each ability its items' scores [runs,
+    items], more is better, the items in the order of their ids, NaN where missing; weights: for each ability, of its
+    items."""
 
     abilities: Sequence[str]
     tokens: np.ndarray
@@ -62,9 +63,10 @@ def effective(tokens: np.ndarray, total: np.ndarray | float, transfer: float) ->
 
 @dataclass(frozen=True)
 class Law:
-    """Slopes [abilities] of a score by the doubling of effective tokens, shrunk towards 0 by what noise alone would make of
-    them (empirical Bayes); t. held_out: the share of the scores' spread over mixtures that the law foretells of a mixture that
-    it has not seen (1 less the ratio of squared errors to those of the mean; below 0: the mean foretells better)."""
+    """Slopes [abilities] of a score by the doubling of effective tokens, shrunk towards 0 by what noise alone would
+    make of them (empirical Bayes); t. held_out: the share of the scores' spread over mixtures that the law foretells of
+    a mixture that it has not seen (1 less the ratio of squared errors to those of the mean; below 0: the mean foretells
+    better)."""
 
     slopes: np.ndarray
     transfer: float
@@ -72,8 +74,8 @@ class Law:
 
 
 def fit_law(runs: MixtureRuns) -> Law:
-    """The law of a half's runs. t is the one with the least error left, every ability's in units of its own spread. Raises
-    InputError for fewer than four mixtures."""
+    """The law of a half's runs. t is the one with the least error left, every ability's in units of its own spread.
+    Raises InputError for fewer than four mixtures."""
     if len(set(runs.mixture.tolist())) < 4:
         raise InputError("a law of mixtures needs four of them at least: say --mixtures 6 or more")
     y, total = runs.means, runs.tokens.sum(1, keepdims=True)
@@ -110,9 +112,9 @@ def _foretold(x: np.ndarray, y: np.ndarray, mixture: np.ndarray, spread: np.ndar
 
 
 def best_mixture(law: Law, low: np.ndarray, high: np.ndarray, budget: int, start: np.ndarray) -> np.ndarray | None:
-    """Tokens of each ability [abilities] that the law likes best: `budget` in all, each between what some run had least and
-    most of, so that nothing is extrapolated. `start`: shares by which rows that change nothing are given out. None where the
-    law shows no slope."""
+    """Tokens of each ability [abilities] that the law likes best: `budget` in all, each between what some run had least
+    and most of, so that nothing is extrapolated. `start`: shares by which rows that change nothing are given out. None
+    where the law shows no slope."""
     if not (law.slopes > 0).any():
         return None
     floor, ceiling = np.floor(low).astype(np.int64), np.floor(high).astype(np.int64)
@@ -145,7 +147,8 @@ def gain(judges: MixtureRuns, to: np.ndarray, origin: np.ndarray) -> Gain:
     At equal cost an ability's score is a function of its own tokens alone, whatever transfers: here a parabola in their
     logarithm, which follows the law for any t and a curve that saturates, and so does not owe its truth to the law. The
     variance has two parts: items, and runs, whose noise is correlated over abilities (one run, one model): with the
-    residuals' covariance S and the estimate's weights W it is tr(W S), with nu tr(W S)^2 / tr(W S W S) degrees of freedom."""
+    residuals' covariance S and the estimate's weights W it is tr(W S), with nu tr(W S)^2 / tr(W S W S) degrees of
+    freedom."""
     y, x = judges.means, np.log2(np.maximum(judges.tokens, 1.0))
     nu, count = len(y) - 3, y.shape[1]
     if nu < 2:

@@ -1,4 +1,5 @@
-"""Mixtures to train on: Dirichlet draws around the even one, within what there is, spread so that every slope can be seen."""
+"""Mixtures to train on: Dirichlet draws around the even one, within what there is, spread so that every slope can be
+seen."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ TRIED = 200  # designs, of which the one is taken whose least varied ability var
 
 
 def dirichlet(centre: np.ndarray, most: np.ndarray, mixtures: int, seed: int) -> np.ndarray:
-    """Shares [mixtures, abilities] whose rows sum to 1: the centre first, then draws around it, none over `most` [abilities],
-    the largest share of a run that an ability has rows for. The same for the same seed."""
+    """Shares [mixtures, abilities] whose rows sum to 1: the centre first, then draws around it, none over `most`
+    [abilities], the largest share of a run that an ability has rows for. The same for the same seed."""
     rng, count = np.random.default_rng([seed, mixtures]), len(centre)
     best, found = -1.0, np.tile(centre, (mixtures, 1))
     for _ in range(TRIED):

@@ -29,10 +29,10 @@ def next_recipe(
 ) -> dict[str, Any]:
     """Plan the next recipe and write it; returns what `next --json` prints.
 
-    build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of the
-    next training set; default: as many as the largest run had. out: default <name>.next.yaml here; its paths are those
-    of the build's recipe, so keep it beside that one. problems: what would stop the written recipe, told as notes. Raises
-    InputError.
+    build: a build folder with curves, or a CSV table (`published`), for which no recipe can be written. budget: rows of
+    the next training set; default: as many as the largest run had. out: default <name>.next.yaml here; its paths are
+    those of the build's recipe, so keep it beside that one. problems: what would stop the written recipe, told as
+    notes. Raises InputError.
     """
     if build.suffix.lower() == ".csv":
         if out is not None:
@@ -54,8 +54,8 @@ def mixture_recipe(
     build: Path, found: Mapping[str, Any], length: Mapping[str, float], budget: int | None, out: Path | None,
     problems: Problems | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the recipe of a proposed mixture (grow/design.py's result), shares of tokens turned into rows by each ability's
-    mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
+    """Write the recipe of a proposed mixture (grow/design.py's result), shares of tokens turned into rows by each
+    ability's mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
     from instdata.builds import manifest
 
     if found["proposal"] is None:
@@ -74,7 +74,8 @@ def mixture_recipe(
     ]
     span = f"[{found['low']:+.4f}, {found['high']:+.4f}]"
     head = [
-        f"Written by `instdata next {build.name} --design`: the mixture that {len(found['mixtures'])} others speak for.",
+        f"Written by `instdata next {build.name} --design`: the mixture that {len(found['mixtures'])} others speak "
+        f"for.",
         f"Expected over the present mixture, at {found['rows']:,} rows: {found['gain']:+.4f} {span} ({found['unit']}).",
         f"Better than even: {found['better_than_even']}; than the present mixture: {found['better_than_present']}.",
         *notes,
@@ -109,8 +110,9 @@ def _write(out: Path, recipe: dict[str, Any], head: list[str], problems: Problem
 
 @dataclass(frozen=True)
 class Supply:
-    """Rows of an ability that a recipe can come by. fixed: come from sources whatever is generated; most: all there are,
-    None where more can be written; held: evaluation items; survival: share of written rows that reach the training set."""
+    """Rows of an ability that a recipe can come by. fixed: come from sources whatever is generated; most: all there
+    are, None where more can be written; held: evaluation items; survival: share of written rows that reach the training
+    set."""
 
     fixed: int
     most: int | None
@@ -238,7 +240,8 @@ def _rows(word: str) -> int | None:
 def _enough(where: str, sizes: list[int]) -> None:
     if len(sizes) < fits.SLOPE_RUNGS:
         raise InputError(
-            f"{where}: {len(sizes)} size{'s' * (len(sizes) != 1)}, a growth curve needs {fits.SLOPE_RUNGS}: add sizes to "
+            f"{where}: {len(sizes)} size{'s' * (len(sizes) != 1)}, a growth curve needs {fits.SLOPE_RUNGS}: add "
+            f"sizes to "
             "subsets: and run `instdata curves` again"
         )
 
@@ -279,8 +282,8 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
 
 
 def measured(build: Path, supply: Mapping[str, Supply]) -> CurveTable:
-    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than its
-    curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
+    """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than
+    its curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
     from instdata.builds import manifest
 
     configs = manifest(build)["configs"]

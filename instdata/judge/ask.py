@@ -32,7 +32,7 @@ HERE = Path(__file__).parent / "prompts"
 GRADES = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
 PAIR = {"1": 1.0, "tie": 0.5, "2": 0.0}  # worth for the answer that is shown first
 REPLY_TOKENS = 300  # a reason of two sentences and the verdict
-# Bytes of all texts of one request. The embedded model has 2,048 tokens for prompt and reply, a byte is at most a third.
+# Bytes of all texts of one request. The embedded model has 2,048 tokens for prompt and reply, a byte is at most a third.  # noqa: E501
 SHOWN, SHOWN_LOCAL = 48_000, 2_700
 SOLVING_TOKENS = 1200  # more, where it solves the task first
 AUDIT = 1.0  # of pairs are judged in both orders
@@ -48,7 +48,8 @@ NO_REFERENCE = {
 
 # A judge that reads a solution first takes its slips for right (Zheng et al. 2023, arXiv 2306.05685, section 3.4).
 SOLVE = {
-    "en": 'Before you look at any answer, solve the task yourself: the JSON begins with "solution", your own working and result, and '
+    "en": 'Before you look at any answer, solve the task yourself: the JSON begins with "solution", your own working '
+    "and result, and "
     "then goes on as asked below.",
     "zh": '在看任何回答之前，先自己解出本任务：JSON 以 "solution" 开头，写出你自己的过程和结果，其余按下面的要求。',
 }
@@ -116,8 +117,8 @@ def judge_pairs(
     context: Context = Context(),  # noqa: B008
     name: str = "judge",
 ) -> list[Compared]:
-    """Each candidate against its control, in both orders, scored by the mean (see `swaps`). Which order comes first is a hash
-    of the item's id; with `audit` below 1 only such a share is judged in both. Equal answers tie unasked.
+    """Each candidate against its control, in both orders, scored by the mean (see `swaps`). Which order comes first is
+    a hash of the item's id; with `audit` below 1 only such a share is judged in both. Equal answers tie unasked.
 
     The budget goes by `name`. Raises as judge_items."""
     options = options.resolved()
@@ -273,7 +274,8 @@ def _task(item: Item) -> str:
 
 
 def _dice(id: str) -> tuple[bool, float]:
-    """(whether the candidate is shown first, a number in [0, 1) for the audit): two throws that an item's id decides."""
+    """(whether the candidate is shown first, a number in [0, 1) for the audit): two throws that an item's id
+    decides."""
     found = hashlib.blake2b(f"order {id}".encode(), digest_size=9).digest()
     return bool(found[0] & 1), int.from_bytes(found[1:], "big") / 2**64
 

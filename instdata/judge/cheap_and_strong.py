@@ -11,8 +11,8 @@ from instdata.util.errors import MissingExtra
 
 
 def powered(strong: Sequence[float | None], cheap: Sequence[float | None]) -> dict[str, Any]:
-    """The mean of the strong judge's scores over all items, from its scores of some and the cheap judge's of all (both in
-    the items' order, None where there is none): {value, low, high, se, tuning, strong, cheap, saving, saved, said}.
+    """The mean of the strong judge's scores over all items, from its scores of some and the cheap judge's of all (both
+    in the items' order, None where there is none): {value, low, high, se, tuning, strong, cheap, saving, saved, said}.
 
     `saving`: strong scores that plain averaging needs for the same error, per one that was used; `saved`: how many
     that is. None in place of the figures where fewer than two items have both scores, or only one."""

@@ -1,4 +1,5 @@
-"""A judge that is part of a run: it grades what models wrote, or compares it with the control's, once cells are trained.
+"""A judge that is part of a run: it grades what models wrote, or compares it with the control's, once cells are
+trained.
 
 Cells hold the answers only. So an endpoint that fails costs no training, another judge neither, and what was asked once
 comes from the cache of requests.
@@ -27,8 +28,8 @@ Asked = tuple[str, int, "float | None"]  # --judge, --judge-runs, --max-usd
 
 @dataclass(frozen=True)
 class Judging:
-    """A judge with everything but items and answers given. `runs`: calls for each answer, whose mean is its grade; `pairs`:
-    answers are not graded one by one but compared with the control's."""
+    """A judge with everything but items and answers given. `runs`: calls for each answer, whose mean is its grade;
+    `pairs`: answers are not graded one by one but compared with the control's."""
 
     options: Options
     taxonomy: Taxonomy
@@ -46,8 +47,8 @@ class Judging:
         return Context(taxonomy=self.taxonomy, say=self.say)
 
     def price(self, items: Sequence[Item], times: int) -> dict[str, Any]:
-        """{judge_calls, usd, judge_minutes} of judging so many answers to each item, or comparisons; usd is None where the
-        model's price is unknown. What is cached costs nothing, so it may be less."""
+        """{judge_calls, usd, judge_minutes} of judging so many answers to each item, or comparisons; usd is None where
+        the model's price is unknown. What is cached costs nothing, so it may be less."""
         from instdata.judge.ask import estimate
 
         found = estimate(self.asked(items) * times, self.taxonomy, self.options, runs=self.runs, pairs=self.pairs)
@@ -57,8 +58,9 @@ class Judging:
 def judging(
     asked: Asked | None, taxonomy: Taxonomy, items: Sequence[Item], say: Callable[[str], None], pairs: bool = False
 ) -> Judging | None:
-    """The judge that is asked for; None without one. Raises InputError where no ability asks for a judge, where the model
-    cannot be reached for want of a key, and where a limit in USD has no price to count with: before anything is trained."""
+    """The judge that is asked for; None without one. Raises InputError where no ability asks for a judge, where the
+    model cannot be reached for want of a key, and where a limit in USD has no price to count with: before anything is
+    trained."""
     if asked is None:
         return None
     from instdata.llm.budget import PRICES, price_of
@@ -92,7 +94,7 @@ def _options(model: str) -> Options:
         with open(model, encoding="utf-8") as f:
             told = yaml.safe_load(f)
         if not isinstance(told, dict) or (unknown := set(told) - {x.name for x in fields(Options)}):
-            raise InputError(f"--judge: {model} needs keys of {', '.join(x.name for x in fields(Options))}" + (f", not {', '.join(map(str, unknown))}" if isinstance(told, dict) else ""))  # fmt: skip
+            raise InputError(f"--judge: {model} needs keys of {', '.join(x.name for x in fields(Options))}" + (f", not {', '.join(map(str, unknown))}" if isinstance(told, dict) else ""))  # fmt: skip  # noqa: E501
         return TypeAdapter(Options).validate_python(told)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as e:
         raise InputError(f"--judge: {model} cannot be used: {' '.join(str(e).split())[:300]}") from None
@@ -115,11 +117,11 @@ def graded(judge: Judging, items: Sequence[Item], scores: pa.Table) -> pa.Table:
 
 
 def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: str) -> tuple[pa.Table, dict[str, Any]]:
-    """(the scores with every arm's answers compared, size by size and seed by seed, with those of the arm `control`; what
-    judging in both orders showed, see judge.swaps).
+    """(the scores with every arm's answers compared, size by size and seed by seed, with those of the arm `control`;
+    what judging in both orders showed, see judge.swaps).
 
-    Metric "pairs": 1 where the arm's answer is better, 0 where the control's is, between them a tie or doubt; the control
-    itself has 0.5."""
+    Metric "pairs": 1 where the arm's answer is better, 0 where the control's is, between them a tie or doubt; the
+    control itself has 0.5."""
     from instdata.judge.ask import judge_pairs, swaps
 
     rest, waiting = _waiting(scores)
@@ -136,7 +138,8 @@ def compared(judge: Judging, items: Sequence[Item], scores: pa.Table, control: s
                 value, reason = [s.value for s in said], [s.reason for s in said]
                 audited += [(s.verdict, s.swapped) for s in said if s.audited]
                 judge.say(
-                    f"{arm} against {control}, size {group['config']}, seed {group['seed']}: {len(said)} answers compared"
+                    f"{arm} against {control}, size {group['config']}, seed {group['seed']}: {len(said)} answers "
+                    f"compared"
                 )
             columns: dict[str, list[Any]] = {"metric": ["pairs"] * len(table), "chance": [0.5] * len(table)}
             found.append(_with(table, value=value, reason=reason, **columns))

@@ -1,7 +1,7 @@
 """Files of answer pairs: what people said of them, what a judge said of them, in one order or in both.
 
-Read as they come: a build's reviews.jsonl, PandaLM's labels and verdicts, recorded reviews with scores in both orders, or our own
-{id, prompt, answer1, answer2, human, verdict, verdict_reverse} (docs/judge.md).
+Read as they come: a build's reviews.jsonl, PandaLM's labels and verdicts, recorded reviews with scores in both orders,
+or our own {id, prompt, answer1, answer2, human, verdict, verdict_reverse} (docs/judge.md).
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """Two answers to a prompt. `humans`: each annotator's verdict. Verdicts are 1, 2, 0 (tie) or None (unreadable), in the
-    numbering of the answers as they stand in the file, `swapped` too. `judged`, `twice`: whether there is a verdict
+    """Two answers to a prompt. `humans`: each annotator's verdict. Verdicts are 1, 2, 0 (tie) or None (unreadable), in
+    the numbering of the answers as they stand in the file, `swapped` too. `judged`, `twice`: whether there is a verdict
     at all, readable or not; one in each order."""
 
     id: str | None
@@ -136,8 +136,8 @@ def _judged_as(pair: Pair, by: Pair | None) -> Pair:
 
 
 def _of_reviews(file: Path) -> Iterator[Pair]:
-    """The pairs in a build's reviews: where somebody wrote a better answer, it and the row's own, in an order that a hash
-    decides. Who wrote one prefers it; who passed the row as it stands prefers the row's."""
+    """The pairs in a build's reviews: where somebody wrote a better answer, it and the row's own, in an order that a
+    hash decides. Who wrote one prefers it; who passed the row as it stands prefers the row's."""
     said = settle(read_reviews(file))
     edited = {s.rid: s for s in said.values() if any(o.value for o in s.opinions)}
     if not edited:
@@ -227,8 +227,8 @@ class _Nothing:
 
 
 def _verdict(value: Any) -> int | None:
-    """1, 2, 0 for a tie; None for anything else. Two scores, in JSON or not, are compared; a negative one is a common way
-    to say that there is none."""
+    """1, 2, 0 for a tie; None for anything else. Two scores, in JSON or not, are compared; a negative one is a common
+    way to say that there is none."""
     if isinstance(value, str) and value.strip().startswith("["):
         try:
             value = json.loads(value)

@@ -15,8 +15,9 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class WinRate:
-    """raw: the share won. controlled: the share at equal lengths, with its 95 % interval. slope: what a log length ratio of 1
-    adds on the logit scale. longer: the share of verdicts for an answer that go to the longer one. n: comparisons."""
+    """raw: the share won. controlled: the share at equal lengths, with its 95 % interval. slope: what a log length
+    ratio of 1 adds on the logit scale. longer: the share of verdicts for an answer that go to the longer one. n:
+    comparisons."""
 
     raw: float
     controlled: float
@@ -33,11 +34,13 @@ class WinRate:
 def win_rate(
     wins: np.ndarray, mine: Sequence[str], other: Sequence[str], items: np.ndarray, seeds: np.ndarray
 ) -> WinRate | None:
-    """Of comparisons with wins [n] in 0..1 (a tie is a half), the two answers' texts, and each one's item (or cluster) and seed.
-    None below two items.
+    """Of comparisons with wins [n] in 0..1 (a tie is a half), the two answers' texts, and each one's item (or cluster)
+    and seed. None below two items.
 
-    A logit of the win on the log ratio of the lengths (the idea of length-controlled AlpacaEval, Dubois et al. 2024, arXiv
-    2404.04475), its variance clustered by item and by seed (Cameron, Gelbach and Miller 2011: the sum of both less that of
+    A logit of the win on the log ratio of the lengths (the idea of length-controlled AlpacaEval, Dubois et al. 2024,
+    arXiv
+    2404.04475), its variance clustered by item and by seed (Cameron, Gelbach and Miller 2011: the sum of both less that
+    of
     their intersection, never below that of items alone)."""
     known = np.isfinite(wins)
     y, items, seeds = np.asarray(wins, float)[known], np.asarray(items)[known], np.asarray(seeds)[known]

@@ -39,8 +39,8 @@ def judge_card(
 
     `judge`: `recorded`, a file of verdicts, or a model, which is asked in both orders about the pairs (`limit` of them,
     chosen by hash) with what `options` allow. `strong`: a better judge, named the same way, that sees only a `share` of
-    the pairs; `together` then says what the two find and how many of its verdicts that saved. `mapping`: FIELD=COLUMN[,COLUMN…], see labels.COLUMNS.
-    Raises InputError, BudgetReached, BuildError."""
+    the pairs; `together` then says what the two find and how many of its verdicts that saved. `mapping`:
+    FIELD=COLUMN[,COLUMN…], see labels.COLUMNS. Raises InputError, BudgetReached, BuildError."""
     where = columns(mapping)
     pairs = read([Path(p) for p in on], where)
     options = options or Options()
@@ -56,7 +56,8 @@ def judge_card(
 
 
 def barred(card: dict[str, Any]) -> list[str]:
-    """Why this judge may not decide: its winners change with the order, or it was not shown to beat "the longer one"."""
+    """Why this judge may not decide: its winners change with the order, or it was not shown to beat "the longer
+    one"."""
     flips = card["flip_rate"]
     found = [f"{percent(flips)} of the winners change with the order"] if flips is not None and flips > FLIPS else []
     longest = card["baselines"]["longest"]
@@ -103,8 +104,10 @@ def warnings(card: dict[str, Any]) -> list[str]:
     for name, baseline in card["baselines"].items():
         if card["agreement"] is not None and not baseline["cleared"]:
             found.append(
-                f'not shown to beat "{name}": {percent(baseline["agreement"])} agreement against {percent(card["agreement"])}'
-                f" (difference {points(baseline['difference'])}, interval {points(baseline['low'])} to {points(baseline['high'])})"
+                f'not shown to beat "{name}": {percent(baseline["agreement"])} agreement against '
+                f"{percent(card['agreement'])}"
+                f" (difference {points(baseline['difference'])}, interval {points(baseline['low'])} to "
+                f"{points(baseline['high'])})"
             )
     if card["agreement"] is None:
         why = "no verdict could be read" if card["parse_rate"] == 0 else "no human labels in these files"

@@ -69,7 +69,8 @@ def _alone(text: str, allowed: Mapping[str, float]) -> list[str]:
 
 
 def _allowed(word: Any, allowed: Mapping[str, float]) -> str | None:
-    """The allowed verdict that a word is: in any case and width, with the classifier that Chinese adds. None for none."""
+    """The allowed verdict that a word is: in any case and width, with the classifier that Chinese adds. None for
+    none."""
     if isinstance(word, (list, dict, bool, float)):
         return None
     plain = unicodedata.normalize("NFKC", str(word)).strip(" \t\n\"'“”*()[]{}<>.。").casefold()

@@ -27,7 +27,8 @@ LOCAL_TOKENS_PER_SECOND, REMOTE_SECONDS, REMOTE_CONCURRENCY = 40, 6, 32
 
 @dataclass(frozen=True)
 class Options:
-    """Who is asked, and at what cost. `price`: USD per million tokens; None limits nothing, or means the built-in value."""
+    """Who is asked, and at what cost. `price`: USD per million tokens; None limits nothing, or means the built-in
+    value."""
 
     model: str = "auto"
     base_url: str | None = None
@@ -80,13 +81,13 @@ def ask(
     context: Context,
     weigh: Callable[[Any, dict[str, Any]], Any] | None = None,
 ) -> list[Answer]:
-    """Answers in the order of the requests, each with the value that `read` makes of its text (it raises Unusable), None
-    where no attempt could be used.
+    """Answers in the order of the requests, each with the value that `read` makes of its text (it raises Unusable),
+    None where no attempt could be used.
 
-    The budget goes by `scope_of`: in a build by its name and `name`, else by `name` and `shapes` (what else shapes the answers:
-    a model, a version), so a run that is resumed goes on with the same one; what was used is added to `context.usage[name]`. `weigh(value, response body)` may
-    replace a value by one that needs more of the response than its text, such as log-probabilities.
-    Raises BudgetReached; what was answered is cached."""
+    The budget goes by `scope_of`: in a build by its name and `name`, else by `name` and `shapes` (what else shapes the
+    answers: a model, a version), so a run that is resumed goes on with the same one; what was used is added to
+    `context.usage[name]`. `weigh(value, response body)` may replace a value by one that needs more of the response than
+    its text, such as log-probabilities. Raises BudgetReached; what was answered is cached."""
     with closing(Store(context.cache or cache_folder())) as store:
         with client_for(options, store, scope_of(context, name, shapes), context.base, context.say) as client:
             try:
@@ -132,8 +133,8 @@ def estimate(options: Options, sample: Sequence[Request], total: int | None = No
 
 
 def typical(sample: Sequence[Request]) -> tuple[float, float]:
-    """(prompt tokens, completion tokens) of a request like these. A token is about four bytes of UTF-8 in either language;
-    answers use half of what they may."""
+    """(prompt tokens, completion tokens) of a request like these. A token is about four bytes of UTF-8 in either
+    language; answers use half of what they may."""
     prompt = sum(sum(len(c.encode()) for _, c in r.messages) // 4 for r in sample) / len(sample)
     return prompt, sum(r.max_tokens for r in sample) / len(sample) / 2
 

@@ -66,11 +66,13 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
         errors = getattr(batch.errors, "data", None) or []
         said = client.at.clean("; ".join(str(e.message) for e in errors[:3]) or "no reason given")
         raise BuildError(
-            f"batch {number} {batch.status} without an answer ({said}). Nothing was asked at the full price; run again to hand "
+            f"batch {number} {batch.status} without an answer ({said}). Nothing was asked at the full price; run "
+            f"again to hand "
             "it in anew, or leave out batch_api"
         )
     say(
-        f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly, at the full price"
+        f"batch {number} {batch.status}: {spent[1]} of {len(requests)} answered; the rest is asked directly, at the "
+        f"full price"
     )
 
 

@@ -1,4 +1,5 @@
-"""What requests cost, and the limit that is never passed: the worst case is reserved on disk before a request is sent."""
+"""What requests cost, and the limit that is never passed: the worst case is reserved on disk before a request is
+sent."""
 
 from __future__ import annotations
 
@@ -59,8 +60,8 @@ DATE = re.compile(r"-20\d\d-\d\d-\d\d$")
 
 
 def price_of(model: str, override: Price | None = None) -> Price | None:
-    """A model's price: the recipe's, else the list's (gpt-4o-2024-11-20 counts as gpt-4o, of which it is a dated version;
-    no other part of a name is cut off), free for a local model; None where unknown."""
+    """A model's price: the recipe's, else the list's (gpt-4o-2024-11-20 counts as gpt-4o, of which it is a dated
+    version; no other part of a name is cut off), free for a local model; None where unknown."""
     if override is not None:
         return override
     if model.startswith("local:"):
@@ -91,8 +92,8 @@ class Usage:
 
 
 def scope_of(context: Context, name: str, shapes: Any) -> str:
-    """What a budget goes by: of a build, its name and the step's, so that variants of it (other options, a filter left out, a
-    trial of some rows) cannot spend it twice; elsewhere the name and `shapes`, what else shapes the answers."""
+    """What a budget goes by: of a build, its name and the step's, so that variants of it (other options, a filter left
+    out, a trial of some rows) cannot spend it twice; elsewhere the name and `shapes`, what else shapes the answers."""
     return digest([context.build, name] if context.build else [name, shapes])
 
 
@@ -129,6 +130,7 @@ class Budget:
         usd, requests, tokens = self.store.spent(self.scope)
         limits = ", ".join(f"{k}: {v:g}" for k, v in self.named.items() if v is not None)
         return BudgetReached(
-            f"the next request could pass the limit ({limits}): {usd / PICO:.4f} USD, {requests} requests and {tokens} tokens are spent or "
+            f"the next request could pass the limit ({limits}): {usd / PICO:.4f} USD, {requests} requests and "
+            f"{tokens} tokens are spent or "
             "reserved. Everything so far is saved; run again with a higher limit to go on"
         )

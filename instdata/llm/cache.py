@@ -69,7 +69,8 @@ class Store:
         self.db.close()
 
     def get(self, key: str, say: Callable[[str], None] = print) -> Stored | None:
-        """The stored answer of a request, or None: also where it is not what was stored, by its checksum, which is said."""
+        """The stored answer of a request, or None: also where it is not what was stored, by its checksum, which is
+        said."""
         row = self.db.execute(
             "select response, unusable, picousd, sum from requests left join sums using (key) where key = ?", (key,)
         ).fetchone()
@@ -82,7 +83,8 @@ class Store:
         return Stored(*row[:3])
 
     def quirks(self, base: str, model: str) -> set[str]:
-        """What was learned of a model at an endpoint: parameters it refuses, and tokens it needs to think (a number)."""
+        """What was learned of a model at an endpoint: parameters it refuses, and tokens it needs to think (a
+        number)."""
         return {q for (q,) in self.db.execute("select quirk from quirks where base = ? and model = ?", (base, model))}
 
     def put_quirk(self, base: str, model: str, quirk: str) -> None:
@@ -126,7 +128,8 @@ class Store:
         tokens: tuple[int, int, int],
         picousd: int | None,
     ) -> None:
-        """Keep an answer with its (prompt, cached, completion) tokens and price (None where none is known). The first answer of a key stays."""
+        """Keep an answer with its (prompt, cached, completion) tokens and price (None where none is known). The first
+        answer of a key stays."""
         self.db.execute(
             "insert or ignore into requests values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?)",
             (key, base, model, request, response, *tokens, picousd, time.time()),
@@ -160,7 +163,8 @@ class Store:
 
 
 def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
-    """What was asked and answered under a request's id, and its cost in USD (None: no price is known), for `why`; None where this machine has no such request."""
+    """What was asked and answered under a request's id, and its cost in USD (None: no price is known), for `why`; None
+    where this machine has no such request."""
     path = (folder or cache_folder()) / "requests.sqlite"
     if not path.is_file():
         return None

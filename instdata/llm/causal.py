@@ -26,8 +26,8 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A network in float32 with its tokenizer. `name` is for people, `digest` names the weights, `context` is the number
-    of tokens it can see."""
+    """A network in float32 with its tokenizer. `name` is for people, `digest` names the weights, `context` is the
+    number of tokens it can see."""
 
     net: Any
     tokenizer: Any
@@ -41,7 +41,7 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
 
     A GGUF is dequantised and put into a plain network, so that it trains and saves like any other. Weights come from
     safetensors or GGUF, never from pickles. Raises InputError where there is no such model or it has no tokenizer."""
-    # Threads that wait sleep instead of spinning: beside one other busy process on two cores seven times as fast, alone about
+    # Threads that wait sleep instead of spinning: beside one other busy process on two cores seven times as fast, alone about  # noqa: E501
     # a tenth slower (docs/harness.md). Read when torch is first imported; a value that is set already stays.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
@@ -115,8 +115,8 @@ def _find(spec: str, say: Say) -> tuple[Path | str, str]:
 
 
 def _kept_plain(path: Path, digest: str, say: Say) -> Path:
-    """A small GGUF's plain network, kept in a folder of its own: reading it takes a second, unpacking it several. Larger
-    files are unpacked each time, to spare the disk."""
+    """A small GGUF's plain network, kept in a folder of its own: reading it takes a second, unpacking it several.
+    Larger files are unpacked each time, to spare the disk."""
     if path.stat().st_size > KEEP_BELOW:
         return path
     folder = places.home() / "models" / "plain" / f"{path.stem}-{digest[:12]}"
@@ -171,8 +171,8 @@ def _real_buffers(net: Any, packed: Any) -> None:
 
 
 def _digest(where: Path | str, name: str) -> str:
-    """Names the model: the files that shape it, by name and content (of those over a gigabyte their size and ends); a Hub
-    name by itself."""
+    """Names the model: the files that shape it, by name and content (of those over a gigabyte their size and ends); a
+    Hub name by itself."""
     if isinstance(where, str):
         return where
     files = (
@@ -255,8 +255,8 @@ def _has_bf16_dot() -> bool:
 
 
 def flops_per_token(net: Any, length: float) -> float:
-    """Floating-point operations to train on one token: 6 per weight in a matrix product, and 12 x layers x width x length
-    for causal attention's scores and values, halved (Chowdhery et al. 2022, appendix B)."""
+    """Floating-point operations to train on one token: 6 per weight in a matrix product, and 12 x layers x width x
+    length for causal attention's scores and values, halved (Chowdhery et al. 2022, appendix B)."""
     config = net.config.get_text_config() if hasattr(net.config, "get_text_config") else net.config
     embedding = net.get_input_embeddings().weight
     tied = net.get_output_embeddings() is not None and net.get_output_embeddings().weight is embedding

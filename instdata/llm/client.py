@@ -101,8 +101,8 @@ class Client:
         attempts: int = 3,
         on_answer: Callable[[], None] = lambda: None,
     ) -> list[Answer]:
-        """Answers in the order of the requests. Where one request must stop the build (a refused key, a budget reached),
-        those in flight are still waited for and kept, then its error is raised."""
+        """Answers in the order of the requests. Where one request must stop the build (a refused key, a budget
+        reached), those in flight are still waited for and kept, then its error is raised."""
 
         async def one(request: Request) -> Answer | Exception:
             try:
@@ -165,7 +165,8 @@ class Client:
         self.thinking = min(MOST_THINKING, max(self.thinking, 8192 * 4**attempt))
         self.store.put_quirk(self.at.base, self.at.model, str(self.thinking))
         self._once_said(
-            f"{self.at.model}: an answer was used up by thinking; thoughts may take {self.thinking:,} tokens from now on. "
+            f"{self.at.model}: an answer was used up by thinking; thoughts may take {self.thinking:,} tokens from "
+            f"now on. "
             "params: can tell it to think less (reasoning_effort: low, enable_thinking: false)"
         )
 
@@ -198,14 +199,16 @@ class Client:
             self.usage.retries += 1
             if time.monotonic() - self.answered > self.patience:
                 raise BuildError(
-                    f"{self.at.where} has answered nothing for {self.patience:.0f} s. Everything so far is saved; run again to go on"
+                    f"{self.at.where} has answered nothing for {self.patience:.0f} s. Everything so far is saved; "
+                    f"run again to go on"
                 )
             limited, reason, after = wait
             tries += not limited
             slow += reason == "APITimeoutError"
             if tries >= TRIES:
                 raise BuildError(
-                    f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; run again to go on"
+                    f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; "
+                    f"run again to go on"
                 )
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
@@ -228,8 +231,8 @@ class Client:
     async def _try(
         self, key: str, request: Request, attempt: int, worst: tuple[int, int, int], extra: int, slow: int
     ) -> Stored | Failure | tuple[bool, str, float | None]:
-        """Send once: the stored answer, why this request is refused, or (was it a wait, why it failed, seconds to wait).
-        After `slow` time-outs it may take twice as long for each."""
+        """Send once: the stored answer, why this request is refused, or (was it a wait, why it failed, seconds to
+        wait). After `slow` time-outs it may take twice as long for each."""
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
         body = request.body(self.at.model, attempt, self.without, self.params, extra)
         try:
@@ -285,7 +288,8 @@ class Client:
             cause = deeper
         said = self.at.clean(" ".join(str(cause).split()))[:200]
         raise BuildError(
-            f"{self.at.where} cannot be used: {type(cause).__name__}: {said}. Is the address right (it mostly ends in /v1), "
+            f"{self.at.where} cannot be used: {type(cause).__name__}: {said}. Is the address right (it mostly ends "
+            f"in /v1), "
             "the server up, the proxy (HTTPS_PROXY) right? Everything so far is saved; run again to go on"
         )
 
@@ -298,8 +302,8 @@ class Client:
         unknown: tuple[int, int, int] = (0, 0, 0),
         parts: int = 1,
     ) -> tuple[int, int, int]:
-        """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed: one of `parts`
-        of the price. Where the server did not count tokens, the worst case `unknown` is taken as its bill."""
+        """Write an answer into the cache and count it; returns the (picodollars, requests, tokens) billed: one of
+        `parts` of the price. Where the server did not count tokens, the worst case `unknown` is taken as its bill."""
         cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown[0]
         asked, told = json.dumps(body, ensure_ascii=False), cost if self.budget.known else None
         self.store.put(key, self.at.base, self.at.model, asked, text, spent, told)
@@ -325,7 +329,7 @@ class Client:
             return self._drop(f, key, said)
         if f.kind == "quota" or (f.kind == "wait" and after and after > self.max_wait):
             until = f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(time.time() + after))}" if after else ""
-            raise BudgetReached(f"{self.at.where} answers nothing more{until} ({f.status}: {said}). Everything so far is saved; run again then")  # fmt: skip
+            raise BudgetReached(f"{self.at.where} answers nothing more{until} ({f.status}: {said}). Everything so far is saved; run again then")  # fmt: skip  # noqa: E501
         if f.kind == "wait":
             self.usage.rate_limited += 1
             self.pace.limited(after)

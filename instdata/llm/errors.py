@@ -14,13 +14,21 @@ from typing import Any
 
 # Codes and types of vendors, in lower case without - _ and blanks.
 CONTENT = set(
-    ["contentfilter", "contentpolicyviolation", "responsibleaipolicyviolation", "datainspectionfailed", "contextlengthexceeded", "stringabovemaxlength", "jsonvalidatefailed", "jsonvalidationfailed", "contentexistsrisk", "contentmoderation", "moderationerror", "invalidprompt", "sensitive", "contentblocked", "safety", "promptblocked", "inputtoolong", "exceedcontextsizeerror", "1301", "1261", "1027", "1026", "1039"]
+    ["contentfilter", "contentpolicyviolation", "responsibleaipolicyviolation", "datainspectionfailed",
+    "contextlengthexceeded", "stringabovemaxlength", "jsonvalidatefailed", "jsonvalidationfailed", "contentexistsrisk",
+    "contentmoderation", "moderationerror", "invalidprompt", "sensitive", "contentblocked", "safety", "promptblocked",
+    "inputtoolong", "exceedcontextsizeerror", "1301", "1261", "1027", "1026", "1039"]
 )  # fmt: skip
 QUOTA = set(
-    ["insufficientquota", "billinghardlimitreached", "billingnotactive", "insufficientbalance", "arrearage", "quotaexceeded", "exceededcurrentquotaerror", "creditbalancetoolow", "allocationquota.freetieronly", "usagelimitreached", "1113", "1008"]
+    ["insufficientquota", "billinghardlimitreached", "billingnotactive", "insufficientbalance", "arrearage",
+    "quotaexceeded", "exceededcurrentquotaerror", "creditbalancetoolow", "allocationquota.freetieronly",
+    "usagelimitreached", "1113", "1008"]
 )  # fmt: skip
 ADDRESS = set(
-    ["invalidapikey", "incorrectapikey", "authenticationerror", "authenticationfailed", "permissiondenied", "permissionerror", "modelnotfound", "modelnotexist", "invalidmodel", "deploymentnotfound", "notfounderror", "accountdeactivated", "unsupportedcountryregionterritory", "accessdenied", "modelaccessdenied", "1211", "1000", "1001", "1002", "1003", "1004"]
+    ["invalidapikey", "incorrectapikey", "authenticationerror", "authenticationfailed", "permissiondenied",
+    "permissionerror", "modelnotfound", "modelnotexist", "invalidmodel", "deploymentnotfound", "notfounderror",
+    "accountdeactivated", "unsupportedcountryregionterritory", "accessdenied", "modelaccessdenied", "1211", "1000",
+    "1001", "1002", "1003", "1004"]
 )  # fmt: skip
 FIXED = ("model", "messages", "stream", "input", "prompt")  # a request without these is another one
 LIMITS = ("max_tokens", "max_completion_tokens")
@@ -35,7 +43,8 @@ TOGETHER = {
 
 @dataclass(frozen=True)
 class Fault:
-    """A refusal. `kind`: content, parameter, wait, quota, address, server, or unclear (a 4xx that says nothing more)."""
+    """A refusal. `kind`: content, parameter, wait, quota, address, server, or unclear (a 4xx that says nothing
+    more)."""
 
     kind: str
     status: int
@@ -44,7 +53,8 @@ class Fault:
 
 
 def fault(status: int, body: Any, sent: Collection[str] = ()) -> Fault:
-    """What a response with that status and body (parsed JSON, or text) means for a request with the parameters `sent`."""
+    """What a response with that status and body (parsed JSON, or text) means for a request with the parameters
+    `sent`."""
     error = _error(body)
     said = _said(error, body)
     codes = {_plain(error.get(k)) for k in ("code", "type", "status")} | {_plain(c) for c in _inner(error)}

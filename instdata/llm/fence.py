@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
 # Local servers read these in a message as the end of a turn and the start of the next.
-# Of templates in use: ChatML and what was made after it (with full-width bars too), Llama's, Mistral's in capitals, Gemma's, tags
+# Of templates in use: ChatML and what was made after it (with full-width bars too), Llama's, Mistral's in capitals, Gemma's, tags  # noqa: E501
 # of tools and thinking (Qwen, Hermes, DeepSeek), Command R's, GLM's, MiniMax's.
 TAGS = (
     r"s|bos|eos|pad|unk|sop|eop|eod|mask|(?:start|end)_of_(?:turn|image|text)|im_start|im_end|im_sep|system|user|assistant|human|bot|"
@@ -27,7 +27,7 @@ CAPITALS = (
     r"MIDDLE|SUFFIX|IMG(?:_BREAK|_END)?|CONTROL_\d+|gMASK|sMASK|MODEL_SETTINGS"
 )
 TURNS = re.compile(
-    rf"<([|｜])([^<>|｜\s]{{1,64}})\1>|<[|｜]\w[^<>|｜\s]{{0,63}}>|<\w[^<>|｜\s]{{0,63}}[|｜]>|(?i:</?(?:{TAGS})(?: [^<>\n]{{0,200}})?/?>)"
+    rf"<([|｜])([^<>|｜\s]{{1,64}})\1>|<[|｜]\w[^<>|｜\s]{{0,63}}>|<\w[^<>|｜\s]{{0,63}}[|｜]>|(?i:</?(?:{TAGS})(?: [^<>\n]{{0,200}})?/?>)"  # noqa: E501
     rf"|(?i:\[/?(?:{CAPITALS})\])|<<(/?SYS)>>"
 )
 

@@ -1,7 +1,7 @@
 """Work that keeps an endpoint busy without a barrier: jobs run at once, and their results are taken in the jobs' order.
 
-New jobs are planned each time a result was taken, from what was taken so far. So what is asked depends on the answers alone,
-never on which of them came first, and no slot waits for the slowest answer of a round.
+New jobs are planned each time a result was taken, from what was taken so far. So what is asked depends on the answers
+alone, never on which of them came first, and no slot waits for the slowest answer of a round.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def flow(
     beat: Callable[[int], None] | None = None,
     seconds: float = 8.0,
 ) -> None:
-    """Take the result of every job that `plan` gives, in order. `plan` is told how many jobs are under way and gives the next
-    ones; it is asked at first, and after each result. `beat` is called with the jobs under way whenever so many `seconds` went
-    by without a result.
+    """Take the result of every job that `plan` gives, in order. `plan` is told how many jobs are under way and gives
+    the next ones; it is asked at first, and after each result. `beat` is called with the jobs under way whenever so
+    many `seconds` went by without a result.
 
     Where one job must stop the run, those under way are still waited for and kept, then its error is raised."""
 

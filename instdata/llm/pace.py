@@ -20,7 +20,8 @@ LATE = 0.05  # seconds
 
 
 class Pace:
-    """The gate that every request passes: `await admit(tokens)`, then `accepted`, `limited` or `failed`, then `release`."""
+    """The gate that every request passes: `await admit(tokens)`, then `accepted`, `limited` or `failed`, then
+    `release`."""
 
     def __init__(self, concurrency: int = 64, rpm: float | None = None, tpm: float | None = None):
         self.most = concurrency
@@ -116,7 +117,8 @@ class Pace:
         self.grown_at = now
 
     def _read_headers(self, headers: Mapping[str, str], now: float) -> None:
-        """Requests and tokens a minute as the endpoint tells them; a spent allowance closes the gate until its reset."""
+        """Requests and tokens a minute as the endpoint tells them; a spent allowance closes the gate until its
+        reset."""
         for what, limit in (("requests", "rpm"), ("tokens", "tpm")):
             told = _number(headers.get(f"x-ratelimit-limit-{what}"))
             if told:

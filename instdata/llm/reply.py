@@ -74,8 +74,8 @@ CANONICAL = {alias: name for name, aliases in ALIASES.items() for alias in alias
 
 
 def thoughts(text: str) -> tuple[str, str]:
-    """(what a reply thought, what it answers). Marks are taken for thoughts where they stand at the start or after a few
-    words, not inside of an answer that speaks of them. Thoughts that never end leave no answer."""
+    """(what a reply thought, what it answers). Marks are taken for thoughts where they stand at the start or after a
+    few words, not inside of an answer that speaks of them. Thoughts that never end leave no answer."""
     thought: list[str] = []
     while True:
         opened = [(m.start(), m, close) for o, close in THOUGHTS if (m := o.search(text, 0, PREFACE + 40))]
@@ -98,8 +98,8 @@ def thoughts(text: str) -> tuple[str, str]:
 
 
 def _last(close: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
-    """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last one
-    counts; not so where JSON or code begins after the first, which may quote it, too."""
+    """Where thoughts end. They may quote the mark (a judge that thinks about an answer which forges it), so its last
+    one counts; not so where JSON or code begins after the first, which may quote it, too."""
     ends = list(close.finditer(text, start))
     if not ends or ends[0][0] in ("", "<|end|>") or MATERIAL.match(text[ends[0].end() :].lstrip()):
         return ends[0] if ends else None
@@ -212,7 +212,8 @@ def read_object(text: str) -> dict[str, Any]:
     for one in values:
         for value in dicts(one.value):
             inner = list(value.values())
-            if value and not one.cut and not (len(inner) == 1 and isinstance(inner[0], (dict, list)) and any(dicts(inner[0]))):  # fmt: skip
+            if value and not one.cut and not (len(inner) == 1 and isinstance(inner[0],
+                (dict, list)) and any(dicts(inner[0]))):  # fmt: skip
                 return value
     raise Unusable("no JSON object" if values else "no JSON" if not re.search(r"[{\[]", text) else "broken JSON")
 

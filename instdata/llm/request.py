@@ -66,7 +66,8 @@ class Request:
         return digest([at.base, self.body(at.model, attempt, params=params), self.draw, attempt])
 
     def prompt_bytes(self) -> int:
-        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the template."""
+        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the
+        template."""
         schema = len(json.dumps(self.schema)) if self.schema else 0
         return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
 

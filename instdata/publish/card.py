@@ -1,4 +1,5 @@
-"""The dataset card: README.md (and README.zh.md) of a build, every figure from the manifest, the ledger and the rows."""
+"""The dataset card: README.md (and README.zh.md) of a build, every figure from the manifest, the ledger and the
+rows."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def write_cards(
 
 
 def environment() -> Any:
-    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through `cell`."""
+    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through
+    `cell`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     env = Environment(
@@ -157,8 +159,8 @@ def front_matter(recipe: dict[str, Any], manifest: dict[str, Any], languages: di
 
 
 def _sources(recipe: dict[str, Any], by_source: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
-    """A line a source: its rows in full, who wrote them, its licence. Rows of no source of the recipe were generated, under
-    the terms of the models that wrote them."""
+    """A line a source: its rows in full, who wrote them, its licence. Rows of no source of the recipe were generated,
+    under the terms of the models that wrote them."""
     lines = []
     given = {s["name"]: s for s in recipe["sources"]}
     for name in [*given, *(n for n in by_source if n not in given)]:

@@ -1,4 +1,5 @@
-"""croissant.json: the set for machines that look for data sets (MLCommons Croissant 1.1), with where it comes from in PROV-O."""
+"""croissant.json: the set for machines that look for data sets (MLCommons Croissant 1.1), with where it comes from in
+PROV-O."""
 
 from __future__ import annotations
 
@@ -13,8 +14,10 @@ CONTEXT: dict[str, Any] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     **{k: f"cr:{k}" for k in (
-        "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty", "fileObject",
-        "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path", "recordSet",
+        "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "extract", "field", "fileProperty",
+        "fileObject",
+        "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5", "parentField", "path",
+        "recordSet",
         "references", "regex", "repeated", "replace", "samplingRate", "separator", "source", "subField", "transform",
     )},
     "conformsTo": "dct:conformsTo",
@@ -78,7 +81,10 @@ def bibtex(facts: dict[str, Any]) -> str:
     """How the set is cited."""
     key = re.sub(r"\W+", "_", facts["name"])
     where = f", url = {{{facts['url']}}}" if facts["url"] else ""
-    return f"@misc{{{key}, title = {{{facts['name']}}}, version = {{{facts['version']}}}, note = {{built by instdata {facts['instdata']}}}{where}}}"
+    return (
+        f"@misc{{{key}, title = {{{facts['name']}}}, version = {{{facts['version']}}}, note = {{built by instdata "
+        f"{facts['instdata']}}}{where}}}"
+    )
 
 
 def _entity(source: dict[str, Any]) -> dict[str, Any]:
@@ -97,8 +103,10 @@ def _entity(source: dict[str, Any]) -> dict[str, Any]:
 
 
 def _activity(facts: dict[str, Any]) -> list[dict[str, Any]]:
-    """The steps, in order, each a prov:Activity that the one before informed, by instdata (and models that wrote rows)."""
-    agent = {"@type": "prov:SoftwareAgent", "@id": f"https://pypi.org/project/instdata/{facts['instdata']}/", "prov:label": f"instdata {facts['instdata']}"}  # fmt: skip
+    """The steps, in order, each a prov:Activity that the one before informed, by instdata (and models that wrote
+    rows)."""
+    agent = {"@type": "prov:SoftwareAgent", "@id": f"https://pypi.org/project/instdata/{facts['instdata']}/",
+        "prov:label": f"instdata {facts['instdata']}"}  # fmt: skip
     models = [
         {"@type": "prov:SoftwareAgent", "@id": f"urn:model:{name}", "prov:label": name} for name in facts["writers"]
     ]
@@ -110,7 +118,8 @@ def _activity(facts: dict[str, Any]) -> list[dict[str, Any]]:
                 "@type": "prov:Activity",
                 "@id": f"urn:instdata:{facts['version']}:step:{i}",
                 "prov:label": step["name"],
-                "description": f"{step['in']:,} rows in, {step['added']:,} added, {step['dropped']:,} dropped, {step['kept']:,} kept",
+                "description": f"{step['in']:,} rows in, {step['added']:,} added, {step['dropped']:,} dropped, "
+                f"{step['kept']:,} kept",
                 "prov:wasAssociatedWith": agents,
                 **({"prov:wasInformedBy": {"@id": f"urn:instdata:{facts['version']}:step:{i - 1}"}} if i else {}),
             }

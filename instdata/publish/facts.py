@@ -1,5 +1,5 @@
-"""The facts of a set, once: croissant.json, the training-content summary, the lineage events and the citation are these, said
-in four ways. Nothing in them depends on when or where the build ran."""
+"""The facts of a set, once: croissant.json, the training-content summary, the lineage events and the citation are
+these, said in four ways. Nothing in them depends on when or where the build ran."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ def facts_of(folder: Path, manifest: dict[str, Any], repo: str | None = None) ->
     """What a folder with recipe.yaml, data/ and ledger.parquet holds.
 
     {name, repo, url, license, license_link, spdx, version, instdata, totals, configs, files: [{path, sha256, bytes}],
-    columns: the Arrow schema of the rows, languages, abilities, sources: [{name, url, revision, files, license, spdx, rows,
-    origins}], writers: {model: rows} of generated rows, licences: {spdx: rows}, steps}. Rows are those of full."""
+    columns: the Arrow schema of the rows, languages, abilities, sources: [{name, url, revision, files, license, spdx,
+    rows, origins}], writers: {model: rows} of generated rows, licences: {spdx: rows}, steps}. Rows are those of
+    full."""
     from instdata.publish.card import figures
 
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))

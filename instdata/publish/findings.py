@@ -18,9 +18,9 @@ def interval(found: dict[str, Any], digits: int = 3) -> str:
 
 
 def findings(build: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """What stands in a build's folder but not in what is published of its rows: how its labels agree with those that rows
-    came with, `confusion`; what models trained on it showed, `curves`, with a line for each ability and series, and
-    `ablations`. None or [] where there is nothing."""
+    """What stands in a build's folder but not in what is published of its rows: how its labels agree with those that
+    rows came with, `confusion`; what models trained on it showed, `curves`, with a line for each ability and series,
+    and `ablations`. None or [] where there is nothing."""
     from instdata.report.facts import confusion, open_ledger
     from instdata.report.harness import MACRO, read_ablations, read_curves
 

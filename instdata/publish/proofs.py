@@ -1,5 +1,5 @@
-"""The files by which a set proves itself: croissant.json, training-content.md, openlineage.jsonl, CITATION.cff; all of one set of
-facts, all the same bytes whenever and wherever they are written."""
+"""The files by which a set proves itself: croissant.json, training-content.md, openlineage.jsonl, CITATION.cff; all of
+one set of facts, all the same bytes whenever and wherever they are written."""
 
 from __future__ import annotations
 

@@ -29,8 +29,9 @@ POINTS_AT = ("id", "rid", "similarity")  # what is published of evidence
 def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[str, Any]:
     """Write what is published of a build into an empty folder; returns its manifest.
 
-    Rows lose `meta` unless asked for, the ledger keeps ids, steps and reasons, and the report shows no row. The manifest
-    gains the sha256 of every other file; charts and report are left out where the report extra is not installed.
+    Rows lose `meta` unless asked for, the ledger keeps ids, steps and reasons, and the report shows no row. The
+    manifest gains the sha256 of every other file; charts and report are left out where the report extra is not
+    installed.
     """
     manifest = read_manifest(build)
     run = json.loads((build / "run.json").read_text("utf-8")) if (build / "run.json").is_file() else {}
@@ -99,8 +100,9 @@ def _pointers(evidence: pa.Array) -> pa.Array:
 def _write_trained(shown: dict[str, Any], folder: Path) -> None:
     """The figures behind curves and ablations, without any item's text: points and fits, effects."""
     if shown["curves"]:
-        keys = ("model", "arm", "suite", "ability", "metric", "config", "rows", "value", "low", "high", "n", "seeds", "chance")  # fmt: skip
-        points = [{k: p.get(k) for k in keys} for v in shown["curves"]["views"] for a in v["abilities"] for p in a["points"]]  # fmt: skip
+        keys = ("model", "arm", "suite", "ability", "metric", "config", "rows", "value", "low", "high", "n", "seeds",
+            "chance")  # fmt: skip
+        points = [{k: p.get(k) for k in keys} for v in shown["curves"]["views"] for a in v["abilities"] for p in a["points"]]  # fmt: skip  # noqa: E501
         write_json(folder / "curves/points.json", points)
         write_json(folder / "curves/fits.json", shown["curves"]["fits"])
     for found in shown["ablations"]:

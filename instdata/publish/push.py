@@ -1,5 +1,5 @@
-"""Publish a build as one Hub dataset: checked first, one atomic commit, a tag per build. A trained run goes the same way
-(run.py)."""
+"""Publish a build as one Hub dataset: checked first, one atomic commit, a tag per build. A trained run goes the same
+way (run.py)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def publish(
     allow: Collection[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """What `push-to-hub` does: publish a trained run's folder as a model, a build's as a dataset (None: the newest build).
-    Returns what push and push_run do. Raises InputError where it is neither."""
+    """What `push-to-hub` does: publish a trained run's folder as a model, a build's as a dataset (None: the newest
+    build). Returns what push and push_run do. Raises InputError where it is neither."""
     from instdata.publish.run import push_run
 
     for folder in (target, Path("runs") / target) if target is not None else ():
@@ -55,10 +55,10 @@ def push(
     """Publish a build folder as the dataset `repo` (default: the recipe's). A new dataset is private unless the recipe
     or `private` says otherwise. `allow` names objections (ALLOW) to pass over.
 
-    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections, private}; with dry_run nothing is sent,
-    commit is None and `objections` are what a push would be refused for (a damaged build is refused at once). Raises
-    InputError for what must not be published or a token that may not write, BuildError where the remote head is not an
-    earlier push, HubError where the Hub fails.
+    Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections, private}; with dry_run
+    nothing is sent, commit is None and `objections` are what a push would be refused for (a damaged build is refused at
+    once). Raises InputError for what must not be published or a token that may not write, BuildError where the remote
+    head is not an earlier push, HubError where the Hub fails.
     """
     check_allowed(allow)
     manifest = read_manifest(build)
@@ -76,7 +76,9 @@ def push(
         found += _credentials(folder)
         hidden = wishes.get("private", True) if private is None else private
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
-        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow), "private": hidden}  # fmt: skip
+        done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag,
+            "url": f"{api.endpoint}/datasets/{repo}", "summary": "", "files": listed(folder),
+            "objections": objected(found, allow), "private": hidden}  # fmt: skip
         if dry_run:
             return done
         refuse(found, allow)
@@ -101,7 +103,10 @@ def _credentials(folder: Path) -> list[tuple[str, str]]:
         line = f"{known:,} rows hold what looks like a key or token: add the rule `secret` to quality"
         found.append(("credentials", line))
     if named:
-        line = f"{named:,} rows give a random value to a key, token or password; the first: {first}. Look at it (`instdata why {first}`) and drop it (`instdata drop`)"
+        line = (
+            f"{named:,} rows give a random value to a key, token or password; the first: {first}. Look at it "
+            f"(`instdata why {first}`) and drop it (`instdata drop`)"
+        )
         found.append(("credentials", line))
     return [*found, *secrets(folder, [n for n in listed(folder) if not n.endswith(".parquet")])]
 

@@ -51,7 +51,8 @@ def snapshot(repo: str, revision: str | None = None) -> Path:
 
 @contextmanager
 def told(repo: str, kept: str = "What was uploaded stays") -> Iterator[None]:
-    """Turn what the Hub's client raises into one line that says what to do. `kept` is what a broken connection leaves."""
+    """Turn what the Hub's client raises into one line that says what to do. `kept` is what a broken connection
+    leaves."""
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     try:
@@ -81,7 +82,8 @@ def told(repo: str, kept: str = "What was uploaded stays") -> Iterator[None]:
             raise InputError(f"{repo}: the Hub refuses it: {said}") from e
         if status is None and lost is not None:
             raise HubError(
-                f"{repo}: the Hub could not be reached ({said}). {kept}: check the network, then run the same command again"
+                f"{repo}: the Hub could not be reached ({said}). {kept}: check the network, then run the same "
+                f"command again"
             ) from e
         if status is not None or isinstance(e, OSError):
             raise HubError(f"{repo}: {said}. {kept}: run the same command again to go on") from e

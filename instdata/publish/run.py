@@ -1,5 +1,5 @@
-"""Publish a trained run as a Hub model: weights, tokenizer, what it was trained on and how, its scores; as BELLE released
-its checkpoints, size by size."""
+"""Publish a trained run as a Hub model: weights, tokenizer, what it was trained on and how, its scores; as BELLE
+released its checkpoints, size by size."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ def push_run(
         )
         tag = f"{facts['build']['name']}-{facts['config']}@{weights[:16]}"
         hidden = True if private is None else private
-        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag, "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder), "objections": objected(found, allow), "private": hidden}  # fmt: skip
+        done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag,
+            "url": f"{api.endpoint}/{repo}", "summary": "", "files": listed(folder),
+            "objections": objected(found, allow), "private": hidden}  # fmt: skip
         if dry_run:
             return done
         refuse(found, allow)
@@ -77,7 +79,8 @@ def push_run(
 
 
 def build_of(facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The build that a run was trained on, where it is still here: its manifest and the dataset that its recipe names."""
+    """The build that a run was trained on, where it is still here: its manifest and the dataset that its recipe
+    names."""
     folder = Path("builds") / facts["build"]["name"]
     path = folder / "manifest.json"
     if not path.is_file() or digest(path) != facts["build"].get("manifest_sha256"):
@@ -99,7 +102,8 @@ def base_model(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _objections(facts: dict[str, Any], build: dict[str, Any] | None, base: dict[str, Any]) -> list[tuple[str, str]]:
-    """Reasons not to publish: terms of the base model and of the rows. The run goes out under the base model's licence."""
+    """Reasons not to publish: terms of the base model and of the rows. The run goes out under the base model's
+    licence."""
     recipe = build["recipe"] if build else facts.get("recipe") or {}
     if not base["licence"]:
         line = f"the licence of the model {base['name']} is not known: add license: to run.json"
@@ -145,7 +149,8 @@ def public(value: Any) -> Any:
 
 
 def _write_cards(
-    folder: Path, facts: dict[str, Any], build: dict[str, Any] | None, base: dict[str, Any], repo: str, scores: list[dict[str, Any]],
+    folder: Path, facts: dict[str, Any], build: dict[str, Any] | None, base: dict[str, Any], repo: str,
+    scores: list[dict[str, Any]],
 ) -> None:  # fmt: skip
     facts = public(facts)
     recipe = build["recipe"] if build else facts.get("recipe") or {}
@@ -183,7 +188,8 @@ def _command(facts: dict[str, Any], model: str) -> str:
 
 
 def _scores(path: Path) -> list[dict[str, Any]]:
-    """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low, high, n, missing, chance}]}."""
+    """Score tables without any item's text, one a suite and metric: {suite, metric, lower, rows: [{ability, value, low,
+    high, n, missing, chance}]}."""
     if not path.is_file():
         return []
     from instdata.score.metric import metric_of

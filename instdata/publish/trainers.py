@@ -1,4 +1,5 @@
-"""How a trainer is told of an exported file: LLaMA-Factory's dataset_info.json, a piece of an axolotl YAML, a piece of TRL."""
+"""How a trainer is told of an exported file: LLaMA-Factory's dataset_info.json, a piece of an axolotl YAML, a piece of
+TRL."""
 
 from __future__ import annotations
 
@@ -26,13 +27,14 @@ def check_trainer(trainer: str, format: str) -> None:
     """Raise InputError where a trainer does not read a format."""
     if format not in TRAINERS[trainer]:
         raise InputError(
-            f"--trainer {trainer} reads {', '.join(TRAINERS[trainer])}, not {format}: add --format {TRAINERS[trainer][0]}"
+            f"--trainer {trainer} reads {', '.join(TRAINERS[trainer])}, not {format}: add --format "
+            f"{TRAINERS[trainer][0]}"
         )
 
 
 def tell_trainer(trainer: str, format: str, out: Path) -> Path:
-    """Write what makes a trainer read the file `out`, beside it; returns its path. An entry is added to the dataset_info.json
-    that is there, others are kept."""
+    """Write what makes a trainer read the file `out`, beside it; returns its path. An entry is added to the
+    dataset_info.json that is there, others are kept."""
     if trainer == "llamafactory":
         return _llamafactory(format, out)
     path = out.with_suffix(".axolotl.yaml" if trainer == "axolotl" else ".trl.py")

@@ -1,4 +1,5 @@
-"""One push: what differs from a Hub repository's head goes up as one atomic commit with a tag; the same again is nothing."""
+"""One push: what differs from a Hub repository's head goes up as one atomic commit with a tag; the same again is
+nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def check_allowed(allow: Collection[str]) -> None:
 
 
 def objected(found: list[tuple[str, str]], allow: Collection[str]) -> list[str]:
-    """Every objection, (kind, line), whose kind is not allowed by name, as lines; the last one says how to allow them."""
+    """Every objection, (kind, line), whose kind is not allowed by name, as lines; the last one says how to allow
+    them."""
     left = [(kind, line) for kind, line in found if kind not in allow]
     if not left:
         return []
@@ -73,11 +75,12 @@ def send(
     api: Any, repo: str, kind: str, folder: Path, tag: str, private: bool, allow: Collection[str],
     managed: tuple[str, ...], summary: Callable[[Remote], str], say: Callable[[str], None],
 ) -> dict[str, Any]:  # fmt: skip
-    """Make a repository of the Hub hold the files of a folder; `kind` is dataset or model. Files under `managed` folders
-    that are not there any more are deleted; others are left alone.
+    """Make a repository of the Hub hold the files of a folder; `kind` is dataset or model. Files under `managed`
+    folders that are not there any more are deleted; others are left alone.
 
-    Returns {commit, changed, summary, private}: an existing repository stays as private as it is. Raises BuildError where the head is not an earlier push (unless `moved-head` is
-    allowed) and what `remote.told` makes of the Hub's errors."""
+    Returns {commit, changed, summary, private}: an existing repository stays as private as it is. Raises BuildError
+    where the head is not an earlier push (unless `moved-head` is allowed) and what `remote.told` makes of the Hub's
+    errors."""
     with told(repo):
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
         remote = Remote(api, repo, kind)
@@ -114,7 +117,8 @@ class Remote:
         title = self.api.list_repo_commits(self.repo, repo_type=self.kind, revision=self.head)[0].title
         if not title.startswith(OURS):
             raise BuildError(
-                f'{self.repo}: its head {self.head[:10]} ("{title}") is not a push of instdata: pushing would overwrite it. Look at it first; to overwrite it: --allow moved-head'
+                f'{self.repo}: its head {self.head[:10]} ("{title}") is not a push of instdata: pushing would '
+                f"overwrite it. Look at it first; to overwrite it: --allow moved-head"
             )
 
     def difference(self, folder: Path, managed: tuple[str, ...]) -> dict[str, bool]:

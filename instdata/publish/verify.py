@@ -30,7 +30,8 @@ NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at mos
 def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
     """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first.
 
-    Returns {ok, problems, checks: [{name, detail, problems}], target}. Raises InputError where there is nothing to check.
+    Returns {ok, problems, checks: [{name, detail, problems}], target}. Raises InputError where there is nothing to
+    check.
     """
     folder = locate(target, revision)
     try:
@@ -65,7 +66,8 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
 def _check(
     name: str, check: Callable[[Path, dict[str, Any]], Iterator[str]], folder: Path, manifest: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run a check; whatever it trips over is a problem of the set. (A check yields problems, and "= …" as its detail.)"""
+    """Run a check; whatever it trips over is a problem of the set. (A check yields problems, and "= …" as its
+    detail.)"""
     said: list[str] = []
     try:
         said += check(folder, manifest)
@@ -107,7 +109,7 @@ def _counts(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
             yield f"config {name}: {sum(found.values()):,} rows, the manifest says {config['rows']:,}"
         for ability in sorted(set(found) | set(config["by_ability"])):
             if found.get(ability, 0) != config["by_ability"].get(ability, 0):
-                yield f"config {name}: {found.get(ability, 0):,} rows of {ability}, the manifest says {config['by_ability'].get(ability, 0):,}"
+                yield f"config {name}: {found.get(ability, 0):,} rows of {ability}, the manifest says {config['by_ability'].get(ability, 0):,}"  # noqa: E501
     yield f"= {manifest['configs']['full']['rows']:,} rows in full"
 
 
@@ -205,8 +207,8 @@ def _holdout_threshold(folder: Path) -> float:
 
 
 def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    """in + generated = kept + dropped + quarantined, by the manifest, by step, and by the ledger, whose kept rows are the
-    rows published."""
+    """in + generated = kept + dropped + quarantined, by the manifest, by step, and by the ledger, whose kept rows are
+    the rows published."""
     totals = manifest["totals"]
     if totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]:
         yield f"the totals do not add up: {totals}"
@@ -231,7 +233,10 @@ def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
         key = "source, source_file, source_row, id"
         for config, view in (("train", "rows"), (HOLDOUT, "held")):
             kept = f"select {key} from ledger where verdict = 'kept' and config = '{config}'"
-            apart = f"select count(*) from (({kept} except all select {key} from {view}) union all (select {key} from {view} except all {kept}))"
+            apart = (
+                f"select count(*) from (({kept} except all select {key} from {view}) union all (select {key} "
+                f"from {view} except all {kept}))"
+            )
             n = db.execute(apart).fetchall()[0][0]
             if n:
                 yield f"{n:,} rows are kept for {config} by the ledger or by the data, not by both"
@@ -239,7 +244,8 @@ def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    """Files have the published columns, every row a conversation that ends with an answer, and ids are the texts' hashes."""
+    """Files have the published columns, every row a conversation that ends with an answer, and ids are the texts'
+    hashes."""
     rows = wrong = unanswered = 0
     for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
         with pq.ParquetFile(folder / name) as file:

@@ -1,7 +1,7 @@
 """Records into conversations: one record of any known shape (shapes.py) becomes one row, or several.
 
-Nothing of a record is lost: what its fields hold is in the row's turns and columns, what feeds no field is in `meta`, and
-how the source spelled it all is in `form` (form.py), so that `export --format source` gives the record back.
+Nothing of a record is lost: what its fields hold is in the row's turns and columns, what feeds no field is in `meta`,
+and how the source spelled it all is in `form` (form.py), so that `export --format source` gives the record back.
 """
 
 from __future__ import annotations
@@ -222,8 +222,8 @@ def _says(turn: Turn) -> bool:
 
 
 def _finish(turns: list[Turn], system: str) -> list[Turn]:
-    """A whole conversation: the system prompt first (a column's before the conversation's own), an empty last answer left
-    out, at least one user turn, no NUL."""
+    """A whole conversation: the system prompt first (a column's before the conversation's own), an empty last answer
+    left out, at least one user turn, no NUL."""
     if system.strip():
         own = turns[0]["content"] if turns and turns[0]["role"] == "system" else ""
         if not own.strip() or own.strip() == system.strip():

@@ -19,8 +19,8 @@ PLACE = "source, source_file, source_row"
 
 
 def source_records(build: Path) -> Iterator[bytes | None]:
-    """JSON of every record that a build read, on one line; a record that was no JSON as the line that it was; None for one
-    whose row a step has changed since. Raises InputError where the build has no forms."""
+    """JSON of every record that a build read, on one line; a record that was no JSON as the line that it was; None for
+    one whose row a step has changed since. Raises InputError where the build has no forms."""
     import duckdb
 
     if not (build / FORMS).is_file():

@@ -43,8 +43,8 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def meaning(values: list[Any], kind: pa.DataType, names: list[str] | None) -> list[Any]:
-    """A column's values (to_pylist) as they were meant: JSON (datasets' Json columns, arrow.json), at any depth, decoded;
-    classes named."""
+    """A column's values (to_pylist) as they were meant: JSON (datasets' Json columns, arrow.json), at any depth,
+    decoded; classes named."""
     if names:
         return [_label(v, names) if isinstance(v, int) else v for v in values]
     return [_meant(v, kind) for v in values] if _holds_json(kind) else values

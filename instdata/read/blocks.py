@@ -44,11 +44,11 @@ def raw_blocks(
     sheets: Sequence[str] = (),
     beside: Beside | None = None,
 ) -> Iterator[tuple[int, Any]]:
-    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines. `beside`
-    gets what the file holds that goes into no record, so far as it was read.
+    """(number of the first record, records) of each block; stops after `limit` records that are not blank lines.
+    `beside` gets what the file holds that goes into no record, so far as it was read.
 
-    Raises Damaged, after the last good record was given, where a file is no data, or not all of it; InputError where its
-    encoding is not clear."""
+    Raises Damaged, after the last good record was given, where a file is no data, or not all of it; InputError where
+    its encoding is not clear."""
     first, left = 0, limit
     try:
         for records in _blocks(path, hub, encoding, delimiter, sheets, beside):

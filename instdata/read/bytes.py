@@ -123,8 +123,8 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
 
 
 class _Feed:
-    """Records of a CSV file, and its lines, which can be given back: then reading starts anew with them. One reader goes
-    over all lines, in C, until something is wrong."""
+    """Records of a CSV file, and its lines, which can be given back: then reading starts anew with them. One reader
+    goes over all lines, in C, until something is wrong."""
 
     def __init__(self, path: Path, delimiter: str, encoding: str):
         self.delimiter = delimiter

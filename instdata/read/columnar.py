@@ -34,8 +34,8 @@ def rows_a_block(size: int, rows: int) -> int:
 
 
 def parquet_batches(path: Path, packed: bool) -> Iterator[pa.RecordBatch]:
-    """Row batches of about PIECE bytes. A compressed copy is unpacked first: Parquet is read from its end. Raises Damaged
-    where the file breaks off, or holds fewer rows than its footer promises."""
+    """Row batches of about PIECE bytes. A compressed copy is unpacked first: Parquet is read from its end. Raises
+    Damaged where the file breaks off, or holds fewer rows than its footer promises."""
     with tempfile.TemporaryFile() as plain:
         source: Any = str(path)
         if packed:
@@ -88,7 +88,8 @@ def _refuse_air(metadata: pq.FileMetaData) -> None:
             packed = max(column.total_compressed_size, 1)
             if column.total_uncompressed_size > GROUP_BYTES and column.total_uncompressed_size > AIR * packed:
                 raise Damaged(
-                    f"row group {i} claims {column.total_uncompressed_size >> 20:,} MB in {packed:,} bytes: it is not read"
+                    f"row group {i} claims {column.total_uncompressed_size >> 20:,} MB in {packed:,} bytes: it is "
+                    f"not read"
                 )
             many = column.num_values > max(RECORD_LIMIT, AIR * packed, 100 * group.num_rows)
             if many:

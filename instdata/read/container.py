@@ -30,7 +30,8 @@ FOREIGN = {
     b"BZh": ("packed by bzip2", "bunzip2 it"), b"\xfd7zXZ\x00": ("packed by xz", "unxz it"),
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"), b"ARROW1": ("an Arrow file", "write it as Parquet"),
     b"\x89PNG": ("a picture", "name a data file"), b"%PDF": ("a PDF", "name a data file"),
-    b"Obj\x01": ("an Avro file", "write it as Parquet"), b"\xd0\xcf\x11\xe0": ("an old Excel file", "save it as .xlsx or .csv"),
+    b"Obj\x01": ("an Avro file", "write it as Parquet"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "save it as .xlsx or .csv"),
 }  # fmt: skip
 
 
@@ -46,8 +47,8 @@ class Damaged(InstdataError):
 
 @dataclass
 class Beside:
-    """What a file holds that goes into no record, as reading it finds it: the other keys of a document that holds a list of
-    records, the names of a workbook's sheets that are not read."""
+    """What a file holds that goes into no record, as reading it finds it: the other keys of a document that holds a
+    list of records, the names of a workbook's sheets that are not read."""
 
     keys: dict[str, Any] = field(default_factory=dict)
     sheets: list[str] = field(default_factory=list)
@@ -64,7 +65,8 @@ class Beside:
         parts = []
         if self.keys:
             parts.append(
-                f"beside its records the document holds {', '.join(f'{k} ({_told(v)})' for k, v in self.keys.items())}: "
+                f"beside its records the document holds "
+                f"{', '.join(f'{k} ({_told(v)})' for k, v in self.keys.items())}: "
                 "kept in the manifest, in no row"
             )
         if self.sheets:

@@ -20,8 +20,8 @@ from instdata.util.yaml import did_you_mean
 
 
 def export_dropped(build: Path, which: str, out: Path) -> dict[str, int]:
-    """Write the rows that a build dropped, of a step, of one of its reasons (`step.reason`) or "all", as JSON lines with
-    step, reason and evidence. Raises InputError where there is no such step or reason."""
+    """Write the rows that a build dropped, of a step, of one of its reasons (`step.reason`) or "all", as JSON lines
+    with step, reason and evidence. Raises InputError where there is no such step or reason."""
     if out.suffix != ".jsonl":
         raise InputError(f"{out}: dropped rows are written as JSON lines: give a file that ends in .jsonl")
     manifest = json.loads((build / "manifest.json").read_text("utf-8"))

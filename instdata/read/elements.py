@@ -1,4 +1,5 @@
-"""Records of JSON that is no value a line: an array, a document that holds a list of them, values one after the other."""
+"""Records of JSON that is no value a line: an array, a document that holds a list of them, values one after the
+other."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ WRAPPED = re.compile(
 
 
 def elements(path: Path, encoding: str = "utf-8", beside: Beside | None = None) -> Iterator[list[bytes | Bad]]:
-    """The elements of a JSON array, of the list that a document {"data": […]} holds (`beside` gets its other keys), or the
-    values of a file of several JSON values, in lists of about PIECE bytes.
+    """The elements of a JSON array, of the list that a document {"data": […]} holds (`beside` gets its other keys), or
+    the values of a file of several JSON values, in lists of about PIECE bytes.
 
     Values are cut by brackets and quotes. One that does not parse may have swallowed its neighbours (a quote that is
     not closed): it is cut at its first joint of objects, and cutting starts anew behind it, so that it costs itself.
@@ -85,7 +86,8 @@ def _head(data: bytes, beside: Beside | None) -> bytes:
 
 
 def _closes(head: bytes, rest: bytes, beside: Beside | None) -> bool:
-    """Whether `rest` is how the document that began with `head` goes on behind its list; its keys go beside the records."""
+    """Whether `rest` is how the document that began with `head` goes on behind its list; its keys go beside the
+    records."""
     try:
         keys = orjson.loads(head + b"null" + rest)
     except orjson.JSONDecodeError:

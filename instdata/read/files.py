@@ -38,7 +38,10 @@ def find_files(source: Source, base: Path, say: Callable[[str], None] = lambda l
                 if any(_excluded(path, given, pattern) for pattern in source.exclude):
                     skipped.append((path, "excluded"))
                 elif path.is_symlink() and not path.exists():
-                    gone = f"{path}: a link that points nowhere ({os.readlink(path)}): fetch the file, or leave it out by exclude:"
+                    gone = (
+                        f"{path}: a link that points nowhere ({os.readlink(path)}): fetch the file, or leave it "
+                        f"out by exclude:"
+                    )
                     if source.damaged == "keep":
                         say(f"{gone}. Going on without it (damaged: keep)")
                     else:

@@ -1,5 +1,5 @@
-"""Whether a Parquet footer can be looked at: pyarrow ends the process (std::terminate) on some damaged ones, such as sizes
-of byte arrays for a column of numbers, so a child looks first."""
+"""Whether a Parquet footer can be looked at: pyarrow ends the process (std::terminate) on some damaged ones, such as
+sizes of byte arrays for a column of numbers, so a child looks first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PATIENCE = 20.0  # seconds for a child that may wait for a lock of a thread that
 
 
 def sound_footer(source: Any) -> bool:
-    """Whether looking at every column of every row group of a Parquet file (a path or an open file) leaves a process alive.
-    An ordinary error counts as alive: whoever looks next gets it, too."""
+    """Whether looking at every column of every row group of a Parquet file (a path or an open file) leaves a process
+    alive. An ordinary error counts as alive: whoever looks next gets it, too."""
     import pyarrow.parquet as pq
 
     if not hasattr(os, "fork"):

@@ -1,9 +1,10 @@
 """How a source wrote a record: with the row and its meta it gives the record back, and holds no text twice.
 
-A form is the record with references in place of what the row has already: `{"=": {"instruction": {"$": [0]}, "input": "",
-"output": {"$": [1]}}}`. In `{"$": […]}` a number is a text of the row (its turns' contents, reasoning and calls' arguments in
-their order, then its columns), `[n, start, end]` a part of one, and text stands for itself, joined one after the other;
-`{"$": "column"}` is that column of `meta`. A record that cannot be said so is kept whole: `{"raw": …}`. `notes` come first.
+A form is the record with references in place of what the row has already: `{"=": {"instruction": {"$": [0]}, "input":
+"", "output": {"$": [1]}}}`. In `{"$": […]}` a number is a text of the row (its turns' contents, reasoning and calls'
+arguments in their order, then its columns), `[n, start, end]` a part of one, and text stands for itself, joined one
+after the other; `{"$": "column"}` is that column of `meta`. A record that cannot be said so is kept whole: `{"raw":
+…}`. `notes` come first.
 """
 
 from __future__ import annotations

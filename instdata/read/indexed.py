@@ -14,8 +14,8 @@ from instdata.util.sealed import read_sealed_json, sound, write_sealed_json
 
 
 def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str, Beside] | None:
-    """(shards of a file, what was lost of it, what it holds beside its records) as an earlier build made them; None where they are not all there and what
-    they were: that is said."""
+    """(shards of a file, what was lost of it, what it holds beside its records) as an earlier build made them; None
+    where they are not all there and what they were: that is said."""
     if not index.exists():
         return None
     found = read_sealed_json(index)
@@ -41,8 +41,8 @@ def keep_index(index: Path, shards: list[Shard], lost: str, beside: Beside, cach
 
 
 def until_damage(blocks: Iterator[tuple[int, Any]], lost: list[Damaged]) -> Iterator[tuple[int, Any]]:
-    """The blocks up to where a file breaks off; why it does is put into `lost`. The record that was cut off comes last, as
-    one that cannot be read."""
+    """The blocks up to where a file breaks off; why it does is put into `lost`. The record that was cut off comes last,
+    as one that cannot be read."""
     at = 0
     try:
         for first, records in blocks:

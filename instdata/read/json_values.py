@@ -11,12 +11,13 @@ OPEN, OPEN2, CLOSE, CLOSE2 = ord("{"), ord("["), ord("}"), ord("]")
 
 
 def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], int, bool]:
-    """(start and end of the complete values in `data`, the number of bytes they and what lies between them take, whether
-    the array's closing bracket was seen).
+    """(start and end of the complete values in `data`, the number of bytes they and what lies between them take,
+    whether the array's closing bracket was seen).
 
     `in_array`: values are separated by commas, a closing bracket at their level ends them; otherwise they just follow
-    each other, and stray closing brackets between them are skipped. A raw line break inside a string cannot be JSON: the value is broken, and the next value starts at the
-    next line that opens a brace no deeper than the first value's line did.
+    each other, and stray closing brackets between them are skipped. A raw line break inside a string cannot be JSON:
+    the value is broken, and the next value starts at the next line that opens a brace no deeper than the first value's
+    line did.
     """
     spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
     return [(int(start), int(end)) for start, end in spans], int(used), bool(closed)

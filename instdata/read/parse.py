@@ -26,8 +26,8 @@ from instdata.read.usual import INPUT, PLAIN, Usual
 
 @dataclass(frozen=True)
 class Parsed:
-    """A row on the way into a shard: of record `number`, its `nth`; `label` is the ability that the taxonomy makes of its
-    own, `form` how the record was written (on the first row of a record)."""
+    """A row on the way into a shard: of record `number`, its `nth`; `label` is the ability that the taxonomy makes of
+    its own, `form` how the record was written (on the first row of a record)."""
 
     number: int
     nth: int
@@ -39,8 +39,8 @@ class Parsed:
 
 @dataclass(frozen=True)
 class BlockRows:
-    """A block's records, read: plain ones as columns, others as rows; what could not be read as (record number, error, raw
-    text)."""
+    """A block's records, read: plain ones as columns, others as rows; what could not be read as (record number, error,
+    raw text)."""
 
     usual: Usual
     rows: list[Parsed]
@@ -110,8 +110,8 @@ def _has_float(value: Any) -> bool:
 def _described(
     number: int, record: Record, rows: list[Conversation], labels: list[str | None], used: set[str]
 ) -> list[Parsed]:
-    """A record's rows with their meta and form. The form is tried: one that does not give the record back is replaced by the
-    record itself."""
+    """A record's rows with their meta and form. The form is tried: one that does not give the record back is replaced
+    by the record itself."""
     out = []
     for nth, (row, label) in enumerate(zip(rows, labels)):
         rest = meta(record, used, row)

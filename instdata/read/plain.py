@@ -47,6 +47,6 @@ def as_text(value: Any, where: str) -> str:
 
 
 def unjson(value: Any) -> Any:
-    """What JSON cannot hold, for orjson's `default`: a number that remembers how it was written as the number, anything else
-    as text."""
+    """What JSON cannot hold, for orjson's `default`: a number that remembers how it was written as the number, anything
+    else as text."""
     return float(value) if isinstance(value, float) else str(value)

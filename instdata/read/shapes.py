@@ -1,7 +1,7 @@
 """The shapes that instruction data comes in, as tables: which columns feed which of our fields, and how a file is told.
 
-A shape is a format (how its fields become turns, see adapters.py) and the columns that feed it; docs/formats.md shows what
-each becomes. Column names are compared as `normalise_key` spells them.
+A shape is a format (how its fields become turns, see adapters.py) and the columns that feed it; docs/formats.md shows
+what each becomes. Column names are compared as `normalise_key` spells them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ KEYS: dict[str, Feeds] = {
     },
     "prompt_completion": {
         "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
-        "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output", "target",
+        "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output",
+        "target",
                        "generated_solution", "deepseek_solution", "content",
                        "回答", "答案", "回复", "输出"),
         "generations": ("generations",),
@@ -46,7 +47,8 @@ KEYS: dict[str, Feeds] = {
         "history": ("history", "历史"),
         "reasoning": REASONING,
     },
-    "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data",
+    "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns",
+    "data",
                               "plain_text", "text", "对话"), **ANSWER},
     "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
@@ -86,8 +88,8 @@ class Fields(dict):
     """Feeds of one source, and with the source's own words for roles (ROLE_FIELD)."""
 
     def feeding(self, record: Mapping[str, Any]) -> list[tuple[str, str, tuple[str, ...]]]:
-        """(field, column or template, the template's columns) for records with these keys, in order of preference. Worked
-        out once for each set of keys."""
+        """(field, column or template, the template's columns) for records with these keys, in order of preference.
+        Worked out once for each set of keys."""
         plans = self.__dict__.setdefault("plans", {})
         keys = tuple(record)
         if keys not in plans:

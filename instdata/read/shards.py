@@ -83,7 +83,8 @@ def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int,
     first = next(t for s in shards if s.bad for t in read_cached(s.bad_path).slice(0, 1).to_pylist())
     return (
         f"source {inputs[0].source}: {bad} of {rows + bad} rows cannot be read, more than max_bad ({max_bad:.2%}). "
-        f"The first: {first['source_file']}, row {first['source_row']}: {first['error']}. Mend the file, or raise max_bad: in the recipe"
+        f"The first: {first['source_file']}, row {first['source_row']}: {first['error']}. Mend the file, or raise "
+        f"max_bad: in the recipe"
     )
 
 
@@ -96,7 +97,8 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
     shards, lost, beside = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
     if lost and not item.keep:
         raise DamagedInput(
-            f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in the "
+            f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in "
+            f"the "
             "source goes on with them"
         )
     if lost:
@@ -111,7 +113,8 @@ def _read_input(item: Input, engine: Engine, context: Context, limit: int | None
 def _read_blocks(
     item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
 ) -> tuple[list[Shard], str, Beside]:
-    """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it is written meanwhile."""
+    """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it
+    is written meanwhile."""
     cache, beside = context.folder, Beside()
     lost: list[Damaged] = []
     blocks = (
@@ -164,7 +167,8 @@ def read_block(block: Block) -> Shard:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No search for reference cycles: a block's rows are many small objects without any, and it takes 40% of the time."""
+    """No search for reference cycles: a block's rows are many small objects without any, and it takes 40% of the
+    time."""
     on = gc.isenabled()
     gc.disable()
     try:

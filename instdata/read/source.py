@@ -23,7 +23,8 @@ class Source(Strict):
 
     path: str | list[str] | None = Field(
         None,
-        description="A file, a folder, a glob, or a list of them; relative to the recipe, or addresses (s3://, https://).",
+        description="A file, a folder, a glob, or a list of them; relative to the recipe, or addresses (s3://, "
+        "https://).",
     )
     hub: str | None = Field(
         None,

@@ -214,15 +214,16 @@ def _understand(
     where: str,
     blocks: Callable[[], Iterator[tuple[int, Any]]] | None = None,
 ) -> tuple[str, Fields]:
-    """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are rare.
-    Raises InputError with every problem."""
+    """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are
+    rare. Raises InputError with every problem."""
     seen = list(dict.fromkeys(k for r in peeked for k in r))
     shown = ", ".join(seen[:20])
     problems = [
         (
             "",
             None,
-            f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} Columns: {shown}',
+            f'{where}: map: {ours}: there is no column "{theirs}".{did_you_mean(normalise_key(theirs), seen)} '
+            f"Columns: {shown}",
         )
         for ours, text in source.map.items()
         for theirs in placeholders(text) or [text]
@@ -238,13 +239,15 @@ def _understand(
         format = _fitting(fitting, detect(peeked), source.map, seen)
     elif format not in fitting:
         raise InputError(
-            f"{where}: map: the format {format} has no {' or '.join(m for m in source.map if m not in fields_of(format))}"
+            f"{where}: map: the format {format} has no "
+            f"{' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
     if not format and not peeked:
         format = fitting[0]
     if not format:
         raise InputError(
-            f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, output: …}}"
+            f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, "
+            f"output: …}}"
         )
     return format, columns(format, source.map, source.roles)
 
@@ -286,7 +289,8 @@ def with_commit(source: Source, inputs: list[Input]) -> Source:
 
 
 def manifest_of(inputs: list[Input], notes: Mapping[str, Mapping[str, int]], context: Context) -> dict[str, Any]:
-    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many rows."""
+    """What a source was: its files by content, or its Hub dataset at a commit; and what reading it did to how many
+    rows."""
     noted = {"notes": notes[inputs[0].source]} if inputs[0].source in notes else {}
     if inputs[0].hub:
         repo, config, split, revision = inputs[0].hub

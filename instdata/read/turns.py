@@ -20,7 +20,8 @@ Turn = dict[str, Any]
 CALL = "call"  # the role of a turn that is a call of a tool
 SPEAKERS = {
     "system": "system", "developer": "system", "系统": "system",
-    "user": "user", "human": "user", "prompter": "user", "person": "user", "instruction": "user", "用户": "user", "人类": "user",
+    "user": "user", "human": "user", "prompter": "user", "person": "user", "instruction": "user", "用户": "user",
+    "人类": "user",
     "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
     "bing": "assistant", "bard": "assistant", "claude": "assistant", "ai": "assistant", "moss": "assistant",
     "助手": "assistant", "助理": "assistant", "机器人": "assistant",
@@ -80,8 +81,8 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
 
 
 def dialogue(text: str) -> list[Turn] | None:
-    """The turns of one text that holds a dialogue, `Human: …\\n\\nAssistant: …` (HH-RLHF, BELLE's multi-turn sets); None where
-    it does not begin with the human or does not take turns."""
+    """The turns of one text that holds a dialogue, `Human: …\\n\\nAssistant: …` (HH-RLHF, BELLE's multi-turn sets);
+    None where it does not begin with the human or does not take turns."""
     marks = list(DIALOGUE.finditer(text))
     if not marks or text[: marks[0].start()].strip():
         return None
@@ -237,6 +238,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
 
 
 def calls_of(text: str | None) -> list[dict[str, Any]] | None:
-    """The tool calls that a JSON text holds (xLAM's answers, ShareGPT's function_call); None where it holds something else."""
+    """The tool calls that a JSON text holds (xLAM's answers, ShareGPT's function_call); None where it holds something
+    else."""
     found = json_text(text or "")
     return None if isinstance(found, str) else _calls(found, "")

@@ -1,7 +1,7 @@
 """Records as most sets have them, an exchange or a conversation in plain texts: read straight into columns.
 
-They become what the long way (adapters.py, form.py) makes of them, without its detours; a test holds the two together. A
-record that has anything else about it is left to the long way.
+They become what the long way (adapters.py, form.py) makes of them, without its detours; a test holds the two together.
+A record that has anything else about it is left to the long way.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from instdata.read.thoughts import may_hold
 from instdata.read.turns import CALL, SPEAKER, TEXT, speakers
 
 INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
-# Format -> the fields of a plain record: what is asked, what it is asked of, what is answered; or the conversation alone.
+# Format -> the fields of a plain record: what is asked, what it is asked of, what is answered; or the conversation alone.  # noqa: E501
 EXCHANGE = {"alpaca": ("instruction", "input", "output"), "prompt_completion": ("prompt", None, "completion")}
 TALK = ("messages", "sharegpt")
 PLAIN = (*EXCHANGE, *TALK)
@@ -32,8 +32,9 @@ SCALAR = frozenset([str, int, bool, type(None)])
 
 @dataclass(frozen=True)
 class Way:
-    """How records with certain keys are read: the keys of what is asked, given and said, or of the conversation; those that
-    go to meta, with their normalised names; and their forms: with a separate input, and where that is empty or null."""
+    """How records with certain keys are read: the keys of what is asked, given and said, or of the conversation; those
+    that go to meta, with their normalised names; and their forms: with a separate input, and where that is empty or
+    null."""
 
     asked: str = ""
     given: str | None = None
@@ -46,8 +47,9 @@ class Way:
 
 @dataclass
 class Usual:
-    """Rows of plain records, as columns: the number of each row's record and of its turns, all turns one after the other,
-    meta, forms, and how many bytes of the last user turn are what is asked where the rest is given (-1: all of it)."""
+    """Rows of plain records, as columns: the number of each row's record and of its turns, all turns one after the
+    other, meta, forms, and how many bytes of the last user turn are what is asked where the rest is given (-1: all of
+    it)."""
 
     format: str
     fields: Fields

@@ -51,8 +51,8 @@ def _portable(text: str) -> str:
 
 
 def _digest_of(text: str, base: Path) -> str:
-    """The digest of the file that a text is the path of; other text as it is. (A bare word is a path only with a suffix:
-    a file that happens to be called "auto" is nobody's option.)"""
+    """The digest of the file that a text is the path of; other text as it is. (A bare word is a path only with a
+    suffix: a file that happens to be called "auto" is nobody's option.)"""
     looks = 0 < len(text) < 1024 and "\0" not in text and "\n" not in text and ("/" in text or "." in text)
     return digest(base / text) if looks and (base / text).is_file() else text
 

@@ -41,7 +41,8 @@ class Draft:
         self.problems.append((self.document.file, self.document.line(path), message))
 
     def fail(self, kind: type[InputError] = InputError) -> None:
-        """Raise InputError (or one of its kinds) with the problems, in the order of their lines, where there are any."""
+        """Raise InputError (or one of its kinds) with the problems, in the order of their lines, where there are
+        any."""
         if self.problems:
             raise kind(sorted(dict.fromkeys(self.problems), key=lambda p: p[1] or 0))
 
@@ -55,8 +56,8 @@ def read_recipe(recipe: Path | str | Mapping[str, Any], sets: Sequence[str] = ()
 
 
 def open_document(recipe: Path | str | Mapping[str, Any] | Recipe) -> tuple[Document, Path]:
-    """(what a recipe says, the folder that its paths start from) of a YAML file, a mapping or a Recipe, whose paths start
-    here. Raises InputError."""
+    """(what a recipe says, the folder that its paths start from) of a YAML file, a mapping or a Recipe, whose paths
+    start here. Raises InputError."""
     if isinstance(recipe, (str, Path)):
         path = Path(recipe)
         if not path.is_file():
@@ -86,8 +87,8 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def read_draft(document: Document, base: Path, sets: Sequence[str] = (), limit: int | None = None) -> Draft:
-    """Read a recipe as far as it goes; step files lie in `base`. Raises InputError where it is no mapping or a `--set` has
-    no place in it."""
+    """Read a recipe as far as it goes; step files lie in `base`. Raises InputError where it is no mapping or a `--set`
+    has no place in it."""
     if not isinstance(document.data, dict):
         raise InputError([(document.file, 1, "a recipe is a mapping with name:, sources: and steps:")])
     for item in sets:

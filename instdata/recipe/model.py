@@ -98,8 +98,8 @@ class Recipe(BaseModel):
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON schema of recipes, with the options of every step of instdata's own; of others' steps it knows the names,
-    for it imports nobody's code."""
+    """The JSON schema of recipes, with the options of every step of instdata's own; of others' steps it knows the
+    names, for it imports nobody's code."""
     schema = Recipe.model_json_schema()
     items: list[dict[str, Any]] = []
     for kind in sorted(kinds()):

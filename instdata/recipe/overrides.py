@@ -15,8 +15,8 @@ _NAME = re.compile(r"\$\{(\w+)\}")
 
 
 def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: list[Any]) -> Any:
-    """Replace ${NAME} in strings. A secret is refused, by the name or the value, and so is an address that carries one: the
-    resolved recipe is kept and published."""
+    """Replace ${NAME} in strings. A secret is refused, by the name or the value, and so is an address that carries one:
+    the resolved recipe is kept and published."""
     if isinstance(data, dict):
         return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
     if isinstance(data, list):
@@ -31,7 +31,8 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
                 (
                     document.file,
                     document.line(path),
-                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by themselves",
+                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by "
+                    f"themselves",
                 )
             )
         elif name not in os.environ:

@@ -86,7 +86,8 @@ def _funnel(steps: list[dict[str, Any]]) -> Any:
         legend=alt.Legend(orient="top"),
     )
     return _chart(rows, 24 * len(steps)).mark_bar().encode(
-        x=alt.X("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=6)), y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
+        x=alt.X("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=6)),
+        y=alt.Y("step:N", title=None, sort=[s["name"] for s in steps]),
         color=colour, order="order:Q", tooltip=["step:N", "verdict:N", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
 
@@ -129,9 +130,11 @@ def _abilities(abilities: list[dict[str, Any]]) -> Any:
     if not rows:
         return None
     return _chart(rows, 30 * len(abilities)).mark_bar().encode(
-        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6)), y=alt.Y("ability:N", title=None, sort=None),
+        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6)),
+        y=alt.Y("ability:N", title=None, sort=None),
         yOffset=alt.YOffset("when:N", sort=["before", "after"]),
-        color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]), legend=alt.Legend(orient="top")),
+        color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["before", "after"], range=[BEFORE, AFTER]),
+        legend=alt.Legend(orient="top")),
         tooltip=["ability:N", "when:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
 
@@ -144,13 +147,17 @@ def _sizes(configs: dict[str, dict[str, Any]], abilities: list[str]) -> Any:
     if len(abilities) < 2:
         return None
     rows = [
-        {"config": f"{name} ({c['rows']:,})", "ability": a, "share": c["by_ability"][a] / c["rows"], "rows": c["by_ability"][a], "order": i}
+        {"config": f"{name} ({c['rows']:,})", "ability": a, "share": c["by_ability"][a] / c["rows"],
+        "rows": c["by_ability"][a], "order": i}
         for name, c in sizes.items() for i, a in enumerate(abilities) if c["by_ability"].get(a)
     ]  # fmt: skip
     return _chart(rows, 26 * len(sizes)).mark_bar().encode(
-        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6), scale=alt.Scale(domain=[0, 1])), y=alt.Y("config:N", title=None, sort=None),
-        color=alt.Color("ability:N", title=None, sort=abilities, scale=alt.Scale(scheme="tableau20"), legend=alt.Legend(orient="bottom", columns=5, symbolLimit=40)),
-        order="order:Q", tooltip=["config:N", "ability:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=6), scale=alt.Scale(domain=[0, 1])),
+        y=alt.Y("config:N", title=None, sort=None),
+        color=alt.Color("ability:N", title=None, sort=abilities, scale=alt.Scale(scheme="tableau20"),
+        legend=alt.Legend(orient="bottom", columns=5, symbolLimit=40)),
+        order="order:Q",
+        tooltip=["config:N", "ability:N", alt.Tooltip("rows:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip
 
 
@@ -194,7 +201,9 @@ def _similarity(bins: list[dict[str, Any]]) -> Any:
 
     if not bins:
         return None
-    return _chart([{"from": b["low"], "to": round(b["low"] + 0.02, 2), "rows": b["n"]} for b in bins], 120).mark_bar(color=VERDICTS["dropped"]).encode(
-        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q", y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4)),
+    return _chart([{"from": b["low"], "to": round(b["low"] + 0.02, 2), "rows": b["n"]} for b in bins],
+        120).mark_bar(color=VERDICTS["dropped"]).encode(
+        x=alt.X("from:Q", bin="binned", title="similarity", axis=alt.Axis(format=".2f")), x2="to:Q",
+        y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4)),
         tooltip=["from:Q", "to:Q", alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip

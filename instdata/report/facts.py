@@ -37,8 +37,8 @@ def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
 
 def abilities(db: Any) -> list[dict[str, Any]]:
     """For each ability: `before`, the rows read or generated under that label, `after`, those in full, `confidence`,
-    the mean of their labels', and `precision`, the share of the labels that a model gave which calibration expects to be right
-    (None where no label was scored, or a model gave none)."""
+    the mean of their labels', and `precision`, the share of the labels that a model gave which calibration expects to
+    be right (None where no label was scored, or a model gave none)."""
     sql = """select ability, count(*) as before, count(*) filter (verdict = 'kept' and config = 'train') as after
              from ledger where id is not null group by ability order by after desc, before desc, ability"""
     mean = "avg(ability_confidence) filter (not isnan(ability_confidence)"
@@ -50,8 +50,9 @@ def abilities(db: Any) -> list[dict[str, Any]]:
 
 
 def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """ability.summary's confusion of a build: {abilities, rows, n, agreement}, and `mixed`, the pairs mixed up most often,
-    (own label, the model's, rows). None where no row came with a label, or the ledger is of an older instdata."""
+    """ability.summary's confusion of a build: {abilities, rows, n, agreement}, and `mixed`, the pairs mixed up most
+    often, (own label, the model's, rows). None where no row came with a label, or the ledger is of an older
+    instdata."""
     from instdata.steps.ability import summary
 
     last = [s["name"] for s in manifest["steps"] if s["kind"] == "categorize"][-1:]
@@ -100,9 +101,9 @@ def histogram(chars: np.ndarray) -> dict[str, Any]:
 
 
 def dropped(db: Any, steps: list[str]) -> list[dict[str, Any]]:
-    """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, `about`, what
-    it means, the `rids` of some of them (quality.sample's choice), `others`, the rows that decided, and `kept`, some kept
-    rows to set beside them."""
+    """For each step and reason, in the recipe's order: `n`, how many rows were dropped or quarantined for it, `about`,
+    what it means, the `rids` of some of them (quality.sample's choice), `others`, the rows that decided, and `kept`,
+    some kept rows to set beside them."""
     from instdata.steps.quality.sample import sample
 
     chosen: dict[str, list[pa.Table]] = {}

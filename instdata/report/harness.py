@@ -27,8 +27,9 @@ SHOWN, TEXT = 14, 300  # distractors shown, characters of each text
 
 
 def read_curves(build: Path) -> dict[str, Any] | None:
-    """builds/<name>/curves/ as {views, fits, models, training, not_judged, cost, distractors, earlier}; None where there
-    is none. `earlier` says that the build has changed since. Raises InputError where a file is not as the harness writes it.
+    """builds/<name>/curves/ as {views, fits, models, training, not_judged, cost, distractors, earlier}; None where
+    there is none. `earlier` says that the build has changed since. Raises InputError where a file is not as the harness
+    writes it.
     """
     folder = build / "curves"
     if not (folder / "curves.parquet").is_file() or not (folder / "summary.json").is_file():
@@ -48,10 +49,10 @@ def read_curves(build: Path) -> dict[str, Any] | None:
 
 
 def read_ablation(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
-    """ablations/<build>-<step>/ as {name, views, judge_card, cost, earlier, relative} and the keys of effects.json; each
-    effect with its `limit`, the margin in its own unit (for bits the margin is a share of the score without the step:
-    `relative`). `earlier`: it was run on another manifest than the one given. Raises InputError where a file is missing
-    or not as written."""
+    """ablations/<build>-<step>/ as {name, views, judge_card, cost, earlier, relative} and the keys of effects.json;
+    each effect with its `limit`, the margin in its own unit (for bits the margin is a share of the score without the
+    step: `relative`). `earlier`: it was run on another manifest than the one given. Raises InputError where a file is
+    missing or not as written."""
     found = _json(folder / "effects.json")
     kind, margin = metric_of(str(found.get("metric"))), found.get("margin")
     for effect in (*found["effects"], *(found.get("aa") or [])):
@@ -136,15 +137,16 @@ def models_of(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def trained_with(training: dict[str, Any]) -> str:
     """A training recipe in one line."""
-    said = {"lr": "learning rate", "schedule": "", "epochs": "epochs", "batch": "batch", "length": "tokens a bin", "lora": "LoRA rank"}  # fmt: skip
+    said = {"lr": "learning rate", "schedule": "", "epochs": "epochs", "batch": "batch", "length": "tokens a bin",
+        "lora": "LoRA rank"}  # fmt: skip
     parts = [f"{word} {training[key]}".strip() for key, word in said.items() if training.get(key) is not None]
     return ", ".join([*([f"recipe {training['name']}"] if training.get("name") else []), *parts])
 
 
 def distractors(path: Path) -> dict[str, Any] | None:
     """How often each model before training already prefers the true answer: `by_ability` and `by_kind`, each a list of
-    {model, ability or kind, side ("fine" or "coarse"), score, n}, and a few of the distractors, `shown`: {ability, kind,
-    item, prompt, reference, distractor}. None where scores.parquet holds none."""
+    {model, ability or kind, side ("fine" or "coarse"), score, n}, and a few of the distractors, `shown`: {ability,
+    kind, item, prompt, reference, distractor}. None where scores.parquet holds none."""
     if not path.is_file():
         return None
     import duckdb
@@ -182,7 +184,8 @@ def belle() -> dict[str, Any]:
 
 
 def belle_scores(ability: str) -> list[float] | None:
-    """BELLE's scores of a use case at 0.2M, 0.6M, 1M and 2M rows, by name ("closed QA" is closed_qa); None for others."""
+    """BELLE's scores of a use case at 0.2M, 0.6M, 1M and 2M rows, by name ("closed QA" is closed_qa); None for
+    others."""
     return belle()["scores"].get(re.sub(r"\W+", "_", ability.casefold()).strip("_"))
 
 

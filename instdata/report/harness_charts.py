@@ -36,9 +36,9 @@ def colours(names: list[str]) -> list[str]:
 
 
 def growth(view: dict[str, Any]) -> list[dict[str, Any]]:
-    """The small multiples of a view, a spec for each ability: a line with its interval for each series over the rows it was
-    trained on, the chance level, and BELLE's published curve. They differ in their data alone, so altair, which takes
-    its time, makes one."""
+    """The small multiples of a view, a spec for each ability: a line with its interval for each series over the rows it
+    was trained on, the chance level, and BELLE's published curve. They differ in their data alone, so altair, which
+    takes its time, makes one."""
     template = _growth(view).to_dict(validate=False)
     found = []
     for ability in view["abilities"]:
@@ -50,7 +50,8 @@ def growth(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _growth(view: dict[str, Any]) -> Any:
-    """The layers over data named chance, belle and points. Scores share the scale 0 to 1; bits have their own in each."""
+    """The layers over data named chance, belle and points. Scores share the scale 0 to 1; bits have their own in
+    each."""
     import altair as alt
 
     rows = sorted({r for r, _ in view["sizes"]})
@@ -83,8 +84,8 @@ def _growth(view: dict[str, Any]) -> Any:
 
 
 def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """What the layers of one ability's chart show. BELLE's largest size, 2M rows, is set at ours; bits have another scale
-    than its scores."""
+    """What the layers of one ability's chart show. BELLE's largest size, 2M rows, is set at ours; bits have another
+    scale than its scores."""
     keys = ("series", "config", "rows", "value", "low", "high", "n", "seeds")
     points = [{k: p[k] for k in keys} for p in ability["points"] if p["value"] is not None]
     # An interval from few items can be wider than everything else: it is drawn as far as the chart goes.

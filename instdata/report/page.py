@@ -38,8 +38,8 @@ def render(found: dict[str, Any]) -> str:
 
 
 def ablation_page(folder: Path) -> Path:
-    """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where files are missing or
-    not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
+    """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where
+    files are missing or not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
     charts.require()
     found = harness.read_ablation(folder)
     text = _render("ablation.html", found["name"], harness_charts.ablation_specs(found, "ablation0"), {"a": found})

@@ -16,7 +16,8 @@ from instdata.util.errors import InputError, MissingExtra
 HOST = "127.0.0.1"
 BODY = 4_000_000  # bytes of a request
 HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src "
+    "data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
@@ -32,7 +33,8 @@ Answers = Mapping[str, Callable[[dict[str, Any]], Any]]
 
 
 class Server:
-    """A page of a folder with the answers that its script asks for. `address` holds the key: whoever has it is let in."""
+    """A page of a folder with the answers that its script asks for. `address` holds the key: whoever has it is let
+    in."""
 
     def __init__(self, template: str, shown: dict[str, Any], answers: Answers, port: int = 0):
         try:
@@ -76,8 +78,9 @@ class Server:
         )
 
     def _refused(self, request: Any) -> Any:
-        """Why a request is none of ours, as a response; None where it is fine. Another site's page can send requests here,
-        or give its own name our address (DNS rebinding): the Host, and the Origin where one is told, must be ours."""
+        """Why a request is none of ours, as a response; None where it is fine. Another site's page can send requests
+        here, or give its own name our address (DNS rebinding): the Host, and the Origin where one is told, must be
+        ours."""
         hosts = {f"{name}:{self.port}" for name in (HOST, "localhost")}
         origin = request.headers.get("origin")
         if request.headers.get("host") not in hosts:

@@ -1,8 +1,8 @@
 """Distractors (DoIT, Song et al., arXiv 2310.19651): an answer counts where it is likelier than a fine-grained and a
 coarse-grained wrong one. Where a suite brings none they are made here, the same for the same items and seed.
 
-Fine ones are made only where an exact change is cheap and sure: another option, another number, another label. DoIT's were
-written by hand; changes of words were tried, had no signal in our own results and are gone (docs/evaluate.md)."""
+Fine ones are made only where an exact change is cheap and sure: another option, another number, another label. DoIT's
+were written by hand; changes of words were tried, had no signal in our own results and are gone (docs/evaluate.md)."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _filled(item: Item, pool: _Pool, seed: int) -> Item:
 
 
 def _fine(item: Item, pool: _Pool, rng: random.Random) -> tuple[str, str] | None:
-    """(kind, wrong answer): another choice, another label of the ability, or the answer with another number; None where it
-    has none of them."""
+    """(kind, wrong answer): another choice, another label of the ability, or the answer with another number; None where
+    it has none of them."""
     choices = item.choices or choices_in(item.question)
     if choices and (other := _other_choice(item.right, choices, rng)):
         return "choice", other
@@ -55,8 +55,8 @@ def _fine(item: Item, pool: _Pool, rng: random.Random) -> tuple[str, str] | None
 
 
 def _differs(text: str, item: Item) -> bool:
-    """Whether a text says something else than the reference (case, blanks and punctuation say nothing, operators do) and
-    is not the coarse distractor."""
+    """Whether a text says something else than the reference (case, blanks and punctuation say nothing, operators do)
+    and is not the coarse distractor."""
     return text != item.coarse and _said(text) != _said(item.right)
 
 
@@ -149,8 +149,8 @@ CHINESE_COUNT = re.compile(r"(?<=[有共分为约每了])[两三四五六七八�
 
 
 def other_numbers(text: str, rng: random.Random) -> list[str]:
-    """The text with one of its numbers changed, once for each number that an answer states (not the places of a list, not
-    in code)."""
+    """The text with one of its numbers changed, once for each number that an answer states (not the places of a list,
+    not in code)."""
     if "```" in text:
         return []
     found = []

@@ -1,4 +1,5 @@
-"""Scores of a model: for every item its prompt, its answer, its score and why. Everything shown is a query over them."""
+"""Scores of a model: for every item its prompt, its answer, its score and why. Everything shown is a query over
+them."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def score(
     model: Model, items: Sequence[Item], kinds: Sequence[str], cell: dict[str, Any], judged: bool = False
 ) -> pa.Table:  # fmt: skip
     """Every item's scores as rows of SCHEMA; `cell` says of which model (keys of CELL). Items should have their
-    distractors already (distractors.make). `judged`: also write the answers that a judge will score, metric "judge" without a value."""
+    distractors already (distractors.make). `judged`: also write the answers that a judge will score, metric "judge"
+    without a value."""
     if "answers" in kinds and any(i.scorer == "unit_tests" for i in items):
         sandbox.way()  # InputError before the work where no sandbox works here
     found: list[dict[str, Any]] = []

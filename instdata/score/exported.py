@@ -1,7 +1,8 @@
 """Our items as tasks of other harnesses: an lm-eval task folder, an inspect task file.
 
-What another harness cannot score as we do is scored by its nearest: a choice and a reference with distractors by likelihood, a
-number, a label and an exact answer by matching. Items that need a judge, tests or a schema are left out, and counted.
+What another harness cannot score as we do is scored by its nearest: a choice and a reference with distractors by
+likelihood, a number, a label and an exact answer by matching. Items that need a judge, tests or a schema are left out,
+and counted.
 """
 
 from __future__ import annotations
@@ -68,12 +69,12 @@ def sample(record):
 def items(kind):
     solver = multiple_choice() if kind == "choice" else generate()
     return Task(dataset=json_dataset(str(HERE / f"{name}_{{kind}}.jsonl"), sample), solver=solver, scorer=SCORERS[kind]())
-'''
+'''  # noqa: E501
 
 
 def export_items(items: Sequence[Item], name: str, format: str, out: Path) -> dict[str, Any]:
-    """Write items as a task of `format` into the folder `out`; returns {tasks, written, left_out (why: how many)}. Raises
-    InputError where none can be written, or the folder holds something else."""
+    """Write items as a task of `format` into the folder `out`; returns {tasks, written, left_out (why: how many)}.
+    Raises InputError where none can be written, or the folder holds something else."""
     name = re.sub(r"\W+", "_", name).strip("_") or "items"
     if out.suffix or (out.is_dir() and any(out.iterdir()) and not list(out.glob(f"{name}*"))):
         raise InputError(f"{out}: give a folder that is empty, not there yet, or holds these tasks")
@@ -122,7 +123,8 @@ def _record(item: Item, format: str) -> tuple[str, dict[str, Any] | None]:
             return "choice with several answers", None
         shown = list(LETTERS[: len(item.choices)]) if format == "lm-eval" else item.choices
         gold = LETTERS.index(letters)
-        return "choice", {**record, "question": f"{asked}\nAnswer:" if format == "lm-eval" else asked, "choices": shown, "gold": gold, "target": letters}  # fmt: skip
+        return "choice", {**record, "question": f"{asked}\nAnswer:" if format == "lm-eval" else asked, "choices": shown,
+            "gold": gold, "target": letters}  # fmt: skip
     if item.scorer == "distractors" and format == "lm-eval" and item.reference and (item.fine or item.coarse):
         shown = [x for x in (item.reference, item.fine, item.coarse) if x]
         return "choice", {**record, "choices": shown, "gold": 0}

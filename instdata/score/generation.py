@@ -14,7 +14,8 @@ from instdata.score.table import score_row
 
 
 def by_answer(model: Model, items: Sequence[Item]) -> list[dict[str, Any]]:
-    """What the model writes, scored by the item's scorer. A choice whose letter cannot be read is made by likelihood."""
+    """What the model writes, scored by the item's scorer. A choice whose letter cannot be read is made by
+    likelihood."""
     found: list[dict[str, Any]] = []
     unread = []
     answers = model.answers([i.messages for i in items], [i.reference for i in items])

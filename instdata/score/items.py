@@ -44,8 +44,8 @@ def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
 
 
 def cluster_of(given: str | None) -> str | None:
-    """Names the passage (table, text, code) that a question is about, so that items about the same one are known as kin; None
-    for a few characters, which many questions share by chance."""
+    """Names the passage (table, text, code) that a question is about, so that items about the same one are known as
+    kin; None for a few characters, which many questions share by chance."""
     text = " ".join((given or "").split())
     return (
         hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() if len(text) >= 40 else None

@@ -15,8 +15,8 @@ from instdata.score.table import score_row
 
 
 def by_likelihood(model: Model, items: Sequence[Item], kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """bits: bits per byte of the reference. distractors (Song et al. 2023, DoIT): 1 where the perplexity of the reference is
-    strictly lower than that of every distractor; beside it, each distractor by itself."""
+    """bits: bits per byte of the reference. distractors (Song et al. 2023, DoIT): 1 where the perplexity of the
+    reference is strictly lower than that of every distractor; beside it, each distractor by itself."""
     asked = [
         (i, kind, text)
         for i, item in enumerate(items)

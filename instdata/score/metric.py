@@ -12,9 +12,9 @@ ACCURACY = "accuracy"  # answers that are right, each by its ability's scorer, a
 class Metric:
     """How a metric is read. margin: what counts as no difference. sd_item, sd_seed: what planning assumes of a paired
     difference, over items (averaged over the seeds) and over seeds. All three are shares of the control's value where
-    `relative`. 0.245 is measured on judged scores; the other three are guesses to be replaced by a first run's. doubling: what a
-    doubling of data is published to bring, at most: BELLE's mean score grows by .019 (Ji et al. 2023, table of 0.2M to 2M); bits by
-    2 % (our own curve, docs/results/2026-11-20-smollm2-cpu)."""
+    `relative`. 0.245 is measured on judged scores; the other three are guesses to be replaced by a first run's.
+    doubling: what a doubling of data is published to bring, at most: BELLE's mean score grows by .019 (Ji et al. 2023,
+    table of 0.2M to 2M); bits by 2 % (our own curve, docs/results/2026-11-20-smollm2-cpu)."""
 
     unit: str
     margin: float

@@ -1,7 +1,7 @@
 """Scoring an answer without a judge: exact, number, choice, label, contains, json, f1, unit_tests.
 
-An answer that says nothing of the kind asked for is wrong: 0. What cannot be scored (no usable reference, tests that could
-not run, a choice whose letter cannot be read) has no value: it is missing, and counted as missing, never 0.
+An answer that says nothing of the kind asked for is wrong: 0. What cannot be scored (no usable reference, tests that
+could not run, a choice whose letter cannot be read) has no value: it is missing, and counted as missing, never 0.
 """
 
 from __future__ import annotations
@@ -133,8 +133,8 @@ def _no_number(reference: Reference) -> str | None:
 
 
 def number(item: Item, answer: str) -> Scored:
-    """The answer's final number equals the reference's (extract.result, extract.number.same_number); a reference that is
-    mathematics beyond one number is compared by math-verify."""
+    """The answer's final number equals the reference's (extract.result, extract.number.same_number); a reference that
+    is mathematics beyond one number is compared by math-verify."""
     reference = reference_of(item.right)
     if reference.expression is not None:
         from instdata.score.extract import symbolic
@@ -172,8 +172,8 @@ def choice(item: Item, answer: str) -> Scored:
 
 def label(item: Item, answer: str) -> Scored:
     """The answer names the reference's label and no other: of the item's choices where it has them, else the label
-    stands in the marked result or in the first line. Yes and no may be said in other words; of two labels the one that is
-    denied means the other."""
+    stands in the marked result or in the first line. Yes and no may be said in other words; of two labels the one that
+    is denied means the other."""
     wanted = normalise(item.right)
     parts = [normalise(p) for p in (_final(answer), answer) if p]
     if wanted in parts or (tokens(answer) and tokens(answer) == tokens(item.right)):
@@ -270,8 +270,8 @@ def _json(text: str) -> tuple[Any] | None:
 
 
 def _json_in(answer: str) -> tuple[Any] | None:
-    """(value,) of the JSON in an answer: all of it, else its last fence that holds some, else what follows "answer:", else
-    the only object or list that stands in it (of several different ones nobody knows which is meant)."""
+    """(value,) of the JSON in an answer: all of it, else its last fence that holds some, else what follows "answer:",
+    else the only object or list that stands in it (of several different ones nobody knows which is meant)."""
     if found := _json(answer):
         return found
     for block in reversed(fences(answer)[-20:]):

@@ -33,8 +33,8 @@ def manifest_digest(build: Path) -> str:
 
 
 def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
-    """The build's taxonomy; `given` overrides it. A recipe's relative path starts here, or beside builds/. Where the recipe
-    names none, abilities are those of the rows, scored by distractors. Raises InputError."""
+    """The build's taxonomy; `given` overrides it. A recipe's relative path starts here, or beside builds/. Where the
+    recipe names none, abilities are those of the rows, scored by distractors. Raises InputError."""
     named = given or recipe_of(build).get("taxonomy")
     if named:
         homes = [Path(), beside(build, "")]
@@ -47,8 +47,8 @@ def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
 
 
 def items_of(build: Path, taxonomy: Taxonomy, suites: Sequence[Path] = (), most: int | None = None) -> list[Item]:
-    """The build's held out rows, or the items of suites; at most `most` of each suite, evenly over its abilities, chosen by
-    the items' ids."""
+    """The build's held out rows, or the items of suites; at most `most` of each suite, evenly over its abilities,
+    chosen by the items' ids."""
     read = [read_suite(path, taxonomy) for path in suites] or [holdout_items(build, taxonomy)]
     names = [items[0].suite for items in read if items]
     if len(set(names)) < len(names):

@@ -1,4 +1,5 @@
-"""The table of scores, a row for every cell, item and metric, and the queries over it that everything shown is made of."""
+"""The table of scores, a row for every cell, item and metric, and the queries over it that everything shown is made
+of."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from instdata.util.stats import Crossed, by_cluster, combined, crossed, if_one_m
 
 SCHEMA = pa.schema(
     [
-        ("cell", pa.string()), ("model", pa.string()), ("arm", pa.string()), ("config", pa.string()), ("rows", pa.int64()),
+        ("cell", pa.string()), ("model", pa.string()), ("arm", pa.string()), ("config", pa.string()),
+        ("rows", pa.int64()),
         ("tokens", pa.int64()), ("seed", pa.int64()), ("suite", pa.string()), ("item", pa.string()),
         ("ability", pa.string()), ("metric", pa.string()), ("value", pa.float64()), ("weight", pa.float64()),
         ("chance", pa.float64()), ("prompt", pa.string()), ("answer", pa.string()), ("reason", pa.string()),
@@ -34,7 +36,8 @@ def score_row(item: Item, metric: str, value: float | None, reason: str, **more:
     value = None if value is None or not math.isfinite(value) else float(value)
     return {
         "suite": item.suite, "item": item.id, "ability": item.ability, "metric": metric, "value": value, "weight": 1.0,
-        "chance": None if metric == "bits" else chance(item, metric), "prompt": item.question, "answer": None, "reason": reason,
+        "chance": None if metric == "bits" else chance(item, metric), "prompt": item.question, "answer": None,
+        "reason": reason,
         "cluster": item.cluster,
     } | more  # fmt: skip
 
@@ -107,9 +110,11 @@ def not_judged(items: Sequence[Item], scores: pa.Table) -> list[str]:
 
 
 def summary(scores: pa.Table) -> list[dict[str, Any]]:
-    """Scores by suite, metric and ability, with a 95 % interval over items and seeds; "macro" is the mean over abilities.
+    """Scores by suite, metric and ability, with a 95 % interval over items and seeds; "macro" is the mean over
+    abilities.
 
-    Rows of one model and size, of any seeds. Keys: suite, metric, ability, value, low, high, n, missing, seeds, chance."""
+    Rows of one model and size, of any seeds. Keys: suite, metric, ability, value, low, high, n, missing, seeds,
+    chance."""
     found: list[dict[str, Any]] = []
     for group, mine in groups(scores, ["suite", "metric"]):
         share = not metric_of(group["metric"]).relative

@@ -56,7 +56,8 @@ def Threshold(default: Any = ..., **kwargs: Any) -> Any:
 
 
 class Step(BaseModel):
-    """One step of a recipe. Subclasses set `kind` and `scope`, declare options as fields, and write score and decide."""
+    """One step of a recipe. Subclasses set `kind` and `scope`, declare options as fields, and write score and
+    decide."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -135,8 +136,8 @@ class SourceStep(Step):
 
 
 class RewriteStep(Step):
-    """A step that changes the text of rows: one row in, one row out. The rid stays; the id, which is the text's, is new, and
-    the old one is published as `score_<step>_derived_from`. Steps after it see the new text."""
+    """A step that changes the text of rows: one row in, one row out. The rid stays; the id, which is the text's, is
+    new, and the old one is published as `score_<step>_derived_from`. Steps after it see the new text."""
 
     scope: ClassVar[Scope] = "alive"
     rewrites: ClassVar[bool] = True
@@ -155,9 +156,9 @@ class RewriteStep(Step):
 
 @dataclass
 class Rewritten:
-    """New text for the rows at some positions, in ascending order. `messages` has a whole conversation for each of them, in
-    the type of rows.messages; `edits` what was changed in each: [{"kind", "turn", "before", "after", …}]. `origin`: the rows'
-    new origin, where their author is another one now."""
+    """New text for the rows at some positions, in ascending order. `messages` has a whole conversation for each of
+    them, in the type of rows.messages; `edits` what was changed in each: [{"kind", "turn", "before", "after", …}].
+    `origin`: the rows' new origin, where their author is another one now."""
 
     at: np.ndarray
     messages: pa.Array
@@ -165,7 +166,8 @@ class Rewritten:
     origin: str | None = None
 
     def columns(self, rows: Rows) -> dict[str, pa.Array]:
-        """As a step's scores: derived_from and edits (kinds, comma-joined) are published, null where nothing changed."""
+        """As a step's scores: derived_from and edits (kinds, comma-joined) are published, null where nothing
+        changed."""
         index = np.full(len(rows), -1, np.int64)
         index[self.at] = np.arange(len(self.at))
         back = pa.array(index, mask=index < 0)

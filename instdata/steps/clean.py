@@ -1,4 +1,5 @@
-"""clean: mend the text of rows instead of dropping them. Each change is noted with what stood there before and after."""
+"""clean: mend the text of rows instead of dropping them. Each change is noted with what stood there before and
+after."""
 
 from __future__ import annotations
 
@@ -37,8 +38,9 @@ Mend = Callable[[str], tuple[str, list[Change]]]
 
 
 class Clean(RewriteStep):
-    """Mend broken encoding, invisible characters, HTML entities and escapes in prose, leftovers of prompts and templates
-    at a response's end, and full-width letters. Texts that are about such things, and code, are left alone."""
+    """Mend broken encoding, invisible characters, HTML entities and escapes in prose, leftovers of prompts and
+    templates at a response's end, and full-width letters. Texts that are about such things, and code, are left
+    alone."""
 
     kind: ClassVar[str] = "clean"
 
@@ -174,7 +176,7 @@ def _entities(text: str) -> tuple[str, list[Change]]:
     return _replaced(ENTITIES, lambda m: html.unescape(m[0].lower()).replace("\xa0", " "), text)
 
 
-ESCAPES = re.compile(r"(?<=[^\W\d_.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])|(?<=[.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])")  # fmt: skip
+ESCAPES = re.compile(r"(?<=[^\W\d_.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])|(?<=[.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])")  # fmt: skip  # noqa: E501
 CODE_POINTS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
 

@@ -118,8 +118,8 @@ def append(
 ) -> dict[str, Any]:
     """Append a decision about every row with this id or rid to a file: the one given, else the build's own.
 
-    Returns {file, rids, hint: what to do for the decision to count ("" for nothing)}. Raises InputError for a row that does
-    not exist, an ability that the taxonomy lacks, an empty reason, a file that cannot be read."""
+    Returns {file, rids, hint: what to do for the decision to count ("" for nothing)}. Raises InputError for a row that
+    does not exist, an ability that the taxonomy lacks, an empty reason, a file that cannot be read."""
     if not why.strip():
         raise InputError("--why: say why, for those who read the ledger")
     rows = [row for row in history(build, wanted) if row["id"]]

@@ -30,11 +30,12 @@ SURE = 0.9  # confidence from which a model's label is good enough for an exam
 
 
 class Holdout(Step):
-    """Set rows of each ability aside for evaluation (config `holdout`); drop near copies of them ("near_holdout") and rows that
-    hold one as `decontaminate` means it ("contaminated").
+    """Set rows of each ability aside for evaluation (config `holdout`); drop near copies of them ("near_holdout") and
+    rows that hold one as `decontaminate` means it ("contaminated").
 
-    Rows are chosen by a pseudo-random priority of (seed, id), people's before models', answered rows only, never a seed task that
-    generation may have shown, nor one whose label is not sure: it came with the row, or with a confidence of .9. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
+    Rows are chosen by a pseudo-random priority of (seed, id), people's before models', answered rows only, never a seed
+    task that generation may have shown, nor one whose label is not sure: it came with the row, or with a confidence of
+    .9. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
     """
 
     kind: ClassVar[str] = "holdout"
@@ -52,8 +53,9 @@ class Holdout(Step):
         return {**super().scoring(context), "seed": context.seed}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """`boilerplate`: of a chosen row, the words that many rows share; see Items. For decide `_held`: chosen; `_near`: position of
-        the chosen row that this one copies or holds, -1 for none; `similarity`: of the two where it copies; `_holds`: evidence where it holds."""
+        """`boilerplate`: of a chosen row, the words that many rows share; see Items. For decide `_held`: chosen;
+        `_near`: position of the chosen row that this one copies or holds, -1 for none; `similarity`: of the two where
+        it copies; `_holds`: evidence where it holds."""
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
         names, answered = words.words, _answered(rows)
@@ -123,8 +125,8 @@ def _answered(rows: Rows) -> np.ndarray:
 
 
 def _near(rows: Rows, chosen: np.ndarray, threshold: float) -> Near:
-    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the rows' text is read a batch at a time
-    and not kept."""
+    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the rows' text is read a batch
+    at a time and not kept."""
     from instdata.steps.dedup import Index, Near
 
     index = Index(threshold, script=True)
@@ -140,8 +142,8 @@ def _near(rows: Rows, chosen: np.ndarray, threshold: float) -> Near:
 
 
 def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it holds;
-    writes to `near` which. Rows that are near copies already are left out."""
+    """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it
+    holds; writes to `near` which. Rows that are near copies already are left out."""
     from instdata.steps.dedup.leaks import Items
 
     boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
@@ -163,8 +165,9 @@ def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray
 def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) -> Leaks:
     """Rows that leak what is held out, by the rule of the holdout step: what a build has kept leaks nothing.
 
-    `rows` are messages arrays, batch by batch, and are counted on from 0; `held` is the table of data/holdout.parquet, whose score
-    columns say which words the build found to be boilerplate (none, where it has no such column); `threshold` is the step's.
+    `rows` are messages arrays, batch by batch, and are counted on from 0; `held` is the table of data/holdout.parquet,
+    whose score columns say which words the build found to be boilerplate (none, where it has no such column);
+    `threshold` is the step's.
     """
     from instdata.steps.dedup.leaks import Items, Leaks
 
@@ -198,7 +201,8 @@ def _taken(texts: pa.Array, at: np.ndarray) -> pa.Array:
 
 
 def _confidence(rows: Rows) -> np.ndarray:
-    """How likely each row's label is right (float64): 1 where it came with the row, else what the last categorize step says."""
+    """How likely each row's label is right (float64): 1 where it came with the row, else what the last categorize step
+    says."""
     found = np.ones(len(rows))
     steps = [n[: -len("given")] for n in rows.scores if n.startswith("score_") and n.endswith("_given")]
     for step in steps[-1:]:

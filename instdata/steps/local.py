@@ -1,7 +1,7 @@
 """Steps of one's own without a package: `my_step.py:Shout`, a file beside the recipe.
 
-The file is code of whoever wrote the recipe, and runs with their rights, as any Python file that they start. Its content
-is part of the cache key and the manifest.
+The file is code of whoever wrote the recipe, and runs with their rights, as any Python file that they start. Its
+content is part of the cache key and the manifest.
 """
 
 from __future__ import annotations

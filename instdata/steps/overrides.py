@@ -1,4 +1,5 @@
-"""overrides: what a person decided about single rows, from a file of JSON lines (decisions.py): keep, drop, relabel or edit."""
+"""overrides: what a person decided about single rows, from a file of JSON lines (decisions.py): keep, drop, relabel or
+edit."""
 
 from __future__ import annotations
 
@@ -50,8 +51,8 @@ class Overrides(Step):
         return {"kind": self.kind, "version": self.version, "lines": digest(context.base / self.path)}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """_drop and _keep (bool), _label (string, null where nobody gave one), _told (JSON: who, why), and what a rewriting
-        step gives. Raises InputError for a row that does not exist."""
+        """_drop and _keep (bool), _label (string, null where nobody gave one), _told (JSON: who, why), and what a
+        rewriting step gives. Raises InputError for a row that does not exist."""
         context = rows.context
         file = context.base / self.path
         return decisions(rows, _places(read_lines(file, context.taxonomy), rows, file, context))
@@ -103,8 +104,8 @@ def decided(scores: Scores, reason: str) -> Verdicts:
 
 
 def _places(lines: list[Line], rows: Rows, file: Path, context: Context) -> list[tuple[int, Line]]:
-    """(row, decision) for the rows here, in the order of the lines; an id may have several rows. Raises InputError naming
-    the lines whose row does not exist."""
+    """(row, decision) for the rows here, in the order of the lines; an id may have several rows. Raises InputError
+    naming the lines whose row does not exist."""
     by_rid = where(rows.rid, [x.rid for x in lines if x.rid])
     by_id = where(rows.id, [x.id for x in lines if x.id and not x.rid])
     olds = [c for name, c in rows.scores.items() if name.endswith("_derived_from")]
@@ -124,7 +125,8 @@ def _places(lines: list[Line], rows: Rows, file: Path, context: Context) -> list
         raise InputError([(str(file), x.at, f'no row has the {"rid" if x.rid else "id"} "{x.name}"') for x in unknown])
     if missing:
         context.say(
-            f"overrides: {len(missing)} lines are about rows that an earlier step dropped or held out, the first {missing[0].name} "
+            f"overrides: {len(missing)} lines are about rows that an earlier step dropped or held out, the first "
+            f"{missing[0].name} "
             f"(line {missing[0].at}): put the step before it"
         )
     return found
@@ -140,7 +142,8 @@ def where(column: pa.Array | pa.ChunkedArray, names: list[str]) -> dict[str, lis
 
 
 def _same_text(found: list[tuple[int, Line]], rows: Rows, olds: list[pa.ChunkedArray], file: Path) -> None:
-    """A line that has an id besides its rid was written about that text. Raises InputError where the row has another."""
+    """A line that has an id besides its rid was written about that text. Raises InputError where the row has
+    another."""
     both = [(row, line) for row, line in found if line.rid and line.id]
     at = pa.array([row for row, _ in both], pa.int64())
     known = [c.take(at).to_pylist() for c in (rows.id, *olds)]

@@ -1,4 +1,5 @@
-"""review: what people said of rows (`instdata review`), as scores and decisions: fail drops, pass keeps, a new label, a new answer."""
+"""review: what people said of rows (`instdata review`), as scores and decisions: fail drops, pass keeps, a new label, a
+new answer."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ from instdata.util.errors import InputError
 
 
 class Review(Step):
-    """Apply a file of reviews. A row that most reviewers fail is dropped, or gets the answer that one of them wrote; one that
-    they pass is dropped by no later step; a label that they agree on replaces the row's. What is disputed or unsure, and
-    what was said of another text, changes nothing."""
+    """Apply a file of reviews. A row that most reviewers fail is dropped, or gets the answer that one of them wrote;
+    one that they pass is dropped by no later step; a label that they agree on replaces the row's. What is disputed or
+    unsure, and what was said of another text, changes nothing."""
 
     kind: ClassVar[str] = "review"
     scope: ClassVar[Scope] = "corpus"
@@ -51,13 +52,15 @@ class Review(Step):
         return {"kind": self.kind, "version": self.version, "lines": digest(context.base / self.path)}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """verdict, reviewers, disputed (0 or 1), reasons: null where nobody looked at the row; and what `decisions` gives."""
+        """verdict, reviewers, disputed (0 or 1), reasons: null where nobody looked at the row; and what `decisions`
+        gives."""
         found = settle(read_reviews(rows.context.base / self.path))
         here = _here(rows, found)
         n = len(found) - len(here)
         if n:
             rows.context.say(
-                f"{self.name}: reviews of {n} of {len(found)} rows are of another text, or of rows that are not here; they are left out"
+                f"{self.name}: reviews of {n} of {len(found)} rows are of another text, or of rows that are not "
+                f"here; they are left out"
             )
         places: list[Settled | None] = [None] * len(rows)
         for at, said in here.items():

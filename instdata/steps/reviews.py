@@ -1,7 +1,8 @@
-"""The file of reviews that `instdata review` appends to and the step `review` reads: JSON lines, never changed, only added to.
+"""The file of reviews that `instdata review` appends to and the step `review` reads: JSON lines, never changed, only
+added to.
 
-{"uid": "…", "by": "rule", "rid": "mine/a.jsonl:3", "id": "32 hex digits", "who": "ann", "verdict": "fail", "reasons": ["wrong"]}
-{"uid": "…", "undo": "the uid of an earlier line of the same person", "who": "ann"}
+{"uid": "…", "by": "rule", "rid": "mine/a.jsonl:3", "id": "32 hex digits", "who": "ann", "verdict": "fail", "reasons":
+["wrong"]} {"uid": "…", "undo": "the uid of an earlier line of the same person", "who": "ann"}
 
 `id` is the hash of the text that was looked at: a review of a text that is no longer the row's counts for nothing.
 """
@@ -32,8 +33,9 @@ KEYS = (*TEXTS, "reasons", "value", "repeat", "settles")
 
 @dataclass(frozen=True)
 class Opinion:
-    """What one person said of one row. `at`: its line, from 1. `value`: the answer that the person would have, None where the
-    text stays. `was`: the id that the row came with, where a step has changed its text since. `repeat`: asked again to see whether one agrees with oneself. `settles`: said of a disagreement."""
+    """What one person said of one row. `at`: its line, from 1. `value`: the answer that the person would have, None
+    where the text stays. `was`: the id that the row came with, where a step has changed its text since. `repeat`: asked
+    again to see whether one agrees with oneself. `settles`: said of a disagreement."""
 
     at: int
     uid: str
@@ -57,8 +59,8 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Settled:
-    """What all who looked at a row said together. Of an even split, `verdict` or `mislabelled` is None and `disputed` true.
-    `opinions`: the last of each person, repeats apart; `decided`: those that speak for the outcome."""
+    """What all who looked at a row said together. Of an even split, `verdict` or `mislabelled` is None and `disputed`
+    true. `opinions`: the last of each person, repeats apart; `decided`: those that speak for the outcome."""
 
     rid: str
     id: str
@@ -70,8 +72,8 @@ class Settled:
 
 
 def read_reviews(path: Path) -> list[Opinion]:
-    """The opinions of a file that nobody took back, in its order; none where there is no file. Raises InputError with every
-    problem, each with its line. A last line without an end was being written when its process died: it was never
+    """The opinions of a file that nobody took back, in its order; none where there is no file. Raises InputError with
+    every problem, each with its line. A last line without an end was being written when its process died: it was never
     acknowledged, and is left out."""
     try:
         data = path.read_bytes()
@@ -131,8 +133,8 @@ def _opinion(at: int, record: dict[str, Any]) -> Opinion:
 
 
 def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    """Add lines and return when the disk has them. Several processes may write to a file at once; what one that died left of
-    a line, which nobody was told is saved, goes first. Raises ValueError for a record that is no review."""
+    """Add lines and return when the disk has them. Several processes may write to a file at once; what one that died
+    left of a line, which nobody was told is saved, goes first. Raises ValueError for a record that is no review."""
     lines = b"".join(
         json.dumps(checked(r), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" for r in records
     )
@@ -157,8 +159,8 @@ def latest(opinions: Iterable[Opinion]) -> dict[str, dict[str, Opinion]]:
 
 
 def settle(opinions: Sequence[Opinion]) -> dict[str, Settled]:
-    """What was said of each row, by rid: who settled it last, else the strict majority. An opinion counts where it is about
-    the text that the last one about the row is about."""
+    """What was said of each row, by rid: who settled it last, else the strict majority. An opinion counts where it is
+    about the text that the last one about the row is about."""
     texts = {o.rid: o.id for o in opinions}
     opinions = [o for o in opinions if o.id == texts[o.rid]]
     last = {o.rid: o for o in opinions if o.settles and o.verdict in VERDICTS}

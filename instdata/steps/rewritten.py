@@ -1,4 +1,5 @@
-"""Rows whose text a step changed, as new shards: a row stays in its place and keeps its rid, its id and language are new."""
+"""Rows whose text a step changed, as new shards: a row stays in its place and keeps its rid, its id and language are
+new."""
 
 from __future__ import annotations
 

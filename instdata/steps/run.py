@@ -390,6 +390,7 @@ def tally(corpus: Corpus, name: str, kind: str, number: int, before: np.ndarray,
     counted = Tally(name, kind, int(before.sum()), added, kept, sum(reasons.values()), quarantined, reasons)
     if counted.before + added != kept + counted.dropped + quarantined:
         raise BuildError(
-            f"step {name} lost rows: {counted.manifest()}. This is a bug in the step or in instdata; nothing was written"
+            f"step {name} lost rows: {counted.manifest()}. This is a bug in the step or in instdata; nothing was "
+            f"written"
         )
     return replace(corpus, done=[*corpus.done, counted])

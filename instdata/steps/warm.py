@@ -67,8 +67,9 @@ NEEDED = {
 
 
 def warm(kinds: Collection[str] = tuple(NEEDED), jobs: int | None = None, say: Callable[[str], None] = print) -> None:
-    """Compile what steps of these kinds need, where that is not done yet, by running each kernel once on a few texts. Says every
-    few seconds how far it is. Does nothing where the result cannot be kept: each process then compiles what it uses."""
+    """Compile what steps of these kinds need, where that is not done yet, by running each kernel once on a few texts.
+    Says every few seconds how far it is. Does nothing where the result cannot be kept: each process then compiles what
+    it uses."""
     place = folder()
     needed = {"small", *(part for kind in kinds for part in NEEDED.get(kind, ()))}
     parts = [part for part in PARTS if part in needed and place and not (place / part).exists()]

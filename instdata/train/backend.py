@@ -1,7 +1,7 @@
 """Whatever answers: a network here, an endpoint, or vLLM, behind one function.
 
-`http(s)://host/v1#model` is an endpoint of OpenAI's API, `vllm:NAME` a model in vLLM, anything else what `llm.causal.load`
-takes. Endpoints and vLLM write answers; likelihoods (bits, distractors) need the network.
+`http(s)://host/v1#model` is an endpoint of OpenAI's API, `vllm:NAME` a model in vLLM, anything else what
+`llm.causal.load` takes. Endpoints and vLLM write answers; likelihoods (bits, distractors) need the network.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def only_writes(spec: str) -> bool:
 
 
 def named(spec: str, say: Say = print) -> tuple[str, str]:
-    """(the name for people, what names its weights) of a model, without loading it. An endpoint's weights are known by its
-    address and model only. Raises InputError."""
+    """(the name for people, what names its weights) of a model, without loading it. An endpoint's weights are known by
+    its address and model only. Raises InputError."""
     if is_endpoint(spec):
         url, _, model = spec.partition("#")
         if not model:
@@ -52,8 +52,8 @@ def named(spec: str, say: Say = print) -> tuple[str, str]:
 def open_model(
     spec: str, say: Say = print, dtype: str = "auto", most: int | None = None, thinking: bool = False
 ) -> tuple[str, Model]:
-    """(its name for people, the model) that a spec names. `most`: tokens of an answer, by default as many as its reference suggests; `thinking`: it
-    thinks before it answers. Raises InputError, MissingExtra."""
+    """(its name for people, the model) that a spec names. `most`: tokens of an answer, by default as many as its
+    reference suggests; `thinking`: it thinks before it answers. Raises InputError, MissingExtra."""
     if is_endpoint(spec):
         name, _ = named(spec)
         return name, Served(Options(model=name, base_url=spec.partition("#")[0]), most, thinking, say)
@@ -105,7 +105,8 @@ class Vllm:
     thinking: bool = False
 
     def losses(self, conversations: Sequence[Messages]) -> np.ndarray:
-        """None: its prompt log-probabilities do not mark the answer's tokens; load the model without vllm: for these."""
+        """None: its prompt log-probabilities do not mark the answer's tokens; load the model without vllm: for
+        these."""
         raise InputError("vLLM is used for answers only: leave vllm: out where bits or distractors are asked for")
 
     def answers(self, prompts: Sequence[Messages], like: Sequence[str | None] = ()) -> list[tuple[str | None, bool]]:

@@ -53,7 +53,8 @@ def _tensors(run: Run) -> dict[str, Any]:
 
 
 def write_checkpoint(run: Run, path: Path, of: str, loss: float | None = None) -> None:
-    """Save the run. `of` says what it is a run of: a checkpoint of something else is not taken up. `loss`: on validation.
+    """Save the run. `of` says what it is a run of: a checkpoint of something else is not taken up. `loss`: on
+    validation.
 
     Raises BuildError where it cannot be written; the one before it stays."""
     from safetensors.torch import save_file
@@ -133,7 +134,8 @@ def write_delta(run: Run, start: dict[str, Any], path: Path) -> None:
 
 
 def read_delta(run: Run, start: dict[str, Any], path: Path) -> bool:
-    """Make the run's parameters those that were kept; False where they are not there, damaged, or of another network."""
+    """Make the run's parameters those that were kept; False where they are not there, damaged, or of another
+    network."""
     import numpy as np
     import pyarrow as pa
     import torch

@@ -24,8 +24,8 @@ BIN = 2048  # tokens that are scored at once
 @dataclass(frozen=True)
 class Network:
     """A network with its tokenizer, as scoring sees it (score.model.Model); `context` is the number of tokens it takes.
-    `most`: tokens of an answer; by default as many as the item's reference suggests. `thinking`: it thinks before it answers.
-    `dtype`: what matrices are multiplied in, the training recipe's."""
+    `most`: tokens of an answer; by default as many as the item's reference suggests. `thinking`: it thinks before it
+    answers. `dtype`: what matrices are multiplied in, the training recipe's."""
 
     net: Any
     tokenizer: Any
@@ -92,6 +92,7 @@ class Validation:
         loss = float(np.nansum(found[:, 0]) / np.nansum(found[:, 1])) if np.isfinite(found).any() else math.nan
         if math.isnan(loss):
             raise InputError(
-                "no held out row is left to choose an epoch by: hold more rows out, or choose a recipe without best_after"
+                "no held out row is left to choose an epoch by: hold more rows out, or choose a recipe without "
+                "best_after"
             )
         return loss

@@ -1,5 +1,5 @@
-"""One model over several processes under torchrun: FSDP2 (torch.distributed.fsdp.fully_shard), for models that do not fit
-on one GPU. Alone, every function here does nothing."""
+"""One model over several processes under torchrun: FSDP2 (torch.distributed.fsdp.fully_shard), for models that do not
+fit on one GPU. Alone, every function here does nothing."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def shard(net: Any, device: Any) -> Any:
 
 
 def my_bins(bins: Sequence[T]) -> list[tuple[T, bool]]:
-    """This process' share of a step's bins, and whether each counts. All processes make as many passes, since gradients are
-    gathered together: who runs out repeats the first bin at weight 0."""
+    """This process' share of a step's bins, and whether each counts. All processes make as many passes, since gradients
+    are gathered together: who runs out repeats the first bin at weight 0."""
     rank, size = world()
     mine = [(b, True) for b in bins[rank::size]]
     return mine + [(bins[0], False)] * (-(-len(bins) // size) - len(mine))
@@ -80,7 +80,8 @@ def full(tensor: Any) -> Any:
 
 
 def gathered(net: Any) -> Any:
-    """A plain copy of a sharded network on the CPU, in the first process; the network itself where it is not sharded."""
+    """A plain copy of a sharded network on the CPU, in the first process; the network itself where it is not
+    sharded."""
     if world()[1] == 1:
         return net
     from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict

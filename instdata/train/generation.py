@@ -17,8 +17,8 @@ THINKING = 2048  # tokens more, for thoughts
 
 
 def limits(tokenizer: Any, like: Sequence[str | None], most: int | None = None, thinking: bool = False) -> list[int]:
-    """How many tokens each answer may have: `most` where that is given; else twice its reference and 64 more, between MOST
-    and LONGEST, in steps of MOST so that answers share batches."""
+    """How many tokens each answer may have: `most` where that is given; else twice its reference and 64 more, between
+    MOST and LONGEST, in steps of MOST so that answers share batches."""
     if most is not None:
         return [most] * len(like)
     ids = tokenizer([t or "" for t in like], add_special_tokens=False)["input_ids"] if like else []
@@ -35,8 +35,8 @@ def answers(
     thinking: bool = False,
     dtype: str = "auto",
 ) -> list[tuple[str | None, bool]]:
-    """(answer, whether it ended by itself) for each prompt; None where the prompt leaves no room in `context`. `most`: tokens
-    of an answer, of all or of each.
+    """(answer, whether it ended by itself) for each prompt; None where the prompt leaves no room in `context`. `most`:
+    tokens of an answer, of all or of each.
 
     Greedy decoding: the same model gives the same answers. Prompts of like length share a batch, padded on the left."""
     import torch
@@ -57,8 +57,10 @@ def answers(
         seen = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch], device=device)
         with torch.inference_mode(), torch.autocast(device.type, dtype=multiplied, enabled=multiplied != torch.float32):
             out = net.generate(
-                input_ids=padded, attention_mask=seen, do_sample=False, num_beams=1, temperature=None, top_p=None, top_k=None,
-                repetition_penalty=1.0, max_new_tokens=min(each[batch[0]], context - width), eos_token_id=stops, pad_token_id=stops[0],
+                input_ids=padded, attention_mask=seen, do_sample=False, num_beams=1, temperature=None, top_p=None,
+                top_k=None,
+                repetition_penalty=1.0, max_new_tokens=min(each[batch[0]], context - width), eos_token_id=stops,
+                pad_token_id=stops[0],
             )  # fmt: skip
         for i, tokens in zip(batch, out[:, width:].tolist()):
             end = next((n for n, t in enumerate(tokens) if t in stops), None)
@@ -69,8 +71,8 @@ def answers(
 
 
 def _text(tokenizer: Any, prompt: list[int], tokens: list[int], thinking: bool) -> str:
-    """An answer as text. With thoughts their marks stay, and the one that the prompt wrote comes back, so that the reader can
-    tell them from the answer (score.extract.thoughts)."""
+    """An answer as text. With thoughts their marks stay, and the one that the prompt wrote comes back, so that the
+    reader can tell them from the answer (score.extract.thoughts)."""
     text = tokenizer.decode(tokens, skip_special_tokens=not thinking).strip()
     opened = thinking and tokenizer.decode(prompt[-8:]).rstrip().endswith("<think>")
     return f"<think>\n{text}" if opened else text

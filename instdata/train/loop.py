@@ -34,8 +34,8 @@ def schedule(
 ) -> list[list[Bin]]:  # fmt: skip
     """The steps: for each, the bins of row numbers that it learns from.
 
-    Rows between two rungs (ascending row counts; the last is all rows) are packed together, so that every rung ends on a
-    step and a smaller size's steps are the start of a larger one's. Best-fit makes a bin's number follow its rows'
+    Rows between two rungs (ascending row counts; the last is all rows) are packed together, so that every rung ends on
+    a step and a smaller size's steps are the start of a larger one's. Best-fit makes a bin's number follow its rows'
     lengths, hence their ability: bins are shuffled by (seed, epoch, rung). With n rows in a rung there are n / batch
     steps, whatever the packing; with `planned` as many as rungs of these row counts would have, so that arms matched in
     tokens make equally many. With `packs` false each row is a bin of its own."""
@@ -110,8 +110,9 @@ def train(
 ) -> None:  # fmt: skip
     """Make the steps from `run.step` up to `until`, at the learning rates of a run of `total` steps.
 
-    `log` gets each step's metrics. With `checkpoint` (a file, and what this is a run of), the run is saved every few minutes
-    and on Ctrl-C. `names` are the rows' ids, for messages. Raises BuildError on a loss that is not a number and where memory runs out."""
+    `log` gets each step's metrics. With `checkpoint` (a file, and what this is a run of), the run is saved every few
+    minutes and on Ctrl-C. `names` are the rows' ids, for messages. Raises BuildError on a loss that is not a number and
+    where memory runs out."""
     import torch
 
     watch = _Watch(run, rows)
@@ -160,8 +161,8 @@ def train(
 
 @contextmanager
 def _between_steps() -> Iterator[list[int]]:
-    """Ctrl-C waits for the end of a step, where a checkpoint is whole: the list then holds the signal. The second one does
-    not wait."""
+    """Ctrl-C waits for the end of a step, where a checkpoint is whole: the list then holds the signal. The second one
+    does not wait."""
     asked: list[int] = []
 
     def handler(number: int, frame: Any) -> None:
@@ -209,8 +210,10 @@ class _Watch:
         speed = tokens / seconds
         peak = matmul_peak(self.run.device, self.run.dtype)
         return found | {
-            "tokens": tokens, "supervised": learned, "rows": sum(map(len, bins)), "fill": round(tokens / (room * len(bins)), 4),
-            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / peak, 4), "memory": _memory(self.run.device),
+            "tokens": tokens, "supervised": learned, "rows": sum(map(len, bins)),
+            "fill": round(tokens / (room * len(bins)), 4),
+            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / peak, 4),
+            "memory": _memory(self.run.device),
         }  # fmt: skip
 
 
@@ -230,9 +233,9 @@ def ladder(
     checkpoint: tuple[Path, str] | None = None, names: Sequence[str] = (), wanted: set[int] | None = None,
     validate: Callable[[Run], float] | None = None, planned: Sequence[int] | None = None,
 ) -> Iterator[tuple[int, int]]:  # fmt: skip
-    """Train a model for each rung (row counts, ascending) and yield (rung, steps) as each is done: the run's network is that
-    size's until the next is asked for. `wanted`: the rungs that are needed (all). `validate` gives the loss by which a
-    recipe with `best_after` chooses its epoch.
+    """Train a model for each rung (row counts, ascending) and yield (rung, steps) as each is done: the run's network is
+    that size's until the next is asked for. `wanted`: the rungs that are needed (all). `validate` gives the loss by
+    which a recipe with `best_after` chooses its epoch.
 
     With a wsd recipe of one epoch the sizes share one trunk: at the step where size k's decay begins the trunk is set
     aside, the branch decays to its end, and the trunk goes on. A branch is bitwise equal to a run of that size alone,
@@ -275,8 +278,8 @@ def _epochs(
     run: Run, rows: Sequence[Encoded], steps: list[list[Bin]], log: Log, checkpoint: tuple[Path, str] | None,
     names: Sequence[str], validate: Callable[[Run], float] | None,
 ) -> None:  # fmt: skip
-    """All epochs; with `validate`, the run ends as the epoch after `best_after` with the lowest validation loss (the first
-    of equals). Then checkpoints are written behind each epoch's validation only, so that none is passed over."""
+    """All epochs; with `validate`, the run ends as the epoch after `best_after` with the lowest validation loss (the
+    first of equals). Then checkpoints are written behind each epoch's validation only, so that none is passed over."""
     total = len(steps)
     if checkpoint:
         read_checkpoint(run, *checkpoint, most=total)
@@ -320,8 +323,8 @@ def tokens_of(
 
 
 def usable(rows: Sequence[Encoded], length: int) -> dict[str, Any]:
-    """What encoding did to the rows: how many there are, were cut at `length`, and have nothing left to learn; how many turns
-    of the assistant there are, are learned, and why the others are not (a count for each reason).
+    """What encoding did to the rows: how many there are, were cut at `length`, and have nothing left to learn; how many
+    turns of the assistant there are, are learned, and why the others are not (a count for each reason).
 
     Raises InputError where no row has a token to learn."""
     turns = sum(r.turns for r in rows)

@@ -54,9 +54,9 @@ def _best_fit(lengths, capacity):
 
 
 def pack(rows: Sequence[Encoded], device: Any) -> dict[str, Any]:
-    """What `forward` needs for rows side by side: input_ids and position_ids [1, tokens], where each row (and each further
-    sequence of one) starts, which positions predict a supervised token, and those tokens (targets), with the row that each
-    belongs to."""
+    """What `forward` needs for rows side by side: input_ids and position_ids [1, tokens], where each row (and each
+    further sequence of one) starts, which positions predict a supervised token, and those tokens (targets), with the
+    row that each belongs to."""
     import torch
 
     pieces = [p for r in rows for p in r.pieces()]
@@ -97,8 +97,8 @@ def token_losses(net: Any, packed: dict[str, Any]) -> Any:
 
 
 def losses_of(net: Any, rows: Sequence[Encoded], device: Any, apart: bool) -> Any:
-    """token_losses of some rows. Of a network that does not keep packed rows apart, a row's further sequences go through it by
-    themselves."""
+    """token_losses of some rows. Of a network that does not keep packed rows apart, a row's further sequences go
+    through it by themselves."""
     import torch
 
     if apart or not any(r.parts for r in rows):
@@ -108,9 +108,9 @@ def losses_of(net: Any, rows: Sequence[Encoded], device: Any, apart: bool) -> An
 
 
 def keep_apart(net: Any) -> bool:
-    """Let this network attend within each packed row only, at the cost of the rows' own lengths; returns whether it keeps
-    packed rows apart at all. Networks with windows, caps or layers of other kinds keep transformers' attention, which
-    reads the restarting positions. Some do not (ALiBi, state spaces): what a network does is tried out once."""
+    """Let this network attend within each packed row only, at the cost of the rows' own lengths; returns whether it
+    keeps packed rows apart at all. Networks with windows, caps or layers of other kinds keep transformers' attention,
+    which reads the restarting positions. Some do not (ALiBi, state spaces): what a network does is tried out once."""
     if not hasattr(net, "instdata_apart"):
         net.instdata_attention = net.config._attn_implementation
         _attend_within_rows(net)
@@ -171,7 +171,8 @@ def _attend_each(module, query, key, value, attention_mask, scaling=None, dropou
 def _attend_varlen(
     module, query, key, value, attention_mask, scaling=None, dropout=0.0, cu_seq_lens_q=None, max_length_q=0, **_
 ):
-    """The same on a GPU, by torch's variable-length kernel (half precision; no flash-attn package), where torch has it."""
+    """The same on a GPU, by torch's variable-length kernel (half precision; no flash-attn package), where torch has
+    it."""
     import torch
 
     try:

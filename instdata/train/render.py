@@ -28,10 +28,10 @@ EMPTY = re.compile(r"\s*" + either([*(rf"{opens}\s*{closes}" for opens, closes i
 
 @dataclass(frozen=True)
 class Encoded:
-    """One conversation: `ids` and, for each of them, whether its prediction counts in the loss. `truncated`: its end was
-    cut off at the length asked for. `parts`: where further sequences begin that see nothing of what stands before them: turns
-    that the template writes otherwise once others follow are learned apart. `turns`: of the assistant; `unlearned`: why,
-    for each that is not learned; `thoughts`: turns whose thoughts are learned."""
+    """One conversation: `ids` and, for each of them, whether its prediction counts in the loss. `truncated`: its end
+    was cut off at the length asked for. `parts`: where further sequences begin that see nothing of what stands before
+    them: turns that the template writes otherwise once others follow are learned apart. `turns`: of the assistant;
+    `unlearned`: why, for each that is not learned; `thoughts`: turns whose thoughts are learned."""
 
     ids: list[int]
     mask: list[bool]
@@ -67,14 +67,14 @@ def encode(
     last_only: bool = False,
     reasoning: Reasoning = "learn",
 ) -> list[Encoded]:
-    """Each conversation's tokens, cut after `length`. Learned are the words of every assistant turn (of the last one with
-    `last_only`), its end of turn included, but for turns of weight 0. `reasoning`: thoughts are learned, shown but not
-    learned, or left out.
+    """Each conversation's tokens, cut after `length`. Learned are the words of every assistant turn (of the last one
+    with `last_only`), its end of turn included, but for turns of weight 0. `reasoning`: thoughts are learned, shown but
+    not learned, or left out.
 
     Stock templates do not mark the assistant's words, and rewrite earlier turns once others follow (Qwen3 drops their
-    thoughts). So each turn is found by rendering the conversation with a word of ours in its place: what stands before and
-    behind that word frames the turn. A turn whose thoughts are not shown that way becomes a sequence of its own, of the
-    conversation up to it."""
+    thoughts). So each turn is found by rendering the conversation with a word of ours in its place: what stands before
+    and behind that word frames the turn. A turn whose thoughts are not shown that way becomes a sequence of its own, of
+    the conversation up to it."""
     form = form_of(tokenizer)
     plans = [_plan(form, messages, last_only, reasoning) for messages in conversations]
     texts = [p.text for pieces, *_ in plans for p in pieces]
@@ -106,16 +106,16 @@ def prompt_ids(tokenizer: Any, messages: Messages, thinking: bool = False) -> li
 
 
 def stop_ids(tokenizer: Any, thinking: bool = False) -> list[int]:
-    """The tokens after which an answer is over: the end of text, and the ends of an assistant's turn. A model that thinks may
-    write what ends an earlier turn between its thoughts and its answer (gpt-oss)."""
+    """The tokens after which an answer is over: the end of text, and the ends of an assistant's turn. A model that
+    thinks may write what ends an earlier turn between its thoughts and its answer (gpt-oss)."""
     form = form_of(tokenizer)
     ends = {form.last} if thinking and form.last is not None else form.ends
     return sorted({tokenizer.eos_token_id, *ends})
 
 
 def template_notes(tokenizer: Any, talks: Sequence[Messages] = ()) -> tuple[str, ...]:
-    """What people should know of the tokenizer's template: replaced, completed, without a system turn, and in how many of these
-    conversations it shows less than there is."""
+    """What people should know of the tokenizer's template: replaced, completed, without a system turn, and in how many
+    of these conversations it shows less than there is."""
     form = form_of(tokenizer)
     hidden = 0 if form.tools else sum(bool(t and t[0].get("tools")) for t in talks)
     more = (f"its chat template shows no tools: those of {hidden:,} rows are left out",) if hidden else ()
@@ -215,8 +215,8 @@ def _apart(form: TemplateForm, talk: list[dict[str, Any]], i: int, reasoning: Re
 
 
 def _written_by_us(form: TemplateForm, talk: list[dict[str, Any]], reasoning: Reasoning) -> Segment | None:
-    """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the thoughts,
-    and what the template writes from the answer on."""
+    """A last turn with thoughts for a template whose prompt opens them and which leaves them out: the prompt, the
+    thoughts, and what the template writes from the answer on."""
     i = len(talk) - 1
     if not i:
         raise InputError(UNASKED)
@@ -235,8 +235,8 @@ def _written_by_us(form: TemplateForm, talk: list[dict[str, Any]], reasoning: Re
 def _span(
     form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, reasoning: Reasoning
 ) -> tuple[int, int] | None:
-    """Where a turn's learned words and end stand in the rendered conversation; None where the template writes it otherwise
-    than it is."""
+    """Where a turn's learned words and end stand in the rendered conversation; None where the template writes it
+    otherwise than it is."""
     framed = _frame(form, talk, i, "content", whole)
     if framed is None:
         return None
@@ -271,8 +271,8 @@ def _called(turn: dict[str, Any]) -> list[str]:
 
 
 def _frame(form: TemplateForm, talk: list[dict[str, Any]], i: int, key: str, whole: str) -> tuple[int, int] | None:
-    """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours instead of
-    it, and what stands around that word has to be what stands around the text."""
+    """The place of a turn's text (its content or its thoughts): the conversation is rendered with a word of ours
+    instead of it, and what stands around that word has to be what stands around the text."""
     word = WORDS
     while word in whole:  # a text of the row's own
         word += "s"
@@ -292,7 +292,8 @@ def _frame(form: TemplateForm, talk: list[dict[str, Any]], i: int, key: str, who
 
 
 def _end(form: TemplateForm, talk: list[dict[str, Any]], i: int, whole: str, stop: int) -> int:
-    """The end of a turn behind its words: its end token, right there or behind tool calls, before anything that follows."""
+    """The end of a turn behind its words: its end token, right there or behind tool calls, before anything that
+    follows."""
     last = len(whole)
     if talk[i].get("tool_calls") and i + 1 < len(talk):
         last = _common(whole, form.render(talk[: i + 1]))
@@ -309,7 +310,8 @@ def _common(a: str, b: str) -> int:
 
 
 def _added(form: TemplateForm, talk: list[dict[str, Any]], text: str) -> tuple[int, int] | None:
-    """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one place."""
+    """Where the last turn stands by what it adds to the prompt: for turns whose text the template writes in no one
+    place."""
     asked = form.render(talk[:-1], ask=True) if talk[:-1] else text
     if not text.startswith(asked) or len(text) == len(asked):
         return None

@@ -49,8 +49,8 @@ def train_build(
 ) -> dict[str, Any]:
     """Fine-tune a model on a config of a build into a folder that transformers loads; run again to resume.
 
-    Returns what `train --json` prints. With a recipe whose sizes share a trunk the result is bitwise the curve's model of
-    that size. Raises InputError for an unknown config and where the folder holds another run."""
+    Returns what `train --json` prints. With a recipe whose sizes share a trunk the result is bitwise the curve's model
+    of that size. Raises InputError for an unknown config and where the folder holds another run."""
     from instdata.train.loop import begin, ladder, rows_line, usable
 
     config, ids, talks = _rows(build, config)
@@ -87,7 +87,8 @@ def train_build(
                 _save_whole(net, loaded.tokenizer, out)
             made = steps
         facts = _run_facts(build, config, loaded, recipe, seed, key) | {
-            "rows": len(ids), "counts": counts, "steps": made, "loss": log.loss, "validation": sorted(i.id for i in held),
+            "rows": len(ids), "counts": counts, "steps": made, "loss": log.loss,
+            "validation": sorted(i.id for i in held),
             "seconds": round(time.perf_counter() - started, 1),
         }  # fmt: skip
         if is_first():
@@ -151,8 +152,8 @@ def _save_whole(net: Any, tokenizer: Any, out: Path) -> None:
 
 
 class _Log:
-    """metrics.jsonl, and a line for people now and then. A resumed run takes the file up at its first step. `loss`: the mean
-    of the last eight steps'."""
+    """metrics.jsonl, and a line for people now and then. A resumed run takes the file up at its first step. `loss`: the
+    mean of the last eight steps'."""
 
     def __init__(self, path: Path, say: Callable[[str], None]):
         self.path, self.say, self.spoke = path, say, 0.0

@@ -1,5 +1,5 @@
-"""What a tokenizer's chat template does, found out by trying it: how turns end, where thoughts go, whether it takes a system
-turn. Stock templates differ in all of these, and none says so."""
+"""What a tokenizer's chat template does, found out by trying it: how turns end, where thoughts go, whether it takes a
+system turn. Stock templates differ in all of these, and none says so."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from instdata.util.errors import InputError
 # Our own ChatML, for tokenizers without a template. A turn ends with the tokenizer's end-of-text token.
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] }}"
-    "{% for call in message['tool_calls'] or [] %}{{ '\\n<tool_call>\\n' + call['function'] | tojson + '\\n</tool_call>' }}{% endfor %}"
+    "{% for call in message['tool_calls'] or [] %}{{ '\\n<tool_call>\\n' + call['function'] | tojson + "
+    "'\\n</tool_call>' }}{% endfor %}"
     "{{ eos_token + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 WORDS, MORE = "Qinstdatawords", "Qinstdatamore"  # in place of a text, to see where a template writes it
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # the keys under which templates look for a turn's thoughts
 # Templates that ask for today's date get this one: the same rows are to give the same tokens on any day.
 DATE = (
-    "{% macro strftime_now(how) %}{{ {'%d %b %Y': '01 Jan 2026', '%B %d, %Y': 'January 01, 2026'}.get(how, '2026-01-01') }}"
+    "{% macro strftime_now(how) %}{{ {'%d %b %Y': '01 Jan 2026', '%B %d, %Y': 'January 01, 2026'}.get(how, "
+    "'2026-01-01') }}"
     "{% endmacro %}"
 )
 
@@ -32,13 +34,13 @@ DATE = (
 class TemplateForm:
     """A tokenizer with a template, and what was found out about it.
 
-    `template`: None where it is the tokenizer's own. `ends`: the special tokens that may end an assistant's turn, `last`
-    the one that ends it where nothing follows; `closing`:
-    what has to be written behind the last turn for it to end. `key`: where thoughts go (one of THOUGHTS, "inline", "prompt"
-    where the prompt opens them and the template leaves them out, or None where it shows none). `lead`, `thought_lead`: what it writes between its prompt
-    and an answer, or an answer's thoughts. `parts`: contents have to be lists of parts. `folds`: a system turn is not taken, and goes into a user's; `folds_later`: so do
-    those that are not the first turn. `tools`: it shows the functions that may be called. `notes`: what people
-    should know of it."""
+    `template`: None where it is the tokenizer's own. `ends`: the special tokens that may end an assistant's turn,
+    `last` the one that ends it where nothing follows; `closing`: what has to be written behind the last turn for it to
+    end. `key`: where thoughts go (one of THOUGHTS, "inline", "prompt" where the prompt opens them and the template
+    leaves them out, or None where it shows none). `lead`, `thought_lead`: what it writes between its prompt and an
+    answer, or an answer's thoughts. `parts`: contents have to be lists of parts. `folds`: a system turn is not taken,
+    and goes into a user's; `folds_later`: so do those that are not the first turn. `tools`: it shows the functions that
+    may be called. `notes`: what people should know of it."""
 
     tokenizer: Any
     template: str | None = None
@@ -57,8 +59,8 @@ class TemplateForm:
     notes: tuple[str, ...] = field(default=())
 
     def render(self, messages: Messages, ask: bool = False) -> str:
-        """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin. Raises
-        InputError with the template's own words where it does not take it."""
+        """The conversation as the template writes it; with `ask`, up to where the assistant's answer would begin.
+        Raises InputError with the template's own words where it does not take it."""
         talk = folded(messages) if self.folds else messages
         if self.folds_later:
             talk = [*messages[:1], *folded(messages[1:])]
@@ -100,14 +102,15 @@ class TemplateForm:
 
 
 def tools_of(messages: Messages) -> list[Any] | None:
-    """The functions that a conversation may call, from its first turn (corpus.rows.with_tools). Raises ValueError where they
-    are no JSON."""
+    """The functions that a conversation may call, from its first turn (corpus.rows.with_tools). Raises ValueError where
+    they are no JSON."""
     text = messages[0].get("tools") if messages else None
     return json.loads(text) if text else None
 
 
 def parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call with its arguments as an object, where they are JSON of one: templates write them as JSON themselves."""
+    """A tool call with its arguments as an object, where they are JSON of one: templates write them as JSON
+    themselves."""
     function = dict(call["function"])
     try:
         arguments = json.loads(function.get("arguments") or "{}")
@@ -119,8 +122,8 @@ def parsed_call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def folded(messages: Messages) -> list[Mapping[str, Any]]:
-    """The conversation with each system turn written into a user's: at the head of the next, behind the one just before, or as
-    a turn of its own where neither stands beside it."""
+    """The conversation with each system turn written into a user's: at the head of the next, behind the one just
+    before, or as a turn of its own where neither stands beside it."""
     out: list[Mapping[str, Any]] = []
     waiting: list[str] = []
     for turn in [*messages, None]:
@@ -143,7 +146,8 @@ def form_of(tokenizer: Any) -> TemplateForm:
     """What the tokenizer's template does, or our ChatML where it has none."""
     if not tokenizer.chat_template:
         starts = tokenizer("x")["input_ids"][:1] == [tokenizer.bos_token_id]
-        form = TemplateForm(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id,
+        form = TemplateForm(tokenizer, ("{{ bos_token }}" if starts else "") + CHATML,
+            ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id,
                     end_texts=(tokenizer.eos_token,), notes=("it has no chat template: ChatML is used",))  # fmt: skip
         return form
     own = tokenizer.chat_template
@@ -178,16 +182,17 @@ def _with_parts(form: TemplateForm) -> TemplateForm:
 
 
 def _with_ends(form: TemplateForm) -> TemplateForm:
-    """The form with the tokens that end its turns: what follows an answer that is the last, and one that is not. A template
-    that writes none behind an answer (GLM) ends it with what begins the next turn; one that writes no special token at all
-    gets the end-of-text token behind each answer."""
+    """The form with the tokens that end its turns: what follows an answer that is the last, and one that is not. A
+    template that writes none behind an answer (GLM) ends it with what begins the next turn; one that writes no special
+    token at all gets the end-of-text token behind each answer."""
     tokenizer = form.tokenizer
     last = _first_special(form, _talk("x", WORDS))
     between = _first_special(form, _talk("x", WORDS, MORE))
     if last is None and between is None:
         end = tokenizer.eos_token
         note = f"its chat template does not end a turn: {end} is put behind each answer"
-        return replace(form, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id, end_texts=(end,), appends=end, notes=(*form.notes, note))  # fmt: skip
+        return replace(form, ends=frozenset({tokenizer.eos_token_id}), last=tokenizer.eos_token_id, end_texts=(end,),
+            appends=end, notes=(*form.notes, note))  # fmt: skip
     ends = {t for t in (last, between) if t is not None}
     texts = tuple(tokenizer.convert_ids_to_tokens(t) for t in sorted(ends))
     closing = "" if last is not None else tokenizer.convert_ids_to_tokens(between)

@@ -1,1 +1,2 @@
-"""What every room uses: errors, files written whole, paths, progress, the engine, compiled kernels, YAML, statistics."""
+"""What every room uses: errors, files written whole, paths, progress, the engine, compiled kernels, YAML,
+statistics."""

@@ -31,8 +31,9 @@ class Share:
 
 
 def wilson(hits: int, n: int, population: int | None = None, level: float = 1 - ALPHA) -> Share:
-    """A share of n with Wilson's score interval (1927). population: how many there are in all; a sample that holds much of
-    them is worth more, by the finite population factor (Cochran 1977, 2.6), and one that holds all has no error left."""
+    """A share of n with Wilson's score interval (1927). population: how many there are in all; a sample that holds much
+    of them is worth more, by the finite population factor (Cochran 1977, 2.6), and one that holds all has no error
+    left."""
     if n == 0:
         return Share(float("nan"), 0.0, 1.0, 0)
     p = hits / n
@@ -46,9 +47,9 @@ def wilson(hits: int, n: int, population: int | None = None, level: float = 1 - 
 
 
 def stratified(shares: Sequence[Share], sizes: Sequence[int]) -> Share:
-    """The share of a population from its strata's, weighted by their sizes. Its interval puts the strata's together (MOVER:
-    Zou, Huang and Zhang 2009, Comput. Stat. Data Anal. 53:1080): right where a stratum has no hit, as Wald's is not. A stratum of which
-    nothing was seen counts with its whole range, at a half."""
+    """The share of a population from its strata's, weighted by their sizes. Its interval puts the strata's together
+    (MOVER: Zou, Huang and Zhang 2009, Comput. Stat. Data Anal. 53:1080): right where a stratum has no hit, as Wald's is
+    not. A stratum of which nothing was seen counts with its whole range, at a half."""
     weight = np.asarray(sizes, float) / max(1, sum(sizes))
     p = np.array([0.5 if s.n == 0 else s.value for s in shares])
     down = np.array([x - s.low for x, s in zip(p, shares)])
@@ -62,12 +63,13 @@ def stratified(shares: Sequence[Share], sizes: Sequence[int]) -> Share:
 
 
 def coefficients(counts: np.ndarray, level: float = 1 - ALPHA) -> dict[str, float | int | None]:
-    """{items, percent, krippendorff, ac1}, and `<name>_low` and `_high` of each: agreement of counts [items, categories].
+    """{items, percent, krippendorff, ac1}, and `<name>_low` and `_high` of each: agreement of counts [items,
+    categories].
 
     percent: the mean over items of the share of pairs of raters that agree. krippendorff: alpha for nominal data
-    (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). ac1: Gwet (2008, BJMSP 61:29), steady where nearly
-    all say the same. Intervals: percentile bootstrap over items, from a fixed seed. None: not defined (all said one
-    thing, or no item has two ratings)."""
+    (Krippendorff 2011, "Computing Krippendorff's alpha-reliability"). ac1: Gwet (2008, BJMSP 61:29), steady where
+    nearly all say the same. Intervals: percentile bootstrap over items, from a fixed seed. None: not defined (all said
+    one thing, or no item has two ratings)."""
     counts = np.asarray(counts, float)
     counts = counts[counts.sum(1) >= 2]
     items = len(counts)

@@ -38,9 +38,9 @@ def clean(say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
 
 
 def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """Remove what nobody is likely to use again: temporary files that killed processes left, shards and scores that were not
-    read for `days` (those of older versions among them, which never are), kernels of other versions. Returns what is left
-    and `removed`, in bytes. Waits for builds."""
+    """Remove what nobody is likely to use again: temporary files that killed processes left, shards and scores that
+    were not read for `days` (those of older versions among them, which never are), kernels of other versions. Returns
+    what is left and `removed`, in bytes. Waits for builds."""
     oldest, gone = time.time() - days * 86400, 0
     with _alone(say):
         for name in (*STEPS, "remote"):
@@ -64,8 +64,8 @@ def _used(path: Path) -> float:
 
 @contextmanager
 def in_use(cache: Path) -> Iterator[None]:
-    """A build uses the cache: cleaning waits until it is done. Any number of builds at once; the system frees what a dead
-    one held. Where no lock can be written, there is none."""
+    """A build uses the cache: cleaning waits until it is done. Any number of builds at once; the system frees what a
+    dead one held. Where no lock can be written, there is none."""
     with ExitStack() as stack:
         with suppress(OSError):
             fcntl.flock(stack.enter_context(open(cache / USERS, "a")), fcntl.LOCK_SH)

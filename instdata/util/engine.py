@@ -69,8 +69,8 @@ class Processes(Engine):
 
 
 class Ray(Engine):
-    """Ray workers. A running cluster (RAY_ADDRESS, or a session of the caller's) is joined and left as it was; else one is
-    started here. Workers must see the cache folder (INSTDATA_CACHE) under the same path."""
+    """Ray workers. A running cluster (RAY_ADDRESS, or a session of the caller's) is joined and left as it was; else one
+    is started here. Workers must see the cache folder (INSTDATA_CACHE) under the same path."""
 
     def __init__(self, jobs: int):
         try:
@@ -100,7 +100,8 @@ class Ray(Engine):
             blind = [n["NodeManagerAddress"] for n, seen in zip(nodes, self._ray.get(asked)) if not seen]
         if blind:
             raise InputError(
-                f"--engine ray: {len(blind)} of {len(nodes)} nodes do not see the cache {cache} ({', '.join(blind[:3])}): "
+                f"--engine ray: {len(blind)} of {len(nodes)} nodes do not see the cache {cache} "
+                f"({', '.join(blind[:3])}): "
                 "put it on a disk that all of them mount under the same path (INSTDATA_CACHE)"
             )
 

@@ -1,8 +1,8 @@
 """Compiled kernels: where numba keeps them, how they run on all cores, how they are warmed at install time.
 
-Kernels are single-threaded and release the GIL; `on_all_cores` runs them over slices in a thread pool. Each slice writes
-its own part of the output, so results do not depend on the number of threads, nothing breaks under fork or spawn, and
-they compile several times faster than numba's own parallel loops.
+Kernels are single-threaded and release the GIL; `on_all_cores` runs them over slices in a thread pool. Each slice
+writes its own part of the output, so results do not depend on the number of threads, nothing breaks under fork or
+spawn, and they compile several times faster than numba's own parallel loops.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def home() -> Path:
 
 @cache
 def folder() -> Path | None:
-    """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel changes,
-    but not when that of another kernel which it calls does: so the folder is named after all files with kernels."""
+    """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel
+    changes, but not when that of another kernel which it calls does: so the folder is named after all files with
+    kernels."""
     package = Path(__file__).parents[1]
     files = sorted(p for part in ROOMS for p in (package / part).rglob("*.py"))
     sources = [text for text in (p.read_bytes() for p in files) if b"@jit" in text]

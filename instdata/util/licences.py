@@ -106,7 +106,8 @@ def hub_licence(text: str) -> str:
 
 # Where SPDX writes more than other capitals. Names that SPDX does not list become LicenseRef-… (SPDX 2.3, annex D).
 SPDX = {
-    "apache-2.0": "Apache-2.0", "mit": "MIT", "afl-3.0": "AFL-3.0", "artistic-2.0": "Artistic-2.0", "bsl-1.0": "BSL-1.0",
+    "apache-2.0": "Apache-2.0", "mit": "MIT", "afl-3.0": "AFL-3.0", "artistic-2.0": "Artistic-2.0",
+    "bsl-1.0": "BSL-1.0",
     "bsd-2-clause": "BSD-2-Clause", "bsd-3-clause": "BSD-3-Clause", "bsd-3-clause-clear": "BSD-3-Clause-Clear",
     "c-uda": "C-UDA-1.0", "cdla-sharing-1.0": "CDLA-Sharing-1.0", "cdla-permissive-1.0": "CDLA-Permissive-1.0",
     "cdla-permissive-2.0": "CDLA-Permissive-2.0", "wtfpl": "WTFPL", "ecl-2.0": "ECL-2.0", "epl-1.0": "EPL-1.0",
@@ -119,8 +120,8 @@ SPDX = {
 
 
 def spdx(text: str | None) -> str:
-    """A licence as SPDX writes it: CC-BY-4.0, GPL-3.0-only; `LicenseRef-…` for what SPDX does not list, NOASSERTION where
-    nothing is stated."""
+    """A licence as SPDX writes it: CC-BY-4.0, GPL-3.0-only; `LicenseRef-…` for what SPDX does not list, NOASSERTION
+    where nothing is stated."""
     word = "-".join((text or "").strip().lower().split())
     if word in ("", "unknown", "none", "not-stated"):
         return "NOASSERTION"

@@ -1,4 +1,5 @@
-"""A machine that is too small, said in one line: what ran out (memory, disk, files, permission), where, and what to do."""
+"""A machine that is too small, said in one line: what ran out (memory, disk, files, permission), where, and what to
+do."""
 
 from __future__ import annotations
 
@@ -16,17 +17,17 @@ from instdata.util.paths import cache_folder, home
 LEAST = 2 << 30  # bytes of address space, most of it never touched
 AGAIN = "what was done is kept: run the same command again to go on"
 # The linker's and numpy's words where a library does not fit under ulimit -v.
-NO_ROOM = re.compile(r"(?i)cannot allocate memory|failed to map segment|malloc of size|unable to allocate|out of memory|bad_alloc")  # fmt: skip
+NO_ROOM = re.compile(r"(?i)cannot allocate memory|failed to map segment|malloc of size|unable to allocate|out of memory|bad_alloc")  # fmt: skip  # noqa: E501
 LIBRARY = re.compile(r"(?i)shared object|cannot open|\.so\b")
 ERRNO = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)  # of Arrow, which tells it in words only
 
 
 def enough_memory() -> None:
-    """Raise BuildError where `ulimit -v` leaves less than a build's libraries take: the system's loader would abort the process
-    on the way, without a word that helps."""
+    """Raise BuildError where `ulimit -v` leaves less than a build's libraries take: the system's loader would abort the
+    process on the way, without a word that helps."""
     bound = _bound()
     if bound is not None and bound < LEAST:
-        raise BuildError(f"out of memory ({_memory()}): a build's libraries alone need {LEAST >> 20:,} MB of address space; a higher ulimit -v, or none (fewer --jobs do not help here)")  # fmt: skip
+        raise BuildError(f"out of memory ({_memory()}): a build's libraries alone need {LEAST >> 20:,} MB of address space; a higher ulimit -v, or none (fewer --jobs do not help here)")  # fmt: skip  # noqa: E501
 
 
 def trouble(error: BaseException, folder: Path | None = None) -> str | None:
@@ -34,7 +35,10 @@ def trouble(error: BaseException, folder: Path | None = None) -> str | None:
 
     `folder`: where was written, for errors that name no file."""
     if error.__class__.__name__ == "BrokenProcessPool":
-        return f"a worker process was killed, most likely by the system for its memory: fewer --jobs, or a machine with more memory ({_memory()}); {AGAIN}"
+        return (
+            f"a worker process was killed, most likely by the system for its memory: fewer --jobs, or a machine "
+            f"with more memory ({_memory()}); {AGAIN}"
+        )
     text = str(error)
     if isinstance(error, MemoryError) or NO_ROOM.search(text) or (_bound() and LIBRARY.search(text)):
         return f"out of memory ({_memory()}): fewer --jobs, a higher ulimit -v, or a larger machine; {AGAIN}"

@@ -15,8 +15,8 @@ def in_notebook() -> bool:
 
 
 class CellBar:
-    """A bar under a notebook's cell: call it with each line that a build says. The last line stands beside the bar, all of
-    them behind it; a line that begins with the name of a part (`parts`) moves the bar."""
+    """A bar under a notebook's cell: call it with each line that a build says. The last line stands beside the bar, all
+    of them behind it; a line that begins with the name of a part (`parts`) moves the bar."""
 
     def __init__(self, title: str) -> None:
         from IPython import display as shown

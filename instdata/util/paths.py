@@ -25,8 +25,8 @@ def cache_folder() -> Path:
 
 
 def _private(name: str) -> Path:
-    """A folder for this user alone (0700), made where it is not there; one that is there stays as it is. What cannot be made
-    is told by whoever writes there."""
+    """A folder for this user alone (0700), made where it is not there; one that is there stays as it is. What cannot be
+    made is told by whoever writes there."""
     path = expanded(name)
     if not path.exists():
         with contextlib.suppress(OSError):
@@ -36,8 +36,8 @@ def _private(name: str) -> Path:
 
 
 def expanded(name: str | Path) -> Path:
-    """A path with its ~ resolved. Raises InputError for the home of a user that there is not, for NUL, a line end at the end,
-    and for characters that no file name has."""
+    """A path with its ~ resolved. Raises InputError for the home of a user that there is not, for NUL, a line end at
+    the end, and for characters that no file name has."""
     text = str(name)
     if "\0" in text or text != text.rstrip("\r\n") or any("\ud800" <= c <= "\udbff" for c in text):
         raise InputError(f"{text!r} is no file name: it holds a character that none has")

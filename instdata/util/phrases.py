@@ -6,11 +6,12 @@
       zh:
         - "phrase in the notation": a text that it catches
 
-The notation: `word*` a word's beginning · `[x]` perhaps x · `(x|y)` x or y · `…20` at most 20 characters of the same sentence ·
-`‥20` of the same clause · `_` white space or none · `#` a number · `^` only at the text's beginning, marks aside · `$` only at
-its end · `¶` at the beginning of a sentence · `{name}` any phrase of that list, in the same language · a backslash before a mark: the mark.
-Case and the form of an apostrophe do not count; English phrases are whole words. Nothing is read before it is asked for.
-Phrases of quality's rules become RE2 patterns, those of scorers patterns of Python's own engine (without `^`).
+The notation: `word*` a word's beginning · `[x]` perhaps x · `(x|y)` x or y · `…20` at most 20 characters of the same
+sentence · `‥20` of the same clause · `_` white space or none · `#` a number · `^` only at the text's beginning, marks
+aside · `$` only at its end · `¶` at the beginning of a sentence · `{name}` any phrase of that list, in the same
+language · a backslash before a mark: the mark. Case and the form of an apostrophe do not count; English phrases are
+whole words. Nothing is read before it is asked for. Phrases of quality's rules become RE2 patterns, those of scorers
+patterns of Python's own engine (without `^`).
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ class Phrases:
 
     @cache  # noqa: B019
     def screen(self, *names: str) -> str | None:
-        """A plain pattern that is in every text in which one of the lists' phrases is: one of some words. It is tried first, as
-        many of the lists' own patterns are slow. None where some phrase has no word that it must have."""
+        """A plain pattern that is in every text in which one of the lists' phrases is: one of some words. It is tried
+        first, as many of the lists' own patterns are slow. None where some phrase has no word that it must have."""
         phrases = [p for name in names for p in self.lists()[name]]
         words = _any_of(self._words(p.text, p.language) for p in phrases)
         if words is None:
@@ -94,7 +95,8 @@ class Phrases:
         return f"(?i){'|'.join(map(re.escape, sorted(shortest)))}"
 
     def _words(self, text: str, language: str) -> frozenset[str] | None:
-        """Words of which every text that a phrase catches has one, the longest ones that it names; None where it names none."""
+        """Words of which every text that a phrase catches has one, the longest ones that it names; None where it names
+        none."""
         found: list[frozenset[str] | None] = []
         run, i = [""], 0  # the plain text that is being read, in its spellings
         while i < len(text):

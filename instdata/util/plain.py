@@ -7,15 +7,16 @@ import unicodedata
 
 # Escape sequences go whole: what an ANSI colour, a title (OSC) or a device string leaves behind would be noise.
 SEQUENCE = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\\\|\x9c)|\x1b[ -/]*[0-~]"
+    "(?:\x1b\\[|\x9b)[0-?]*[ "
+    "-/]*[@-~]|(?:\x1b[\\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\\\|\x9c)|\x1b[ -/]*[0-~]"
 )
 JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
 CELL = 1000  # characters of one table cell
 
 
 def plain(text: object) -> str:
-    """The text without escape sequences, control and bidirectional characters; lone surrogates are shown as U+FFFD. Line
-    ends and tabs stay."""
+    """The text without escape sequences, control and bidirectional characters; lone surrogates are shown as U+FFFD.
+    Line ends and tabs stay."""
     value = str(text)
     if value.isascii() and value.isprintable():
         return value

@@ -14,8 +14,8 @@ _bars: set[object] = set()  # those on the screen now: while one moves, nobody w
 
 
 def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T], int], show: bool) -> Iterator[T]:
-    """The items, as they come. With `show`, a bar on stderr counts them against `total` (None: unknown) and says how many
-    rows a second go by; it leaves when it is done."""
+    """The items, as they come. With `show`, a bar on stderr counts them against `total` (None: unknown) and says how
+    many rows a second go by; it leaves when it is done."""
     if not show:
         yield from items
         return
@@ -63,7 +63,8 @@ def _seen(bar: object) -> Iterator[None]:
 
 
 class Heartbeat:
-    """Says what goes on after every SILENCE seconds without a line. Say things through `say`; set `doing` as the work goes on:
+    """Says what goes on after every SILENCE seconds without a line. Say things through `say`; set `doing` as the work
+    goes on:
 
     with Heartbeat(say) as beat:
         beat.doing = "dedup"

@@ -1,5 +1,6 @@
-"""Files at addresses (s3://, gs://, https:// …) by fsspec: sources are fetched into the cache, a finished build is sent, its
-manifest last. Credentials come from where the protocol's own client looks for them, and are never written down."""
+"""Files at addresses (s3://, gs://, https:// …) by fsspec: sources are fetched into the cache, a finished build is
+sent, its manifest last. Credentials come from where the protocol's own client looks for them, and are never written
+down."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ T = TypeVar("T")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as pathlib leaves it: s3://b becomes s3:/b. A drive has one letter.
 TRIES = 5  # of one transfer, with pauses of 1, 2, 4 … tenths of a second on top of the client's own
 MARK = ".instdata.lock"  # what a build's folder holds before its manifest
-OTHER = "NoCredentials|credentials|Forbidden|AccessDenied|InvalidAccessKey|SignatureDoesNotMatch|does not exist|NoSuchBucket"
+OTHER = (
+    "NoCredentials|credentials|Forbidden|AccessDenied|InvalidAccessKey|SignatureDoesNotMatch|does not "
+    "exist|NoSuchBucket"
+)
 
 
 def is_url(text: str | Path) -> bool:
@@ -36,8 +40,8 @@ def no_url(path: Path) -> Path:
 
 
 def fetched(url: str, cache: Path, say: Callable[[str], None] = lambda line: None) -> list[Path]:
-    """Copies in the cache of the files at an address (a file, a glob, a folder); fetched again where they changed. Raises
-    InputError where there is none, BuildError where they cannot be fetched."""
+    """Copies in the cache of the files at an address (a file, a glob, a folder); fetched again where they changed.
+    Raises InputError where there is none, BuildError where they cannot be fetched."""
     system, inside = _system(url)
     places = _safely(url, lambda: _files(system, inside))
     if not places:
@@ -106,7 +110,8 @@ class Place:
         except InputError:
             return False
         tag = str(info.get("ETag") or "").strip('"')
-        return info.get("size") == path.stat().st_size and tag == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()  # fmt: skip
+        return info.get("size") == path.stat().st_size and tag == hashlib.md5(path.read_bytes(),
+            usedforsecurity=False).hexdigest()  # fmt: skip
 
 
 def _system(url: str) -> tuple[Any, str]:
@@ -156,8 +161,8 @@ def _safely(url: str, work: Callable[[], T]) -> T:
         except Exception as e:  # the clients raise dozens of kinds
             said = redact((str(e).strip().splitlines() or [""])[0])[:200] or type(e).__name__
             if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
-                raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip
+                raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
             if attempt == TRIES - 1:
-                raise BuildError(f"{redact(url)}: {said} ({TRIES} tries). What was done is kept: run the same command again to go on") from e  # fmt: skip
+                raise BuildError(f"{redact(url)}: {said} ({TRIES} tries). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
             time.sleep(0.1 * 2**attempt)
     raise AssertionError

@@ -1,4 +1,5 @@
-"""Files that travel with instdata: recipes, seeds, taxonomies, card templates, kept outside the package in a checkout."""
+"""Files that travel with instdata: recipes, seeds, taxonomies, card templates, kept outside the package in a
+checkout."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What looks like a secret: a name, a value, an address; and text without any.
 
-Secrets come from the environment and stay there. A recipe that holds one is refused, for recipes are kept and published; what is
-written for others (manifest, run record, cards, messages) is searched and redacted, base64 forms included.
+Secrets come from the environment and stay there. A recipe that holds one is refused, for recipes are kept and
+published; what is written for others (manifest, run record, cards, messages) is searched and redacted, base64 forms
+included.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from urllib.parse import parse_qsl, urlsplit
 REDACTED = "[redacted]"
 CREDENTIAL = (
     r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_[A-Za-z0-9_]{22,}|\bhf_[A-Za-z0-9]{30,}|"
-    r"\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}|-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP |ENCRYPTED )?PRIVATE KEY|"
+    r"\bxox[abprs]-[A-Za-z0-9-]{10,}|\bAIza[0-9A-Za-z_-]{35}|-----BEGIN (?:RSA |EC |OPENSSH |DSA |PGP |ENCRYPTED )?PRIVATE KEY|"  # noqa: E501
     r"\beyJ[A-Za-z0-9_-]{15,}\.eyJ[A-Za-z0-9_-]{15,}\.[A-Za-z0-9_-]{10,}|\b[sr]k_live_[0-9a-zA-Z]{20,}|\bglpat-[A-Za-z0-9_-]{20}|\bnpm_[A-Za-z0-9]{36}|\bpypi-AgE[A-Za-z0-9_-]{50,}"
 )
 # Parts of a variable's name (between underscores) that say what it holds, and ends of glued ones.
 WORDS = {
-    "KEY", "APIKEY", "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW", "PAT", "PIN", "CREDENTIAL",
-    "CREDENTIALS", "CRED", "CREDS", "BEARER", "AUTH", "AUTHORIZATION", "OAUTH", "PRIVATE", "DSN", "COOKIE", "COOKIES", "JWT", "SAS", "WEBHOOK",
+    "KEY", "APIKEY", "TOKEN", "TOKENS", "SECRET", "SECRETS", "PASSWORD", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PW",
+    "PAT", "PIN", "CREDENTIAL",
+    "CREDENTIALS", "CRED", "CREDS", "BEARER", "AUTH", "AUTHORIZATION", "OAUTH", "PRIVATE", "DSN", "COOKIE", "COOKIES",
+    "JWT", "SAS", "WEBHOOK",
     "SALT", "SIGNATURE", "CONNECTION",
 }  # fmt: skip
 ENDS = (
@@ -40,7 +43,7 @@ ENDS = (
     "PASSPHRASE",
     "CREDENTIALS",
 )
-STORES = re.compile(r"(?:^|_)(?:DATABASE|DB|REDIS|MONGO\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ|BROKER|SQL\w*|ES|ELASTIC\w*|SENTRY|CELERY\w*|KAFKA)_(?:URL|URI)(?:_|$)")  # fmt: skip
+STORES = re.compile(r"(?:^|_)(?:DATABASE|DB|REDIS|MONGO\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ|BROKER|SQL\w*|ES|ELASTIC\w*|SENTRY|CELERY\w*|KAFKA)_(?:URL|URI)(?:_|$)")  # fmt: skip  # noqa: E501
 HARMLESS = re.compile(r"(?:^|_)(?:REVISION|COMMIT|SHA\d*|DIGEST|HASH|CHECKSUM)(?:_|$)")
 PARAMETERS = re.compile(r"(?i)key|token|secret|passw|pwd|auth|sig(?:nature)?$|credential|code$|session")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s'\"<>\\)\]}`]+")
@@ -64,8 +67,8 @@ def secret_name(name: str) -> bool:
 
 
 def secret_value(value: str, name: str = "") -> bool:
-    """Whether a value is a secret by its form: a known kind of key, an address with one, or a long run of letters and digits
-    that no language writes. `name`: the variable's; revisions and digests are no secrets."""
+    """Whether a value is a secret by its form: a known kind of key, an address with one, or a long run of letters and
+    digits that no language writes. `name`: the variable's; revisions and digests are no secrets."""
     if re.search(CREDENTIAL, value) or secret_address(value):
         return True
     if HARMLESS.search(name.upper()) or os.path.exists(value):
@@ -84,8 +87,8 @@ def _random(run: str) -> bool:
 
 
 def named_secret(text: str) -> str | None:
-    """The first value in a text that is given to something called key, token or the like and that no language writes: its
-    form is of no known kind, so name and entropy together tell. Alphabets, stand-ins and plain words are none."""
+    """The first value in a text that is given to something called key, token or the like and that no language writes:
+    its form is of no known kind, so name and entropy together tell. Alphabets, stand-ins and plain words are none."""
     for match in re.finditer(NAMED, text):
         if _random(match[1]) and not COUNTING.search(match[1]):
             return match[1]

@@ -78,17 +78,18 @@ def crossed(values: np.ndarray, weights: np.ndarray | None = None) -> Crossed:
 
 
 def by_cluster(values: np.ndarray, weights: np.ndarray, cluster: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means of clusters [seeds, clusters] and the clusters' weights [clusters], of values [seeds, items] with weights and
-    codes of clusters [items]. Items that share a passage are no independent draws: `crossed` of these is the interval of the
-    same mean, robust to whatever they share (Liang and Zeger 1986; for evaluations Miller, arXiv 2411.00640)."""
+    """Means of clusters [seeds, clusters] and the clusters' weights [clusters], of values [seeds, items] with weights
+    and codes of clusters [items]. Items that share a passage are no independent draws: `crossed` of these is the
+    interval of the same mean, robust to whatever they share (Liang and Zeger 1986; for evaluations Miller, arXiv
+    2411.00640)."""
     codes = np.unique(cluster, return_inverse=True)[1]
     sizes = np.bincount(codes, weights)
     return np.stack([np.bincount(codes, row * weights) for row in np.atleast_2d(values)]) / sizes, sizes
 
 
 def effective_n(weights: np.ndarray, alone: Crossed, clustered: Crossed | None = None) -> float:
-    """How many independent items of equal weight would say as much: Kish's number, divided by how much wider clusters make
-    the variance."""
+    """How many independent items of equal weight would say as much: Kish's number, divided by how much wider clusters
+    make the variance."""
     kish = float(np.sum(weights) ** 2 / np.sum(np.square(weights)))
     if clustered is None:
         return kish
@@ -97,8 +98,8 @@ def effective_n(weights: np.ndarray, alone: Crossed, clustered: Crossed | None =
 
 
 def if_one_moved(found: Crossed) -> Crossed:
-    """The same; where no item moved at all, as if one in n had: n quiet items leave room for some (the rule of three says
-    up to 3 / n; Hanley and Lippman-Hand 1983). For values on a scale from 0 to 1."""
+    """The same; where no item moved at all, as if one in n had: n quiet items leave room for some (the rule of three
+    says up to 3 / n; Hanley and Lippman-Hand 1983). For values on a scale from 0 to 1."""
     still = found.item_var < 1e-18  # rounding
     return replace(found, item_var=1 / found.n**2) if still else found
 
@@ -132,8 +133,8 @@ def error_of(x: Crossed) -> tuple[float, float]:
 
 
 def of_seeds(seed_means: np.ndarray, noise: float) -> tuple[float, float, float]:
-    """What seeds add to the variance of a mean, as `combined` takes it, given each seed's mean and how much item-by-seed
-    noise alone makes these vary: nothing with one seed, or where they vary no more than that."""
+    """What seeds add to the variance of a mean, as `combined` takes it, given each seed's mean and how much
+    item-by-seed noise alone makes these vary: nothing with one seed, or where they vary no more than that."""
     seeds = len(seed_means)
     spread = float(np.var(seed_means, ddof=1)) if seeds > 1 else 0.0
     own = max(0.0, spread - noise)
@@ -143,9 +144,9 @@ def of_seeds(seed_means: np.ndarray, noise: float) -> tuple[float, float, float]
 def combined(
     items: Sequence[tuple[float, float]], own: float = 0.0, spread: float = 0.0, seed_df: float = 0.0
 ) -> tuple[float, float]:
-    """(standard error, degrees of freedom) of a mean (Satterthwaite 1946). items: its variance from items, in parts, each
-    with its degrees of freedom. The seeds' part is `own`, but it is known only as well as `spread`, from which noise was
-    subtracted."""
+    """(standard error, degrees of freedom) of a mean (Satterthwaite 1946). items: its variance from items, in parts,
+    each with its degrees of freedom. The seeds' part is `own`, but it is known only as well as `spread`, from which
+    noise was subtracted."""
     var = sum(v for v, _ in items) + own
     below = sum(v**2 / df for v, df in items if v) + (spread**2 / seed_df if seed_df > 0 else 0.0)
     return float(np.sqrt(var)), float(var**2 / below) if below > 0 else float("inf")
@@ -204,11 +205,12 @@ def spending_levels(
     fractions: tuple[float, ...], alpha: float = ALPHA, past: tuple[float, ...] = ()
 ) -> tuple[float, ...]:
     """The two-sided level of each look at information `fractions` (rising, the last is 1), so that all looks together
-    err with probability alpha. `past`: the levels of the first looks, which were made already; what they left of alpha is
-    spent over the others.
+    err with probability alpha. `past`: the levels of the first looks, which were made already; what they left of alpha
+    is spent over the others.
 
     Lan and DeMets (1983): each side spends 2 - 2 Phi(z(1 - alpha / 4) / sqrt(t)), O'Brien and Fleming's shape. The
-    boundary of each look follows from the density of paths that crossed none before (Armitage, McPherson and Rowe 1969).
+    boundary of each look follows from the density of paths that crossed none before (Armitage, McPherson and Rowe
+    1969).
     """
     ndtr, ndtri = special().ndtr, special().ndtri
     from scipy.optimize import brentq
@@ -268,8 +270,8 @@ def minimum_detectable(se: float, df: float, alpha: float = ALPHA, wanted: float
 
 @dataclass(frozen=True)
 class PredictionPowered:
-    """A mean from a few strong labels and many cheap ones. tuning: weight of the cheap ones, 0..1. saving: strong labels
-    that plain averaging would need for the same error, per one that was used."""
+    """A mean from a few strong labels and many cheap ones. tuning: weight of the cheap ones, 0..1. saving: strong
+    labels that plain averaging would need for the same error, per one that was used."""
 
     value: float
     se: float
@@ -282,7 +284,8 @@ class PredictionPowered:
 def prediction_powered(
     strong: np.ndarray, cheap: np.ndarray, cheap_alone: np.ndarray, level: float = 0.95
 ) -> PredictionPowered:
-    """Mean of strong labels [n] with cheap ones of the same items [n] and of other items [N], none missing, n and N >= 2.
+    """Mean of strong labels [n] with cheap ones of the same items [n] and of other items [N], none missing, n and N >=
+    2.
 
     Unbiased whatever the cheap labels are worth (Angelopoulos et al., Science 2023, arXiv 2301.09633); `tuning` is the
     variance-optimal weight (Angelopoulos, Duchi and Zrnic, PPI++, arXiv 2311.01453), kept within 0..1.

@@ -1,4 +1,5 @@
-"""Run by test_files.py in a child with bounds checks on: many damaged JSON texts, cut; a crash or a hang is the child's."""
+"""Run by test_files.py in a child with bounds checks on: many damaged JSON texts, cut; a crash or a hang is the
+child's."""
 
 from __future__ import annotations
 

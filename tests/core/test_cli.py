@@ -79,7 +79,8 @@ def built(tmp_path_factory):
     lines = [json.dumps(r) for r in records]
     (shell.folder / "a.jsonl").write_text("\n".join([*lines, "{broken", ""]))
     (shell.folder / "r.yaml").write_text(
-        "name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: 3}}]\nsubsets: {sizes: [10, 50%]}\n"
+        "name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: "
+        "3}}]\nsubsets: {sizes: [10, 50%]}\n"
     )
     call = shell.__call__
     shell.env = cache

@@ -85,7 +85,10 @@ def test_a_broken_element_of_a_minified_array_costs_itself(tmp_path):
 def test_stray_brackets_and_open_quotes_end(tmp_path, text, found):
     """Each of these wrote outside an array or never came back. In a child: a crash is its own."""
     (tmp_path / "a.json").write_text(text)
-    code = "import sys; from instdata.read.elements import elements; print([e.decode() for b in elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
+    code = (
+        "import sys; from instdata.read.elements import elements; print([e.decode() for b in "
+        "elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "a.json")], capture_output=True, text=True, timeout=60
     )
@@ -157,7 +160,8 @@ def test_damage_in_the_middle(tmp_path):
 def test_csv_with_broken_records(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(
-        '\ufeffinstruction,output\r\nfine,one\r\n"two\nlines",ok\r\ntoo,many,fields\r\n"never closed,oops\r\nafter,it\r\n'.encode()
+        '\ufeffinstruction,output\r\nfine,one\r\n"two\nlines",ok\r\ntoo,many,fields\r\n"never '
+        "closed,oops\r\nafter,it\r\n".encode()
         + b"latin,caf\xe9\r\n"
         + "中文,好\r\n".encode()
     )

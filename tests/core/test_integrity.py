@@ -1,4 +1,5 @@
-"""The cache is believed only where it is what was written: flipped and cut files give the same build or a clear stop."""
+"""The cache is believed only where it is what was written: flipped and cut files give the same build or a clear
+stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A running cluster of two nodes on this machine: joined, left as it was, one node killed in the middle, the same results."""
+"""A running cluster of two nodes on this machine: joined, left as it was, one node killed in the middle, the same
+results."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def test_a_running_cluster_is_joined_and_survives_a_dead_node(cluster: Any, tmp_
     assert ray.is_initialized()  # left as it was
 
 
-def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     with open_engine("ray", jobs=1) as engine:
         assert isinstance(engine, Ray)
         monkeypatch.setattr("instdata.util.engine._sees", _blind)

@@ -99,7 +99,8 @@ def test_set_reaches_every_value(tmp_path, monkeypatch):
     monkeypatch.setenv("FOLDER", "data")
     path = tmp_path / "r.yaml"
     path.write_text(
-        "name: t\nsources:\n  - path: ${FOLDER}/a.jsonl\nsteps:\n  - sample: {rows: 5}\n  - filter:\n      where: lang = 'zh'\n"
+        "name: t\nsources:\n  - path: ${FOLDER}/a.jsonl\nsteps:\n  - sample: {rows: 5}\n  - filter:\n      where: "
+        "lang = 'zh'\n"
     )
     sets = [
         "seed=7",

@@ -63,7 +63,8 @@ class Store:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """An empty store with a bucket, found as clients find theirs: by the environment."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-very-secret", "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
+    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-very-secret",
+        "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)  # ours are tried, and soon
     running = Store()
@@ -96,7 +97,10 @@ def test_a_build_reads_and_writes_a_store(store: Store, bench: Bench, monkeypatc
     store.asked.clear()
     assert CliRunner().invoke(app, ["build", str(recipe), "--out", "s3://bench/out", "--json"]).exit_code == 0
     assert not [a for a in store.asked if a.startswith("PUT") and "lock" not in a]  # the same again sends nothing
-    local = build(prepare({"name": "t", "sources": [{"path": "x", "name": "d"}]} | {"sources": [{"path": [str(p) for p in fetched("s3://bench/in/*.jsonl", cache_folder())], "name": "d"}]}), bench.folder / "local")  # fmt: skip
+    local = build(prepare({"name": "t",
+        "sources": [{"path": "x",
+        "name": "d"}]} | {"sources": [{"path": [str(p) for p in fetched("s3://bench/in/*.jsonl", cache_folder())],
+        "name": "d"}]}), bench.folder / "local")  # fmt: skip
     assert (local.path / "data/00-full.parquet").read_bytes() == store.client().cat("bench/out/data/00-full.parquet")
 
 
@@ -113,7 +117,8 @@ def test_a_store_that_fails_now_and_then_loses_nothing(store: Store, bench: Benc
         assert store.client().cat(f"bench/out/{path.relative_to(done.path)}") == path.read_bytes()
 
 
-def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, bench: Bench,
+    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
     Place("s3://bench/out").send(done.path)
     (done.path / "README.md").write_text("changed")

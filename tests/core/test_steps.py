@@ -193,7 +193,8 @@ def test_a_filter_of_an_unknown_column_is_refused_before_anything_runs(bench, wh
     bench.jsonl("a.jsonl", rows(3))
     path = bench.recipe(
         sources=[{"path": "a.jsonl"}],
-        steps=[{"counted": {"name": "length"}}, {"name": "few", "filter": {"where": where}}, {"counted": {"name": "last"}}],
+        steps=[{"counted": {"name": "length"}}, {"name": "few", "filter": {"where": where}},
+        {"counted": {"name": "last"}}],
     )  # fmt: skip
     with pytest.raises(InputError) as caught:
         prepare(path, online=False)
@@ -303,7 +304,8 @@ def distinct(n, **extra):
     """Records whose prompts are not near copies of each other."""
     return [
         {
-            "instruction": f"{WORDS[i % 20]} {WORDS[i // 20 % 20]} {i * 7919}: what of {WORDS[(i * 3 + 1) % 20]} and {WORDS[(i * 7 + 2) % 20]}?",
+            "instruction": f"{WORDS[i % 20]} {WORDS[i // 20 % 20]} {i * 7919}: what of {WORDS[(i * 3 + 1) % 20]} and "
+            f"{WORDS[(i * 7 + 2) % 20]}?",
             "output": f"answer {i}",
             **extra,
         }

@@ -12,7 +12,8 @@ from instdata.steps.dedup import buckets
 from instdata.steps.dedup.buckets import Buckets, Heap
 from instdata.steps.dedup.characters import buffers
 
-KEYS = arrays(np.uint32, st.tuples(st.just(3), st.integers(1, 30)), elements=st.integers(0, 12) | st.integers(0, 2**32 - 1))  # fmt: skip
+KEYS = arrays(np.uint32, st.tuples(st.just(3), st.integers(1, 30)),
+    elements=st.integers(0, 12) | st.integers(0, 2**32 - 1))  # fmt: skip
 
 
 @given(KEYS, KEYS, st.lists(st.integers(1, 9), max_size=10))

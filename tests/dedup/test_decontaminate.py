@@ -13,7 +13,10 @@ from instdata.util.errors import InputError
 
 from .test_step import rows
 
-DUCKS = "Janet's ducks lay sixteen eggs per day. She eats three for breakfast every morning and bakes muffins for her friends every day with four."
+DUCKS = (
+    "Janet's ducks lay sixteen eggs per day. She eats three for breakfast every morning and bakes muffins for "
+    "her friends every day with four."
+)
 WATER = "What is the boiling point of water at sea level?"
 MOON = "地球到月球的平均距离大约是多少公里"
 APPLES = "小明有五个苹果，他给了小红两个苹果，又从商店买了三个苹果，请问小明现在一共有几个苹果？"
@@ -58,7 +61,7 @@ def test_scripts_without_spaces():
     assert found(["解题：他给了小红两个苹果，又从商店买了三个苹果"], [APPLES])[0][1] == "shared_ngram"
     assert not found(["小红从商店买了三个苹果和两个梨"], [APPLES])
     assert (
-        found([f"อ่านข้อความนี้แล้วสรุปเป็นภาษาง่าย ๆ ให้เด็กประถมอ่านเข้าใจ {THAI} จบข้อความ ขอบคุณมากครับ"], [THAI])[0][1]
+        found([(f"อ่านข้อความนี้แล้วสรุปเป็นภาษาง่าย ๆ ให้เด็กประถมอ่านเข้าใจ {THAI} จบข้อความ ขอบคุณมากครับ")], [THAI])[0][1]
         == "shared_ngram"
     )
 

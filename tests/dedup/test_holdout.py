@@ -18,12 +18,16 @@ THINGS = ["lamps", "kites", "drums", "boots", "clocks", "pans", "ropes", "maps",
 
 def story(i):
     a, b, c = NAMES[i], THINGS[i], THINGS[(i * 5 + 3) % 12]
-    return f"{a} carries {i + 2} {b} over the {c} market, sells {i * 7 + 1} of the {c} there to {NAMES[i - 1]} and walks home in the rain."
+    return (
+        f"{a} carries {i + 2} {b} over the {c} market, sells {i * 7 + 1} of the {c} there to {NAMES[i - 1]} and "
+        f"walks home in the rain."
+    )
 
 
 @pytest.fixture
 def records():
-    """Twelve questions in one frame, and for each a row that quotes its story, and one that asks something else in that frame."""
+    """Twelve questions in one frame, and for each a row that quotes its story, and one that asks something else in that
+    frame."""
     asked = [{"instruction": f"{FRAME} {story(i)}", "output": f"{i}", "ability": "ask"} for i in range(12)]
     quoting = [
         {

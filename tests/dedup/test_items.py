@@ -18,7 +18,10 @@ from .test_step import rows
 STEM = "Which of the following statements is true?"
 ZH_STEM = "以下哪项如果为真，最能支持上述专家的观点？"
 OTTER = ["An otter is a kind of weasel.", "A lamp is made of river water."]
-HARBOUR = "The harbour of Velden was dug in thirteen years by order of a countess, and its two breakwaters are built of grey granite from the Olm."
+HARBOUR = (
+    "The harbour of Velden was dug in thirteen years by order of a countess, and its two breakwaters are built "
+    "of grey granite from the Olm."
+)
 ZH_MILL = "青溪的水磨坊建于乾隆年间，由两兄弟合资修造，磨轮用落叶松做成，每分钟转六圈，磨坊主一家住在楼上。"
 
 

@@ -67,7 +67,8 @@ def test_recall_and_precision_against_all_pairs(planted, truth_from_half, thresh
 
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
 def test_what_is_dropped_is_near_to_a_row_that_stays(planted, truth_from_half, threshold):
-    """And what stays is near to none that stays, but for the pairs that the contrast guard or the search lets through."""
+    """And what stays is near to none that stays, but for the pairs that the contrast guard or the search lets
+    through."""
     found = dedup(planted, threshold)
     kept = set(found.kept.tolist())
     for dropped, to, similarity in zip(*found.pairs.to_pydict().values()):
@@ -101,7 +102,8 @@ def templates(n):
     w = words(random, 3 * n)
     numbers = random.permutation(10 * n)[: 2 * n]
     yield [
-        f"Translate the word '{w[3 * i]}' into French and use it in one sentence about {w[3 * i + 1]} and {w[3 * i + 2]}."
+        f"Translate the word '{w[3 * i]}' into French and use it in one sentence about {w[3 * i + 1]} and "
+        f"{w[3 * i + 2]}."
         for i in range(n)
     ]
     yield [
@@ -129,10 +131,13 @@ def test_templates_stay_and_take_near_linear_time(which):
 def test_a_long_template_with_one_slot_stays_and_a_copy_goes():
     random = np.random.default_rng(1)
     frame = (
-        "You answer for a shop that sells shoes. A customer named {} writes that the parcel did not arrive in time and asks for help. "
-        * 2
+        "You answer for a shop that sells shoes. A customer named {} writes that the parcel did not arrive in time "
+        "and asks for help. " * 2
     )
-    frame += "Write an answer that is friendly and short, explains where the parcel may be, and says what we will do about it today or tomorrow."
+    frame += (
+        "Write an answer that is friendly and short, explains where the parcel may be, and says what we will do "
+        "about it today or tomorrow."
+    )
     texts = [frame.format(a, b) for a, b in np.array(words(random, 4000)).reshape(-1, 2)]
     found = dedup([*texts, texts[1000] + " Thank you so much"])
     assert [(p["dropped"], p["kept"]) for p in found.pairs.to_pylist()] == [(2000, 1000)]

@@ -55,7 +55,8 @@ def test_folding_ignores_case_width_form_and_space(text):
 
 
 def test_an_unassigned_character_folds_alike_alone_and_beside_a_combining_mark():
-    """Arrow's Unicode is not Python's: what only one of them knows takes the same form on both ways through `prepare`."""
+    """Arrow's Unicode is not Python's: what only one of them knows takes the same form on both ways through
+    `prepare`."""
     chars = [chr(c) for c in range(0x20, 0x20000) if unicodedata.category(chr(c)) == "Cn"]
     composed = pc.utf8_normalize(pa.array(chars), "NFKC").to_pylist()
     chars = [c for c, other in zip(chars, composed) if c != other] + chars[::200]

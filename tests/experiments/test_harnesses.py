@@ -50,8 +50,10 @@ ITEMS = [
     Item("n1", "sums", [{"role": "user", "content": "1 + 1 ="}], "The sum is 2.", None, "number", None, "holdout"),
     Item("n2", "sums", [{"role": "user", "content": "half of 5 ="}], "2.5", None, "number", None, "holdout"),
     Item("n3", "sums", [{"role": "user", "content": "a third ="}], "1/3", None, "number", None, "holdout"),
-    Item("c1", "pick", [{"role": "user", "content": "Red?\nA. yes\nB. no"}], "B", ["yes", "no"], "choice", None, "holdout"),
-    Item("d1", "tell", [{"role": "user", "content": "Tell."}], "once", None, "distractors", None, "holdout", fine="twice", coarse="green"),
+    Item("c1", "pick", [{"role": "user", "content": "Red?\nA. yes\nB. no"}], "B", ["yes", "no"], "choice", None,
+    "holdout"),
+    Item("d1", "tell", [{"role": "user", "content": "Tell."}], "once", None, "distractors", None, "holdout",
+    fine="twice", coarse="green"),
     Item("j1", "tell", [{"role": "user", "content": "Tell more."}], "x", None, "judge", None, "holdout"),
 ]  # fmt: skip
 

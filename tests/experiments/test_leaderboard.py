@@ -1,4 +1,5 @@
-"""leaderboard: equal supervised tokens, one family of verdicts, a planted selector that is found, and what it refuses."""
+"""leaderboard: equal supervised tokens, one family of verdicts, a planted selector that is found, and what it
+refuses."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""next --design: honest in worlds whose truth is known, mixtures of equal cost, a recipe that validates, what it refuses."""
+"""next --design: honest in worlds whose truth is known, mixtures of equal cost, a recipe that validates, what it
+refuses."""
 
 import json
 
@@ -64,7 +65,8 @@ def test_a_better_ability_gets_more_and_nothing_is_extrapolated():
     assert to.sum() == pytest.approx(900, abs=3) and to[0] > to[1] > 0
     assert (to >= np.floor(tokens.min(0)) - 1).all() and (to <= tokens.max(0) + 1).all()
     with pytest.raises(InputError, match="four of them"):
-        fit_law(MixtureRuns("abc", tokens[:4], np.array([0, 0, 1, 1]), np.ones(4, bool), [v[:4] for v in values], [np.ones(12)] * 3))  # fmt: skip
+        fit_law(MixtureRuns("abc", tokens[:4], np.array([0, 0, 1, 1]), np.ones(4, bool), [v[:4] for v in values],
+            [np.ones(12)] * 3))  # fmt: skip
 
 
 @given(st.integers(2, 8), st.integers(0, 10**6))

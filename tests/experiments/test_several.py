@@ -45,7 +45,8 @@ def test_two_filters_crossed(home, planted):
     from instdata.build import build, prepare
 
     text = (planted / "recipe.yaml").read_text().replace("name: planted", "name: crossed")
-    text = text.replace("where: \"source = 'clean'\"}", "name: tidy, where: \"source = 'clean'\"}\n  - filter: {name: short, where: \"source_row % 3 > 0\"}")  # fmt: skip
+    text = text.replace("where: \"source = 'clean'\"}",
+        "name: tidy, where: \"source = 'clean'\"}\n  - filter: {name: short, where: \"source_row % 3 > 0\"}")  # fmt: skip
     (planted / "crossed.yaml").write_text(text)
     build(prepare(planted / "crossed.yaml"), home / "builds" / "crossed")
     line = f"ablate crossed --filter tidy,short --model ./tiny --sizes 24 --seeds 2 {SET}"

@@ -35,9 +35,12 @@ def rows(
     )
     table = pa.table(
         {
-            "rid": [f"{source}/s.jsonl:{i}" for i in range(n)], "id": [message_id(c) for c in conversations], "messages": messages,
-            "ability": pa.array(abilities, pa.string()), "lang": ["zh"] * n, "origin": ["human"] * n, "source": [source] * n,
-            "source_file": ["s.jsonl"] * n, "source_row": pa.array(range(n), pa.int64()), "meta": pa.nulls(n, pa.string()),
+            "rid": [f"{source}/s.jsonl:{i}" for i in range(n)], "id": [message_id(c) for c in conversations],
+            "messages": messages,
+            "ability": pa.array(abilities, pa.string()), "lang": ["zh"] * n, "origin": ["human"] * n,
+            "source": [source] * n,
+            "source_file": ["s.jsonl"] * n, "source_row": pa.array(range(n), pa.int64()),
+            "meta": pa.nulls(n, pa.string()),
         },
         schema=CORPUS,
     )  # fmt: skip

@@ -272,7 +272,8 @@ def test_backtranslate_refuses_a_copied_task(model, produce_here):
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_multi_turn_goes_on(model, produce_here, language):
     talks = {"zh": ("为什么湖面先结冰？", "水在4摄氏度时密度最大。", "那深海也会结冰吗？", "深海盐分高，很难结冰。"),
-             "en": ("Why does a lake freeze from the top?", "Water is densest at four degrees.", "Does the deep sea freeze, too?", "Hardly: it is salty and under pressure.")}[language]  # fmt: skip
+             "en": ("Why does a lake freeze from the top?", "Water is densest at four degrees.",
+             "Does the deep sea freeze, too?", "Hardly: it is salty and under pressure.")}[language]  # fmt: skip
 
     def given(context):
         found = rows(

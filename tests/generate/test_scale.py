@@ -1,4 +1,5 @@
-"""Acceptance as BELLE's scale needs it, in small: overlapping requests, records on disk, the same rows whatever comes first."""
+"""Acceptance as BELLE's scale needs it, in small: overlapping requests, records on disk, the same rows whatever comes
+first."""
 
 from __future__ import annotations
 

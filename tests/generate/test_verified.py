@@ -1,4 +1,5 @@
-"""generate with verify: what is wrong is dropped with its evidence, what the draws know better is mended, the rest is kept."""
+"""generate with verify: what is wrong is dropped with its evidence, what the draws know better is mended, the rest is
+kept."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ def test_own_bounds_and_skips(model, tmp_path):
 
 def test_the_price_of_the_draws_is_in_the_estimate():
     rows = seeds(Context(seed=0, taxonomy=taxonomy()))
-    plain, verified = (Generate(**OPTIONS, verify=v, price={"input": 1, "output": 1}).estimate(rows) for v in (False, True))  # fmt: skip
+    plain, verified = (Generate(**OPTIONS, verify=v, price={"input": 1, "output": 1}).estimate(rows) for v in (False,
+        True))  # fmt: skip
     assert verified["requests"] > 2 * plain["requests"] and verified["usd"] > plain["usd"]
 
 
@@ -85,7 +87,8 @@ def test_other_methods_have_the_step(tmp_path):
     with pytest.raises(ValueError, match="put a step `verify`"):
         Generate(method="respond", verify=True)
     (tmp_path / "r.yaml").write_text(
-        "name: r\nsources: [{path: s.jsonl}]\nsteps: [{generate: {target: 3, verify: {drawz: 3}}}, {verify: {min: {no_sorce: 1}}}]\n"
+        "name: r\nsources: [{path: s.jsonl}]\nsteps: [{generate: {target: 3, verify: {drawz: 3}}}, {verify: {min: "
+        "{no_sorce: 1}}}]\n"
     )
     (tmp_path / "s.jsonl").write_text('{"instruction": "a", "output": "b"}\n')
     with pytest.raises(InputError) as e:

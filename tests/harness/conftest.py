@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # What effects.json says of each ability, in this order.
-EFFECT_KEYS = ["ability", "metric", "unit", "without", "with", "effect", "low", "high", "p_holm", "n", "seeds", "mde", "verdict"]  # fmt: skip
+EFFECT_KEYS = ["ability", "metric", "unit", "without", "with", "effect", "low", "high", "p_holm", "n", "seeds", "mde",
+    "verdict"]  # fmt: skip
 CHATML = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
@@ -44,7 +45,8 @@ def tiny_net(width: int = 64, layers: int = 2, seed: int = 0, **more):
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=258, hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, max_position_embeddings=2048, eos_token_id=257, bos_token_id=256, tie_word_embeddings=True, **more,
+        num_key_value_heads=2, max_position_embeddings=2048, eos_token_id=257, bos_token_id=256,
+        tie_word_embeddings=True, **more,
     )  # fmt: skip
     return AutoModelForCausalLM.from_config(config)
 

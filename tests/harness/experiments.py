@@ -55,7 +55,8 @@ WORLDS = {
 
 
 def draw(rng: np.random.Generator, world: World, seeds: int, effects: dict[int, float] | None = None):
-    """(main contrasts, aa contrasts) of one experiment; effects: shift of the with-arm by ability, relative for bits."""
+    """(main contrasts, aa contrasts) of one experiment; effects: shift of the with-arm by ability, relative for
+    bits."""
     count = int(rng.integers(world.abilities[0], world.abilities[1] + 1))
     shared = rng.standard_normal((3, seeds)) * np.sqrt(world.kin / 2)
     main, aa = [], []
@@ -96,8 +97,9 @@ def looked(main: list[Contrast], aa: list[Contrast], seeds: tuple[int, ...], met
 def null(
     world: World, experiments: int, seeds: tuple[int, ...] = (3, 4, 5), which: str = "with", seed: int = 0
 ) -> dict:
-    """Shares over experiments without any effect: intervals of abilities and of the mean that hold the truth at the first
-    look; false verdicts ("better" or "worse" at any look) on an ability, on any ability, on the mean, on anything."""
+    """Shares over experiments without any effect: intervals of abilities and of the mean that hold the truth at the
+    first look; false verdicts ("better" or "worse" at any look) on an ability, on any ability, on the mean, on
+    anything."""
     rng = np.random.default_rng(seed)
     inside, inside_macro, single = [], [], []
     any_ability = macro = anything = same = 0
@@ -136,8 +138,8 @@ def power(world: World, experiments: int, planned: float, seeds: tuple[int, ...]
 
 
 def clustered_world(rng: np.random.Generator, passages: int, each: int, effect: float, seeds: int = 3):
-    """(without, with [seeds, items], cluster [items]) of questions about passages: what a step does to one question it does to
-    the others about the same passage (half of the variance is the passage's)."""
+    """(without, with [seeds, items], cluster [items]) of questions about passages: what a step does to one question it
+    does to the others about the same passage (half of the variance is the passage's)."""
     cluster = np.repeat(np.arange(passages), each)
     n = len(cluster)
     base = 1 + 0.2 * rng.standard_normal(n)
@@ -161,8 +163,8 @@ def clusters_of_worlds(worlds: int, passages: int = 10, each: int = 8) -> dict[s
 
 
 def reruns_of_worlds(worlds: int, seed: int = 0) -> dict[str, float]:
-    """Null worlds that somebody comes back to: looks after 3, 4 and 5 seeds, then after 6, 7 and 8. Shares with a false verdict at
-    any look: where each invocation spends all of the error anew, and where looks are remembered."""
+    """Null worlds that somebody comes back to: looks after 3, 4 and 5 seeds, then after 6, 7 and 8. Shares with a false
+    verdict at any look: where each invocation spends all of the error anew, and where looks are remembered."""
     rng = np.random.default_rng(seed)
     looks = Looks().planned(3, 5)
     for k in looks.looks:
@@ -183,8 +185,8 @@ def _wrong(effects: list[Any]) -> bool:
 
 
 def missing_of_worlds(worlds: int, share: float = 0.7, seed: int = 0) -> dict[str, float]:
-    """Null worlds of a judge whose verdicts on bad answers of one arm cannot be read: shares with a false verdict where items
-    without a verdict are left out, and where they may be anything."""
+    """Null worlds of a judge whose verdicts on bad answers of one arm cannot be read: shares with a false verdict where
+    items without a verdict are left out, and where they may be anything."""
     rng = np.random.default_rng(seed)
     left_out = bounded = 0
     for _ in range(worlds):
@@ -199,8 +201,9 @@ def missing_of_worlds(worlds: int, share: float = 0.7, seed: int = 0) -> dict[st
 
 
 def margins_of_worlds(worlds: int, seed: int = 0) -> dict[str, float]:
-    """Worlds without any effect on bits: shares that are called equivalent within 1 % of the control, as before, and within a
-    quarter of a doubling of data (0.5 % at most); and worlds that are worse by just that margin, which may be called so in 5 of
+    """Worlds without any effect on bits: shares that are called equivalent within 1 % of the control, as before, and
+    within a quarter of a doubling of data (0.5 % at most); and worlds that are worse by just that margin, which may be
+    called so in 5 of
     100."""
     rng = np.random.default_rng(seed)
     world = World(sd_item=0.012, sd_rest=0.006, sd_seed=0.0015, abilities=(3, 3), items=(60, 100))

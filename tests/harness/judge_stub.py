@@ -73,15 +73,18 @@ def reply(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def likelihoods(text: str, verdict: str, most: int) -> dict[str, Any]:
-    """One token for all before the verdict, one for the verdict with probability 0.6, its neighbours sharing the rest."""
-    others = {"B": ["A", "C"], "D": ["C", "E"], "E": ["D", "zebra"], "A": ["B", "C"], "1": ["tie", "2"], "2": ["tie", "1"], "tie": ["1", "2"]}  # fmt: skip
+    """One token for all before the verdict, one for the verdict with probability 0.6, its neighbours sharing the
+    rest."""
+    others = {"B": ["A", "C"], "D": ["C", "E"], "E": ["D", "zebra"], "A": ["B", "C"], "1": ["tie", "2"],
+        "2": ["tie", "1"], "tie": ["1", "2"]}  # fmt: skip
     top = [(verdict, 0.6), *((o, 0.2) for o in others[verdict])]
     start = text.rindex(verdict)
     before, after = text[:start], text[start + len(verdict) :]
     return {
         "content": [
             {"token": before, "logprob": 0.0, "top_logprobs": []},
-            {"token": verdict, "logprob": math.log(0.6), "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in top][:most]},
+            {"token": verdict, "logprob": math.log(0.6),
+            "top_logprobs": [{"token": t, "logprob": math.log(p)} for t, p in top][:most]},
             {"token": after, "logprob": 0.0, "top_logprobs": []},
         ]
     }  # fmt: skip

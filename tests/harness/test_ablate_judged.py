@@ -22,7 +22,8 @@ abilities:
 
 @pytest.fixture
 def judged(home, monkeypatch):
-    """(the command line of a judged ablation without its metric, the requests that the judge got). It grades by length."""
+    """(the command line of a judged ablation without its metric, the requests that the judge got). It grades by
+    length."""
     (home / "judged.yaml").write_text(JUDGED)
     monkeypatch.setattr(judge_stub, "grade", lambda answer: "ABCDE"[len(answer) % 5])
     monkeypatch.setenv("OPENAI_API_KEY", "x")

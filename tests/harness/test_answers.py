@@ -26,77 +26,121 @@ def score(scorer: str, reference: str | None, answer: str, choices: list[str] | 
 
 
 EXACT = [
-    ("Paris", "Paris", 1), ("Paris", "paris.", 1), ("Paris", "  Paris \n", 1), ("Paris", "**Paris**", 1), ("Paris", "Ｐａｒｉｓ", 1),
+    ("Paris", "Paris", 1), ("Paris", "paris.", 1), ("Paris", "  Paris \n", 1), ("Paris", "**Paris**", 1),
+    ("Paris", "Ｐａｒｉｓ", 1),
     ("Paris", "The answer is Paris.", 1), ("Paris", "Answer: Paris", 1), ("Paris", "London", 0), ("Paris", "", 0),
-    ("Paris", "Paris is the capital.", 0), ("new york", "New   York", 1), ("北京", "北京。", 1), ("北京", "答案：北京", 1), ("北京", "北 京", 1),
-    ("北京", "答案是北京。", 1), ("北京", "北京市", 0), ("北京", "上海", 0), ("AC", "AC", 1), ("AC", "A, C", 1), ("AC", "C、A", 1), ("AC", "A和C", 1),
-    ("AC", "答案：AC", 1), ("AC", "A", 0), ("AC", "ABC", 0), ("AC", "(A)(C)", 1), (r"x", r"so \boxed{x}", 1), ("《红楼梦》", "红楼梦", 1),
+    ("Paris", "Paris is the capital.", 0), ("new york", "New   York", 1), ("北京", "北京。", 1), ("北京", "答案：北京", 1),
+    ("北京", "北 京", 1),
+    ("北京", "答案是北京。", 1), ("北京", "北京市", 0), ("北京", "上海", 0), ("AC", "AC", 1), ("AC", "A, C", 1), ("AC", "C、A", 1),
+    ("AC", "A和C", 1),
+    ("AC", "答案：AC", 1), ("AC", "A", 0), ("AC", "ABC", 0), ("AC", "(A)(C)", 1), (r"x", r"so \boxed{x}", 1),
+    ("《红楼梦》", "红楼梦", 1),
 ]  # fmt: skip
 
 NUMBER = [
-    ("18", "#### 18", 1), ("18", "The answer is 18.", 1), ("18", "It costs $18.00", 1), ("18", "17", 0), ("18", "", 0), ("18", "no idea", 0),
-    ("1,200", "1200", 1), ("1200", "1，200", 1), ("1000", "１０００", 1), ("0.5", "1/2", 1), ("1/2", "0.5", 1), ("1.5", "1 1/2", 1), ("1.5", "1½", 1),
-    ("1/2", r"$\frac{1}{2}$", 1), ("0.75", r"\boxed{\dfrac{3}{4}}", 1), ("18", r"So \boxed{18} eggs, in 3 days", 1), ("16", r"is: $\boxed{16}$", 1),
-    ("50%", "0.5", 1), ("0.5", "50%", 1), ("50", "50%", 1), ("50%", "50", 1), ("30%", "百分之三十", 1), ("2/3", "三分之二", 1), ("7", "Answer: 3 + 4 = 7", 1),
-    ("18", "The answer is 18 because 3 hens lay 6", 1), ("-3", "x = -3", 1), ("3", "10-3", 1), ("7", "10-3", 0), ("8", "-8", 0), ("-5", "负五", 1), ("-5", "负5", 1),
-    ("0.33", "1/3", 1), ("0.33", "0.3", 0), ("3.14", "3.14159", 1), ("3.14159", "3.14", 0), ("3.1", "3.14", 0), ("30000", "3万", 1), ("1200000", "1.2 million", 1),
-    ("5", "5千克", 1), ("5000", "5千", 1), ("5", "5 km", 1), ("100", "10²", 1), ("2", "2√2", 0), ("1200", r"$1{,}200$", 1), ("6000", "6×10^3", 1), ("6e3", "6000", 1),
-    ("35", "三十五", 1), ("35", "答案是三十五个", 1), ("35", "一共三十五个苹果", 1), ("305", "三百零五", 1), ("23000", "两万三千", 1), ("3.5", "三点五", 1), ("2", "第2题的答案是：2", 1),
-    ("72", "答：一共卖了72个。", 1), ("3.3", "答案：小明每分钟走3.3米。", 1), ("答案：小明每分钟走3.3米。", "所以是3.30米", 1), ("5", "答案：\n\n5元", 1), ("5", "Answer:\n5", 1), ("9", "**Answer:** $9", 1),
-    ("3", "He has 4 pears. The answer is 3", 1), ("0", "0", 1), ("48/2=<<24>>\n#### 24", "so 24 clips", 1), ("12", "1" * 5000, 0), ("10", "7.\n\nSo 3 + 7 = 10 apples.", 1),
+    ("18", "#### 18", 1), ("18", "The answer is 18.", 1), ("18", "It costs $18.00", 1), ("18", "17", 0), ("18", "", 0),
+    ("18", "no idea", 0),
+    ("1,200", "1200", 1), ("1200", "1，200", 1), ("1000", "１０００", 1), ("0.5", "1/2", 1), ("1/2", "0.5", 1),
+    ("1.5", "1 1/2", 1), ("1.5", "1½", 1),
+    ("1/2", r"$\frac{1}{2}$", 1), ("0.75", r"\boxed{\dfrac{3}{4}}", 1), ("18", r"So \boxed{18} eggs, in 3 days", 1),
+    ("16", r"is: $\boxed{16}$", 1),
+    ("50%", "0.5", 1), ("0.5", "50%", 1), ("50", "50%", 1), ("50%", "50", 1), ("30%", "百分之三十", 1), ("2/3", "三分之二", 1),
+    ("7", "Answer: 3 + 4 = 7", 1),
+    ("18", "The answer is 18 because 3 hens lay 6", 1), ("-3", "x = -3", 1), ("3", "10-3", 1), ("7", "10-3", 0),
+    ("8", "-8", 0), ("-5", "负五", 1), ("-5", "负5", 1),
+    ("0.33", "1/3", 1), ("0.33", "0.3", 0), ("3.14", "3.14159", 1), ("3.14159", "3.14", 0), ("3.1", "3.14", 0),
+    ("30000", "3万", 1), ("1200000", "1.2 million", 1),
+    ("5", "5千克", 1), ("5000", "5千", 1), ("5", "5 km", 1), ("100", "10²", 1), ("2", "2√2", 0), ("1200", r"$1{,}200$", 1),
+    ("6000", "6×10^3", 1), ("6e3", "6000", 1),
+    ("35", "三十五", 1), ("35", "答案是三十五个", 1), ("35", "一共三十五个苹果", 1), ("305", "三百零五", 1), ("23000", "两万三千", 1),
+    ("3.5", "三点五", 1), ("2", "第2题的答案是：2", 1),
+    ("72", "答：一共卖了72个。", 1), ("3.3", "答案：小明每分钟走3.3米。", 1), ("答案：小明每分钟走3.3米。", "所以是3.30米", 1), ("5", "答案：\n\n5元", 1),
+    ("5", "Answer:\n5", 1), ("9", "**Answer:** $9", 1),
+    ("3", "He has 4 pears. The answer is 3", 1), ("0", "0", 1), ("48/2=<<24>>\n#### 24", "so 24 clips", 1),
+    ("12", "1" * 5000, 0), ("10", "7.\n\nSo 3 + 7 = 10 apples.", 1),
 ]  # fmt: skip
 
 CHOICE = [
-    ("B", "B", 1), ("B", "b", 1), ("B", "(b)", 1), ("B", "B.", 1), ("C", "(C)", 1), ("C", "（C）", 1), ("D", "Ｄ", 1), ("B", "**B**", 1), ("B", "B: photosynthesis", 1), ("A", "A. Paris", 1),
-    ("B", "Answer: B) xylem", 1), ("D", "The answer is D because A is wrong", 1), ("C", "The correct answer is (C).", 1), ("A", "The answer is A because", 1), ("A", "the answer is a.", 1),
-    ("C", "I would pick option C.", 1), ("C", "Option C is correct.", 1), ("B", "I think it is B", 1), ("B", "The answer is not A. The answer is B.", 1), ("B", "A cat? No, the answer is B.", 1),
-    ("E", "Answer: E", 1), ("B", r"\boxed{B}", 1), ("B", "A and B", 0), ("B", "Answer: C", 0), ("A", "A dog is an animal", None), ("A", "The answer is a dog", None),
-    ("B", "none of these fits", None), ("B", "", None), ("C", "I am not sure", None), ("B", "答案是B", 1), ("B", "选B", 1), ("B", "故选：B。", 1), ("B", "正确答案为（B）", 1), ("C", "C项正确", 1),
-    ("B", "答案不是A，而是B", 1), ("B", "B。人的肌细胞", 1), ("C", "因此，答案为 C 选项", 1), ("B", "经过分析，A错误，C错误，D错误。故本题选B。", 1), ("B", "答案：D", 0), ("B", "我不知道", None),
-    ("ABD", "ABD", 1), ("ABD", "A、B、D", 1), ("ABD", "答案：ABD", 1), ("AB", "A and B", 1), ("ABD", "答案：AB", 0), ("B。人的肌细胞无氧呼吸", "选B", 1), ("(B)", "B", 1),
+    ("B", "B", 1), ("B", "b", 1), ("B", "(b)", 1), ("B", "B.", 1), ("C", "(C)", 1), ("C", "（C）", 1), ("D", "Ｄ", 1),
+    ("B", "**B**", 1), ("B", "B: photosynthesis", 1), ("A", "A. Paris", 1),
+    ("B", "Answer: B) xylem", 1), ("D", "The answer is D because A is wrong", 1),
+    ("C", "The correct answer is (C).", 1), ("A", "The answer is A because", 1), ("A", "the answer is a.", 1),
+    ("C", "I would pick option C.", 1), ("C", "Option C is correct.", 1), ("B", "I think it is B", 1),
+    ("B", "The answer is not A. The answer is B.", 1), ("B", "A cat? No, the answer is B.", 1),
+    ("E", "Answer: E", 1), ("B", r"\boxed{B}", 1), ("B", "A and B", 0), ("B", "Answer: C", 0),
+    ("A", "A dog is an animal", None), ("A", "The answer is a dog", None),
+    ("B", "none of these fits", None), ("B", "", None), ("C", "I am not sure", None), ("B", "答案是B", 1), ("B", "选B", 1),
+    ("B", "故选：B。", 1), ("B", "正确答案为（B）", 1), ("C", "C项正确", 1),
+    ("B", "答案不是A，而是B", 1), ("B", "B。人的肌细胞", 1), ("C", "因此，答案为 C 选项", 1), ("B", "经过分析，A错误，C错误，D错误。故本题选B。", 1),
+    ("B", "答案：D", 0), ("B", "我不知道", None),
+    ("ABD", "ABD", 1), ("ABD", "A、B、D", 1), ("ABD", "答案：ABD", 1), ("AB", "A and B", 1), ("ABD", "答案：AB", 0),
+    ("B。人的肌细胞无氧呼吸", "选B", 1), ("(B)", "B", 1),
 ]  # fmt: skip
 
 CITIES = ["Paris", "London", "New York", "York"]
 CHOICE_TEXTS = [
-    ("B", "London", 1), ("London", "B", 1), ("London", "It must be London, since …", 1), ("C", "It is New York", 1), ("D", "It is York", 1), ("A", "Paris or London", None),
+    ("B", "London", 1), ("London", "B", 1), ("London", "It must be London, since …", 1), ("C", "It is New York", 1),
+    ("D", "It is York", 1), ("A", "Paris or London", None),
     ("A", "It is not London but Paris", 1), ("A", "Rome", None),
 ]  # fmt: skip
 
 LABELS = ["positive", "negative", "neutral"]
 KINDS = ["哺乳动物", "非哺乳动物"]
 LABEL = [
-    ("positive", "positive", LABELS, 1), ("positive", "Positive.", LABELS, 1), ("positive", "The tone is positive.", LABELS, 1), ("positive", "negative", LABELS, 0),
-    ("positive", "positive and negative", LABELS, 0), ("positive", "not negative but positive", LABELS, 1), ("positive", "It is hard to say", LABELS, 0), ("positive", "", LABELS, 0),
-    ("positive", "Let me think.\nSentiment: positive", LABELS, 1), ("positive", "Answer: positive\nIt is not negative.", LABELS, 1), ("neutral", "nonneutral", LABELS, 0),
-    ("哺乳动物", "哺乳动物", KINDS, 1), ("哺乳动物", "鲸属于哺乳动物。", KINDS, 1), ("哺乳动物", "非哺乳动物", KINDS, 0), ("非哺乳动物", "鲨鱼是非哺乳动物", KINDS, 1), ("哺乳动物", "不知道", KINDS, 0),
-    ("Informal", "informal", None, 1), ("Informal", "The tone is informal.", None, 1), ("Informal", "Formal", None, 0), ("formal", "informal", None, 0), ("formal", "This is not formal.", None, 0),
-    ("表扬", "表扬", None, 1), ("表扬", "这句留言属于“表扬”。", None, 1), ("表扬", "投诉", None, 0), ("表扬", "这不是表扬", None, 0), ("表扬", "", None, 0), ("a: x\nb: y", "A：X\nB：Y", None, 1),
+    ("positive", "positive", LABELS, 1), ("positive", "Positive.", LABELS, 1),
+    ("positive", "The tone is positive.", LABELS, 1), ("positive", "negative", LABELS, 0),
+    ("positive", "positive and negative", LABELS, 0), ("positive", "not negative but positive", LABELS, 1),
+    ("positive", "It is hard to say", LABELS, 0), ("positive", "", LABELS, 0),
+    ("positive", "Let me think.\nSentiment: positive", LABELS, 1), ("positive", ("Answer: positive\nIt is not "
+                                                                                "negative."), LABELS, 1),
+                                                                                ("neutral", "nonneutral", LABELS, 0),
+    ("哺乳动物", "哺乳动物", KINDS, 1), ("哺乳动物", "鲸属于哺乳动物。", KINDS, 1), ("哺乳动物", "非哺乳动物", KINDS, 0),
+    ("非哺乳动物", "鲨鱼是非哺乳动物", KINDS, 1), ("哺乳动物", "不知道", KINDS, 0),
+    ("Informal", "informal", None, 1), ("Informal", "The tone is informal.", None, 1), ("Informal", "Formal", None, 0),
+    ("formal", "informal", None, 0), ("formal", "This is not formal.", None, 0),
+    ("表扬", "表扬", None, 1), ("表扬", "这句留言属于“表扬”。", None, 1), ("表扬", "投诉", None, 0), ("表扬", "这不是表扬", None, 0),
+    ("表扬", "", None, 0), ("a: x\nb: y", "A：X\nB：Y", None, 1),
 ]  # fmt: skip
 
 CONTAINS = [
-    ("cat", "the cat sat", 1), ("cat", "The CAT.", 1), ("cat", "concatenate", 0), ("cat", "", 0), ("New York", "in new  york city", 1), ("cat\ndog", "a dog and a cat", 1), ("cat\ndog", "a cat", 0),
-    ("1975", "in 1975.", 1), ("1975", "in 19750", 0), ("C++", "use C++ here", 1), ("3.5", "about 3.5 m", 1), ("can't", "I can't", 1), ("Python", "用Python写", 1), ("it's", "it’s", 0),
-    ("北京", "他在北京工作", 1), ("北京", "他在上海", 0), ("北京\n上海", "北京和上海", 1), ("北京\n上海", "北京", 0), ("红楼梦", "《红楼梦》", 1), ("李 明", "李明", 1), ("ＡＢＣ", "abc", 1), ("三个", "共三个。", 1),
+    ("cat", "the cat sat", 1), ("cat", "The CAT.", 1), ("cat", "concatenate", 0), ("cat", "", 0),
+    ("New York", "in new  york city", 1), ("cat\ndog", "a dog and a cat", 1), ("cat\ndog", "a cat", 0),
+    ("1975", "in 1975.", 1), ("1975", "in 19750", 0), ("C++", "use C++ here", 1), ("3.5", "about 3.5 m", 1),
+    ("can't", "I can't", 1), ("Python", "用Python写", 1), ("it's", "it’s", 0),
+    ("北京", "他在北京工作", 1), ("北京", "他在上海", 0), ("北京\n上海", "北京和上海", 1), ("北京\n上海", "北京", 0), ("红楼梦", "《红楼梦》", 1),
+    ("李 明", "李明", 1), ("ＡＢＣ", "abc", 1), ("三个", "共三个。", 1),
 ]  # fmt: skip
 
 JSON = [
-    ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', 1), ('{"a": 1}', '```json\n{"a": 1}\n```', 1), ('{"a": 1}', 'Here it is: {"a": 1}. Enjoy!', 1), ('{"a": 1}', '{"a": 1.0}', 1), ('{"a": 1}', '{"a": true}', 0),
-    ('{"a": 1}', '{"a": "1"}', 0), ('{"a": 1}', '{"a": 1, "b": 2}', 0), ('{"a": 1}', "{}", 0), ('{"a": 1}', "", 0), ('{"a": 1}', "{'a': 1}", 0), ('{"a": 1}', "[1]", 0), ("[1, 2]", "[1, 2]", 1),
-    ("[1, 2]", "[2, 1]", 0), ("[1, 2]", "[1]", 0), ('{"a": {"b": [1, {"c": null}]}}', '{"a": {"b": [1, {"c": null}]}}', 1), ('{"a": {"b": [1, {"c": null}]}}', '{"a": {"b": [1, {"c": 0}]}}', 0),
-    ('{"姓名": "李明"}', '结果如下：\n```\n{"姓名": "李明"}\n```', 1), ('{"姓名": "李明"}', '{"姓名": "王芳"}', 0), ('{"姓名": "李明", "年龄": 20}', '{"年龄": 20, "姓名": "李明"}', 1), ('{"a": 1}', '{"a": NaN}', 0), ("3", "3", 1), ('"x"', '"x"', 1), ("null", "null", 1),
-    ('{"$required": ["a", "b"]}', '{"a": 1, "b": null, "c": 3}', 1), ('{"$required": ["a", "b"]}', '{"a": 1}', 0), ('{"$required": ["a"]}', "[1]", 0), ('{"a": 1}', '{"a": 2}\n```json\n{"a": 1}\n```', 1),
+    ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}', 1), ('{"a": 1}', '```json\n{"a": 1}\n```', 1),
+    ('{"a": 1}', 'Here it is: {"a": 1}. Enjoy!', 1), ('{"a": 1}', '{"a": 1.0}', 1), ('{"a": 1}', '{"a": true}', 0),
+    ('{"a": 1}', '{"a": "1"}', 0), ('{"a": 1}', '{"a": 1, "b": 2}', 0), ('{"a": 1}', "{}", 0), ('{"a": 1}', "", 0),
+    ('{"a": 1}', "{'a': 1}", 0), ('{"a": 1}', "[1]", 0), ("[1, 2]", "[1, 2]", 1),
+    ("[1, 2]", "[2, 1]", 0), ("[1, 2]", "[1]", 0), ('{"a": {"b": [1, {"c": null}]}}', ('{"a": {"b": [1, {"c": '
+                                                                                      'null}]}}'), 1),
+                                                                                      ('{"a": {"b": [1, {"c": null}]}}',
+                                                                                      '{"a": {"b": [1, {"c": 0}]}}', 0),
+    ('{"姓名": "李明"}', '结果如下：\n```\n{"姓名": "李明"}\n```', 1), ('{"姓名": "李明"}', '{"姓名": "王芳"}', 0),
+    ('{"姓名": "李明", "年龄": 20}', '{"年龄": 20, "姓名": "李明"}', 1), ('{"a": 1}', '{"a": NaN}', 0), ("3", "3", 1),
+    ('"x"', '"x"', 1), ("null", "null", 1),
+    ('{"$required": ["a", "b"]}', '{"a": 1, "b": null, "c": 3}', 1), ('{"$required": ["a", "b"]}', '{"a": 1}', 0),
+    ('{"$required": ["a"]}', "[1]", 0), ('{"a": 1}', '{"a": 2}\n```json\n{"a": 1}\n```', 1),
 ]  # fmt: skip
 
 F1 = [
-    ("a b c d", "a b c d", 1), ("a b c d", "A, B; C. D!", 1), ("a b c d", "a b", 2 / 3), ("a b", "a b c d", 2 / 3), ("a b", "c d", 0), ("a b", "", 0), ("a a b", "a b b", 2 / 3), ("a b", "b a", 1),
-    ("red", "redder", 0), ("the cat", "cat", 2 / 3), ("2024", "2024年", 2 / 3), ("北京大学", "北京大学", 1), ("北京大学", "北京", 2 / 3), ("北京", "北京大学", 2 / 3), ("北京", "上海", 0), ("北京", "京北", 1),
-    ("北京", "", 0), ("北京。", "北京", 1), ("我爱Python", "我爱python", 1), ("我爱Python", "我爱", 4 / 5), ("ｃａｔ", "cat", 1), ("まつり", "まつり", 1), ("가나 다", "가나", 2 / 3), ("x_y", "x y", 1),
+    ("a b c d", "a b c d", 1), ("a b c d", "A, B; C. D!", 1), ("a b c d", "a b", 2 / 3), ("a b", "a b c d", 2 / 3),
+    ("a b", "c d", 0), ("a b", "", 0), ("a a b", "a b b", 2 / 3), ("a b", "b a", 1),
+    ("red", "redder", 0), ("the cat", "cat", 2 / 3), ("2024", "2024年", 2 / 3), ("北京大学", "北京大学", 1),
+    ("北京大学", "北京", 2 / 3), ("北京", "北京大学", 2 / 3), ("北京", "上海", 0), ("北京", "京北", 1),
+    ("北京", "", 0), ("北京。", "北京", 1), ("我爱Python", "我爱python", 1), ("我爱Python", "我爱", 4 / 5), ("ｃａｔ", "cat", 1),
+    ("まつり", "まつり", 1), ("가나 다", "가나", 2 / 3), ("x_y", "x y", 1),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reference, answer, value, scorer", [
     (*row, scorer)
-    for scorer, table in {"exact": EXACT, "number": NUMBER, "choice": CHOICE, "contains": CONTAINS, "json": JSON}.items()
+    for scorer, table in {"exact": EXACT, "number": NUMBER, "choice": CHOICE, "contains": CONTAINS,
+    "json": JSON}.items()
     for row in table
 ])  # fmt: skip
 def test_answers_get_their_score(reference: str, answer: str, value: float | None, scorer: str) -> None:
@@ -140,8 +184,10 @@ def test_what_is_not_scored_from_text_is_missing() -> None:
 @pytest.mark.parametrize(
     "one, metric, value",
     [
-        (item("choice", "B", ["a", "b", "c", "d"]), None, 1 / 4), (item("choice", "AB", ["a", "b", "c", "d"]), None, 1 / 15), (item("choice", "B"), None, None),
-        (item("label", "x", ["x", "y"]), None, 1 / 2), (item("label", "x"), None, None), (item("distractors", "x"), None, 1 / 3), (item("number", "3"), None, None),
+        (item("choice", "B", ["a", "b", "c", "d"]), None, 1 / 4),
+        (item("choice", "AB", ["a", "b", "c", "d"]), None, 1 / 15), (item("choice", "B"), None, None),
+        (item("label", "x", ["x", "y"]), None, 1 / 2), (item("label", "x"), None, None),
+        (item("distractors", "x"), None, 1 / 3), (item("number", "3"), None, None),
         (item("judge", "x"), "distractors", 1 / 3), (item("judge", "x"), "distractor_fine", 1 / 2),
     ],
 )  # fmt: skip
@@ -196,7 +242,8 @@ def test_any_answer_gets_a_score_between_0_and_1_or_none(answer: str, scorer: st
     assert scored.reason
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=9), lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(max_size=4), v, max_size=4), max_leaves=9))  # fmt: skip
+@given(st.recursive(st.none() | st.booleans() | st.integers(-99, 99) | st.text(max_size=9),
+    lambda v: st.lists(v, max_size=4) | st.dictionaries(st.text(max_size=4), v, max_size=4), max_leaves=9))  # fmt: skip
 def test_json_is_equal_whatever_the_order_and_layout(value: object) -> None:
     def turned(v: object) -> object:
         if isinstance(v, dict):
@@ -222,10 +269,14 @@ def test_code_is_taken_out_of_fences() -> None:
 
 
 # Long answers that make patterns with nested repetition run for hours.
-NONSENSE = ["1", "1,", "111,", "1 1/", "1/", "answer ", "answer is A ", "A ", "A", "A,", "[", "{", '{"a":', "```\n", "三", "三点", "\\boxed{", "\\frac{1}{", " ", "\n", "*", "(", "答案", "not ", "10^", "final ", "\\text{", "cat ", "A. x\n", "(A) "]  # fmt: skip
+NONSENSE = ["1", "1,", "111,", "1 1/", "1/", "answer ", "answer is A ", "A ", "A", "A,", "[", "{", '{"a":', "```\n",
+    "三", "三点", "\\boxed{", "\\frac{1}{", " ", "\n", "*", "(", "答案", "not ", "10^", "final ", "\\text{", "cat ",
+    "A. x\n", "(A) "]  # fmt: skip
 
 
-@pytest.mark.parametrize("scorer, reference, choices", [("exact", "AC", None), ("number", "12", None), ("choice", "B", ["cat", "dog"]), ("label", "cat", ["cat", "dog"]), ("contains", "cat\nz", None), ("json", '{"a": 1}', None), ("f1", "cat 三", None)])  # fmt: skip
+@pytest.mark.parametrize("scorer, reference, choices",
+    [("exact", "AC", None), ("number", "12", None), ("choice", "B", ["cat", "dog"]), ("label", "cat", ["cat", "dog"]),
+    ("contains", "cat\nz", None), ("json", '{"a": 1}', None), ("f1", "cat 三", None)])  # fmt: skip
 def test_time_is_linear_in_the_answer(scorer: str, reference: str, choices: list[str] | None) -> None:
     size = 1 << 15
     for unit in NONSENSE:

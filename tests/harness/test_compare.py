@@ -26,7 +26,8 @@ from instdata.util.errors import InputError
 from tests.harness.conftest import run
 
 LOGS = Path(__file__).parent / "logs"
-KEYS = ["task", "metric", "a", "b", "n", "n_effective", "mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde", "verdict"]  # fmt: skip
+KEYS = ["task", "metric", "a", "b", "n", "n_effective", "mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde",
+    "verdict"]  # fmt: skip
 
 
 def table(path: Path, scores, ids=None, **columns) -> Path:
@@ -144,9 +145,11 @@ def test_scores_of_inspect_in_every_form(tmp_path):
 def eee(path: Path, scores, **more) -> Path:
     rows = [
         {
-            "schema_version": "0.2.1", "evaluation_id": "e", "model_id": "org/m", "evaluation_name": "gsm8k", "sample_id": f"s{i}",
+            "schema_version": "0.2.1", "evaluation_id": "e", "model_id": "org/m", "evaluation_name": "gsm8k",
+            "sample_id": f"s{i}",
             "interaction_type": "single_turn", "input": {"raw": f"q{i}", "reference": ["1"]}, "output": {"raw": ["1"]},
-            "answer_attribution": [], "evaluation": {"score": s, "is_correct": s > 0.5}, "metadata": {"passage": str(i // 2)},
+            "answer_attribution": [], "evaluation": {"score": s, "is_correct": s > 0.5},
+            "metadata": {"passage": str(i // 2)},
         }
         | more.get(f"s{i}", {})
         for i, s in enumerate(scores)
@@ -407,8 +410,8 @@ def test_nothing_is_there_to_tell_where_all_is_the_same(tmp_path):
 
 
 def discordant(rng, items: int, share: float, toward_b: float, size: int = 1) -> Matched:
-    """Right or wrong: in `share` of the items the logs differ, for B in `toward_b` of these. Clusters of `size` share their
-    outcome with probability 0.7."""
+    """Right or wrong: in `share` of the items the logs differ, for B in `toward_b` of these. Clusters of `size` share
+    their outcome with probability 0.7."""
     groups = items // size
     together = rng.random((groups, size)) < 0.7 if size > 1 else np.zeros((groups, size), bool)
     base, moved, way = (
@@ -422,7 +425,8 @@ def discordant(rng, items: int, share: float, toward_b: float, size: int = 1) ->
 
 
 @pytest.mark.parametrize(
-    ("items", "share", "toward_b", "size"), [(100, 0.2, 0.5, 1), (100, 0.04, 0.5, 1), (200, 0.3, 0.65, 1), (200, 0.3, 0.5, 5), (300, 0.3, 0.6, 10)]
+    ("items", "share", "toward_b", "size"),
+    [(100, 0.2, 0.5, 1), (100, 0.04, 0.5, 1), (200, 0.3, 0.65, 1), (200, 0.3, 0.5, 5), (300, 0.3, 0.6, 10)]
 )  # fmt: skip
 def test_intervals_cover(items, share, toward_b, size):
     rng = np.random.default_rng(8)

@@ -150,7 +150,8 @@ def test_three_seeds_gain_from_pooling_and_from_the_aa_arm():
     for _ in range(30):
         main, aa = draw(rng, replace(world, abilities=(8, 8)), 3)
         for name, effects in (
-            ("alone", [decide([c])[0] for c in main]), ("abilities", decide(main)[:-1]), ("both", decide(main, aa)[:-1]),
+            ("alone", [decide([c])[0] for c in main]), ("abilities", decide(main)[:-1]),
+            ("both", decide(main, aa)[:-1]),
         ):  # fmt: skip
             wide[name] += [(e.high - e.low) / e.without for e in effects]
     alone, abilities, both = (np.mean(v) for v in wide.values())
@@ -204,7 +205,8 @@ def _planned(world, seeds):
     sd = (world.sd_item**2 + world.sd_rest**2 / max(seeds)) ** 0.5
     items = {f"a{i}": world.items[0] for i in range(world.abilities[0])}
     looks = len(seeds)
-    return planned_mde(items, max(seeds), look=looks, looks=looks, metric=world.metric, sd_item=sd, sd_seed=world.sd_seed)["a0"]  # fmt: skip
+    return planned_mde(items, max(seeds), look=looks, looks=looks, metric=world.metric, sd_item=sd,
+        sd_seed=world.sd_seed)["a0"]  # fmt: skip
 
 
 def test_power_is_about_what_was_planned():

@@ -67,7 +67,8 @@ def test_what_is_no_number_is_left_alone(text: str) -> None:
     assert made(text) == set()
 
 
-QUESTIONS = [("What is 3 + 4?", "3 + 4 = 7"), ("Where is Paris?", "Paris is in France."), ("首都？", "中国的首都是北京。"), ("Name a drink", "tea"), ("几个？", "一共三个部分，增加了效率。")]  # fmt: skip
+QUESTIONS = [("What is 3 + 4?", "3 + 4 = 7"), ("Where is Paris?", "Paris is in France."), ("首都？", "中国的首都是北京。"),
+    ("Name a drink", "tea"), ("几个？", "一共三个部分，增加了效率。")]  # fmt: skip
 
 
 def test_items_are_filled_and_otherwise_unchanged() -> None:
@@ -131,7 +132,9 @@ def test_labels_give_way_to_labels_of_the_ability() -> None:
         assert one.fine_kind == "label" and one.fine in {"sports", "politics", "science"} - {one.reference}
 
 
-words = st.lists(st.sampled_from(["is", "are", "not", "Anna", "Rome", "May", "3", "1,200", "50%", "more", "less", "可以", "增加", "是", "三个", "\n1.", "a:", "b：", "```", "+", "=", "。", ".", "?", "从", "到", "x", "《甲》", "from", "to", ","]), min_size=1, max_size=25)  # fmt: skip
+words = st.lists(st.sampled_from(["is", "are", "not", "Anna", "Rome", "May", "3", "1,200", "50%", "more", "less", "可以",
+    "增加", "是", "三个", "\n1.", "a:", "b：", "```", "+", "=", "。", ".", "?", "从", "到", "x", "《甲》", "from", "to", ","]),
+    min_size=1, max_size=25)  # fmt: skip
 texts = words.map(" ".join) | words.map("".join) | st.text(min_size=1, max_size=60)
 
 
@@ -156,7 +159,10 @@ def test_distractors_differ_and_depend_on_item_and_seed_alone(
             assert normalise(one.coarse) != normalise(one.reference)
 
 
-@pytest.mark.parametrize("unit, kind", [("3 + ", "number"), *((unit, None) for unit in ("是", "is a ", "从到", "a: b\n", "Anna ", "```\n", "1, ", "《", "from to ", "or "))])  # fmt: skip
+@pytest.mark.parametrize("unit, kind",
+    [("3 + ", "number"),
+    *((unit, None) for unit in ("是", "is a ", "从到", "a: b\n", "Anna ", "```\n", "1, ", "《", "from to ",
+    "or "))])  # fmt: skip
 def test_long_texts_come_to_an_end(unit: str, kind: str | None) -> None:
     """Texts with which patterns of nested repetition run for hours; most hold nothing that could be changed."""
     question, reference = unit * 3_000, unit * 6_000

@@ -12,7 +12,8 @@ from tests.harness.experiments import clustered_world, clusters_of_worlds
 
 
 def test_items_of_one_passage_are_one_draw():
-    """In 200 null worlds of ten passages with eight items each: intervals that take items for independent are too short."""
+    """In 200 null worlds of ten passages with eight items each: intervals that take items for independent are too
+    short."""
     found = clusters_of_worlds(200)
     assert found["coverage"] >= 0.92 and found["coverage_without"] < 0.85
     assert found["false"] <= 0.05 + 0.03

@@ -150,7 +150,8 @@ def test_flat_is_claimed_wrongly_at_most_as_said():
 
 def test_cells_of_scores():
     rows = [
-        {"cell": f"c{r}-{s}", "item": i, "ability": a, "value": None if (r, s, i) == (100, 1, "y") else r + s, "weight": 2.0,
+        {"cell": f"c{r}-{s}", "item": i, "ability": a, "value": None if (r, s, i) == (100, 1, "y") else r + s,
+        "weight": 2.0,
          "rows": r, "seed": s, "config": str(r)}
         for a in ("math", "code") for r in (200, 100) for s in (0, 1) for i in ("x", "y")
     ]  # fmt: skip

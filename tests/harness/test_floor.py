@@ -11,8 +11,8 @@ from instdata.judge.length import win_rate
 
 
 def world(rng, items: int, seeds: int, better: float, likes_long: float, longer: float):
-    """Comparisons of a judge that likes long answers (by `likes_long` a log unit) with answers that are exp(longer) times as
-    long on average and better by `better` on the logit scale."""
+    """Comparisons of a judge that likes long answers (by `likes_long` a log unit) with answers that are exp(longer)
+    times as long on average and better by `better` on the logit scale."""
     item, seed = (a.ravel() for a in np.meshgrid(np.arange(items), np.arange(seeds), indexing="ij"))
     ratio = longer + 0.4 * rng.standard_normal(len(item))
     logit = better + likes_long * ratio + 0.8 * rng.standard_normal(items)[item]

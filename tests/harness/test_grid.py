@@ -207,7 +207,8 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
 
     build = home / "builds/planted"
     ablation = prepare(
-        build, "filter", None, sizes="64", seeds=2, most=2, model="./tiny", match="supervised", metric="bits", judge=None,
+        build, "filter", None, sizes="64", seeds=2, most=2, model="./tiny", match="supervised", metric="bits",
+        judge=None,
         recipe=training("proxy"), max_items=None, taxonomy=None, out=None, say=lambda m: None,
     )  # fmt: skip
     drawn = {s.arm: s for s in ablation.drawn(0).streams}
@@ -228,7 +229,8 @@ def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
 
     ablation = prepare(
         home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="supervised",
-        metric="bits", judge=None, recipe=training("proxy"), max_items=None, taxonomy=None, out=None, say=lambda m: None,
+        metric="bits", judge=None, recipe=training("proxy"), max_items=None, taxonomy=None, out=None,
+        say=lambda m: None,
     )  # fmt: skip
     for seed in range(8):
         for stream in ablation.drawn(seed).streams:

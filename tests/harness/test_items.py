@@ -164,7 +164,8 @@ def test_a_yaml_file_says_more_about_a_suite(tmp_path: Path) -> None:
     write(tmp_path, [{"question": "3 + 4?", "answer": "so\n#### 7"}], "exam.jsonl")
     path = tmp_path / "exam.yaml"
     path.write_text(
-        "name: exam\nout_of_domain: true\nitems: exam.jsonl\nscorer: number\nmap: {instruction: question, reference: answer}\n"
+        "name: exam\nout_of_domain: true\nitems: exam.jsonl\nscorer: number\nmap: {instruction: question, reference: "
+        "answer}\n"
     )
     (item,) = read_suite(path, BELLE)
     assert (item.ability, item.suite, item.scorer, item.out_of_domain) == ("exam", "exam", "number", True)

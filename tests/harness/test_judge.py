@@ -213,7 +213,8 @@ def test_a_reply_has_one_verdict_or_none(text, want):
         assert verdict.read(text, "grade", GRADES) == want
 
 
-@pytest.mark.parametrize(("text", "want"), [('{"better": "tie"}', "tie"), ("Better: 2", "2"), ("结论：1", "1"), ('{"better": 2}', "2")])  # fmt: skip
+@pytest.mark.parametrize(("text", "want"),
+    [('{"better": "tie"}', "tie"), ("Better: 2", "2"), ("结论：1", "1"), ('{"better": 2}', "2")])  # fmt: skip
 def test_pair_verdicts(text, want):
     assert verdict.read(text, "better", PAIR) == want
 

@@ -106,7 +106,8 @@ def test_pairs_of_one_prompt_are_one_cluster():
 
 def test_a_judge_that_a_rule_beats_is_named(tmp_path):
     records = [
-        {"prompt": f"p{n}", "answer1": "x" * (5 + n % 2 * 5), "answer2": "x" * 7, "human": 1 + (n % 2 == 0), "verdict": 1 + n // 20}
+        {"prompt": f"p{n}", "answer1": "x" * (5 + n % 2 * 5), "answer2": "x" * 7, "human": 1 + (n % 2 == 0),
+        "verdict": 1 + n // 20}
         for n in range(40)
     ]  # fmt: skip
     card = judge_card("recorded", [write(tmp_path / "r.jsonl", records)])
@@ -178,7 +179,8 @@ def test_bad_files(tmp_path):
 def test_a_live_judge(tmp_path, capsys):
     pytest.importorskip("openai")
     records = [
-        {"prompt": f"Capital {n}?", "answer1": "It is Canberra.", "answer2": "It is Sydney.", "annotator1": 1} for n in range(12)
+        {"prompt": f"Capital {n}?", "answer1": "It is Canberra.", "answer2": "It is Sydney.",
+        "annotator1": 1} for n in range(12)
     ] + [{"prompt": "same", "answer1": "a", "answer2": "a", "annotator1": 0}]  # fmt: skip
     labels = write(tmp_path / "labels.json", records)
     with judging() as (url, asked):

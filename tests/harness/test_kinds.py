@@ -62,20 +62,33 @@ def test_cases_that_were_handed_to_us() -> None:
 # ---- references
 
 PLAIN = [
-    ("18", 18), ("48/2=<<24>>\n#### 24", 24), ("$18.00", 18), ("三十五", 35), ("50%", "1/2"), ("1 1/2", "3/2"), ("答案：小明每分钟走3.3米。", "3.3"), ("72个", 72), ("x = 5", 5), ("1,200", 1200), ("3/4", "3/4"),
-    (r"\frac{3}{4}", "3/4"), (r"\boxed{42}", 42), ("5m", 5), ("3 m^2", 3), ("-5", -5), ("一又二分之一", "3/2"), ("about 5 km", 5), ("The answer is 7 apples.", 7), ("10^6", 10**6), ("A = 12 cm²", 12), ("36°", 36), ("12 = 3*4", 12), ("five", 5),
-    ("980-320=660。660÷6=110。因此每天做110套，才能在6天内做完剩下的660套。", 110), ("答案：3台车3天要用油891千克。297×3=891", 891), ("445+298=743，得出共743种。", 743), ("388÷42=9.238，向上取整得到10辆。", 10), ("他有7个。\n注：仅供参考，以第2版为准。", 7),
+    ("18", 18), ("48/2=<<24>>\n#### 24", 24), ("$18.00", 18), ("三十五", 35), ("50%", "1/2"), ("1 1/2", "3/2"),
+    ("答案：小明每分钟走3.3米。", "3.3"), ("72个", 72), ("x = 5", 5), ("1,200", 1200), ("3/4", "3/4"),
+    (r"\frac{3}{4}", "3/4"), (r"\boxed{42}", 42), ("5m", 5), ("3 m^2", 3), ("-5", -5), ("一又二分之一", "3/2"),
+    ("about 5 km", 5), ("The answer is 7 apples.", 7), ("10^6", 10**6), ("A = 12 cm²", 12), ("36°", 36),
+    ("12 = 3*4", 12), ("five", 5),
+    ("980-320=660。660÷6=110。因此每天做110套，才能在6天内做完剩下的660套。", 110), ("答案：3台车3天要用油891千克。297×3=891", 891),
+    ("445+298=743，得出共743种。", 743), ("388÷42=9.238，向上取整得到10辆。", 10), ("他有7个。\n注：仅供参考，以第2版为准。", 7),
 ]  # fmt: skip
 NEITHER = [
-    "1 hour 30 minutes", "大船租了3条，小船租了5条", "总价为19万元，购置税为2.34万元", "可以剪出3根4.5米长的绳子", "6束，剩余16枝花", "Between 3 and 5", "3 ducks and 5 hens", "因此，应该给3元。最后两人都是21元。",
+    "1 hour 30 minutes", "大船租了3条，小船租了5条", "总价为19万元，购置税为2.34万元", "可以剪出3根4.5米长的绳子", "6束，剩余16枝花", "Between 3 and 5",
+    "3 ducks and 5 hens", "因此，应该给3元。最后两人都是21元。",
     "每6个装3袋，还剩2个", "最多串成4串，不够串第5串", "10 red, 12 blue and 3 green",
 ]  # fmt: skip
 # reference, answer, score
 SYMBOLIC = [
-    ("2√3", r"$2\sqrt{3}$", 1), ("2√3", "2*sqrt(3)", 1), ("2√3", "答案是2√3", 1), ("2√3", "3", 0), ("2√3", "6", 0), ("2√3", r"\boxed{\sqrt{12}}", 1), (r"\frac{\pi}{4}", "π/4", 1), (r"\frac{\pi}{4}", "The answer is pi/4.", 1), (r"\frac{\pi}{4}", "4", 0),
-    ("(3, 4)", "(3,4)", 1), ("(3, 4)", "(4, 3)", 0), ("(3, 4)", "4", 0), ("[1, 5)", "[1,5)", 1), ("[1, 5)", "(1,5)", 0), ("[1, 5)", "5", 0), ("x^2+3x+2", "(x+1)(x+2)", 1), ("x^2+3x+2", "x^2+3x+1", 0), ("x^2+3x+2", "2", 0), ("2x+1", "1+2x", 1), ("2x+1", "1", 0),
-    ("x>5", "x > 5", 1), ("x>5", "x<5", 0), ("x>5", "5", 0), ("±5", "5", 0), ("{1,2,3}", r"$\{3,2,1\}$", 1), ("{1,2,3}", "3", 0), ("x = 2 or x = 3", "x = 3 or x = 2", 1), ("x = 2 or x = 3", "3", 0), ("e^2", "e^2", 1), ("y = 2x + 3", "y=2x+3", 1), ("y = 2x + 3", "3", 0),
-    ("3 + 4i", "3+4i", 1), ("3 + 4i", "4", 0), ("5π", r"so it is $5\pi$ cm", 1), ("5π", "5", 0), ("1, 2, 3", "3", 0), ("3:2", "2", 0), (r"\sqrt{2}", r"\boxed{\sqrt{2}}", 1), ("log 2", r"\log 2", 1), ("2^n", "2", 0), (r"(-\infty, 3]", r"$(-\infty,3]$", 1), (r"(-\infty, 3]", "3", 0),
+    ("2√3", r"$2\sqrt{3}$", 1), ("2√3", "2*sqrt(3)", 1), ("2√3", "答案是2√3", 1), ("2√3", "3", 0), ("2√3", "6", 0),
+    ("2√3", r"\boxed{\sqrt{12}}", 1), (r"\frac{\pi}{4}", "π/4", 1), (r"\frac{\pi}{4}", "The answer is pi/4.", 1),
+    (r"\frac{\pi}{4}", "4", 0),
+    ("(3, 4)", "(3,4)", 1), ("(3, 4)", "(4, 3)", 0), ("(3, 4)", "4", 0), ("[1, 5)", "[1,5)", 1), ("[1, 5)", "(1,5)", 0),
+    ("[1, 5)", "5", 0), ("x^2+3x+2", "(x+1)(x+2)", 1), ("x^2+3x+2", "x^2+3x+1", 0), ("x^2+3x+2", "2", 0),
+    ("2x+1", "1+2x", 1), ("2x+1", "1", 0),
+    ("x>5", "x > 5", 1), ("x>5", "x<5", 0), ("x>5", "5", 0), ("±5", "5", 0), ("{1,2,3}", r"$\{3,2,1\}$", 1),
+    ("{1,2,3}", "3", 0), ("x = 2 or x = 3", "x = 3 or x = 2", 1), ("x = 2 or x = 3", "3", 0), ("e^2", "e^2", 1),
+    ("y = 2x + 3", "y=2x+3", 1), ("y = 2x + 3", "3", 0),
+    ("3 + 4i", "3+4i", 1), ("3 + 4i", "4", 0), ("5π", r"so it is $5\pi$ cm", 1), ("5π", "5", 0), ("1, 2, 3", "3", 0),
+    ("3:2", "2", 0), (r"\sqrt{2}", r"\boxed{\sqrt{2}}", 1), ("log 2", r"\log 2", 1), ("2^n", "2", 0),
+    (r"(-\infty, 3]", r"$(-\infty,3]$", 1), (r"(-\infty, 3]", "3", 0),
     ("2√3", "9^9^9^9^9", 0), ("2√3", "", 0), ("2√3", "<think>2√3</think>3", 0), ("10-15", "15", 0),
 ]  # fmt: skip
 
@@ -120,9 +133,11 @@ def test_a_plain_reference_is_read_as_it_was_written(value: Fraction) -> None:
 # ---- thoughts
 
 
-@given(st.sampled_from(["think", "thinking", "thought", "reasoning", "seed:think"]), st.text("ab 18\n答案是", max_size=20), st.sampled_from(["18", "答案是B", "{}"]))  # fmt: skip
+@given(st.sampled_from(["think", "thinking", "thought", "reasoning", "seed:think"]), st.text("ab 18\n答案是", max_size=20),
+    st.sampled_from(["18", "答案是B", "{}"]))  # fmt: skip
 def test_thoughts_never_count(tag: str, thought: str, answer: str) -> None:
-    for text in (f"<{tag}>{thought}</{tag}>{answer}", f"Sure.\n<{tag}>{thought}</{tag}>\n{answer}", f"{answer}\n<{tag}>{thought}"):  # fmt: skip
+    for text in (f"<{tag}>{thought}</{tag}>{answer}", f"Sure.\n<{tag}>{thought}</{tag}>\n{answer}",
+        f"{answer}\n<{tag}>{thought}"):  # fmt: skip
         assert answer in without_thoughts(text)
         assert f"<{tag}>" not in without_thoughts(text)
     assert without_thoughts(f"<{tag}>{thought}") is None
@@ -139,8 +154,11 @@ def test_phrases_catch_their_examples() -> None:
 
 def test_phrases_are_read_when_asked_for_and_fast() -> None:
     code = (
-        "import sys, time; import instdata.score.scorers, instdata.score.extract.choice as c; from instdata.score.extract.phrases import OURS;"
-        "print(OURS.lists.cache_info().currsize); start = time.process_time(); OURS.lists(); print(time.process_time() - start)"
+        "import sys, time; import instdata.score.scorers, instdata.score.extract.choice as c; from "
+        "instdata.score.extract.phrases import OURS;"
+        "print(OURS.lists.cache_info().currsize); start = time.process_time(); OURS.lists(); "
+        "print(time.process_time() - start)"
     )
-    read, seconds = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()  # fmt: skip
+    read, seconds = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+        check=True).stdout.split()  # fmt: skip
     assert read == "0" and float(seconds) < 0.05  # 4 ms on an idle machine

@@ -64,7 +64,8 @@ def test_levels_of_no_past_are_the_classic_ones():
 
 @pytest.mark.parametrize("plans", [[(3, 5)], [(3, 5), (6, 8)], [(2, 2), (3, 3), (4, 4), (5, 5), (6, 6)]])
 def test_all_looks_together_err_at_most_five_times_in_a_hundred(plans):
-    """A null world, a normal test statistic whose information is counted in seeds: 40,000 walks, every look of every plan."""
+    """A null world, a normal test statistic whose information is counted in seeds: 40,000 walks, every look of every
+    plan."""
     looks = Looks()
     for seeds, most in plans:
         looks = looks.planned(seeds, most)

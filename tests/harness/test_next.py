@@ -110,8 +110,8 @@ def test_allocation_keeps_to_floors_ceilings_and_budget_and_beats_the_even_one(p
 
 
 def test_a_ladder_promises_nothing():
-    """Under pure transfer every ability's curve rises with all rows, so any split is as good as any other: the gain is 0.
-    A promise was made here in every run before; a ladder cannot tell, and says so."""
+    """Under pure transfer every ability's curve rises with all rows, so any split is as good as any other: the gain is
+    0. A promise was made here in every run before; a ladder cannot tell, and says so."""
     rng = np.random.default_rng(1)
     parts = [growth(f"a{i}", line(0.01 * (i + 1)), RUNGS[:5], 3, 40, 0.01, rng) for i in range(4)]
     found = plan(ladder(parts), 8000)
@@ -133,7 +133,8 @@ def test_belles_curve_moves_rows_away_from_math_code_and_cot(realdata, capsys):
 
 def test_published_tables(tmp_path):
     table = tmp_path / "t.csv"
-    long = "ability,size,score\n" + "".join(f"{a},{s},{v}\n" for a, vs in {"x": (1, 2, 3), "y": (1, 1, 1)}.items() for s, v in zip(("1k", "2k", "4k"), vs))  # fmt: skip
+    long = "ability,size,score\n" + "".join(f"{a},{s},{v}\n" for a,
+        vs in {"x": (1, 2, 3), "y": (1, 1, 1)}.items() for s, v in zip(("1k", "2k", "4k"), vs))  # fmt: skip
     table.write_text(long)
     found = published(table)
     assert [g.ability for g in found.growth] == ["x", "y"] and found.growth[0].fit.rows == (500, 1000, 2000)
@@ -163,7 +164,8 @@ def test_published_tables(tmp_path):
 def records(n, abilities):
     words = "river stone cloud market engine garden letter window forest signal".split()  # noqa: SIM905
     return [
-        {"instruction": f"{words[i % 10]} {words[i // 10 % 10]} {words[i // 100 % 10]} number {i * 7919}, tell me of it",
+        {"instruction": f"{words[i % 10]} {words[i // 10 % 10]} {words[i // 100 % 10]} number {i * 7919}, tell me "
+                        f"of it",
          "input": "", "output": f"It is {i} {words[i % 7]}.", "ability": abilities[i % len(abilities)]}
         for i in range(n)
     ]  # fmt: skip
@@ -181,7 +183,9 @@ def scores(build, slopes, seeds=2, items=20, models=("small",)):
             for seed in range(seeds):
                 for config, total in sizes:
                     value = level - slope * np.log2(total / sizes[0][1]) + rng.normal(0, 0.005, items)
-                    shared = {"cell": f"{config}-{seed}", "model": model, "arm": "all", "config": config, "rows": total, "seed": seed, "suite": "holdout", "ability": ability, "metric": "bits", "weight": 50.0}  # fmt: skip
+                    shared = {"cell": f"{config}-{seed}", "model": model, "arm": "all", "config": config, "rows": total,
+                        "seed": seed, "suite": "holdout", "ability": ability, "metric": "bits",
+                        "weight": 50.0}  # fmt: skip
                     rows += [shared | {"item": f"{ability}{i}", "value": v} for i, v in enumerate(value)]
     (build / "curves").mkdir(exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows), build / "curves" / "scores.parquet")
@@ -243,7 +247,8 @@ def test_generated_abilities_are_asked_for_by_number(bench, curated):
     options = yaml.safe_load(out.read_text())["steps"][0]["generate"]
     assert "target" not in options and set(options["per_ability"]) <= {"math", "code", "extract"}
     assert rows["math"] > 480 / 3 and options["per_ability"]["math"] > options["per_ability"]["code"]
-    fixed = sum(s == "mine" and a == "math" and c == "train" for s, a, c in zip(source, ledger["ability"].to_pylist(), ledger["config"].to_pylist()))  # fmt: skip
+    fixed = sum(s == "mine" and a == "math" and c == "train" for s, a,
+        c in zip(source, ledger["ability"].to_pylist(), ledger["config"].to_pylist()))  # fmt: skip
     assert options["per_ability"]["math"] >= rows["math"] - fixed
 
 

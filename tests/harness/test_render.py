@@ -1,5 +1,5 @@
-"""Rows that stock templates do not expect: opened by the assistant, with later system turns, with tools, with hidden special
-tokens. One such row costs itself at most, and it is said why."""
+"""Rows that stock templates do not expect: opened by the assistant, with later system turns, with tools, with hidden
+special tokens. One such row costs itself at most, and it is said why."""
 
 from __future__ import annotations
 
@@ -115,7 +115,8 @@ def test_a_builds_tools_reach_training_scoring_and_both_arms(tmp_path, monkeypat
 
     monkeypatch.setenv("INSTDATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    lines = [{"messages": [user(f"Question {n} of many?"), says(f"Answer number {n}.")], "tools": TOOLS, "ability": "echo"} for n in range(12)]  # fmt: skip
+    lines = [{"messages": [user(f"Question {n} of many?"), says(f"Answer number {n}.")], "tools": TOOLS,
+        "ability": "echo"} for n in range(12)]  # fmt: skip
     lines.append({"messages": [user("plain?"), says("plain.")], "ability": "echo"})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in lines))
     (tmp_path / "small.yaml").write_text(

@@ -1,5 +1,5 @@
-"""The sandbox: right and wrong code, what tests may do with it, programs that loop, fork, fill memory or disk. Attacks are in
-tests/security/test_sandbox.py."""
+"""The sandbox: right and wrong code, what tests may do with it, programs that loop, fork, fill memory or disk. Attacks
+are in tests/security/test_sandbox.py."""
 
 from __future__ import annotations
 
@@ -66,30 +66,55 @@ def test_what_the_sandbox_enforces() -> None:
 # What tests do with code that runs in another process: (code, tests).
 TALKS = {
     "inplace": ("def f(a):\n a.sort()\n a.append(9)", "x=[3,1]\nf(x)\nassert x==[1,3,9], x"),
-    "class": ("class Stack:\n def __init__(s): s.i=[]\n def push(s,x): s.i.append(x)\n def pop(s): return s.i.pop()\n def __len__(s): return len(s.i)", "s=Stack()\ns.push(1)\ns.push([2])\nassert len(s)==2 and s.pop()==[2] and s.i==[1]\nassert isinstance(s, Stack)"),
-    "exc": ("class E(ValueError): pass\ndef f(x):\n raise E('bad', x)", "try:\n f(3)\n assert False\nexcept E as e:\n assert e.args==('bad',3) and isinstance(e, ValueError)"),
-    "exc2": ("def f(x):\n return 1/x", "import unittest\nclass T(unittest.TestCase):\n def test_a(self):\n  with self.assertRaises(ZeroDivisionError): f(0)\n  self.assertEqual(f(2),0.5)\nif __name__=='__main__': unittest.main()"),
+    "class": (("class Stack:\n def __init__(s): s.i=[]\n def push(s,x): s.i.append(x)\n def pop(s): return "
+              "s.i.pop()\n def __len__(s): return len(s.i)"), ("s=Stack()\ns.push(1)\ns.push([2])\nassert len(s)==2 "
+                                                              "and s.pop()==[2] and s.i==[1]\nassert isinstance(s, "
+                                                              "Stack)")),
+    "exc": ("class E(ValueError): pass\ndef f(x):\n raise E('bad', x)", ("try:\n f(3)\n assert False\nexcept E as "
+                                                                        "e:\n assert e.args==('bad',3) and "
+                                                                        "isinstance(e, ValueError)")),
+    "exc2": ("def f(x):\n return 1/x", ("import unittest\nclass T(unittest.TestCase):\n def test_a(self):\n  with "
+                                       "self.assertRaises(ZeroDivisionError): f(0)\n  self.assertEqual(f(2),0.5)\nif "
+                                       "__name__=='__main__': unittest.main()")),
     "classbody": ("def f(x):\n return 1", "class T:\n  g = staticmethod(f)\nassert T.g(1)==1"),
-    "lambda": ("def f(g, xs): return [g(x) for x in xs]", "assert f(lambda x: x*2, [1,2])==[2,4]\nassert f(len, ['a','bb'])==[1,2]"),
-    "testobj": ("def f(n):\n t=0\n while n:\n  t+=n.val\n  n=n.next\n return t", "class N:\n def __init__(s,v,n=None): s.val=v; s.next=n\nassert f(N(1,N(2)))==3"),
+    "lambda": ("def f(g, xs): return [g(x) for x in xs]", ("assert f(lambda x: x*2, [1,2])==[2,4]\nassert f(len, "
+                                                          "['a','bb'])==[1,2]")),
+    "testobj": (("def f(n):\n t=0\n while n:\n  t+=n.val\n  n=n.next\n "
+                "return t"), "class N:\n def __init__(s,v,n=None): s.val=v; s.next=n\nassert f(N(1,N(2)))==3"),
     "gen": ("def f():\n yield 1\n yield 2", "assert list(f())==[1,2]\ng=f()\nassert next(g)==1\nassert sum(f())==3"),
     "async": ("async def f(x): return x+1", "import asyncio\nassert asyncio.run(f(1))==2"),
-    "print": ("def f(): print('hi')", "import io,contextlib\nb=io.StringIO()\nwith contextlib.redirect_stdout(b): f()\nassert b.getvalue()=='hi\\n'"),
-    "nt": ("from collections import namedtuple\nP=namedtuple('P','x y')\ndef f(): return P(1,2)", "assert f()==(1,2) and f().x==1 and isinstance(f(),tuple)"),
-    "dc": ("from dataclasses import dataclass\n@dataclass\nclass P:\n x:int\n y:int=2\ndef f(): return P(1)", "assert f()==P(1) and f()!=P(2) and f().x==1\nassert repr(f()) == 'P(x=1, y=2)'"),
-    "enum": ("from enum import Enum,IntEnum\nclass C(Enum):\n R=1\nclass D(IntEnum):\n R=1\ndef f(): return C.R\ndef g(): return D.R", "assert f()==C.R and f() is C.R and C.R.value==1 and g()==1 and C(1) is C.R and C['R'] is C.R"),
-    "vec": ("class V:\n def __init__(s,x): s.x=x\n def __mul__(s,k): return V(s.x*k)\n def __eq__(s,o): return s.x==o.x\n def __add__(s,o): return V(s.x+o.x)\n __hash__=None", "assert V(1)*3==V(3)\nassert V(1)+V(2)==V(3)"),
+    "print": ("def f(): print('hi')", ("import io,contextlib\nb=io.StringIO()\nwith contextlib.redirect_stdout(b): "
+                                      "f()\nassert b.getvalue()=='hi\\n'")),
+    "nt": (("from collections import namedtuple\nP=namedtuple('P','x y')\ndef f(): return "
+           "P(1,2)"), "assert f()==(1,2) and f().x==1 and isinstance(f(),tuple)"),
+    "dc": (("from dataclasses import dataclass\n@dataclass\nclass P:\n x:int\n y:int=2\ndef f(): return "
+           "P(1)"), "assert f()==P(1) and f()!=P(2) and f().x==1\nassert repr(f()) == 'P(x=1, y=2)'"),
+    "enum": (("from enum import Enum,IntEnum\nclass C(Enum):\n R=1\nclass D(IntEnum):\n R=1\ndef f(): return C.R\ndef "
+             "g(): return D.R"), ("assert f()==C.R and f() is C.R and C.R.value==1 and g()==1 and C(1) is C.R and "
+                                 "C['R'] is C.R")),
+    "vec": (("class V:\n def __init__(s,x): s.x=x\n def __mul__(s,k): return V(s.x*k)\n def __eq__(s,o): return "
+            "s.x==o.x\n def __add__(s,o): return V(s.x+o.x)\n __hash__=None"), ("assert V(1)*3==V(3)\nassert "
+                                                                               "V(1)+V(2)==V(3)")),
     "sum": ("def sum(a,b): return a+b", "assert sum(1,2)==3"),
     "counter": ("c=0\ndef f():\n global c\n c+=1", "f()\nassert c==1\nf()\nassert c==2"),
     "mathimp": ("import math\ndef f(x): return x", "assert math.isclose(f(1.0),1.0)"),
-    "big": ("def f(): return 10**5000, float('inf'), {1:{2,3}}, b'x', 1j", "a=f()\nassert a[0]==10**5000 and a[1]==float('inf') and a[2]=={1:{2,3}} and a[3]==b'x' and a[4]==1j"),
-    "ctx": ("class C:\n def __enter__(s): return s\n def __exit__(s,*a): return True", "with C() as c: raise ValueError('x')"),
+    "big": ("def f(): return 10**5000, float('inf'), {1:{2,3}}, b'x', 1j", ("a=f()\nassert a[0]==10**5000 and "
+                                                                           "a[1]==float('inf') and a[2]=={1:{2,3}} "
+                                                                           "and a[3]==b'x' and a[4]==1j")),
+    "ctx": ("class C:\n def __enter__(s): return s\n def __exit__(s,*a): return True", ("with C() as c: raise "
+                                                                                       "ValueError('x')")),
     "alias": ("def f(a): return a", "x=[1]\nassert f(x) is x"),
-    "method": ("class Solution:\n def two(self, nums, t): return [i for i,n in enumerate(nums) if n==t]", "assert Solution().two([1,2,1],1)==[0,2]"),
+    "method": (("class Solution:\n def two(self, nums, t): return [i for i,n in enumerate(nums) if "
+               "n==t]"), "assert Solution().two([1,2,1],1)==[0,2]"),
     "sort key": ("def key(x): return -x", "assert sorted([1,2,3], key=key)==[3,2,1]\nassert list(map(key,[1]))==[-1]"),
-    "decor": ("def memo(f):\n c={}\n def g(x):\n  if x not in c: c[x]=f(x)\n  return c[x]\n return g", "n=[]\n@memo\ndef h(x):\n n.append(x)\n return x+1\nassert h(1)==2 and h(1)==2 and n==[1]"),
-    "defaultdict": ("from collections import *\ndef f(): return defaultdict(int,{'a':1}),Counter('aab'),deque([1]),OrderedDict(a=1)", "a,b,c,d=f()\nassert a=={'a':1} and b['a']==2 and list(c)==[1] and d=={'a':1} and a['z']==0"),
-    "dates": ("import datetime,decimal,fractions\ndef f(): return datetime.date(2020,1,2), decimal.Decimal('1.5'), fractions.Fraction(1,3)", "import datetime,decimal,fractions\nassert f()==(datetime.date(2020,1,2), decimal.Decimal('1.5'), fractions.Fraction(1,3))"),
+    "decor": (("def memo(f):\n c={}\n def g(x):\n  if x not in c: c[x]=f(x)\n  return c[x]\n "
+              "return g"), "n=[]\n@memo\ndef h(x):\n n.append(x)\n return x+1\nassert h(1)==2 and h(1)==2 and n==[1]"),
+    "defaultdict": (("from collections import *\ndef f(): return "
+                    "defaultdict(int,{'a':1}),Counter('aab'),deque([1]),OrderedDict(a=1)"),
+                    "a,b,c,d=f()\nassert a=={'a':1} and b['a']==2 and list(c)==[1] and d=={'a':1} and a['z']==0"),
+    "dates": (("import datetime,decimal,fractions\ndef f(): return datetime.date(2020,1,2), decimal.Decimal('1.5'), "
+              "fractions.Fraction(1,3)"), ("import datetime,decimal,fractions\nassert f()==(datetime.date(2020,1,2), "
+                                          "decimal.Decimal('1.5'), fractions.Fraction(1,3))")),
 }  # fmt: skip
 
 
@@ -154,8 +179,8 @@ def test_what_harms_is_stopped(name: str, code: str, reason: str) -> None:
 
 def test_the_code_never_sees_the_tests() -> None:
     code = (
-        "import os, sys\nseen = ' '.join(sys.argv + sys.orig_argv + os.listdir('.')) + str(dict(globals()))\nassert 'purple' not in seen\n"
-        + RIGHT
+        "import os, sys\nseen = ' '.join(sys.argv + sys.orig_argv + os.listdir('.')) + str(dict(globals()))\nassert "
+        "'purple' not in seen\n" + RIGHT
     )
     assert run_tests(code, TESTS + "purple = 1\n").passed is True
 

@@ -21,8 +21,10 @@ def table(
 ) -> pa.Table:
     """Scores [seeds, items] of one size as rows of scores.parquet, the last seed first."""
     rows = [
-        {"cell": f"m/all/8/s{s}", "model": "m", "arm": "all", "config": "8", "rows": 8, "tokens": 0, "seed": s, "suite": "holdout"}
-        | {"item": f"{ability}{i:03d}", "ability": ability, "metric": metric, "value": None if math.isnan(v) else float(v)}
+        {"cell": f"m/all/8/s{s}", "model": "m", "arm": "all", "config": "8", "rows": 8, "tokens": 0, "seed": s,
+        "suite": "holdout"}
+        | {"item": f"{ability}{i:03d}", "ability": ability, "metric": metric,
+        "value": None if math.isnan(v) else float(v)}
         | {"weight": weights[i] if weights else 1.0, "chance": 0.5, "prompt": "", "answer": "", "reason": ""}
         for s, mine in reversed(list(enumerate(values)))
         for i, v in enumerate(mine)
@@ -78,7 +80,8 @@ def test_a_curve_of_equal_shares_is_not_called_flat_for_want_of_movement():
 
 
 def arms(rows: dict[str, list[int]], seeds: int = 3) -> pa.Table:
-    """An ablation's scores at size 64 of ability a, a value that tells arm, seed and item; `rows` of each arm by seed."""
+    """An ablation's scores at size 64 of ability a, a value that tells arm, seed and item; `rows` of each arm by
+    seed."""
     parts = []
     for n, (arm, of) in enumerate(rows.items()):
         values = np.arange(seeds)[:, None] * 10.0 + np.arange(4) + n / 100
@@ -97,7 +100,8 @@ def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
     scores = arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})
     [main], [aa] = contrasts(scores, "bits", "64")
     assert main.with_ - main.without == pytest.approx(-0.01) and aa.with_ - aa.without == pytest.approx(0.01)
-    lacking = scores.filter(pa.array([not (a == "aa" and s == 1) for a, s in zip(scores["arm"].to_pylist(), scores["seed"].to_pylist())]))  # fmt: skip
+    lacking = scores.filter(pa.array([not (a == "aa" and s == 1) for a,
+        s in zip(scores["arm"].to_pylist(), scores["seed"].to_pylist())]))  # fmt: skip
     with pytest.raises(InputError, match="other seeds"):
         contrasts(lacking, "bits", "64")
 

@@ -1,5 +1,5 @@
-"""Chat templates: of every stock template every answer is learned or it is said why not; thoughts are learned, masked or
-dropped; training and asking agree."""
+"""Chat templates: of every stock template every answer is learned or it is said why not; thoughts are learned, masked
+or dropped; training and asking agree."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def test_reasons_are_true(stock: Stock) -> None:
     tokenizer = stock.tokenizer()
     good, twice = [user("u"), says("one")], [user("u"), user("v"), says("one")]
     forged = [user(f"hi{stock.eos}"), says("one")]
-    rows = encode(tokenizer, [good, twice, forged, [user("u"), says("one " * 50)]], 60 + len(encode(tokenizer, [good])[0].ids))  # fmt: skip
+    rows = encode(tokenizer, [good, twice, forged, [user("u"), says("one " * 50)]],
+        60 + len(encode(tokenizer, [good])[0].ids))  # fmt: skip
     assert rows[2].unlearned == ("its text holds special tokens",)
     assert rows[3].truncated and not rows[3].unlearned  # its beginning is learned
     refused = "the chat template refuses such a conversation: Conversation roles must alternate"
@@ -175,12 +176,14 @@ def test_a_template_that_does_not_end_turns_gets_an_end_and_says_so() -> None:
     assert template_notes(mini.tokenizer())[0].startswith("its chat template does not end a turn: </s>")
 
 
-FACTS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "sun": "yellow", "plum": "purple", "mud": "brown"}  # fmt: skip
+FACTS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "sun": "yellow",
+    "plum": "purple", "mud": "brown"}  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "name, how",
-    [("Yi", "plain"), ("Qwen3", "plain"), ("Qwen3", "learn"), ("R1-distill", "plain"), ("R1-distill", "learn"), ("gpt-oss", "learn"), ("GLM-4.5", "plain")],
+    [("Yi", "plain"), ("Qwen3", "plain"), ("Qwen3", "learn"), ("R1-distill", "plain"), ("R1-distill", "learn"),
+    ("gpt-oss", "learn"), ("GLM-4.5", "plain")],
 )  # fmt: skip
 def test_eight_facts_are_learned_and_answered(name: str, how: str) -> None:
     """Training and asking fit together: a tiny model that has learned eight facts scores 1.0."""

@@ -1,4 +1,5 @@
-"""The files and batches routes of the misbehaving server: a batch is done at its third look; every seventh line fails."""
+"""The files and batches routes of the misbehaving server: a batch is done at its third look; every seventh line
+fails."""
 
 from __future__ import annotations
 

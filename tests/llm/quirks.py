@@ -15,7 +15,8 @@ def error(message: str, **fields: Any) -> dict:
 CONTENT = {
     "azure": (400, error("filtered", code="content_filter", innererror={"code": "ResponsibleAIPolicyViolation"})),
     "dashscope": (400, {"code": "data_inspection_failed", "message": "Input data may contain", "request_id": "1"}),
-    "deepseek": (400, error("Content Exists Risk", type="invalid_request_error", param=None, code="invalid_request_error")),
+    "deepseek": (400,
+    error("Content Exists Risk", type="invalid_request_error", param=None, code="invalid_request_error")),
     "zhipu": (400, {"error": {"code": "1301", "message": "x"}, "contentFilter": [{"level": 1, "role": "user"}]}),
     "context": (400, error("too long", type="invalid_request_error", param="messages", code="context_length_exceeded")),
     "groq": (400, error("no JSON", type="invalid_request_error", code="json_validate_failed", failed_generation="x")),
@@ -23,8 +24,10 @@ CONTENT = {
 }  # fmt: skip
 # Parameters that an endpoint does not take: the refusal, by what is in the request.
 PARAMETERS = {
-    "gpt-5": ("temperature", 400, error("Unsupported value", type="invalid_request_error", param="temperature", code="unsupported_value")),
-    "o-series": ("max_tokens", 400, error("Use 'max_completion_tokens'", param="max_tokens", code="unsupported_parameter")),
+    "gpt-5": ("temperature", 400,
+    error("Unsupported value", type="invalid_request_error", param="temperature", code="unsupported_value")),
+    "o-series": ("max_tokens", 400,
+    error("Use 'max_completion_tokens'", param="max_tokens", code="unsupported_parameter")),
     "fastapi": ("seed", 422, {"detail": [{"loc": ["body", "seed"], "msg": "extra fields", "type": "extra_forbidden"}]}),
     "no-format": ("response_format", 400, error("This response_format type is unavailable now")),
 }  # fmt: skip
@@ -34,7 +37,8 @@ CHOICES = {
     "reasoning": {"content": "yes", "reasoning": "hm"},
     "think": {"content": "<think>hm</think>\n\nyes"},
     "r1": {"content": "hm\n</think>\n\nyes"},
-    "magistral": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "yes"}]},
+    "magistral": {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+    {"type": "text", "text": "yes"}]},
     "gpt-oss": {"content": "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>yes<|return|>"},
     "kimi": {"content": "◁think▷hm◁/think▷yes"},
     "surrogate": {"content": "\ud83d half"},
@@ -80,4 +84,6 @@ async def respond(server: Any, method: str, path: str, request: dict, writer: St
     server.answered[json.dumps(request)] += 1
     for k in ("prompt", "completion"):
         setattr(server, k, getattr(server, k) + (usage or USAGE)[f"{k}_tokens"])
-    return await send(writer, 200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage})  # fmt: skip
+    return await send(writer, 200,
+        {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice],
+        "usage": usage})  # fmt: skip

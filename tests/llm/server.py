@@ -1,4 +1,5 @@
-"""An OpenAI-compatible server that misbehaves on purpose and keeps the bill: real HTTP on loopback, a process of its own.
+"""An OpenAI-compatible server that misbehaves on purpose and keeps the bill: real HTTP on loopback, a process of its
+own.
 
 A request's answer depends on its body alone (draw and attempt are in its seed). Whether the transport fails depends on
 the body and on how often it was sent. `python server.py '{"faults": 0.3}'` prints the port; GET /stats tells the bill.
@@ -33,8 +34,10 @@ def han(count: int, *seed: object) -> str:
 
 
 class Server:
-    def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0, kinds: tuple = TRANSPORT + CONTENT,
-                 fixed: str | None = None, finish: str = "stop", status: int | None = None, no_schema: bool = False, window: bool = False, quirk: str | None = None):  # fmt: skip
+    def __init__(self, faults: float = 0, latency: float = 0, per_second: float | None = None, stall: float = 3.0,
+        kinds: tuple = TRANSPORT + CONTENT,
+                 fixed: str | None = None, finish: str = "stop", status: int | None = None, no_schema: bool = False,
+                 window: bool = False, quirk: str | None = None):  # fmt: skip
         self.faults, self.latency, self.per_second, self.stall, self.kinds, self.fixed, self.status = (
             faults,
             latency,
@@ -59,9 +62,12 @@ class Server:
     def stats(self) -> dict:
         repeated = sum(n - 1 for n in self.answered.values())
         return {
-            "requests": self.sent.total(), "answered": self.answered.total(), "repeated": repeated, "faulty": self.faulty,
-            "prompt": self.prompt, "completion": self.completion, "all_prompt": self.all_prompt, "all_completion": self.all_completion,
-            "per_second": [self.seconds[s] for s in range(min(self.seconds, default=0), max(self.seconds, default=-1) + 1)],
+            "requests": self.sent.total(), "answered": self.answered.total(), "repeated": repeated,
+            "faulty": self.faulty,
+            "prompt": self.prompt, "completion": self.completion, "all_prompt": self.all_prompt,
+            "all_completion": self.all_completion,
+            "per_second": [self.seconds[s] for s in range(min(self.seconds, default=0),
+            max(self.seconds, default=-1) + 1)],
             "most_at_once": self.most_at_once, "batches": len(self.batches),
         }  # fmt: skip
 

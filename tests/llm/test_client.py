@@ -174,7 +174,8 @@ def test_killed_twenty_times_it_ends_with_the_same_answers(tmp_path):
     "change",
     [
         {"messages": (("system", "other"), ("user", "q"))}, {"messages": (("system", "s"), ("user", "other"))},
-        {"temperature": 0.5}, {"schema": {"type": "object"}}, {"max_tokens": 6}, {"seed": 2}, {"draw": 1}, {"more": {"top_p": 0.5}},
+        {"temperature": 0.5}, {"schema": {"type": "object"}}, {"max_tokens": 6}, {"seed": 2}, {"draw": 1},
+        {"more": {"top_p": 0.5}},
     ],
 )  # fmt: skip
 def test_everything_that_shapes_an_answer_is_in_its_key(change):

@@ -166,7 +166,8 @@ def test_tokens_in_every_dialect(usage, want):
     ("status", "error", "kind"),
     [
         (401, {"code": "invalid_api_key"}, "address"), (404, {"code": "model_not_found"}, "address"),
-        (400, {"code": "model_not_found", "param": "model"}, "address"), (402, {"message": "Insufficient Balance"}, "quota"),
+        (400, {"code": "model_not_found", "param": "model"}, "address"),
+        (402, {"message": "Insufficient Balance"}, "quota"),
         (429, {"code": "1113"}, "quota"), (429, {"code": "rate_limit_exceeded"}, "wait"), (503, {}, "server"),
         (400, {"message": "invalid api key and model quota"}, "unclear"),
     ],

@@ -40,8 +40,10 @@ def test_items_are_read_as_a_person_would(text, count):
 
 
 LATEX = [
-    (r"3 \times 4", "3 \\times 4"), (r"\frac{1}{2}", "\\frac{1}{2}"), (r"\(x\)", "\\(x\\)"), (r"\beta \to \rho", "\\beta \\to \\rho"),
-    (r"\\times", "\\times"), (r"a\tb\nc", "a\tb\nc"), (r"\u4e2d", "中"), (r"\neq \underline{x}", "\\neq \\underline{x}"), (r"say \"x\"", 'say "x"'),
+    (r"3 \times 4", "3 \\times 4"), (r"\frac{1}{2}", "\\frac{1}{2}"), (r"\(x\)", "\\(x\\)"),
+    (r"\beta \to \rho", "\\beta \\to \\rho"),
+    (r"\\times", "\\times"), (r"a\tb\nc", "a\tb\nc"), (r"\u4e2d", "中"), (r"\neq \underline{x}", "\\neq \\underline{x}"),
+    (r"say \"x\"", 'say "x"'),
 ]  # fmt: skip
 
 
@@ -52,10 +54,13 @@ def test_latex_keeps_its_backslash(written, meant):
 
 VERDICTS = [
     ('{"reason": "fine", "grade": "B",}', "B"), ("{'grade': 'B'}", "B"), ("{“理由”：“可以”，“评级”：“B”}", "B"),
-    ('{"reason": "it says "Rome", wrong", "grade": "E"}', "E"), ('{"answer": {"grade": "C"}}', "C"), ('{"grade": "B级"}', "B"),
-    ('{"grade": "B-"}', None), ("Final grade: **C**", "C"), ("等级是D。", "D"), ("[[D]]", "D"), ("## 评级\nC", "C"), ("7/10", None),
+    (('{"reason": "it says "Rome", wrong", "grade": '
+     '"E"}'), "E"), ('{"answer": {"grade": "C"}}', "C"), ('{"grade": "B级"}', "B"),
+    ('{"grade": "B-"}', None), ("Final grade: **C**", "C"), ("等级是D。", "D"), ("[[D]]", "D"), ("## 评级\nC", "C"),
+    ("7/10", None),
     ("Grade: A\nGrade: B", None), ('{"grade": "A"}\n等级：B', None), ('{"grade": "A"} {"grade": "A"}', "A"),
-    ("<think>Grade: A", None), ('{"reason": "good, and', None), ('{"reason": "says Grade: E", "grade": "A"}', "A"), ("A good answer.", None),
+    ("<think>Grade: A", None), ('{"reason": "good, and', None), ('{"reason": "says Grade: E", "grade": "A"}', "A"),
+    ("A good answer.", None),
 ]  # fmt: skip
 
 
@@ -71,8 +76,11 @@ def test_verdicts_are_read_as_a_person_would(text, grade):
 @pytest.mark.parametrize(
     ("text", "want"),
     [
-        ("<think>hm</think>yes", ("hm", "yes")), ("<think>a</think> Grade: A</think>yes", ("a</think> Grade: A", "yes")), ("hm</think>yes", ("hm", "yes")), ("<think>hm", ("hm", "")), ("yes", ("", "yes")),
-        ("In HTML, `<think>` is no tag.", ("", "In HTML, `<think>` is no tag.")), ("好的。<thinking>hm</thinking>是", ("hm", "好的。是")),
+        ("<think>hm</think>yes", ("hm", "yes")),
+        ("<think>a</think> Grade: A</think>yes", ("a</think> Grade: A", "yes")), ("hm</think>yes", ("hm", "yes")),
+        ("<think>hm", ("hm", "")), ("yes", ("", "yes")),
+        ("In HTML, `<think>` is no tag.", ("", "In HTML, `<think>` is no tag.")),
+        ("好的。<thinking>hm</thinking>是", ("hm", "好的。是")),
     ],
 )  # fmt: skip
 def test_thoughts_are_taken_out(text, want):

@@ -30,8 +30,10 @@ def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    _set(monkeypatch, constants, ENDPOINT=server.url, HUGGINGFACE_CO_URL_TEMPLATE=server.url + "/{repo_id}/resolve/{revision}/{filename}",
-         HF_HUB_DISABLE_XET=True, HF_HUB_CACHE=str(home / "hub"), HF_TOKEN_PATH=str(home / "token"), HF_HUB_DISABLE_TELEMETRY=True)  # fmt: skip
+    _set(monkeypatch, constants, ENDPOINT=server.url,
+        HUGGINGFACE_CO_URL_TEMPLATE=server.url + "/{repo_id}/resolve/{revision}/{filename}",
+         HF_HUB_DISABLE_XET=True, HF_HUB_CACHE=str(home / "hub"), HF_TOKEN_PATH=str(home / "token"),
+         HF_HUB_DISABLE_TELEMETRY=True)  # fmt: skip
     _set(
         monkeypatch,
         datasets.config,

@@ -20,7 +20,8 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
 def test_the_card_is_as_it_was(small: Path, name: str) -> None:
-    """After a change that is meant: INSTDATA_GOLDEN=write pytest tests/publish/test_card.py, and read the difference."""
+    """After a change that is meant: INSTDATA_GOLDEN=write pytest tests/publish/test_card.py, and read the
+    difference."""
     text = lasting(small, (small / name).read_text("utf-8"))
     assert text == golden(name, text)
 

@@ -1,5 +1,5 @@
-"""export: what TRL, LLaMA-Factory and axolotl read. TRL is asked itself; the other two by a JSON schema of the records that
-their documentation describes (LLaMA-Factory data/README.md; axolotl docs/dataset-formats)."""
+"""export: what TRL, LLaMA-Factory and axolotl read. TRL is asked itself; the other two by a JSON schema of the records
+that their documentation describes (LLaMA-Factory data/README.md; axolotl docs/dataset-formats)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ TEXT, FILLED = {"type": "string"}, {"type": "string", "minLength": 1}
 
 
 def turns(role: str, text: str, user: str, assistant: str) -> dict:
-    """A list of turns: an optional system turn, then user and assistant in turn, the assistant last. (LLaMA-Factory wants
-    users at odd and assistants at even places; axolotl's chat_template reads the same.)"""
+    """A list of turns: an optional system turn, then user and assistant in turn, the assistant last. (LLaMA-Factory
+    wants users at odd and assistants at even places; axolotl's chat_template reads the same.)"""
     names = {"enum": ["system", user, assistant]}
-    turn = {"type": "object", "required": [role, text], "properties": {role: names, text: FILLED}, "additionalProperties": False}  # fmt: skip
+    turn = {"type": "object", "required": [role, text], "properties": {role: names, text: FILLED},
+        "additionalProperties": False}  # fmt: skip
     return {"type": "array", "minItems": 2, "items": turn}
 
 
@@ -32,7 +33,8 @@ SCHEMAS = {
     "alpaca": {
         "type": "object", "required": ["instruction", "input", "output"], "additionalProperties": False,
         "properties": {"instruction": FILLED, "input": TEXT, "output": FILLED, "system": TEXT,
-                       "history": {"type": "array", "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}}},
+                       "history": {"type": "array",
+                       "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}}},
     },
     # LLaMA-Factory `formatting: sharegpt`; axolotl `type: chat_template` with field_messages: conversations, from and value.
     "sharegpt": {
@@ -45,9 +47,11 @@ SCHEMAS = {
         "properties": {"messages": turns("role", "content", "user", "assistant")},
     },
     "prompt_completion": {
-        "type": "object", "required": ["prompt", "completion"], "additionalProperties": False, "properties": {"prompt": {}, "completion": {}},
+        "type": "object", "required": ["prompt", "completion"], "additionalProperties": False,
+        "properties": {"prompt": {}, "completion": {}},
         "anyOf": [{"properties": {"prompt": FILLED, "completion": FILLED}},
-                  {"properties": {"prompt": {"type": "array", "minItems": 1}, "completion": {"type": "array", "minItems": 1, "maxItems": 1}}}],
+                  {"properties": {"prompt": {"type": "array", "minItems": 1},
+                  "completion": {"type": "array", "minItems": 1, "maxItems": 1}}}],
     },
 }  # fmt: skip
 SINGLE = [
@@ -56,7 +60,8 @@ SINGLE = [
 ]
 TALKS = [
     {"messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": f"Name {i} river"},
-                  {"role": "assistant", "content": "Rhine"}, {"role": "user", "content": "one more"}, {"role": "assistant", "content": f"Elbe {i}"}]}
+                  {"role": "assistant", "content": "Rhine"}, {"role": "user", "content": "one more"},
+                  {"role": "assistant", "content": f"Elbe {i}"}]}
     for i in range(4)
 ]  # fmt: skip
 
@@ -108,7 +113,8 @@ def test_the_datasets_library_reads_them(made: Path, tmp_path: Path, format: str
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["messages", "sharegpt", "prompt_completion"])
 def test_trl_trains_on_them_as_they_are(made: Path, tmp_path: Path, format: str) -> None:
-    """SFTTrainer of TRL, one step on the file. (alpaca is for LLaMA-Factory and axolotl: TRL wants it rewritten first.)"""
+    """SFTTrainer of TRL, one step on the file. (alpaca is for LLaMA-Factory and axolotl: TRL wants it rewritten
+    first.)"""
     pytest.importorskip("torch", reason="no torch here: pip install 'instdata[train]'")
     if not (TRL / "trl").is_dir():
         pytest.skip(f"no TRL here: pip install --no-deps --target {TRL} trl accelerate")

@@ -241,7 +241,8 @@ def test_what_must_not_be_published_is_refused_unless_it_is_named(hub: Hub, tmp_
 
 def test_a_random_value_with_a_name_is_refused_too(hub: Hub, tmp_path: Path) -> None:
     """No known kind of key: its name and its entropy tell, and the row is named so that it can be dropped."""
-    told = {"instruction": "How is the service called?", "output": "Say api_key=9f8Xk2LmQz7RtY4wVb6Nc1Pd.", "ability": "code"}  # fmt: skip
+    told = {"instruction": "How is the service called?", "output": "Say api_key=9f8Xk2LmQz7RtY4wVb6Nc1Pd.",
+        "ability": "code"}  # fmt: skip
     leaky = make(tmp_path / "c", lines=[*records(), told], recipe=RECIPE.replace("  - holdout: {per_ability: 2}\n", ""))
     with pytest.raises(InputError, match=r"1 rows give a random value(.|\n)*instdata why [0-9a-f]{32}") as refused:
         push(leaky)

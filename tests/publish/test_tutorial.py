@@ -44,7 +44,9 @@ def test_each_command_of_the_tutorial_runs(tmp_path: Path) -> None:
                 parse(line.removeprefix("instdata "))
             if line.startswith(("hf ", "pip ")) or " ablate " in line:
                 continue
-            command = line.replace("instdata ", f"{shlex.quote(sys.executable)} -m instdata ", 1) if line.startswith("instdata ") else line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)  # fmt: skip
+            command = line.replace("instdata ", f"{shlex.quote(sys.executable)} -m instdata ",
+                1) if line.startswith("instdata ") else line.replace("python ", f"{shlex.quote(sys.executable)} ",
+                1)  # fmt: skip
             done = subprocess.run(
                 command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800
             )

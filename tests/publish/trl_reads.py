@@ -14,7 +14,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 from trl.data_utils import is_conversational, is_conversational_from_value
 
-TEMPLATE = "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} </s>{% endfor %}{% if add_generation_prompt %}<assistant> {% endif %}"
+TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}> {{ m['content'] }} </s>{% endfor %}{% if add_generation_prompt "
+    "%}<assistant> {% endif %}"
+)
 
 torch.set_num_threads(1)
 rows = datasets.load_dataset("json", data_files=sys.argv[1], split="train", cache_dir=tempfile.mkdtemp())
@@ -32,7 +35,8 @@ plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
 tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="<unk>", eos_token="</s>", pad_token="</s>")
 tokenizer.chat_template = TEMPLATE
 shape = LlamaConfig(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=400)
-args = SFTConfig(output_dir=tempfile.mkdtemp(), max_steps=1, per_device_train_batch_size=2, report_to=[], save_strategy="no", use_cpu=True, bf16=False, disable_tqdm=True)  # fmt: skip
+args = SFTConfig(output_dir=tempfile.mkdtemp(), max_steps=1, per_device_train_batch_size=2, report_to=[],
+    save_strategy="no", use_cpu=True, bf16=False, disable_tqdm=True)  # fmt: skip
 first = rows[0]
 trainer = SFTTrainer(LlamaForCausalLM(shape), args=args, train_dataset=rows, processing_class=tokenizer)
 trainer.train()

@@ -121,7 +121,8 @@ def test_in_a_build(bench):
     assert rows[3]["rid"] == "a/a.jsonl:3"
     change = json.loads(rows[3]["evidence"])["changes"][0]
     assert change["derived_from"] == old
-    assert change["edits"][0] == {"kind": "invisible", "turn": 1, "field": "content", "at": 6, "before": "\u200b", "after": "", "times": 1}  # fmt: skip
+    assert change["edits"][0] == {"kind": "invisible", "turn": 1, "field": "content", "at": 6, "before": "\u200b",
+        "after": "", "times": 1}  # fmt: skip
     assert rows[7]["reason"] == "empty_response"
     assert [r for r in rows.values() if r["score_clean_edits"]] == [rows[3]]
     assert verify(done.path)["ok"]

@@ -126,7 +126,10 @@ def test_phrases_are_read_when_asked_for():
     import subprocess
     import sys
 
-    code = "import sys, instdata.steps.quality.step as s; from instdata.steps.quality import phrases as p; print(p.lists.cache_info().currsize)"
+    code = (
+        "import sys, instdata.steps.quality.step as s; from instdata.steps.quality import phrases as p; "
+        "print(p.lists.cache_info().currsize)"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "0"
     )

@@ -1,4 +1,5 @@
-"""What is tried first never loses a row: screens of phrase lists, patterns looked for together; repetition row by row."""
+"""What is tried first never loses a row: screens of phrase lists, patterns looked for together; repetition row by
+row."""
 
 import re
 
@@ -50,7 +51,8 @@ def test_patterns_looked_for_together_are_found_as_if_alone(name, texts):
 
 
 def slowly(text):
-    """(share, run) by the definition: words are runs of letters that begin with one, of two or more; characters of dense scripts."""
+    """(share, run) by the definition: words are runs of letters that begin with one, of two or more; characters of
+    dense scripts."""
     found = [
         *re.finditer(
             "[\u3040-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]|[A-Za-z\u00c0-\u1fff][A-Za-z0-9\u00c0-\u1fff]+", text

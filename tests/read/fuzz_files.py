@@ -1,8 +1,8 @@
 """Mutated files of every kind through the whole of reading: `python tests/read/fuzz_files.py 100000 [seed]`.
 
-Each ends with rows and quarantined records that add up to the records that are there, every row's form giving its record
-back, or with one clear line; none with a traceback, none after more than LONGEST seconds. Prints what became of them, and
-the most memory that the process held.
+Each ends with rows and quarantined records that add up to the records that are there, every row's form giving its
+record back, or with one clear line; none with a traceback, none after more than LONGEST seconds. Prints what became of
+them, and the most memory that the process held.
 """
 
 from __future__ import annotations
@@ -40,8 +40,10 @@ RECORDS = [
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "<think>x</think>Hello"}]},
     {"conversations": [{"from": "human", "value": 'Say "b"\n'}, {"from": "gpt", "value": "b"}], "id": "x1"},
 ]
-BITS = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"NaN", b"1e999",
-        b"\\ud800", b"null", b"\x1f\x8b", b"PAR1", b"\xc4\xe3", b'"instruction"', b"[" * 300, b"\xed\xa0\x80"]  # fmt: skip
+BITS = [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\\", b"\n", b"\r", b"\0", b"\xff", b"\xef\xbb\xbf", b"NaN",
+    b"1e999",
+        b"\\ud800", b"null", b"\x1f\x8b", b"PAR1", b"\xc4\xe3", b'"instruction"', b"[" * 300,
+        b"\xed\xa0\x80"]  # fmt: skip
 
 
 def content(rng: random.Random) -> tuple[str, bytes]:

@@ -42,8 +42,10 @@ def test_plain_sets_have_the_columns_they_had(bench):
 
 def test_turn_fields_reach_the_data_where_used(bench):
     bench.jsonl("a.jsonl", [
-        {"messages": [{"role": "user", "content": "Is 91 prime?"}, {"role": "assistant", "reasoning_content": "7 * 13", "content": "No."}]},
-        {"messages": [{"role": "user", "content": "Is 97 prime?"}, {"role": "assistant", "reasoning": "It is.", "content": None}]},
+        {"messages": [{"role": "user", "content": "Is 91 prime?"},
+        {"role": "assistant", "reasoning_content": "7 * 13", "content": "No."}]},
+        {"messages": [{"role": "user", "content": "Is 97 prime?"},
+        {"role": "assistant", "reasoning": "It is.", "content": None}]},
         {"messages": [{"role": "user", "content": "3+3?"}, {"role": "assistant", "content": "7", "weight": 0},
                       {"role": "user", "content": "Really?"}, {"role": "assistant", "content": "6", "weight": 1}]},
     ])  # fmt: skip
@@ -97,7 +99,8 @@ def test_turns_after_the_last_answer_are_left_out_and_counted(bench):
 
 def test_numbers_are_text_as_they_were_written(bench):
     (bench.folder / "a.jsonl").write_text(
-        '{"instruction": "Price?", "output": 0.10}\n{"instruction": "Count?", "output": 42}\n{"instruction": "So?", "output": true}\n'
+        '{"instruction": "Price?", "output": 0.10}\n{"instruction": "Count?", "output": 42}\n{"instruction": "So?", '
+        '"output": true}\n'
         '{"instruction": "Big?", "output": 1e3, "meta": {"x": 2.50}}\n'
     )
     done = bench.build(sources=[{"path": "a.jsonl"}])
@@ -117,7 +120,8 @@ def test_classes_and_json_of_the_datasets_library(bench):
     import datasets
 
     answer = datasets.ClassLabel(names=["A", "B", "C", "D"])
-    features = datasets.Features({"question": datasets.Value("string"), "choices": datasets.List(datasets.Value("string")), "answer": answer,
+    features = datasets.Features({"question": datasets.Value("string"),
+        "choices": datasets.List(datasets.Value("string")), "answer": answer,
                                   "topic": datasets.ClassLabel(names=["math", "cooking"])})  # fmt: skip
     choice = {"question": ["Big?", "Odd?"], "choices": [["ant", "cow"], ["1", "2"]], "answer": [1, 0], "topic": [0, 1]}
     datasets.Dataset.from_dict(choice, features=features).to_parquet(str(bench.folder / "m.parquet"))
@@ -140,10 +144,13 @@ def test_classes_and_json_of_the_datasets_library(bench):
 
 
 LATE = {  # what only the last of many rows has -> its record, and formats that hold it
-    "system": ({"instruction": "zz", "output": "b", "system": "s"}, ("alpaca", "sharegpt", "messages", "prompt_completion")),
+    "system": ({"instruction": "zz", "output": "b", "system": "s"},
+    ("alpaca", "sharegpt", "messages", "prompt_completion")),
     "history": ({"instruction": "zz", "output": "b", "history": [["q", "a"]]}, ("alpaca", "messages")),
-    "calls": ({"query": "zz", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f"}]'}, ("sharegpt", "messages", "prompt_completion")),
-    "reasoning": ({"query": "zz", "response": "<think>Hm.</think>b"}, ("alpaca", "sharegpt", "messages", "prompt_completion")),
+    "calls": ({"query": "zz", "answers": '[{"name": "f", "arguments": {"x": 1}}]', "tools": '[{"name": "f"}]'},
+    ("sharegpt", "messages", "prompt_completion")),
+    "reasoning": ({"query": "zz", "response": "<think>Hm.</think>b"},
+    ("alpaca", "sharegpt", "messages", "prompt_completion")),
 }  # fmt: skip
 
 
@@ -168,8 +175,11 @@ def test_what_only_the_last_row_has_loads(bench, late):
 
 def test_exports_write_reasoning_and_calls_where_their_format_has_them(bench):
     bench.jsonl("a.jsonl", [
-        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]},
-                      {"role": "tool", "tool_call_id": "1", "content": "r"}, {"role": "assistant", "content": "<think>Hm.</think>a"}], "tools": '[{"name": "f"}]'},
+        {"messages": [{"role": "user", "content": "q"},
+        {"role": "assistant", "content": "",
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}]},
+                      {"role": "tool", "tool_call_id": "1", "content": "r"},
+                      {"role": "assistant", "content": "<think>Hm.</think>a"}], "tools": '[{"name": "f"}]'},
     ])  # fmt: skip
     done = bench.build(sources=[{"path": "a.jsonl"}])
 
@@ -179,7 +189,8 @@ def test_exports_write_reasoning_and_calls_where_their_format_has_them(bench):
 
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
     turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [call]},
-             {"role": "tool", "content": "r", "tool_call_id": "1"}, {"role": "assistant", "content": "a", "reasoning_content": "Hm."}]  # fmt: skip
+             {"role": "tool", "content": "r", "tool_call_id": "1"},
+             {"role": "assistant", "content": "a", "reasoning_content": "Hm."}]  # fmt: skip
     assert written("messages") == [{"messages": turns, "tools": '[{"name": "f"}]'}]
     assert written("prompt_completion") == [{"prompt": turns[:3], "completion": turns[3:], "tools": '[{"name": "f"}]'}]
     assert written("sharegpt")[0]["conversations"] == [

@@ -20,6 +20,9 @@ def test_a_footer_that_ends_pyarrow_is_damage(tmp_path):
     kind, data = fuzz_files.content(rng)
     path = tmp_path / f"a.{kind}"
     path.write_bytes(fuzz_files.mutated(data, rng))
-    code = "import sys; from pathlib import Path; from tests.read import fuzz_files; print(fuzz_files.read(Path(sys.argv[1]), 'alpaca'))"
+    code = (
+        "import sys; from pathlib import Path; from tests.read import fuzz_files; "
+        "print(fuzz_files.read(Path(sys.argv[1]), 'alpaca'))"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "damaged"), done.stderr

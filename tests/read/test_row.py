@@ -85,8 +85,10 @@ def test_ids_are_of_all_that_the_model_sees():
         return message_id([{**t, **(new if i == at else {})} for i, t in enumerate(TALK)])
 
     other = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": 2}'}}
-    ids = [message_id(TALK), message_id(TALK, "[1]"), message_id(TALK, "[2]"), changed(2, tool_calls=[other]), changed(2, tool_calls=[]),
-           changed(2, reasoning_content=""), changed(6, reasoning_content="Hm"), changed(3, name="f"), changed(3, tool_call_id="2"),
+    ids = [message_id(TALK), message_id(TALK, "[1]"), message_id(TALK, "[2]"), changed(2, tool_calls=[other]),
+        changed(2, tool_calls=[]),
+           changed(2, reasoning_content=""), changed(6, reasoning_content="Hm"), changed(3, name="f"),
+           changed(3, tool_call_id="2"),
            changed(6, content="C")]  # fmt: skip
     assert len(set(ids)) == len(ids)
 
@@ -94,7 +96,8 @@ def test_ids_are_of_all_that_the_model_sees():
 def test_turns_are_told_without_what_they_lack():
     (back,) = turns_array([TALK]).to_pylist()
     assert [told(t) for t in back] == TALK
-    assert told({"role": "user", "content": "q", "weight": 0.0, "extra": '{"x":1}', "name": None}) == {"role": "user", "content": "q", "weight": 0}  # fmt: skip
+    assert told({"role": "user", "content": "q", "weight": 0.0, "extra": '{"x":1}', "name": None}) == {"role": "user",
+        "content": "q", "weight": 0}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [MESSAGES, TURNS])

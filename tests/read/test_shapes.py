@@ -1,4 +1,5 @@
-"""Every shape in daily use is read without a map: one record of our own in each published schema, and what it becomes."""
+"""Every shape in daily use is read without a map: one record of our own in each published schema, and what it
+becomes."""
 
 from __future__ import annotations
 
@@ -31,9 +32,12 @@ PLAIN = {  # shape -> a record that is the one exchange Q, A
     "dolly": {"instruction": "Name a tree.", "context": "", "response": "Oak.", "category": "open_qa"},
     "chinese headers": {"指令": "Name a tree.", "输入": "", "输出": "Oak."},
     "chinese questions": {"问题": "Name a tree.", "回答": "Oak."},
-    "openai messages": {"messages": [{"role": "user", "content": "Name a tree."}, {"role": "assistant", "content": "Oak."}]},
-    "sharegpt": {"id": "1", "conversations": [{"from": "human", "value": "Name a tree."}, {"from": "gpt", "value": "Oak."}]},
-    "other speakers": {"conversations": [{"from": "human", "value": "Name a tree."}, {"from": "bard", "value": "Oak."}]},
+    "openai messages": {"messages": [{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": "Oak."}]},
+    "sharegpt": {"id": "1",
+    "conversations": [{"from": "human", "value": "Name a tree."}, {"from": "gpt", "value": "Oak."}]},
+    "other speakers": {"conversations": [{"from": "human", "value": "Name a tree."},
+    {"from": "bard", "value": "Oak."}]},
     "content parts": {"messages": [{"role": "user", "content": [{"type": "text", "text": "Name a tree."}]},
                                    {"role": "assistant", "content": [{"type": "output_text", "text": "Oak."}]}]},
     "ms-swift": {"query": "Name a tree.", "response": "Oak."},
@@ -41,30 +45,41 @@ PLAIN = {  # shape -> a record that is the one exchange Q, A
     "firefly": {"conversation": [{"human": "Name a tree.", "assistant": "Oak."}], "dataset": "x"},
     "firefly 1.1M": {"kind": "QA", "input": "Name a tree.", "target": "Oak."},
     "moss 003": {"conversation_id": "1", "num_turns": 1, "chat": {"turn_1": {
-        "Human": "<|Human|>: Name a tree.<eoh>\n", "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n", "MOSS": "<|MOSS|>: Oak.<eom>\n"}}},
+        "Human": "<|Human|>: Name a tree.<eoh>\n", "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
+        "MOSS": "<|MOSS|>: Oak.<eom>\n"}}},
     "moss 002": {"plain_text": "[Human]: Name a tree.<eoh> [MOSS]: Oak.<eoa> ", "num_turns": 1},
     "lima": {"conversations": ["Name a tree.", "Oak."], "source": "x"},
     "ultrachat": {"id": "0", "data": ["Name a tree.", "Oak."]},
-    "ultrachat 200k": {"prompt": "Name a tree.", "prompt_id": "x", "messages": [{"role": "user", "content": "Name a tree."}, {"role": "assistant", "content": "Oak."}]},
-    "openhermes": {"conversations": [{"from": "human", "value": "Name a tree."}, {"from": "gpt", "value": "Oak."}], "system_prompt": None, "source": "s"},
-    "nemotron": {"input": [{"role": "user", "content": "Name a tree."}], "output": "Oak.", "reasoning": "off", "license": "cc-by-4.0", "generator": "m"},
-    "distilabel": {"instruction": "Name a tree.", "generation": "Oak.", "model_name": "m", "distilabel_metadata": {"x": 1}},
+    "ultrachat 200k": {"prompt": "Name a tree.", "prompt_id": "x",
+    "messages": [{"role": "user", "content": "Name a tree."}, {"role": "assistant", "content": "Oak."}]},
+    "openhermes": {"conversations": [{"from": "human", "value": "Name a tree."}, {"from": "gpt", "value": "Oak."}],
+    "system_prompt": None, "source": "s"},
+    "nemotron": {"input": [{"role": "user", "content": "Name a tree."}], "output": "Oak.", "reasoning": "off",
+    "license": "cc-by-4.0", "generator": "m"},
+    "distilabel": {"instruction": "Name a tree.", "generation": "Oak.", "model_name": "m",
+    "distilabel_metadata": {"x": 1}},
     "distilabel several": {"instruction": "Name a tree.", "generations": ["Oak.", "Elm."]},
-    "ultrafeedback": {"instruction": "Name a tree.", "completions": [{"response": "Elm", "overall_score": 3.0}, {"response": "Oak.", "overall_score": 4.5}]},
-    "hh-rlhf": {"chosen": "\n\nHuman: Name a tree.\n\nAssistant: Oak.", "rejected": "\n\nHuman: Name a tree.\n\nAssistant: Cat."},
+    "ultrafeedback": {"instruction": "Name a tree.",
+    "completions": [{"response": "Elm", "overall_score": 3.0}, {"response": "Oak.", "overall_score": 4.5}]},
+    "hh-rlhf": {"chosen": "\n\nHuman: Name a tree.\n\nAssistant: Oak.",
+    "rejected": "\n\nHuman: Name a tree.\n\nAssistant: Cat."},
     "dpo": {"prompt": "Name a tree.", "chosen": "Oak.", "rejected": "Cat."},
     "numina": {"problem": "Name a tree.", "solution": "Oak.", "answer": "oak"},
-    "json text": {"messages": json.dumps([{"role": "user", "content": "Name a tree."}, {"role": "assistant", "content": "Oak."}])},
+    "json text": {"messages": json.dumps([{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": "Oak."}])},
     "struct of lists": {"messages": {"role": ["user", "assistant"], "content": ["Name a tree.", "Oak."]}},
     "gaokao": {"question": "Name a tree.", "answer": ["Oak."], "analysis": "…"},
-    "dolphin-r1": {"messages": [{"role": "user", "content": "Name a tree."}], "answer": "Oak.", "reasoning": "", "model": "m"},
+    "dolphin-r1": {"messages": [{"role": "user", "content": "Name a tree."}], "answer": "Oak.", "reasoning": "",
+    "model": "m"},
     "openmathinstruct": {"problem": "Name a tree.", "generated_solution": "Oak.", "expected_answer": "oak"},
     "guanaco": {"text": "### Human: Name a tree.### Assistant: Oak."},
     "glaive": {"system": "", "chat": "USER: Name a tree.\n\n\nASSISTANT: Oak. <|endoftext|>\n\n\n"},
     "capybara": {"source": "x", "conversation": [{"input": "Name a tree.", "output": "Oak."}]},
-    "lmsys": {"conversation_id": "x", "model": "m", "conversation": [{"content": "Name a tree.", "role": "user"}, {"content": "Oak.", "role": "assistant"}], "turn": 1},
+    "lmsys": {"conversation_id": "x", "model": "m",
+    "conversation": [{"content": "Name a tree.", "role": "user"}, {"content": "Oak.", "role": "assistant"}], "turn": 1},
     "cmmlu headers": {"Question": "Name a tree.", "Answer": "Oak."},
-    "null fields": {"messages": [{"role": "user", "content": "Name a tree.", "tool_calls": None, "name": None}, {"role": "assistant", "content": "Oak.", "tool_calls": None, "name": None}]},
+    "null fields": {"messages": [{"role": "user", "content": "Name a tree.", "tool_calls": None, "name": None},
+    {"role": "assistant", "content": "Oak.", "tool_calls": None, "name": None}]},
 }  # fmt: skip
 
 
@@ -78,14 +93,17 @@ def test_one_exchange_in_every_shape(shape):
     ("record", "turns"),
     [
         ({"query": "And Spain?", "response": "Madrid.", "history": [["Portugal?", "Lisbon."]], "system": "Be brief."},
-         [("system", "Be brief."), ("user", "Portugal?"), ("assistant", "Lisbon."), ("user", "And Spain?"), ("assistant", "Madrid.")]),
+         [("system", "Be brief."), ("user", "Portugal?"), ("assistant", "Lisbon."), ("user", "And Spain?"),
+         ("assistant", "Madrid.")]),
         ({"system_prompt": "In French.", "question": "Good evening?", "response": "Bonsoir.", "id": "t"},
          [("system", "In French."), ("user", "Good evening?"), ("assistant", "Bonsoir.")]),
         ({"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "system": "s"},
          [("system", "s"), ("user", "q"), ("assistant", "a")]),
-        ({"conversations": [{"from": "system", "value": "one"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "two"},
+        ({"conversations": [{"from": "system", "value": "one"}, {"from": "human", "value": "q"},
+        {"from": "gpt", "value": "a"}], "system": "two"},
          [("system", "two\n\none"), ("user", "q"), ("assistant", "a")]),
-        ({"conversations": [{"from": "system", "value": "same"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}], "system": "same"},
+        ({"conversations": [{"from": "system", "value": "same"}, {"from": "human", "value": "q"},
+        {"from": "gpt", "value": "a"}], "system": "same"},
          [("system", "same"), ("user", "q"), ("assistant", "a")]),
         ({"conversation": [{"system": "s", "input": "q", "output": "a"}, {"input": "r", "output": "b"}]},
          [("system", "s"), ("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")]),
@@ -93,7 +111,8 @@ def test_one_exchange_in_every_shape(shape):
          [("user", "一道菜"), ("assistant", "番茄炒蛋。"), ("user", "材料？"), ("assistant", "番茄。")]),
         ({"instruction": "Continue it.\nHuman: hi\nAssistant:", "output": "hello"},
          [("user", "Continue it.\nHuman: hi\nAssistant:"), ("assistant", "hello")]),
-        ({"context": "Bo has 2 cats.", "question": "How many?", "answers": {"text": ["2", "two"], "answer_start": [7, 0]}},
+        ({"context": "Bo has 2 cats.", "question": "How many?",
+        "answers": {"text": ["2", "two"], "answer_start": [7, 0]}},
          [("user", "Bo has 2 cats.\n\nHow many?"), ("assistant", "2")]),
         ({"context": ["Hello.", "Goodbye."], "question": "Who left?", "choice": ["Bo", "Al"], "answer": "Al"},
          [("user", "Hello.\nGoodbye.\n\nWho left?\nA. Bo\nB. Al"), ("assistant", "Al")]),
@@ -107,14 +126,16 @@ def test_one_exchange_in_every_shape(shape):
          [("user", "P\n\nBig?\n(A)ant\n(B)cow"), ("assistant", "B")]),
         ({"context": "P", "query": "Big?", "options": ["ant", "cow"], "correct_option": 1},
          [("user", "P\n\nBig?\nA. ant\nB. cow"), ("assistant", "B")]),
-        ({"chat": "USER: q\n\n\nASSISTANT: <functioncall> {} <|endoftext|>\n\n\nFUNCTION RESPONSE: r\n\n\nASSISTANT: a <|endoftext|>", "system": "S"},
+        ({"chat": "USER: q\n\n\nASSISTANT: <functioncall> {} <|endoftext|>\n\n\nFUNCTION RESPONSE: r\n\n\nASSISTANT: "
+                  "a <|endoftext|>", "system": "S"},
          [("system", "S"), ("user", "q"), ("assistant", "<functioncall> {}"), ("tool", "r"), ("assistant", "a")]),
         ({"question": "Odd?", "options": ["A. 1", "B. 2"], "answer": ["A", "B"]},
          [("user", "Odd?\nA. 1\nB. 2"), ("assistant", "AB")]),
         ({"instruction": "Say it.", "output": 42}, [("user", "Say it."), ("assistant", "42")]),
         ({"instruction": "Is it?", "output": False}, [("user", "Is it?"), ("assistant", "false")]),
         ({"instruction": "Say it.", "output": float("nan")}, [("user", "Say it.")]),
-        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}, {"from": "human", "value": "thanks"}]},
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"},
+        {"from": "human", "value": "thanks"}]},
          [("user", "q"), ("assistant", "a")]),
     ],
 )  # fmt: skip
@@ -125,7 +146,8 @@ def test_systems_passages_options_and_dialogues(record, turns):
 def test_tools_and_their_calls():
     openai = {"messages": [
         {"role": "user", "content": "Weather?"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "w", "arguments": '{"x": 1}'}}]},
+        {"role": "assistant", "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "w", "arguments": '{"x": 1}'}}]},
         {"role": "tool", "tool_call_id": "c1", "name": "w", "content": "-3"},
         {"role": "assistant", "content": "-3 C."},
     ], "tools": [{"type": "function", "function": {"name": "w"}}]}  # fmt: skip
@@ -137,8 +159,10 @@ def test_tools_and_their_calls():
         {"role": "assistant", "content": "-3 C."},
     ]
     assert json.loads(row.columns["tools"]) == openai["tools"]
-    factory = {"conversations": [{"from": "human", "value": "12% of 250?"}, {"from": "function_call", "value": '{"name": "percent", "arguments": {"n": 12}}'},
-                                 {"from": "observation", "value": "30"}, {"from": "gpt", "value": "30."}], "tools": "[]"}  # fmt: skip
+    factory = {"conversations": [{"from": "human", "value": "12% of 250?"},
+        {"from": "function_call", "value": '{"name": "percent", "arguments": {"n": 12}}'},
+                                 {"from": "observation", "value": "30"}, {"from": "gpt", "value": "30."}],
+                                 "tools": "[]"}  # fmt: skip
     row = read(factory)
     assert [t["role"] for t in row.turns] == ["user", "assistant", "tool", "assistant"]
     assert row.turns[1]["tool_calls"] == [call("percent", '{"n":12}')] and "tools" not in row.columns
@@ -146,8 +170,10 @@ def test_tools_and_their_calls():
     row = read(xlam)
     assert row.turns[1] == {"role": "assistant", "content": "", "tool_calls": [call("w", '{"x":1}')]}
     assert row.columns["tools"] == '[{"name": "w"}]'
-    hermes = {"conversations": [{"from": "system", "value": "Tools."}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "<tool_call>\n{}\n</tool_call>"},
-                                {"from": "tool", "value": "r"}, {"from": "gpt", "value": "a"}], "tools": '[{"name": "w"}]'}  # fmt: skip
+    hermes = {"conversations": [{"from": "system", "value": "Tools."}, {"from": "human", "value": "q"},
+        {"from": "gpt", "value": "<tool_call>\n{}\n</tool_call>"},
+                                {"from": "tool", "value": "r"}, {"from": "gpt", "value": "a"}],
+                                "tools": '[{"name": "w"}]'}  # fmt: skip
     assert [t["role"] for t in read(hermes).turns] == ["system", "user", "assistant", "tool", "assistant"]
     words = {"prompt": "Build it.", "completion": "Done.", "tools": "hammer, saw"}  # no tools of a model
     assert read(words).columns == {} and "tools" not in read(words).used
@@ -211,9 +237,11 @@ def test_what_a_turn_says_beside_its_content():
 
 def test_preferences_keep_both_answers():
     row = read({"prompt": "q", "chosen": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "good"}],
-                "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}], "score_chosen": 8.5, "score_rejected": 2})  # fmt: skip
+                "rejected": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad"}],
+                "score_chosen": 8.5, "score_rejected": 2})  # fmt: skip
     assert row.messages == [("user", "q"), ("assistant", "good")]
-    assert row.columns == {"chosen": [{"role": "assistant", "content": "good"}], "rejected": [{"role": "assistant", "content": "bad"}],
+    assert row.columns == {"chosen": [{"role": "assistant", "content": "good"}],
+        "rejected": [{"role": "assistant", "content": "bad"}],
                            "chosen_score": 8.5, "rejected_score": 2.0}  # fmt: skip
     ranked = read(
         {

@@ -12,7 +12,8 @@ from instdata.score.extract.thoughts import without_thoughts
 from instdata.util.thoughts import MARKS, WORDS
 
 WRITTEN = [
-    *((f"<{w}>", f"</{w}>") for w in WORDS), ("<Think>", "</THINK>"), ("<think >", "</think >"), ("[THINK]", "[/THINK]"),
+    *((f"<{w}>", f"</{w}>") for w in WORDS), ("<Think>", "</THINK>"), ("<think >", "</think >"),
+    ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"), ("<|begin_of_thought|>", "<|end_of_thought|>"), ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|channel>thought\n", "<channel|>"), ("<unused94>thought\n", "<unused95>"), ("<unused94>", "<unused95>"),
 ]  # fmt: skip

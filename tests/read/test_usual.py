@@ -14,8 +14,10 @@ from instdata.read.shapes import columns
 from instdata.read.sources import Input
 
 texts = st.sampled_from(
-    ["", " ", "Name a tree.", "Oak.", "a\nb", "说说\u3000看", "<b>x</b>", "<think>t</think>a", "x</think>\n\ny", "[1]", "Human: a", "人类：你好",
-     "{x} %s %d", '"q"', "a\0b", "%(asked)s", "x" * 40, "user", "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]
+    ["", " ", "Name a tree.", "Oak.", "a\nb", "说说\u3000看", "<b>x</b>", "<think>t</think>a", "x</think>\n\ny", "[1]",
+    "Human: a", "人类：你好",
+     "{x} %s %d", '"q"', "a\0b", "%(asked)s", "x" * 40, "user",
+     "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")]
 ) | st.text(st.characters(codec="utf-8"), max_size=12)  # fmt: skip
 values = (
     texts
@@ -46,7 +48,8 @@ KEYS = [
 SPEAKERS = ["user", "assistant", "system", "human", "gpt", "tool", "function_call", "Human", "me", ""]
 turn = st.builds(
     lambda who, key, text, field, more: {who: key, field: text, **more},
-    st.sampled_from(["role", "from", "speaker"]), st.sampled_from(SPEAKERS), texts, st.sampled_from(["content", "value", "text"]),
+    st.sampled_from(["role", "from", "speaker"]), st.sampled_from(SPEAKERS), texts,
+    st.sampled_from(["content", "value", "text"]),
     st.sampled_from([{}, {}, {}, {"name": "n"}, {"weight": 0}]),
 )  # fmt: skip
 talk = st.lists(turn, max_size=5).map(lambda turns: [*turns, {"role": "assistant", "content": "Oak."}]) | values
@@ -61,7 +64,8 @@ def records(draw, main):
 
 
 MAINS = {
-    "alpaca": [["instruction", "input", "output"], ["instruction", "output"], ["Instruction", "context", "response"], ["指令", "输出"]],
+    "alpaca": [["instruction", "input", "output"], ["instruction", "output"], ["Instruction", "context", "response"],
+    ["指令", "输出"]],
     "prompt_completion": [["prompt", "completion"], ["question", "answer"], ["query", "response"]],
     "messages": [["messages"], ["conversation"]],
     "sharegpt": [["conversations"]],

@@ -1,4 +1,5 @@
-"""A browser that tests drive: tabs that go somewhere, press keys, are asked questions, and tell what their console said."""
+"""A browser that tests drive: tabs that go somewhere, press keys, are asked questions, and tell what their console
+said."""
 
 from __future__ import annotations
 

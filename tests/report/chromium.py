@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--lang=en-US"]  # fmt: skip
 MOST = 300_000  # bytes of a picture in the README
 
@@ -23,11 +24,13 @@ def find() -> str | None:
 
 
 def shoot(page: Path, out: Path, sections: list[str], width: int = 1200, height: int = 900, dark: bool = False) -> None:
-    """Write a picture of some sections of a report (none: its start). Raises ValueError where it is larger than MOST."""
+    """Write a picture of some sections of a report (none: its start). Raises ValueError where it is larger than
+    MOST."""
     text = page.read_text("utf-8")
     if sections:
         others = "".join(f":not(#{name})" for name in sections)
-        text = text.replace("</head>", f"<style>main > *{others} {{ display: none; }} nav {{ display: none; }} h2 {{ margin-top: 1.5rem; }}</style></head>", 1)  # fmt: skip
+        text = text.replace("</head>",
+            f"<style>main > *{others} {{ display: none; }} nav {{ display: none; }} h2 {{ margin-top: 1.5rem; }}</style></head>", 1)  # fmt: skip
     look = ["--blink-settings=preferredColorScheme=0"] if dark else []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "page.html"

@@ -56,7 +56,10 @@ THINGS = [
 ]
 ASKED = ("Explain in a few words how {} came to be.", "Which tools does work with {} need?", "写一句关于 {} 的话。",
          "Name a museum that shows {} to children.")  # fmt: skip
-ITEM = "A baker fills seventeen trays with twenty-three buns each and sells forty of them before noon. How many buns are left in the shop then?"
+ITEM = (
+    "A baker fills seventeen trays with twenty-three buns each and sells forty of them before noon. How many buns "
+    "are left in the shop then?"
+)
 DEFECTS = {
     "refusal": ("Create a poster about rivers.", "Sorry, I cannot create visual output."),
     "template_token": ("给故事起名", "<无输入>\n《远行》"),
@@ -73,7 +76,8 @@ NEAR = "Describe the life of a lighthouse keeper in winter"
 
 def records() -> list[dict[str, str]]:
     plain = [
-        {"instruction": ask.format(thing), "output": f"人们说 {thing} 古老而且可爱。" if "写" in ask else f"It is said of {thing} that they are old and well liked.",
+        {"instruction": ask.format(thing),
+        "output": f"人们说 {thing} 古老而且可爱。" if "写" in ask else f"It is said of {thing} that they are old and well liked.",
          "license": "cc-by-4.0" if i % 2 else None, "remark": f"batch {i}"}
         for i, thing in enumerate(THINGS) for ask in ASKED
     ]  # fmt: skip
@@ -323,7 +327,9 @@ def test_an_unknown_name_is_told_all_names(monkeypatch, capsys, tmp_path) -> Non
     assert "did you mean" in err.lower() and all(name in err for name in COUNTS)
 
 
-@given(st.lists(st.lists(st.tuples(st.sampled_from(["rows", "leaks"]), st.sampled_from(sorted(COMPARE)), st.integers(0, 3)), min_size=1, max_size=3), min_size=1, max_size=3), st.integers(0, 3), st.integers(0, 3))  # fmt: skip
+@given(st.lists(st.lists(st.tuples(st.sampled_from(["rows", "leaks"]), st.sampled_from(sorted(COMPARE)),
+    st.integers(0, 3)), min_size=1, max_size=3), min_size=1, max_size=3), st.integers(0, 3),
+    st.integers(0, 3))  # fmt: skip
 def test_and_binds_closer_than_or(alternatives, rows, leaks) -> None:
     counts = {"rows": rows, "leaks": leaks}
     text = " or ".join(" and ".join(f"{n} {op} {k}" for n, op, k in every) for every in alternatives)

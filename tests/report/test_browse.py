@@ -1,4 +1,5 @@
-"""`report --serve`: every row by filters, its history, its counterpart; what other thresholds would do; in a browser."""
+"""`report --serve`: every row by filters, its history, its counterpart; what other thresholds would do; in a
+browser."""
 
 from __future__ import annotations
 
@@ -110,7 +111,8 @@ def test_the_page_browses_in_a_browser(small: Path) -> None:
         tab.until("document.querySelectorAll('#list .row').length")
         shown = tab.ask("document.getElementById('found').textContent")
         tab.ask(
-            "s = document.querySelector('[name=reason]'); s.value = 'near_duplicate'; s.dispatchEvent(new Event('input', {bubbles: true})); 0"
+            "s = document.querySelector('[name=reason]'); s.value = 'near_duplicate'; s.dispatchEvent(new "
+            "Event('input', {bubbles: true})); 0"
         )
         tab.until(f"document.getElementById('found').textContent !== '{shown}'")
         tab.ask("document.querySelector('#list .row').open = true")

@@ -1,4 +1,5 @@
-"""The report in a real browser: it draws, searches, opens, changes colours and languages, and its console stays quiet."""
+"""The report in a real browser: it draws, searches, opens, changes colours and languages, and its console stays
+quiet."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def browser() -> str:
 
 
 def play(browser: str, text: str, scripts: list[str], folder: Path) -> dict:
-    """What the scripts, run at the end of a page, put into its title as `seen:` and JSON. The console must stay quiet."""
+    """What the scripts, run at the end of a page, put into its title as `seen:` and JSON. The console must stay
+    quiet."""
     spy = "<script>window.alerts = 0; window.alert = () => { window.alerts += 1; };</script>"
     start, end = text.index("<body>") + len("<body>"), text.rindex("</body>")
     added = "".join(f"<script>{s}</script>" for s in scripts)

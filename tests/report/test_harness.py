@@ -1,4 +1,5 @@
-"""Curves and ablations in report.html and in an ablation's own page: figures as in the files, old ones marked, data text."""
+"""Curves and ablations in report.html and in an ablation's own page: figures as in the files, old ones marked, data
+text."""
 
 from __future__ import annotations
 

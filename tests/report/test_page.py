@@ -61,7 +61,8 @@ def test_it_is_one_small_page_without_network(small: Path, tmp_path: Path) -> No
 
 
 def valid(text: str) -> None:
-    """Raises where a page is not HTML5. (Scripts are text to HTML: they are left out, for the parser takes its time.)"""
+    """Raises where a page is not HTML5. (Scripts are text to HTML: they are left out, for the parser takes its
+    time.)"""
     html5lib.HTMLParser(strict=True).parse(re.sub(r"(<script[^>]*>).*?(?=</script>)", r"\1", text, flags=re.DOTALL))
 
 

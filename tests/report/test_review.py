@@ -84,7 +84,8 @@ def test_many_processes_write_at_once(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     code = (
         "import sys; from pathlib import Path; from instdata.steps.reviews import append\n"
-        "for i in range(30): append(Path(sys.argv[1]), [{'uid': sys.argv[2] + str(i), 'rid': 'x' * 3000, 'id': 'i', 'who': 'w', 'verdict': 'pass'}])"
+        "for i in range(30): append(Path(sys.argv[1]), [{'uid': sys.argv[2] + str(i), 'rid': 'x' * 3000, 'id': 'i', "
+        "'who': 'w', 'verdict': 'pass'}])"
     )
     running = [subprocess.Popen([sys.executable, "-c", code, str(file), name]) for name in "ab"]
     assert [p.wait() for p in running] == [0, 0]
@@ -254,7 +255,8 @@ def test_other_tools_files_that_are_none_are_refused(mine: Path, tmp_path: Path)
     file = tmp_path / "x.json"
     for text, why in (
         ("{", "JSON"), ("{}", "a list"), ('[{"a": 1}]', "record 1: neither"),
-        ('[{"data": {"rid": "a", "row": "b", "by": "rule"}, "annotations": [{"completed_by": 3, "result": [{"from_name": "verdict", "value": {"choices": ["pass"]}}]}]}]', "no such row"),
+        (('[{"data": {"rid": "a", "row": "b", "by": "rule"}, "annotations": [{"completed_by": 3, "result": '
+         '[{"from_name": "verdict", "value": {"choices": ["pass"]}}]}]}]'), "no such row"),
     ):  # fmt: skip
         file.write_text(text)
         with pytest.raises(InputError, match=why):

@@ -1,4 +1,5 @@
-"""The review page in a real browser: keys, two people at once, a server that is killed, hostile rows; and what the server refuses."""
+"""The review page in a real browser: keys, two people at once, a server that is killed, hostile rows; and what the
+server refuses."""
 
 from __future__ import annotations
 
@@ -131,7 +132,8 @@ def test_an_edit_shows_what_it_changes_and_is_kept(mine: Path, tabs: Any) -> Non
 
 
 def test_rows_are_text_and_never_markup(mine: Path, tabs: Any) -> None:
-    """Every row of the sample on the screen, among them scripts, quotes and end tags: nothing of them becomes an element."""
+    """Every row of the sample on the screen, among them scripts, quotes and end tags: nothing of them becomes an
+    element."""
     hostile = [i for i in draw(mine, "rule").items if i.stratum == "kept"][:30]
     assert hostile
     with Served("review", mine, "--as", "ann", "--by", "rule") as served:
@@ -184,8 +186,10 @@ def test_the_server_answers_to_its_own_alone(mine: Path) -> None:
         assert served.request("GET", page + "save").status == 404
         assert not (mine / "reviews.jsonl").exists()
         for bad in ("{", "[]", "x" * 5_000_000, json.dumps({"uid": "x", "n": -1, "verdict": "pass"}),
-                    json.dumps({"uid": "x", "n": 0, "verdict": "maybe"}), json.dumps({"uid": "x", "n": True, "verdict": "pass"}),
-                    json.dumps({"uid": 3, "n": 0, "verdict": "pass"}), json.dumps({"n": 0, "verdict": "pass"})):  # fmt: skip
+                    json.dumps({"uid": "x", "n": 0, "verdict": "maybe"}),
+                    json.dumps({"uid": "x", "n": True, "verdict": "pass"}),
+                    json.dumps({"uid": 3, "n": 0, "verdict": "pass"}),
+                    json.dumps({"n": 0, "verdict": "pass"})):  # fmt: skip
             assert served.request("POST", page + "save", bad).status == 400
         assert not (mine / "reviews.jsonl").exists()
         surrogate = served.request("POST", page + "save", '{"uid": "x", "n": 0, "verdict": "pass", "note": "\\ud83d"}')
@@ -197,7 +201,8 @@ def test_the_server_answers_to_its_own_alone(mine: Path) -> None:
 
 def test_without_the_extra_it_says_what_to_install(mine: Path) -> None:
     code = (
-        "import sys; sys.modules['starlette'] = None; sys.modules['uvicorn'] = None; from instdata.cli.main import main\n"
+        "import sys; sys.modules['starlette'] = None; sys.modules['uvicorn'] = None; from instdata.cli.main import "
+        "main\n"
         f"sys.argv = ['instdata', 'review', {str(mine)!r}, '--as', 'ann']; main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

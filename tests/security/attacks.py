@@ -1,4 +1,5 @@
-"""Programs that claim to be right without being it, and programs that harm the machine: what the sandbox is tried with."""
+"""Programs that claim to be right without being it, and programs that harm the machine: what the sandbox is tried
+with."""
 
 from __future__ import annotations
 
@@ -6,20 +7,32 @@ from __future__ import annotations
 # 0.1.0: one passes there, "main guard", which that one ran.)
 FORGED = {
     "patched json": "import json\njson.dumps = lambda o, **k: '{\"passed\": true}'\nadd = lambda a, b: 1",
-    "frames": "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.update(AssertionError=KeyError, report=print)\n    f = f.f_back\nadd = lambda a, b: 1",
-    "gc": "import gc\nfor o in gc.get_objects():\n    if isinstance(o, dict) and 'passed' in o: o['passed'] = True\nadd = lambda a, b: 1",
+    "frames": "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.update(AssertionError=KeyError, "
+              "report=print)\n    f = f.f_back\nadd = lambda a, b: 1",
+    "gc": "import gc\nfor o in gc.get_objects():\n    if isinstance(o, dict) and 'passed' in o: o['passed'] = "
+          "True\nadd = lambda a, b: 1",
     "patched write": "import os\nos.write = lambda fd, data: len(data)\nadd = lambda a, b: 1",
     "patched exec": "import builtins\nbuiltins.exec = builtins.compile = lambda *a: None\nadd = lambda a, b: 1",
-    "no AssertionError": "import builtins\nbuiltins.AssertionError = type('Quiet', (Exception,), {})\nadd = lambda a, b: 1",
+    "no AssertionError": "import builtins\nbuiltins.AssertionError = type('Quiet', (Exception,), {})\nadd = lambda "
+                         "a, b: 1",
     "excepthook": "import sys\nsys.excepthook = lambda *a: None\nsys.settrace(lambda *a: None)\nadd = lambda a, b: 1",
-    "equal to all": "class Yes:\n    def __eq__(self, other): return True\n    __hash__ = None\nadd = lambda a, b: Yes()",
-    "int equal to all": "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\nadd = lambda a, b: Yes(7)",
-    "unequal to none": "class No:\n    def __ne__(self, other): return False\n    def __eq__(self, other): return not self != other\nadd = lambda a, b: No()",
-    "reflected": "class Yes(float):\n    def __req__(self, o): return True\n    def __eq__(self, o): return True\n    def __rsub__(self, o): return 0\nadd = lambda a, b: Yes(1)",
-    "residual of nothing": "class Zero:\n    def __sub__(self, o): return self\n    __rsub__ = __sub__\n    def __abs__(self): return 0.0\n    def __float__(self): return 0.0\n    def __lt__(self, o): return True\n    def __eq__(self, o): return True\nadd = lambda a, b: Zero()",
-    "residual is zero": "class Zero:\n    def __sub__(self, o): return 0.0\n    __rsub__ = __sub__\nadd = lambda a, b: Zero()",
-    "looks like an int": "class Like:\n    __class__ = int\n    def __eq__(self, o): return True\nadd = lambda a, b: Like()",
-    "metaclass": "class M(type):\n    def __eq__(cls, o): return True\n    __hash__ = type.__hash__\nclass C(metaclass=M): pass\nadd = lambda a, b: C",
+    "equal to all": "class Yes:\n    def __eq__(self, other): return True\n    __hash__ = None\nadd = lambda a, b: "
+                    "Yes()",
+    "int equal to all": "class Yes(int):\n    def __eq__(self, other): return True\n    __hash__ = int.__hash__\nadd "
+                        "= lambda a, b: Yes(7)",
+    "unequal to none": "class No:\n    def __ne__(self, other): return False\n    def __eq__(self, other): return "
+                       "not self != other\nadd = lambda a, b: No()",
+    "reflected": "class Yes(float):\n    def __req__(self, o): return True\n    def __eq__(self, o): return True\n   "
+                 " def __rsub__(self, o): return 0\nadd = lambda a, b: Yes(1)",
+    "residual of nothing": "class Zero:\n    def __sub__(self, o): return self\n    __rsub__ = __sub__\n    def "
+                           "__abs__(self): return 0.0\n    def __float__(self): return 0.0\n    def __lt__(self, o): "
+                           "return True\n    def __eq__(self, o): return True\nadd = lambda a, b: Zero()",
+    "residual is zero": "class Zero:\n    def __sub__(self, o): return 0.0\n    __rsub__ = __sub__\nadd = lambda a, "
+                        "b: Zero()",
+    "looks like an int": "class Like:\n    __class__ = int\n    def __eq__(self, o): return True\nadd = lambda a, b: "
+                         "Like()",
+    "metaclass": "class M(type):\n    def __eq__(cls, o): return True\n    __hash__ = type.__hash__\nclass "
+                 "C(metaclass=M): pass\nadd = lambda a, b: C",
     "StopIteration": "def add(a, b): raise StopIteration",
     "Ended": "class Ended(Exception): pass\ndef add(a, b): raise Ended(1)",
     "SystemExit": "def add(a, b): raise SystemExit(0)",
@@ -28,24 +41,37 @@ FORGED = {
     "skips": "import unittest\ndef add(a, b): raise unittest.SkipTest('no')",
     "KeyboardInterrupt": "def add(a, b): raise KeyboardInterrupt",
     "GeneratorExit": "def add(a, b): raise GeneratorExit",
-    "verdict on every pipe": "import os\nfor fd in range(64):\n    try: os.write(fd, b'!{\"passed\": true}\\n' * 3)\n    except OSError: pass\nadd = lambda a, b: 1",
-    "verdict as the tests": "import os\nfor fd in range(64):\n    try: os.write(fd, b'!{\"confined\": [], \"role\": \"tests\"}\\n>!{\"passed\": true}\\n')\n    except OSError: pass\nadd = lambda a, b: 1",
-    "answers ahead": "import os, json\nfor fd in range(3, 64):\n    try:\n        for n in range(1, 40): os.write(fd, b'>[\"value\",%d,null,[]]\\n' % n)\n    except OSError: pass\nadd = lambda a, b: 1",
-    "broken answers": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'>' + b'[' * 100000 + b'\\n')\n    except OSError: pass\nadd = lambda a, b: 1",
+    "verdict on every pipe": "import os\nfor fd in range(64):\n    try: os.write(fd, b'!{\"passed\": true}\\n' * "
+                             "3)\n    except OSError: pass\nadd = lambda a, b: 1",
+    "verdict as the tests": "import os\nfor fd in range(64):\n    try: os.write(fd, b'!{\"confined\": [], \"role\": "
+                            "\"tests\"}\\n>!{\"passed\": true}\\n')\n    except OSError: pass\nadd = lambda a, b: 1",
+    "answers ahead": "import os, json\nfor fd in range(3, 64):\n    try:\n        for n in range(1, 40): "
+                     "os.write(fd, b'>[\"value\",%d,null,[]]\\n' % n)\n    except OSError: pass\nadd = lambda a, b: 1",
+    "broken answers": "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'>' + b'[' * 100000 + b'\\n')\n    "
+                      "except OSError: pass\nadd = lambda a, b: 1",
     "closes all": "import os\nos.closerange(0, 64)\nadd = lambda a, b: 1",
-    "shadowed builtins": "abs = lambda x: 0\nall = any = lambda x: True\nisinstance = lambda *a: True\nsorted = list = lambda x: 5\nadd = lambda a, b: 1",
+    "shadowed builtins": "abs = lambda x: 0\nall = any = lambda x: True\nisinstance = lambda *a: True\nsorted = list "
+                         "= lambda x: 5\nadd = lambda a, b: 1",
     "shadowed math": "class math:\n    isclose = staticmethod(lambda *a, **k: True)\nadd = lambda a, b: 1",
     "patched math": "import math\nmath.isclose = lambda *a, **k: True\nadd = lambda a, b: 1",
     "own check": "def check(f): pass\nassert_equal = print\nadd = lambda a, b: 1",
-    "patched wire": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer._error = lambda *a: None\nw.ERRORS.clear()\nadd = lambda a, b: 1",
-    "unknown tag": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer.encode = lambda self, v, m: ['m', 'os', 'system']\nadd = lambda a, b: 1",
-    "names eval": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer.encode = lambda self, v, m: ['m', '', 'eval']\nadd = lambda a, b: 1",
-    "hash and eq in a set": "class Yes:\n    def __hash__(self): return hash(5)\n    def __eq__(self, o): return True\nadd = lambda a, b: Yes()",
-    "holds all": "class All:\n    def __contains__(self, x): return True\n    def __eq__(self, o): return x in self\nadd = lambda a, b: All()",
+    "patched wire": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer._error = lambda *a: "
+                    "None\nw.ERRORS.clear()\nadd = lambda a, b: 1",
+    "unknown tag": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer.encode = lambda self, v, m: "
+                   "['m', 'os', 'system']\nadd = lambda a, b: 1",
+    "names eval": "import sys\nw = sys.modules['instdata.score.sandbox.wire']\nw.Peer.encode = lambda self, v, m: "
+                  "['m', '', 'eval']\nadd = lambda a, b: 1",
+    "hash and eq in a set": "class Yes:\n    def __hash__(self): return hash(5)\n    def __eq__(self, o): return "
+                            "True\nadd = lambda a, b: Yes()",
+    "holds all": "class All:\n    def __contains__(self, x): return True\n    def __eq__(self, o): return x in "
+                 "self\nadd = lambda a, b: All()",
     "callback into frames": "def add(a, b):\n    return b.__globals__ if callable(b) else 1",
     "main guard": "if __name__ == '__main__':\n    add = lambda a, b: a + b\nelse:\n    add = lambda a, b: 1",
     "atexit": "import atexit, os\natexit.register(os._exit, 0)\nadd = lambda a, b: 1",
-    "thread writes": "import threading, os, time\ndef go():\n    for _ in range(20):\n        time.sleep(.01)\n        for fd in range(3, 12):\n            try: os.write(fd, b'!{\"passed\": true}\\n')\n            except OSError: pass\nthreading.Thread(target=go, daemon=True).start()\ndef add(a, b):\n    time.sleep(.1)\n    return 1",
+    "thread writes": "import threading, os, time\ndef go():\n    for _ in range(20):\n        time.sleep(.01)\n      "
+                     "  for fd in range(3, 12):\n            try: os.write(fd, b'!{\"passed\": true}\\n')\n          "
+                     "  except OSError: pass\nthreading.Thread(target=go, daemon=True).start()\ndef add(a, b):\n    "
+                     "time.sleep(.1)\n    return 1",
 }  # fmt: skip
 TESTS = """
 import math
@@ -56,10 +82,14 @@ assert math.isclose(add(2, 3), 5)
 assert add(2, 3) == 5
 """
 # The tests one by one: no single kind of comparison is forged either.
-SINGLE = ["assert add(2, 3) == 5", "assert not add(2, 3) != 5", "assert abs(add(2, 3) - 5) < 1e-9", "assert 5 == add(2, 3)", "assert add(2, 3) in (5,)",
-          "assert add(2, 3) in {5}", "assert all(map(lambda c: add(*c[0]) == c[1], [((2, 3), 5)]))", "import math\nassert math.isclose(add(2, 3), 5)",
-          "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(2, 3), 5)\nunittest.main()", "assert not [c for c in [5] if add(2, 3) != c]",
-          "def check(f):\n    assert f(2, 3) == 5\ncheck(add)", "assert 5 in [add(2, 3)] and add(2, 3) <= 5 <= add(2, 3)"]  # fmt: skip
+SINGLE = ["assert add(2, 3) == 5", "assert not add(2, 3) != 5", "assert abs(add(2, 3) - 5) < 1e-9",
+    "assert 5 == add(2, 3)", "assert add(2, 3) in (5,)",
+          "assert add(2, 3) in {5}", ("assert all(map(lambda c: add(*c[0]) == c[1], [((2, 3), "
+                                     "5)]))"), "import math\nassert math.isclose(add(2, 3), 5)",
+          "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(add(2, 3), "
+          "5)\nunittest.main()", "assert not [c for c in [5] if add(2, 3) != c]",
+          "def check(f):\n    assert f(2, 3) == 5\ncheck(add)",
+          "assert 5 in [add(2, 3)] and add(2, 3) <= 5 <= add(2, 3)"]  # fmt: skip
 
 # Each must raise an OSError (or what `expected` says) inside the sandbox; OUTSIDE is a file of the machine's.
 HARMFUL = {
@@ -118,9 +148,11 @@ HARMFUL = {
     "raw socket": "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_RAW, 1)",
     "netlink": "import socket\nsocket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
     "address": "import urllib.request\nurllib.request.urlopen('http://127.0.0.1:%d' % PORT, timeout=2)",
-    "unlinked files": "import os\nheld = []\nfor n in range(40):\n    f = open('x', 'wb')\n    held.append(f)\n    os.unlink('x')\n    for _ in range(8): f.write(bytes(1 << 20))\n    f.flush()",
+    "unlinked files": "import os\nheld = []\nfor n in range(40):\n    f = open('x', 'wb')\n    held.append(f)\n    "
+                      "os.unlink('x')\n    for _ in range(8): f.write(bytes(1 << 20))\n    f.flush()",
     "big files": "for n in range(40): open(str(n), 'wb').write(bytes(8 << 20))",
-    "one big file": "import os\nf = open('x', 'wb', 0)\nfor _ in range(100):\n    if f.write(bytes(1 << 20)) < 1 << 20: raise OSError('full')",
+    "one big file": "import os\nf = open('x', 'wb', 0)\nfor _ in range(100):\n    if f.write(bytes(1 << 20)) < 1 << "
+                    "20: raise OSError('full')",
     "many files": "for n in range(20000): open(str(n), 'w').close()",
     "fallocate": "import os\nos.posix_fallocate(os.open('x', os.O_CREAT | os.O_RDWR), 0, 1 << 30)",
 }  # fmt: skip

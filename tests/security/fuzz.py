@@ -1,5 +1,6 @@
-"""Random text for the parsers, `python -m tests.security.fuzz SECONDS [NAME…]` each: they return or raise what they say they raise,
-and no text of a few hundred characters keeps one busy. Exit 1 where a text broke one; a line tells which."""
+"""Random text for the parsers, `python -m tests.security.fuzz SECONDS [NAME…]` each: they return or raise what they say
+they raise, and no text of a few hundred characters keeps one busy. Exit 1 where a text broke one; a line tells
+which."""
 
 from __future__ import annotations
 
@@ -36,9 +37,12 @@ from instdata.util.yaml import parse_yaml
 
 SLOW = 5.0  # seconds of the processor for one text: a failure
 PIECES = [
-    *'[]{}":,RKm\n\\*_$^=+-/%.()', "os", "list", "\x1b[", "<|im_end|>", "[INST]", "- ", "&a", "*a", "\ud800", "0", "-1", "https://a:b@c", "==",
-    "```", "```python\n", "```json\n", "def f(x):\n    ", '{"instruction": "', '"response": ', '"role": "user"', "<think>", "</think>", "Human: ",
-    "Assistant: ", "用户：", "助手：", "答案是", "the answer is ", "\\boxed{", "\\frac{1}{2}", "一百二十三", "1,234.5", "1e999", "A.", "(B)", "选C", "True",
+    *'[]{}":,RKm\n\\*_$^=+-/%.()', "os", "list", "\x1b[", "<|im_end|>", "[INST]", "- ", "&a", "*a", "\ud800", "0", "-1",
+    "https://a:b@c", "==",
+    "```", "```python\n", "```json\n", "def f(x):\n    ", '{"instruction": "', '"response": ', '"role": "user"',
+    "<think>", "</think>", "Human: ",
+    "Assistant: ", "用户：", "助手：", "答案是", "the answer is ", "\\boxed{", "\\frac{1}{2}", "一百二十三", "1,234.5", "1e999", "A.",
+    "(B)", "选C", "True",
     "不是", "，", "“", "”", "\t", "\x00", "\u202e", "\r\n", "null", "1/0", "9" * 40,
 ]  # fmt: skip
 
@@ -125,7 +129,8 @@ def main(seconds: float, names: list[str], seed: int = 0) -> int:
     failed = 0
     for name in names or list(PARSERS):
         count, slowest, broke = fuzz(name, seconds, seed)
-        print(f"{name}: {count:,} texts in {seconds:g} s, {len(broke)} failures, the slowest {1000 * slowest:.0f} ms", flush=True)  # fmt: skip
+        print(f"{name}: {count:,} texts in {seconds:g} s, {len(broke)} failures, the slowest {1000 * slowest:.0f} ms",
+            flush=True)  # fmt: skip
         for line in broke[:5]:
             print(f"    {line}", flush=True)
         failed += len(broke)

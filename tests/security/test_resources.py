@@ -1,4 +1,5 @@
-"""Machines that are too small or behave badly: no hang, no abort, one line that says what to do, and the next run goes on."""
+"""Machines that are too small or behave badly: no hang, no abort, one line that says what to do, and the next run goes
+on."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def says(ran: subprocess.CompletedProcess[str], *words: str) -> None:
 @prlimit
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_too_little_memory_is_said(folder: Path, jobs: int) -> None:
-    says(run(folder, *built("out", "prlimit", f"--as={700 << 20}", jobs=jobs)), "out of memory", "ulimit -v gives 700 MB", "fewer --jobs")  # fmt: skip
+    says(run(folder, *built("out", "prlimit", f"--as={700 << 20}", jobs=jobs)), "out of memory",
+        "ulimit -v gives 700 MB", "fewer --jobs")  # fmt: skip
     assert run(folder, *built("out")).returncode == 0
 
 
@@ -70,10 +72,15 @@ def test_sixty_four_open_files_are_enough(folder: Path) -> None:
 
 
 @mounts
-@pytest.mark.parametrize("size, out, place, choice", [("100k", "out", "disk", "INSTDATA_CACHE"), ("600k", "disk/out", "disk/out", "--out")])  # fmt: skip
-def test_a_full_disk_names_the_place_and_the_next_run_goes_on(folder: Path, size: str, out: str, place: str, choice: str) -> None:  # fmt: skip
+@pytest.mark.parametrize("size, out, place, choice",
+    [("100k", "out", "disk", "INSTDATA_CACHE"), ("600k", "disk/out", "disk/out", "--out")])  # fmt: skip
+def test_a_full_disk_names_the_place_and_the_next_run_goes_on(folder: Path, size: str, out: str, place: str,
+    choice: str) -> None:  # fmt: skip
     (folder / "disk").mkdir()
-    script = f'mount -t tmpfs -o size={size} none disk && "$@"; code=$?; mount -o remount,size=50m disk && "$@" >&2 || exit 99; exit $code'
+    script = (
+        f'mount -t tmpfs -o size={size} none disk && "$@"; code=$?; mount -o remount,size=50m disk && "$@" >&2 '
+        f"|| exit 99; exit $code"
+    )
     cache = "disk/cache" if out == "out" else "cache"
     ran = run(folder, "unshare", "-rm", "sh", "-c", script, "sh", *built(out), INSTDATA_CACHE=str(folder / cache))
     assert ran.returncode == 1, ran.stderr
@@ -109,7 +116,10 @@ def test_two_builds_share_a_cache(folder: Path) -> None:
 def test_a_clock_that_jumps_changes_nothing(folder: Path, jump: str) -> None:
     assert run(folder, *built("straight")).returncode == 0
     (folder / "patch").mkdir()
-    lines = f"import random, time\nreal, calls = time.time, []\ndef now():\n    calls.append(1)\n    return real() + (({jump}) if len(calls) % 2 else 0)\ntime.time = now\n"
+    lines = (
+        f"import random, time\nreal, calls = time.time, []\ndef now():\n    calls.append(1)\n    return real() + "
+        f"(({jump}) if len(calls) % 2 else 0)\ntime.time = now\n"
+    )
     (folder / "patch" / "sitecustomize.py").write_text(lines)
     ran = run(folder, *built("jumping"), PATCH=str(folder / "patch"), INSTDATA_CACHE=str(folder / "cache2"))
     assert ran.returncode == 0, ran.stderr
@@ -123,7 +133,8 @@ def _die(item: int) -> int:
 
 
 def test_a_worker_that_the_system_kills_is_said_as_memory(tmp_path: Path) -> None:
-    with pytest.raises(BuildError, match="a worker process was killed, most likely by the system for its memory: fewer --jobs"), writing(tmp_path), Processes(2) as engine:  # fmt: skip
+    with pytest.raises(BuildError,
+        match="a worker process was killed, most likely by the system for its memory: fewer --jobs"), writing(tmp_path), Processes(2) as engine:  # fmt: skip
         list(engine.map(_die, range(4)))
 
 

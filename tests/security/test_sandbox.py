@@ -40,7 +40,9 @@ def test_the_tests_that_catch_forgers_pass_what_is_right() -> None:
 
 
 @needs
-@pytest.mark.parametrize("name", ["equal to all", "int equal to all", "unequal to none", "residual of nothing", "residual is zero", "looks like an int", "StopIteration", "hash and eq in a set", "reflected"])  # fmt: skip
+@pytest.mark.parametrize("name",
+    ["equal to all", "int equal to all", "unequal to none", "residual of nothing", "residual is zero",
+    "looks like an int", "StopIteration", "hash and eq in a set", "reflected"])  # fmt: skip
 def test_no_single_comparison_is_forged(name: str) -> None:
     for tests in SINGLE:
         result = attempt(WAYS[-1], FORGED[name], tests, 5, 512, 16)
@@ -50,8 +52,10 @@ def test_no_single_comparison_is_forged(name: str) -> None:
 @needs
 def test_a_function_of_the_tests_leads_nowhere() -> None:
     for code in ("def f(g): return g.__globals__", "def f(g): return g.__code__", "def f(g): return g.gi_frame",
-                 "import sys\ndef f(g):\n    p = g._instdata_peer\n    return p.ask('attribute', g._instdata_number, '__globals__')",
-                 "def f(g):\n    p = g._instdata_peer\n    return p.ask('special', g._instdata_number, '__getattribute__', '__globals__')",
+                 "import sys\ndef f(g):\n    p = g._instdata_peer\n    return p.ask('attribute', g._instdata_number, "
+                 "'__globals__')",
+                 "def f(g):\n    p = g._instdata_peer\n    return p.ask('special', g._instdata_number, "
+                 "'__getattribute__', '__globals__')",
                  "def f(g):\n    p = g._instdata_peer\n    return p.ask('set', g._instdata_number, '__code__', 1)"):  # fmt: skip
         tests = "reached = f(lambda x: x)\nraise SystemExit(0)"
         assert attempt(WAYS[-1], code, tests, 5, 512, 16).passed is False, code
@@ -95,7 +99,8 @@ def test_the_tests_own_process_is_confined_too(way: str, tmp_path: Path) -> None
     [
         ("memory", "x = bytearray(10 << 30)"),
         ("slow memory", "x = []\nwhile True: x.append(bytearray(1 << 22))"),
-        ("threads", "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()"),
+        ("threads", ("import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(60,), "
+                    "daemon=True).start()")),
         ("loop", "while True: pass"),
         ("flood", "while True: print('x' * 10000)"),
         ("pipe flood", "import os\nwhile True: os.write(4, b'>' + b'x' * 60000)"),
@@ -117,7 +122,9 @@ def test_no_secret_and_no_name_of_the_machine_reaches_the_code(monkeypatch: pyte
     for name in ("HF_TOKEN", "OPENAI_API_KEY", "PYTHONPATH"):
         monkeypatch.setenv(name, "very-secret")
     for way in WAYS:
-        seen = attempt(way, "import os, sys\nprint(dict(os.environ), sys.argv, sys.path, os.getuid(), os.getpid(), os.listdir('/tmp'))", "", 5, 512, 16).output  # fmt: skip
+        seen = attempt(way,
+            "import os, sys\nprint(dict(os.environ), sys.argv, sys.path, os.getuid(), os.getpid(), os.listdir('/tmp'))",
+            "", 5, 512, 16).output  # fmt: skip
         assert "very-secret" not in seen and str(Path.cwd()) not in seen
         assert " 65534 " in seen
 
@@ -145,7 +152,10 @@ def test_a_system_without_namespaces_says_why(tmp_path: Path) -> None:
     program = (
         "import ctypes, struct, os\n"
         "from instdata.score.sandbox import confine, run as launch\n"
-        "confine.ALLOWED |= {'execve': (59, 221), 'execveat': (322, 281), 'vfork': (58, None), 'clone': (56, 220), 'kill': (62, 129), 'prctl': (157, 167), 'prlimit64': (302, 261), 'setsid': (112, 157), 'setrlimit': (160, 164), 'capget': (125, 90), 'socket': (41, 198), 'fork': (57, None), 'chmod': (90, None), 'fchmod': (91, 52), 'fchmodat': (268, 53)}\n"
+        "confine.ALLOWED |= {'execve': (59, 221), 'execveat': (322, 281), 'vfork': (58, None), 'clone': (56, 220), "
+        "'kill': (62, 129), 'prctl': (157, 167), 'prlimit64': (302, 261), 'setsid': (112, 157), 'setrlimit': (160, "
+        "164), 'capget': (125, 90), 'socket': (41, 198), 'fork': (57, None), 'chmod': (90, None), 'fchmod': (91, "
+        "52), 'fchmodat': (268, 53)}\n"
         "confine.CLONE = (9999, 9999)\n"
         "assert confine.seccomp(ctypes.CDLL(None))\n"
         "print(launch.working())\n"
@@ -164,7 +174,8 @@ def test_docker_is_asked_for_a_closed_container(tmp_path: Path, monkeypatch: pyt
     """The container's command line, with a stand-in for docker that runs what it is given."""
     stub = tmp_path / "docker"
     stub.write_text(
-        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nwhile [ "$1" != python ]; do shift; done\nshift\nexec {sys.executable} "$@"\n'
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nwhile [ "$1" != python ]; do shift; done\nshift\nexec '
+        f'{sys.executable} "$@"\n'
     )
     stub.chmod(stub.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")

@@ -19,7 +19,8 @@ from instdata.util.paths import cache_folder, expanded
 from instdata.util.plain import bounded, plain
 from instdata.util.secrets import named_secret, redact, secret_address, secret_in
 
-NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "SLACK_WEBHOOK", "SENTRY_DSN"]  # fmt: skip
+NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL",
+    "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "SLACK_WEBHOOK", "SENTRY_DSN"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -20,15 +20,21 @@ from instdata.steps.verify.table import BY_NAME, CHECKS, check
 PASSAGE = (
     "青石镇的老桥建于1958年，桥长一百二十米。2016年，镇里把它改造成步行桥，两边种上了花。每到傍晚，居民都到桥上散步。"
 )
-NOTICE = "The reading room on Mill Street opens at nine and closes at six. It is shut on Mondays. Visitors may borrow three books for two weeks."
+NOTICE = (
+    "The reading room on Mill Street opens at nine and closes at six. It is shut on Mondays. Visitors may "
+    "borrow three books for two weeks."
+)
 # (ability, language, task, right answer, wrong answer, the check that tells)
 ROWS = [
     ("open_qa", "zh", "月食是怎样形成的？", "地球挡住了照向月球的阳光。", "无法回答。", "cannot_say"),
-    ("open_qa", "en", "Why is the sky blue?", "Air scatters short waves most.", "As an AI I see it blue.", "stock_phrase"),
+    ("open_qa", "en", "Why is the sky blue?", "Air scatters short waves most.", "As an AI I see it blue.",
+    "stock_phrase"),
     ("brainstorming", "zh", "列出三种节约用水的方法。", "1. 用淘米水浇花\n2. 修好漏水的龙头\n3. 缩短淋浴时间",
      "1. 修好漏水的龙头\n2. 缩短淋浴时间\n3. 修好漏水的龙头", "repeats"),
-    ("generation", "en", "Write two sentences about a lighthouse.", "The lighthouse stands alone. Gulls circle its lamp at dusk.",
-     "The lighthouse stands on the rock. The lighthouse stands on the rock. The lighthouse stands on the rock.", "repeats"),
+    ("generation", "en", "Write two sentences about a lighthouse.", ("The lighthouse stands alone. Gulls circle its "
+                                                                    "lamp at dusk."),
+     "The lighthouse stands on the rock. The lighthouse stands on the rock. The lighthouse stands on the "
+     "rock.", "repeats"),
     ("math", "zh", "小明买3支笔，每支5元，共多少元？", "3×5=15（元）", "3×5=18（元）", "false_sum"),
     ("math", "en", "What is half of 18?", "18 / 2 = 9", "Divide it.", "no_result"),
     ("code", "zh", "写一个Python函数add(a, b)，例如add(2, 3)返回5。", "```python\ndef add(a, b):\n    return a + b\n```",
@@ -38,12 +44,16 @@ ROWS = [
     ("code", "en", "Write a function that reverses a string.", "```js\nconst f = s => [...s].reverse().join('');\n```",
      "You can reverse it with a loop.", "no_code"),
     ("classification", "zh", "判断这条评论是正面还是负面：菜凉了才端上来。", "负面", "餐饮", "label_not_offered"),
-    ("classification", "en", "Label the review as positive, negative or neutral: It broke on day one.", "negative", "furious", "label_not_offered"),
-    ("classification", "en", "Is this text fact or opinion?\nWater boils at 100 degrees.", "Fact", "Science", "label_not_offered"),
+    ("classification", "en", ("Label the review as positive, negative or neutral: It broke on day "
+                             "one."), "negative", "furious", "label_not_offered"),
+    ("classification", "en", ("Is this text fact or opinion?\nWater boils at 100 "
+                             "degrees."), "Fact", "Science", "label_not_offered"),
     ("extract", "zh", f"从下文中找出年份。\n{PASSAGE}", "1958年、2016年", "1958年、秋天、大雨、南方", "not_in_source"),
-    ("extract", "en", f"List the opening hours named in the notice.\n{NOTICE}", "nine, six", "Sunday evening, Christmas", "not_in_source"),
+    ("extract", "en", (f"List the opening hours named in the "
+                      f"notice.\n{NOTICE}"), "nine, six", "Sunday evening, Christmas", "not_in_source"),
     ("closed_qa", "zh", f"老桥什么时候改成步行桥？\n{PASSAGE}", "2016年", "抗日战争结束后由政府拆除", "answer_not_in_source"),
-    ("closed_qa", "en", f"When is the room shut?\n{NOTICE}", "On Mondays.", "During the national summer holidays", "answer_not_in_source"),
+    ("closed_qa", "en", f"When is the room shut?\n{NOTICE}", "On Mondays.", "During the national summer holidays",
+    "answer_not_in_source"),
     ("closed_qa", "en", "What is the capital of their home country?", None, "Paris", "no_source"),
     ("summarization", "zh", f"用一句话概括下文。\n{PASSAGE}", "青石镇老桥2016年改造成步行桥，成了居民散步的地方。", PASSAGE, "whole_source"),
     ("summarization", "zh", f"用一句话概括下文。\n{PASSAGE}", "老桥2016年改造成步行桥。", "老桥2018年改造成步行桥。", "new_numbers"),
@@ -51,11 +61,13 @@ ROWS = [
      "A long history of famous libraries across ancient Europe is told.", "strange_summary"),
     ("translation", "zh", "把下面的句子翻译成英文：今天的会议改到下午三点。", "Today's meeting is moved to three in the afternoon.",
      "今天会议改到三点钟举行。", "wrong_target"),
-    ("translation", "en", "Translate into French: The cat sleeps on the warm stove.", "Le chat dort sur le poêle chaud.",
+    ("translation", "en", "Translate into French: The cat sleeps on the warm stove.", ("Le chat dort sur le poêle "
+                                                                                      "chaud."),
      "The cat sleeps on the warm stove.", "wrong_target"),
     ("translation", "zh", "翻译一段关于自行车的描述。", None, "自行车是一种两轮交通工具。", "no_source"),
     ("rewrite", "zh", "改得更礼貌：把窗户关上，太吵了。", "麻烦您把窗户关上好吗？外面有些吵。", "把窗户关上，太吵了。", "not_rewritten"),
-    ("rewrite", "en", "Make it formal: Hey, send me that file now.", "Could you please send me the file?", "Hey, send me that file now.", "not_rewritten"),
+    ("rewrite", "en", "Make it formal: Hey, send me that file now.", "Could you please send me the file?",
+    "Hey, send me that file now.", "not_rewritten"),
 ]  # fmt: skip
 
 
@@ -151,7 +163,8 @@ def test_every_check_has_a_wrong_row():
     ("language", "task"),
     [
         ("zh", "今天是什么天气？"), ("zh", "最新的手机型号是什么？"), ("zh", "你最喜欢的颜色是什么？"), ("zh", "附近有什么好吃的？"),
-        ("en", "What is the weather like today?"), ("en", "What is your favorite color?"), ("en", "Which cafes are near me?"),
+        ("en", "What is the weather like today?"), ("en", "What is your favorite color?"),
+        ("en", "Which cafes are near me?"),
         ("en", "What is the current population of Lagos?"),
     ],
 )  # fmt: skip
@@ -161,7 +174,8 @@ def test_questions_about_now_here_and_you(language, task):
 
 @pytest.mark.parametrize(
     ("language", "task"),
-    [("zh", "为什么夏天的白天比冬天长？"), ("zh", "简述今文经学与古文经学的区别。"), ("en", "Why do cats purr?"), ("en", "What did Newton do in 1687?")],
+    [("zh", "为什么夏天的白天比冬天长？"), ("zh", "简述今文经学与古文经学的区别。"), ("en", "Why do cats purr?"), ("en", ("What did Newton do in "
+                                                                                             "1687?"))],
 )  # fmt: skip
 def test_other_questions_are_not(language, task):
     assert (
@@ -200,7 +214,8 @@ def test_labels_offered(task, labels):
 
 def test_tests_are_drawn_from_the_task():
     code = "def f(x):\n    return x"
-    assert drawn("实现函数 f(x)，f(3) 返回 9，f(-1) == 1", code) == ["assert f(3) == 9", "assert f(-1) == 1", "assert callable(f)"]  # fmt: skip
+    assert drawn("实现函数 f(x)，f(3) 返回 9，f(-1) == 1", code) == ["assert f(3) == 9", "assert f(-1) == 1",
+        "assert callable(f)"]  # fmt: skip
     assert drawn("例：输入：[1, 2]，输出：3", code) == ["assert f([1, 2]) == 3"]
     assert drawn(">>> f('a')\n'b'\n", code) == ["assert f('a') == 'b'"]
     assert drawn("f(3) 返回 __import__('os').system('x')", code) == []

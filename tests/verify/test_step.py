@@ -47,7 +47,8 @@ def test_the_model_is_asked_about_what_passes_the_rules(model, tmp_path):
         assert len(sent) == 2 * 4, "two draws of each row that the rules let pass and that has an answer"
         assert scores.model[:2].tolist() == [1, 0] and np.isnan(scores.model[2]) and np.isnan(scores.model[5])
         told = json.loads(decided.evidence[1].as_py())
-        assert told == {"check": "draws_disagree", "score": 0.0, "least": 0.5, "draws": 2, "against": 2, "said": ["3+5=8\n答案：8"] * 2}  # fmt: skip
+        assert told == {"check": "draws_disagree", "score": 0.0, "least": 0.5, "draws": 2, "against": 2,
+            "said": ["3+5=8\n答案：8"] * 2}  # fmt: skip
         verified(tmp_path)
         assert len(sent) == 8, "all from the cache"
     assert context.usage["verify"]["requests"] == 8
@@ -108,7 +109,8 @@ AGREE = [
     ("closed_qa", "zh", "谁修的桥？\n桥由王师傅修建。", "王师傅", "无法回答", False),
     ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果、香蕉、橙子", "苹果，香蕉，橙子。", True),
     ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果", "苹果、香蕉、橙子、梨", False),
-    ("cot", "en", "Ann is taller than Bo. Is Bo taller than Ann? Explain.", "No, since Ann is taller.\nAnswer: no", "Answer: Yes", False),
+    ("cot", "en", ("Ann is taller than Bo. Is Bo taller than Ann? "
+                  "Explain."), "No, since Ann is taller.\nAnswer: no", "Answer: Yes", False),
     ("cot", "zh", "甲比乙高，乙比丙高，谁最高？", "甲比乙高，乙比丙高，所以甲最高。", "推理……\n答案：甲", True),
     ("translation", "zh", "翻译成英文：今天的会议改到下午三点。", "The meeting is at three.", "今天的会议改到下午三点了。", True),
     ("translation", "zh", "翻译成英文：今天的会议改到下午三点。", "I like cats.", "我喜欢猫。", False),

@@ -68,8 +68,8 @@ def fingerprint(value: Any) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A score as it is written in logs: a number, true or false, or text of one; None for null and NaN. Raises ValueError
-    where it is none of these."""
+    """A score as it is written in logs: a number, true or false, or text of one; None for null and NaN. Raises
+    ValueError where it is none of these."""
     if value is None or value == "":
         return None
     if isinstance(value, str):

@@ -35,8 +35,8 @@ def choose(files: list[Path], asked: Asked) -> list[Path]:
 
 
 def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
-    """A metric is called by its scorer, "scorer.key" where a score holds several. An epoch is one more draw of its sample.
-    A sample that failed has no score: missing."""
+    """A metric is called by its scorer, "scorer.key" where a score holds several. An epoch is one more draw of its
+    sample. A sample that failed has no score: missing."""
     log, samples = _opened(path)
     task, model = _task(log), str(log["eval"].get("model") or "")
     if log.get("status") != "success":
@@ -147,7 +147,8 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> by
 
 
 def _from_zstd(path: Path, info: zipfile.ZipInfo) -> bytes:
-    """A member packed by zstd, in one frame or several, found by its local header: 30 bytes, its name, an extra field."""
+    """A member packed by zstd, in one frame or several, found by its local header: 30 bytes, its name, an extra
+    field."""
     with open(path, "rb") as file:
         file.seek(info.header_offset + 26)
         name, extra = struct.unpack("<HH", file.read(4))

@@ -1,4 +1,5 @@
-"""lm-evaluation-harness: `samples_<task>_<time>.jsonl` as `--log_samples` writes them, a record for each document and filter."""
+"""lm-evaluation-harness: `samples_<task>_<time>.jsonl` as `--log_samples` writes them, a record for each document and
+filter."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ NAME = "lm-eval"
 FILE = re.compile(r"samples_(.+?)(?:_(\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(?:\.gz|\.zst)?")
 # What is no score. Newer logs list their metrics under "metrics"; of older ones every other number is one.
 NO_METRIC = frozenset(
-    ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash", "prompt_hash", "target_hash")
+    ("doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics", "doc_hash", "prompt_hash",
+    "target_hash")
 )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """OpenCompass: `results/<model>/<dataset>.json` with details, and predictions that are choices by perplexity.
 
-Predictions of generation are not scored (the dataset's own evaluator does that), so they are refused with the remedy."""
+Predictions of generation are not scored (the dataset's own evaluator does that), so they are refused with the
+remedy."""
 
 from __future__ import annotations
 

@@ -14,17 +14,17 @@ from instdata.compare.logs import every_eval, inspect_log, lm_eval, opencompass,
 from instdata.compare.logs.form import Asked, LogRow, fingerprint
 from instdata.util.errors import InputError
 
-# The first that claims a file reads it. A format is a module: NAME, claims(path), choose(files, asked), rows(path, asked).
+# The first that claims a file reads it. A format is a module: NAME, claims(path), choose(files, asked), rows(path, asked).  # noqa: E501
 FORMATS: tuple[ModuleType, ...] = (lm_eval, inspect_log, every_eval, opencompass, own, table)
 NAME = 100  # characters
 MANY = 100_000  # files below a folder that are looked at
-READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv, .jsonl or .parquet with id and score"  # fmt: skip
+READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv, .jsonl or .parquet with id and score"  # fmt: skip  # noqa: E501
 
 
 @dataclass(frozen=True)
 class TaskScores:
-    """The scores of one task: items [n] ascending, text, cluster and weight of each; seeds; by metric, in the log's order,
-    values [seeds, n], the mean of draws, NaN where missing."""
+    """The scores of one task: items [n] ascending, text, cluster and weight of each; seeds; by metric, in the log's
+    order, values [seeds, n], the mean of draws, NaN where missing."""
 
     items: np.ndarray
     text: np.ndarray

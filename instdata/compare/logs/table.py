@@ -30,8 +30,8 @@ def choose(files: list[Path], asked: Asked) -> list[Path]:
 
 
 def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
-    """Columns: id or prompt; score (or those of --metric); task, seed, epoch, cluster and model where there are any. An item
-    that stands in several rows of one seed was drawn again."""
+    """Columns: id or prompt; score (or those of --metric); task, seed, epoch, cluster and model where there are any. An
+    item that stands in several rows of one seed was drawn again."""
     kind = kind_of(path)
     found = (
         csv_rows(path)
@@ -50,7 +50,8 @@ def rows(path: Path, asked: Asked) -> Iterator[LogRow]:
         cluster = asked.cluster_of(row) if asked.cluster else _text(row.get("cluster"))
         yield LogRow(
             str(_first(row, TASKS) or "all"),
-            text if id_ is None else str(id_), metrics, text, _text(row.get("seed")), cluster, model=_text(row.get("model")),
+            text if id_ is None else str(id_), metrics, text, _text(row.get("seed")), cluster,
+            model=_text(row.get("model")),
         )  # fmt: skip
 
 

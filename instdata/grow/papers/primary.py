@@ -20,8 +20,8 @@ TIE = 1e-6  # weight of the loss, which orders epochs that score the same
 
 
 def primary_metric(item: Item) -> str:
-    """The metric that an item is scored by: its judge's, its own scorer's where an answer can be checked, else whether its
-    reference beats both distractors, or, where no fine one could be made, the coarse one."""
+    """The metric that an item is scored by: its judge's, its own scorer's where an answer can be checked, else whether
+    its reference beats both distractors, or, where no fine one could be made, the coarse one."""
     if item.scorer == "judge" or item.scorer in GENERATED:
         return item.scorer
     return "distractors" if item.fine or not item.coarse else "distractor_coarse"
@@ -40,8 +40,8 @@ def primary(scores: pa.Table, items: Sequence[Item]) -> pa.Table:
 
 @dataclass(frozen=True)
 class Examined(Validation):
-    """Chooses an epoch as DoIT does: by its scorers on the validation items, not by their loss, which only orders epochs that
-    score the same. Lower is better, as the loop wants it."""
+    """Chooses an epoch as DoIT does: by its scorers on the validation items, not by their loss, which only orders
+    epochs that score the same. Lower is better, as the loop wants it."""
 
     kinds: Sequence[str] = ("distractors", "answers")
 

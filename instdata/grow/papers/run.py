@@ -1,4 +1,5 @@
-"""Plan and run a study: its cells, one table of primary scores, the published one beside it, the ability x ability matrix."""
+"""Plan and run a study: its cells, one table of primary scores, the published one beside it, the ability x ability
+matrix."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def plan(study: Study) -> dict[str, Any]:
     }
     build = study.wanted.build
     return {
-        "paper": study.wanted.paper, "build": build and build.resolve().name, "protocol": protocol.plain(study.elements),
+        "paper": study.wanted.paper, "build": build and build.resolve().name,
+        "protocol": protocol.plain(study.elements),
         "counts": counts, **took,
     }  # fmt: skip
 
@@ -59,7 +61,8 @@ def run(study: Study) -> dict[str, Any]:
     """Run what is missing; writes the study's folder and returns what `reproduce --json` prints."""
     if study.wanted.build is None:
         raise InputError(
-            f"there is no build to reproduce {study.wanted.paper} on: `instdata build recipes/{study.wanted.paper}.yaml`, or name "
+            f"there is no build to reproduce {study.wanted.paper} on: `instdata build "
+            f"recipes/{study.wanted.paper}.yaml`, or name "
             "a build or a recipe; --plan lists the protocol without one"
         )
     started, folder = time.perf_counter(), study.folder
@@ -95,7 +98,8 @@ def _found(study: Study, scores: pa.Table) -> dict[str, Any]:
         "training": study.grids[0][0].recipe.model_dump(mode="json"), "items": len(study.items),
         "protocol": protocol.plain(study.elements), "table": curve_rows(main).to_pylist(), "fits": fitted(main),
         "published": _published() if wanted.paper == "belle" and wanted.judge else None,
-        "matrix": _matrix(mine.filter(pc.or_(alone, pc.equal(mine["config"], "base")))) if wanted.paper == "doit" else None,
+        "matrix": _matrix(mine.filter(pc.or_(alone,
+        pc.equal(mine["config"], "base")))) if wanted.paper == "doit" else None,
     }  # fmt: skip
 
 
@@ -126,5 +130,6 @@ def _matrix(scores: pa.Table) -> list[dict[str, Any]]:
                 names.append((arm["arm"].removeprefix(ONLY), examined))
         for (trained, examined), v in zip(names, decide(pairs, [(kind, None)] * len(pairs))):
             known = {"untrained": v.mean_a, "value": v.mean_b, "effect": v.effect, "low": v.low, "high": v.high}
-            found.append(group | {"trained": trained, "examined": examined, **known, "p_holm": v.p_holm, "n": v.n, "verdict": v.verdict})  # fmt: skip
+            found.append(group | {"trained": trained, "examined": examined, **known, "p_holm": v.p_holm, "n": v.n,
+                "verdict": v.verdict})  # fmt: skip
     return found

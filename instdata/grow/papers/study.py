@@ -67,7 +67,8 @@ class PaperWanted:
 
 @dataclass(frozen=True)
 class Study:
-    """A study that can run. grids: for each model and number of epochs, the streams it trains. elements: its protocol."""
+    """A study that can run. grids: for each model and number of epochs, the streams it trains. elements: its
+    protocol."""
 
     wanted: PaperWanted
     items: list[Item]
@@ -167,7 +168,8 @@ def _doit(wanted: PaperWanted, build: Path, recipe: Training) -> Study:
             changed = recipe if n == recipe.epochs else training("doit", [*wanted.sets, f"epochs={n}"])
             grids.append((Grid(folder, model, changed, items, KINDS, wanted.say, None, Examined(held)), mine))
     facts = Facts(
-        build, wanted.models, recipe, {str(k): len(_ranked(rows, arms["mixed"], k)) for k in sizes}, wanted.seeds, items,
+        build, wanted.models, recipe, {str(k): len(_ranked(rows, arms["mixed"], k)) for k in sizes}, wanted.seeds,
+        items,
         None, sorted({i.suite for i in apart}), len(held),
     )  # fmt: skip
     return Study(
@@ -201,8 +203,8 @@ def _by_ability(rows: PaperRows, at: np.ndarray) -> dict[str, list[int]]:
 
 
 def _ranked(rows: PaperRows, at: np.ndarray, k: int, least: int = 0) -> list[int]:
-    """The first k rows of each ability, by rank, then ability: so every size is the start of the next. Empty where no ability
-    has `least`."""
+    """The first k rows of each ability, by rank, then ability: so every size is the start of the next. Empty where no
+    ability has `least`."""
     by = _by_ability(rows, at)
     if least and max(map(len, by.values()), default=0) < least:
         return []
@@ -210,7 +212,8 @@ def _ranked(rows: PaperRows, at: np.ndarray, k: int, least: int = 0) -> list[int
 
 
 def _apart(rows: PaperRows, at: np.ndarray, k: int, seed: int) -> list[Stream]:
-    """Beside the ladder: one ability's rows alone, for each, and the two mixtures that the paper made of its findings."""
+    """Beside the ladder: one ability's rows alone, for each, and the two mixtures that the paper made of its
+    findings."""
     by = _by_ability(rows, at)
     found = [rows.stream(f"{ONLY}{a}", seed, mine[:k], str(k)) for a, mine in by.items()]
     if set(CAPS) <= set(by):

@@ -52,7 +52,10 @@ class Browsing:
         """The rows of a file: where they came from, what filters may ask, and their text."""
         name = str(path.relative_to(self.build)).replace("'", "''")
         file = escape(str(path)).replace("'", "''")
-        return f"select source, source_file, source_row, origin, lang, {TEXT} as text, '{name}' as file from read_parquet('{file}')"
+        return (
+            f"select source, source_file, source_row, origin, lang, {TEXT} as text, '{name}' as file from "
+            f"read_parquet('{file}')"
+        )
 
     def answers(self) -> dict[str, Any]:
         return {"options": self.options, "rows": self.rows, "row": self.row, "what_if": self.thresholds.what_if}
@@ -74,8 +77,8 @@ class Browsing:
         return found | {"scores": self.thresholds.ranges(db)}
 
     def rows(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """A page of rows that fit: {total, page, pages, rows: [{rid, id, verdict, config, step, reason, ability, similarity, asked, answer}]}.
-        Raises ValueError for a filter that is none."""
+        """A page of rows that fit: {total, page, pages, rows: [{rid, id, verdict, config, step, reason, ability,
+        similarity, asked, answer}]}. Raises ValueError for a filter that is none."""
         db = self.db.cursor()
         where, given = self._where(asked)
         total = db.execute(f"select count(*) from ledger l where {where}", given).fetchone()[0]
@@ -122,7 +125,8 @@ class Browsing:
             given["name"] = str(asked["name"]).strip()
         if own:
             parts.append(
-                f"exists (select 1 from texts t where t.source = l.source and t.source_file = l.source_file and t.source_row = l.source_row and {' and '.join(own)})"
+                f"exists (select 1 from texts t where t.source = l.source and t.source_file = l.source_file and "
+                f"t.source_row = l.source_row and {' and '.join(own)})"
             )
         return " and ".join(parts), given
 
@@ -134,7 +138,8 @@ class Browsing:
         return {rid: kept.get(id) or gone.get(rid) or [] for rid, id in ids.items()}
 
     def row(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """One row whole: {row: what `why` tells, history: a line a step, other: the row that its evidence points at}."""
+        """One row whole: {row: what `why` tells, history: a line a step, other: the row that its evidence points
+        at}."""
         rid = str(asked.get("rid"))
         found = next(r for r in history(self.build, rid) if r["rid"] == rid)
         if found["id"]:

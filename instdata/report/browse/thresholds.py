@@ -23,12 +23,16 @@ class Thresholds:
         self.steps = sorted((s["name"] for s in steps), key=len, reverse=True)
 
     def ranges(self, db: Any) -> list[dict[str, Any]]:
-        """[{name, step, score, low, high, n}] of each score that varies: its range, but for the outermost 0.5 % on either side."""
+        """[{name, step, score, low, high, n}] of each score that varies: its range, but for the outermost 0.5 % on
+        either side."""
         found = []
         for name in self.scores:
             column = quoted(name)
             value = f"{column}::double"
-            sql = f"select quantile_cont({value}, [0.005, 0.995]), min({value}), max({value}), count(*) from ledger where isfinite({value})"
+            sql = (
+                f"select quantile_cont({value}, [0.005, 0.995]), min({value}), max({value}), count(*) from ledger "
+                f"where isfinite({value})"
+            )
             ends, least, most, n = db.execute(sql).fetchone()
             low, high = ends if n and ends[0] < ends[1] else (least, most)
             if n and low < high:
@@ -45,9 +49,9 @@ class Thresholds:
         return step, rest[len(step) + 1 :]
 
     def what_if(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """Of bounds `low` and `high` (either may be null) on `score`: {bins: [{low, high, kept, mine, others}], go: kept rows outside
-        the bounds; back: rows that this step dropped for this score and that lie inside: they would reach the steps after it; kept, dropped: of
-        how many}. Raises ValueError for a score that is none."""
+        """Of bounds `low` and `high` (either may be null) on `score`: {bins: [{low, high, kept, mine, others}], go:
+        kept rows outside the bounds; back: rows that this step dropped for this score and that lie inside: they would
+        reach the steps after it; kept, dropped: of how many}. Raises ValueError for a score that is none."""
         name = asked.get("score")
         if name not in self.scores:
             raise ValueError(f"score: no score {name}")
@@ -58,12 +62,13 @@ class Thresholds:
         inside = f"(($low is null or {column} >= $low) and ($high is null or {column} <= $high))"
         mine = "verdict = 'dropped' and step = $step and list_contains($reasons, reason)"
         sql = f"""select count(*) filter (verdict = 'kept'), count(*) filter (verdict = 'kept' and not {inside}),
-            count(*) filter ({mine}), count(*) filter ({mine} and {inside}) from ledger where isfinite({column}::double)"""
+            count(*) filter ({mine}), count(*) filter ({mine} and {inside}) from ledger where isfinite({column}::double)"""  # noqa: E501
         kept, go, dropped, back = db.execute(sql, given).fetchone()
         return {"kept": kept, "go": go, "dropped": dropped, "back": back, "bins": self._bins(db, column, mine, given)}
 
     def _bins(self, db: Any, column: str, mine: str, given: dict[str, Any]) -> list[dict[str, Any]]:
-        """Rows by score: BINS of equal width between the 0.5th and 99.5th percentile, the rest in the first and the last."""
+        """Rows by score: BINS of equal width between the 0.5th and 99.5th percentile, the rest in the first and the
+        last."""
         sql = f"select quantile_cont({column}::double, [0.005, 0.995]) from ledger where isfinite({column}::double)"
         (ends,) = db.execute(sql).fetchone()
         low, high = ends or (0.0, 1.0)

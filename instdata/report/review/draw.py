@@ -26,8 +26,8 @@ STRATUM = {
 
 @dataclass(frozen=True)
 class Picked:
-    """A row of the sample. `rank`: its place in its stratum, from 0. `other`: the (rid, id) of the row that decided, where
-    the row was dropped for being a near copy. `was`: the id that it came with, where a step changed its text."""
+    """A row of the sample. `rank`: its place in its stratum, from 0. `other`: the (rid, id) of the row that decided,
+    where the row was dropped for being a near copy. `was`: the id that it came with, where a step changed its text."""
 
     rid: str
     id: str
@@ -72,7 +72,7 @@ def draw(build: Path, by: str) -> Sampling:
             ordered as (select *, md5($seed || rid) as place, count(*) over (partition by stratum) as size,
                 row_number() over (partition by stratum order by md5($seed || rid), rid) - 1 as rank
                 from placed where stratum is not null)
-            select rid, id, stratum, rank, ability, evidence, was, size from ordered where rank < $most order by rank, place, rid"""
+            select rid, id, stratum, rank, ability, evidence, was, size from ordered where rank < $most order by rank, place, rid"""  # noqa: E501
         given = {"seed": f"{found['seed']}:{by}:", "most": MOST} | ({"skip": skip} if by == "rule" else {})
         drawn = db.execute(sql, given).fetchall()
         labels = [

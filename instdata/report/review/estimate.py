@@ -16,7 +16,8 @@ LEAST = 8  # reviewed rows below which no interval is narrow enough, unless they
 
 
 def counted(plan: Sampling, opinions: Sequence[Opinion]) -> list[Opinion]:
-    """The opinions that speak of this sample: given on it, about rows whose text is still the one that was looked at."""
+    """The opinions that speak of this sample: given on it, about rows whose text is still the one that was looked
+    at."""
     ids = {item.rid: item.id for item in plan.items}
     return [o for o in opinions if o.by == plan.by and ids.get(o.rid) == o.id]
 
@@ -24,10 +25,11 @@ def counted(plan: Sampling, opinions: Sequence[Opinion]) -> list[Opinion]:
 def estimate(plan: Sampling, opinions: Sequence[Opinion], width: float) -> dict[str, Any]:
     """What `instdata review --estimate --json` prints.
 
-    {build, by, measure, width, reviewers: {who: rows}, reviewed, stale, deferred, disagreements, strata: [{name, rows, reviewed, pass,
-    fail, unsure, disputed, value, low, high, enough, right}], all: {rows, value, low, high, n}, enough, agreement, self, difference}.
-    value: `precision`, the share of a rule's drops that people fail; `purity`, the share of labels that people do not mend;
-    `right`, the share that they pass. Rows that nobody is sure of, or that are disputed, are in no share."""
+    {build, by, measure, width, reviewers: {who: rows}, reviewed, stale, deferred, disagreements, strata: [{name, rows,
+    reviewed, pass, fail, unsure, disputed, value, low, high, enough, right}], all: {rows, value, low, high, n}, enough,
+    agreement, self, difference}. value: `precision`, the share of a rule's drops that people fail; `purity`, the share
+    of labels that people do not mend; `right`, the share that they pass. Rows that nobody is sure of, or that are
+    disputed, are in no share."""
     mine = counted(plan, opinions)
     settled = settle(mine)
     strata = [_stratum(plan, name, settled, width) for name in plan.sizes]
@@ -95,7 +97,8 @@ def _share(stratum: dict[str, Any]) -> Share:
 
 
 def _difference(strata: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Right of human rows less right of all others, with Newcombe's interval (1998, method 10; MOVER over the strata)."""
+    """Right of human rows less right of all others, with Newcombe's interval (1998, method 10; MOVER over the
+    strata)."""
     human = [s for s in strata if s["name"] == "human"]
     other = [s for s in strata if s["name"] != "human"]
     a = stratified([_share(s) for s in human], [s["rows"] for s in human])
@@ -109,8 +112,8 @@ def _difference(strata: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def agreement(asked: dict[str, dict[str, Opinion]]) -> dict[str, Any]:
-    """How far those who looked at the same rows agree: util.agreement's coefficients, and `cohen`, the mean over pairs of
-    people of kappa (Light 1971), weighted by the rows that both saw."""
+    """How far those who looked at the same rows agree: util.agreement's coefficients, and `cohen`, the mean over pairs
+    of people of kappa (Light 1971), weighted by the rows that both saw."""
     twice = [list(said.values()) for said in asked.values() if len(said) > 1]
     counts = np.array([[sum(o.verdict == v for o in said) for v in VERDICTS] for said in twice]).reshape(-1, 3)
     tables: dict[tuple[str, str], np.ndarray] = {}
@@ -124,7 +127,8 @@ def agreement(asked: dict[str, dict[str, Opinion]]) -> dict[str, Any]:
 
 
 def self_agreement(opinions: Sequence[Opinion]) -> dict[str, Any]:
-    """Of rows that a person was asked twice about: how many there are, and the share said alike, with Wilson's interval."""
+    """Of rows that a person was asked twice about: how many there are, and the share said alike, with Wilson's
+    interval."""
     first: dict[tuple[str, str], str] = {}
     same, n = 0, 0
     for o in opinions:

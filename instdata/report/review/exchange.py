@@ -1,7 +1,8 @@
 """Reviews out to Label Studio and Argilla, and back in: the JSON that both import and export.
 
-Label Studio: a list of tasks, https://labelstud.io/guide/tasks (`annotations` holds what people said). Argilla 2: a list of
-records as `dataset.records.to_json` writes them, {id, fields, metadata, responses: {question: [{value, user_id}]}}.
+Label Studio: a list of tasks, https://labelstud.io/guide/tasks (`annotations` holds what people said). Argilla 2: a
+list of records as `dataset.records.to_json` writes them, {id, fields, metadata, responses: {question: [{value,
+user_id}]}}.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def _record(item: Picked, session: Reviewing, said: list[Opinion]) -> dict[str, 
 
 
 def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
-    """Append what people said in another tool; the same file again adds nothing. Returns {file, reviews, added}. Raises InputError
-    with every record that is not a row's, or whose answers are none of ours."""
+    """Append what people said in another tool; the same file again adds nothing. Returns {file, reviews, added}. Raises
+    InputError with every record that is not a row's, or whose answers are none of ours."""
     try:
         records = json.loads(file.read_text("utf-8-sig"))
     except (OSError, ValueError) as e:

@@ -1,4 +1,5 @@
-"""What a reviewer is asked next. A function of the sample and of what was said: nothing to lose when the server dies."""
+"""What a reviewer is asked next. A function of the sample and of what was said: nothing to lose when the server
+dies."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ def upcoming(
 ) -> tuple[list[UpNext], int]:
     """(what to ask `who`, in order; how many of them are left before every interval is narrow enough, at most).
 
-    Blind and double: what others were asked is asked here too, in the same order, without what they said. Then rows of strata
-    whose interval is still too wide; those put off come last."""
+    Blind and double: what others were asked is asked here too, in the same order, without what they said. Then rows of
+    strata whose interval is still too wide; those put off come last."""
     said = counted(plan, opinions)
     first = {o.rid: o for o in said if o.who == who and not o.repeat and not o.settles}
     done = [rid for rid, o in first.items() if o.verdict != DEFER]

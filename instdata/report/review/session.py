@@ -39,7 +39,8 @@ class Reviewing:
         return estimate(self.plan, read_reviews(self.file), self.width)
 
     def next(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """{item: what to look at, null where nothing is left; left: rows still to be asked, at most; done: rows looked at}."""
+        """{item: what to look at, null where nothing is left; left: rows still to be asked, at most; done: rows looked
+        at}."""
         skip = {self.plan.items[n].rid for n in asked.get("skip", []) if self._is_number(n)}
         said = read_reviews(self.file)
         if self.queue == "disagreements":
@@ -50,7 +51,8 @@ class Reviewing:
         return {"item": self._shown(found) if found else None, "left": left, "done": done}
 
     def _shown(self, found: Sequence[UpNext]) -> dict[str, Any]:
-        """The first row as the page shows it: no stratum, no source, no step's or person's verdict, unless it is disputed."""
+        """The first row as the page shows it: no stratum, no source, no step's or person's verdict, unless it is
+        disputed."""
         item = found[0].item
         if item.rid not in self.texts:
             self._read([a.item for a in found[:AHEAD]])
@@ -73,7 +75,8 @@ class Reviewing:
         self.texts |= {rid: kept.get(id) or gone.get(rid) for rid, id in places.items()}
 
     def save(self, said: dict[str, Any]) -> dict[str, Any]:
-        """Append a verdict; returned when the disk has it. Sent twice under one uid, it counts once. Raises ValueError."""
+        """Append a verdict; returned when the disk has it. Sent twice under one uid, it counts once. Raises
+        ValueError."""
         n = said.get("n")
         if not self._is_number(n):
             raise ValueError("n: no such row in the sample")
@@ -87,7 +90,8 @@ class Reviewing:
         settles = self.queue == "disagreements"
         given = {k: said.get(k) for k in ("uid", "verdict", "reasons", "label", "value", "note")}
         record = given | {
-            "by": self.plan.by, "rid": item.rid, "id": item.id, "was": item.was, "stratum": item.stratum, "who": self.who,
+            "by": self.plan.by, "rid": item.rid, "id": item.id, "was": item.was, "stratum": item.stratum,
+            "who": self.who,
             "repeat": known and not settles and not said.get("amend", False), "settles": settles, "when": _now(),
         }  # fmt: skip
         if not any(o.uid == record["uid"] for o in before):

@@ -1,7 +1,7 @@
 """The letters that an answer to a multiple-choice question settles on, in Chinese and English.
 
-Every letter (or list of letters) that an answer mentions has a role by the words around it: picked, right, wrong, excluded,
-left over, or just mentioned. The strongest role that any letter has decides."""
+Every letter (or list of letters) that an answer mentions has a role by the words around it: picked, right, wrong,
+excluded, left over, or just mentioned. The strongest role that any letter has decides."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ TURNS = re.compile(r"但|不过|然而|而是|不对|错|\bbut\b|\bhowever\b|\bn
 
 @dataclass(frozen=True)
 class Said:
-    """A mention of letters: which, where, and their role: picked, right, wrong, odd, excluded, except, left, maybe or bare."""
+    """A mention of letters: which, where, and their role: picked, right, wrong, odd, excluded, except, left, maybe or
+    bare."""
 
     letters: str
     role: str
@@ -68,8 +69,9 @@ def reference_letters(reference: str, choices: list[str] | None) -> str | None:
 def chosen_letters(answer: str, choices: list[str] | None, wanted: str) -> str | None:
     """The letters that an answer settles on, sorted; None where none can be read.
 
-    In this order: what a container holds (\\boxed, <answer>, JSON), the last letters that are picked, those said to be right,
-    those left over, what is not excluded, the letters at its start, the text of a choice, a letter that stands alone."""
+    In this order: what a container holds (\\boxed, <answer>, JSON), the last letters that are picked, those said to be
+    right, those left over, what is not excluded, the letters at its start, the text of a choice, a letter that stands
+    alone."""
     most = len(choices) if choices else max(5, LETTERS.index(max(wanted)) + 1)
     allowed = LETTERS[:most]
     inside = contained(answer)
@@ -100,7 +102,8 @@ def _of_container(inside: str, choices: list[str] | None, allowed: str) -> str |
 
 
 def _lettered(answer: str, choices: list[str] | None, allowed: str) -> str:
-    """The answer's text with ②, 第二个选项 and `the last option` as letters, unless the choices themselves use such words."""
+    """The answer's text with ②, 第二个选项 and `the last option` as letters, unless the choices themselves use such
+    words."""
     texts = " ".join(choices or [])
     if not any(c in texts for c in CIRCLED):
         answer = re.sub(f"[{CIRCLED}]", lambda m: _letter(CIRCLED.index(m[0]), allowed, m[0]), answer)
@@ -141,8 +144,8 @@ def _roles() -> list[tuple[str, re.Pattern[str], bool]]:
 
 
 def _mentions(text: str, allowed: str, polar: bool) -> list[Said]:
-    """The letters that a text mentions, each list with its role. `polar`: the choices are yes and no, so that `B. False`
-    names a choice."""
+    """The letters that a text mentions, each list with its role. `polar`: the choices are yes and no, so that `B.
+    False` names a choice."""
     out: list[Said] = []
     for m in MENTION.finditer(text):
         letters = m["letters"]
@@ -163,7 +166,8 @@ def _mentions(text: str, allowed: str, polar: bool) -> list[Said]:
             role = "excluded"
         if not _may_name(m, text, role):
             continue
-        if role == "bare" and out and out[-1].role in ("excluded", "maybe") and re.fullmatch(r"\s?(?:,|、|;|也|and|or|nor|和|或)?\s?", text[out[-1].end : m.start()]):  # fmt: skip
+        if role == "bare" and out and out[-1].role in ("excluded",
+            "maybe") and re.fullmatch(r"\s?(?:,|、|;|也|and|or|nor|和|或)?\s?", text[out[-1].end : m.start()]):  # fmt: skip
             role = out[-1].role
         out.append(Said(_sorted(letters), role, m.start(), m.end(), bool(OR.search(letters))))
     return out
@@ -176,7 +180,8 @@ def _line_before(text: str, at: int) -> str:
 
 
 def _may_name(m: re.Match[str], text: str, role: str) -> bool:
-    """Whether a match names letters: upper case, or lower case that ends a phrase; not the article, not the pronoun I."""
+    """Whether a match names letters: upper case, or lower case that ends a phrase; not the article, not the pronoun
+    I."""
     letters = m["letters"]
     capital = re.sub(r"\b(?:and|or|nor)\b", "", letters)
     if len(capital) > 1 and not capital.isupper():
@@ -187,13 +192,15 @@ def _may_name(m: re.Match[str], text: str, role: str) -> bool:
         return False
     if letters[0].islower():
         named = re.search(r"(?:option |choice |选项|answer )$", text[max(0, m.start() - 8) : m.start()], re.IGNORECASE)
-        return (role in ("picked", "excluded") or bool(named)) and bool(re.match(r"\s*(?:[).\]\"'”*,。，;:：；]|$)", text[m.end() : m.end() + 4]))  # fmt: skip
+        return (role in ("picked", "excluded") or bool(named)) and bool(re.match(r"\s*(?:[).\]\"'”*,。，;:：；]|$)",
+            text[m.end() : m.end() + 4]))  # fmt: skip
     return True
 
 
 def _settled_on(said: list[Said], text: str, allowed: str, closed: bool) -> str | None:
     """The letters of the strongest role. `closed`: all options are known, so that what is not excluded is left."""
-    by = {role: [s for s in said if s.role == role] for role in ("picked", "right", "wrong", "excluded", "except", "left", "maybe", "odd")}  # fmt: skip
+    by = {role: [s for s in said if s.role == role] for role in ("picked", "right", "wrong", "excluded", "except",
+        "left", "maybe", "odd")}  # fmt: skip
     denied = {c for s in by["wrong"] + by["excluded"] + by["odd"] for c in s.letters}
     right = {c for s in by["right"] for c in s.letters} - denied
     if by["picked"]:
@@ -304,5 +311,6 @@ def _by_text(text: str, choices: list[str]) -> str | None:
 
 def letter_set(text: str) -> str | None:
     """The letters of an answer that holds nothing else but separators, sorted."""
-    bare = re.sub(r"[\s,.;:、，。；：()（）和与及&/*\"'“”+\[\]{}「」【】<>_`$#>-]|\\text|\\mathbf|\band\b", "", unicodedata.normalize("NFKC", text[:200]))  # fmt: skip
+    bare = re.sub(r"[\s,.;:、，。；：()（）和与及&/*\"'“”+\[\]{}「」【】<>_`$#>-]|\\text|\\mathbf|\band\b", "",
+        unicodedata.normalize("NFKC", text[:200]))  # fmt: skip
     return "".join(sorted(set(bare.upper()))) if re.fullmatch(r"[A-Ja-j]{1,10}", bare) else None

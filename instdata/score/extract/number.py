@@ -1,7 +1,8 @@
-"""The numbers that stand in a text, as fractions: Arabic, with thousands and decimals, fractions, percent, LaTeX, Chinese, words.
+"""The numbers that stand in a text, as fractions: Arabic, with thousands and decimals, fractions, percent, LaTeX,
+Chinese, words.
 
-What only looks like numbers (dates, times of day, ratios, ranges, powers of letters) is found too, as no plain number, so
-that none of its parts is taken for one.
+What only looks like numbers (dates, times of day, ratios, ranges, powers of letters) is found too, as no plain number,
+so that none of its parts is taken for one.
 """
 
 from __future__ import annotations
@@ -51,8 +52,11 @@ SPOKEN_DECIMAL = re.compile(
 )
 DISCOUNT = re.compile(r"打?([一二三四五六七八九]{1,2}|\d(?:\.\d)?)(折|成)(?![为立功本员就人年长叠])")
 WORDS = {w: i for i, w in enumerate(
-    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])} | {w: 10 * i for i, w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)}  # fmt: skip
-PARTS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourths": 4, "fifths": 5, "fifth": 5, "eighths": 8, "tenths": 10}  # fmt: skip
+    ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"])} | {w: 10 * i for i,
+    w in enumerate(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2)}  # fmt: skip
+PARTS = {"half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fourths": 4, "fifths": 5,
+    "fifth": 5, "eighths": 8, "tenths": 10}  # fmt: skip
 _WORD = "|".join(sorted([*WORDS, "hundred", "thousand", "million", "billion"], key=len, reverse=True))
 PART_ALONE = re.compile(
     r"\b(?:a|an) (half|third|quarter|fifth)\b(?! (?:option|choice|one|time|person|answer))", re.IGNORECASE
@@ -83,13 +87,15 @@ def plain_text(text: str) -> str:
     text = unicodedata.normalize("NFKC", text).replace("\u2044", "/").replace("{,}", ",").replace("\\%", "%")
     text = re.sub(r"(?<=\d)\\[,;:!]\s?(?=\d{3}(?!\d))", "", text)
     text = re.sub(r"\^\s?\{?\\circ\}?|\\degree\b", "°", text)
-    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf|textit|mathit|rm|bf|boldsymbol)\s?\{([^{}\\]{0,200})\}", r" \1 ", text)  # fmt: skip
+    text = re.sub(r"\\(?:text|mathrm|mathbf|textbf|textit|mathit|rm|bf|boldsymbol)\s?\{([^{}\\]{0,200})\}", r" \1 ",
+        text)  # fmt: skip
     text = re.sub(r"\\times|\\cdot", "×", re.sub(r"\\[,;!:]|\\left|\\right|\\displaystyle", "", text))
     text = re.sub(r"\\(?:approx|simeq)\b", "≈", text).replace("\\$", "$").replace("\\ ", " ")
     text = FRACTION.sub(lambda m: f"{m[1] or ''}{m[2] or m[5]}/{m[3] or m[6]}", text)
     text = re.sub(r"(?<![\d.,])(\d{1,3}(?: \d{3})+)(?![\d.,]*\d| \d)", lambda m: m[1].replace(" ", ""), text)
     # 1,5 and 1.234,5 are written so in most of Europe; a comma before three digits separates thousands.
-    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)", lambda m: m[1].replace(".", "") + "." + m[2], text)  # fmt: skip
+    text = re.sub(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?!\d)", lambda m: m[1].replace(".", "") + "." + m[2],
+        text)  # fmt: skip
     text = re.sub(r"(?<![\d.,(\[{])(\d{1,9}),(\d{1,2})(?![\d,)\]}]|\.\d)", r"\1.\2", text)
     text = re.sub(r"(?<=\d),(?=(?:\d{1,2}|\d{4,})(?!\d))", ", ", text)  # of a list
     text = re.sub(
@@ -154,8 +160,8 @@ def _added_up(text: str) -> str:
 
 
 def numbers(text: str, words: bool = True) -> list[Number]:
-    """The numbers of a text that plain_text made, in their order. Chinese numerals count where there is no Arabic number, and
-    English words where there is neither."""
+    """The numbers of a text that plain_text made, in their order. Chinese numerals count where there is no Arabic
+    number, and English words where there is neither."""
     tokens = [(m, _read(m, text)) for m in TOKEN.finditer(text)]
     arabic = [n for m, n in tokens if n and not m["chinese"]]
     if not arabic:
@@ -178,7 +184,8 @@ def _joined(found: list[Number], text: str) -> list[Number]:
         ranged = 0 <= a.value < b.value and bool(RANGE.fullmatch(gap)) and not SUM.match(text, b.end)
         if ranged and "and" in gap:
             ranged = bool(re.search(r"\bbetween\b[^.]{0,6}$", text[max(0, a.start - 16) : a.start], re.I))
-        ratio = gap.strip() == ":" and gap == ":" and not re.search(r"(?:步骤?|第|题|[Ss]tep|[Nn]o\.|[Dd]ay)\s?$", text[max(0, a.start - 5) : a.start])  # fmt: skip
+        ratio = gap.strip() == ":" and gap == ":" and not re.search(r"(?:步骤?|第|题|[Ss]tep|[Nn]o\.|[Dd]ay)\s?$",
+            text[max(0, a.start - 5) : a.start])  # fmt: skip
         either = re.fullmatch(r"\s?[^\d\s,.;=]{0,3}\s?(?:或者?|or(?: [a-z]\s?=)?|还是)\s?(?:[a-z]\s?=\s?)?", gap)
         if ranged or ratio or (either and not same_number(a, b)):
             out[i], out[i + 1] = replace(out[i], plain=False), replace(out[i + 1], plain=False)
@@ -243,7 +250,8 @@ def _spoken(text: str) -> list[Number]:
         out.append(Number(Fraction(1, PARTS[m[1].lower()]), False, None, True, m.start(), m.end()))
     for m in SPOKEN.finditer(text):
         words = re.split(r"[-\s]+", m[2].lower())
-        if words == ["one"] and not m[3] and (NO_COUNT.search(text[max(0, m.start() - 9) : m.start()]) or len(text) > 40):  # fmt: skip
+        if words == ["one"] and not m[3] and (NO_COUNT.search(text[max(0,
+            m.start() - 9) : m.start()]) or len(text) > 40):  # fmt: skip
             continue
         value = _words_value([w for w in words if w != "and"])
         if value is None:

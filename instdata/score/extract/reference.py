@@ -1,4 +1,5 @@
-"""What a reference of the scorer `number` means: one plain number, mathematics beyond one, or neither; never its last digit."""
+"""What a reference of the scorer `number` means: one plain number, mathematics beyond one, or neither; never its last
+digit."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from instdata.score.extract.result import (
 
 @dataclass(frozen=True)
 class Reference:
-    """What a reference of the scorer `number` means: its number; else an expression for math-verify; else why neither."""
+    """What a reference of the scorer `number` means: its number; else an expression for math-verify; else why
+    neither."""
 
     number: Number | None = None
     expression: str | None = None
@@ -89,8 +91,8 @@ def _says_otherwise(plain: str, source: str, mine: list[Number]) -> bool:
 
 
 def _settles(source: str, whole: str, number: Number) -> bool:
-    """Whether one of several numbers is surely meant: it ends the sentence's chain of equations, or it is the last value that
-    was worked out, and the sentence says no other result beside it."""
+    """Whether one of several numbers is surely meant: it ends the sentence's chain of equations, or it is the last
+    value that was worked out, and the sentence says no other result beside it."""
     if re.search(r"余|剩余|remainder|分别|respectively", source) or (
         re.search(r"\d[^,;]{0,12}[,;]\s?\S{1,8}[为是:]?\s?\d[^=]*$", source) and "=" not in source
     ):
@@ -109,7 +111,8 @@ UNIT_POWER = re.compile(r"(\d\s?(?:[A-Za-z米]{1,6}/)?(?:[kcdmμn]?m|s|ft|in|yd|
 
 
 def _mathematics(text: str) -> bool:
-    """Whether a text that is a value is more than one number with its unit: symbols, or several numbers with little else."""
+    """Whether a text that is a value is more than one number with its unit: symbols, or several numbers with little
+    else."""
     bare = UNIT_POWER.sub(r"\1", text).strip(" $.。")
     mine = numbers(bare, words=False)
     shown = bare

@@ -18,7 +18,8 @@ ASSIGNED = re.compile(r"(?<![A-Za-z])([A-Za-z])\s?=\s?(-?[\d./]+)")
 LEFT = re.compile(r"余\s?\d|remainder (?:of )?\d", re.IGNORECASE)
 BRACKETS = re.compile(r"\([^()]{0,200}\)|\[\d{1,3}\]")
 KEYS = r"(?:final_?answer|answer|ans|result|choice|label|答案|结果|选项)"
-IN_JSON = re.compile(rf"\"{KEYS}\"\s?:\s?(?:\"([^\"]{{0,200}})\"|\[([^\]]{{0,200}})\]|([^,}}\s]{{1,100}}))", re.IGNORECASE)  # fmt: skip
+IN_JSON = re.compile(rf"\"{KEYS}\"\s?:\s?(?:\"([^\"]{{0,200}})\"|\[([^\]]{{0,200}})\]|([^,}}\s]{{1,100}}))",
+    re.IGNORECASE)  # fmt: skip
 IN_TAGS = re.compile(r"<(answer|ans|result|final_answer)>\s*(.{0,400}?)\s*(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 BOX = re.compile(r"\\f?box(?:ed)?\s?(?=\{)")
 HEADING = re.compile(r"(?:^|\n)[ \t#*_]{0,8}(?:final\s)?(?:answer|答案|result)[ \t*_:]{0,6}\n[-=]{2,}", re.IGNORECASE)
@@ -33,8 +34,8 @@ class Stated:
 
 
 def without_stop_words(answer: str) -> str:
-    """An answer up to the text of a token that ends a turn, which a model writes out whose tokenizer does not know it; the
-    whole where nothing stands before it."""
+    """An answer up to the text of a token that ends a turn, which a model writes out whose tokenizer does not know it;
+    the whole where nothing stands before it."""
     cut = _stop_words().search(answer)
     return answer[: cut.start()] if cut and answer[: cut.start()].strip() else answer
 
@@ -85,7 +86,8 @@ def _lead() -> re.Pattern[str]:
 
 
 def contained(text: str) -> str | None:
-    """The content of a container that holds nothing but the answer: the last \\boxed{…}, <answer>, or JSON key `answer`."""
+    """The content of a container that holds nothing but the answer: the last \\boxed{…}, <answer>, or JSON key
+    `answer`."""
     boxes = list(BOX.finditer(text))
     for box in reversed(boxes[-3:]):
         inside = _braces(text, box.end())
@@ -99,8 +101,8 @@ def contained(text: str) -> str | None:
 
 
 def stated(text: str) -> Stated | None:
-    """The part of a text that it marks as its result: what a container holds, else what follows its last "####", "answer is",
-    "答案" up to the end of the sentence; None where it marks nothing."""
+    """The part of a text that it marks as its result: what a container holds, else what follows its last "####",
+    "answer is", "答案" up to the end of the sentence; None where it marks nothing."""
     inside = contained(text)
     if inside is not None:
         return Stated(inside)
@@ -213,8 +215,8 @@ def without_remarks(text: str) -> str:
 
 
 def _chosen(text: str, whole: str, first: bool = False) -> list[Number]:
-    """Which of a clause's numbers is meant: what a chain of equations ends with; else the only one; else the one right at its
-    start (with `first`), the one that the text before worked out, or the last."""
+    """Which of a clause's numbers is meant: what a chain of equations ends with; else the only one; else the one right
+    at its start (with `first`), the one that the text before worked out, or the last."""
     mine = [n for n in numbers(text) if not is_denied(text, n.start)]
     if not mine:
         return []
@@ -260,12 +262,14 @@ def _of_chain(chain: list[str]) -> list[Number]:
     last = single[-1]
     if len(single) == len(chain) and all(re.search(r"\d\s?[A-Za-z\u4e00-\u9fff°]", link) for link in chain):
         return single[::-1]  # 120 cm = 1.2 m
-    near = [n for n in single[:-1] if n.value == last.value or (abs(n.value - last.value) <= Fraction(1, 2 * 10 ** (last.places or 0)) and last.places)]  # fmt: skip
+    near = [n for n in single[:-1] if n.value == last.value or (abs(n.value - last.value) <= Fraction(1,
+        2 * 10 ** (last.places or 0)) and last.places)]  # fmt: skip
     return [last, *near]
 
 
 def single_number(link: str, first: bool = False) -> Number | None:
-    """The number of a link that is no expression: 12 apples, but not 3 × 4; of the first link the one beside its sign."""
+    """The number of a link that is no expression: 12 apples, but not 3 × 4; of the first link the one beside its
+    sign."""
     mine = numbers(link := link.strip())
     if not mine:
         return None

@@ -30,8 +30,8 @@ def readable(expression: str) -> bool:
 
 
 def same(reference: str, answer: str) -> tuple[bool, str]:
-    """(whether the answer's expression equals the reference, the expression that was looked at). Of an answer it is what it
-    states as its result, else its last formula, else its last line."""
+    """(whether the answer's expression equals the reference, the expression that was looked at). Of an answer it is
+    what it states as its result, else its last formula, else its last line."""
     text = settled(answer)
     wanted = _parsed(reference)
     for candidate in _candidates(text):
@@ -99,6 +99,8 @@ def _latex(text: str) -> str:
     text = re.sub(r"(?<!\\)\b(?:pi)\b|π", r"\\pi ", text)
     text = re.sub(r"(?<!\\)\b(sin|cos|tan|log|ln)\b", r"\\\1", text)
     text = re.sub(r"\*\*|\^\s?\((-?\d+)\)", lambda m: "^" if m[1] is None else f"^{{{m[1]}}}", text)
-    for plain, latex in (("×", r"\times "), ("*", r"\cdot "), ("·", r"\cdot "), ("÷", r"\div "), ("≤", r"\le "), ("≥", r"\ge "), ("<=", r"\le "), (">=", r"\ge "), ("∞", r"\infty "), ("∪", r"\cup "), ("±", r"\pm ")):  # fmt: skip
+    for plain, latex in (("×", r"\times "), ("*", r"\cdot "), ("·", r"\cdot "), ("÷", r"\div "), ("≤", r"\le "),
+        ("≥", r"\ge "), ("<=", r"\le "), (">=", r"\ge "), ("∞", r"\infty "), ("∪", r"\cup "),
+        ("±", r"\pm ")):  # fmt: skip
         text = text.replace(plain, latex)
     return text

@@ -17,7 +17,8 @@ ANSWER = re.compile(rf"{FRAME}|{FINAL}|<\|return\|>", re.IGNORECASE)
 
 
 def without_thoughts(answer: str) -> str | None:
-    """The answer without thoughts, wherever they stand in it; None where it ends within them and says nothing outside."""
+    """The answer without thoughts, wherever they stand in it; None where it ends within them and says nothing
+    outside."""
     if "<" not in answer and "[" not in answer and "◁" not in answer:
         return answer
     _, said = take_out(answer)

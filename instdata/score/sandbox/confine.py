@@ -1,4 +1,5 @@
-"""What confines a process of the sandbox, from the inside: namespaces of its own, limits, an allow list of system calls.
+"""What confines a process of the sandbox, from the inside: namespaces of its own, limits, an allow list of system
+calls.
 
 Runs in the sandbox (launch.py sends its text), so it imports nothing but the standard library.
 """
@@ -82,10 +83,10 @@ def libraries() -> list[str]:
 
 
 def own_namespaces(folder: str, disk_bytes: int) -> None:
-    """Go on in namespaces of one's own (user, PID, mount, network, IPC, host name), as process 2 of them, in a root that
-    is a tmpfs of `disk_bytes` with the interpreter's libraries, read-only, and nothing else. Returns in that process alone:
-    the calling one waits for it and ends as it does. Raises Unconfined, in the calling process, where the kernel gives no
-    namespaces; in the new one where it gives them without power over mounts.
+    """Go on in namespaces of one's own (user, PID, mount, network, IPC, host name), as process 2 of them, in a root
+    that is a tmpfs of `disk_bytes` with the interpreter's libraries, read-only, and nothing else. Returns in that
+    process alone: the calling one waits for it and ends as it does. Raises Unconfined, in the calling process, where
+    the kernel gives no namespaces; in the new one where it gives them without power over mounts.
 
     `folder`: an empty folder to mount the root on."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -171,8 +172,8 @@ def _bounds(disk_bytes: int) -> str:
 
 
 def bounded_home(libc: ctypes.CDLL, disk_bytes: int) -> None:
-    """A tmpfs over bubblewrap's own, which knows no bound of the number of files. The power to mount it is bubblewrap's gift
-    and is given up right after."""
+    """A tmpfs over bubblewrap's own, which knows no bound of the number of files. The power to mount it is bubblewrap's
+    gift and is given up right after."""
     if libc.mount(b"sandbox", HOME.encode(), b"tmpfs", ctypes.c_ulong(NOSUID | NODEV), _bounds(disk_bytes).encode()):
         raise Unconfined(f"mounting {HOME} is not allowed in bubblewrap here ({os.strerror(ctypes.get_errno())})")
     os.chdir(HOME)
@@ -194,7 +195,8 @@ def limit(seconds: int, memory_mb: int, disk_mb: int) -> bool:
             memory += int(file.read().split()[0]) * resource.getpagesize()
     else:
         memory += 64 << 20
-    wanted = {"AS": memory, "CPU": seconds + 2, "FSIZE": disk_mb << 20, "NOFILE": 64, "CORE": 0, "STACK": STACK, "NPROC": 64, "MEMLOCK": 0}  # fmt: skip
+    wanted = {"AS": memory, "CPU": seconds + 2, "FSIZE": disk_mb << 20, "NOFILE": 64, "CORE": 0, "STACK": STACK,
+        "NPROC": 64, "MEMLOCK": 0}  # fmt: skip
     if sys.platform != "linux" or not _counts_by_namespace():
         del wanted["NPROC"]  # the user's other processes would count
     held = set()
@@ -219,8 +221,8 @@ def _counts_by_namespace() -> bool:
 
 
 def seccomp(libc: ctypes.CDLL) -> bool:
-    """System calls that are not on the list fail: EPERM, or ENOSYS where libc has another way. False where the machine is
-    of another kind or the filter was not taken."""
+    """System calls that are not on the list fail: EPERM, or ENOSYS where libc has another way. False where the machine
+    is of another kind or the filter was not taken."""
     machine = ARCHES.get(os.uname().machine)
     if machine is None or libc.prctl(38, 1, 0, 0, 0):  # PR_SET_NO_NEW_PRIVS
         return False
@@ -231,7 +233,8 @@ def seccomp(libc: ctypes.CDLL) -> bool:
     def only_if(call: tuple[int, int], argument: int, jump: int, value: int) -> list[tuple[int, int, int, int]]:
         """Call number `call` goes through where the low half of an argument passes a test."""
         return [
-            (equal, 0, 4, call[column]), (load, 0, 0, 16 + 8 * argument), (jump, 0, 1, value), (give, 0, 0, allow), (give, 0, 0, deny),
+            (equal, 0, 4, call[column]), (load, 0, 0, 16 + 8 * argument), (jump, 0, 1, value), (give, 0, 0, allow),
+            (give, 0, 0, deny),
         ]  # fmt: skip
 
     program = [(load, 0, 0, 4), (equal, 1, 0, arch), (give, 0, 0, deny), (load, 0, 0, 0)]
@@ -252,8 +255,8 @@ def seccomp(libc: ctypes.CDLL) -> bool:
 
 
 def confine(order: dict[str, Any]) -> list[str]:
-    """Put on every protection of the order's way; the words for those that hold. Raises Unconfined where one that the way
-    needs does not hold: namespaces are made here (`own`), or were before this process began (`bwrap`, `docker`)."""
+    """Put on every protection of the order's way; the words for those that hold. Raises Unconfined where one that the
+    way needs does not hold: namespaces are made here (`own`), or were before this process began (`bwrap`, `docker`)."""
     way, held = order["way"], []
     if way == "own":
         own_namespaces(order["folder"], order["disk_mb"] << 20)

@@ -1,8 +1,9 @@
-"""What runs in the sandbox's two processes: one executes the candidate's code and answers calls, the other runs the tests.
+"""What runs in the sandbox's two processes: one executes the candidate's code and answers calls, the other runs the
+tests.
 
-launch.py's bootstrap puts the texts of these files into an empty interpreter; they import nothing but the standard library. A line
-on stdout that starts with `!` is for the harness, one that starts with `>` for the other process. Only the tests' process says
-that the tests passed, and nothing of the candidate's ever runs in it.
+launch.py's bootstrap puts the texts of these files into an empty interpreter; they import nothing but the standard
+library. A line on stdout that starts with `!` is for the harness, one that starts with `>` for the other process. Only
+the tests' process says that the tests passed, and nothing of the candidate's ever runs in it.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def names_in(source: str) -> tuple[set[str], set[str]]:
     stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     stored |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))}
     stored |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    stored |= {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
+    stored |= {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n,
+        (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
     plain = loaded - set(vars(builtins)) - {"__name__"}
     if not plain - stored:  # nothing but builtins: the innermost calls are what is tested
         calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]

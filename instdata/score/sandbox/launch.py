@@ -1,4 +1,5 @@
-"""How a process of the sandbox is started: in namespaces of its own, by bubblewrap, in a container, or unconfined if asked for."""
+"""How a process of the sandbox is started: in namespaces of its own, by bubblewrap, in a container, or unconfined if
+asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 from instdata.score.sandbox.confine import HOME, libraries
 
 FILES = ("confine", "wire", "proxy", "inside")
-# Line 1 on stdin holds the texts and the order. Prints of the code go to stderr; the pipes are not on 0, 1 and 2 any more.
+# Line 1 on stdin holds the texts and the order. Prints of the code go to stderr; the pipes are not on 0, 1 and 2 any more.  # noqa: E501
 BOOT = """
 import io, json, os, sys, types
 stdin, stdout = os.fdopen(os.dup(0), "rb"), os.dup(1)
@@ -29,7 +30,8 @@ for name, text in order.pop("texts").items():
 module.main(order, stdin, stdout)
 """
 ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": HOME, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:replace",
+    "PATH": "/usr/bin:/bin", "HOME": HOME, "TMPDIR": HOME, "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8:replace",
     "MALLOC_ARENA_MAX": "1",  # each further arena would reserve address space
 }  # fmt: skip
 
@@ -61,9 +63,12 @@ def command(how: str, limits: dict[str, int]) -> list[str]:
     if how == "docker":
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
         return [
-            "docker", "run", "--rm", "-i", "--network", "none", "--read-only", "--tmpfs", f"{HOME}:size={limits['disk_mb']}m,nr_inodes=4096",
-            "--memory", f"{limits['memory_mb'] + 128}m", "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
-            "--user", "65534:65534", "--workdir", HOME, *(x for k, v in ENVIRONMENT.items() for x in ("--env", f"{k}={v}")),
+            "docker", "run", "--rm", "-i", "--network", "none", "--read-only", "--tmpfs",
+            f"{HOME}:size={limits['disk_mb']}m,nr_inodes=4096",
+            "--memory", f"{limits['memory_mb'] + 128}m", "--pids-limit", "64", "--cap-drop", "ALL", "--security-opt",
+            "no-new-privileges",
+            "--user", "65534:65534", "--workdir", HOME,
+            *(x for k, v in ENVIRONMENT.items() for x in ("--env", f"{k}={v}")),
             f"python:{version}-slim", "python", *python,
         ]  # fmt: skip
     interpreter = os.path.realpath(sys.executable)
@@ -73,9 +78,11 @@ def command(how: str, limits: dict[str, int]) -> list[str]:
     links = [x for p in ("/lib", "/lib64") if os.path.islink(p) for x in ("--symlink", os.readlink(p), p)]
     devices = [x for p in ("null", "zero", "random", "urandom") for x in ("--dev-bind", f"/dev/{p}", f"/dev/{p}")]
     return [
-        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid", "65534",
+        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--uid", "65534", "--gid",
+        "65534",
         "--cap-add", "CAP_SYS_ADMIN",  # within its namespaces, for confine.bounded_home, which is run before any code
-        *bound, *links, *devices, "--size", str(limits["disk_mb"] << 20), "--tmpfs", HOME, "--chdir", HOME, "--remount-ro", "/",
+        *bound, *links, *devices, "--size", str(limits["disk_mb"] << 20), "--tmpfs", HOME, "--chdir", HOME,
+        "--remount-ro", "/",
         interpreter, *python,
     ]  # fmt: skip
 

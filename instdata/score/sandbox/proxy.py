@@ -1,8 +1,8 @@
 """Stand-ins for the candidate's objects in the tests' process, and what each side does for the other.
 
-A stand-in has the abilities of the object that it stands for, with one exception that keeps verdicts honest: an object of the
-candidate's is never asked whether it equals, or how it compares with, a value of the tests. One that says yes to everything
-would pass them all. Subclasses of plain types compare by the plain value that they hold.
+A stand-in has the abilities of the object that it stands for, with one exception that keeps verdicts honest: an object
+of the candidate's is never asked whether it equals, or how it compares with, a value of the tests. One that says yes to
+everything would pass them all. Subclasses of plain types compare by the plain value that they hold.
 
 Runs in the sandbox (launch.py sends its text), so it imports nothing but the standard library.
 """
@@ -18,7 +18,8 @@ from typing import Any
 from instdata.score.sandbox.wire import ERRORS, BrokenWire, Message, Peer
 
 COMPARED = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
-PAIRS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"}  # fmt: skip
+PAIRS = {"add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul", "and", "or", "xor", "lshift",
+    "rshift"}  # fmt: skip
 BINARY = tuple(f"__{r}{n}__" for n in sorted(PAIRS) for r in ("", "r"))
 NUMBERS = (
     "__int__",
@@ -32,7 +33,8 @@ NUMBERS = (
     "__ceil__",
 )
 OTHERS = (
-    "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__", "__reversed__", "__enter__",
+    "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__setitem__", "__delitem__", "__contains__",
+    "__reversed__", "__enter__",
     "__exit__", "__hash__", "__bool__", "__str__", "__format__", "__neg__", "__pos__", "__invert__",
 )  # fmt: skip
 SPECIAL = (*COMPARED, *BINARY, *NUMBERS, *OTHERS)
@@ -41,8 +43,8 @@ VALUES = (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
 
 def facts_of(peer: Peer, value: Any) -> dict[str, Any]:
-    """What the other side needs to know of an object to make a stand-in: its kind, its class's name, what it can do, and
-    the plain value that an instance of a plain type's subclass holds."""
+    """What the other side needs to know of an object to make a stand-in: its kind, its class's name, what it can do,
+    and the plain value that an instance of a plain type's subclass holds."""
     kind, name = "object", type(value).__name__
     if isinstance(value, type):
         kind, name = ("error" if issubclass(value, BaseException) else "class"), value.__name__
@@ -233,8 +235,8 @@ def _compared(name: str) -> Callable[..., Any]:
 
 
 def _calculated(name: str) -> Callable[..., Any]:
-    """With another object of the candidate's, whatever comes of it. With a value of the tests', only another object, which
-    says nothing of its number: f(2) - 4 could otherwise be 0 whatever f is."""
+    """With another object of the candidate's, whatever comes of it. With a value of the tests', only another object,
+    which says nothing of its number: f(2) - 4 could otherwise be 0 whatever f is."""
 
     def calculate(self: Proxy, other: Any) -> Any:
         mine = object.__getattribute__(self, "_instdata_value")
@@ -261,7 +263,8 @@ def _number(name: str) -> Callable[..., Any]:
 
 
 def _contains(self: Proxy, wanted: Any) -> bool:
-    """Whether it is among what the object yields; one that yields nothing is asked only for other objects of its side."""
+    """Whether it is among what the object yields; one that yields nothing is asked only for other objects of its
+    side."""
     if hasattr(type(self), "__iter__"):
         return any(x is wanted or x == wanted for x in self)  # type: ignore[attr-defined]
     if _is_proxy(wanted) or type(self).__name__ in _peer(self).named:  # type: ignore[attr-defined]
@@ -289,8 +292,8 @@ def serve_code(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
 
 
 def serve_tests(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
-    """What the tests' process does for the candidate: call a function that it was given, use an object of a class of the
-    tests'. Nothing underlined, nothing that leads to frames."""
+    """What the tests' process does for the candidate: call a function that it was given, use an object of a class of
+    the tests'. Nothing underlined, nothing that leads to frames."""
     thing = peer.given[target]
     mine = type(thing).__module__ == "__main__"
     if (
@@ -345,8 +348,8 @@ class Ended(Exception):
 
 
 def guarded(ask: Callable[..., Any]) -> Callable[..., Any]:
-    """`Peer.ask` for the tests: an iterator may end an iteration, a function may not. (all(map(lambda x: f(x) == y, cases))
-    would pass if f raised StopIteration.)"""
+    """`Peer.ask` for the tests: an iterator may end an iteration, a function may not. (all(map(lambda x: f(x) == y,
+    cases)) would pass if f raised StopIteration.)"""
 
     @functools.wraps(ask)
     def asked(op: str, target: int | None, *arguments: Any) -> Any:

@@ -13,7 +13,10 @@ from instdata.score.sandbox.watch import Result, attempt
 from instdata.util.errors import InputError
 
 CHOICES = ("auto", "docker", "none")
-REMEDY = "unit_tests are not run. To run them in a container: --sandbox docker; without any protection, on a machine that may be lost: --sandbox none --i-know"
+REMEDY = (
+    "unit_tests are not run. To run them in a container: --sandbox docker; without any protection, on a machine "
+    "that may be lost: --sandbox none --i-know"
+)
 _chosen = "auto"
 
 
@@ -21,9 +24,9 @@ def run_tests(code: str, tests: str, *, seconds: float = 10, memory_mb: int = 51
     """Run code in one process, and tests, which call it, in another; they pass if both come to their end without an
     exception.
 
-    `seconds`: wall clock for both. `memory_mb`: address space of each beyond the interpreter's own. `disk_mb`: what each may
-    write. Only the standard library can be imported. No process is left behind. Raises InputError where no sandbox works on
-    this machine and none was chosen (use).
+    `seconds`: wall clock for both. `memory_mb`: address space of each beyond the interpreter's own. `disk_mb`: what
+    each may write. Only the standard library can be imported. No process is left behind. Raises InputError where no
+    sandbox works on this machine and none was chosen (use).
     """
     return attempt(way(), code, tests, seconds, memory_mb, disk_mb)
 
@@ -44,7 +47,8 @@ def chosen() -> tuple[str, bool]:
 
 
 def way() -> str:
-    """What runs the code: bwrap, own (namespaces), docker or none. Raises InputError where nothing chosen works here."""
+    """What runs the code: bwrap, own (namespaces), docker or none. Raises InputError where nothing chosen works
+    here."""
     if _chosen == "none":
         return "none"
     if _chosen == "docker":

@@ -21,7 +21,8 @@ START = 30.0  # seconds for the interpreters to come up, which are not the candi
 SHOWN = 10_000  # bytes of output kept
 FLOOD = 8 << 20  # bytes of output from which the processes are killed
 WAITING = 32 << 20  # bytes that may wait for one of the processes to read them
-SIGNALS = {signal.SIGXCPU: "it took too much processor time", signal.SIGKILL: "it was killed, perhaps for its memory or its processor time"}  # fmt: skip
+SIGNALS = {signal.SIGXCPU: "it took too much processor time",
+    signal.SIGKILL: "it was killed, perhaps for its memory or its processor time"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,8 @@ class _Watch:
                     deadline, running = time.monotonic() + self.seconds, True
                 if self.seen > FLOOD:
                     return False, f"it wrote more than {FLOOD >> 20} MB of output"
-        return (False, f"it took longer than {self.seconds:g} s") if running else (None, f"the sandbox did not start within {START:g} s")  # fmt: skip
+        return (False, f"it took longer than {self.seconds:g} s") if running else (None,
+            f"the sandbox did not start within {START:g} s")  # fmt: skip
 
     def _heard(self, side: _Side) -> tuple[bool | None, str] | None:
         """Pass on what the processes say to each other, note what they say to us; the verdict where there is one."""

@@ -1,8 +1,9 @@
 """Values between the tests and the candidate, which run in two processes: a codec of its own, and calls over it.
 
-Plain values go by value (`type(x)` decides, so that a class of the candidate's is never taken for one); everything else stays
-where it is, and the other side holds a stand-in (proxy.py). Lists, dictionaries and sets that a call was given go back with
-its answer, for the function may have changed them. Nothing here unpickles, evaluates or imports what the candidate names.
+Plain values go by value (`type(x)` decides, so that a class of the candidate's is never taken for one); everything else
+stays where it is, and the other side holds a stand-in (proxy.py). Lists, dictionaries and sets that a call was given go
+back with its answer, for the function may have changed them. Nothing here unpickles, evaluates or imports what the
+candidate names.
 
 Runs in the sandbox (launch.py sends its text), so it imports nothing but the standard library.
 """
@@ -35,11 +36,14 @@ PARTS = {
 # Classes that a candidate may name: they make values and do nothing else.
 TYPES = {t.__name__: t for t in (
     int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, range, object, type(None),
-    collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict, decimal.Decimal, fractions.Fraction, *DATES.values(),
+    collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict, decimal.Decimal,
+    fractions.Fraction, *DATES.values(),
 )}  # fmt: skip
 ERRORS = {n: t for n, t in vars(builtins).items() if isinstance(t, type) and issubclass(t, BaseException)}
-ERRORS |= {"InvalidOperation": decimal.InvalidOperation, "DivisionByZero": decimal.DivisionByZero, "JSONDecodeError": json.JSONDecodeError}  # fmt: skip
-KINDS = {t.__name__: t for t in (list, dict, set, bytearray, collections.deque, collections.Counter, collections.OrderedDict, collections.defaultdict)}  # fmt: skip
+ERRORS |= {"InvalidOperation": decimal.InvalidOperation, "DivisionByZero": decimal.DivisionByZero,
+    "JSONDecodeError": json.JSONDecodeError}  # fmt: skip
+KINDS = {t.__name__: t for t in (list, dict, set, bytearray, collections.deque, collections.Counter,
+    collections.OrderedDict, collections.defaultdict)}  # fmt: skip
 
 
 class BrokenWire(Exception):
@@ -60,11 +64,11 @@ class Message:
 
 
 class Peer:
-    """One end of the wire. `trusting`: it resolves whatever of the standard library the other side names (the candidate's
-    end; the tests' end is not).
+    """One end of the wire. `trusting`: it resolves whatever of the standard library the other side names (the
+    candidate's end; the tests' end is not).
 
-    `stand_in(peer, number, facts)` makes what stands for an object of the other side; `facts_of(peer, object)` says what the other
-    side needs to know of one of ours; `serve(peer, op, target, arguments)` answers a request."""
+    `stand_in(peer, number, facts)` makes what stands for an object of the other side; `facts_of(peer, object)` says
+    what the other side needs to know of one of ours; `serve(peer, op, target, arguments)` answers a request."""
 
     def __init__(self, write: Callable[[bytes], None], read: Callable[[], bytes], trusting: bool,
                  stand_in: Callable[..., Any], facts_of: Callable[..., Any], serve: Callable[..., Any]):  # fmt: skip
@@ -279,7 +283,8 @@ class Peer:
         (container.update if type(container) is set else container.extend)(values)
 
     def _named(self, module: str, name: str) -> Any:
-        """What the other side calls by a name of the standard library; of the candidate's side, types and modules alone."""
+        """What the other side calls by a name of the standard library; of the candidate's side, types and modules
+        alone."""
         if not module:
             found = TYPES.get(name) or ERRORS.get(name)
             if found is not None:
@@ -359,8 +364,8 @@ def _namedtuple(kind: type) -> bool:
 
 
 def global_name(value: Any) -> tuple[str, str] | None:
-    """(module, name) of what the standard library holds under a name: a class, a function, a module ("" for builtins and
-    what TYPES and ERRORS name)."""
+    """(module, name) of what the standard library holds under a name: a class, a function, a module ("" for builtins
+    and what TYPES and ERRORS name)."""
     if isinstance(value, types.ModuleType):
         name = getattr(value, "__name__", "")
         known = name.partition(".")[0] in sys.stdlib_module_names and sys.modules.get(name) is value

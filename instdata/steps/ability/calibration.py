@@ -1,4 +1,5 @@
-"""How likely a label is right, for each class by itself and on the rows at hand; and how well such a confidence holds."""
+"""How likely a label is right, for each class by itself and on the rows at hand; and how well such a confidence
+holds."""
 
 from __future__ import annotations
 
@@ -37,8 +38,8 @@ class Calibration:
         return best, np.minimum(top, (self.examples / (self.examples + 1))[best])
 
     def at_hand(self, scores: np.ndarray, rounds: int = 50) -> Calibration:
-        """Re-estimate the classes' shares on unlabelled rows by expectation maximisation (Saerens, Latinne, Decaestecker
-        2002), drawn to the examples' by PRIOR_ROWS a class, so that few rows change little."""
+        """Re-estimate the classes' shares on unlabelled rows by expectation maximisation (Saerens, Latinne,
+        Decaestecker 2002), drawn to the examples' by PRIOR_ROWS a class, so that few rows change little."""
         before = (self.examples + 1) / (self.examples + 1).sum()
         p = softmax(self.slope * scores)
         pull, shift = PRIOR_ROWS * len(before) * before, np.ones(len(before))
@@ -50,8 +51,9 @@ class Calibration:
 
 
 def calibrate(held_out: np.ndarray, labels: np.ndarray) -> Calibration:
-    """Fit to held-out scores: the slope of the softmax by maximum likelihood, then the curve from the best class's log-odds
-    to how often it is right (Platt 1999). Both by Newton's method, with invented rows that keep them finite."""
+    """Fit to held-out scores: the slope of the softmax by maximum likelihood, then the curve from the best class's
+    log-odds to how often it is right (Platt 1999). Both by Newton's method, with invented rows that keep them
+    finite."""
     rows, classes = held_out.shape
     smooth = classes / (rows + classes)
     wanted = (1 - smooth) * np.eye(classes)[labels] + smooth / classes
@@ -69,8 +71,8 @@ def calibrate(held_out: np.ndarray, labels: np.ndarray) -> Calibration:
 
 
 def platt(odds: np.ndarray, right: np.ndarray) -> tuple[float, float]:
-    """(slope, offset) of the logistic curve from log-odds to the chance of being right. Eight invented rows, right as often as
-    their log-odds of -2 to 2 say, keep the curve near the identity where there is little to learn from."""
+    """(slope, offset) of the logistic curve from log-odds to the chance of being right. Eight invented rows, right as
+    often as their log-odds of -2 to 2 say, keep the curve near the identity where there is little to learn from."""
     spread = np.array([-2.0, -1.0, 1.0, 2.0])
     x = np.column_stack([[*odds, *spread, *spread], np.ones(len(odds) + 8)])
     y = np.array([*right, *sigmoid(spread), *sigmoid(spread)], dtype=float)

@@ -50,8 +50,8 @@ def train(examples: Examples, encoder: str) -> Embedded:
 
 
 def encode(encoder: str, texts: pa.Array) -> np.ndarray:
-    """Unit vectors, float64[rows, dimensions]. `encoder` is wordllama, or a sentence-transformers model by name or path.
-    Raises MissingExtra."""
+    """Unit vectors, float64[rows, dimensions]. `encoder` is wordllama, or a sentence-transformers model by name or
+    path. Raises MissingExtra."""
     shown = [(t or "")[:SHOWN] or " " for t in texts.to_pylist()]
     try:
         if encoder == WORDLLAMA:

@@ -66,7 +66,8 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
         have = f'all {len(table):,} labelled rows are "{classes[0]}"' if classes else "there is no labelled row"
         raise InputError(
             f"categorize: {have}, and nothing can be learned from that. Map a label column to ability: in a source, "
-            "give train: {path: …}, or name a taxonomy: (belle, doit or your own, with examples of two abilities or more)"
+            "give train: {path: …}, or name a taxonomy: (belle, doit or your own, with examples of two abilities or "
+            "more)"
         )
     table = table.filter(pc.is_in(table["ability"], value_set=pa.array(classes)))
     labels = np.asarray(pc.index_in(table["ability"], value_set=pa.array(classes)).combine_chunks())
@@ -83,7 +84,8 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
 def _labelled_rows(rows: Rows) -> pa.Table:
     """The corpus' rows with a label, as TEXTS: batch by batch, and of more than MAX_ROWS an even share of each ability.
 
-    What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach it."""
+    What a generator was asked for is nobody's judgement: such labels are checked by the model, so they cannot teach
+    it."""
     labels = []
     for batch in rows.batches(columns=["ability", "meta"]):
         label = known_labels(batch.ability)

@@ -1,10 +1,10 @@
-"""A text as hashed features of what it asks for, compiled: n-grams of tokens and of its opening, stems, cues of form, and
-the concepts of the lexicon.
+"""A text as hashed features of what it asks for, compiled: n-grams of tokens and of its opening, stems, cues of form,
+and the concepts of the lexicon.
 
 A token is a word, a number (all alike), a punctuation mark, a line break, or one Chinese or Japanese character; width,
-case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is material.
-The first line, or the last where the first is long, is the ask; the rest is material. The
-ask's words and concepts count once more by themselves.
+case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is
+material. The first line, or the last where the first is long, is the ask; the rest is material. The ask's words and
+concepts count once more by themselves.
 """
 
 from __future__ import annotations
@@ -209,7 +209,8 @@ def contains(numbers, wanted):
 
 @jit
 def ask(kind, n):
-    """(begin, end) of the tokens that state the task: the first line, or the last where the first is long and it is not."""
+    """(begin, end) of the tokens that state the task: the first line, or the last where the first is long and it is
+    not."""
     end = 0
     while end < n and kind[end] != BREAK:
         end += 1

@@ -35,7 +35,8 @@ class Categorize(CategorizeOptions):
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """label and confidence of every row, and `given`, the label that it came with (null where none). A row that was
-        learned from gets the label that a model without it gives, so that the two can be compared: ability/summary.py."""
+        learned from gets the label that a model without it gives, so that the two can be compared:
+        ability/summary.py."""
         from instdata.steps.ability import llm
 
         context = rows.context
@@ -65,8 +66,8 @@ class Categorize(CategorizeOptions):
         }
 
     def decide(self, scores: Scores) -> Verdicts:
-        """Labels below `min_confidence`, or among the least sure that would bring their ability's expected precision below
-        `min_precision`, become "unknown".
+        """Labels below `min_confidence`, or among the least sure that would bring their ability's expected precision
+        below `min_precision`, become "unknown".
 
         A row's own label is kept, with confidence 1 where somebody gave it. What a generator was merely asked for is
         kept too, but is as likely right as the model finds it: p where both agree, 1 - p where they do not, null where
@@ -91,8 +92,8 @@ class Categorize(CategorizeOptions):
         )
 
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
-        """What the language model would be asked and cost: the teacher its sample, `llm` every row without a label of its
-        own, `cascade` those of which a model learned from these rows is not sure. None where nobody is asked."""
+        """What the language model would be asked and cost: the teacher its sample, `llm` every row without a label of
+        its own, `cascade` those of which a model learned from these rows is not sure. None where nobody is asked."""
         if not self.asks:
             return None
         from instdata.llm.ask import Options, estimate
@@ -119,9 +120,9 @@ def key(step: Categorize, examples: Examples) -> str:
 
 
 def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
-    """(class number, confidence) of every row: texts are read a batch at a time, those that the model of this key has scored
-    not again. The calibration is moved to the shares that the classes have among the rows. A row that was learned from is
-    judged by a model without it."""
+    """(class number, confidence) of every row: texts are read a batch at a time, those that the model of this key has
+    scored not again. The calibration is moved to the shares that the classes have among the rows. A row that was
+    learned from is judged by a model without it."""
     width = len(model.classes)
 
     def score(batch: Rows) -> dict[str, Any]:

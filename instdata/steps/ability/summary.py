@@ -6,9 +6,10 @@ from typing import Any
 
 
 def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:
-    """{step, abilities, rows, n, agreement}: `rows[i][j]` rows that came labelled abilities[i] and that the last categorize
-    step's model, which did not learn from the row itself, calls abilities[j]; agreement is the share on the diagonal.
-    None where no row came with a label. `db` is report.facts.open_ledger's. What a generator was asked for is no label."""
+    """{step, abilities, rows, n, agreement}: `rows[i][j]` rows that came labelled abilities[i] and that the last
+    categorize step's model, which did not learn from the row itself, calls abilities[j]; agreement is the share on the
+    diagonal. None where no row came with a label. `db` is report.facts.open_ledger's. What a generator was asked for is
+    no label."""
     names = [s["name"] for s in manifest["steps"] if s["kind"] == "categorize"]
     makers = [s["name"] for s in manifest["steps"] if s["kind"] == "generate"]
     if not names:

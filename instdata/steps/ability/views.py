@@ -1,4 +1,5 @@
-"""What the labelling reads of a row: its texts, the label it came with, whether a generator wrote it. Imports no kernel."""
+"""What the labelling reads of a row: its texts, the label it came with, whether a generator wrote it. Imports no
+kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from instdata.corpus.rows import UNKNOWN, Rows
 
 
 def texts(rows: Rows) -> tuple[pa.Array, pa.Array]:
-    """(prompt, response) as the models read them: what is asked, a blank line, what is given. Responses null where none."""
+    """(prompt, response) as the models read them: what is asked, a blank line, what is given. Responses null where
+    none."""
     asked, given = rows.view("asked"), rows.view("given")
     both = pc.binary_join_element_wise(asked, given, "\n\n")
     prompt = pc.if_else(pc.equal(given, ""), asked, both)

@@ -1,4 +1,5 @@
-"""Near copies: dedup (within a set), near and Index (against another), decontaminate (against what a model is judged by).
+"""Near copies: dedup (within a set), near and Index (against another), decontaminate (against what a model is judged
+by).
 
 Nothing here is imported before it is used: the kernels need numba, which takes a second.
 """

@@ -1,4 +1,5 @@
-"""dedup(): which texts are near copies of others. near(): which texts are near copies of a second set. Index: the same, growing."""
+"""dedup(): which texts are near copies of others. near(): which texts are near copies of a second set. Index: the same,
+growing."""
 
 from __future__ import annotations
 
@@ -38,11 +39,11 @@ def dedup(
     script: Literal["keep", "fold"] = "keep",
     max_memory: int | str = "4GB",
 ) -> Deduped:
-    """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the positions; by
-    default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard alone decide; `script="fold"`
-    takes traditional and simplified Chinese for one.
-    method "exact" finds copies of the folded text only, "semantic" compares embeddings of `model`. Raises InputError for options
-    that cannot work, MissingExtra."""
+    """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the
+    positions; by default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard
+    alone decide; `script="fold"` takes traditional and simplified Chinese for one. method "exact" finds copies of the
+    folded text only, "semantic" compares embeddings of `model`. Raises InputError for options that cannot work,
+    MissingExtra."""
     if isinstance(texts, list):
         texts = pa.array(texts, pa.large_string())
     if not 0 < threshold <= 1:
@@ -67,8 +68,8 @@ def find_in(
     method: str,
     vectors: np.ndarray | None = None,
 ) -> Deduped:
-    """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method semantic needs
-    their unit `vectors`."""
+    """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method
+    semantic needs their unit `vectors`."""
     order = order[sketched.valid[order]]
     sketch = sketched.sketch
     if method == "exact":
@@ -96,8 +97,8 @@ class Sketched(NamedTuple):
 def sketch_all(
     parts: Iterable[pa.Array], rows: int, s: Scheme, memory: int, owned: bool = False, folder: Path | None = None
 ) -> Sketched:
-    """Sketch slices of texts in their order, `rows` in all. Half of `memory` (bytes) holds band keys and texts; what exceeds it
-    lies in temporary files in `folder`. `owned`: the caller keeps the texts in memory anyway."""
+    """Sketch slices of texts in their order, `rows` in all. Half of `memory` (bytes) holds band keys and texts; what
+    exceeds it lies in temporary files in `folder`. `owned`: the caller keeps the texts in memory anyway."""
     key_bytes = 4 * s.bands * rows
     keys = None
     if key_bytes > memory // 4:
@@ -124,7 +125,8 @@ def sketch_all(
 
 
 def _grouped(parts: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:
-    """Slices of at most SLICE rows, several at a time: enough to keep all cores busy, little enough to stay in memory."""
+    """Slices of at most SLICE rows, several at a time: enough to keep all cores busy, little enough to stay in
+    memory."""
     group: list[pa.Array] = []
     held = 0
     for part in parts:
@@ -155,8 +157,8 @@ def near(
     ngram: int = NGRAM,
     script: bool = False,
 ) -> Near:
-    """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to nothing.
-    Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
+    """All pairs (query, indexed) with true similarity `threshold` or more that do not contrast. Null is near to
+    nothing. Where one side does not fit in memory, keep the other in an Index and stream it through query_all."""
     index = Index(threshold, num_perm=num_perm, ngram=ngram, script=script)
     if len(indexed) <= len(queries):
         index.add(indexed)
@@ -168,7 +170,8 @@ def near(
 
 
 class Index:
-    """Texts that others are compared with; grows. Same meaning of similar as dedup: Jaccard of n-grams, contrast apart."""
+    """Texts that others are compared with; grows. Same meaning of similar as dedup: Jaccard of n-grams, contrast
+    apart."""
 
     def __init__(
         self,
@@ -179,7 +182,8 @@ class Index:
         words: bool = True,
         script: bool = False,
     ):
-        """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified Chinese are one."""
+        """`words`: two texts that each have a word of their own are not near. `script`: traditional and simplified
+        Chinese are one."""
         self.threshold, self.scheme = threshold, scheme(threshold, num_perm, ngram, script=script, words=words)
         self._buckets = Buckets(self.scheme.bands)
         self._valid = bytearray()  # whether each text is one
@@ -199,8 +203,8 @@ class Index:
         self._valid += new.valid.tobytes()
 
     def query(self, texts: pa.Array | list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """(position of the most similar text, the earliest among equals, similarity) per text; (-1, 0.0) where none reaches the
-        threshold."""
+        """(position of the most similar text, the earliest among equals, similarity) per text; (-1, 0.0) where none
+        reaches the threshold."""
         texts = _array(texts)
         found = self.query_all(texts)
         best, value = np.full(len(texts), -1, np.int64), np.zeros(len(texts))

@@ -1,5 +1,6 @@
-"""Rows by their band keys, growing: a row is added, and those that share a band with a text are found, at a cost that does not
-depend on how many rows there are. Each band has a hash table of chains: the last row of each slot, and the row before it."""
+"""Rows by their band keys, growing: a row is added, and those that share a band with a text are found, at a cost that
+does not depend on how many rows there are. Each band has a hash table of chains: the last row of each slot, and the row
+before it."""
 
 from __future__ import annotations
 
@@ -31,8 +32,8 @@ def chain(keys, start, stop, last, before):
 
 @jit
 def sharing(queries, keys, last, before, out):
-    """query << 32 | row of every two that share a band's key, as often as they do. Returns how many; only as many as fit are
-    written."""
+    """query << 32 | row of every two that share a band's key, as often as they do. Returns how many; only as many as
+    fit are written."""
     found, slots = 0, last.shape[1]
     for band in range(queries.shape[0]):
         for q in range(queries.shape[1]):
@@ -74,7 +75,8 @@ class Buckets:
         return np.unique(self._out[:found])
 
     def _grow(self, held: int) -> None:
-        """Room for twice as many rows; the chains of those held are made anew, so each row is put in twice on the average."""
+        """Room for twice as many rows; the chains of those held are made anew, so each row is put in twice on the
+        average."""
         room = 1 << int(np.ceil(np.log2(max(self.rows, 2 * self._keys.shape[1]))))
         keys = np.empty((len(self._keys), room), np.uint32)
         keys[:, :held] = self._keys[:, :held]

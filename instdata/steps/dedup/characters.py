@@ -71,7 +71,8 @@ def _fold_one(char: str) -> str:
 
 @cache
 def tables(script: bool = False) -> Tables:
-    """The tables of this Python's Unicode version; with `script`, traditional Chinese characters fold to simplified ones."""
+    """The tables of this Python's Unicode version; with `script`, traditional Chinese characters fold to simplified
+    ones."""
     if script:
         plain = tables()
         fold = plain.fold.copy()
@@ -167,7 +168,8 @@ def buffers(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def prepare(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Buffers of the texts, those with combining characters composed first (the fold table sees one character at a time)."""
+    """Buffers of the texts, those with combining characters composed first (the fold table sees one character at a
+    time)."""
     if pa.types.is_null(texts.type):
         texts = texts.cast(pa.string())
     if not (pa.types.is_string(texts.type) or pa.types.is_large_string(texts.type)):
@@ -187,8 +189,8 @@ def prepare(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _composed(texts: pa.Array, unassigned: np.ndarray) -> pa.Array:
-    """The texts in NFKC. Arrow's Unicode is newer than Python's (or older) and would map characters that the tables here do
-    not know, so texts that hold such are left to Python."""
+    """The texts in NFKC. Arrow's Unicode is newer than Python's (or older) and would map characters that the tables
+    here do not know, so texts that hold such are left to Python."""
     out = pc.utf8_normalize(texts, "NFKC")
     if unassigned.any():
         where = pa.array(unassigned)
@@ -199,8 +201,8 @@ def _composed(texts: pa.Array, unassigned: np.ndarray) -> pa.Array:
 
 @cache
 def marked() -> np.ndarray:
-    """Per character: COMPOSES where it may change with the one before it (combining marks, second halves of compositions,
-    jamo), UNASSIGNED where this Python's Unicode does not know it."""
+    """Per character: COMPOSES where it may change with the one before it (combining marks, second halves of
+    compositions, jamo), UNASSIGNED where this Python's Unicode does not know it."""
     mark = np.zeros(TABLE, np.uint8)
     for code in range(0x80, TABLE):
         char = chr(code)

@@ -1,12 +1,14 @@
-"""Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd numbers").
+"""Words that make two otherwise equal short instructions different tasks ("list the even numbers" / "list the odd
+numbers").
 
-Two texts contrast where they differ in their numbers, their negations or the languages they name; and where each holds a word that
-the other lacks (a word more is no contrast: "the sea" / "the warm sea"). NEUTRAL words do not count: they are grammar, or say how
-politely a thing is asked. The words of one alternative of SETS and SYNONYMS count as one and the same. Where words of their own do not
-count (method: semantic) two texts contrast if, of one of SETS, each holds an alternative that the other lacks.
+Two texts contrast where they differ in their numbers, their negations or the languages they name; and where each holds
+a word that the other lacks (a word more is no contrast: "the sea" / "the warm sea"). NEUTRAL words do not count: they
+are grammar, or say how politely a thing is asked. The words of one alternative of SETS and SYNONYMS count as one and
+the same. Where words of their own do not count (method: semantic) two texts contrast if, of one of SETS, each holds an
+alternative that the other lacks.
 
-One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of unspaced
-scripts are found anywhere (longest first, up to six characters), others as whole words.
+One line a set; its alternatives are separated by `|`, spellings and synonyms of one alternative by commas. Words of
+unspaced scripts are found anywhere (longest first, up to six characters), others as whole words.
 """
 
 from __future__ import annotations

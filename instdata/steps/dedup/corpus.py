@@ -1,7 +1,7 @@
 """The texts being compared: in memory up to a cap, in a temporary file beyond it, fetched by position.
 
-Temporary files have no name (the system drops them with the process, however it ends), and their space is taken before it is
-written to: a full disk is an error here, not a signal at some page of a map.
+Temporary files have no name (the system drops them with the process, however it ends), and their space is taken before
+it is written to: a full disk is an error here, not a signal at some page of a map.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Texts:
 
 
 def spilled(shape: tuple[int, ...], dtype: type, folder: Path | None) -> np.ndarray:
-    """An uninitialised array in a temporary file, which is gone once nothing refers to it. Raises BuildError for a full disk."""
+    """An uninitialised array in a temporary file, which is gone once nothing refers to it. Raises BuildError for a full
+    disk."""
     with full_disk(folder), tempfile.TemporaryFile(dir=folder) as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * np.dtype(dtype).itemsize)
@@ -115,7 +116,8 @@ def full_disk(folder: Path | None) -> Iterator[None]:
     except OSError as e:
         place = folder or tempfile.gettempdir()
         raise BuildError(
-            f"dedup: a temporary file in {place} cannot be written: {e.strerror}. Make room there, choose another place with "
+            f"dedup: a temporary file in {place} cannot be written: {e.strerror}. Make room there, choose another "
+            f"place with "
             f"{'INSTDATA_CACHE' if folder else 'TMPDIR'}, or raise max_memory"
         ) from e
 

@@ -20,11 +20,13 @@ COVERED = 0.5  # of an item, by Tülu 3's rule
 
 
 class Decontaminate(Step):
-    """Drop rows that hold what a model will be judged by ("contaminated"), with the item and the matched text as evidence.
+    """Drop rows that hold what a model will be judged by ("contaminated"), with the item and the matched text as
+    evidence.
 
-    A row goes if its prompt is a near copy of an item, if it shares `ngram` consecutive words with an item (characters, in scripts
-    without spaces), or if it contains a shorter question as a whole. What more than ten rows or items hold is a template, and a
-    question that says nothing of its own is a stem: those are evidence only where the item's answer or options come along.
+    A row goes if its prompt is a near copy of an item, if it shares `ngram` consecutive words with an item (characters,
+    in scripts without spaces), or if it contains a shorter question as a whole. What more than ten rows or items hold
+    is a template, and a question that says nothing of its own is a stem: those are evidence only where the item's
+    answer or options come along.
     """
 
     kind: ClassVar[str] = "decontaminate"
@@ -33,7 +35,8 @@ class Decontaminate(Step):
 
     against: list[str] = Field(
         min_length=1,
-        description="Files, folders or globs of evaluation items in any format, suites, and names of well-known ones (mmlu, ...).",
+        description="Files, folders or globs of evaluation items in any format, suites, and names of well-known ones "
+        "(mmlu, ...).",
     )
     preset: Literal["ours", "tulu3", "gpt3"] = Field(
         "ours",
@@ -41,7 +44,8 @@ class Decontaminate(Step):
     )
     ngram: Annotated[int, Field(ge=2, le=100)] | Literal["auto"] = Field(
         "auto",
-        description="Consecutive words, or characters in scripts without spaces, that may not be shared. auto: the preset's.",
+        description="Consecutive words, or characters in scripts without spaces, that may not be shared. auto: the "
+        "preset's.",
     )
     threshold: float = Field(
         0.7, ge=0.3, le=1, description="Jaccard similarity from which two prompts are near copies (preset ours)."
@@ -62,7 +66,8 @@ class Decontaminate(Step):
         return {**key, "options": {**key["options"], "against": digests(self.against, context)}}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """`rule`, null where the row is clean; for decide `_evidence`, and on the first row `_said`: what could not be compared."""
+        """`rule`, null where the row is clean; for decide `_evidence`, and on the first row `_said`: what could not be
+        compared."""
         from instdata.steps.dedup.items import read_items
 
         items, lines = read_items(self.against, rows.context)

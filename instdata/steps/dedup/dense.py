@@ -1,9 +1,10 @@
 """The exact join of rows that are all alike: prefix filtering on n-grams, rarest first.
 
-Two sets with Jaccard similarity t or more share one of their rarest n-grams: the a - ceil(2ta/(1+t)) + 1 rarest of the smaller
-set (its short prefix) and the b - ceil(tb) + 1 rarest of the larger (its long prefix). With one template in many slots the
-short prefix is all slot, so rows meet only where their slots do. Chaudhuri, Ganti, Kaushik, "A primitive operator for
-similarity joins", 2006; Xiao et al., "Efficient similarity joins for near-duplicate detection" (PPJoin), 2008.
+Two sets with Jaccard similarity t or more share one of their rarest n-grams: the a - ceil(2ta/(1+t)) + 1 rarest of the
+smaller set (its short prefix) and the b - ceil(tb) + 1 rarest of the larger (its long prefix). With one template in
+many slots the short prefix is all slot, so rows meet only where their slots do. Chaudhuri, Ganti, Kaushik, "A primitive
+operator for similarity joins", 2006; Xiao et al., "Efficient similarity joins for near-duplicate detection" (PPJoin),
+2008.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def count_frequencies(values, at, sizes, frequency):
 
 @jit
 def prefixes(values, at, sizes, frequency, t, tokens, token_at, short):
-    """The long prefix of each row at tokens[token_at[row]:], rarest first (the upper 32 bits of 55-bit n-gram hashes), and the length
-    of its short prefix. A first call with no tokens counts."""
+    """The long prefix of each row at tokens[token_at[row]:], rarest first (the upper 32 bits of 55-bit n-gram hashes),
+    and the length of its short prefix. A first call with no tokens counts."""
     for row in range(len(sizes)):
         n = sizes[row]
         long = n - np.int64(np.ceil(t * n - 1e-9)) + 1
@@ -52,7 +53,8 @@ def prefixes(values, at, sizes, frequency, t, tokens, token_at, short):
 
 @jit
 def mark(token, contrast):
-    """The token under which a text is stored: only texts that ask the same (their contrast key and words are equal) look there."""
+    """The token under which a text is stored: only texts that ask the same (their contrast key and words are equal)
+    look there."""
     return token if contrast == 0 else (mix(token ^ contrast) >> np.uint64(32))
 
 
@@ -141,8 +143,8 @@ def join_dense(texts: Texts, rows: np.ndarray, s: Scheme, floor: float) -> tuple
 
     Where many rows hold the same text, what else they hold decides: two that may contrast must have the same words.
 
-    Each row's NEIGHBOURS earliest similar rows are found, and where it has more, as many again at each of LEVELS: in a cluster
-    whose rows are all alike the output stays linear, and a closer copy is still found.
+    Each row's NEIGHBOURS earliest similar rows are found, and where it has more, as many again at each of LEVELS: in a
+    cluster whose rows are all alike the output stays linear, and a closer copy is still found.
     """
     sizes = texts.sizes(np.sort(rows))[np.argsort(np.argsort(rows))]
     cuts = [0, *np.flatnonzero(np.diff(np.cumsum(sizes) // BLOCK)) + 1, len(rows)]

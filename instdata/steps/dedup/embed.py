@@ -46,8 +46,9 @@ def unavailable(model: str) -> list[str]:
 def embeddings(
     texts: list[pa.Array], model: str, cache: Path | None, say: Callable[[str], None] = lambda line: None
 ) -> np.ndarray:
-    """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they are there and
-    what was sealed (that they are not is said). Raises MissingExtra, or InputError where the located model cannot be loaded."""
+    """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they
+    are there and what was sealed (that they are not is said). Raises MissingExtra, or InputError where the located
+    model cannot be loaded."""
     key = hashlib.sha256(identity(model).encode())
     for part in texts:
         for at in range(0, len(part), BATCH):
@@ -90,6 +91,7 @@ def _encoder(model: str) -> Callable[[list[str]], np.ndarray]:
         loaded = SentenceTransformer(model, trust_remote_code=False)
     except Exception as e:  # the hub client raises many kinds
         raise InputError(
-            f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which needs no hub"
+            f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which "
+            f"needs no hub"
         ) from e
     return lambda batch: loaded.encode(batch, batch_size=64, show_progress_bar=False)

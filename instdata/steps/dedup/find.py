@@ -76,7 +76,8 @@ def _score(step: DedupOptions, batch: Rows) -> np.ndarray:
 
     if step.by not in batch.scores:
         raise InputError(
-            f'dedup: by: there is no score "{step.by}" before this step; there are: {", ".join(sorted(batch.scores)) or "none"}'
+            f'dedup: by: there is no score "{step.by}" before this step; there are: '
+            f"{', '.join(sorted(batch.scores)) or 'none'}"
         )
     return np.nan_to_num(
         pc.fill_null(batch.scores[step.by].cast(pa.float64()), -np.inf).to_numpy(), nan=-np.inf, neginf=-1e300
@@ -84,8 +85,8 @@ def _score(step: DedupOptions, batch: Rows) -> np.ndarray:
 
 
 def view(step: DedupOptions, rows: Rows) -> pa.Array:
-    """The text compared; null where the row has none. Where there are two sides, SIDES is between them: what is given (system, earlier
-    turns) and what is asked, or prompt and response."""
+    """The text compared; null where the row has none. Where there are two sides, SIDES is between them: what is given
+    (system, earlier turns) and what is asked, or prompt and response."""
     if step.view == "prompt":
         if step.method != "minhash":
             return rows.prompt

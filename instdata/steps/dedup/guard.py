@@ -1,9 +1,10 @@
 """The contrast guard: whether two texts, however similar, are different tasks. The words are in contrast.py.
 
-Of each text the numbers and operators (in order), the negations, code tokens and languages become one hash, the contrast key. Its
-other words become tokens: words that say how a thing is asked (see NEUTRAL in contrast.py) none, spellings and synonyms of one
-alternative the same one, other words their stem. Two texts are different tasks where their keys differ, or where each has a token
-that the other lacks: ethanol here, methanol there, however long the passage around them.
+Of each text the numbers and operators (in order), the negations, code tokens and languages become one hash, the
+contrast key. Its other words become tokens: words that say how a thing is asked (see NEUTRAL in contrast.py) none,
+spellings and synonyms of one alternative the same one, other words their stem. Two texts are different tasks where
+their keys differ, or where each has a token that the other lacks: ethanol here, methanol there, however long the
+passage around them.
 """
 
 from __future__ import annotations
@@ -45,14 +46,15 @@ def neighbour(chars, n, i, step):
 
 @jit
 def untold(c):
-    """Whether words of this script are no tokens: those that write no spaces (Thai, Lao, Burmese, Khmer), or join what others write
-    apart (Arabic, Hebrew, the Indic scripts). Hiragana is grammar."""
+    """Whether words of this script are no tokens: those that write no spaces (Thai, Lao, Burmese, Khmer), or join what
+    others write apart (Arabic, Hebrew, the Indic scripts). Hiragana is grammar."""
     return 0x0590 <= c < 0x0E00 or 0x0E00 <= c < 0x10A0 or 0x1780 <= c < 0x1800 or 0x3040 <= c < 0x30A0
 
 
 @jit
 def stem_end(chars, start, end):
-    """Where a word's stem ends: English plural and verb endings are cut, and an e or a doubled letter that they leave."""
+    """Where a word's stem ends: English plural and verb endings are cut, and an e or a doubled letter that they
+    leave."""
     if end - start > 2 and chars[end - 1] == S and chars[end - 2] == 39:  # 's
         end -= 2
     cut = end
@@ -73,8 +75,8 @@ def stem_end(chars, start, end):
 
 @jit
 def word_token(chars, start, end):
-    """A token for a word: its stem, one spelling of British and American forms; in long words the order of letters, and whether one
-    is doubled, do not count."""
+    """A token for a word: its stem, one spelling of British and American forms; in long words the order of letters, and
+    whether one is doubled, do not count."""
     stop = stem_end(chars, start, end)
     h = np.uint64(0)
     american = stop - 2 if stop - start > 3 and chars[stop - 3] == 111 and chars[stop - 1] == 114 else stop  # colour
@@ -175,8 +177,9 @@ def wide_meaning(chars, n, i, t_longest, words, meaning):
 
 @jit
 def contrast_key(chars, camel, n, t, words_count, tokens):
-    """(contrast key, hash of the bag of tokens, number of tokens) of a folded text; neither hash is ever 0. The tokens are written to
-    `tokens`, in the order of the text; only those of listed words are in the bag unless `words_count`. `chars` may change."""
+    """(contrast key, hash of the bag of tokens, number of tokens) of a folded text; neither hash is ever 0. The tokens
+    are written to `tokens`, in the order of the text; only those of listed words are in the bag unless `words_count`.
+    `chars` may change."""
     # Taken out of the tuple once: handed down call by call it costs a count of references each.
     kind, longest, words, meaning = t.kind, t.longest, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -236,9 +239,9 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
 
 @jit
 def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
-    """Whether two texts are different tasks: by their contrast keys (0: nothing contrasts), where each has a token that the other
-    lacks, or where one has more than ADDED tokens more. x[x_start:x_end] and y[y_start:y_end] are their tokens, sorted. Without
-    `words` only words listed as contrasting count: two alternatives of one set."""
+    """Whether two texts are different tasks: by their contrast keys (0: nothing contrasts), where each has a token that
+    the other lacks, or where one has more than ADDED tokens more. x[x_start:x_end] and y[y_start:y_end] are their
+    tokens, sorted. Without `words` only words listed as contrasting count: two alternatives of one set."""
     if one == 0 or other == 0:
         return False
     if one != other:

@@ -1,7 +1,7 @@
 """Traditional characters and the simplified ones that they fold to, place by place: for `script: fold`.
 
-Taken from OpenCC's dictionary TSCharacters (Apache License 2.0, https://github.com/BYVoid/OpenCC), single characters of the basic
-block only, the first of several choices: 后 and 後 become one, which is what comparing needs.
+Taken from OpenCC's dictionary TSCharacters (Apache License 2.0, https://github.com/BYVoid/OpenCC), single characters of
+the basic block only, the first of several choices: 后 and 後 become one, which is what comparing needs.
 """
 
 from __future__ import annotations

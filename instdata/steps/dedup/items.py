@@ -1,7 +1,8 @@
-"""Evaluation items as they come: a question, what is given with it, options and an answer, from whatever columns hold them.
+"""Evaluation items as they come: a question, what is given with it, options and an answer, from whatever columns hold
+them.
 
-An evaluation item is not a training record: its answer may be a number, a truth value, an option's place or a list, it may have no
-answer at all, and its columns have other names. What has no text to compare is counted, see `unreadable`.
+An evaluation item is not a training record: its answer may be a number, a truth value, an option's place or a list, it
+may have no answer at all, and its columns have other names. What has no text to compare is counted, see `unreadable`.
 """
 
 from __future__ import annotations
@@ -47,11 +48,13 @@ GIVEN = (
 )
 OPTIONS = ("options", "choices", "choice", "endings", "candidates")
 ANSWER = (
-    "answer", "answers", "label", "answerkey", "answer_key", "target", "output", "response", "completion", "reference", "std_answer",
+    "answer", "answers", "label", "answerkey", "answer_key", "target", "output", "response", "completion", "reference",
+    "std_answer",
     "solution", "canonical_solution", "correct", "correct_answer", "best_answer", "gold", "answer_index", "answer_idx",
 )  # fmt: skip
 SPREAD = (("a", "b", "c", "d", "e"), tuple(f"option_{x}" for x in "abcde"), ("opa", "opb", "opc", "opd", "ope"))
-OURS = {"instruction": "question", "prompt": "question", "input": "given", "passage": "given", "choices": "options", "reference": "answer", "output": "answer"}  # fmt: skip
+OURS = {"instruction": "question", "prompt": "question", "input": "given", "passage": "given", "choices": "options",
+    "reference": "answer", "output": "answer"}  # fmt: skip
 LABELLED = re.compile(r"^\s*(?:[(（]\s*[A-Ja-j1-9]\s*[)）]|[A-Ja-j]\s*[.．、:：)）])\s*")
 LETTER = re.compile(r"^\s*[(（]?\s*([A-Ja-j])\s*[)）.．]?\s*$")
 MOST_BAD = 0.01  # the share of a file's items that may have nothing to compare
@@ -69,8 +72,9 @@ class EvalItem(NamedTuple):
 
 
 def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list[str]]:
-    """(items of the files, folders, globs, suites and known names in `paths`, one line about each file of which some cannot be
-    compared). Raises InputError for a file without items or without any text, BudgetReached where more than 1 % have none."""
+    """(items of the files, folders, globs, suites and known names in `paths`, one line about each file of which some
+    cannot be compared). Raises InputError for a file without items or without any text, BudgetReached where more than 1
+    % have none."""
     found: list[EvalItem] = []
     said: list[str] = []
     for file in files(paths, context):
@@ -86,7 +90,8 @@ def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list
         if bad == total:
             names = ", ".join(QUESTION)
             raise InputError(
-                f"{file.path}: none of its records has a text to compare; known are the formats of sources and the columns {names}; "
+                f"{file.path}: none of its records has a text to compare; known are the formats of sources and the "
+                f"columns {names}; "
                 "a suite's `map` names others"
             )
         if bad:

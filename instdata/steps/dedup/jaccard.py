@@ -9,8 +9,8 @@ from instdata.util.kernels import jit
 
 @jit
 def jaccard(x, a, a_end, y, b, b_end, floor):
-    """Jaccard similarity of the sorted sets x[a:a_end] and y[b:b_end]; where they hold two sides (prompt n-grams are even,
-    response ones odd) the smaller of the two similarities. -1 where it is below `floor`."""
+    """Jaccard similarity of the sorted sets x[a:a_end] and y[b:b_end]; where they hold two sides (prompt n-grams are
+    even, response ones odd) the smaller of the two similarities. -1 where it is below `floor`."""
     need = floor / (1.0 + floor) * ((a_end - a) + (b_end - b)) - 1e-9
     size, odd_size, both, odd = (a_end - a) + (b_end - b), 0, 0, 0
     for i in range(a, a_end):

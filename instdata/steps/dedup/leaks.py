@@ -1,10 +1,10 @@
 """Which rows hold what a model will be judged by.
 
-An item is searched for by its parts: what it asks, what is given with it, its options, its answer. A row leaks an item if, in this
-order, its prompt is a near copy of it; it shares 13 consecutive words with it (characters, in scripts without spaces: GPT-3's rule,
-Brown et al., "Language models are few-shot learners", 2020, app. C); or it holds a shorter question as a whole. What many rows or
-items hold is a template and no evidence, nor is a stem that says nothing of its own ("Which of the following is true?"): then the
-item's answer or options must come along.
+An item is searched for by its parts: what it asks, what is given with it, its options, its answer. A row leaks an item
+if, in this order, its prompt is a near copy of it; it shares 13 consecutive words with it (characters, in scripts
+without spaces: GPT-3's rule, Brown et al., "Language models are few-shot learners", 2020, app. C); or it holds a
+shorter question as a whole. What many rows or items hold is a template and no evidence, nor is a stem that says nothing
+of its own ("Which of the following is true?"): then the item's answer or options must come along.
 """
 
 from __future__ import annotations
@@ -100,8 +100,9 @@ def parts_of(items: list[EvalItem]) -> Parts:
 
 
 class Items:
-    """Evaluation items that rows are searched for, given as Parts or as plain prompts. `ngram` is in tokens, `threshold` a Jaccard
-    similarity of prompts (None: near prompts are not looked for). Without `short` n-grams are all that counts, as in GPT-3's rule."""
+    """Evaluation items that rows are searched for, given as Parts or as plain prompts. `ngram` is in tokens,
+    `threshold` a Jaccard similarity of prompts (None: near prompts are not looked for). Without `short` n-grams are all
+    that counts, as in GPT-3's rule."""
 
     def __init__(
         self, items: Parts | pa.Array | list[str], ngram: int = NGRAM, threshold: float | None = 0.7, short: bool = True
@@ -169,8 +170,9 @@ class Items:
         return Matches(near, np.concatenate(rows), np.concatenate(numbers))
 
     def counting(self, found: Matches) -> np.ndarray:
-        """Which n-grams are evidence alone, bool by number: those of questions, passages and options that are no boilerplate, and short
-        questions that say something of their own and that hardly another item asks. A question about a passage is a stem."""
+        """Which n-grams are evidence alone, bool by number: those of questions, passages and options that are no
+        boilerplate, and short questions that say something of their own and that hardly another item asks. A question
+        about a passage is a stem."""
         rows_with = _holders(found.number, found.row, len(self.item))
         kind, short = self.parts.kind[self.part], self.counts[self.part] < self.ngram
         if not self.short:
@@ -266,7 +268,8 @@ class Items:
         return alive
 
     def _nearest(self, hits: list[tuple[int, float]], counting: np.ndarray) -> tuple[int, float] | None:
-        """The most similar prompt of an item; a bare question counts if the row's prompt is the same, or if it is evidence alone."""
+        """The most similar prompt of an item; a bare question counts if the row's prompt is the same, or if it is
+        evidence alone."""
         best = None
         for variant, similarity in hits:
             if best and similarity <= best[1]:
@@ -282,8 +285,8 @@ class Items:
         return numbers[numbers >= 0]
 
     def covered(self, found: Matches, share: float, fetch: Fetch) -> Leaks:
-        """Rows whose n-grams cover at least `share` of an item's question and what is given with it (Tülu 3's rule: Lambert et al.,
-        2024, sec. 3.2)."""
+        """Rows whose n-grams cover at least `share` of an item's question and what is given with it (Tülu 3's rule:
+        Lambert et al., 2024, sec. 3.2)."""
         asks = self.parts.kind <= GIVEN
         size = np.bincount(self.parts.item[asks], self.counts[asks], self.parts.items)
         there = np.flatnonzero((self.numbers >= 0) & np.repeat(asks, self.counts))

@@ -1,8 +1,9 @@
 """MinHash signatures, their band keys, and n-gram sets, computed from the text's bytes by compiled kernels.
 
-The permutations are datasketch's `affine32` scheme at its seed 1: a*h + b mod 2^32 over MurmurHash3's 32-bit finalizer, with
-h the upper 32 bits of an n-gram's 55-bit hash. So a signature here equals the one that datasketch.MinHash computes.
-Broder, "On the resemblance and containment of documents", 1997; Leskovec et al., "Mining of Massive Datasets", ch. 3.
+The permutations are datasketch's `affine32` scheme at its seed 1: a*h + b mod 2^32 over MurmurHash3's 32-bit finalizer,
+with h the upper 32 bits of an n-gram's 55-bit hash. So a signature here equals the one that datasketch.MinHash
+computes. Broder, "On the resemblance and containment of documents", 1997; Leskovec et al., "Mining of Massive
+Datasets", ch. 3.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def scheme(
 
 @jit
 def row_ngrams(data, start, end, t, s, chars, camel, out):
-    """N-gram hashes of a row into `out`. The row is one text, or two sides with SIDES between (if s.sides); an empty side has none.
-    Returns (how many n-grams, how many folded characters of the whole row)."""
+    """N-gram hashes of a row into `out`. The row is one text, or two sides with SIDES between (if s.sides); an empty
+    side has none. Returns (how many n-grams, how many folded characters of the whole row)."""
     cut = start if s.sides else end
     while cut < end and data[cut] != 0x1F:
         cut += 1
@@ -116,8 +117,8 @@ def lower(low, a, h, b):
 
 @jit
 def smallest(hashes, count, a, b, out):
-    """The signature: for each a and b the min over the hashes of a*h + b mod 2^32. Eight permutations a pass stay in registers,
-    and LLVM vectorises the loop; what is no multiple of LANES it would take one by one."""
+    """The signature: for each a and b the min over the hashes of a*h + b mod 2^32. Eight permutations a pass stay in
+    registers, and LLVM vectorises the loop; what is no multiple of LANES it would take one by one."""
     for k in range(0, len(out), PASS):
         a0, a1, a2, a3, a4, a5, a6, a7 = a[k], a[k + 1], a[k + 2], a[k + 3], a[k + 4], a[k + 5], a[k + 6], a[k + 7]
         b0, b1, b2, b3, b4, b5, b6, b7 = b[k], b[k + 1], b[k + 2], b[k + 3], b[k + 4], b[k + 5], b[k + 6], b[k + 7]
@@ -155,7 +156,8 @@ def sign_rows(data, offsets, t, s, signatures):
 
 @jit
 def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
-    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first 128 hashes."""
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first
+    128 hashes."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
@@ -187,8 +189,8 @@ def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
 
 @jit
 def grams_of_rows(data, offsets, t, s, grams, tokens, ends, contrast, bag):
-    """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at ends[row]; their
-    contrast keys and bags. Returns how many n-grams and tokens there are."""
+    """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at
+    ends[row]; their contrast keys and bags. Returns how many n-grams and tokens there are."""
     size = scratch_size(data, offsets, t)
     chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
     total, listed = 0, 0
@@ -209,7 +211,8 @@ def grams_of_rows(data, offsets, t, s, grams, tokens, ends, contrast, bag):
 
 @jit
 def split_rows(grams, ends):
-    """Drop repeats from sorted `grams`, in place, and their row numbers; `ends` gets where each row ends. Returns how many stay."""
+    """Drop repeats from sorted `grams`, in place, and their row numbers; `ends` gets where each row ends. Returns how
+    many stay."""
     n = 0
     for i in range(len(grams)):
         if i == 0 or grams[i] != grams[i - 1]:
@@ -231,9 +234,9 @@ def most_grams(data, offsets, t):
 
 
 class Sets(NamedTuple):
-    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]; its sorted tokens (see contrast_key)
-    tokens[token_at[i] : token_at[i] + token_sizes[i]]. `contrast`: its contrast key, 0 where nothing contrasts; `bag`: equal where the
-    tokens are."""
+    """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]; its sorted tokens (see
+    contrast_key) tokens[token_at[i] : token_at[i] + token_sizes[i]]. `contrast`: its contrast key, 0 where nothing
+    contrasts; `bag`: equal where the tokens are."""
 
     values: np.ndarray
     at: np.ndarray
@@ -308,8 +311,8 @@ def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
 
 
 def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.ndarray:
-    """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated with the
-    upper 32 bits of the n-gram hashes."""
+    """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated
+    with the upper 32 bits of the n-gram hashes."""
     s = scheme(1.0, num_perm, ngram)
     parts, t = slices(texts), tables()
     starts = np.cumsum([0] + [len(p) for p in parts])
@@ -323,7 +326,8 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
 
 
 def to_datasketch(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> list[Any]:
-    """The texts as datasketch.MinHash objects, for its LSH storages (Redis, Cassandra, ...). Raises MissingExtra without datasketch."""
+    """The texts as datasketch.MinHash objects, for its LSH storages (Redis, Cassandra, ...). Raises MissingExtra
+    without datasketch."""
     try:
         from datasketch import MinHash
     except ImportError as e:

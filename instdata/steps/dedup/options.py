@@ -20,7 +20,8 @@ class DedupOptions(Step):
     scope: ClassVar[Scope] = "corpus"
     version: ClassVar[int] = 3
 
-    method: Literal["exact", "minhash", "semantic"] = Field("minhash", description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip
+    method: Literal["exact", "minhash", "semantic"] = Field("minhash",
+        description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip  # noqa: E501
     view: Literal["prompt", "response", "full", "both"] = Field(
         "prompt", description="What is compared; both: prompts and responses, each for itself."
     )

@@ -43,9 +43,9 @@ class File(NamedTuple):
 
 
 def files(paths: list[str], context: Context) -> list[File]:
-    """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a YAML file
-    that names its items (`items: path`, from its own folder) and, where their columns have other names, maps them (`map`); a name that
-    suites.yaml lists is a suite on the Hub. Raises InputError naming what is missing."""
+    """Every file meant by files, folders, globs and suites (relative to the recipe), in the given order. A suite is a
+    YAML file that names its items (`items: path`, from its own folder) and, where their columns have other names, maps
+    them (`map`); a name that suites.yaml lists is a suite on the Hub. Raises InputError naming what is missing."""
     from instdata.read.files import find_files
     from instdata.read.source import Source
 
@@ -103,8 +103,8 @@ def missing(paths: list[str], context: Context, what: str) -> list[str]:
 
 
 def read(paths: list[str], context: Context) -> Iterator[tuple[Rows, pa.Array]]:
-    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out. Raises InputError for a file of
-    which none can be: comparing with nothing would find nothing."""
+    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out. Raises InputError for a file
+    of which none can be: comparing with nothing would find nothing."""
     for file in files(paths, context):
         conversations: list[list[dict[str, str]]] = []
         where: list[str] = []
@@ -122,7 +122,8 @@ def read(paths: list[str], context: Context) -> Iterator[tuple[Rows, pa.Array]]:
             yield _rows(conversations), pa.array(where)
         if number >= 0 and not some:
             raise InputError(
-                f"{file.path}: none of its records has a text to compare; known are the formats of sources and the columns {', '.join(QUESTIONS)}"
+                f"{file.path}: none of its records has a text to compare; known are the formats of sources and the "
+                f"columns {', '.join(QUESTIONS)}"
             )
 
 
@@ -131,8 +132,8 @@ def _rows(conversations: list[list[dict[str, str]]]) -> Rows:
 
 
 def _format(file: File) -> Input | None:
-    """How to read a file: None where it is no instruction data, for an evaluation file has its question somewhere. Raises InputError
-    for a column that a suite maps and the file lacks."""
+    """How to read a file: None where it is no instruction data, for an evaluation file has its question somewhere.
+    Raises InputError for a column that a suite maps and the file lacks."""
     from instdata.read.source import Source
     from instdata.read.sources import open_sources
 

@@ -1,7 +1,7 @@
 """Word n-grams shared by two sets of texts, with their places: the kernels of decontamination.
 
-A token is a word, or one character of Chinese or Japanese, or three characters of other scripts that write no spaces (Thai, Lao,
-Khmer, Burmese).
+A token is a word, or one character of Chinese or Japanese, or three characters of other scripts that write no spaces
+(Thai, Lao, Khmer, Burmese).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def tokens(chars, n, t, hashes, starts, ends):
 
 @jit
 def token_rows(data, offsets, t, at, hashes, columns):
-    """Token hashes of every row at hashes[at[row]:] (a first call with none counts them into `at`), and the row's width:
-    wide characters fill two columns."""
+    """Token hashes of every row at hashes[at[row]:] (a first call with none counts them into `at`), and the row's
+    width: wide characters fill two columns."""
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     own, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
@@ -94,9 +94,9 @@ def begin(h, wanted):
 
 @jit
 def collect(hashes, at, n, short, wanted, power, numbers):
-    """Put the items' n-grams of n tokens into `wanted` and, of items with fewer tokens where `short` allows, the whole item.
-    numbers[i] becomes the number of the n-gram that starts with token i, -1 where none does; `power` is BASE to the powers.
-    Returns how many distinct n-grams there are; they are numbered as they come."""
+    """Put the items' n-grams of n tokens into `wanted` and, of items with fewer tokens where `short` allows, the whole
+    item. numbers[i] becomes the number of the n-gram that starts with token i, -1 where none does; `power` is BASE to
+    the powers. Returns how many distinct n-grams there are; they are numbered as they come."""
     count = 0
     shortest = wanted.lengths[0]
     numbers[:] = -1
@@ -147,8 +147,8 @@ def matches(data, offsets, t, wanted, power, row_out, number_out):
 
 @jit
 def locate(data, start, end, t, wanted, power, alive, span):
-    """The longest run of overlapping n-grams of `wanted` that count (`alive`) in one text: writes its first and last folded
-    character to `span`, returns the n-gram it starts with, -1 for none."""
+    """The longest run of overlapping n-grams of `wanted` that count (`alive`) in one text: writes its first and last
+    folded character to `span`, returns the n-gram it starts with, -1 for none."""
     offsets = np.array([start, end])
     size = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)

@@ -21,9 +21,10 @@ def greedy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(kept row, similarity) of every row to drop at `threshold`; kept row is -1 where the row stays.
 
-    In priority order a row goes if a *kept* row before it is similar enough, so A~B~C with A!~C keeps A and C. Of several
-    kept rows the most similar is named, the earliest among equals. Row i's earlier similar rows are earlier[at[i]:at[i+1]]
-    (negative ones belong to older releases: always kept); a copy shares the fate of what it copies.
+    In priority order a row goes if a *kept* row before it is similar enough, so A~B~C with A!~C keeps A and C. Of
+    several kept rows the most similar is named, the earliest among equals. Row i's earlier similar rows are
+    earlier[at[i]:at[i+1]] (negative ones belong to older releases: always kept); a copy shares the fate of what it
+    copies.
     """
     from instdata.steps.dedup.greedy import greedy_pass
 
@@ -39,8 +40,9 @@ KEPT = -1  # the target of a row that stays; rows of older releases are -2, -3, 
 class Deduped:
     """The result of `dedup`: rows are positions in the texts given.
 
-    `order` is the priority order of the rows compared, `copy_of` the row of which each is an exact copy (-1: none), and row
-    i's similar rows before it in priority are earlier[at[i]:at[i+1]] with `similarity`, for similarities of `floor` and more.
+    `order` is the priority order of the rows compared, `copy_of` the row of which each is an exact copy (-1: none), and
+    row i's similar rows before it in priority are earlier[at[i]:at[i+1]] with `similarity`, for similarities of `floor`
+    and more.
     """
 
     threshold: float
@@ -75,7 +77,8 @@ class Deduped:
         """The result at another threshold, from the pairs already found. Raises InputError below the floor searched."""
         if not self.floor <= threshold <= 1:
             raise InputError(
-                f"dedup: pairs were searched from similarity {self.floor} to 1, so {threshold} needs a new search: call dedup(texts, threshold={threshold})"
+                f"dedup: pairs were searched from similarity {self.floor} to 1, so {threshold} needs a new search: "
+                f"call dedup(texts, threshold={threshold})"
             )
         return Deduped(threshold, self.floor, self.order, self.copy_of, self.at, self.earlier, self.similarity)
 

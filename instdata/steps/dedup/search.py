@@ -1,8 +1,8 @@
 """All pairs of similar texts: candidates from band keys, each verified by its true Jaccard similarity.
 
-Copies are set aside first, by hashes of the whole folded text. Then band keys are sorted, a band at a time. In a band's small
-groups every pair is a candidate. Rows of large groups (one template with many slots, say) are gathered and joined by their
-rarest n-grams (dense.py), near-linear where comparing all pairs would be quadratic.
+Copies are set aside first, by hashes of the whole folded text. Then band keys are sorted, a band at a time. In a band's
+small groups every pair is a candidate. Rows of large groups (one template with many slots, say) are gathered and joined
+by their rarest n-grams (dense.py), near-linear where comparing all pairs would be quadratic.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LOW = np.uint64(0xFFFFFFFF)
 
 
 class Found(NamedTuple):
-    """What a search found, rows by position. `later` comes after `earlier` in priority; pairs are sorted by (later, earlier)."""
+    """What a search found, rows by position. `later` comes after `earlier` in priority; pairs are sorted by (later,
+    earlier)."""
 
     copy_of: np.ndarray  # int64[rows]: the first row in priority with the same folded text, -1 where there is none
     later: np.ndarray  # int64
@@ -44,8 +45,9 @@ def ones(x):
 
 @jit
 def band_groups(packed, keys, band, rows, small, bits, differing, pairs, links):
-    """Pairs of one band's small groups that share no earlier band and whose bits differ in at most `differing`, and (first, other) links of its large groups, each packed
-    as low << 32 | high. Returns how many of both there are; only as many as fit are written."""
+    """Pairs of one band's small groups that share no earlier band and whose bits differ in at most `differing`, and
+    (first, other) links of its large groups, each packed as low << 32 | high. Returns how many of both there are; only
+    as many as fit are written."""
     n_pairs, n_links, start, n = 0, 0, 0, len(packed)
     while start < n:
         stop = start + 1
@@ -96,8 +98,8 @@ def flatten(root):
 
 @jit
 def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, words, first, second, floor, out, same):
-    """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below `floor`; and whether
-    their words are the same."""
+    """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below
+    `floor`; and whether their words are the same."""
     for i in range(len(first)):
         a, b = first[i], second[i]
         similarity = max(0.0, jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor))
@@ -150,7 +152,7 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
 def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """(candidate pairs as earlier << 32 | later, root of each row's component of large groups), by place in `rows`."""
     keys, index = sketch.keys, np.arange(len(rows), dtype=np.uint64)
-    # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.
+    # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.  # noqa: E501
     n, share = min(s.bands * s.rows, 128), (1 - floor) / 2
     differing = int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
     root = np.arange(len(rows))
@@ -179,8 +181,9 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
 def _outside_frames(
     first: np.ndarray, second: np.ndarray, similarity: np.ndarray, same: np.ndarray, rows: int
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """(later, earlier, similarity) of the pairs that are copies. A row that is similar to several others with which it contrasts
-    holds a frame (one passage and its questions, one scaffold and its tasks): of two such rows a word more is another task."""
+    """(later, earlier, similarity) of the pairs that are copies. A row that is similar to several others with which it
+    contrasts holds a frame (one passage and its questions, one scaffold and its tasks): of two such rows a word more is
+    another task."""
     unlike = similarity < 0
     framed = np.bincount(np.concatenate([first[unlike], second[unlike]]), minlength=rows) >= FRAMED
     copies = ~unlike & (same | ~(framed[first] & framed[second]))
@@ -196,7 +199,8 @@ def _components(root: np.ndarray) -> list[np.ndarray]:
 
 
 def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor: float):
-    """(earlier, later, similarity, same words) of the pairs at the floor or above, see verify, a block of text at a time."""
+    """(earlier, later, similarity, same words) of the pairs at the floor or above, see verify, a block of text at a
+    time."""
     yield np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool)
     start, step = 0, 1 << 17
     while start < len(pairs):

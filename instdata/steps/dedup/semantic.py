@@ -1,8 +1,8 @@
 """Near copies by meaning: cosine similarity of sentence embeddings, exact up to EXACT rows, by faiss beyond.
 
-As in the n-gram search, a row's earliest NEIGHBOURS are kept at each of LEVELS (many models find any two sentences rather alike: the
-earliest ones at the floor say little), copies are set aside first, and texts that contrast are no copies, for embeddings
-hardly tell "even" from "odd".
+As in the n-gram search, a row's earliest NEIGHBOURS are kept at each of LEVELS (many models find any two sentences
+rather alike: the earliest ones at the floor say little), copies are set aside first, and texts that contrast are no
+copies, for embeddings hardly tell "even" from "odd".
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def search_semantic(
 
 
 def _guard(texts: Texts, s: Scheme, rows: np.ndarray) -> Guard:
-    """(contrast keys, listed words, where each row's start): those of row i are listed[at[i]:at[i + 1]]. Paraphrases have other words,
-    so only these contrast."""
+    """(contrast keys, listed words, where each row's start): those of row i are listed[at[i]:at[i + 1]]. Paraphrases
+    have other words, so only these contrast."""
     by, parts, counts = np.argsort(rows), [np.empty(0, np.uint64)], np.zeros(len(rows), np.int64)
     contrast = np.empty(len(rows), np.uint64)
     for start in range(0, len(rows), BLOCK):

@@ -15,15 +15,16 @@ CERTAIN = 0.9895  # the probability, 0.99 to two decimals, with which a pair at 
 
 
 def bands(threshold: float, num_perm: int) -> tuple[int, int]:
-    """(bands, rows a band): the longest bands, and then the fewest, with which a pair at the threshold shares at least one band
-    with probability 0.99. Raises InputError where num_perm hashes cannot give that."""
+    """(bands, rows a band): the longest bands, and then the fewest, with which a pair at the threshold shares at least
+    one band with probability 0.99. Raises InputError where num_perm hashes cannot give that."""
     if not 0 < threshold <= 1:
         raise InputError(f"dedup: threshold {threshold} is outside (0, 1]: at 0 every row would equal the first")
     for rows in range(min(num_perm, 16), 0, -1):
         if (count := _needed(threshold**rows)) * rows <= num_perm:
             return count, rows
     raise InputError(
-        f"dedup: num_perm {num_perm} cannot find pairs at {threshold} with probability 0.99; use num_perm: {_needed(threshold)} or more, or a higher threshold"
+        f"dedup: num_perm {num_perm} cannot find pairs at {threshold} with probability 0.99; use num_perm: "
+        f"{_needed(threshold)} or more, or a higher threshold"
     )
 
 

@@ -18,14 +18,16 @@ from instdata.steps.dedup.options import DedupOptions
 class Dedup(DedupOptions):
     """Drop rows that are near copies of a kept row ("near_duplicate", "exact_duplicate").
 
-    A row goes only if its true similarity to a row that stays is at least `threshold`, in what it asks as in what is given (system,
-    earlier turns); that row and the similarity are the evidence. Texts that differ in a number, a negation, a language, a code
-    token, or that have each a word of their own, are not copies, however long. Answered rows are kept before unanswered ones, then `keep` decides.
+    A row goes only if its true similarity to a row that stays is at least `threshold`, in what it asks as in what is
+    given (system, earlier turns); that row and the similarity are the evidence. Texts that differ in a number, a
+    negation, a language, a code token, or that have each a word of their own, are not copies, however long. Answered
+    rows are kept before unanswered ones, then `keep` decides.
     """
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """`similarity`: to the most similar row before it in priority, null for none. For decide, `_rank` (priority), `_copy_of`
-        (a row with the same text) and `_near` (rows before it at the floor or above). Rows of `across` are -2, -3, ..."""
+        """`similarity`: to the most similar row before it in priority, null for none. For decide, `_rank` (priority),
+        `_copy_of` (a row with the same text) and `_near` (rows before it at the floor or above). Rows of `across` are
+        -2, -3, ..."""
         from instdata.steps.dedup.find import find
 
         return find(self.resolve(rows.context), rows, self._floor)

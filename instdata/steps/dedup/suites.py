@@ -29,7 +29,8 @@ def suites() -> dict[str, Pointer]:
 
 
 def fetched(name: str) -> Path:
-    """The file of a known suite, in the Hub's cache. Raises InputError where it cannot be had or is not the file pointed at."""
+    """The file of a known suite, in the Hub's cache. Raises InputError where it cannot be had or is not the file
+    pointed at."""
     from instdata.util.atomic import digest
 
     at = suites()[name]
@@ -41,7 +42,8 @@ def fetched(name: str) -> Path:
         path = Path(hf_hub_download(at.repo, at.file, repo_type="dataset", revision=at.revision, etag_timeout=3))
     except Exception as e:  # the hub client raises dozens of kinds; all mean the same here
         raise InputError(
-            f"{name}: {at.repo}/{at.file} at {at.revision[:7]} cannot be had from the Hub ({type(e).__name__}): go online once, or name a "
+            f"{name}: {at.repo}/{at.file} at {at.revision[:7]} cannot be had from the Hub ({type(e).__name__}): go "
+            f"online once, or name a "
             "file of the suite instead"
         ) from e
     if (found := digest(path)) != at.sha256:

@@ -1,11 +1,13 @@
 """What two texts are compared by: the folded text and its character n-grams.
 
-Folding is NFKC, case folding and one form of every quote, dash and full stop; runs of white space become one space, none
-next to a Chinese character or kana, and a literal \\n, \\t or \\r is white space too; invisible characters and inverted marks go, and so does sentence punctuation at the end.
+Folding is NFKC, case folding and one form of every quote, dash and full stop; runs of white space become one space,
+none next to a Chinese character or kana, and a literal \\n, \\t or \\r is white space too; invisible characters and
+inverted marks go, and so does sentence punctuation at the end.
 
-An n-gram is as many characters as fill `ngram` columns, where a wide character (Chinese, Japanese, Korean) fills two: at 5,
-five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text of fewer than four
-n-grams' columns is one n-gram by itself: in "define art" and "define arc" most n-grams agree and the task does not.
+An n-gram is as many characters as fill `ngram` columns, where a wide character (Chinese, Japanese, Korean) fills two:
+at 5, five Latin, Cyrillic or Thai letters, or three Chinese ones, and a mixed text needs no special case. A text of
+fewer than four n-grams' columns is one n-gram by itself: in "define art" and "define arc" most n-grams agree and the
+task does not.
 """
 
 from __future__ import annotations
@@ -185,7 +187,8 @@ def run_hash(chars, start, end):
 
 @jit
 def slot(h, hashes):
-    """Where a hash lies in an open-addressed table (a power of two long, 0 for empty), or the empty slot where it belongs."""
+    """Where a hash lies in an open-addressed table (a power of two long, 0 for empty), or the empty slot where it
+    belongs."""
     last = np.uint64(len(hashes) - 1)
     at = (h >> np.uint64(1)) & last
     while hashes[at] != 0 and hashes[at] != h:

@@ -1,5 +1,5 @@
-"""backtranslate: documents become answers, and the model writes the task that each answers (Li et al. 2023, arXiv 2308.06259;
-Köksal et al. 2023, arXiv 2304.08460). The answer is the document, so its origin is the document's.
+"""backtranslate: documents become answers, and the model writes the task that each answers (Li et al. 2023, arXiv
+2308.06259; Köksal et al. 2023, arXiv 2304.08460). The answer is the document, so its origin is the document's.
 
 A document is a row without a response: `sources: [{path: texts.jsonl, map: {instruction: text}}]`.
 """

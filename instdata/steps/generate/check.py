@@ -1,4 +1,5 @@
-"""What a generated row must be before it counts: told apart from quality rules in that failing means "write another"."""
+"""What a generated row must be before it counts: told apart from quality rules in that failing means "write
+another"."""
 
 from __future__ import annotations
 
@@ -17,9 +18,9 @@ from instdata.steps.generate.asked import Other, anything
 SHORTEST = {"zh": 5, "ja": 5, "ko": 5, "th": 8}
 
 # A task that speaks of material ("the given passage", “以下文章”, "according to the contract") must hold it …
-LONG_EN = "passage|text|paragraph|article|conversation|dialogue|story|poem|information|description|email|exchange|review|advertisement|document"
+LONG_EN = "passage|text|paragraph|article|conversation|dialogue|story|poem|information|description|email|exchange|review|advertisement|document"  # noqa: E501
 LONG_ZH = "文|段|诗|对话|内容|信息|描述|记录|歌词|计划|总结|评论|邮件|序列|视频|图片|照片|曲谱"
-PAPERS_EN = "contract|invitation|map|table|chart|graph|image|picture|report|email|log|menu|bill|invoice|list|record|notice|schedule|data|recipe|receipt"
+PAPERS_EN = "contract|invitation|map|table|chart|graph|image|picture|report|email|log|menu|bill|invoice|list|record|notice|schedule|data|recipe|receipt"  # noqa: E501
 PAPERS_ZH = "合同|邀请函|地图|表格|图表|图片|报告|邮件|日志|菜单|账单|清单|记录|通知|广告|说明书|条款|信息|数据"
 SPEAKS_OF = re.compile(
     rf"\b(?:(?<!\ba\s)given|following|provided|above)\s+(?:\w+\s+){{0,2}}(?:(?P<long>{LONG_EN})|sentence|statement|list|data|table|equation|code)s?\b"
@@ -122,7 +123,8 @@ def _surely_other(texts: Sequence[str], language: str) -> np.ndarray:
 
 
 class Novelty:
-    """Instructions seen so far: the rows given, then every accepted item (the dedup step's index and its meaning of similar)."""
+    """Instructions seen so far: the rows given, then every accepted item (the dedup step's index and its meaning of
+    similar)."""
 
     def __init__(self, given: Sequence[str], threshold: float = 0.7):
         from instdata.steps.dedup import Index
@@ -155,7 +157,8 @@ def pure_faults(items: Sequence[NewRow], language: str, other: Other = anything)
 
 
 def settle(item: NewRow, seen: Novelty, rids: Sequence[str]) -> None:
-    """Accept an item that has no reason yet, or give it that of a copy: it is compared with those accepted before it."""
+    """Accept an item that has no reason yet, or give it that of a copy: it is compared with those accepted before
+    it."""
     if item.reason is not None:
         return
     at, similarity = seen.nearest(item.instruction)
@@ -178,7 +181,8 @@ def schema() -> pa.Schema:
     turn = pa.struct([("role", pa.string()), ("content", pa.string())])
     return pa.schema(
         [
-            ("messages", pa.list_(turn)), ("ability", pa.string()), ("origin", pa.string()), ("source_file", pa.string()),
+            ("messages", pa.list_(turn)), ("ability", pa.string()), ("origin", pa.string()),
+            ("source_file", pa.string()),
             ("source_row", pa.int64()), ("meta", pa.string()), ("reason", pa.string()), ("evidence", pa.string()),
             ("error", pa.string()), ("raw", pa.string()),
         ]

@@ -1,5 +1,5 @@
-"""multi-turn: an answered row becomes a conversation. The model, as the one who asked, goes on from the last answer, and answers
-that, too; each turn must be new to the conversation and hang together with it.
+"""multi-turn: an answered row becomes a conversation. The model, as the one who asked, goes on from the last answer,
+and answers that, too; each turn must be new to the conversation and hang together with it.
 """
 
 from __future__ import annotations

@@ -33,14 +33,16 @@ class GenerateOptions(SourceStep):
     target: Count | None = Field(
         None,
         gt=0,
-        description="Accepted rows, exactly. All methods but self-instruct and evolve do every row where it is left out.",
+        description="Accepted rows, exactly. All methods but self-instruct and evolve do every row where it is left "
+        "out.",
     )
     per_ability: int | dict[str, float] | None = Field(
         None, description="With target: weights of abilities. Without: rows for each ability, or for every one."
     )
     model: str = Field(
         "auto",
-        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.",
+        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded "
+        "one.",
     )
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     language: str = Field("zh", pattern="^[a-z]{2}$", description="ISO 639-1 code of the rows to write.")
@@ -58,7 +60,8 @@ class GenerateOptions(SourceStep):
     )
     verify: bool | Checking = Field(
         False,
-        description="self-instruct: check every row while it is written, by rules and draws of the model: true, or {draws: 3, skip: [...]}.",
+        description="self-instruct: check every row while it is written, by rules and draws of the model: true, or "
+        "{draws: 3, skip: [...]}.",
     )
     best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
     judge: str | None = Field(

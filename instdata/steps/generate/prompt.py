@@ -100,7 +100,8 @@ def listing(name: str, fields: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str:
-    """A field of an item as text: models write numbers, lists and objects where a text was asked for. "" for nothing."""
+    """A field of an item as text: models write numbers, lists and objects where a text was asked for. "" for
+    nothing."""
     if value is None:
         return ""
     return value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

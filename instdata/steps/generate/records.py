@@ -16,8 +16,8 @@ AT_ONCE = 4096  # records that are held before they go to the file
 
 
 class Records:
-    """Records in the order in which they were made. A context manager: the file has no name and goes with it, so the table
-    must have been read before."""
+    """Records in the order in which they were made. A context manager: the file has no name and goes with it, so the
+    table must have been read before."""
 
     def __init__(self, method: str, folder: Path | None = None):
         self.method, self.count = method, 0

@@ -1,8 +1,8 @@
 """respond: answers for instructions that lack one; of several draws the best by a verifier, a judge, or agreement.
 
-A row that brings `tests` (a column of Python that raises where the answer's code is wrong) or a `reference` is verified:
-the first draw that passes is taken, and none otherwise. Else a `judge` chooses, else the answer most others agree with
-(self-consistency, Wang et al. 2022, arXiv 2203.11171).
+A row that brings `tests` (a column of Python that raises where the answer's code is wrong) or a `reference` is
+verified: the first draw that passes is taken, and none otherwise. Else a `judge` chooses, else the answer most others
+agree with (self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) 
 
 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
-    """(which text is the first that is right, -1 for none; by what; what was said of the last one looked at). None where
-    the row brings neither `tests` (run in the sandbox) nor a `reference`."""
+    """(which text is the first that is right, -1 for none; by what; what was said of the last one looked at). None
+    where the row brings neither `tests` (run in the sandbox) nor a `reference`."""
     from instdata.score.item import Item as Question
     from instdata.score.scorers import score_answer, unusable
 

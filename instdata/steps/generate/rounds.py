@@ -26,7 +26,8 @@ FIRST_ROUND, LARGEST_ROUND = 8, 512
 
 @dataclass(frozen=True)
 class Given:
-    """A row that a method starts from. `prompt` is its last question, `before` the (role, content) turns ahead of that."""
+    """A row that a method starts from. `prompt` is its last question, `before` the (role, content) turns ahead of
+    that."""
 
     row: int
     rid: str
@@ -108,11 +109,13 @@ def run(
                     accepted += item.reason is None
             records += made
         say(
-            f"round {turn + 1}: {accepted}{f' of {target}' if target is not None else ''} rows accepted, {asked} asked for"
+            f"round {turn + 1}: {accepted}{f' of {target}' if target is not None else ''} rows accepted, {asked} "
+            f"asked for"
         )
     if target is not None and accepted < target:
         raise BuildError(
-            f"{accepted} of {target} rows: every row was used and the model gave no more acceptable ones; lower target or add rows"
+            f"{accepted} of {target} rows: every row was used and the model gave no more acceptable ones; lower "
+            f"target or add rows"
         )
     return records
 

@@ -1,8 +1,9 @@
 """self-instruct (Wang et al. 2022, arXiv 2212.10560): seed tasks in context, new tasks out, the abilities that are
 behind their target first.
 
-Requests are numbered. Each time an answer was taken the next ones are planned, from what was accepted so far, and answers
-are taken in request order, so the rows depend on the answers alone: not on concurrency, timing, kills or resumes.
+Requests are numbered. Each time an answer was taken the next ones are planned, from what was accepted so far, and
+answers are taken in request order, so the rows depend on the answers alone: not on concurrency, timing, kills or
+resumes.
 """
 
 from __future__ import annotations
@@ -115,9 +116,9 @@ class Ordered:
 
 @dataclass
 class Writer:
-    """What has been asked and accepted. `look` gives items the reasons that they have by themselves, before they are taken;
-    `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for leaves its share
-    to the others."""
+    """What has been asked and accepted. `look` gives items the reasons that they have by themselves, before they are
+    taken; `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for
+    leaves its share to the others."""
 
     writing: Writing
     goals: Sequence[Goal]
@@ -139,8 +140,8 @@ class Writer:
         return sum(g.accepted for g in self.goals)
 
     def plan(self, under_way: int) -> list[Ordered]:
-        """The next requests: always for the ability that is furthest behind its target, counting what is already asked for at
-        the yield so far, and a few to spare. None where enough is asked for."""
+        """The next requests: always for the ability that is furthest behind its target, counting what is already asked
+        for at the yield so far, and a few to spare. None where enough is asked for."""
         rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
         planned: list[Ordered] = []
         for n in range(under_way, min(MOST, max(FIRST, self.answered))):
@@ -217,13 +218,15 @@ class Writer:
         short = {g.label: g.target - g.accepted for g in self.goals if g.target > g.accepted}
         if short:
             raise BuildError(
-                f"the model gave no acceptable row in {self.stuck} requests in a row for {', '.join(f'{k} ({v} lacking)' for k, v in short.items())}: "
+                f"the model gave no acceptable row in {self.stuck} requests in a row for "
+                f"{', '.join(f'{k} ({v} lacking)' for k, v in short.items())}: "
                 "raise temperature, add seeds for it, or take another model; what was answered is kept"
             )
 
 
 def _copied(item: NewRow, asked: Ordered) -> bool:
-    """Whether an item repeats what its prompt says of the form, or the material of an example; it gets its reason here."""
+    """Whether an item repeats what its prompt says of the form, or the material of an example; it gets its reason
+    here."""
     told = asked.goal.form.told
     for part in (*re.split(r"[；。：;:.]", told), *re.split(r"[；。：，;:.,]", told)):
         if size(part) >= 8 and part.strip() in item.instruction:
@@ -236,8 +239,8 @@ def _copied(item: NewRow, asked: Ordered) -> bool:
 
 
 def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[Shown]]:
-    """Request `number`, and the examples in it: examples of the ability (the last one from accepted rows once there are some) and subjects,
-    drawn by the seed and the number alone."""
+    """Request `number`, and the examples in it: examples of the ability (the last one from accepted rows once there are
+    some) and subjects, drawn by the seed and the number alone."""
     draw = random.Random(f"{plan.seed}:{number}")
     by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
     few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 300) for e in by_size)

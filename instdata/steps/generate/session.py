@@ -66,8 +66,8 @@ class Session:
         return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
 
     def flow(self, plan: Plan, work: Work, take: Callable[[Any, Any], None], beat: Callable[[int], None]) -> None:
-        """Jobs with overlap, their results taken in order (llm/flow.py). By the batch API what is planned goes in as one file,
-        and the next is planned when all of it was taken."""
+        """Jobs with overlap, their results taken in order (llm/flow.py). By the batch API what is planned goes in as
+        one file, and the next is planned when all of it was taken."""
 
         if not self.step.batch_api:
             return flow(self.client, plan, lambda job: work(job, self.client.ask), take, beat)
@@ -145,8 +145,9 @@ class Enough(Exception):
 def estimate(
     step: GenerateOptions, rows: Rows, context: Context, method: Callable, wanted: int | None
 ) -> dict[str, Any]:
-    """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first round is
-    rendered and taken as typical, and three quarters of what is written (two fifths where it is verified) as kept; else every row is rendered."""
+    """{rows, requests, tokens, usd (None: no price is known), minutes}. Where so many rows are `wanted`, the first
+    round is rendered and taken as typical, and three quarters of what is written (two fifths where it is verified) as
+    kept; else every row is rendered."""
     counting = Counting(None if wanted is None else 1)
     with suppress(Enough):
         method(step, rows, replace(context, say=_silent), counting)

@@ -19,7 +19,8 @@ class Generate(GenerateOptions):
     """Adds rows that a language model writes: new tasks, variants, answers or translations."""
 
     def produce(self, rows: Rows) -> Produced:
-        """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked again."""
+        """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked
+        again."""
         from instdata.steps.generate.records import Records
         from instdata.steps.generate.session import open_session
 
@@ -33,8 +34,8 @@ class Generate(GenerateOptions):
         return Produced(records.table(), np.array(sorted(shown), np.int64))
 
     def estimate(self, rows: Rows) -> dict[str, Any]:
-        """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from prompts over
-        these rows; every_row: it grows with them. Asks nothing."""
+        """{rows, requests, tokens, usd (None where no price is known), minutes} that produce would take, from prompts
+        over these rows; every_row: it grows with them. Asks nothing."""
         from instdata.steps.generate import session
 
         context = rows.context
@@ -49,7 +50,8 @@ class Generate(GenerateOptions):
 
 
 def labelled(rows: Rows, seed_sources: frozenset[str]) -> np.ndarray:
-    """Positions of the rows that may serve as examples: answered, of a known ability, from seeds where there are any."""
+    """Positions of the rows that may serve as examples: answered, of a known ability, from seeds where there are
+    any."""
     known = np.asarray(pc.and_(pc.is_valid(rows.response), pc.is_valid(rows.ability)), bool)
     seeds = np.asarray(pc.is_in(rows.source, pa.array(sorted(seed_sources), pa.string())), bool)
     return np.flatnonzero(known & seeds if (known & seeds).any() else known)

@@ -1,7 +1,8 @@
 """Whether new rows are right: verify's checks while they are written, so that another is written for each that is not.
 
-Where draws of the task agree with each other but not with the answer that came with it, theirs is taken (self-consistency,
-Wang et al. 2022, arXiv 2203.11171): a small model answers better when it is asked by itself than inside a list.
+Where draws of the task agree with each other but not with the answer that came with it, theirs is taken
+(self-consistency, Wang et al. 2022, arXiv 2203.11171): a small model answers better when it is asked by itself than
+inside a list.
 """
 
 from __future__ import annotations
@@ -62,7 +63,8 @@ class Verifier:
 
 
 def agreed(case: Case, asked: Question, answers: Sequence[Answer]) -> str | None:
-    """The answer that all the draws come to, two or more; None where they differ, or where nothing can be taken as one."""
+    """The answer that all the draws come to, two or more; None where they differ, or where nothing can be taken as
+    one."""
     values = [a.value for a in answers]
     if asked.compare in ("judge", "back") or len(values) < 2 or not all(isinstance(v, str) for v in values):
         return None

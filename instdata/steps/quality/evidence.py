@@ -1,7 +1,7 @@
 """What each rule found in a row: the view, the span in it (characters) and its words, with counts where a rule counts.
 
-Computed for rows on which a rule fired, and only those. Personal data and keys are named by their place and their ends: the
-ledger is published.
+Computed for rows on which a rule fired, and only those. Personal data and keys are named by their place and their ends:
+the ledger is published.
 """
 
 from __future__ import annotations

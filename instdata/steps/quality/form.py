@@ -1,4 +1,5 @@
-"""Rules about the form of a response: length, repetition, echo, truncation, language, and what the task asked to count."""
+"""Rules about the form of a response: length, repetition, echo, truncation, language, and what the task asked to
+count."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ SURE = 0.6  # language confidence from which a rule on language acts
 
 
 def repetition(t: Text) -> np.ndarray:
-    """Share of each response's words covered by an 8-gram that came before in it, 0..1 (float32); 0 for code. See repeats.py."""
+    """Share of each response's words covered by an 8-gram that came before in it, 0..1 (float32); 0 for code. See
+    repeats.py."""
     return np.where(t.code, 0, t.repeats[0]).astype(np.float32)
 
 
@@ -224,10 +226,10 @@ def _wrong_target(t: Text) -> np.ndarray:
 
 NUMBERS = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "twelve": 12,
-    "fifteen": 15, "twenty": 20, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10,
+    "fifteen": 15, "twenty": 20, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10,  # noqa: E501
     "十二": 12, "十五": 15, "二十": 20,
 }  # fmt: skip
-SOME_NUMBER = rf"(?i)\d|\b(?:{'|'.join(k for k in NUMBERS if k.isascii())})\b|[{''.join(sorted({c for k in NUMBERS for c in k if c > 'z'}))}]"
+SOME_NUMBER = rf"(?i)\d|\b(?:{'|'.join(k for k in NUMBERS if k.isascii())})\b|[{''.join(sorted({c for k in NUMBERS for c in k if c > 'z'}))}]"  # noqa: E501
 COUNTED = r"(?:个|种|条|项|点|位|本|部|款|件|句)"
 
 
@@ -302,7 +304,7 @@ def _numbered(response: str) -> int:
 @cache
 def limit_asked() -> str:
     """A largest number of words: group n, zn or zm."""
-    english = rf"(?i)\b{listed('limit_words', 'en')} (?P<n>\d{{1,4}})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b"
+    english = rf"(?i)\b{listed('limit_words', 'en')} (?P<n>\d{{1,4}})\s*(?:words?|-word)(?: or (?:less|fewer)| max\w*| limit)?\b"  # noqa: E501
     before = rf"{listed('limit_words', 'zh')}\s*(?P<zn>\d{{1,4}})\s*(?:个)?(?:字|词)(?:以内|之内|以下|内)?"
     return rf"{english}|{before}|(?P<zm>\d{{1,4}})\s*个?(?:字|词)(?:以内|之内|以下)"
 

@@ -1,7 +1,7 @@
 """Scores by a causal language model: perplexity, and how much the prompt helps (instruction-following difficulty).
 
-IFD is the mean loss of the response's tokens given the prompt over their mean loss alone (Li et al. 2024, "From Quantity
-to Quality"). Near 0 the prompt gives the answer away; above 1 it does not fit the answer at all.
+IFD is the mean loss of the response's tokens given the prompt over their mean loss alone (Li et al. 2024, "From
+Quantity to Quality"). Near 0 the prompt gives the answer away; above 1 it does not fit the answer at all.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def score(model: CausalModel, rows: Rows) -> dict[str, np.ndarray]:
 
 
 def estimate(model: CausalModel, rows: Rows) -> dict[str, Any]:
-    """{requests, tokens, usd, minutes} for these rows on two cores, of a size that the weights' files tell (a model on the
-    Hub or not yet pulled: 135M). The response is read twice, its prompt once; a token is about four bytes."""
+    """{requests, tokens, usd, minutes} for these rows on two cores, of a size that the weights' files tell (a model on
+    the Hub or not yet pulled: 135M). The response is read twice, its prompt once; a token is about four bytes."""
     context = rows.context
     bytes_of = [
         pc.fill_null(pc.binary_length(c), 0).to_numpy(zero_copy_only=False) // 4 for c in (rows.prompt, rows.response)

@@ -1,4 +1,5 @@
-"""Rules that parse: code and JSON. Only rows that claim such content are parsed, and no text over 100,000 characters."""
+"""Rules that parse: code and JSON. Only rows that claim such content are parsed, and no text over 100,000
+characters."""
 
 from __future__ import annotations
 
@@ -96,7 +97,7 @@ def _syntax_error(lines: list[str]) -> int | None:
 
 JSON_ASKED = (
     r"(?i)\b(?:(?:in|as|into|to|using|a|an|valid|output|return) (?:a |an |valid )?json|"
-    r"json (?:format|object|string|array|representation|document|file))\b|JSON\s?(?:格式|对象|数组|字符串|形式)|(?:以|用|为|成)\s?JSON"
+    r"json (?:format|object|string|array|representation|document|file))\b|JSON\s?(?:格式|对象|数组|字符串|形式)|(?:以|用|为|成)\s?JSON"  # noqa: E501
 )
 
 
@@ -132,8 +133,8 @@ TRAILING = re.compile(r'("(?:[^"\\\n]|\\.)*")|,(?=\s*[\]}])', re.DOTALL)
 
 
 def _json_fault(text: str) -> int | None:
-    """Where JSON breaks off, in characters; None where it is whole, or of a kind that is not meant to be one JSON value:
-    commented, shortened, a value a line, a fragment."""
+    """Where JSON breaks off, in characters; None where it is whole, or of a kind that is not meant to be one JSON
+    value: commented, shortened, a value a line, a fragment."""
     if len(text) >= LIMIT or SHORTENED.search(text):
         return None
     plain = COMMENT.sub(lambda m: m[1] or "", text)

@@ -54,7 +54,7 @@ def real_email(text: str) -> Place:
 # A mobile number of mainland China, or a North American or international number written as one.
 PHONE = re.compile(
     r"(?<![\d.\w-])(?:(?:\+?86[- ]?)?(1[3-9]\d)[- ]?(\d{4})[- ]?(\d{4})|"
-    r"(?:\+?1[-. ])?\(?([2-9]\d{2})\)?[-. ](\d{3})[-. ](\d{4})|\+(\d{1,3})[- ](\d{2,4})[- ](\d{3,4})[- ]?(\d{3,4}))(?![\d\w-])"
+    r"(?:\+?1[-. ])?\(?([2-9]\d{2})\)?[-. ](\d{3})[-. ](\d{4})|\+(\d{1,3})[- ](\d{2,4})[- ](\d{3,4})[- ]?(\d{3,4}))(?![\d\w-])"  # noqa: E501
 )
 IN_ORDER = re.compile(r"0123|1234|2345|3456|4567|5678|6789|0000|1111|9999|8888|6666")
 

@@ -1,7 +1,7 @@
 """What no version of Python takes, by looking at brackets, strings, blocks and indentation alone.
 
-The parser of the Python that runs this knows neither syntax that is newer than it nor Python 2. So its refusal alone drops
-nothing: one of these faults must be there too, which are the same in every version.
+The parser of the Python that runs this knows neither syntax that is newer than it nor Python 2. So its refusal alone
+drops nothing: one of these faults must be there too, which are the same in every version.
 """
 
 from __future__ import annotations

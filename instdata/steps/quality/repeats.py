@@ -1,4 +1,5 @@
-"""Repetition inside a response, compiled: words that came before, and one character over and over. One pass over the bytes."""
+"""Repetition inside a response, compiled: words that came before, and one character over and over. One pass over the
+bytes."""
 
 from __future__ import annotations
 
@@ -26,9 +27,10 @@ MARKS = np.array(sorted(ord(c) for c in "!?！？。，,"), np.int64)  # besides
 def repeats(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """(share float32, run bool) of each text (a string array without nulls).
 
-    share: of its words, those covered by an 8-gram that came before in it, 0..1: the duplicate n-gram fraction of Rae et al.
-    2021 (Gopher), on words and, where a script has no spaces, characters. Numbers and single letters are no words: tables, sums
-    and melodies repeat by nature. run: whether a letter, Chinese character or sentence mark stands there RUN times running."""
+    share: of its words, those covered by an 8-gram that came before in it, 0..1: the duplicate n-gram fraction of Rae
+    et al. 2021 (Gopher), on words and, where a script has no spaces, characters. Numbers and single letters are no
+    words: tables, sums and melodies repeat by nature. run: whether a letter, Chinese character or sentence mark stands
+    there RUN times running."""
     share, run = np.zeros(len(texts), np.float32), np.zeros(len(texts), bool)
     if len(texts):
         offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
@@ -56,8 +58,8 @@ def _repeats(data, offsets, chars, weights, marks, share, run):
 
 @jit
 def _words(data, begin, end, chars, weights, marks, words):
-    """(number of words, whether a character runs on): fills their hashes. Numbers and single letters count with the word before
-    them."""
+    """(number of words, whether a character runs on): fills their hashes. Numbers and single letters count with the
+    word before them."""
     count, at, place = 0, begin, -1  # place: characters since the last word began, -1 before the first
     before, times, runs = np.int64(-1), 0, False
     h = np.uint64(0)
@@ -116,8 +118,8 @@ def _runs(c, marks):
 
 @jit
 def _share(words, count, covered, seen, stamp, row):
-    """The share of words in n-grams that came before. `seen` is an open-addressed table, of which only the entries stamped with
-    this row are full."""
+    """The share of words in n-grams that came before. `seen` is an open-addressed table, of which only the entries
+    stamped with this row are full."""
     mask = np.uint64(len(seen) - 1)
     covered[:count] = False
     for i in range(count - NGRAM + 1):

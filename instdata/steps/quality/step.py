@@ -41,7 +41,8 @@ class Quality(Step):
 
     rules: str | list[str] | None = Threshold(
         None,
-        description="default, strict, belle, or a list of those and of rule names; -name leaves one out. Unset: default, or none with a scorer.",
+        description="default, strict, belle, or a list of those and of rule names; -name leaves one out. Unset: "
+        "default, or none with a scorer.",
     )
     turns: Literal["last", "all"] = Field(
         "last", description="Which assistant turns the rules read: the last, or all of them."
@@ -63,7 +64,8 @@ class Quality(Step):
     top: Share | None = Threshold(None, description="Keep the best share of the rows that reach the step: 30% or 0.3.")
     by: str | None = Threshold(
         None,
-        description="The score that `top` goes by, highest first. Unset: chars (the longest), or the scorer's first score.",
+        description="The score that `top` goes by, highest first. Unset: chars (the longest), or the scorer's first "
+        "score.",
     )
     per: str | None = Threshold(None, pattern="^ability$", description="ability: `top` of each ability.")
     diverse: bool = Field(False, description="With `top`: rows whose prompt is like a better one's come last.")
@@ -92,7 +94,8 @@ class Quality(Step):
     def _fits(self) -> Self:
         if self.scored_by and (self.rules or self.language):
             raise ValueError(
-                f"{self.scored_by[0]} needs a quality step of its own after the rules: only rows that pass them should be scored"
+                f"{self.scored_by[0]} needs a quality step of its own after the rules: only rows that pass them "
+                f"should be scored"
             )
         for name in (*self.min, *self.max, *([self.by] if self.by else [])):
             if name not in self.numbers:
@@ -225,8 +228,8 @@ class Quality(Step):
         return scores
 
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
-        """What a judge or a causal model would cost on these rows: {requests, tokens, usd, minutes, every_row}; None where
-        neither is asked."""
+        """What a judge or a causal model would cost on these rows: {requests, tokens, usd, minutes, every_row}; None
+        where neither is asked."""
         if self.llm is not None:
             from instdata.llm.ask import Options, estimate
             from instdata.steps.quality.judge import request
@@ -247,8 +250,8 @@ class Quality(Step):
         return None
 
     def decide(self, scores: Scores) -> Verdicts:
-        """The first rule in the table's order owns the row; then bounds, language and top. Raises BudgetReached where more
-        rows than `max_missing` lack a model's score that bounds or top go by."""
+        """The first rule in the table's order owns the row; then bounds, language and top. Raises BudgetReached where
+        more rows than `max_missing` lack a model's score that bounds or top go by."""
         verdicts = keep(len(scores))
         chosen = self.chosen
         flags = scores.column("flags") if any(name not in table.MEASURED for name in chosen) else None
@@ -300,7 +303,8 @@ class Quality(Step):
             reasons = Counter(r for r in scores.column("_missing").to_pylist() if r)
             why = "".join(f" Mostly ({n:,}): {reason}." for reason, n in reasons.most_common(1))
         return (
-            f"step {self.name or self.kind}: {int(without.sum()):,} of {answered:,} rows have no {name}, more than max_missing "
+            f"step {self.name or self.kind}: {int(without.sum()):,} of {answered:,} rows have no {name}, more than "
+            f"max_missing "
             f"({self.max_missing:.2%}).{why} Mend that and run again (answers are cached), or set max_missing higher"
         )
 

@@ -1,4 +1,5 @@
-"""The rule about sums: a stated equation of numbers that is false, and not told as false, supposed, cyclic, or in another base."""
+"""The rule about sums: a stated equation of numbers that is false, and not told as false, supposed, cyclic, or in
+another base."""
 
 from __future__ import annotations
 
@@ -23,11 +24,11 @@ BEFORE = (
 )
 # … and nothing that goes on with the right side after it.
 AFTER = (
-    rf"(?![\d.]*[ \t]*[{SIGN}^%(√xX]|\d|[\d.]*[A-Za-z]| \d{{3}}\b|[ \t]*(?:R\b|r\b|remainder|余|\.\.\.|…|mod|,\d|:|e[+-]?\d|"
+    rf"(?![\d.]*[ \t]*[{SIGN}^%(√xX]|\d|[\d.]*[A-Za-z]| \d{{3}}\b|[ \t]*(?:R\b|r\b|remainder|余|\.\.\.|…|mod|,\d|:|e[+-]?\d|"  # noqa: E501
     r"万|亿|分|cents?\b|¢|million|billion|thousand))"
 )
 EQUATION = re.compile(
-    rf"{BEFORE}(?P<left>{TERM}(?:[ \t]*(?:[{SIGN}]|[xX](?=[ \t]*\d))[ \t]*{TERM}){{1,12}})[ \t]*=[ \t]*(?P<right>{TERM}){AFTER}"
+    rf"{BEFORE}(?P<left>{TERM}(?:[ \t]*(?:[{SIGN}]|[xX](?=[ \t]*\d))[ \t]*{TERM}){{1,12}})[ \t]*=[ \t]*(?P<right>{TERM}){AFTER}"  # noqa: E501
 )
 HAS_EQUATION = r"\d%?\s*[-+*/×÷xX−·]\s*[$￥¥]?[-−]?\d[\d.,]*%?\s*=\s*[$￥¥]?[-−]?\d"
 PLAIN = re.compile(r"[-−]?(?:0|[1-9]\d*|[1-9]\d{0,2}(?:,\d{3})+)(?:\.\d+)?%?")  # not 0900, not 0,2
@@ -122,8 +123,8 @@ def _parts(left: str) -> tuple[list[str], list[str]]:
 
 
 def _false(left: str, right: str) -> tuple[Fraction, Fraction] | None:
-    """(value of `left`, value of `right`) where they differ, allowing for the digits that `right` shows; None where they
-    do not, or where it is unclear. Evaluated with fractions, never `eval`."""
+    """(value of `left`, value of `right`) where they differ, allowing for the digits that `right` shows; None where
+    they do not, or where it is unclear. Evaluated with fractions, never `eval`."""
     numbers, operators = _parts(left)
     unclear = (
         len(right) > 18

@@ -1,5 +1,5 @@
-"""A batch of rows as the rules see it: prompts, answers and reasoning as Arrow columns, and the few ways in which rules look
-at them. `response` is the view `answer`: the last assistant turn, or any one of them, without its reasoning.
+"""A batch of rows as the rules see it: prompts, answers and reasoning as Arrow columns, and the few ways in which rules
+look at them. `response` is the view `answer`: the last assistant turn, or any one of them, without its reasoning.
 
 Every pattern runs in RE2 (Arrow's kernels), so no text can make one slow; texts are looked at up to LIMIT characters.
 """
@@ -46,8 +46,9 @@ class Text:
 
     @classmethod
     def of_turns(cls, rows: Rows) -> tuple[Text, np.ndarray, np.ndarray]:
-        """(a text for each assistant turn: what came since the turn before it, and its answer; the row that each belongs
-        to; its place among the row's assistant turns, from 1). A row without an assistant turn has one without answer."""
+        """(a text for each assistant turn: what came since the turn before it, and its answer; the row that each
+        belongs to; its place among the row's assistant turns, from 1). A row without an assistant turn has one without
+        answer."""
         messages = rows.messages
         offsets = np.asarray(messages.offsets).astype(np.int64)
         values = messages.values.slice(offsets[0], offsets[-1] - offsets[0])
@@ -177,8 +178,8 @@ def asks(texts: pa.Array, *lists: str) -> np.ndarray:
 
 
 def spots(texts: pa.Array, *lists: str) -> np.ndarray:
-    """Where a phrase of these lists occurs, for lists whose pattern is slow: it runs where a word that each phrase must have
-    stands."""
+    """Where a phrase of these lists occurs, for lists whose pattern is slow: it runs where a word that each phrase must
+    have stands."""
     words = screen(*lists)
     return asks(texts, *lists) if words is None else _within(has(texts, words), texts, pattern(*lists))
 
@@ -193,8 +194,8 @@ def _within(candidates: np.ndarray, texts: pa.Array, regex: str) -> np.ndarray:
 
 
 class Rare:
-    """Patterns that few texts have, looked for together: one pass over the text finds the rows that have any of them, and each
-    runs over those alone. A pattern may be what gives it, as lists of phrases are read when first used."""
+    """Patterns that few texts have, looked for together: one pass over the text finds the rows that have any of them,
+    and each runs over those alone. A pattern may be what gives it, as lists of phrases are read when first used."""
 
     def __init__(self, *patterns: str | Callable[[], str]):
         self._patterns = patterns

@@ -1,4 +1,5 @@
-"""From scores to an order: which row a method takes first, second, …; ties by id, so that the order of files says nothing."""
+"""From scores to an order: which row a method takes first, second, …; ties by id, so that the order of files says
+nothing."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ def ranks(order: np.ndarray) -> np.ndarray:
 
 
 def places(score: np.ndarray, ids: pa.Array, first: np.ndarray | None = None) -> np.ndarray:
-    """The place [rows] of each row from 0: highest score first, NaN last, ties by id. `first`: rows that come before all
-    others whatever their score."""
+    """The place [rows] of each row from 0: highest score first, NaN last, ties by id. `first`: rows that come before
+    all others whatever their score."""
     keys = [by_id(ids), -np.nan_to_num(score.astype(np.float64), nan=-np.inf)]
     return ranks(np.lexsort(keys if first is None else [*keys, ~first]))
 

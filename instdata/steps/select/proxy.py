@@ -1,7 +1,8 @@
-"""What a causal language model says of a row for a target: how near it represents the row, how much the target helps it.
+"""What a causal language model says of a row for a target: how near it represents the row, how much the target helps
+it.
 
-The model is the one that will be trained, or a smaller proxy. Rows and queries are read the same way: prompt, line break,
-answer (quality/model.py), cut to `max_tokens`.
+The model is the one that will be trained, or a smaller proxy. Rows and queries are read the same way: prompt, line
+break, answer (quality/model.py), cut to `max_tokens`.
 """
 
 from __future__ import annotations

@@ -41,15 +41,16 @@ Keep = Annotated[
 
 
 class Select(Step):
-    """Keep the share of the rows that a selection method ranks first, ties by id. rds, target_loss and embed choose for a
-    target (`query`); ifd, longest and random for none."""
+    """Keep the share of the rows that a selection method ranks first, ties by id. rds, target_loss and embed choose for
+    a target (`query`); ifd, longest and random for none."""
 
     kind: ClassVar[str] = "select"
     scope: ClassVar[Scope] = "corpus"
     paths: ClassVar[frozenset[str]] = Step.paths | {"query"}
 
     method: Method = Field(
-        description="rds: nearest by a causal model's states; target_loss: what learning the query makes likelier; embed: "
+        description="rds: nearest by a causal model's states; target_loss: what learning the query makes likelier; "
+        "embed: "
         "nearest by sentence embeddings; ifd: prompts that help least; longest: longest answers; random."
     )
     query: str | list[str] | None = Field(
@@ -58,7 +59,8 @@ class Select(Step):
     keep: Keep = Threshold(description="How many rows: 10% or 0.2M; with `per`, of each ability.")
     per: Literal["ability"] | None = Threshold(None, description="ability: choose within each ability.")
     model: str = Field(
-        "auto", description="The model to be trained, or a proxy: a folder, .gguf, local:NAME or Hub name; of embed a sentence model."
+        "auto", description="The model to be trained, or a proxy: a folder, .gguf, local:NAME or Hub name; of embed "
+                            "a sentence model."
     )  # fmt: skip
     max_tokens: int = Field(1024, ge=8, le=32_768, description="Tokens of a row that a causal model looks at.")
 
@@ -131,8 +133,8 @@ class Select(Step):
         return key
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """score (float32, higher is taken sooner, but for ifd of 1 and more; NaN where there is none), _place (int64: in
-        which order the method takes the rows)."""
+        """score (float32, higher is taken sooner, but for ifd of 1 and more; NaN where there is none), _place (int64:
+        in which order the method takes the rows)."""
         context = rows.context or Context()
         score, place = getattr(self, f"_by_{self.method}")(rows, context)
         answered = pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(rows.view("answer"), ""))), 0)
@@ -144,12 +146,13 @@ class Select(Step):
         }
 
     def decide(self, scores: Scores) -> Verdicts:
-        """Within each group the rows with the first places. Rows without a score are never chosen; more than MISSING of the
-        answered ones without one: BudgetReached."""
+        """Within each group the rows with the first places. Rows without a score are never chosen; more than MISSING of
+        the answered ones without one: BudgetReached."""
         none, answered = np.isnan(scores.score), np.asarray(scores.column("_answered"))
         if (none & answered).sum() > MISSING * answered.sum():
             raise BudgetReached(
-                f"step {self.name or self.kind}: {int((none & answered).sum()):,} of {int(answered.sum()):,} answered rows got no "
+                f"step {self.name or self.kind}: {int((none & answered).sum()):,} of {int(answered.sum()):,} "
+                f"answered rows got no "
                 f"score, more than {MISSING:.0%}: raise max_tokens, or put this step after those that drop such rows"
             )
         groups = scores.column("_ability").to_numpy() if self.per else np.zeros(len(scores), np.int64)
@@ -214,7 +217,8 @@ class Select(Step):
         return score, places(score, rows.id)
 
     def _by_ifd(self, rows: Rows, context: Context) -> tuple[np.ndarray, np.ndarray]:
-        """Instruction-following difficulty, highest first, of 1 and more last: there the prompt does not fit (Li et al. 2024)."""
+        """Instruction-following difficulty, highest first, of 1 and more last: there the prompt does not fit (Li et al.
+        2024)."""
         from instdata.steps.quality.model import score as scored
 
         score = scored(self._causal(context), rows)["ifd"]

@@ -1,4 +1,5 @@
-"""Checks that ask a model: whether draws of the same task come to the same, whether a translation comes back, what a judge says.
+"""Checks that ask a model: whether draws of the same task come to the same, whether a translation comes back, what a
+judge says.
 
 Each check is one question of a case, asked `draws` times; its score is the share of the draws that speak for the row.
 """
@@ -40,8 +41,8 @@ NAMES = {"zh": ("任务", "回答"), "en": ("task", "response")}
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about a case: `name` is the reason that it drops for. `compare`: how draws are read ("judge": as yes or
-    no)."""
+    """What is asked about a case: `name` is the reason that it drops for. `compare`: how draws are read ("judge": as
+    yes or no)."""
 
     name: str
     compare: str
@@ -52,7 +53,8 @@ class Question:
         """One request a draw."""
         if self.compare == "judge":
             words = {"right": {"type": "string", "enum": [*YES, *NO]}}
-            return [structured(self.messages, words, self.tokens, temperature=TEMPERATURE, seed=seed, draw=d) for d in range(draws)]  # fmt: skip
+            return [structured(self.messages, words, self.tokens, temperature=TEMPERATURE, seed=seed,
+                draw=d) for d in range(draws)]  # fmt: skip
         return [Request(self.messages, self.tokens, TEMPERATURE, seed=seed, draw=d) for d in range(draws)]
 
     def read(self, text: str) -> Any:
@@ -121,7 +123,8 @@ def finding(c: Case, q: Question, answers: Sequence[Answer]) -> Finding:
 
 
 def agrees(c: Case, how: str, draw: str) -> bool:
-    """Whether another answer to the case's task, or its translation back, says what the case's answer (or source) says."""
+    """Whether another answer to the case's task, or its translation back, says what the case's answer (or source)
+    says."""
     if how == "back":
         return near(draw, c.source, NEAR["back"])
     if found("cannot_say", draw) and not found("cannot_say", c.answer):

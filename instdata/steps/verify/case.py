@@ -1,4 +1,5 @@
-"""A row as verification sees it: what is asked, the material that it is asked about, the answer; and what a check finds."""
+"""A row as verification sees it: what is asked, the material that it is asked about, the answer; and what a check
+finds."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Any
 from instdata.score.extract.text import UNSPACED, normalise, tokens
 from instdata.steps.verify.phrases import lists
 
-QUOTED = re.compile(r"“([^”\n]{2,})”|\"([^\"\n]{2,})\"|「([^」\n]{2,})」|『([^』\n]{2,})』|《([^》\n]{2,})》|(?<!\w)['‘]([^'’\n]{4,})['’](?!\w)")  # fmt: skip
+QUOTED = re.compile(r"“([^”\n]{2,})”|\"([^\"\n]{2,})\"|「([^」\n]{2,})」|『([^』\n]{2,})』|《([^》\n]{2,})》|(?<!\w)['‘]([^'’\n]{4,})['’](?!\w)")  # fmt: skip  # noqa: E501
 COLON = re.compile(r"[：:]\s*(?=\S)(?!//)")
 ENDS = re.compile(r"(?<=[。！？!?])|(?<=\.)\s+|\n+")
 QUESTION = re.compile(r"[?？]\s*$")
@@ -21,8 +22,8 @@ STEM = 6  # letters of a word that count
 
 @dataclass(frozen=True)
 class Case:
-    """`ask`: what is wanted; `source`: the passage, sentence or data that it is wanted of ("" where there is none). `task`
-    has both, as the model sees them. `language`: ISO 639-1 code of the task, "zh" or else taken for English."""
+    """`ask`: what is wanted; `source`: the passage, sentence or data that it is wanted of ("" where there is none).
+    `task` has both, as the model sees them. `language`: ISO 639-1 code of the task, "zh" or else taken for English."""
 
     task: str
     ask: str
@@ -44,16 +45,16 @@ class Case:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check says of a case: from 0 (surely wrong) to 1 (nothing against it), and why. `score` None: it was asked for
-    and could not be told."""
+    """What a check says of a case: from 0 (surely wrong) to 1 (nothing against it), and why. `score` None: it was asked
+    for and could not be told."""
 
     score: float | None
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
 def split(task: str) -> tuple[str, str]:
-    """(what is asked, the material) of one undivided text. On several lines the first is the question, unless only the last
-    one asks; on one line the material stands in quotes, after a colon, or before a question."""
+    """(what is asked, the material) of one undivided text. On several lines the first is the question, unless only the
+    last one asks; on one line the material stands in quotes, after a colon, or before a question."""
     task = task.strip()
     lines = [line for line in task.split("\n") if line.strip()]
     if len(lines) > 1:
@@ -98,8 +99,8 @@ def common() -> frozenset[str]:
 
 
 def units(text: str) -> set[str]:
-    """The words (their first letters, which inflection leaves alone) and characters of a text, without the commonest and
-    without numbers."""
+    """The words (their first letters, which inflection leaves alone) and characters of a text, without the commonest
+    and without numbers."""
     return {w[:STEM] for w in tokens(text) if w not in common() and not w.isdigit()}
 
 

@@ -32,7 +32,8 @@ class Checking(BaseModel):
     )
     min: dict[str, float] = Threshold(
         {},
-        description="Scores that pass, by check, where the built-in ones (docs/generation.md) do not do: {not_shorter: 0.3}.",
+        description="Scores that pass, by check, where the built-in ones (docs/generation.md) do not do: "
+        "{not_shorter: 0.3}.",
     )
     skip: list[str] = Threshold([], description="Checks that decide nothing.")
 
@@ -50,8 +51,8 @@ class Checking(BaseModel):
         return self.min.get(name, BY_NAME[name].least if name in BY_NAME else MAJORITY)
 
     def fault(self, said: Mapping[str, Finding]) -> tuple[str, dict[str, Any]] | None:
-        """(reason, evidence) of the first check that is not passed; "no_verdict" for one that could not be told; None where
-        all are."""
+        """(reason, evidence) of the first check that is not passed; "no_verdict" for one that could not be told; None
+        where all are."""
         for name, finding in said.items():
             if name in self.skip:
                 continue
@@ -67,7 +68,8 @@ class VerifyOptions(Checking):
 
     model: str = Field(
         "auto",
-        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded one.",
+        description="A model of the endpoint, local:NAME or local:FILE.gguf. auto: the endpoint's, else the embedded "
+        "one.",
     )
     language: str | None = Field(None, pattern="^[a-z]{2}$", description="The language to ask in; default: each row's.")
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")

@@ -17,7 +17,7 @@ CODE = re.compile(
     r"[{}();=<>\[\]]|^\s*(?:select|insert|update|delete|create|def|class|import|from|print|return)\b", re.I | re.M
 )
 VALUE = r"(?P<value>-?\d+(?:\.\d+)?|True|False|None|\"[^\"\n]*\"|'[^'\n]*'|[\[{(][^\n。；;]{0,120}?[\]})])"
-SAYS = r"\s*(?:应该?|将|会|should|will|must)?\s*(?:->|=>|→|==|返回值?为?|输出为?|得到|的结果[是为]|的值[是为]|returns?|outputs?|gives?|evaluates? to)\s*[:：`]?\s*"
+SAYS = r"\s*(?:应该?|将|会|should|will|must)?\s*(?:->|=>|→|==|返回值?为?|输出为?|得到|的结果[是为]|的值[是为]|returns?|outputs?|gives?|evaluates? to)\s*[:：`]?\s*"  # noqa: E501
 CALL = re.compile(rf"(?P<call>[A-Za-z_]\w*\((?:[^()\n]|\([^()\n]*\)){{0,120}}\))`?{SAYS}{VALUE}", re.I)
 DOCTEST = re.compile(rf">>> (?P<call>[A-Za-z_]\w*\([^\n]{{0,120}}\))\n\s*{VALUE}[ \t]*(?:\n|$)")
 ASSERT = re.compile(r"^\s*(assert [^\n]{3,200})$", re.M)
@@ -25,7 +25,7 @@ IN_OUT = re.compile(
     rf"(?:输入|input)\s*[:：]\s*(?P<given>[^\n]{{1,120}}?)[，,;；。]?\s*(?:\n\s*)?(?:输出|output)\s*[:：]\s*{VALUE}",
     re.I,
 )
-NAMED = re.compile(r"(?:函数|方法|function|method|def)\s*(?:named|called|名为|叫做?)?\s*[`“\"']?(?P<name>[A-Za-z_]\w*)[`”\"']?\s*\(", re.I)  # fmt: skip
+NAMED = re.compile(r"(?:函数|方法|function|method|def)\s*(?:named|called|名为|叫做?)?\s*[`“\"']?(?P<name>[A-Za-z_]\w*)[`”\"']?\s*\(", re.I)  # fmt: skip  # noqa: E501
 
 
 def there(c: Case) -> Finding | None:
@@ -42,8 +42,8 @@ def parses(c: Case) -> Finding | None:
 
 
 def runs(c: Case) -> Finding | None:
-    """The Python of the answer runs in the sandbox to its end, and what the task says of its results holds. Nothing is said
-    of programs that read from somebody, or need what the sandbox lacks."""
+    """The Python of the answer runs in the sandbox to its end, and what the task says of its results holds. Nothing is
+    said of programs that read from somebody, or need what the sandbox lacks."""
     code = python(c)
     if code is None or not found("writes_code", c.task):
         return None

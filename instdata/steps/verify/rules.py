@@ -30,10 +30,11 @@ Rule = Callable[[Case], Finding | None]
 FINE = Finding(1.0)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 ITEM = re.compile(r"^\s*[(（]?\d{1,2}[.)）、:：]", re.M)
-LIMIT = re.compile(r"(?:不超过|不多于|少于|控制在|限)\s*(?P<zh>\d{1,4})\s*个?(?:字|词)(?!母)|(?:(?:at most|no more than|under|within|maximum of|up to) )(?P<en>\d{1,4})(?: |-)words?", re.I)  # fmt: skip
+LIMIT = re.compile(r"(?:不超过|不多于|少于|控制在|限)\s*(?P<zh>\d{1,4})\s*个?(?:字|词)(?!母)|(?:(?:at most|no more than|under|within|maximum of|up to) )(?P<en>\d{1,4})(?: |-)words?", re.I)  # fmt: skip  # noqa: E501
 EACH = re.compile(r"每(?:句|条|个|行|项|则)|名字|标题|口号|each|names|titles|slogans", re.I)
-DIGITS = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}  # fmt: skip
-MANY = re.compile(r"(?<![第\d])(?P<n>\d{1,2}|[两三四五六七八九十]|\b(?:two|three|four|five|six|seven|eight|ten)\b)\s*(?:个|条|种|项|点|句)?(?:不同的)?\s*(?:[^，。,.\d]{0,8}?)(?:点子|建议|主意|方法|办法|名字|理由|想法|创意|口号|标题|广告语|ideas?|suggestions?|tips|ways|names|reasons|slogans|titles)", re.I)  # fmt: skip
+DIGITS = {"一": 1, "两": 2, "二": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9, "十": 10, "two": 2, "three": 3,  # noqa: E501
+    "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "ten": 10}  # fmt: skip
+MANY = re.compile(r"(?<![第\d])(?P<n>\d{1,2}|[两三四五六七八九十]|\b(?:two|three|four|five|six|seven|eight|ten)\b)\s*(?:个|条|种|项|点|句)?(?:不同的)?\s*(?:[^，。,.\d]{0,8}?)(?:点子|建议|主意|方法|办法|名字|理由|想法|创意|口号|标题|广告语|ideas?|suggestions?|tips|ways|names|reasons|slogans|titles)", re.I)  # fmt: skip  # noqa: E501
 SOME = re.compile(
     r"(?:想|给出|列出|提出|列举|举出|说出|推荐)(?:出|到)?\s*(?P<n>\d{1,2}|[一两三四五六七八九十])(?:个|种|条|点|项)"
 )
@@ -83,8 +84,8 @@ def material(c: Case) -> Finding | None:
 
 
 def length(c: Case) -> Finding | None:
-    """The answer keeps to the number of characters or words that the task allows, for each of its lines where it says so: the
-    share of what is allowed to what is there."""
+    """The answer keeps to the number of characters or words that the task allows, for each of its lines where it says
+    so: the share of what is allowed to what is there."""
     m = LIMIT.search(c.ask)
     if m is None:
         return None
@@ -263,8 +264,8 @@ def weight(text: str) -> float:
 
 
 def changed(c: Case) -> Finding | None:
-    """A rewriting says it otherwise, yet speaks of the same, at a like length. Another order of the same words is none, unless
-    the form of the sentence was to change."""
+    """A rewriting says it otherwise, yet speaks of the same, at a like length. Another order of the same words is none,
+    unless the form of the sentence was to change."""
     near, ratio = covered(c.answer, c.source), (size(c.answer) + 1) / (size(c.source) + 1)
     same = normalise(c.answer) == normalise(c.source)
     reordered = units(c.answer) == units(c.source) and not found("changes_form", c.ask)

@@ -37,7 +37,8 @@ class Verify(VerifyOptions, Step):
 
     max_missing: Share = Threshold(
         0.05,
-        description="The largest share of rows without a verdict of the model or the sandbox; beyond it the build stops.",
+        description="The largest share of rows without a verdict of the model or the sandbox; beyond it the build "
+        "stops.",
     )
 
     def resolve(self, context: Context) -> Self:
@@ -62,9 +63,9 @@ class Verify(VerifyOptions, Step):
         return {**super().scoring(context), "seed": context.seed, "deciding": deciding}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """rules: the lowest score of the rules, model: of the model's check (float32, NaN where nothing was said); _<check>:
-        each (float32, NaN where it says nothing); _missing: the check that could not be told; _evidence: what each found
-        (JSON)."""
+        """rules: the lowest score of the rules, model: of the model's check (float32, NaN where nothing was said);
+        _<check>: each (float32, NaN where it says nothing); _missing: the check that could not be told; _evidence: what
+        each found (JSON)."""
         found = judged(self, rows)
         columns: dict[str, Any] = {}
         for name in (*BY_NAME, *ASKS):
@@ -107,8 +108,10 @@ class Verify(VerifyOptions, Step):
             return
         named = Counter(scores.column("_missing").filter(pa.array(missing)).to_pylist()).most_common(1)
         raise BudgetReached(
-            f"step {self.name or self.kind}: {int(missing.sum()):,} of {len(scores):,} rows could not be told about, more than "
-            f"max_missing ({self.max_missing:.2%}). Mostly ({named[0][1]:,}): {named[0][0]}. Mend that and run again (answers are "
+            f"step {self.name or self.kind}: {int(missing.sum()):,} of {len(scores):,} rows could not be told about, "
+            f"more than "
+            f"max_missing ({self.max_missing:.2%}). Mostly ({named[0][1]:,}): {named[0][0]}. Mend that and run again "
+            f"(answers are "
             "cached), set max_missing higher, or leave the check out with skip"
         )
 
@@ -121,7 +124,8 @@ class Verify(VerifyOptions, Step):
             name = scores.column("_missing")[row].as_py() if reason == "no_verdict" else reason
             stored = scores.column("_evidence")[row].as_py()
             facts = orjson.loads(stored).get(name, {}) if stored else {}
-            mark = {} if reason == "no_verdict" else {"score": round(float(getattr(scores, f"_{name}")[row]), 4), "least": self.least(name)}  # fmt: skip
+            mark = {} if reason == "no_verdict" else {"score": round(float(getattr(scores, f"_{name}")[row]), 4),
+                "least": self.least(name)}  # fmt: skip
             shown[row] = told({"check": name, **mark, **facts})
         return pa.array(shown, pa.string())
 

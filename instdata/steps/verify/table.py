@@ -12,7 +12,8 @@ from instdata.steps.verify.case import Case, Finding
 
 @dataclass(frozen=True)
 class Check:
-    """One check without a model. `least`: the score that passes. `abilities`: those that it is about; none: every one."""
+    """One check without a model. `least`: the score that passes. `abilities`: those that it is about; none: every
+    one."""
 
     name: str
     rule: rules.Rule
