@@ -187,7 +187,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
     started, clock = time.time(), time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
-    with locked(out):
+    with locked(out), in_use(plan.context.folder):
         done = _up_to_date(plan, out)
         if done is not None:
             return done
@@ -195,7 +195,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
             try:
-                with in_use(plan.context.folder), writing(plan.context.folder):
+                with writing(plan.context.folder):
                     plan, corpus, seconds = _run_again(plan, running, PAUSES)
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
