@@ -51,7 +51,7 @@ AnswerTokens = Annotated[
 With = Annotated[
     str | None,
     typer.Option(
-        help="Also lm-eval's tasks: lm-eval:gsm8k,tasks/mine.yaml.", show_default=False, metavar="lm-eval:A,B"
+        "--with", help="Also lm-eval's: lm-eval:gsm8k,tasks/mine.yaml.", metavar="lm-eval:A,B", show_default=False
     ),
 ]
 

@@ -59,7 +59,7 @@ def test_each_command_of_the_tutorial_runs(tmp_path: Path) -> None:
 
 def test_messages_of_the_troubleshooting_page_are_the_programs() -> None:
     source = "\n".join(p.read_text("utf-8") for p in sorted((ROOT / "instdata").rglob("*.py")))
-    source = re.sub(r'"\s*\n\s*f?"', "", source)  # strings written in pieces
+    source = re.sub(r"""["']\s*\n\s*f?["']""", "", source)  # strings written in pieces
     rows = re.findall(r"^\| `([^`]+)` \|", (DOCS / "troubleshooting.md").read_text("utf-8"), re.MULTILINE)
     assert len(rows) > 15
     gone = [m for m in rows if m not in source]

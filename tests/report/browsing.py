@@ -61,7 +61,7 @@ class Tab:
         """Wait until an expression holds."""
         end = time.monotonic() + PATIENCE
         while not self.ask(f"!!({expression})"):
-            on_it = self.ask("document.body.innerText")[:600]
+            on_it = (self.ask("document.body?.innerText") or "")[:600]
             assert time.monotonic() < end, f"never: {expression}; on the page: {on_it}"
             time.sleep(0.05)
 
