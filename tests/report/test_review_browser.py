@@ -68,7 +68,7 @@ class Served:
 
 def opened(tab: Tab, url: str) -> Tab:
     tab.go(url)
-    tab.until("!document.getElementById('work').hidden")
+    tab.until("document.getElementById('work')?.hidden === false")
     return tab
 
 
