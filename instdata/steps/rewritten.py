@@ -17,6 +17,7 @@ from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
 from instdata.util.sealed import sound
 
+VERSION = 2  # raise it when the same new text makes another shard
 MESSAGES, ORIGIN = (
     "_messages",
     "_origin",
@@ -39,7 +40,7 @@ def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
     there = np.flatnonzero(np.asarray(pc.is_valid(new[MESSAGES])))
     if not len(there):
         return shard
-    key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}".encode()).hexdigest()[:40]
+    key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}:{VERSION}".encode()).hexdigest()[:40]
     path = cache / "shards" / key[:2] / f"{key}.parquet"
     made = replace(shard, path=path, key=key)
     if sound(path) and sound(made.bad_path):
@@ -65,9 +66,41 @@ def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
         "lang": langs,
         "origin": pc.coalesce(new[ORIGIN].combine_chunks().cast(pa.string()), before),
     }
+    if "asked_span" in table.column_names:
+        old = table.select(["messages", "asked_span"]).take(pa.array(at)).to_pylist()
+        moved = [
+            moved_span(o["asked_span"], _asking(o["messages"]), _asking(n)) for o, n in zip(old, messages.to_pylist())
+        ]
+        columns["asked_span"] = pa.array(moved, table.schema.field("asked_span").type)
     index = np.arange(len(table))
     index[at] = len(table) + np.arange(len(at))
     for name, column in columns.items():
         both = pa.concat_arrays([table[name].combine_chunks(), column])
         table = table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
     return table
+
+
+def _asking(turns: list[dict[str, str]]) -> str:
+    return next((t["content"] for t in reversed(turns) if t["role"] == "user"), "")
+
+
+def moved_span(span: dict[str, int] | None, before: str, after: str) -> dict[str, int] | None:
+    """Where the asked part of a turn (bytes) is in its new text. Its ends stand at line breaks: the same ones of the
+    new text, where that has as many. None, the whole turn, where it cannot be told."""
+    if span is None or before == after:
+        return span
+    old, new = before.encode(), after.encode()
+    if old.count(b"\n") != new.count(b"\n"):
+        return None
+    olds, news = ([0, *(i + 1 for i, byte in enumerate(text) if byte == 10), len(text) + 1] for text in (old, new))
+
+    def place(at: int) -> int | None:
+        for line, (start, end) in enumerate(zip(olds, olds[1:])):
+            if at == start:
+                return news[line]
+            if at == end - 1:  # before the break, or at the text's end
+                return news[line + 1] - 1
+        return None
+
+    start, end = place(span["start"]), place(span["end"])
+    return None if start is None or end is None else {"start": start, "end": end}

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instdata.build import _run, prepare
 from instdata.builds import history
 from instdata.corpus.rows import message_id
 from instdata.publish.verify import verify
@@ -19,6 +20,8 @@ from instdata.steps import base as steps
 from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
+from instdata.steps.rewritten import moved_span
+from instdata.util.engine import open_engine
 from tests.quality.test_hard import corpus, decided, pairs, read
 
 
@@ -178,3 +181,36 @@ def test_clean_saves_what_quality_would_drop():
     rows = corpus([[("user", "Name a flower."), ("assistant", "Rose<|im_end|>")]])
     new = Clean().score(rows)["_messages"].to_pylist()
     assert decided(Quality(), [[(t["role"], t["content"]) for t in new[0]]]) == [(None, None)]
+
+
+def test_what_is_asked_stays_known_in_mended_rows(tmp_path):
+    """The bytes of the asked part move with the text; nothing is cut within a character."""
+    rows = [
+        {"instruction": f"把这句话​翻译成英文{i}", "input": f"长江﻿很长\n第{i}行", "output": "The Yangtze is long."}
+        for i in range(3)
+    ]
+    rows.append({"instruction": "翻译成英文", "input": "一行&amp;一\\n二", "output": "One"})
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    recipe = {"name": "c", "taxonomy": "belle", "sources": [{"path": str(tmp_path / "r.jsonl")}], "steps": ["clean"]}
+    plan = prepare(recipe)
+    with open_engine("local", 1) as engine:
+        found, _ = _run(plan, engine)
+    seen = found.view(np.arange(found.n))
+    asked, given = seen.view("asked").to_pylist(), seen.view("given").to_pylist()
+    assert asked[:3] == [f"把这句话翻译成英文{i}" for i in range(3)]
+    assert given[:3] == [f"长江很长\n第{i}行" for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("span", "before", "after", "wanted"),
+    [
+        ((0, 3), "问\nab", "问题\nab", (0, 6)),
+        ((4, 7), "abc\n问", "ab\n问题", (3, 9)),
+        ((0, 3), "问\nab", "问 ab", None),
+        ((0, 1), "问\nab", "题\nab", None),
+        (None, "a", "b", None),
+    ],
+)
+def test_spans_move_with_their_lines(span, before, after, wanted):
+    named = None if span is None else dict(zip(("start", "end"), span))
+    assert moved_span(named, before, after) == (None if wanted is None else dict(zip(("start", "end"), wanted)))
