@@ -18,6 +18,7 @@ from instdata.cli import (
     audit,
     compare,
     experiments,
+    export,
     harness,
     overrides,
     publish,
@@ -232,7 +233,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
+for room in (export, publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
 
