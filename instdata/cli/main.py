@@ -107,8 +107,8 @@ def build(
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
     from instdata.score.sandbox.run import use
+    from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores
-    from instdata.util.remote import Place, is_url
 
     use(sandbox, i_know)
     path = _recipe(recipe)

@@ -42,7 +42,8 @@ def nearest(rows: np.ndarray, queries: np.ndarray, ids: pa.Array) -> tuple[np.nd
     sorted_rows = rows[start]
     best, turn = np.full(n, -np.inf), np.full(n, n, np.int64)
     for at in range(0, len(queries), BLOCK):
-        cosines = sorted_rows @ queries[at : at + BLOCK].T
+        # rounded: their last digits depend on the number of threads, and twins must tie
+        cosines = np.round(sorted_rows @ queries[at : at + BLOCK].T, 5)
         best = np.maximum(best, cosines.max(1))
         for column in cosines.T:
             turn = np.minimum(turn, ranks(np.argsort(-column, kind="stable")))
