@@ -141,6 +141,10 @@ class Quality(Step):
         return table.select([rules] if isinstance(rules, str) else rules)
 
     @property
+    def asks_models(self) -> tuple[str, ...]:
+        return () if self.llm is None else (self.llm.model,)
+
+    @property
     def outside(self) -> str:
         """The reason for rows in another language: not_zh, not_en_zh."""
         return "not_" + "_".join(sorted(self.language))
