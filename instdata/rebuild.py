@@ -12,8 +12,10 @@ from typing import Any
 from instdata.build import Plan, build, prepare
 from instdata.builds import recipe_of
 from instdata.corpus.corpus import versions
+from instdata.llm.endpoint import LOCAL
 from instdata.publish.publication import write_publication
 from instdata.publish.verify import locate
+from instdata.recipe.load import open_document, read_draft
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import cores
@@ -36,13 +38,12 @@ def rebuild(
     where a step would ask a model that costs."""
     folder = locate(target, revision)
     manifest, recipe = json.loads((folder / "manifest.json").read_text("utf-8")), recipe_of(folder)
-    paid = [s for item in recipe["steps"] for s,
-        o in item.items() if s == "generate" and not str((o or {}).get("model", "")).startswith("local:")]  # fmt: skip
-    if paid:
+    steps = read_draft(*open_document(recipe)).steps
+    if paid := [(s.name, model) for _, s in steps for model in s.asks_models if not model.startswith(LOCAL)]:
+        name, model = paid[0]
         raise InputError(
-            f"{target}: step generate asks a model at an endpoint, whose answers cost and change: such a build "
-            f"cannot be rebuilt. "
-            "`instdata verify` without --rebuild checks what is there"
+            f"{target}: step {name} asks {model} at an endpoint, whose answers cost and change: such a build cannot be "
+            "rebuilt. `instdata verify` without --rebuild checks what is there"
         )
     plan = prepare(recipe, jobs=cores(), fresh=True, say=say, base=sources or Path())
     with tempfile.TemporaryDirectory(prefix="instdata-rebuild-") as scratch:

@@ -18,7 +18,7 @@ from instdata.llm.cache import digest
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
 from instdata.read.plain import BadRow
 from instdata.read.shapes import normalise_key, normalise_keys
-from instdata.steps.reviews import REVIEWS, read_reviews, settle
+from instdata.steps.reviews import REVIEWS, Opinion, read_reviews, settle
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
@@ -137,9 +137,10 @@ def _judged_as(pair: Pair, by: Pair | None) -> Pair:
 
 def _of_reviews(file: Path) -> Iterator[Pair]:
     """The pairs in a build's reviews: where somebody wrote a better answer, it and the row's own, in an order that a
-    hash decides. Who wrote one prefers it; who passed the row as it stands prefers the row's."""
+    hash decides. Who failed the row and wrote that answer prefers it, who passed the row prefers the row's; of others
+    nobody knows: they did not see that answer."""
     said = settle(read_reviews(file))
-    edited = {s.rid: s for s in said.values() if any(o.value for o in s.opinions)}
+    edited = {s.rid: s for s in said.values() if any(map(_edits, s.opinions))}
     if not edited:
         raise InputError(
             f"{file}: a judge is asked to compare two answers, and nobody edited one here (key E in `instdata review`)"
@@ -153,11 +154,20 @@ def _of_reviews(file: Path) -> Iterator[Pair]:
         if not turns or turns[-1]["role"] != "assistant":
             continue
         prompt = "\n".join(t["content"] for t in turns[:-1])
-        answer, better = turns[-1]["content"], [o.value for o in s.opinions if o.value][-1]
+        answer, better = turns[-1]["content"], [o.value for o in s.opinions if _edits(o)][-1]
         first = int(digest([rid, s.id])[:8], 16) % 2  # whether the row's own answer is the first
-        votes = [1 if bool(o.value) != bool(first) else 2 for o in s.opinions if o.value or o.verdict == "pass"]
+        edit, own = (2, 1) if first else (1, 2)
+        votes = [
+            edit if _edits(o) else own for o in s.opinions if o.verdict == "pass" or (_edits(o) and o.value == better)
+        ]
         one, two = (answer, better) if first else (better, answer)
         yield Pair(rid, prompt, one, two, tuple(votes), file=file.name)
+
+
+def _edits(said: Opinion) -> bool:
+    """Whether somebody failed a row and wrote the answer that it should have. With a row that is passed, an answer is
+    a remark: the row's own is right."""
+    return said.verdict == "fail" and bool(said.value)
 
 
 def _read(file: Path, where: Columns) -> Iterator[Pair]:

@@ -12,6 +12,8 @@ from instdata.util.paths import home
 
 VERDICTS = {"kept": "#2a9d8f", "dropped": "#e0734f", "quarantined": "#8d8d99"}
 BEFORE, AFTER = "#a9a9b5", "#2a9d8f"
+SCORED = (VERDICTS["kept"], VERDICTS["dropped"], "#b9b9c4")
+BOUND = "#7c5cd6"
 COUNT = "format(datum.value, '~s')"  # each label by itself; an axis format gives all the largest one's prefix: 0k
 BAR = 20  # pixels of one horizontal bar, its gap included
 CHARTS = ("funnel", "reasons", "abilities", "sizes", "prompt", "response", "languages", "similarity")
@@ -58,6 +60,7 @@ def specs(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "languages": _bars(facts["languages"], "lang", "n"),
         "similarity": _similarity(facts["duplicates"]["bins"]),
     }
+    made |= {f"score-{i}": _score(score) for i, score in enumerate(facts["scores"])}
     return {name: chart.to_dict(validate=False) for name, chart in made.items() if chart is not None}
 
 
@@ -182,6 +185,36 @@ def _histogram(found: dict[str, Any] | None, title: str) -> Any:
         y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4, grid=True)),
         tooltip=[alt.Tooltip("at:N", title="characters"), alt.Tooltip("rows:Q", format=",")],
     )  # fmt: skip
+
+
+def _score(score: dict[str, Any]) -> Any:
+    """Rows by a score, in three colours: kept, dropped for this score, dropped for something else; a line at each bound
+    that lies within the picture."""
+    import altair as alt
+
+    names = {"kept": "kept", "mine": "dropped for this score", "others": "dropped for something else"}
+    rows = [
+        {"from": b["low"], "to": b["high"], "rows": b[part], "what": name, "order": i}
+        for b in score["bins"]
+        for i, (part, name) in enumerate(names.items())
+        if b[part]
+    ]
+    low, high = score["bins"][0]["low"], score["bins"][-1]["high"]
+    small = max(abs(low), abs(high)) < 10
+    shown = {"format": ".2~f"} if small else {"labelExpr": COUNT}
+    bars = _chart(rows, 130).mark_bar(binSpacing=0).encode(
+        x=alt.X("from:Q", bin="binned", title=None, axis=alt.Axis(tickCount=5, grid=False, **shown)), x2="to:Q",
+        y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4, grid=True)),
+        color=alt.Color("what:N", legend=None, scale=alt.Scale(domain=list(names.values()), range=list(SCORED))),
+        order="order:Q",
+        tooltip=[alt.Tooltip("from:Q", format=".3~g"), alt.Tooltip("to:Q", format=".3~g"), "what:N",
+                 alt.Tooltip("rows:Q", format=",")],
+    )  # fmt: skip
+    bounds = [{"at": bound} for bound in (score["low"], score["high"]) if bound is not None and low <= bound <= high]
+    if not bounds:
+        return bars
+    line = alt.Chart(alt.Data(values=bounds)).mark_rule(color=BOUND, strokeWidth=2, strokeDash=[5, 3])
+    return alt.layer(bars, line.encode(x="at:Q")).properties(width="container", height=130)
 
 
 def _bars(values: list[dict[str, Any]], name: str, amount: str) -> Any:

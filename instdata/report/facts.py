@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.rows import split_messages
+from instdata.corpus.rows import UNKNOWN, split_messages
 
 SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
 SAMPLES = 320  # dropped rows shown in all
@@ -21,6 +21,7 @@ PIECE = 200_000  # ledger rows looked at at once
 PASSED = 5  # kept rows shown beside them
 CLUSTERS, MEMBERS, CLOSE = 20, 6, 15  # near-duplicate clusters, rows of each, and pairs closest to the threshold
 MEASURED = 100_000  # rows whose lengths are measured: the ladder's order makes a prefix a fair sample
+SOURCES = 12  # sources told apart in the table of abilities by source
 MIXED = 5  # pairs of abilities that are mixed up
 TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with Vega's 0.9 MB
 
@@ -47,6 +48,28 @@ def abilities(db: Any) -> list[dict[str, Any]]:
     sure = {name: {"confidence": c, "precision": p} for name, c, p in db.execute(sql_sure).fetchall()}
     nothing = {"confidence": None, "precision": None}
     return [a | sure.get(a["ability"], nothing) for a in _dicts(db.execute(sql))]
+
+
+def by_source(db: Any) -> dict[str, Any] | None:
+    """How the rows of full come by source and ability: {sources, abilities, rows: one list a source}, the largest first;
+    sources beyond SOURCES are one, None. None where there is a single source."""
+    sql = """with counted as (select source, ability, count(*) as n from ledger where verdict = 'kept' and config = 'train'
+                group by source, ability),
+             ranked as (select source, row_number() over (order by sum(n) desc, source) as rank from counted group by source)
+             select case when rank <= $most then source end as source, ability, sum(n)::bigint as n, min(rank) as rank
+             from counted join ranked using (source) group by 1, 2 order by 1, 2"""
+    counts = db.execute(sql, {"most": SOURCES}).fetchall()
+    ranks = {source: rank for source, _, _, rank in sorted(counts, key=lambda c: -c[3])}
+    sources = sorted(ranks, key=lambda s: ranks[s])
+    if len(sources) < 2:
+        return None
+    table = {(source, ability): n for source, ability, n, _ in counts}
+    sums: dict[str, int] = {}
+    for _, ability, n, _ in counts:
+        sums[ability] = sums.get(ability, 0) + n
+    abilities = sorted(sums, key=lambda a: (a == UNKNOWN, -sums[a], a))
+    rows = [[table.get((s, a), 0) for a in abilities] for s in sources]
+    return {"sources": sources, "abilities": abilities, "rows": rows}
 
 
 def confusion(db: Any, manifest: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   // The words of legends, axes and bars in the page's language: whole strings of a chart's description and data.
-  const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", rows: "行数" };
+  const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", rows: "行数", from: "从", to: "到", what: "去向", "dropped for this score": "因该得分丢弃", "dropped for something else": "因其他原因丢弃" };
   function inLanguage(value, key) {
     if (typeof value === "string") return key === "field" || key === "as" || key === "key" ? value : CHINESE[value] || value;
     if (Array.isArray(value)) return value.map((v) => inLanguage(v, key));
@@ -19,11 +19,12 @@
   async function draw(within = document) {
     const mine = within === document ? ++drawing : drawing;
     const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
+    const size = 0.75 * parseFloat(getComputedStyle(root).fontSize);
     const config = {
       background: "transparent", font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
-      axis: { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelLimit: 260 },
+      axis: { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelFontSize: size, titleFontSize: size, titleFontWeight: "normal", labelLimit: 260 },
       axisY: { grid: false, ticks: false, labelPadding: 6 },
-      legend: { labelColor: ink, titleColor: quiet, labelFontSize: 12 },
+      legend: { labelColor: ink, titleColor: quiet, labelFontSize: size },
     };
     for (const place of within.querySelectorAll("[data-chart]")) {
       if (place.closest("[hidden]")) continue;

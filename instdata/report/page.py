@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from instdata.builds import manifest as read_manifest
+from instdata.builds import recipe_of
 from instdata.report import build_charts, facts, growth, growth_charts
+from instdata.report.flow import HIGH, WIDE, flow
+from instdata.report.scores import histograms
 from instdata.util.atomic import write_text
 
 HERE = Path(__file__).parent
@@ -30,6 +33,7 @@ def page(folder: Path, private: bool = True) -> str:
 def render(found: dict[str, Any]) -> str:
     """The page of what `gather` found."""
     specs = build_charts.specs(found)
+    specs.pop("funnel", None)  # for pictures; the page has the flow
     if found["curves"]:
         specs |= growth_charts.specs(found["curves"]["views"], "curves")
     for i, ablation in enumerate(found["ablations"]):
@@ -87,7 +91,10 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
             "groups": groups,
             "duplicates": duplicates,
             "rows": rows,
+            "flow": {"parts": flow(manifest), "wide": WIDE, "high": HIGH},
             "abilities": facts.abilities(db),
+            "by_source": facts.by_source(db),
+            "scores": histograms(db, manifest, recipe_of(folder)),
             "confusion": facts.confusion(db, manifest),
             "languages": facts.languages(db),
             "lengths": facts.lengths(folder, manifest["configs"]["full"]["files"]),
@@ -135,6 +142,7 @@ def environment() -> Any:
         "n": lambda n: f"{n:,}",
         "share": _share,
         "score": _score,
+        "bound": lambda value: f"{value:,.6g}",
         "fixed": lambda value, digits=3: "" if value is None else f"{value:.{digits}f}".replace("-", "\u2212"),
         "signed": lambda value, digits=3: "" if value is None else f"{value:+.{digits}f}".replace("-", "\u2212"),
         "colours": growth_charts.colours,

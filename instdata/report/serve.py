@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from instdata.report.page import HERE, environment
 from instdata.util.errors import InputError, MissingExtra
 
+log = logging.getLogger(__name__)  # stderr, where nobody set it up otherwise
 HOST = "127.0.0.1"
 BODY = 4_000_000  # bytes of a request
 HEADERS = {
@@ -117,6 +119,9 @@ class Server:
             return _json(await run_in_threadpool(self.answers[name], asked))
         except (InputError, ValueError) as e:
             return _json({"error": str(e)}, 400)
+        except Exception as e:  # a fault of ours: the page says so, the terminal says where
+            log.exception("%s could not be answered", name)
+            return _json({"error": f"{name} could not be answered: {type(e).__name__}: {e}"}, 500)
 
 
 async def _body(request: Any) -> Any:

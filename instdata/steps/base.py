@@ -118,6 +118,12 @@ class Step(BaseModel):
         """Keep or drop each row, given its scores."""
         return keep(len(scores))
 
+    @property
+    def asks_models(self) -> tuple[str, ...]:
+        """The language models that the step asks, as `model:` names them; those without "local:" are an endpoint's:
+        they cost, and what they answer may change from day to day. Empty where it asks none."""
+        return ()
+
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
         """What the step would cost, for --dry-run, given a sample of rows: {rows (that it adds), requests, tokens, usd
         (None: no price is known), minutes, every_row (True: they hold for these rows, and grow with them)}; None where

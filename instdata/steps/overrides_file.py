@@ -18,8 +18,8 @@ import pyarrow as pa
 from instdata.builds import history, recipe_of
 from instdata.corpus.rows import ROLES
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
 
 ACTIONS = ("keep", "drop", "relabel", "edit")
@@ -143,9 +143,7 @@ def append(
         except ValueError as e:
             raise InputError(str(e)) from None
         new.append(json.dumps(record, ensure_ascii=False))
-    before = path.read_text("utf-8-sig") if path.exists() else ""
-    before += "" if not before or before.endswith("\n") else "\n"
-    write_text(path, before + "".join(line + "\n" for line in new))
+    append_lines(path, "".join(line + "\n" for line in new).encode("utf-8", "surrogatepass"))
     hint = (
         "" if known and path.resolve() == known.resolve() else f"add `- overrides: {path}` as the recipe's first step"
     )

@@ -9,9 +9,7 @@ added to.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util.errors import InputError
+from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
 
 REVIEWS = "reviews.jsonl"  # in the build folder
@@ -29,6 +28,7 @@ REASONS = {"w": "wrong", "i": "incomplete", "l": "label", "f": "format", "a": "l
 BYS = ("ability", "rule", "arm", "source")  # what a sample is drawn by
 TEXTS = ("uid", "by", "rid", "id", "was", "who", "verdict", "label", "note", "undo", "when", "stratum")
 KEYS = (*TEXTS, "reasons", "value", "repeat", "settles")
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,9 @@ class Settled:
 
 def read_reviews(path: Path) -> list[Opinion]:
     """The opinions of a file that nobody took back, in its order; none where there is no file. Raises InputError with
-    every problem, each with its line. A last line without an end was being written when its process died: it was never
-    acknowledged, and is left out."""
+    every problem, each with its line. A last line without a newline counts where it is a whole review (an editor took
+    the newline away); else it was being written when its process died, nobody was told that it is saved, and it is left
+    out."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -83,7 +84,8 @@ def read_reviews(path: Path) -> list[Opinion]:
         raise InputError(f"{path}: cannot be read: {e.strerror}") from e
     found: dict[str, Opinion] = {}
     problems: list[tuple[str, int | None, str]] = []
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n")[:-1], 1):
+    *lines, tail = data.removeprefix(BOM).split(b"\n")
+    for number, raw in enumerate([*lines, tail] if _is_whole(tail) else lines, 1):
         if not raw.strip():
             continue
         try:
@@ -138,15 +140,16 @@ def append(path: Path, records: Sequence[dict[str, Any]]) -> None:
     lines = b"".join(
         json.dumps(checked(r), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n" for r in records
     )
-    with open(path, "a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        data = file.read()
-        if data and not data.endswith(b"\n"):
-            file.truncate(data.rfind(b"\n") + 1)
-        file.write(lines)
-        file.flush()
-        os.fsync(file.fileno())
+    append_lines(path, lines, _is_whole)
+
+
+def _is_whole(tail: bytes) -> bool:
+    """Whether a line without its newline is a review all the same, not a part of one."""
+    try:
+        checked(json.loads(tail.removeprefix(BOM)))
+    except ValueError:  # not UTF-8, not JSON, not a review
+        return False
+    return True
 
 
 def latest(opinions: Iterable[Opinion]) -> dict[str, dict[str, Opinion]]:

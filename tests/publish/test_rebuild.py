@@ -10,6 +10,7 @@ import yaml
 
 from instdata.publish.publication import write_publication
 from instdata.rebuild import rebuild
+from instdata.steps.base import step_class
 from instdata.util.errors import InputError
 from tests.core.test_cli import Shell
 
@@ -53,10 +54,35 @@ def test_a_published_set_is_rebuilt_as_it_was_published(home: Path) -> None:
     assert rebuild(out, home)["problems"] == []
 
 
-def test_no_model_is_asked_anew(home: Path) -> None:
+ASKING = [
+    {"generate": {"model": "gpt-9", "target": 3}},
+    {"generate": {"method": "respond", "model": "local:qwen2.5-1.5b", "judge": "gpt-9", "best_of": 3}},
+    {"categorize": {"method": "llm", "model": "gpt-9", "name": "asked"}},
+    {"categorize": {"method": "cascade", "model": "gpt-9", "name": "asked"}},
+    {"categorize": {"method": "learned", "teacher": "llm", "model": "gpt-9", "name": "asked"}},
+    {"quality": {"llm": {"model": "gpt-9"}, "name": "asked"}},
+    {"verify": {"model": "gpt-9"}},
+]
+
+
+@pytest.mark.parametrize("step", ASKING)
+def test_no_model_is_asked_anew(home: Path, step: dict) -> None:
     path = home / "builds/small/recipe.yaml"
     recipe = yaml.safe_load(path.read_text())
-    recipe["steps"].insert(0, {"generate": {"model": "gpt-9", "target": 3}})
+    recipe["steps"].insert(0, step)
     path.write_text(yaml.safe_dump(recipe))
-    with pytest.raises(InputError, match="answers cost and change"):
+    with pytest.raises(InputError, match="asks gpt-9 at an endpoint, whose answers cost and change"):
         rebuild(home / "builds/small", home)
+
+
+def test_a_step_says_which_models_it_asks() -> None:
+    asks = {
+        "generate": ({"model": "local:x", "target": 3, "judge": "unused"}, ("local:x",)),
+        "categorize": ({"method": "learned", "model": "gpt-9"}, ()),
+        "quality": ({"rules": "default"}, ()),
+        "verify": ({"draws": 0, "model": "gpt-9"}, ()),
+        "dedup": ({}, ()),
+    }
+    assert {kind: step_class(kind).written(options, "").asks_models for kind, (options, _) in asks.items()} == {
+        kind: models for kind, (_, models) in asks.items()
+    }

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -156,3 +157,22 @@ def test_a_build_without_a_file_gets_one(bench, monkeypatch):
     told = append(done.path, "a/a.jsonl:1", "drop", None, "dull", "bo", None)
     assert "overrides: fixes.jsonl" in told["hint"]
     assert len(read_lines(bench.folder / "fixes.jsonl")) == 1
+
+
+def test_many_people_decide_at_once_and_nothing_is_lost(bench, tmp_path):
+    """100 decisions of 20 threads; a newline that an editor took away comes back, and its line stays."""
+    bench.jsonl("a.jsonl", RECORDS)
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[])
+    file = tmp_path / "deep/fixes.jsonl"
+    append(done.path, "a/a.jsonl:0", "drop", None, "first", "ann", file)
+    file.write_text(file.read_text().rstrip("\n"))
+
+    def decide_some(who):
+        for n in range(5):
+            append(done.path, f"a/a.jsonl:{n}", "keep", None, "fine", f"{who}", file)
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(decide_some, range(20)))
+    lines = read_lines(file)
+    assert len(lines) == 101 and lines[0].why == "first"
+    assert Counter(line.who for line in lines[1:]) == {str(who): 5 for who in range(20)}

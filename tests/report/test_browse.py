@@ -10,8 +10,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.builds import manifest
 from instdata.report.browse.rows import PAGE, Browsing
 from instdata.report.browse.thresholds import Thresholds
+from instdata.report.serve import Server
+from instdata.util.errors import InputError
 from tests.report import chromium
 from tests.report.browsing import browser
 from tests.report.test_review_browser import Served, instdata_fails
@@ -68,6 +71,31 @@ def test_a_row_is_told_whole_with_the_row_that_decided(small: Path) -> None:
     assert [line["decision"] for line in found["history"]][-1] == "dropped"
     broken = every(rows, verdict="quarantined")[0]
     assert "instruction" in rows.row({"rid": broken["rid"]})["row"]["raw"]
+
+
+def test_a_row_that_is_not_there_is_said(small: Path) -> None:
+    rows = Browsing(small)
+    named = every(rows, verdict="kept")[0]
+    for rid in ("nobody's", named["id"]):  # an id is not a rid
+        with pytest.raises(InputError, match="no"):
+            rows.row({"rid": rid})
+
+
+def test_a_fault_is_an_answer_that_says_so(small: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not a plain-text 500 that the page cannot read."""
+    from starlette.testclient import TestClient
+
+    def broken(asked: dict) -> None:
+        raise KeyError("what")
+
+    server = Server("browse.html", {"title": "x", "totals": manifest(small)["totals"]}, {"rows": broken})
+    try:
+        client = TestClient(server.application(), base_url=f"http://127.0.0.1:{server.port}")
+        found = client.post(f"/{server.key}/rows", json={})
+    finally:
+        server.socket.close()
+    assert found.status_code == 500 and found.json() == {"error": "rows could not be answered: KeyError: 'what'"}
+    assert "Traceback" in caplog.text
 
 
 def test_what_other_bounds_would_do() -> None:

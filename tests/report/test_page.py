@@ -13,8 +13,10 @@ from pathlib import Path
 import html5lib
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from instdata.report import facts
+from instdata.report import build_charts, facts
+from instdata.report.flow import flow
 from instdata.report.page import gather, page, write_report
 from instdata.util.errors import MissingExtra
 from instdata.util.resources import resource
@@ -105,6 +107,62 @@ def test_figures_are_the_manifests(small: Path) -> None:
     ]
     assert sum(b["n"] for b in found["lengths"]["response"]["bins"]) == manifest["configs"]["full"]["rows"]
     assert sum(row["n"] for row in found["languages"]) == manifest["configs"]["full"]["rows"]
+
+
+def test_the_flow_is_the_manifests_and_its_bands_are_as_wide_as_their_rows(small: Path) -> None:
+    manifest = json.loads((small / "manifest.json").read_text())
+    read, *steps = flow(manifest)
+    assert read["in"] == manifest["totals"]["in"] and read["quarantined"] == manifest["totals"]["quarantined"] == 1
+    assert read["kept"] == steps[0]["in"]
+    for part, step in zip(steps, manifest["steps"], strict=True):
+        assert (part["kept"], part["dropped"]) == (step["kept"], step["dropped"])
+        assert sum(n for _, n in part["reasons"]) <= step["dropped"]
+        assert len(part["reasons"]) + part["more"] == len(step["reasons"])
+    widths = [[float(re.findall(r"H([\d.]+)V", d)[0]) for kind, d in p["shapes"] if kind == "kept"] for p in steps]
+    for (came, went), part, later in zip(widths, steps, [*widths[1:], None]):
+        assert abs(went / came - part["kept"] / part["in"]) < 0.001 and (later is None or later[0] == went)
+    gone = [p for p in steps if any(kind == "dropped" for kind, _ in p["shapes"])]
+    assert [p["name"] for p in gone] == [s["name"] for s in manifest["steps"] if s["dropped"]]
+    made = {**manifest["steps"][0], "name": "generate", "in": 0, "added": 10, "kept": 10, "dropped": 0, "reasons": {}}
+    none_read = {"in": 0, "quarantined": 0}
+    joins = flow({"totals": none_read, "steps": [made]})[1]["shapes"]
+    assert [kind for kind, _ in joins] == ["kept", "kept", "added"] and joins[0][1].startswith("M0 0H0V")
+    assert flow({"totals": none_read, "steps": []}) == []
+
+
+def test_abilities_by_source_add_up(small: Path, bench: Bench) -> None:
+    assert gather(small)["by_source"] is None  # one source is the table above
+    words = ("rain", "snow", "hail", "fog")
+    rows = [{"instruction": f"Tell of {w} number {n}.", "output": "It falls."} for w in words for n in range(3)]
+    for n in range(14):
+        bench.jsonl(f"s{n}.jsonl", [dict(r, instruction=f"{n} {r['instruction']}") for r in rows[: 1 + n % 5]])
+    made = bench.build(sources=[{"path": f"s{n}.jsonl"} for n in range(14)], steps=[])
+    found = gather(made.path)["by_source"]
+    assert found["sources"][-1] is None and len(found["sources"]) == facts.SOURCES + 1
+    sums = [sum(line) for line in found["rows"]]
+    assert sum(sums) == made.manifest["configs"]["full"]["rows"] and sums[:-1] == sorted(sums[:-1], reverse=True)
+    text = page(made.path)
+    assert "other sources" in text and "其他来源" in text
+
+
+def test_scores_are_shown_with_the_bounds_that_decided(bench: Bench) -> None:
+    rows = [{"instruction": f"第{n}题：请写一句话", "output": "答案" * (n % 40) + f"{n}"} for n in range(200)]
+    bench.jsonl("a.jsonl", rows)
+    quality = {"rules": [], "min": {"chars": 9}, "max": {"repetition": 0.9}}
+    made = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"quality": quality}])
+    found = {s["score"]: s for s in gather(made.path)["scores"]}
+    assert next(iter(found)) == "chars" and (found["chars"]["low"], found["chars"]["high"]) == (9, None)
+    reasons = made.manifest["steps"][0]["reasons"]
+    assert found["chars"]["dropped"] == reasons["too_short"] > 0
+    assert sum(b["kept"] + b["mine"] + b["others"] for b in found["chars"]["bins"]) == 200
+    drawn = build_charts.specs(gather(made.path))["score-0"]
+    assert drawn["layer"][1]["data"]["values"] == [{"at": 9.0}]
+    assert "format" in json.dumps(drawn) and "≥ 9" in page(made.path)
+    recipe = made.path / "recipe.yaml"  # a build of another instdata, with an option that this one does not know
+    plain = yaml.safe_load(recipe.read_text())
+    plain["steps"][0]["quality"]["later"] = 1
+    recipe.write_text(yaml.safe_dump(plain))
+    assert all(s["low"] is None and s["high"] is None for s in gather(made.path)["scores"])
 
 
 def test_dropped_rows_stand_beside_the_rows_that_decided(small: Path) -> None:

@@ -55,6 +55,30 @@ def test_half_a_line_of_a_process_that_died_hurts_nobody(tmp_path: Path) -> None
     assert [o.uid for o in read_reviews(file)] == ["1", "3"]
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+def test_a_whole_line_without_its_newline_is_a_review(tmp_path: Path, start: bytes) -> None:
+    """An editor, or a copy by hand, took the last newline away: what was saved stays saved."""
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(start + json.dumps(line("1")).encode())
+    assert [o.uid for o in read_reviews(file)] == ["1"]
+    append(file, [line("2")])
+    assert [(o.uid, o.at) for o in read_reviews(file)] == [("1", 1), ("2", 2)]
+    with open(file, "ab") as f:
+        f.write(b'{"uid": "3"}')  # JSON, but no review: a line that its process did not end
+    append(file, [line("4")])
+    assert [o.uid for o in read_reviews(file)] == ["1", "2", "4"]
+
+
+def test_a_long_last_line_is_found_whole(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    append(file, [line("1")])
+    long = json.dumps({**line("2"), "value": "x" * 200_000})
+    with open(file, "ab") as f:
+        f.write(long.encode())
+    append(file, [line("3")])
+    assert [len(o.value or "") for o in read_reviews(file)] == [0, 200_000, 0]
+
+
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -248,6 +272,58 @@ def test_reviews_go_out_and_come_back(mine: Path, tmp_path: Path, format: str, m
         return (o.rid, o.id, o.who, o.verdict, o.reasons, o.value, o.by)
 
     assert sorted(map(told, read_reviews(session.file))) == sorted(map(told, before))
+
+
+@pytest.mark.parametrize("format", ["label-studio", "argilla"])
+def test_what_somebody_changed_goes_out_as_it_is_now(mine: Path, tmp_path: Path, format: str) -> None:
+    """One review a person and row, the last; not the old one's reasons beside the new verdict."""
+    session = Reviewing(mine, "ann", "rule", 0.3)
+    n = session.next({})["item"]["n"]
+    session.save({"uid": "1", "n": n, "verdict": "fail", "reasons": ["wrong"], "value": "An answer."})
+    session.save({"uid": "2", "n": n, "verdict": "pass", "amend": True})
+    session.save({"uid": "3", "n": n, "verdict": "fail", "reasons": ["format"]})  # asked again: a repeat
+    stale = {"uid": "4", "by": "rule", "rid": session.plan.items[n].rid, "id": "an older text", "who": "bob"}
+    append(session.file, [{**stale, "verdict": "fail"}])
+    out = tmp_path / "out.json"
+    assert export_reviews(session, format, out)["reviews"] == 1
+    session.file.unlink()
+    import_reviews(session, out)
+    assert [(o.who, o.verdict, o.reasons, o.value) for o in read_reviews(session.file)] == [("ann", "pass", (), None)]
+
+
+@pytest.mark.parametrize("format", ["label-studio", "argilla"])
+def test_the_same_words_of_another_sample_or_text_are_other_reviews(mine: Path, tmp_path: Path, format: str) -> None:
+    """Two samples share a row; and a row got another text since: neither review is the other one again."""
+    one = Reviewing(mine, "ann", "rule", 0.3)
+    number = next(i for i, item in enumerate(one.plan.items) if item.stratum == "kept")
+    one.save({"uid": "1", "n": number, "verdict": "pass"})
+    out = tmp_path / "rule.json"
+    export_reviews(one, format, out)
+    two = Reviewing(mine, "ann", "source", 0.3)
+    records = json.loads(out.read_text())
+    for record in records:
+        (record["data"] if "data" in record else record["metadata"])["by"] = "source"
+    there = {i.rid: i.id for i in two.plan.items}
+    facts = [r["data"] if "data" in r else r["metadata"] for r in records]
+    (tmp_path / "source.json").write_text(json.dumps([r for r, f in zip(records, facts) if f["rid"] in there]))
+    assert import_reviews(two, tmp_path / "source.json")["added"] == 1
+    assert {o.by for o in read_reviews(one.file)} == {"rule", "source"}
+    old = [json.loads(raw) | {"id": "an older text"} for raw in one.file.read_text().splitlines()]
+    one.file.write_text("".join(json.dumps(o) + "\n" for o in old))
+    assert import_reviews(one, out)["added"] == 1
+
+
+def test_an_answer_that_was_shown_and_left_is_no_edit(mine: Path, tmp_path: Path) -> None:
+    session = Reviewing(mine, "ann", "rule", 0.3)
+    session.save({"uid": "1", "n": 0, "verdict": "fail"})
+    out = tmp_path / "out.json"
+    export_reviews(session, "argilla", out)
+    records = json.loads(out.read_text())
+    for record in records:
+        if record["responses"]:
+            record["responses"]["answer"] = [{"value": record["fields"]["response"], "user_id": "ann"}]
+    out.write_text(json.dumps(records))
+    assert import_reviews(session, out) == {"file": str(out), "reviews": 1, "added": 0}
 
 
 def test_other_tools_files_that_are_none_are_refused(mine: Path, tmp_path: Path) -> None:

@@ -131,6 +131,22 @@ def test_edits_are_labels_for_a_judge(built: Path) -> None:
     assert {p.first == "better" for p in pairs.values()} == {True, False}  # neither place is always the better one's
 
 
+def test_only_who_saw_an_answer_prefers_it(built: Path) -> None:
+    """A remark beside a pass is no edit; who wrote another answer, or failed the row without one, prefers neither."""
+    say(built, 1, "ann", "pass", value="a remark")
+    with pytest.raises(InputError, match="nobody edited"):
+        read([built / "reviews.jsonl"])
+    say(built, 2, "ann", "fail", value="first try")
+    say(built, 2, "bob", "fail", value="better")
+    say(built, 2, "cat", "pass", value="a remark")
+    say(built, 2, "dan", "fail")
+    say(built, 2, "eve", "unsure", value="perhaps")
+    (pair,) = read([built / "reviews.jsonl"])
+    own = ROWS[2]["output"]
+    assert {pair.first, pair.second} == {"better", own}
+    assert sorted((pair.first, pair.second)[v - 1] for v in pair.humans) == sorted(["better", own])
+
+
 def test_a_reviewed_edit_goes_the_whole_way(built: Path, tmp_path: Path) -> None:
     """From the page's own answers to the next build."""
     session = Reviewing(built, "ann", "source", 0.3)

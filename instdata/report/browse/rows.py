@@ -11,6 +11,7 @@ from instdata.corpus.records import DROPPED
 from instdata.report.browse.thresholds import Thresholds
 from instdata.report.facts import row_history
 from instdata.report.review.draw import quoted
+from instdata.util.errors import InputError
 
 PAGE = 20  # rows of a page
 EXCERPT = 220  # characters of a row in the list
@@ -139,9 +140,11 @@ class Browsing:
 
     def row(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One row whole: {row: what `why` tells, history: a line a step, other: the row that its evidence points
-        at}."""
+        at}. Raises InputError for a rid that no row has."""
         rid = str(asked.get("rid"))
-        found = next(r for r in history(self.build, rid) if r["rid"] == rid)
+        found = next((r for r in history(self.build, rid) if r["rid"] == rid), None)
+        if found is None:  # the id of a row is none: several rows may have one text
+            raise InputError(f"{rid}: no row of this build has this rid")
         if found["id"]:
             found["messages"] = self._messages({rid: found["id"]})[rid]
         evidence = found["evidence"] if isinstance(found["evidence"], dict) else {}

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from instdata.report.review.draw import Picked
+from instdata.report.review.estimate import counted
 from instdata.report.review.session import Reviewing
-from instdata.steps.reviews import REASONS, VERDICTS, Opinion, append, checked, read_reviews
+from instdata.steps.reviews import REASONS, VERDICTS, Opinion, append, checked, latest, read_reviews
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
 
@@ -26,13 +27,10 @@ QUESTIONS = ("verdict", MULTIPLE, "label", "answer")
 
 
 def export_reviews(session: Reviewing, format: str, out: Path) -> dict[str, Any]:
-    """Write the start of the sample, with what was said of it. Returns {out, rows, reviews}."""
+    """Write the start of the sample, with what each person said last of each row. Returns {out, rows, reviews}."""
     items = [i for i in session.plan.items if i.rank < EACH]
     session._read(items)
-    said: dict[str, list[Opinion]] = {}
-    for o in read_reviews(session.file):
-        if o.by == session.plan.by and o.verdict in VERDICTS:
-            said.setdefault(o.rid, []).append(o)
+    said = {rid: list(each.values()) for rid, each in latest(counted(session.plan, read_reviews(session.file))).items()}
     write = _task if format == "label-studio" else _record
     made = [write(i, session, said.get(i.rid, [])) for i in items]
     with claimed(out) as file:
@@ -111,8 +109,9 @@ def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
             problems.append((str(file), None, f"record {number}: {why}"))
     if problems:
         raise InputError(problems)
-    here = {o.uid for o in read_reviews(session.file)}
-    known = {_uid(o.rid, o.who, _values(o)) for o in read_reviews(session.file)}
+    before = read_reviews(session.file)
+    here = {o.uid for o in before}
+    known = {_uid(o.by, o.rid, o.id, o.who, _values(o)) for o in before}
     new = [r for r in found if r["uid"] not in here | known]
     append(session.file, new)
     return {"file": str(file), "reviews": len(found), "added": len(new)}
@@ -125,11 +124,13 @@ def _said(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for who, values in people:
         if "verdict" not in values:
             continue
-        answer, before = values.get("answer"), facts if "data" in record else record["fields"]
+        before = facts if "data" in record else record["fields"]
+        if values.get("answer") == before.get("response"):  # shown to be edited, and left as it was
+            values = {k: v for k, v in values.items() if k != "answer"}
         line = {
-            "uid": _uid(facts["rid"], who, values), "by": facts["by"], "rid": facts["rid"], "id": facts["row"],
-            "was": facts.get("was"), "who": who, "verdict": values["verdict"], "reasons": values.get(MULTIPLE),
-            "label": values.get("label"), "value": answer if answer != before.get("response") else None,
+            "uid": _uid(facts["by"], facts["rid"], facts["row"], who, values), "by": facts["by"], "rid": facts["rid"],
+            "id": facts["row"], "was": facts.get("was"), "who": who, "verdict": values["verdict"],
+            "reasons": values.get(MULTIPLE), "label": values.get("label"), "value": values.get("answer"),
         }  # fmt: skip
         yield {k: v for k, v in line.items() if v not in (None, [])}
 
@@ -156,8 +157,9 @@ def _of_record(responses: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str
     yield from people.items()
 
 
-def _uid(rid: str, who: str, values: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps([rid, who, values], sort_keys=True).encode()).hexdigest()[:32]
+def _uid(by: str | None, rid: str, id: str, who: str, values: dict[str, Any]) -> str:
+    """What a review from elsewhere is known by: the sample, the row, its text, who said what."""
+    return hashlib.sha256(json.dumps([by, rid, id, who, values], sort_keys=True).encode()).hexdigest()[:32]
 
 
 LABEL_STUDIO = """<View>

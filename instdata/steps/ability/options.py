@@ -63,6 +63,10 @@ class CategorizeOptions(Step):
         """Whether a language model is needed."""
         return self.teacher is not None or self.method in ("llm", "cascade")
 
+    @property
+    def asks_models(self) -> tuple[str, ...]:
+        return (self.model or "auto",) if self.asks else ()
+
     def resolve(self, context: Context) -> Self:
         update: dict[str, Any] = {"method": "learned"} if self.method == "auto" else {}
         if self.asks:

@@ -139,6 +139,10 @@ class GenerateOptions(SourceStep):
         }
 
     @property
+    def asks_models(self) -> tuple[str, ...]:
+        return (self.model, *([self.judge] if self.judge and self.best_of > 1 else []))
+
+    @property
     def checking(self) -> Checking | None:
         """What is verified of the rows, None for nothing."""
         return Checking() if self.verify is True else self.verify or None

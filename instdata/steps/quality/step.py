@@ -141,6 +141,16 @@ class Quality(Step):
         return table.select([rules] if isinstance(rules, str) else rules)
 
     @property
+    def largest(self) -> dict[str, float]:
+        """The largest value of each score that passes: what its rule means, unless `max` says else."""
+        rules = (("repetition", "repetition"), ("chars", "too_long"))
+        return {name: BOUNDS[name] for name, rule in rules if rule in self.chosen} | self.max
+
+    @property
+    def asks_models(self) -> tuple[str, ...]:
+        return () if self.llm is None else (self.llm.model,)
+
+    @property
     def outside(self) -> str:
         """The reason for rows in another language: not_zh, not_en_zh."""
         return "not_" + "_".join(sorted(self.language))
@@ -258,10 +268,7 @@ class Quality(Step):
         for name in chosen:
             if name not in table.MEASURED:
                 verdicts |= drop(pc.match_substring_regex(flags, rf"(^|,){name}(,|$)"), name)
-        most = {
-            name: BOUNDS[name] for name, rule in (("repetition", "repetition"), ("chars", "too_long")) if rule in chosen
-        }
-        for name, bound in {**most, **self.max}.items():
+        for name, bound in self.largest.items():
             verdicts |= drop(getattr(scores, name) > bound, MOST_REASONS.get(name, f"high_{name}"))
         for name, bound in self.min.items():
             below = getattr(scores, name) < bound

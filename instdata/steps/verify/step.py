@@ -41,6 +41,10 @@ class Verify(VerifyOptions, Step):
         "stops.",
     )
 
+    @property
+    def asks_models(self) -> tuple[str, ...]:
+        return (self.model,) if self.draws else ()
+
     def resolve(self, context: Context) -> Self:
         """The concrete model in place of `auto`, where one is asked."""
         if not self.draws:
