@@ -85,7 +85,7 @@ def prepare(
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
     grid = Grid(folder, spec, recipe, items, kinds, say, judged, validate, keep=keep)
     wanted = sorted({c.size for c in outside}) or parse_sizes(sizes, int(pool.passed.sum()))
-    tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
+    tells = passing(build, asked, abilities, say) if asked and not suites and "=" not in asked else None
     found = Ablation(
         pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), doublings, tells, outside
     )

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -156,3 +157,23 @@ def test_a_build_without_a_file_gets_one(bench, monkeypatch):
     told = append(done.path, "a/a.jsonl:1", "drop", None, "dull", "bo", None)
     assert "overrides: fixes.jsonl" in told["hint"]
     assert len(read_lines(bench.folder / "fixes.jsonl")) == 1
+
+
+def test_a_build_by_a_relative_recipe_knows_its_file_from_anywhere(bench, monkeypatch):
+    from instdata.build import build, prepare
+
+    here = bench.folder / "here"
+    here.mkdir()
+    (here / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
+    (here / "fixes.jsonl").write_text("")
+    recipe = {"name": "a", "sources": [{"path": "a.jsonl"}], "steps": [{"overrides": "fixes.jsonl"}]}
+    (here / "a.yaml").write_text(json.dumps(recipe))
+    monkeypatch.chdir(bench.folder)
+    done = build(prepare(Path("here/a.yaml")), Path("builds/a"))
+    assert str(bench.folder) not in (done.path / "run.json").read_text()
+    elsewhere = bench.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    told = append(Path("../builds/a"), "a/a.jsonl:1", "drop", None, "dull", "bo", None)
+    assert told["hint"] == "build again to apply it" and len(read_lines(here / "fixes.jsonl")) == 1
+    assert not list(elsewhere.iterdir())
