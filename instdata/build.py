@@ -38,7 +38,7 @@ from instdata.read.sources import Input, manifest_of, open_sources, reopened, wi
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
-from instdata.steps.overrides import Overrides
+from instdata.steps.overrides import files_of
 from instdata.steps.run import apply, close
 from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
@@ -213,7 +213,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 "system": platform.system(),
                 "jobs": plan.context.jobs,
             },
-            "overrides": [str(plan.context.base / s.path) for s in plan.recipe.steps if isinstance(s, Overrides)],
+            "overrides": files_of(plan.recipe.steps, plan.context.base, out),
             "shards": [str(s.path.relative_to(plan.context.folder)) for s in corpus.shards],
             "sizes": {
                 str(p.relative_to(staged)): p.stat().st_size

@@ -35,6 +35,7 @@ TaxonomyName = Annotated[
 Judge = Annotated[
     str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
 ]
+JudgeCard = Annotated[Path | None, typer.Option(help="What judge-card --json said of it.", show_default=False)]
 JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 
@@ -236,6 +237,7 @@ def ablate(
         typer.Option(help="Models trained elsewhere: arm,size,seed,model as CSV or YAML.", show_default=False),
     ] = None,
     judge: Judge = None,
+    judge_card: JudgeCard = None,
     judge_runs: JudgeRuns = 1,
     max_usd: MaxUsd = None,
     recipe: Recipe = "proxy",
@@ -276,7 +278,7 @@ def ablate(
         base, filter, other, sizes=sizes, seeds=seeds, most=max_seeds, model=model, match=match,
         metric=metric, judge=(judge, judge_runs, max_usd) if judge else None, recipe=training(recipe, set_ or []),
         max_items=max_items, taxonomy=taxonomy, out=out, say=say, suites=suite or [], keep=disk(keep),
-        doublings=margin, cells=cells, card=card,
+        doublings=margin, cells=cells, card=card, judge_card=judge_card,
     )  # fmt: skip
     took = planned(ablation)
     if plan:
@@ -347,15 +349,9 @@ def judge_card(
 
     context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
     card = measure(
-        judge,
-        on,
-        options=Options(max_usd=max_usd),
-        limit=limit,
-        strong=strong,
-        share=share,
-        mapping=map_ or [],
+        judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, mapping=map_ or [],
         context=context,
-    )
+    )  # fmt: skip
     result(card, json_, lambda: show_card(card))
 
 

@@ -42,6 +42,8 @@ def show_judge(found: dict[str, Any]) -> None:
         console.print(
             f"the judge gave no verdict that could be read on {given['unread']:,} of {sum(given.values()):,} answers"
         )
+    if found["judge_floor"] and found["judge_floor"]["why"]:
+        console.print(f"this judge may not decide: {escape(found['judge_floor']['why'])}")
     for arm, r in found["win_rates"].items():
         console.print(
             f"{arm} wins {r['raw']:.1%} of {r['n']:,} comparisons, at equal lengths {r['controlled']:.1%} "

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, tasks
+from instdata.corpus.rows import weighed
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import score
@@ -54,6 +55,11 @@ class Stream:
     conversations: list[Messages]
     rungs: list[tuple[str, int]]
     planned: tuple[int, ...] | None = None
+
+    @cached_property
+    def learned(self) -> list[str]:
+        """Names each row and what is learned of it."""
+        return weighed(self.ids, self.conversations)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Grid:
     validate: Validation | None = None
     loaded: Loaded | None = None
     known: tuple[str, str, int] | None = None  # the model's name, digest and context, while it is not loaded
-    encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by the stream's ids
+    encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by what the stream learns
     keep: int = KEEP  # bytes of trained models that stay
     speed: tuple[float, float] | None = None  # tokens a second in training and in scoring, once measured
 
@@ -120,7 +126,7 @@ class Grid:
 
     def rows(self, stream: Stream) -> list[Encoded]:
         """The stream's rows as tokens."""
-        key = _digest(stream.ids)
+        key = _digest(stream.learned)
         if key not in self.encoded:
             self.encoded[key] = encode(
                 self.model().tokenizer, stream.conversations, self.length(), reasoning=self.recipe.reasoning
@@ -143,7 +149,7 @@ class Grid:
                 rungs,
                 stream.planned,
                 self.recipe.model_dump(mode="json"),
-                _digest(stream.ids[:rows]),
+                _digest(stream.learned[:rows]),
             ]
             found.append(self._cell(name, config, rows, shaped))
         return found
@@ -297,11 +303,17 @@ def _keep(grid: Grid, cell: Cell, run: Run, start: dict[str, Any]) -> None:
 
     if not grid.keep:
         return
+    gone: list[Path] = []
     try:
         write_delta(run, start, cell.kept)
     except OSError as e:
         grid.say(f"{cell.name}: its model is not kept ({e.strerror or e}); new items will train it again")
-    gone = prune(cell.path.parent, grid.keep)
+    try:
+        gone = prune(cell.path.parent, grid.keep)
+    except OSError as e:
+        grid.say(
+            f"older trained models could not be removed ({e.strerror or e}): {cell.path.parent} may outgrow --keep"
+        )
     if gone:
         grid.say(f"{len(gone)} trained models removed, {grid.keep / 1e9:.1f} GB being the limit (--keep)")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +15,12 @@ from instdata.recipe.load import read_recipe
 from instdata.score.item import Item
 from instdata.score.items import holdout_items
 from instdata.score.source import items_of
-from instdata.steps.base import Scores
-from instdata.steps.run import table_of
+from instdata.steps.base import Step
+from instdata.steps.run import verdicts_of
 from instdata.util.context import Context
-from instdata.util.errors import InputError, InstdataError
+from instdata.util.errors import InputError
 
+Say = Callable[[str], None]
 LABELS = ("categorize", "holdout")  # they keep every row: nothing passes or fails them
 
 
@@ -45,19 +46,31 @@ def exam_items(
     return items_of(build, taxonomy, suites, most)
 
 
-def passing(build: Path, asked: str, taxonomy: Taxonomy) -> dict[str, bool] | None:
-    """For each held-out item by its id, whether the step `asked` would pass it; None where that cannot be told: the
-    step looks at the whole corpus, or at scores of other steps."""
+def passing(build: Path, asked: str, taxonomy: Taxonomy, say: Say = print) -> dict[str, bool] | None:
+    """For each held-out item by its id, whether the step `asked` would pass it, those left out on which it fails; None
+    where that cannot be told: the step looks at the whole corpus, or at scores of other steps, or fails here, which is
+    said."""
     name = asked.partition(".")[0]
     step = next((s for s in read_recipe(build / "recipe.yaml").steps if s.name == name), None)
     if step is None or step.scope != "rows" or step.reads_scores or step.reads_labels:
         return None
     table = read_parquet(build / "data" / "holdout.parquet")
     try:
-        rows = Rows(table, Context(taxonomy=taxonomy))
-        scored = step.score(rows)
-        verdicts = step.decide(Scores(table_of(step, scored, len(rows))))
-    except (InstdataError, KeyError, AttributeError):  # it needs what only a build has
+        passed, failed = passes(step, Rows(table, Context(taxonomy=taxonomy)), say)
+    except Exception as e:  # a step of anybody's, without what only a build has; the exam goes on without this table
+        say(f"which held out rows {name} would pass cannot be told ({type(e).__name__}: {e})")
         return None
-    passed = np.asarray(verdicts.reason.is_null())
-    return {i.id: bool(p) for i, p in zip(holdout_items(build, taxonomy), passed)}
+    return {i.id: bool(p) for i, p, f in zip(holdout_items(build, taxonomy), passed, failed) if not f}
+
+
+def passes(step: Step, rows: Rows, say: Say) -> tuple[np.ndarray, np.ndarray]:
+    """(which rows a step passes, on which it fails, whose number is said): both [rows] of bool. Raises whatever steps
+    do."""
+    verdicts = verdicts_of(step, rows)
+    passed, failed = np.asarray(verdicts.reason.is_null()), np.zeros(len(rows), bool)
+    errors = verdicts.errors
+    if errors is not None and errors.null_count < len(rows):
+        failed = np.asarray(errors.is_valid())
+        said = f"{int(failed.sum()):,} of {len(rows):,} rows, which it neither passes nor drops"
+        say(f"{step.name} fails on {said}: {errors.drop_null()[0]}")
+    return passed & ~failed, failed

@@ -21,7 +21,7 @@ from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_me
 from instdata.compare.cost import GridCost, estimate
 from instdata.compare.exam import exam_items, passing
 from instdata.compare.found import Looked, arm_curves, counts_of, effects_found, tell_replaced
-from instdata.compare.judge_floor import below, floored, win_rates
+from instdata.compare.judge_floor import below, carded, floored, win_rates
 from instdata.compare.looks import made, write_looks
 from instdata.compare.margin import DOUBLINGS, margin_of
 from instdata.compare.outcome import run_facts
@@ -49,7 +49,7 @@ def prepare(
     model: str | None,
     match: str, metric: str, judge: Asked | None, recipe: Training, max_items: int | None, taxonomy: str | None,
     out: Path | None, say: Say, suites: Sequence[Path] = (), keep: int = KEEP, doublings: float = DOUBLINGS,
-    cells: Path | None = None, card: bool = False,
+    cells: Path | None = None, card: bool = False, judge_card: Path | None = None,
 ) -> Ablation:  # fmt: skip
     """An ablation that can run, from what the command was given; `against`: another build's folder. Raises InputError
     for what does not fit."""
@@ -85,10 +85,11 @@ def prepare(
     folder, spec = out or folder_of(build, pool.filter), model or own.get("model", "auto")
     grid = Grid(folder, spec, recipe, items, kinds, say, judged, validate, keep=keep)
     wanted = sorted({c.size for c in outside}) or parse_sizes(sizes, int(pool.passed.sum()))
-    tells = passing(build, asked, abilities) if asked and not suites and "=" not in asked else None
+    tells = passing(build, asked, abilities, say) if asked and not suites and "=" not in asked else None
     found = Ablation(
-        pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), doublings, tells, outside
-    )
+        pool, grid, wanted, seeds, max(most, seeds), metric, match, manifest_digest(build), doublings, tells, outside,
+        carded(judged.options.model if judged else None, judge_card, say),
+    )  # fmt: skip
     counts = Counter(i.ability for i in found.told)
     if not counts:
         raise InputError(f"--metric {metric}: none of {len(items):,} items can be scored by it; hold more rows out")
@@ -199,12 +200,15 @@ def _look(ablation: Ablation, say: Say) -> Looked:
             of_metric(scores, ablation.metric), ablation.metric, CONTROL, ablation.pool.build, ablation.doublings
         )
         main, aa = effects_of(scores, ablation.metric, max(ablation.sizes), levels, margin.value)
-        rates = win_rates(scores, CONTROL, max(ablation.sizes)) if ablation.metric == "pairs" else {}
-        main = floored(main, below(swaps, rates.get("with"))) if rates else main
+        rates, low = {}, None
+        if ablation.metric in JUDGED:
+            rates = win_rates(scores, CONTROL, max(ablation.sizes), ablation.metric)
+            low = below(swaps, rates.get("with"), ablation.bars or ())
+            main = floored(main, low, rates.get("with"))
         looks = looks.after(look)
         write_looks(folder, ablation.question, looks)
         earlier = [k for k in made(looks.looks) if k != look.seeds]
-        looked = Looked(number, len(due), earlier, levels, margin, scores, main, aa, swaps, rates)
+        looked = Looked(number, len(due), earlier, levels, margin, scores, main, aa, swaps, rates, low)
         say(f"look {number} of {len(due)}, {look.seeds} seeds: {looked.headline.ability} {looked.headline.verdict}")
         if looked.decided:
             break

@@ -29,7 +29,8 @@ SCHEMA_VERSION = 2
 class Looked:
     """The last look at an ablation, number `look` of `looks` due; `earlier`: the seeds of looks that were made before;
     `levels` of this one. scores of all cells, effects of with and of aa against without; swaps: what judging in both
-    orders showed; rates: by arm, how often it wins, raw and at equal lengths."""
+    orders showed; rates: by arm, how often it wins, raw and at equal lengths; low: why the judge
+    may not decide."""
 
     look: int
     looks: int
@@ -41,6 +42,7 @@ class Looked:
     aa: list[Effect]
     swaps: dict[str, Any] | None = None
     rates: dict[str, WinRate] = field(default_factory=dict)
+    low: str | None = None
 
     @property
     def headline(self) -> Effect:
@@ -86,6 +88,7 @@ def effects_found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
         "arms": counts_of(ablation),
         "verdicts": _unread(ablation, looked.scores),
         "swaps": looked.swaps,
+        "judge_floor": _floor(ablation, looked),
         "win_rates": {arm: rate.plain() for arm, rate in looked.rates.items()},
         "estimates": _estimates(ablation),
         "card": card,
@@ -93,6 +96,14 @@ def effects_found(ablation: Ablation, looked: Looked) -> dict[str, Any]:
         "apart": _apart(ablation, looked),
         "aa": [e.plain() for e in looked.aa],
     }
+
+
+def _floor(ablation: Ablation, looked: Looked) -> dict[str, Any] | None:
+    """Whether the judge may decide: what its card says (None: it has none here), and why not; None without a judge."""
+    if ablation.metric not in JUDGED:
+        return None
+    card = None if ablation.bars is None else not ablation.bars
+    return {"card": card, "may_decide": looked.low is None, "why": looked.low}
 
 
 def card_of(ablation: Ablation, scores: pa.Table) -> list[dict[str, Any]]:

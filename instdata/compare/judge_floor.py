@@ -1,10 +1,12 @@
-"""What a judge must show before its verdicts decide: that it does not go by the order of answers, nor by their
-length."""
+"""What a judge must show before its verdicts decide: that it does not go by the order of answers, nor by their length;
+on people's labels, where it has a card, and in the ablation itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,35 +16,66 @@ import pyarrow.compute as pc
 from instdata.compare.effect import FEW, Effect
 from instdata.judge.length import WinRate, win_rate
 from instdata.judge.trust import FLIPS
+from instdata.util.errors import InputError
+
+Say = Callable[[str], None]
 
 
-def win_rates(scores: pa.Table, control: str, size: int) -> dict[str, WinRate]:
-    """By arm the share of comparisons that it wins against the control, and the same at equal lengths."""
-    mine = scores.filter(pc.and_(pc.equal(scores["metric"], "pairs"), pc.equal(scores["config"], str(size))))
+def carded(judge: str | None, path: Path | None, say: Say) -> tuple[str, ...] | None:
+    """Why a judge may not decide, by its card (what `instdata judge-card --json` printed); None without a card. Either
+    is said. Raises InputError for what is no card, and for another judge's."""
+    if path is None:
+        if judge:
+            say(f'{judge} has no card here, so nothing shows that it beats "longest": --judge-card FILE')
+        return None
+    if judge is None:
+        raise InputError("--judge-card is the card of a judge: it needs --judge MODEL")
+    try:
+        card = json.loads(path.read_text("utf-8"))
+        name, bars = card["judge"], tuple(str(b) for b in card["barred"])
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise InputError(
+            f"--judge-card {path}: no judge's card ({type(e).__name__}): write there what judge-card --json prints"
+        ) from None
+    if name != judge:
+        raise InputError(f"--judge-card {path}: it is the card of {name}, not of {judge}")
+    if bars:
+        say(f"{judge} may not decide, so this will end undecided: {'; '.join(bars)}")
+    return bars
+
+
+def win_rates(scores: pa.Table, control: str, size: int, metric: str = "pairs") -> dict[str, WinRate]:
+    """By arm the share of comparisons that it wins against the control, and the same at equal lengths. Of grades
+    (metric "judge") the better one wins, equal ones tie."""
+    mine = scores.filter(pc.and_(pc.equal(scores["metric"], metric), pc.equal(scores["config"], str(size))))
     rows = mine.select(["arm", "item", "seed", "value", "answer", "cluster"]).to_pylist()
-    controls = {(r["item"], r["seed"]): r["answer"] for r in rows if r["arm"] == control}
+    controls = {(r["item"], r["seed"]): r for r in rows if r["arm"] == control and r["answer"] is not None}
     found = {}
     for arm in sorted({r["arm"] for r in rows} - {control}):
-        own = [
-            r
+        pairs = [
+            (r, controls[r["item"], r["seed"]])
             for r in rows
-            if r["arm"] == arm and r["answer"] is not None and controls.get((r["item"], r["seed"])) is not None
+            if r["arm"] == arm and r["answer"] is not None and (r["item"], r["seed"]) in controls
         ]
+        values = np.array([[np.nan if x["value"] is None else x["value"] for x in p] for p in pairs], float)
+        values = values.reshape(-1, 2)
         rate = win_rate(
-            np.array([np.nan if r["value"] is None else r["value"] for r in own], float),
-            [r["answer"] for r in own],
-            [controls[r["item"], r["seed"]] for r in own],
-            np.array([r["cluster"] or r["item"] for r in own]),
-            np.array([r["seed"] for r in own]),
+            values[:, 0] if metric == "pairs" else (1 + np.sign(values[:, 0] - values[:, 1])) / 2,
+            [a["answer"] for a, _ in pairs],
+            [b["answer"] for _, b in pairs],
+            np.array([a["cluster"] or a["item"] for a, _ in pairs]),
+            np.array([a["seed"] for a, _ in pairs]),
         )
         if rate is not None:
             found[arm] = rate
     return found
 
 
-def below(swaps: dict[str, Any] | None, rate: WinRate | None) -> str | None:
-    """Why comparisons may not decide, from what judging in both orders and the answers' lengths showed; None where they
-    may."""
+def below(swaps: dict[str, Any] | None, rate: WinRate | None, bars: Sequence[str] = ()) -> str | None:
+    """Why a judge may not decide, from its card, from what judging in both orders showed, and from the answers'
+    lengths; None where it may."""
+    if bars:
+        return f"its card says: {'; '.join(bars)}"
     flips = (swaps or {}).get("flip_rate")
     if flips is not None and swaps and swaps["swapped"] >= FEW and flips > FLIPS:
         return f"{flips:.0%} of the judge's winners change with the order"
@@ -53,8 +86,15 @@ def below(swaps: dict[str, Any] | None, rate: WinRate | None) -> str | None:
     return None
 
 
-def floored(effects: Sequence[Effect], why: str | None) -> list[Effect]:
-    """The effects; better and worse are undecided where the judge may not decide."""
-    if why is None:
-        return list(effects)
-    return [replace(e, verdict="undecided", why=why) if e.verdict in ("better", "worse") else e for e in effects]
+def floored(effects: Sequence[Effect], why: str | None, rate: WinRate | None = None) -> list[Effect]:
+    """The effects; better and worse are undecided where the judge may not decide, or where more answers win on the
+    other side than the effect's."""
+
+    def told(e: Effect) -> Effect:
+        if e.verdict not in ("better", "worse"):
+            return e
+        against = rate is not None and (rate.raw < 0.5 if e.verdict == "better" else rate.raw > 0.5)
+        reason = why or ("most comparisons are won by the other arm" if against else None)
+        return replace(e, verdict="undecided", why=reason) if reason else e
+
+    return [told(e) for e in effects]

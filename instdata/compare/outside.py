@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from instdata.compare.cell import Cell, Grid, read_cells, score_cell
 from instdata.read.bytes import csv_records
-from instdata.train.backend import named, only_writes, open_model
+from instdata.train.backend import VLLM, computed, is_endpoint, named, open_model
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml
 
@@ -34,7 +34,7 @@ class Outside:
 
 def read_outside(path: Path, arms: Sequence[str], control: str) -> list[Outside]:
     """The cells that a table names: CSV with a header, or YAML with a list (or `cells:`). A model is a folder (as seen
-    from the table), a Hub name, `vllm:NAME`, or `http(s)://host/v1#model`.
+    from the table), a Hub name, either behind `vllm:`, or `http(s)://host/v1#model`.
 
     Raises InputError with every problem as file:line, and where an arm lacks a seed or size that another one has."""
     records = _csv(path) if path.suffix.lower() == ".csv" else _yaml(path)
@@ -67,9 +67,16 @@ def _cell(record: Any, path: Path, arms: Sequence[str]) -> Outside:
     size, seed = int(record["size"]), int(record["seed"])
     if not model:
         raise ValueError("model is empty")
-    here = path.parent / model
-    local = not only_writes(model) and here.exists()
-    return Outside(arm, size, seed, str(here) if local else model)
+    return Outside(arm, size, seed, _beside(path, model))
+
+
+def _beside(path: Path, model: str) -> str:
+    """A model's spec, a folder or file as seen from the table."""
+    if is_endpoint(model):
+        return model
+    engine, named = (VLLM, model.removeprefix(VLLM)) if model.startswith(VLLM) else ("", model)
+    here = path.parent / named
+    return engine + (str(here) if here.exists() else named)
 
 
 def _complete(path: Path, cells: list[Outside], arms: Sequence[str], control: str) -> None:
@@ -110,7 +117,7 @@ def score_outside(grid: Grid, cells: Sequence[Outside]) -> pa.Table:
     done = []
     for outside in cells:
         name, digest = named(outside.model, grid.say)
-        key = json.dumps(["outside", digest, grid.recipe.dtype])
+        key = json.dumps(["outside", digest, *computed(outside.model, grid.recipe.dtype)])
         path = grid.folder / "cells" / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.parquet"
         label = f"{name}/{outside.arm}/{outside.size}/s{outside.seed}"
         cell = Cell(label, name, str(outside.size), outside.size, path)

@@ -19,14 +19,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.builds import manifest, rows_of
 from instdata.compare.arm import COLUMNS, Pool, pool_of
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, clean_pool, cost, equal_pool, run_grid
-from instdata.compare.exam import exam_items
+from instdata.compare.exam import exam_items, passes
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import Matched, decide
 from instdata.corpus.rows import CORPUS, TURNS, Rows, with_fields
@@ -35,8 +34,6 @@ from instdata.recipe.load import read_recipe
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import items_of, manifest_digest, slug, taxonomy_of, with_distractors
 from instdata.score.table import write_table
-from instdata.steps.base import Scores
-from instdata.steps.run import table_of
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.context import Context
@@ -147,7 +144,7 @@ def _crossed(build: Path, words: Sequence[str], grid: Grid, taxonomy: Any) -> tu
     table = _table_of(build, first)
     masks = {}
     for word in words:
-        masks[word] = first.passed if word == first.filter else _passes(build, word, table, first, taxonomy)
+        masks[word] = first.passed if word == first.filter else _passes(build, word, table, first, taxonomy, grid.say)
         if masks[word].all() or not masks[word].any():
             raise InputError(
                 f"--filter {word}: it passes {'all' if masks[word].all() else 'none'} of the {len(table):,} rows"
@@ -181,7 +178,7 @@ def _table_of(build: Path, pool: Pool) -> pa.Table:
     return both.take(pa.array(at)).add_column(0, "rid", pa.array(pool.rids.tolist(), pa.string())).combine_chunks()
 
 
-def _passes(build: Path, word: str, table: pa.Table, pool: Pool, taxonomy: Any) -> np.ndarray:
+def _passes(build: Path, word: str, table: pa.Table, pool: Pool, taxonomy: Any, say: Say) -> np.ndarray:
     """Which rows of the table a filter passes that may not have seen them all."""
     if "=" in word:
         other = pool_of(build, word)
@@ -194,10 +191,10 @@ def _passes(build: Path, word: str, table: pa.Table, pool: Pool, taxonomy: Any) 
         )
     rows = Rows(table, Context(taxonomy=taxonomy, base=build, cache=cache_folder()))
     try:
-        verdicts = step.decide(Scores(table_of(step, step.score(rows), len(rows))))
-    except (InstdataError, KeyError, AttributeError) as e:
-        raise InputError(f"--filter {word}: it cannot look at rows that the other filter drops: {e}") from e
-    return np.asarray(pc.is_null(verdicts.reason))
+        return passes(step, rows, say)[0]
+    except Exception as e:  # a step of anybody's
+        why = str(e) if isinstance(e, InstdataError) else f"{type(e).__name__}: {e}"
+        raise InputError(f"--filter {word}: it cannot look at rows that the other filter drops: {why}") from e
 
 
 def plan(several: Several) -> dict[str, Any]:

@@ -7,6 +7,7 @@ metric or suite is scored and appended.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -94,11 +95,16 @@ def gathered(path: Path, asked: Sequence[ScoreTask], **about: Any) -> pa.Table:
 
 def prune(folder: Path, most: int) -> list[Path]:
     """Remove the models that were kept longest, until the rest takes at most so many bytes; returns what is gone."""
-    kept = sorted(folder.glob("*.delta"), key=lambda p: (p.stat().st_mtime, p.name))
-    total, gone = sum(p.stat().st_size for p in kept), []
-    while total > most and kept:
-        path = kept.pop(0)
-        total -= path.stat().st_size
-        path.unlink()
+    kept = []
+    for path in folder.glob("*.delta"):
+        with contextlib.suppress(FileNotFoundError):  # another worker prunes here too
+            found = path.stat()
+            kept.append((found.st_mtime, path.name, found.st_size, path))
+    total, gone = sum(size for _, _, size, _ in kept), []
+    for _, _, size, path in sorted(kept):
+        if total <= most:
+            break
+        path.unlink(missing_ok=True)
+        total -= size
         gone.append(path)
     return gone

@@ -145,6 +145,13 @@ def told(turn: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
+def weighed(ids: Sequence[str], talks: Sequence[Messages]) -> list[str]:
+    """The ids of conversations, each with its turns' weights behind it where one is not 1: an id names what the model
+    sees, and weights say what it learns of that."""
+    weights = [[turn.get("weight", 1) for turn in talk] for talk in talks]
+    return [i if all(w == 1 for w in of) else f"{i} {of}" for i, of in zip(ids, weights, strict=True)]
+
+
 def with_tools(talk: list[dict[str, Any]], tools: str | None) -> list[dict[str, Any]]:
     """The conversation with its tools (a JSON list of schemas) as `tools` of its first turn: they go where it goes."""
     return [{**talk[0], "tools": tools}, *talk[1:]] if tools and talk else talk

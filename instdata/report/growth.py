@@ -98,7 +98,8 @@ def _view(i: int, suite: str, metric: str, points: list[dict[str, Any]], fits: l
     mine = [f for f in fits if (f["suite"], f["metric"]) == (suite, metric)]
     mine = [f | {"series": name.get((f["model"], f["arm"]), f["model"])} for f in mine]
     abilities = sorted({p["ability"] for p in points}, key=lambda a: (a != MACRO, a))
-    lower = metric_of(metric).lower_is_better
+    lower, judged = metric_of(metric).lower_is_better, metric == "judge"
+    whole = len([a for a in abilities if belle_scores(a)]) == len(belle()["scores"])
     return {
         "key": f"view{i}",
         "suite": suite,
@@ -106,7 +107,10 @@ def _view(i: int, suite: str, metric: str, points: list[dict[str, Any]], fits: l
         "lower": lower,
         "sizes": sorted({(p["rows"], p["config"]) for p in points}),
         "series": list(dict.fromkeys(name.values())),
-        "overlay": not lower and metric != "pairs" and any(belle_scores(a) for a in abilities if a != MACRO),
+        # BELLE's scores are a judge's: other scorers have other scales, and its mean is one over all of its use cases.
+        "belle": {a: theirs for a in abilities if (theirs := belle_scores(a)) and (a != MACRO or whole)}
+        if judged
+        else {},
         "fitted": bool(mine),
         "abilities": [
             {

@@ -96,7 +96,7 @@ def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, lis
         if p["low"] is not None and p["high"] is not None:
             p |= {"from": min(max(p["low"], least), most), "to": max(min(p["high"], most), least)}
     level = next((p["chance"] for p in ability["points"] if p.get("chance") is not None), None)
-    theirs = growth.belle_scores(ability["ability"]) if view["overlay"] else None
+    theirs = view["belle"].get(ability["ability"])
     sizes, largest = growth.belle()["rows"], max(r for r, _ in view["sizes"])
     return {
         "points": points,
@@ -172,7 +172,7 @@ def small_multiples(view: dict[str, Any], columns: int = 4) -> dict[str, Any]:
     titles = [{"text": a["ability"], "fontSize": 12} for a in view["abilities"]]
     parts = [{**spec, "width": 190, "title": title} for spec, title in zip(ability_growth(view), titles)]
     notes = [", ".join(view["series"])]
-    notes += ["dashed: BELLE's published judge scores, its 2M rows at the largest size"] if view["overlay"] else []
+    notes += ["dashed: BELLE's published judge scores, its 2M rows at the largest size"] if view["belle"] else []
     title = {"text": f"{view['metric']} by rows ({view['suite']})", "subtitle": notes, "anchor": "start", "offset": 12}
     shared = {k: parts[0][k] for k in TOP}
     inner = [{k: v for k, v in part.items() if k not in TOP} for part in parts]

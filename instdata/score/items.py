@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
@@ -73,10 +75,20 @@ def option_letter(match: re.Match[str]) -> str:
     return match[1] or match[2]
 
 
-def item_id(messages: list[dict[str, str]], reference: str | None, suite: str) -> str:
-    """32 hex digits for an item, each part length-prefixed so that no two collide by joining."""
+def item_id(
+    messages: list[dict[str, Any]],
+    reference: str | None,
+    suite: str,
+    tests: str | None = None,
+    choices: list[str] | None = None,
+) -> str:
+    """32 hex digits for an item, each part length-prefixed so that no two collide by joining. What most items lack
+    (tests, choices in another order than the question's, thoughts, tools) adds to it where it is there."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in [suite, *(p for m in messages for p in (m["role"], m["content"])), reference or ""]:
+    more = [{k: v for k, v in m.items() if k not in ("role", "content", "weight")} for m in messages]
+    own = [tests, choices if choices != choices_in(messages[-1]["content"]) else None, more if any(more) else None]
+    rest = [json.dumps(own, sort_keys=True)] if any(own) else []
+    for part in [suite, *(p for m in messages for p in (m["role"], m["content"])), reference or "", *rest]:
         data = part.encode("utf-8", "surrogatepass")
         digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()

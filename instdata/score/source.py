@@ -12,7 +12,7 @@ from instdata.builds import manifest, recipe_of, rows_of
 from instdata.corpus.rows import UNKNOWN, Messages, talks_of
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
 from instdata.score.item import Item
-from instdata.score.items import holdout_items
+from instdata.score.items import HOLDOUT, holdout_items
 from instdata.score.suites import read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
@@ -51,6 +51,10 @@ def items_of(build: Path, taxonomy: Taxonomy, suites: Sequence[Path] = (), most:
     chosen by the items' ids."""
     read = [read_suite(path, taxonomy) for path in suites] or [holdout_items(build, taxonomy)]
     names = [items[0].suite for items in read if items]
+    if suites and HOLDOUT in names:
+        raise InputError(
+            f'--suite: "{HOLDOUT}" is what the rows are called that a build held out: give the suite another `name:`'
+        )
     if len(set(names)) < len(names):
         raise InputError(f"--suite: two suites are called {max(names, key=names.count)}: give one another `name:`")
     found = [i for items in read for i in items]

@@ -139,7 +139,7 @@ def _item(record: dict[str, Any], about: dict[str, Any], taxonomy: Taxonomy) -> 
     _check(scorer, reference, choices, tests)
     fine, coarse = _distractors(record.get("distractors"), reference)
     return Item(
-        item_id(turns, reference, about["name"]), ability, turns, reference, choices, scorer, tests,
+        item_id(turns, reference, about["name"], tests, choices), ability, turns, reference, choices, scorer, tests,
         about["name"], about.get("out_of_domain", False), fine, coarse, "given" if fine else None,
         _cluster(record.get("cluster"), record.get("input")),
     )  # fmt: skip

@@ -4,7 +4,8 @@ relabel or edit."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -59,6 +60,12 @@ class Overrides(Step):
 
     def decide(self, scores: Scores) -> Verdicts:
         return decided(scores, "override")
+
+
+def files_of(steps: Sequence[Step], base: Path, build: Path) -> list[str]:
+    """The files of decisions that steps name, as seen from the build's folder: it may be asked from anywhere."""
+    paths = [base / s.path for s in steps if isinstance(s, Overrides)]
+    return [os.path.relpath(p.resolve(), build.resolve()) for p in paths]
 
 
 def decisions(rows: Rows, wanted: list[tuple[int, Line]]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,12 +159,15 @@ def _user() -> str | None:
 
 
 def _own_file(build: Path) -> Path | None:
-    """The overrides file that the build was made with, None where its recipe names none."""
+    """The overrides file that the build was made with, as seen from here; None where its recipe names none, or where it
+    is gone."""
     try:
         found = json.loads((build / "run.json").read_text("utf-8")).get("overrides") or []
     except (OSError, ValueError):
         return None
-    return Path(found[-1]) if found else None
+    # Earlier builds told it as seen from where they were made.
+    places = [build.resolve() / found[-1], Path(found[-1])] if found else []
+    return next((Path(os.path.relpath(p)) for p in places if p.is_file()), None)
 
 
 def _first_id(row: dict[str, Any]) -> str:

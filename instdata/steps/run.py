@@ -62,9 +62,6 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
     return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
 
 
-# ---------------------------------------------------------------- scoring
-
-
 @dataclass(frozen=True)
 class Task:
     """One shard's scoring, on its way to a worker."""
@@ -204,6 +201,11 @@ def _scored(step: Step, rows: Rows) -> pa.Table:
         )
 
     return scored(rows)
+
+
+def verdicts_of(step: Step, rows: Rows) -> Verdicts:
+    """A step's verdicts on rows outside of a build; `errors` of those on which it fails. Raises what a build would."""
+    return _decide(step, _scored(step, rows))
 
 
 def table_of(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:

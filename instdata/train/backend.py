@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from instdata.corpus.rows import Messages
 from instdata.llm.ask import Options, ask
-from instdata.llm.causal import digest_of, load
+from instdata.llm.causal import digest_of, dtype_of, fast_device, load
 from instdata.llm.endpoint import public
 from instdata.llm.request import Request
 from instdata.score.model import Model
@@ -45,8 +46,21 @@ def named(spec: str, say: Say = print) -> tuple[str, str]:
             raise InputError(f"{public(url)}: say which of its models: {public(url)}#MODEL")
         return model, f"{public(url)}#{model}"
     if spec.startswith(VLLM):
-        return spec.removeprefix(VLLM).rstrip("/").rpartition("/")[2], spec
+        model = spec.removeprefix(VLLM)
+        if not Path(model).exists():
+            return model.rpartition("/")[2], spec
+        name, digest = digest_of(model, say)  # a folder may hold other weights tomorrow
+        return name, VLLM + digest
     return digest_of(spec, say)
+
+
+def computed(spec: str, dtype: str) -> list[str]:
+    """[device, dtype] by which a model's numbers are computed here; of an endpoint nothing is known, nor computed
+    here."""
+    if is_endpoint(spec):
+        return []
+    device = fast_device()
+    return [device.type, str(dtype_of(dtype, device)).removeprefix("torch.")]
 
 
 def open_model(

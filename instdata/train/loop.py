@@ -283,7 +283,7 @@ def _epochs(
     total = len(steps)
     if checkpoint:
         read_checkpoint(run, *checkpoint, most=total)
-    if not validate:
+    if not validate or not steps:  # none: no row of this size has a token to learn
         train(run, rows, steps, total, total, log, checkpoint, names)
         return
     kept = checkpoint and (best_of(checkpoint[0]), checkpoint[1])

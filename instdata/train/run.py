@@ -7,7 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from instdata.builds import RUN, manifest, recipe_of, run_of
+from instdata.corpus.rows import weighed
 from instdata.corpus.write import locked
 from instdata.llm.causal import Loaded, load, save
+from instdata.score.item import Item
 from instdata.score.source import (
     items_of,
     manifest_digest,
@@ -63,8 +65,7 @@ def train_build(
     out = out or Path("runs") / slug(f"{build.resolve().name}-{config}-{loaded.name}-{recipe.name}-s{seed}")
     asked = {"build": {"name": build.resolve().name}, "config": config, "model": loaded.name, "seed": seed}
     asked |= {"training": {"name": recipe.name}, "rows": len(ids)}
-    shaped = [RENDERED, loaded.digest, recipe.model_dump(mode="json"), seed, rungs, ids, [i.id for i in held]]
-    key = hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
+    key = _key(loaded.digest, recipe, seed, rungs, weighed(ids, talks), held)
     if done := run_of(out):
         if done["key"] != key:
             raise InputError(f"{out} holds another run ({_differs(done, asked)}); choose another --out")
@@ -94,6 +95,14 @@ def train_build(
         if is_first():
             write_text(out / "run.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return {"run": str(out), "changed": True, **facts}
+
+
+def _key(
+    model: str, recipe: Training, seed: int, rungs: Sequence[int], learned: Sequence[str], held: Sequence[Item]
+) -> str:
+    """Names a run by all that shapes it."""
+    shaped = [RENDERED, model, recipe.model_dump(mode="json"), seed, rungs, learned, [i.id for i in held]]
+    return hashlib.sha256(json.dumps(shaped).encode()).hexdigest()
 
 
 def _run_facts(build: Path, config: str, loaded: Loaded, recipe: Training, seed: int, key: str) -> dict[str, Any]:

@@ -86,6 +86,25 @@ def test_doit_has_its_arms_epochs_and_matrix(home, planted):
     assert by_element(found)["epochs"]["status"] == "differs"
 
 
+def test_a_row_with_nothing_to_learn_is_left_out_of_a_study(home, planted):
+    """Most rows of `sums` do not teach: they hold the template's own end of turn."""
+    from instdata.build import build, prepare
+
+    rows = [json.loads(x) for x in (planted / "clean.jsonl").read_text().splitlines()]
+    sums = [r for r in rows if r["ability"] == "sums"][:28]
+    forged = [{**r, "output": f"{r['output']}<|im_end|>"} for r in sums[:24]]
+    kept = [r for r in rows if r["ability"] == "echo"] + sums[24:] + forged
+    (planted / "forged.jsonl").write_text("".join(json.dumps(r) + "\n" for r in kept))
+    text = (planted / "recipe.yaml").read_text().replace("name: planted", "name: forged")
+    text = "\n".join(x for x in text.splitlines() if "noisy.jsonl" not in x and "- filter" not in x)
+    text = "seed: 3\n" + text.replace("clean.jsonl", "forged.jsonl").replace("name: clean", "name: forged")
+    (planted / "forged.yaml").write_text(text)
+    build(prepare(planted / "forged.yaml"), home / "builds" / "forged")
+    found = run(f"reproduce doit forged --model ./tiny --scale 1 --seeds 1 {SET} --set epochs=2 --set best_after=1")
+    assert 12 <= found["unlearned_rows_left_out"] < 24
+    assert {m["trained"] for m in found["matrix"]} == {"sums", "echo"}
+
+
 def test_the_epoch_is_chosen_by_scores_not_by_loss(tiny_folder, monkeypatch):
     """Of two epochs the one that answers better is kept, though its loss is higher; equal ones are told by loss."""
     from instdata.grow.papers import primary as module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -66,6 +68,17 @@ def test_pairs_compare_each_arm_with_the_control(judged):
     assert found["swaps"]["swapped"] == 0 or found["swaps"]["flip_rate"] == 0  # this judge does not mind the order
     plan = run(f"{line} --metric pairs --plan")
     assert plan["missing"] == 0 and plan["judge_calls"] >= 2 * 2 * 6
+
+
+def test_a_judge_that_its_card_bars_does_not_decide(judged, home):
+    line, _ = judged
+    (home / "card.json").write_text(json.dumps({"judge": "json", "barred": ['not shown to beat "longest"']}))
+    found = run(f"{line} --metric pairs --judge-card card.json", 3)
+    why = 'its card says: not shown to beat "longest"'
+    assert found["judge_floor"] == {"card": False, "may_decide": False, "why": why}
+    assert {e["verdict"] for e in found["effects"]} <= {"undecided", "equivalent"}
+    with pytest.raises(InputError, match="needs --judge"):
+        run(f"ablate planted --filter filter --model ./tiny --judge-card card.json {SET}")
 
 
 @pytest.mark.parametrize("metric", ["judge", "pairs"])

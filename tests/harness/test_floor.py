@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from instdata.compare.effect import Effect
-from instdata.compare.judge_floor import below, floored
+from instdata.compare.judge_floor import below, carded, floored, win_rates
 from instdata.judge.length import win_rate
+from instdata.util.errors import InputError
 
 
 def world(rng, items: int, seeds: int, better: float, likes_long: float, longer: float):
@@ -61,5 +66,44 @@ def test_a_judge_below_the_floor_does_not_decide():
     assert below({"swapped": 4, "flip_rate": 1.0}, wins) is None  # four pairs tell nothing
     long = win_rate(*world(np.random.default_rng(0), 150, 3, better=0.0, likes_long=2.0, longer=0.7))
     assert "equal lengths" in below(steady, long)
+    assert below(steady, wins, ["30% of the winners change with the order"]).startswith("its card says: 30%")
     effect = Effect("essay", "pairs", "share", 0.5, 0.7, 0.2, 0.1, 0.3, 0.001, 20, 3, 0.1, "better")
     assert floored([effect], "order")[0].verdict == "undecided" and floored([effect], None) == [effect]
+    assert floored([effect], None, wins) == [effect]  # most comparisons are won by the same arm
+    assert floored([replace(effect, verdict="worse")], None, wins)[0].verdict == "undecided"
+
+
+def graded(likes_long: bool) -> pa.Table:
+    """Grades of two arms' answers to 40 items, two seeds: `with` is better, or just longer and liked for it."""
+    rng, found = np.random.default_rng(3), []
+    for seed in range(2):
+        for i in range(40):
+            words = {"without": rng.integers(8, 30), "with": rng.integers(8, 60)}
+            for arm, n in words.items():
+                grade = n / 60 if likes_long else rng.choice([0.25, 0.5]) + 0.5 * (arm == "with")
+                own = {"metric": "judge", "config": "64", "arm": arm, "item": f"i{i}", "seed": seed}
+                found.append(own | {"value": float(grade), "answer": "x" * int(n), "cluster": None})
+    return pa.Table.from_pylist(found)
+
+
+def test_grades_that_go_by_length_do_not_decide_either():
+    fair, long = (win_rates(graded(x), "without", 64, "judge")["with"] for x in (False, True))
+    assert fair.raw > 0.8 and below(None, fair) is None
+    assert long.raw > 0.6 and "equal lengths" in below(None, long)
+
+
+def test_a_card_is_read_and_has_to_be_of_this_judge(tmp_path):
+    path, said = tmp_path / "card.json", []
+    path.write_text(json.dumps({"judge": "m", "barred": ['not shown to beat "longest"']}))
+    assert carded("m", path, said.append) == ('not shown to beat "longest"',) and "may not decide" in said.pop()
+    assert carded("m", None, said.append) is None and "no card" in said.pop()
+    assert carded(None, None, said.append) is None and not said
+    for judge, text, words in (
+        ("other", path.read_text(), "the card of m, not of other"),
+        (None, path.read_text(), "needs --judge"),
+        ("m", "{}", "no judge's card"),
+        ("m", "[]", "no judge's card"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=words):
+            carded(judge, path, said.append)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -176,3 +177,23 @@ def test_many_people_decide_at_once_and_nothing_is_lost(bench, tmp_path):
     lines = read_lines(file)
     assert len(lines) == 101 and lines[0].why == "first"
     assert Counter(line.who for line in lines[1:]) == {str(who): 5 for who in range(20)}
+
+
+def test_a_build_by_a_relative_recipe_knows_its_file_from_anywhere(bench, monkeypatch):
+    from instdata.build import build, prepare
+
+    here = bench.folder / "here"
+    here.mkdir()
+    (here / "a.jsonl").write_text("".join(json.dumps(r) + "\n" for r in RECORDS))
+    (here / "fixes.jsonl").write_text("")
+    recipe = {"name": "a", "sources": [{"path": "a.jsonl"}], "steps": [{"overrides": "fixes.jsonl"}]}
+    (here / "a.yaml").write_text(json.dumps(recipe))
+    monkeypatch.chdir(bench.folder)
+    done = build(prepare(Path("here/a.yaml")), Path("builds/a"))
+    assert str(bench.folder) not in (done.path / "run.json").read_text()
+    elsewhere = bench.folder / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    told = append(Path("../builds/a"), "a/a.jsonl:1", "drop", None, "dull", "bo", None)
+    assert told["hint"] == "build again to apply it" and len(read_lines(here / "fixes.jsonl")) == 1
+    assert not list(elsewhere.iterdir())

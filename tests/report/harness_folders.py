@@ -27,10 +27,10 @@ SCORES = pa.schema(
 
 def value(metric: str, ability: str, rows: int, lift: float = 0.0) -> float:
     """What a model trained on so many rows scores: bits fall and scores rise with each doubling."""
-    doublings = math.log2(1 + rows / 8)
+    doublings, start = math.log2(1 + rows / 8), START.get(ability, 0.5)
     if metric == "bits":
-        return round(0.9 - START[ability] / 3 - 0.03 * doublings - lift, 4)
-    return round(min(0.97, START[ability] - 0.15 + 0.06 * doublings * (2 - START[ability]) + lift), 4)
+        return round(0.9 - start / 3 - 0.03 * doublings - lift, 4)
+    return round(min(0.97, start - 0.15 + 0.06 * doublings * (2 - start) + lift), 4)
 
 
 def points(

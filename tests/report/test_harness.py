@@ -61,15 +61,27 @@ def test_belles_curve_is_an_overlay_of_scores_of_the_same_name(trained: Path) ->
     assert growth.belle_scores("Closed QA") == growth.belle_scores("closed_qa") == [0.695, 0.741, 0.755, 0.769]
     assert growth.belle_scores("COT") and growth.belle_scores("macro")[-1] == 0.737
     assert growth.belle_scores("ethics") is None
+    found = {v["metric"]: v for v in growth.read_curves(trained)["views"]}
     drawn = specs(page(trained))
-    overlay = {
-        name: [layer["data"]["values"] for layer in spec["layer"] if layer["mark"].get("strokeDash") == [5, 3]]
-        for name, spec in drawn.items()
-        if name.startswith("curves-")
-    }
-    assert [p["value"] for p in overlay["curves-view0-0"][0]] == growth.belle_scores("macro")
-    assert [p["rows"] for p in overlay["curves-view0-0"][0]] == [6.4, 19.2, 32, 64]
-    assert overlay["curves-view2-0"] == [], "bits are no scores"
+
+    def overlay(metric: str, ability: str) -> list:
+        view = found[metric]
+        at = [a["ability"] for a in view["abilities"]].index(ability)
+        layers = drawn[f"curves-{view['key']}-{at}"]["layer"]
+        return [x["data"]["values"] for x in layers if x["mark"].get("strokeDash") == [5, 3]]
+
+    [math] = overlay("judge", "math")
+    assert [p["value"] for p in math] == growth.belle_scores("math")
+    assert [p["rows"] for p in math] == [6.4, 19.2, 32, 64]
+    assert not overlay("judge", "macro"), "a mean over four use cases is not one over twelve"
+    assert not any(overlay(m, "math") for m in ("bits", "distractors", "choice")), "other scorers have other scales"
+
+
+def test_belles_mean_stands_beside_one_over_all_of_its_use_cases() -> None:
+    every = tuple(a for a in growth.belle()["scores"] if a != "macro")
+    found = {v["metric"]: v["belle"] for v in growth.views(points({"all": 0.0}, ("m",), every), [])}
+    assert found["judge"]["macro"] == growth.belle_scores("macro") and len(found["judge"]) == 13
+    assert found["bits"] == found["distractors"] == {}
 
 
 def test_what_an_earlier_build_gave_says_so(trained: Path) -> None:

@@ -53,7 +53,7 @@ def plan(study: Study) -> dict[str, Any]:
     return {
         "paper": study.wanted.paper, "build": build and build.resolve().name,
         "protocol": protocol.plain(study.elements),
-        "counts": counts, **took,
+        "counts": counts, "unlearned_rows_left_out": study.unlearned, **took,
     }  # fmt: skip
 
 
@@ -96,6 +96,7 @@ def _found(study: Study, scores: pa.Table) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION, "paper": wanted.paper, "build": build.resolve().name,
         "manifest_sha256": manifest_digest(build), "models": list(wanted.models), "seeds": wanted.seeds,
         "training": study.grids[0][0].recipe.model_dump(mode="json"), "items": len(study.items),
+        "unlearned_rows_left_out": study.unlearned,
         "protocol": protocol.plain(study.elements), "table": curve_rows(main).to_pylist(), "fits": fitted(main),
         "published": _published() if wanted.paper == "belle" and wanted.judge else None,
         "matrix": _matrix(mine.filter(pc.or_(alone,

@@ -16,6 +16,7 @@ from instdata.grow.papers import protocol
 from instdata.grow.papers.primary import Examined
 from instdata.grow.papers.protocol import Element, Facts
 from instdata.judge.grade import Asked, judging
+from instdata.llm.causal import load
 from instdata.score.item import Item
 from instdata.score.source import (
     HUMAN,
@@ -28,6 +29,7 @@ from instdata.score.source import (
     with_distractors,
 )
 from instdata.train.recipe import Training, training
+from instdata.train.render import encode
 from instdata.util.errors import InputError
 from instdata.util.values import parse_size
 from instdata.util.yaml import did_you_mean
@@ -37,6 +39,7 @@ SHARES = (10, 30, 50, 100)  # per cent: BELLE's 0.2M, 0.6M, 1M, 2M
 PER_ABILITY = (1, 4, 16, 64, 256, 1000)  # DoIT's ladder
 EPOCHS = {1: 25, 4: 20, 16: 18}  # DoIT's at its smallest sizes
 KINDS = ["bits", "distractors", "answers"]
+CHUNK = 256  # rows that are tokenised at once
 CAPS = {
     "ethics": 0.064,
     "role_play": 0.064,
@@ -67,14 +70,15 @@ class PaperWanted:
 
 @dataclass(frozen=True)
 class Study:
-    """A study that can run. grids: for each model and number of epochs, the streams it trains. elements: its
-    protocol."""
+    """A study that can run. grids: for each model and number of epochs, the streams it trains. elements: its protocol.
+    unlearned: rows left out, from which some model would learn nothing."""
 
     wanted: PaperWanted
     items: list[Item]
     grids: list[tuple[Grid, list[Stream]]]
     elements: list[Element]
     folder: Path
+    unlearned: int = 0
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def _doit(wanted: PaperWanted, build: Path, recipe: Training) -> Study:
     held, items = split_items([i for i in items_of(build, names, (), wanted.max_items) if i.ability != UNKNOWN])
     apart = items_of(build, names, wanted.suites, wanted.max_items) if wanted.suites else []
     items, held = (with_distractors(x, KINDS) for x in ([*items, *apart], held))
-    rows = _rows(build)
+    rows, unlearned = _teaching(_rows(build), wanted.models, recipe, wanted.say)
     arms = {origin: at for origin in (ORIGINS[1], ORIGINS[2], ORIGINS[0]) if len(at := _of_origin(rows, origin))}
     most = _scaled(wanted.scale, 10**9) if wanted.scale else max(np.unique(rows.abilities, return_counts=True)[1])
     sizes = [k for k in PER_ABILITY if k <= most and (k == 1 or _ranked(rows, arms["mixed"], k, least=k))]
@@ -172,9 +176,8 @@ def _doit(wanted: PaperWanted, build: Path, recipe: Training) -> Study:
         items,
         None, sorted({i.suite for i in apart}), len(held),
     )  # fmt: skip
-    return Study(
-        wanted, items, grids, protocol.doit(facts, list(arms), epochs, set(CAPS) <= set(rows.abilities)), folder
-    )
+    elements = protocol.doit(facts, list(arms), epochs, set(CAPS) <= set(rows.abilities))
+    return Study(wanted, items, grids, elements, folder, unlearned)
 
 
 def _rows(build: Path) -> PaperRows:
@@ -188,6 +191,27 @@ def _rows(build: Path) -> PaperRows:
         abilities += batch["ability"].to_pylist()
         human += [o == HUMAN for o in batch["origin"].to_pylist()]
     return PaperRows(ids, talks, np.array([a or UNKNOWN for a in abilities], object), np.array(human, bool))
+
+
+def _teaching(rows: PaperRows, models: Sequence[str], recipe: Training, say: Say) -> tuple[PaperRows, int]:
+    """(the rows from which every model learns something, the number of the others): where an ability is one row, it has
+    to be one that teaches. Raises InputError where none does."""
+    teaches = np.ones(len(rows.ids), bool)
+    for spec in models:
+        loaded = load(spec, say)
+        length = min(recipe.length, loaded.context)
+        for start in range(0, len(teaches), CHUNK):
+            part = slice(start, start + CHUNK)
+            coded = encode(loaded.tokenizer, rows.talks[part], length, reasoning=recipe.reasoning)
+            teaches[part] &= [r.supervised > 0 for r in coded]
+    left = int((~teaches).sum())
+    if left == len(teaches):
+        raise InputError(f"none of {left:,} rows has a token to learn: `instdata train --show 3` says why")
+    if left:
+        say(f"{left:,} of {len(teaches):,} rows have nothing to learn and are left out (`instdata train` says why)")
+    at = np.flatnonzero(teaches)
+    ids, talks = [rows.ids[i] for i in at], [rows.talks[i] for i in at]
+    return PaperRows(ids, talks, rows.abilities[at], rows.human[at]), left
 
 
 def _of_origin(rows: PaperRows, origin: str) -> np.ndarray:
