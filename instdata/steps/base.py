@@ -72,6 +72,7 @@ class Step(BaseModel):
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
     rewrites: ClassVar[bool] = False  # score gives new text for some rows (see RewriteStep)
     shorthand: ClassVar[str | None] = None  # the option that a bare value sets: `overrides: fixes.jsonl`
+    asks_model: ClassVar[bool] = False  # while scoring: its answers are kept in a database, which machines cannot share
     reads_shown: ClassVar[bool] = False  # score looks at rows.shown: what generation may have shown (scope corpus)
 
     name: str = Field(

@@ -41,6 +41,10 @@ class Verify(VerifyOptions, Step):
         "stops.",
     )
 
+    @property
+    def asks_model(self) -> bool:  # type: ignore[override]
+        return self.draws > 0
+
     def resolve(self, context: Context) -> Self:
         """The concrete model in place of `auto`, where one is asked."""
         if not self.draws:
