@@ -44,9 +44,9 @@ Start = Callable[..., subprocess.Popen]
 def start() -> Iterator[Start]:
     """Starts a Python process of its own; ends what is left of it."""
     running: list[subprocess.Popen] = []
-    there = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
 
     def run(*arguments: Any) -> subprocess.Popen:
+        there = {**os.environ, "PYTHONPATH": os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")])}
         command = [sys.executable, *map(str, arguments)]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=there))
         return running[-1]
@@ -257,7 +257,7 @@ import sys
 from instdata.util import ranks
 import instdata.read.bytes
 from instdata.cli.main import main
-ranks.STALE, instdata.read.bytes.PIECE = 4.0, 20_000
+ranks.STALE, instdata.read.bytes.PIECE = 4.0, 10_000
 if __name__ == "__main__":
     main()
 """
@@ -266,7 +266,7 @@ import time
 from instdata import Step
 class Slow(Step):
     def score(self, rows):
-        time.sleep(0.3)
+        time.sleep(1)
         return {"rows": [len(rows)] * len(rows)}
 """
 
@@ -285,7 +285,6 @@ def test_four_ranks_one_killed_and_all_resumed_give_the_same_bytes(bench: Any, s
 
     job = bench.folder / "cache" / "array"
     monkeypatch.setenv("INSTDATA_CACHE", str(job.parent))
-    os.environ["INSTDATA_CACHE"] = str(job.parent)
     running = [ranked(n) for n in range(4)]
     victim = _taken_by(job, 2, running)
     running[2].kill()
@@ -298,7 +297,8 @@ def test_four_ranks_one_killed_and_all_resumed_give_the_same_bytes(bench: Any, s
     assert [t.get("rank", 0) for t in told] == [0, 1, 2, 3] and {t["world"] for t in told[1:]} == {4}
     assert told[0]["ranks"]["tasks"].get("1", 0) == told[1]["tasks"]
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-local"))
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 20_000)
+    monkeypatch.setattr("instdata.read.bytes.PIECE", 10_000)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the step's
     assert fingerprint(build(prepare(recipe), bench.folder / "local").path) == fingerprint(bench.folder / "out")
 
 
