@@ -121,8 +121,10 @@ class Ray(Engine):
                 done = self._ray.get(waiting.popleft())
             except self._ray.exceptions.OutOfMemoryError as e:
                 raise BuildError("a Ray worker ran out of memory three times: fewer --jobs, or larger nodes") from e
-            except self._ray.exceptions.WorkerCrashedError as e:
+            except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError) as e:
                 raise BuildError("a Ray worker died three times; the cluster's logs say why") from e
+            except self._ray.exceptions.RayTaskError as e:
+                raise e.cause from e  # what the task raised, without Ray's traceback as its message
             yield done
             waiting.extend(remote.remote(item) for item in _take(items, 1))
 
