@@ -6,9 +6,10 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +23,7 @@ from instdata.cli import (
     harness,
     overrides,
     publish,
+    ranks,
     registry,
     report,
     review,
@@ -30,6 +32,9 @@ from instdata.cli import (
 from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
+
+if TYPE_CHECKING:
+    from instdata.build import Plan
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
@@ -47,6 +52,8 @@ Sets = Annotated[
 class EngineName(str, Enum):
     local = "local"
     ray = "ray"
+    slurm = "slurm"
+    array = "local-array"
 
 
 # Commands that load a build's or a network's libraries.
@@ -96,6 +103,11 @@ def build(
         int | None, typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)
     ] = None,
     engine: Annotated[EngineName, typer.Option(help="Where row-wise work runs.")] = EngineName.local,
+    rank: Annotated[
+        int | None, typer.Option(help="With slurm or local-array: which of the processes.", show_default=False)
+    ] = None,
+    world: Annotated[int | None, typer.Option(help="… of how many.", show_default=False)] = None,
+    wait: Annotated[float, typer.Option(min=0, help="… and how many seconds it waits for rank 0.")] = 600,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
@@ -110,30 +122,30 @@ def build(
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
-    from instdata.cli.output import build_result, build_summary, plan_summary
+    from instdata.cli.output import build_result, build_summary
     from instdata.score.sandbox.run import use
     from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores
 
     use(sandbox, i_know)
+    me, say = ranks.number_of(engine.value, rank, world), sayer(quiet)
     path = _recipe(recipe)
-    say = sayer(quiet)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
-        from instdata.recipe.estimate import estimate
-
-        for seen in plan.looks:
-            say(f"source {seen.source}: {seen.glance}")
-        estimated = estimate(plan.recipe, plan.inputs, plan.context)
-        result(estimated, json_, lambda: plan_summary(estimated))
+        _estimated(plan, say, json_)
+        return
+    local = Path(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
+    if me is not None and me[0]:
+        did = ranks.take_part(plan, local, *me, wait, say)
+        result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
         return
     place = Place(out) if out and is_url(out) else None
-    folder = Path(out) if out and place is None else folder_of(plan.recipe.name, set_ or [], limit)
-    done = run(plan, folder, engine.value)
+    with ranks.running(engine.value, plan, local, me, say) as (on, told):
+        done = run(plan, local, on)
     if place is not None:
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
-    sent = {"sent": place.url} if place is not None else {}
-    result(build_result(done) | sent, json_, lambda: build_summary(done, verbose), quiet)
+        told["sent"] = place.url
+    result(build_result(done) | told, json_, lambda: build_summary(done, verbose), quiet)
 
 
 @app.command()
@@ -241,6 +253,17 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
 for room in (export, publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
+
+
+def _estimated(plan: Plan, say: Callable[[str], None], json_: bool) -> None:
+    """Print what a build would do and cost."""
+    from instdata.cli.output import plan_summary
+    from instdata.recipe.estimate import estimate
+
+    for seen in plan.looks:
+        say(f"source {seen.source}: {seen.glance}")
+    estimated = estimate(plan.recipe, plan.inputs, plan.context)
+    result(estimated, json_, lambda: plan_summary(estimated))
 
 
 def _recipe(given: Path | None) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from instdata.corpus.corpus import (
     write_cached,
 )
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
+from instdata.score.sandbox.run import chosen, use
 from instdata.steps.added import produce
 from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
 from instdata.steps.rewritten import rewritten
@@ -73,6 +74,7 @@ class Task:
     labels: pa.Array  # the current ability of each row of the shard
     scores: dict[str, pa.ChunkedArray]
     out: Path
+    sandbox: tuple[str, bool] = field(default_factory=chosen)  # the user's choice, which another process lacks
 
 
 def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
@@ -102,6 +104,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             scores = dict(corpus.scores(i)) if step.reads_scores else {}
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
+    engine = engine.near() if step.asks_models else engine
     for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
         pass
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
@@ -116,6 +119,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
 
 def score_shard(task: Task) -> int:
     """Score one shard and write its sidecar; returns the number of its rows."""
+    use(*task.sandbox)
     table = read_cached(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
     table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
     rows = Rows(table, task.context, task.scores)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from instdata.util.atomic import whole
+from instdata.util.atomic import alone, whole
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.sealed import seal, sound
 from instdata.util.secrets import redact
@@ -21,6 +21,8 @@ T = TypeVar("T")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as pathlib leaves it: s3://b becomes s3:/b. A drive has one letter.
 TRIES = 5  # of one transfer, with pauses of 1, 2, 4 … tenths of a second on top of the client's own
 MARK = ".instdata.lock"  # what a build's folder holds before its manifest
+CLIENTS = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "hf": "huggingface_hub",
+           "sftp": "paramiko", "ssh": "paramiko", "oss": "ossfs", "oci": "ocifs"}  # fmt: skip
 OTHER = (
     "NoCredentials|credentials|Forbidden|AccessDenied|InvalidAccessKey|SignatureDoesNotMatch|does not "
     "exist|NoSuchBucket"
@@ -52,10 +54,11 @@ def fetched(url: str, cache: Path, say: Callable[[str], None] = lambda line: Non
         stamp = info.get("ETag") or info.get("etag") or info.get("LastModified") or info.get("mtime")
         key = hashlib.sha256(json.dumps([url, place, info.get("size"), str(stamp)]).encode()).hexdigest()[:32]
         copy = cache / "remote" / key / PurePosixPath(place.split("?")[0]).name
-        if not stamp or not sound(copy):
-            say(f"fetching {redact(place)}")
-            _safely(url, lambda place=place, copy=copy, info=info: _fetch(system, place, copy, info.get("size")))  # type: ignore[misc]
-            seal(copy)
+        with alone(copy.parent / ".lock"):  # of several ranks one fetches
+            if not stamp or not sound(copy):
+                say(f"fetching {redact(place)}")
+                _safely(url, lambda place=place, copy=copy, info=info: _fetch(system, place, copy, info.get("size")))  # type: ignore[misc]
+                seal(copy)
         copies.append(copy)
     return copies
 
@@ -65,6 +68,10 @@ class Place:
 
     def __init__(self, url: str):
         self.url = redact(url)
+        if url.startswith("http"):
+            raise InputError(
+                f"{self.url}: http(s) is read only: send builds to s3://, gs://, az:// … or a folder (--out)"
+            )
         self._system, self._root = _system(url)
         there = _safely(url, lambda: self._names())
         if there and "manifest.json" not in there and MARK not in there:
@@ -121,23 +128,47 @@ def _system(url: str) -> tuple[Any, str]:
     except ImportError as e:
         raise MissingExtra(f"reading and writing {url.partition(':')[0]}://", "remote") from e
     options = {"skip_instance_cache": True, "use_listings_cache": False}
+    kind = url.partition(":")[0]
     try:
         system, inside = fsspec.core.url_to_fs(url, **options)
     except ImportError as e:
-        if url.startswith(("s3:", "http")):
-            raise MissingExtra(f"reading and writing {url.partition(':')[0]}://", "remote") from e
-        raise InputError(f"{redact(url)}: {e}") from e
+        if kind in ("s3", "s3a", "http", "https"):
+            raise MissingExtra(f"reading and writing {kind}://", "remote") from e
+        needed = f"pip install {CLIENTS[kind]}" if kind in CLIENTS else _line(e)
+        raise InputError(f"{redact(url)}: {kind}:// needs a package that is not here: {needed}") from e
     except ValueError as e:
-        raise InputError(f"{redact(url)}: {e}") from e
+        raise InputError(f"{redact(url)}: {_line(e)}") from e
+    except OSError as e:
+        if kind in ("hdfs", "webhdfs", "viewfs"):
+            raise InputError(
+                f"{redact(url)}: {kind}:// needs Java and Hadoop on this machine (JAVA_HOME, HADOOP_HOME, CLASSPATH): "
+                f"{_line(e)}"
+            ) from e
+        raise InputError(f"{redact(url)}: {_line(e)}") from e
     return system, inside
 
 
+def _line(e: Exception) -> str:
+    """The first line of what an error says, or its name."""
+    return redact((str(e).strip().splitlines() or [""])[0])[:200] or type(e).__name__
+
+
 def _files(system: Any, inside: str) -> list[str]:
+    if "http" in system.protocol and not set("*?[") & set(inside.partition("?")[0]):
+        return [inside]  # whether it is there, its header tells; isfile would ask for all of it
     if set("*?[") & set(inside):
         return sorted(p for p in system.glob(inside) if system.isfile(p))
     if system.isfile(inside):
         return [inside]
     return sorted(p for p in system.find(inside) if not PurePosixPath(p).name.startswith("."))
+
+
+def _behind(e: FileNotFoundError) -> Exception | None:
+    """What fsspec's http client calls a missing file and is none: a server that fails, or is not reached."""
+    cause = e.__cause__
+    if not isinstance(cause, Exception) or not type(cause).__module__.startswith("aiohttp"):
+        return None
+    return None if getattr(cause, "status", 0) in (404, 410) else cause
 
 
 def _fetch(system: Any, place: str, copy: Path, size: int | None) -> None:
@@ -156,10 +187,10 @@ def _safely(url: str, work: Callable[[], T]) -> T:
             return work()
         except (InputError, BuildError):
             raise
-        except FileNotFoundError as e:
-            raise InputError(f"{redact(url)}: no such file or bucket") from e
         except Exception as e:  # the clients raise dozens of kinds
-            said = redact((str(e).strip().splitlines() or [""])[0])[:200] or type(e).__name__
+            if isinstance(e, FileNotFoundError) and not (e := _behind(e)):  # type: ignore[assignment]
+                raise InputError(f"{redact(url)}: no such file or bucket") from None
+            said = _line(e)
             if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
                 raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
             if attempt == TRIES - 1:

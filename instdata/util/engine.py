@@ -31,6 +31,10 @@ class Engine(AbstractContextManager[Any]):
         """function(item) for each item, in the items' order. Items are taken lazily: few are held at a time."""
         return map(function, items)
 
+    def near(self) -> Engine:
+        """This engine, or where it spans machines one of this machine alone."""
+        return self
+
     def __exit__(self, *_: Any) -> None:
         pass
 
@@ -51,7 +55,7 @@ class Processes(Engine):
             return
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_die_with, initargs=(os.getpid(),))
+            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=die_with, initargs=(os.getpid(),))
         waiting = deque(self._pool.submit(function, item) for item in first)
         while waiting:
             for item in _take(items, 2 * self.jobs - len(waiting)):
@@ -77,6 +81,7 @@ class Ray(Engine):
             import ray
         except ImportError as e:
             raise MissingExtra("--engine ray", "ray") from e
+        self._near = Processes(jobs)
         self._ray, self._ours = ray, not ray.is_initialized()
         if self._ours:
             quiet = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -116,12 +121,18 @@ class Ray(Engine):
                 done = self._ray.get(waiting.popleft())
             except self._ray.exceptions.OutOfMemoryError as e:
                 raise BuildError("a Ray worker ran out of memory three times: fewer --jobs, or larger nodes") from e
-            except self._ray.exceptions.WorkerCrashedError as e:
+            except (self._ray.exceptions.WorkerCrashedError, self._ray.exceptions.NodeDiedError) as e:
                 raise BuildError("a Ray worker died three times; the cluster's logs say why") from e
+            except self._ray.exceptions.RayTaskError as e:
+                raise e.cause from e  # what the task raised, without Ray's traceback as its message
             yield done
             waiting.extend(remote.remote(item) for item in _take(items, 1))
 
-    def __exit__(self, *_: Any) -> None:
+    def near(self) -> Engine:
+        return self._near
+
+    def __exit__(self, raised: Any, *more: Any) -> None:
+        self._near.__exit__(raised, *more)
         if self._ours:
             self._ray.shutdown()
 
@@ -150,7 +161,7 @@ def _take(items: Iterator[T], count: int) -> Iterator[T]:
             return
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """A worker whose parent was killed would wait for work forever: watch the parent and leave with it."""
 
     def watch() -> None:

@@ -51,6 +51,7 @@ UNLOCKS = re.compile(
 )
 HARMLESS = re.compile(r"(?:^|_)(?:REVISION|COMMIT|SHA\d*|DIGEST|HASH|CHECKSUM)(?:_|$)")
 PARAMETERS = re.compile(r"(?i)key|token|secret|passw|pwd|auth|sig(?:nature)?$|credential|code$|session")
+BOXES = ("abfs", "abfss", "wasb", "wasbs")  # Azure's addresses are container@account, which is no user
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s'\"<>\\)\]}`]+")
 RUN = re.compile(r"[A-Za-z0-9+=_-]{20,}")
 # A value that is given to something with a secret's name, as code, settings and headers write it. RE2 reads it too.
@@ -115,9 +116,11 @@ def _cleaned(address: str) -> str:
         held = [k for k, v in query if v and (PARAMETERS.search(k) or re.search(CREDENTIAL, v))]
     except ValueError:
         return address
-    if "@" not in parts.netloc and not held:
+    user, _, host = parts.netloc.rpartition("@")
+    if parts.scheme in BOXES and ":" not in user:
+        host = parts.netloc
+    if host == parts.netloc and not held:
         return address
-    host = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=host, query="" if held else parts.query).geturl()
 
 

@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
+from instdata.build import build, prepare
+from instdata.steps.run import score_shard
 from instdata.util.engine import Ray, open_engine
 from instdata.util.errors import InputError
+from tests.conftest import Bench
+from tests.core.test_build import STEPS, SUBSETS, corpus, fingerprint
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -42,6 +46,10 @@ def _slow_square(item: int) -> int:
     return item * item
 
 
+def _refuses(item: int) -> int:
+    raise InputError(f"number {item}")
+
+
 def test_a_running_cluster_is_joined_and_survives_a_dead_node(cluster: Any, tmp_path: Path) -> None:
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")  # the user's own session
     with open_engine("ray", jobs=8) as engine:
@@ -52,6 +60,9 @@ def test_a_running_cluster_is_joined_and_survives_a_dead_node(cluster: Any, tmp_
             if len(got) == 2:
                 cluster.remove_node(cluster.second, allow_graceful=False)
         assert got == [i * i for i in range(12)]
+        with pytest.raises(InputError) as told:
+            list(engine.map(_refuses, range(2)))
+        assert str(told.value) == "number 0" and told.value.exit_code == 2
     assert ray.is_initialized()  # left as it was
 
 
@@ -62,6 +73,45 @@ def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, 
         monkeypatch.setattr("instdata.util.engine._sees", _blind)
         with pytest.raises(InputError, match="2 of 2 nodes do not see the cache .*INSTDATA_CACHE"):
             engine._shared(tmp_path)
+
+
+SLOW = """
+import time
+from instdata import Step
+class Slow(Step):
+    def score(self, rows):
+        time.sleep(0.4)
+        return {"rows": [len(rows)] * len(rows)}
+"""
+
+
+def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: Bench,
+    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Blocks are read and shards scored on two nodes, of which one dies in the middle of the scoring."""
+    monkeypatch.setattr("instdata.read.bytes.PIECE", 10_000)
+    (bench.folder / "slow.py").write_text(SLOW)
+    bench.jsonl("a.jsonl", corpus(1000))
+    steps = [{"slow.py:Slow": {}}, *STEPS, {"clean": {}}]
+    recipe = bench.recipe(taxonomy="belle", sources=[{"path": "a.jsonl"}], steps=steps, subsets=SUBSETS)
+    monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-local"))
+    local = build(prepare(recipe), bench.folder / "local")
+    monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-ray"))
+    scored: list[int] = []
+    with open_engine("ray", jobs=8) as engine:
+        assert engine.jobs == 2
+        through = engine.map
+
+        def losing(function: Any, items: Any) -> Iterator[Any]:
+            for value in through(function, items):
+                yield value
+                scored.append(function is score_shard)
+                if sum(scored) == 3 and scored[-1]:
+                    cluster.remove_node(cluster.second, allow_graceful=False)
+
+        monkeypatch.setattr(engine, "map", losing)
+        made = build(prepare(recipe), bench.folder / "ray", engine)
+    assert len(scored) - sum(scored) > 10 and sum(scored) > 30  # blocks, shards
+    assert fingerprint(made.path) == fingerprint(local.path)
 
 
 def _blind(path: str) -> bool:

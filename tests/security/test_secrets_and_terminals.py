@@ -39,9 +39,10 @@ def test_a_secret_value_is_refused_whatever_its_name(value: str, monkeypatch: py
         read_recipe({"sources": [{"name": "a", "files": "${WHERE}"}]})
 
 
-def test_an_address_with_a_password_is_refused() -> None:
+@pytest.mark.parametrize("kind", ["https", "abfs"])
+def test_an_address_with_a_password_is_refused(kind: str) -> None:
     with pytest.raises(InputError, match="an address with a user") as told:
-        read_recipe({"sources": [{"name": "a", "files": "https://me:hunter2@host/a.jsonl"}]})
+        read_recipe({"sources": [{"name": "a", "files": f"{kind}://me:hunter2@host/a.jsonl"}]})
     assert "hunter2" not in str(told.value)
 
 
@@ -71,6 +72,7 @@ def test_secrets_are_redacted_as_json_writes_them(monkeypatch: pytest.MonkeyPatc
         "data/Belle_2M/Train_part_01.json",
         "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
         "a@b.org",
+        "abfs://box@account.dfs.core.windows.net/a.jsonl",
     ],
 )
 def test_ordinary_text_is_no_secret(text: str) -> None:
