@@ -54,6 +54,7 @@ __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
+READY = "instdata.steps.ready"  # what workers have loaded when they begin
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             return done
         staged = out / ".staged"
         shutil.rmtree(staged, ignore_errors=True)
-        with open_engine(engine, plan.context.jobs) if isinstance(engine, str) else engine as running:
+        with open_engine(engine, plan.context.jobs, READY) if isinstance(engine, str) else engine as running:
             try:
                 with writing(plan.context.folder):
                     plan, corpus, seconds = _run_again(plan, running, PAUSES)

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from instdata.util.remote import Place, fetched
 from typer.testing import CliRunner
 
 from instdata.build import build, prepare
@@ -18,7 +19,6 @@ from instdata.cli.main import app
 from instdata.util import remote
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cache_folder
-from instdata.util.remote import Place, fetched
 from tests.conftest import Bench, rows
 
 pytest.importorskip("aiohttp")

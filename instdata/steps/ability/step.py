@@ -157,9 +157,13 @@ def fit(step: Categorize, context: Context, examples: Examples) -> Model:
         from instdata.steps.ability.embedding import train as train_embedding
 
         return train_embedding(examples, step.encoder)
+    from instdata.steps.ability.kept import kept
     from instdata.steps.ability.linear import train
 
-    return train(examples.prompts, examples.responses, examples.labels, examples.classes)
+    def learn() -> Linear:
+        return train(examples.prompts, examples.responses, examples.labels, examples.classes)
+
+    return kept(key(step, examples), examples, learn, context.fresh)
 
 
 def quality(model: Model, examples: Examples) -> str:
