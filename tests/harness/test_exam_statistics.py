@@ -8,7 +8,7 @@ import pytest
 from instdata.compare.effect import FEW, Contrast, decide
 from instdata.compare.margin import margin_of
 from instdata.score.metric import BITS, SCORE
-from tests.harness.experiments import clustered_world, clusters_of_worlds
+from tests.harness.experiments import best_of_worlds, clustered_world, clusters_of_worlds
 
 
 def test_items_of_one_passage_are_one_draw():
@@ -17,6 +17,13 @@ def test_items_of_one_passage_are_one_draw():
     found = clusters_of_worlds(200)
     assert found["coverage"] >= 0.92 and found["coverage_without"] < 0.85
     assert found["false"] <= 0.05 + 0.03
+
+
+@pytest.mark.slow
+def test_holm_is_kept_since_max_t_by_items_knows_no_seeds():
+    found = best_of_worlds(400)
+    assert found["quiet, holm false"] <= 0.07 and found["loud, holm false"] <= 0.09
+    assert found["loud, max-T false"] > 0.15 and found["quiet, max-T found"] - found["quiet, holm found"] < 0.1
 
 
 @pytest.mark.slow
