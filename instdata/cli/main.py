@@ -56,6 +56,10 @@ class EngineName(str, Enum):
     array = "local-array"
 
 
+# Commands that load a build's or a network's libraries.
+HEAVY = {"build", "audit", "train", "evaluate", "curves", "ablate", "arms", "next", "leaderboard", "reproduce"}
+
+
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
@@ -68,6 +72,10 @@ def _top(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
+    if context.invoked_subcommand in HEAVY:
+        from instdata.util.limits import enough_memory
+
+        enough_memory()
 
 
 OutOrAddress = Annotated[
@@ -112,15 +120,12 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
-    from instdata.util.limits import enough_memory
-
-    enough_memory()
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
     from instdata.score.sandbox.run import use
+    from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores
-    from instdata.util.remote import Place, is_url
 
     use(sandbox, i_know)
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet)
