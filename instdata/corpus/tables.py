@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+
+Column = TypeVar("Column", pa.Array, pa.ChunkedArray)
 
 
 class Recent:
@@ -37,7 +40,7 @@ def rows_at(table: pa.Table, at: np.ndarray) -> pa.Table:
     return table.slice(at[0], len(at)) if stretch else table.take(pa.array(at))
 
 
-def spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.ChunkedArray:
+def spread(column: Column, at: np.ndarray | None, rows: int) -> Column:
     """A column of the rows `at` as a column of all rows, null elsewhere."""
     if at is None:
         return column
