@@ -32,7 +32,7 @@ from instdata.corpus.said import Clock, told_drops, told_of
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write import locked, move_into_place, write_data, write_json
 from instdata.llm.causal import AUTO
-from instdata.read.look import Look, look, objection, say_sources
+from instdata.read.look import Look, looked, objection, say_sources
 from instdata.read.shards import Changed, Unreadable, read_sources
 from instdata.read.sources import Input, manifest_of, open_sources, reopened, with_commit
 from instdata.recipe.kept import digested, folder_of, published
@@ -142,7 +142,7 @@ def prepare(
 def _looks(opened: list[list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
     """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
     places = [i for i, s in draft.sources if s.local or (opened and len(opened) == len(draft.sources))]
-    looks = [look(inputs, context.taxonomy) for inputs in opened]
+    looks = [looked(inputs, context, through) for inputs in opened]
     if not any(s.scope == "source" for _, s in draft.steps):
         for at, seen, inputs in zip(places, looks, opened):
             if found := objection(seen, inputs, through, context.say):
@@ -242,7 +242,7 @@ def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Pla
         plan.context.say(f"{e}: it is read again")
     time.sleep(pauses[0])
     inputs = [reopened(*both, plan.context) for both in zip(plan.recipe.sources, plan.inputs)]
-    looks = [look(files, plan.context.taxonomy) for files in inputs]
+    looks = [looked(files, plan.context, True) for files in inputs]
     plan = replace(plan, inputs=inputs, looks=looks, sha256=_identity(plan.recipe, inputs, plan.context))
     return _run_again(plan, engine, pauses[1:])
 

@@ -10,7 +10,7 @@ import hashlib
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 
 from instdata import __version__
 from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Lazily, Rows, bytes_of_ids
+from instdata.corpus.tables import Recent, rows_at, spread
 from instdata.util.atomic import whole
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
@@ -47,6 +48,7 @@ BAD = pa.schema({**_BAD, "raw": pa.string()})
 TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
+LATELY = Recent(128 << 20)  # bytes of text
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 
@@ -242,8 +244,11 @@ class Corpus:
 
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
-        stored = [n for n in names if n != "ability"]
-        table = read_cached(self.shards[shard].path, stored)
+        stored, path = [n for n in names if n != "ability"], self.shards[shard].path
+        if set(stored) == set(TEXT) and sound(path):
+            table = LATELY.get((path, path.stat().st_mtime_ns), lambda: read_cached(path, list(TEXT)))
+        else:
+            table = read_cached(path, stored)
         if "ability" in names:
             table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
         return table.select(names)
@@ -263,7 +268,7 @@ class Corpus:
                 column = pa.chunked_array([pa.nulls(rows, kind)])
             else:
                 table = _sidecar(part.path, part.path.stat().st_mtime_ns, (name,))
-                column = _spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
+                column = spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
             return column if at is None else column.take(pa.array(at))
 
         return Lazily(self.published, read)
@@ -283,15 +288,6 @@ class Corpus:
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_cached(path, list(names))
-
-
-def _spread(column: pa.ChunkedArray, at: np.ndarray | None, rows: int) -> pa.ChunkedArray:
-    """A column of the rows `at` as a column of all rows, null elsewhere."""
-    if at is None:
-        return column
-    index = np.full(rows, -1, np.int64)
-    index[at] = np.arange(len(at))
-    return column.take(pa.array(index, mask=index < 0))
 
 
 class CorpusRows(Rows):
@@ -372,9 +368,9 @@ class CorpusRows(Rows):
             table = self.corpus.columns(s, SEEN_BY_STEPS if columns is None else list(columns))
             scores: Mapping[str, pa.ChunkedArray] = self.corpus.scores(s) if columns is None else {}
             for start in range(0, len(at), rows):
-                index = pa.array(at[start : start + rows])
-                some = Lazily(scores, lambda n, all_=scores, index=index: all_[n].take(index))  # type: ignore[misc]
-                yield Rows(table.take(index), self.context, some)
+                piece = at[start : start + rows]
+                some = Lazily(scores, partial(_taken, scores, pa.array(piece)))
+                yield Rows(rows_at(table, piece), self.context, some)
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
         for s, at in self._by_shard():
@@ -387,7 +383,11 @@ class CorpusRows(Rows):
                     write_cached(table, path)
             else:
                 table = read_cached(path)
-            yield table if len(at) == shard.rows else table.take(pa.array(at))
+            yield rows_at(table, at)
+
+
+def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa.ChunkedArray:
+    return scores[name].take(at)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

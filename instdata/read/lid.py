@@ -234,7 +234,7 @@ def _word(data, begin, end, inputs, words, word, piece, sizes, token, hidden):
     while words[at] != 0 and words[at] != h:
         at = (at + np.uint64(1)) & mask
     if words[at] == h:
-        _add(hidden, inputs, word[at])
+        _add(hidden, inputs, np.int64(word[at]))
         added += 1
     size = end - begin
     token[0], token[size + 1] = 60, 62  # < and > mark the word's ends

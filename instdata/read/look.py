@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -15,7 +17,10 @@ from instdata.read.indexed import until_damage
 from instdata.read.shapes import used_keys
 from instdata.read.shards import answered, any_answered, tables
 from instdata.read.sources import PEEK, Input
+from instdata.util.context import Context
+from instdata.util.sealed import read_sealed_json, write_sealed_json
 
+VERSION = 1  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
 NAMED = 6  # columns that a line names
 # Columns of text about a row, which nobody would take for its answer.
@@ -134,6 +139,21 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
     return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole)
+
+
+def looked(inputs: list[Input], context: Context, keep: bool) -> Look:
+    """The same, as an earlier look saw it where the files are those that it saw; with `keep`, it is kept for a later
+    one."""
+    told = [VERSION, PEEK, *(item.key(context.taxonomy, PEEK) for item in inputs)]
+    path = context.folder / "sources" / f"look-{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
+    found = None if context.fresh else read_sealed_json(path)
+    if found is not None:
+        return Look(**found)
+    made = look(inputs, context.taxonomy)
+    if keep:
+        with suppress(OSError):  # where nothing can be written, the build says so
+            write_sealed_json(path, vars(made))
+    return made
 
 
 def objection(seen: Look, inputs: list[Input], through: bool, say: Callable[[str], None]) -> str | None:

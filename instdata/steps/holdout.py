@@ -16,6 +16,7 @@ from pydantic import Field
 from instdata.corpus.corpus import Words
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import TEXT, UNKNOWN, Rows
+from instdata.corpus.tables import spread
 from instdata.steps.ability.views import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.context import Context
@@ -106,8 +107,9 @@ class Holdout(Step):
         contaminated = np.asarray(holds.is_valid())
         near = drop((scores._near >= 0) & ~contaminated, "near_holdout", other=scores._near)
         verdicts = near | drop(contaminated, "contaminated", other=scores._near)
-        share = [None if np.isnan(s) else f'{{"similarity": {s:.4f}}}' for s in scores.similarity]
-        verdicts.evidence = pc.coalesce(holds, pa.array(share, pa.string()))
+        at = np.flatnonzero(~np.isnan(scores.similarity))
+        share = pa.array([f'{{"similarity": {s:.4f}}}' for s in scores.similarity[at]], pa.string())
+        verdicts.evidence = pc.coalesce(holds, spread(share, at, len(holds)))
         verdicts.config = pc.if_else(
             scores.column("_held").combine_chunks(), pa.scalar("holdout"), pa.scalar(None, pa.string())
         )

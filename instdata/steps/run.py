@@ -161,8 +161,10 @@ def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
     """What scoring looks at besides the text: the current labels, the scores of earlier steps."""
     seen = []
     if step.reads_labels:
-        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)])
-        seen.append(hashlib.sha256("\n".join(x or "" for x in labels.to_pylist()).encode()).hexdigest())
+        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)]).dictionary_encode()
+        told = hashlib.sha256(repr(labels.dictionary.to_pylist()).encode())
+        told.update(np.asarray(pc.fill_null(labels.indices, -1)).tobytes())
+        seen.append(told.hexdigest())
     if step.reads_scores:
         seen += [f"{s.step}:{s.parts[shard].key}" for s in corpus.sidecars if shard in s.parts]
     return seen

@@ -20,6 +20,10 @@ from instdata.util.kernels import jit, on_all_cores
 # Groups: each is normalised by itself, so that none drowns the others.
 WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES, ASK = range(7)
 GROUP_BITS = 3  # at the top of a hash
+# The same there. (Of a plain number that is handed on, numba compiles a kernel for each value: so not here, nor below.)
+OF_WORDS, OF_OPENING, OF_STEMS, OF_CUES, OF_CONCEPT, OF_PIECES, OF_ASK = np.arange(7, dtype=np.uint64) << np.uint64(
+    64 - GROUP_BITS
+)
 EVERY = np.ones(1 << GROUP_BITS, np.bool_)  # groups
 HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
@@ -185,7 +189,7 @@ def read(data, lo, hi, token, stem, kind, cue, span):
 @jit
 def put(out, m, h, group):
     """Write a feature at m; returns the next place."""
-    out[m] = h >> np.uint64(GROUP_BITS) | np.uint64(group) << np.uint64(64 - GROUP_BITS)
+    out[m] = h >> np.uint64(GROUP_BITS) | group
     return m + 1
 
 
@@ -234,18 +238,18 @@ def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concept
         h = np.uint64(ASK)
         for k in range(min(3, end - i)):
             h = mix(h, token[i + k])
-            m = put(out, m, h, ASK)
+            m = put(out, m, h, OF_ASK)
     for i in range(n):
         asked = begin <= i < end
         h = np.uint64(WORDS)
         for k in range(min(4 if kind[i] == WIDE else 3, n - i)):
             h = mix(h, token[i + k])
-            m = put(out, m, h, WORDS)
+            m = put(out, m, h, OF_WORDS)
             at = look_up(slots, h) if wanted[CONCEPT] else np.uint64(0)
             if wanted[CONCEPT] and slots[at] != 0:
-                m = put(out, m, mix(np.uint64(0), concepts[at]), CONCEPT)
+                m = put(out, m, mix(np.uint64(0), concepts[at]), OF_CONCEPT)
                 if asked:
-                    m = put(out, m, mix(np.uint64(2), concepts[at]), CONCEPT)
+                    m = put(out, m, mix(np.uint64(2), concepts[at]), OF_CONCEPT)
                 if i < 2 * START and met < MOST and not contains(near[:met], concepts[at]):
                     near[met] = concepts[at]
                     met += 1
@@ -253,13 +257,13 @@ def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concept
         for k in range(min(2, n - i)):
             h = mix(h, stem[i + k])
             if kind[i] == -1 or kind[i + k] == -1:
-                m = put(out, m, h, STEMS)
+                m = put(out, m, h, OF_STEMS)
     opening = min(n, START)
     for i in range(-1, opening):  # -1: anchored at the start, and longer
         h = np.uint64(OPENING)
         for k in range(min(6 if i < 0 else 3, opening - i)):
             h = mix(h, np.uint64(1) if i + k < 0 else token[i + k])
-            m = put(out, m, h, OPENING)
+            m = put(out, m, h, OF_OPENING)
     for i in range(opening if wanted[PIECES] else 0):  # pieces of 3 to 5 bytes, the word's ends marked
         if kind[i] == LETTER or kind[i] == -1:
             lo, hi = span[i, 0], min(span[i, 1], span[i, 0] + LONGEST)
@@ -268,14 +272,14 @@ def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concept
                 for k in range(min(5, hi - j + 1)):
                     h = mix(h, 1 if j + k < lo or j + k == hi else data[j + k] | 32)
                     if k >= 2:
-                        m = put(out, m, h, PIECES)
+                        m = put(out, m, h, OF_PIECES)
     for i in range(met):
         for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
             low, high = min(near[i], near[k]), max(near[i], near[k])
-            m = put(out, m, mix(mix(np.uint64(1), low), high), CONCEPT)
+            m = put(out, m, mix(mix(np.uint64(1), low), high), OF_CONCEPT)
     for i in range(len(cue)):
         for k in range(i + 1):
-            m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), CUES)
+            m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), OF_CUES)
     return m
 
 
@@ -285,7 +289,7 @@ def features_of_rows(data, offsets, first, rows, slots, concepts, wanted, out, e
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
     span, near = np.empty((TOKENS, 2), np.int64), np.empty(MOST, np.int64)
-    m = 0
+    m = np.int64(0)
     for row in range(rows):
         lo, hi = offsets[first + row], offsets[first + row + 1]
         m = features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m)
@@ -299,7 +303,7 @@ def lexicon() -> tuple[np.ndarray, np.ndarray]:
     phrases = [(number, p.strip()) for number, words in enumerate(CONCEPTS.values(), 1) for p in words.split(",")]
     slots, concepts = np.zeros(4096, np.uint64), np.zeros(4096, np.int64)
     for number, phrase in phrases:
-        h = np.uint64(whole(np.frombuffer(phrase.encode(), np.uint8)))
+        h = np.uint64(whole(np.frombuffer(phrase.encode(), np.uint8).copy()))
         at = look_up(slots, h)
         slots[at], concepts[at] = h, number
     return slots, concepts
@@ -312,7 +316,7 @@ def whole(data):
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
     span = np.empty((TOKENS, 2), np.int64)
     h = np.uint64(WORDS)
-    for i in range(read(data, 0, len(data), token, stem, kind, cue, span)):
+    for i in range(read(data, np.int64(0), len(data), token, stem, kind, cue, span)):
         h = mix(h, token[i])
     return h
 

@@ -212,7 +212,9 @@ def multiply(data, offsets, lexicon, concepts, wanted, slots, slot_columns, idf,
     columns, values = np.empty(FEATURES, np.int32), np.empty(FEATURES, np.float64)
     for row in range(len(offsets) - 1):
         lo, hi = offsets[row], offsets[row + 1]
-        m = features_of(data, lo, hi, token, stem, kind, cue, span, near, lexicon, concepts, wanted, hashes, 0)
+        m = features_of(
+            data, lo, hi, token, stem, kind, cue, span, near, lexicon, concepts, wanted, hashes, np.int64(0)
+        )
         n = weigh(hashes[:m], slots, slot_columns, idf, group, weights, logs, count, columns, values)
         some[row] = n > 0
         for i in range(n):

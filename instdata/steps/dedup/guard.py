@@ -105,7 +105,7 @@ def text_token(data, start, end, t):
     for i in range(n):
         if not is_word(chars[i], t.kind) or untold(chars[i]):
             return np.uint64(0)
-    return word_token(chars, 0, n)
+    return word_token(chars, np.int64(0), n)
 
 
 @jit
@@ -147,7 +147,7 @@ def word_end(chars, camel, n, i, kind):
 def operator(chars, n, i, code, kind):
     """Whether the sign here is one of a formula: between operands, or in code; a minus only before a number."""
     c = chars[i]
-    before, after = neighbour(chars, n, i, -1), neighbour(chars, n, i, 1)
+    before, after = neighbour(chars, n, i, np.int64(-1)), neighbour(chars, n, i, np.int64(1))
     if c == 45:
         number = (kind_of(after, kind) & DIGIT) != 0
         return number and ((kind_of(before, kind) & DIGIT) != 0 or not (i > 0 and is_word(chars[i - 1], kind)))
@@ -183,7 +183,8 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
     # Taken out of the tuple once: handed down call by call it costs a count of references each.
     kind, longest, words, meaning = t.kind, t.longest, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
-    code, count, i = False, 0, 0
+    # Not of plain 0 and False: numba would compile all that is called below once more for these values.
+    code, count, i = np.bool_(False), np.int64(0), np.int64(0)
     while i < n:
         c = chars[i]
         k = kind_of(c, kind)

@@ -200,7 +200,7 @@ def slot(h, hashes):
 def text_hash(data, start, end, t):
     size = folded_size(data, start, end, t)
     out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
-    return mix(run_hash(out, 0, fold(data, start, end, t, out, camel)))
+    return mix(run_hash(out, np.int64(0), fold(data, start, end, t, out, camel)))
 
 
 @jit
@@ -222,7 +222,7 @@ def ngrams(chars, n, width, powers, side, kind, out):
         for i in range(n):
             columns += 1 + (kind_of(chars[i], kind) & WIDE)
         if columns < WHOLE * width:
-            out[0] = ((mix(run_hash(chars, 0, n)) >> np.uint64(10)) << np.uint64(1)) | side
+            out[0] = ((mix(run_hash(chars, np.int64(0), n)) >> np.uint64(10)) << np.uint64(1)) | side
             return 1
         columns = 0
     widest = np.uint32(0)

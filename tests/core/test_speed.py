@@ -1,0 +1,95 @@
+"""What is kept so that it is not done again: tables of text, a taxonomy's own model, a first look at a source; and the
+process that workers are forked off."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from instdata.build import READY
+from instdata.corpus.tables import Recent, rows_at
+from instdata.read import look as looks
+from instdata.steps.ability import kept as keeping
+from instdata.steps.ability.examples import Examples
+from instdata.steps.ability.linear import train
+from instdata.util.engine import Processes
+from tests.conftest import rows
+
+TABLES = [pa.table({"n": pa.array(range(i, i + 100), pa.int64())}) for i in range(3)]  # 800 bytes each
+
+
+def test_tables_are_held_up_to_so_many_bytes_those_used_last():
+    held, read = Recent(1700), []
+
+    def get(i):
+        return held.get(i, lambda: read.append(i) or TABLES[i])
+
+    for i in (0, 1, 0, 2, 0, 1):
+        assert get(i).equals(TABLES[i])
+    assert read == [0, 1, 2, 1] and held.bytes == 1600
+    large = pa.table({"n": np.arange(1000)})
+    assert held.get("large", lambda: large).equals(large) and held.bytes == 1600
+
+
+@pytest.mark.parametrize("at", [[], [0], [3, 4, 5], [5, 4, 3], [1, 3], [2, 2], list(range(100))])
+def test_some_rows_of_a_table(at):
+    at = np.array(at, np.int64)
+    assert rows_at(TABLES[0], at).equals(TABLES[0].take(pa.array(at)))
+
+
+TEXTS = pa.array(["translate this", "翻译这句话", "add 1 and 2?", "2 + 2", "say it in French", "what is 3 * 4"])
+
+
+def examples(own: bool) -> Examples:
+    labels = np.array([0, 0, 1, 1, 0, 1])
+    named = {"labelled rows": 0 if own else 6, "examples of the taxonomy": 6 if own else 0}
+    return Examples(TEXTS, TEXTS, labels, ["translation", "math"], np.full(6, -1), np.zeros(6, bool), named)
+
+
+def test_a_model_of_the_taxonomys_own_examples_is_made_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "folder", lambda: tmp_path)
+    made = []
+
+    def learn():
+        made.append(train(TEXTS, TEXTS, np.array([0, 0, 1, 1, 0, 1]), ["translation", "math"]))
+        return made[-1]
+
+    first, again = (keeping.kept("k", examples(True), learn) for _ in range(2))
+    assert len(made) == 1 and again.classes == first.classes
+    assert (again.scores(TEXTS, TEXTS) == first.scores(TEXTS, TEXTS)).all()
+    for a, b in zip(again.calibration.best(again.held_out), first.calibration.best(first.held_out)):
+        assert (a == b).all()
+    keeping.kept("k", examples(True), learn, fresh=True)
+    keeping.kept("other", examples(True), learn)
+    assert len(made) == 3
+    (path,) = {*(tmp_path / "models").glob("*.npz")} - {keeping._path("other")}
+    path.write_bytes(path.read_bytes()[:-9])  # damaged: made again
+    keeping.kept("k", examples(True), learn)
+    files = len(list((tmp_path / "models").iterdir()))
+    keeping.kept("theirs", examples(False), learn)
+    assert len(made) == 5 and len(list((tmp_path / "models").iterdir())) == files
+
+
+def test_a_source_is_looked_at_once_for_each_content(bench, monkeypatch):
+    real, seen = looks.look, []
+    monkeypatch.setattr(looks, "look", lambda *given: seen.append(1) or real(*given))
+    content = {"sources": [{"path": "a.jsonl", "name": "a"}], "steps": [{"filter": {"where": "length(response) > 2"}}]}
+    for count, looked in ((20, 1), (20, 1), (21, 2)):
+        bench.jsonl("a.jsonl", rows(count))
+        bench.build(**content)
+        assert len(seen) == looked
+
+
+def _variable(name: str) -> tuple[str | None, bool]:
+    return os.environ.get(name), "instdata.read.shards" in sys.modules
+
+
+@pytest.mark.parametrize("value", ["one", "two"])
+def test_forked_workers_have_the_environment_of_now(monkeypatch, value):
+    monkeypatch.setenv("INSTDATA_TEST_VARIABLE", value)  # the process they are forked off may have begun before
+    with Processes(2, READY) as engine:
+        assert set(engine.map(_variable, ["INSTDATA_TEST_VARIABLE"] * 4)) == {(value, True)}
