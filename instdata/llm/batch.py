@@ -21,7 +21,7 @@ PARTS = 2  # a batch costs half; what it failed on is asked directly, at the ful
 LARGEST = 20_000  # requests in one file; OpenAI takes 50,000 and 200 MB
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds between looks at a batch
 TAG = "instdata"  # metadata that names the requests of a batch
-DEAD = ("failed", "cancelled")
+GAVE_NOTHING = "gave nothing:"  # before a batch's number, in the store: not to be found again
 OVER = ("completed", "failed", "expired", "cancelled")
 
 
@@ -63,6 +63,7 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
         client.budget.settle(worst, spent)
         client.store.forget_batch(name)
     if not spent[1]:
+        client.store.put_batch(GAVE_NOTHING + number, number)
         errors = getattr(batch.errors, "data", None) or []
         said = client.at.clean("; ".join(str(e.message) for e in errors[:3]) or "no reason given")
         raise BuildError(
@@ -142,8 +143,15 @@ async def _found(client: Client, name: str) -> str | None:
         listed = await client.connect().batches.list(limit=100)
     except client.openai.OpenAIError:
         return None  # an endpoint without a list of batches
-    mine = [b for b in listed.data or [] if (b.metadata or {}).get(TAG) == name and b.status not in DEAD]
+    mine = [b for b in listed.data or [] if (b.metadata or {}).get(TAG) == name and not _dead(client, b)]
     return mine[0].id if mine else None
+
+
+def _dead(client: Client, batch: Any) -> bool:
+    """Whether nothing can come of a batch: it is over (failed, cancelled, expired, even completed) without a file of
+    answers, or its file was seen to hold none."""
+    useless = client.store.batch_of(GAVE_NOTHING + batch.id) is not None
+    return useless or (batch.status in OVER and not batch.output_file_id)
 
 
 async def _look(client: Client, number: str) -> Any:

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 WINDOW = 3.0  # seconds over which accepted requests are counted
 SETTLE = 1.0  # seconds between two cuts: answers to what was sent before a cut do not count against it
 LATE = 0.05  # seconds
+LONGEST = 366 * 86_400.0  # seconds: nobody waits longer, and clocks end
 
 
 class Pace:
@@ -121,7 +122,7 @@ class Pace:
         reset."""
         for what, limit in (("requests", "rpm"), ("tokens", "tpm")):
             told = _number(headers.get(f"x-ratelimit-limit-{what}"))
-            if told:
+            if told and told > 0:
                 setattr(self, limit, min(getattr(self, limit), told))
             if headers.get(f"x-ratelimit-remaining-{what}") == "0":
                 self.next_at = max(
@@ -131,23 +132,28 @@ class Pace:
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        found = float(text) if text else None
     except ValueError:
         return None
+    return found if found is not None and math.isfinite(found) else None
 
 
 def seconds(text: str | None) -> float | None:
-    """A waiting time as servers write it: "1.5", "20ms", "6m0s", or an HTTP date. None where it is none."""
-    if not text:
-        return None
+    """A waiting time as servers write it: "1.5", "20ms", "6m0s", or an HTTP date; a year at most. None where it is
+    none."""
+    found = _seconds(text) if text else None
+    return None if found is None else min(max(0.0, found), LONGEST)
+
+
+def _seconds(text: str) -> float | None:
     if (plain := _number(text)) is not None:
-        return max(0.0, plain)
+        return plain
     parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h)", text[:40])
     if parts:
         return sum(float(n) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[unit] for n, unit in parts)
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except (TypeError, ValueError, OverflowError):
         return None

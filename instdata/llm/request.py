@@ -19,7 +19,8 @@ MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
 @dataclass(frozen=True)
 class Request:
     """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
-    `whole`: an answer that was cut at max_tokens is unusable."""
+    `whole`: an answer that was cut at max_tokens is unusable; `beside`: what turns say besides role and content
+    (tool_calls, tool_call_id, name), by their place."""
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     max_tokens: int
@@ -29,6 +30,7 @@ class Request:
     draw: int = 0
     more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
     whole: bool = False
+    beside: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def body(
         self,
@@ -42,12 +44,12 @@ class Request:
         user's, and `extra` tokens to think with."""
         newer = bool(NEWER.search(model))
         limit = LIMITS[newer if not newer and LIMITS[0] not in without else LIMITS[1] not in without]
-        turns = self.messages
-        if "system" in without and turns[0][0] == "system" and len(turns) > 1:
-            turns = ((turns[1][0], f"{turns[0][1]}\n\n{turns[1][1]}"), *turns[2:])
+        turns = [{"role": r, "content": c, **self.beside.get(n, {})} for n, (r, c) in enumerate(self.messages)]
+        if "system" in without and turns[0]["role"] == "system" and len(turns) > 1:
+            turns[:2] = [{**turns[1], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}]
         body = {
             "model": model,
-            "messages": [{"role": r, "content": c} for r, c in turns],
+            "messages": turns,
             limit: self.max_tokens + extra,
         }
         body |= {"temperature": self.temperature, **self.more}
@@ -66,9 +68,10 @@ class Request:
         return digest([at.base, self.body(at.model, attempt, params=params), self.draw, attempt])
 
     def prompt_bytes(self) -> int:
-        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the
-        template."""
-        schema = len(json.dumps(self.schema)) if self.schema else 0
+        """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), those
+        of tools and their calls, and the template."""
+        told = (self.schema, self.more.get("tools"), self.beside)  # what a template may write out
+        schema = sum(len(json.dumps(part)) for part in told if part)
         return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
 
 

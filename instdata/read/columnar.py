@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ BATCH_ROWS = 16_384
 GROUP_BYTES = 1 << 30  # a page may be as large as its row group says: one that is mostly air is refused beyond this
 AIR = 1_000  # unpacked bytes, or values, that a packed byte may claim to hold
 WORKBOOK_BYTES = 512 << 20  # of a workbook's parts, unpacked
+SHEET, FORMULA = re.compile(r"/?xl/worksheets/.*\.xml$"), re.compile(rb"<(?:\w+:)?f[ >/]")
 
 
 def rows_a_block(size: int, rows: int) -> int:
@@ -231,9 +233,11 @@ def workbook_rows(
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(part.file_size for part in archive.infolist())
-        if size > WORKBOOK_BYTES:
-            raise Damaged(f"the workbook unpacks to {size >> 20:,} MB: save the sheet as .csv")
+            if size > WORKBOOK_BYTES:
+                raise Damaged(f"the workbook unpacks to {size >> 20:,} MB: save the sheet as .csv")
+            formulas = any(_has_formula(archive, part) for part in archive.namelist() if SHEET.match(part))
         book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        written = openpyxl.load_workbook(path, read_only=True) if formulas else None  # formulas in place of values
         names = [sheet.title for sheet in book.worksheets]
         for name in sheets:
             if name not in names:
@@ -244,21 +248,68 @@ def workbook_rows(
         if beside is not None:
             beside.sheets = [name for name in names if name not in read]
         for name in read:
-            yield from _sheet_rows(book[name])
-        book.close()
+            yield from _sheet_rows(book[name], written and written[name])
+        for each in (book, written):
+            if each is not None:
+                each.close()
     except (Damaged, InputError):
         raise
     except Exception as e:  # openpyxl raises whatever its XML and zip readers do
         raise Damaged(f"the workbook is damaged ({type(e).__name__}: {str(e)[:120]}): save it again, or as .csv") from e
 
 
-def _sheet_rows(sheet: Any) -> Iterator[dict[str, Any]]:
-    """Cells as text where they are dates; rows without a cell are left out."""
-    rows = sheet.iter_rows(values_only=True)
-    header = [str(v) if v is not None else f"column {i + 1}" for i, v in enumerate(next(rows, ()))]
-    if len(set(header)) < len(header):
-        raise Damaged(f"the first row of sheet {sheet.title} has a name twice: it is to name the columns")
-    for row in rows:
-        cells = [v.isoformat() if hasattr(v, "isoformat") else v for v in row[: len(header)]]
-        if any(v is not None for v in row):
-            yield dict(zip(header, cells))
+def _has_formula(archive: zipfile.ZipFile, part: str) -> bool:
+    """Whether a sheet's XML has a formula."""
+    with archive.open(part) as file:
+        end = b""
+        while data := file.read(1 << 20):
+            if FORMULA.search(end + data):
+                return True
+            end = data[-2:]
+    return False
+
+
+def _sheet_rows(sheet: Any, written: Any = None) -> Iterator[dict[str, Any] | tuple[str, str]]:
+    """Cells as text where they are dates; rows without a cell are left out. A cell that no name stands above is named
+    by its column's number. A row with a formula whose value the file does not hold (`written`: the sheet with its
+    formulas in place of values) is bad: (why, its cells as JSON)."""
+    header, width = list[str](), -1
+    for row, lacking in _valued(sheet, written):
+        if first := width < 0:
+            header = [_column(v, i) for i, v in enumerate(row)]
+            width = len(header)
+        more = [_column(None, i) for i in range(len(header), len(row))]
+        header += more
+        if (first or more) and len(set(header)) < len(header):
+            raise Damaged(f"the first row of sheet {sheet.title} has a name twice: it is to name the columns")
+        if first:
+            continue
+        cells = [v.isoformat() if hasattr(v, "isoformat") else v for v in row]
+        cells += [None] * (len(header) - len(cells))
+        named = {k: v for i, (k, v) in enumerate(zip(header, cells)) if i < width or v is not None}
+        if lacking:
+            shown = named | {header[i]: formula for i, formula in lacking.items()}
+            why = "a formula without its value: open the file in a spreadsheet program and save it"
+            yield f"{header[min(lacking)]}: {why}", _json(shown)
+        elif any(v is not None for v in cells):
+            yield named
+
+
+def _valued(sheet: Any, written: Any) -> Iterator[tuple[tuple[Any, ...], dict[int, str]]]:
+    """Each row's values, and which of its cells (from 0) are formulas without one. A formula may well come to an empty
+    text, which is one: openpyxl leaves the kind "str" at it."""
+    if written is None:
+        yield from ((row, {}) for row in sheet.iter_rows(values_only=True))
+        return
+    for cells, formulas in zip(sheet.iter_rows(), written.iter_rows()):
+        none = [c.value is None and c.data_type != "str" for c in cells]
+        found = {i: _formula(c.value) for i, c in enumerate(formulas) if c.data_type == "f" and none[i]}
+        yield tuple(c.value for c in cells), found
+
+
+def _formula(value: Any) -> str:
+    return str(getattr(value, "text", value))  # of an array formula its text
+
+
+def _column(name: Any, at: int) -> str:
+    return str(name) if name is not None else f"column {at + 1}"

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.corpus.corpus import BAD, Corpus, Shard, State, ability_codes, write_cached
-from instdata.corpus.rows import SHARD, TURNS, Rows, message_id, row_id, with_fields
+from instdata.corpus.rows import OPTIONAL, SHARD, TURNS, Rows, message_id, row_id, with_fields
 from instdata.read.language import detect as detect_languages
 from instdata.steps.base import SourceStep, Verdicts
 from instdata.util.sealed import sound
@@ -44,13 +44,15 @@ def _produced_shard(step: str, rows: pa.Table, bad: pa.Table, cache: Path) -> Sh
     """Some of a source step's rows as a shard, named by its content."""
     messages = with_fields(rows["messages"].combine_chunks(), TURNS)
     places = zip(rows["source_file"].to_pylist(), rows["source_row"].to_pylist())
+    more = [n for n in (*OPTIONAL.names, "asked_span") if n in rows.column_names]
+    tools = rows["tools"].to_pylist() if "tools" in more else [None] * len(rows)
     columns = {
         "rid": pa.array([row_id(step, f, n) for f, n in places], pa.string()),
-        "id": pa.array([message_id(c) for c in messages.to_pylist()], pa.string()),
+        "id": pa.array([message_id(c, t) for c, t in zip(messages.to_pylist(), tools)], pa.string()),
         "messages": messages,
         "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
         "source": pa.array([step] * len(rows), pa.string()),
-        **{name: rows[name] for name in ("ability", "origin", "source_file", "source_row", "meta")},
+        **{name: rows[name] for name in ("ability", "origin", "source_file", "source_row", "meta", *more)},
     }
     table = pa.table([columns.get(f.name, pa.nulls(len(rows), f.type)) for f in SHARD], schema=SHARD)
     content = pa.BufferOutputStream()

@@ -194,9 +194,10 @@ class Rewritten:
 
 @dataclass
 class Produced:
-    """What a source step made. `table` has CORPUS's columns except rid, id, source and lang, plus `reason` and
-    `evidence` (why the step itself dropped the row, null where accepted) and `error` and `raw` (set for a record that
-    could not be parsed: it is quarantined and its messages are null). Row order is the order of acceptance."""
+    """What a source step made. `table` has CORPUS's columns except rid, id, source and lang, those of OPTIONAL and
+    asked_span that it fills, plus `reason` and `evidence` (why the step itself dropped the row, null where accepted)
+    and `error` and `raw` (set for a record that could not be parsed: it is quarantined and its messages are null). Row
+    order is the order of acceptance."""
 
     table: pa.Table
     shown: np.ndarray  # positions (in the rows given) of rows that a prompt showed: never held out

@@ -190,13 +190,13 @@ def _rewritten(rows: Rows, edits: dict[int, Line]) -> Rewritten:
 
 
 def _turns(turns: list[dict[str, Any]], value: Any) -> Iterator[dict[str, Any]]:
-    """A conversation with a new last answer, or a new conversation."""
+    """A conversation with a new last answer, of which all but the text stays, or a new conversation."""
     if isinstance(value, list):
-        yield from ({"role": t["role"], "content": t["content"]} for t in value)
+        yield from value
         return
     answered = bool(turns) and turns[-1]["role"] == "assistant"
     yield from turns[:-1] if answered else turns
-    yield {"role": "assistant", "content": value}
+    yield {**(turns[-1] if answered else {"role": "assistant"}), "content": value}
 
 
 def _why_dropped(told: str, reason: str) -> str:

@@ -17,8 +17,9 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.builds import history, recipe_of
-from instdata.corpus.rows import ROLES
+from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
+from instdata.read.turns import calls_of
 from instdata.util.errors import InputError
 from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
@@ -89,8 +90,8 @@ def _line(number: int, record: Any, taxonomy: Any) -> Line:
         raise ValueError("id or rid is missing: which row?")
     if action == "relabel":
         value = _label(value, taxonomy)
-    elif action == "edit" and not _is_text(value):
-        raise ValueError("edit: value is the new answer, or the whole conversation: [{role, content}, …]")
+    elif action == "edit":
+        value = _edited(value)
     return Line(number, action, record.get("id"), record.get("rid"), value, record.get("who"), record.get("why"))
 
 
@@ -105,13 +106,46 @@ def _label(value: Any, taxonomy: Any) -> str:
     return known
 
 
-def _is_text(value: Any) -> bool:
-    if isinstance(value, list):
-        turns = [
-            t for t in value if isinstance(t, dict) and t.get("role") in ROLES and isinstance(t.get("content"), str)
-        ]
-        return len(turns) == len(value) > 0
-    return isinstance(value, str) and bool(value.strip())
+def _edited(value: Any) -> Any:
+    """What an edit gives: a new answer, or a whole conversation with the turn fields that the corpus knows."""
+    if isinstance(value, str) and value.strip():
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(t, dict) for t in value):
+        raise ValueError("edit: value is the new answer, or the whole conversation: [{role, content}, …]")
+    return [_turn(n, turn) for n, turn in enumerate(value)]
+
+
+def _turn(number: int, turn: dict[str, Any]) -> dict[str, Any]:
+    where = f"edit: turn {number}"
+    for key in turn:
+        if key not in TURN:
+            raise ValueError(f'{where}: unknown key "{key}".{did_you_mean(key, TURN) or " Known: " + ", ".join(TURN)}')
+    given = {k: v for k, v in turn.items() if v is not None}
+    if given.get("tool_calls"):
+        given["tool_calls"] = _calls(given["tool_calls"], where)
+        given.setdefault("content", "")
+    if given.get("role") not in ROLES or not isinstance(given.get("content"), str):
+        raise ValueError(
+            f"{where}: its role is one of {', '.join(ROLES)}, its content text (value is the new answer, or the whole "
+            f"conversation)"
+        )
+    for key, found in given.items():
+        kind: Any = (int, float) if key == "weight" else list if key == "tool_calls" else str
+        if not isinstance(found, kind):
+            raise ValueError(f"{where}: {key} is {'a number' if key == 'weight' else 'no ' + type(found).__name__}")
+    return given
+
+
+def _calls(value: Any, where: str) -> list[dict[str, Any]]:
+    """Tool calls as turns hold them; arguments may be an object."""
+    found = calls_of(json.dumps(value, ensure_ascii=False)) if isinstance(value, list) else None
+    parts = {"": ("id", "type", "function"), "function": ("name", "arguments")}
+    plain = found and all(
+        set(c) <= set(parts[""]) and set(c.get("function", ())) <= set(parts["function"]) for c in value
+    )
+    if not plain:
+        raise ValueError(f"{where}: tool_calls are [{{id, type, function: {{name, arguments}}}}, …]")
+    return found or []
 
 
 def append(

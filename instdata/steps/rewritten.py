@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
 from instdata.util.sealed import sound
 
-VERSION = 2  # raise it when the same new text makes another shard
+VERSION = 3  # raise it when the same new text makes another shard
 MESSAGES, ORIGIN = (
     "_messages",
     "_origin",
@@ -72,12 +73,24 @@ def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
             moved_span(o["asked_span"], _asking(o["messages"]), _asking(n)) for o, n in zip(old, messages.to_pylist())
         ]
         columns["asked_span"] = pa.array(moved, table.schema.field("asked_span").type)
+    if "chosen" in table.column_names and table["chosen"].null_count < len(table):
+        pairs = zip(table.select(["messages", "chosen"]).take(pa.array(at)).to_pylist(), messages.to_pylist())
+        chosen = [_chosen(old["chosen"], old["messages"], now) for old, now in pairs]
+        columns["chosen"] = pa.array(chosen, table.schema.field("chosen").type)
     index = np.arange(len(table))
     index[at] = len(table) + np.arange(len(at))
     for name, column in columns.items():
         both = pa.concat_arrays([table[name].combine_chunks(), column])
         table = table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
     return table
+
+
+def _chosen(
+    chosen: list[dict[str, str]] | None, before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> list[dict[str, str]] | None:
+    """The better answer of a preference pair: where it was the conversation's last turns, it is so in the new text."""
+    ends = [[{k: t[k] for k in ("role", "content")} for t in talk[-len(chosen or ()) :]] for talk in (before, after)]
+    return ends[1] if chosen and ends[0] == chosen else chosen
 
 
 def _asking(turns: list[dict[str, str]]) -> str:

@@ -82,22 +82,34 @@ class Place:
 
     def send(self, folder: Path, say: Callable[[str], None] = lambda line: None) -> int:
         """Make the place hold a build: its old manifest goes first and the new one comes last, so that a place with a
-        manifest is whole. Files that are there already are not sent again. Returns how many were sent."""
+        manifest is whole. Files of an older build that this one lacks go; what others put there stays. Files that are
+        there already are not sent again. Returns how many were sent."""
         files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         files = [f for f in files if not any(part.startswith(".") for part in f.split("/"))]
         wanted = [f for f in files if not self._same(folder / f, f)]
-        gone = [f for f in _safely(self.url, self._names) if f.startswith("data/") and f not in files]
+        there = _safely(self.url, self._names)
+        gone = sorted(f for f in there & self._written(there) if f not in files)
         if not wanted and not gone:
             return 0
-        if "manifest.json" in _safely(self.url, self._names):
-            _safely(self.url, lambda: self._system.rm_file(self._at("manifest.json")))
+        # What goes, goes first: run.json, which names it, is there until then.
+        for name in [*(["manifest.json"] if "manifest.json" in there else []), *gone]:
+            _safely(self.url, lambda name=name: self._system.rm_file(self._at(name)))  # type: ignore[misc]
         for name in [f for f in wanted if f != "manifest.json"]:
             say(f"sending {name}")
             _safely(self.url, lambda name=name: self._system.put_file(str(folder / name), self._at(name)))  # type: ignore[misc]
-        for name in gone:
-            _safely(self.url, lambda name=name: self._system.rm_file(self._at(name)))  # type: ignore[misc]
         _safely(self.url, lambda: self._system.put_file(str(folder / "manifest.json"), self._at("manifest.json")))
         return len(wanted)
+
+    def _written(self, there: set[str]) -> set[str]:
+        """What the build that is there wrote, by its run.json, and what builds write now and then."""
+        known = {f for f in there if f.startswith("data/")} | {"dropped.parquet", "report.html"}
+        if "run.json" not in there:
+            return known
+        found = _safely(self.url, lambda: self._system.cat_file(self._at("run.json")))
+        try:
+            return known | set(json.loads(found)["sizes"])
+        except (ValueError, LookupError, TypeError):
+            return known
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

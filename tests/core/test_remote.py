@@ -133,6 +133,24 @@ def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, benc
     assert store.client().cat("bench/out/README.md") == b"changed"
 
 
+def test_what_an_older_build_left_at_a_place_goes(store: Store, bench: Bench) -> None:
+    done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
+    run = json.loads((done.path / "run.json").read_text())
+    for name in ("dropped.parquet", "report.html", "charter.md"):
+        (done.path / name).write_text("old")
+    (done.path / "run.json").write_text(json.dumps({**run, "sizes": {**run["sizes"], "charter.md": 3}}))
+    Place("s3://bench/out").send(done.path)
+    put(store, "out/reviews.jsonl", [{}])  # somebody's own
+    for name in ("dropped.parquet", "report.html", "charter.md"):
+        (done.path / name).unlink()
+    (done.path / "run.json").write_text(json.dumps(run))
+    assert Place("s3://bench/out").send(done.path) == 1
+    here = {p.relative_to(done.path).as_posix() for p in done.path.rglob("*") if p.is_file()}
+    there = {f.removeprefix("bench/out/") for f in store.client().find("bench/out")}
+    assert there == here | {"reviews.jsonl"} and "manifest.json" in there
+    assert Place("s3://bench/out").send(done.path) == 0
+
+
 def test_a_place_that_holds_something_else_is_refused(store: Store) -> None:
     put(store, "mine/thesis.txt", [{}])
     with pytest.raises(InputError, match="instdata did not write"):

@@ -1,6 +1,7 @@
 """The dedup step: what it scores, decides, and names as evidence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -115,6 +116,18 @@ def test_across(tmp_path):
     (tmp_path / "old.jsonl").write_text("{}")
     assert step.scoring(given.context) != before
     assert Dedup(across=["gone.jsonl"]).check(given.context)[0].startswith("across: gone.jsonl: no such file")
+
+
+def test_a_record_of_another_file_that_breaks_its_reader_costs_itself(tmp_path):
+    talk = {"messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": "z"}]}
+    records = [talk, {"messages": {"turn_1": "x"}}, {"messages": []}, 7, talk]
+    (tmp_path / "old.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + "not json\n")
+    given, said = rows([(LONG + ".", "b")], base=tmp_path), []
+    given.context = replace(given.context, say=said.append)
+    _, verdicts = run(Dedup(across=["old.jsonl"]), given)
+    assert verdicts.reason.to_pylist() == ["near_duplicate"]
+    (line,) = [x for x in said if "cannot be read" in x]
+    assert "old.jsonl: 4 of 6 records cannot be read and are not compared with (record 1: " in line
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_respond_keeps_the_turns_before_the_question(produce, tmp_path):
 def test_respond_best_of_by_agreement_judge_and_reference(produce, tmp_path):
     def with_reference(context):
         found = rows([[("user", "请计算二十一的两倍是多少")]], [None], context, "mine")
-        found.table = found.table.set_column(9, "meta", [[json.dumps({"reference": "42"})]])
+        found.table = found.table.append_column("reference", [["42"]])
         return found
 
     def how(made):
@@ -122,7 +122,8 @@ def test_respond_is_verified_by_unit_tests(produce, tmp_path):
     def with_tests(tests):
         def given(context):
             found = rows([[("user", "请写一个Python函数double，返回参数的两倍")]], [None], context, "mine")
-            found.table = found.table.set_column(9, "meta", [[json.dumps({"tests": tests, "reference": "0"})]])
+            found.table = found.table.set_column(9, "meta", [[json.dumps({"tests": tests})]])
+            found.table = found.table.append_column("reference", [["0"]])
             return found
 
         return given
@@ -139,8 +140,9 @@ def test_respond_is_verified_by_unit_tests(produce, tmp_path):
 
 
 def test_the_first_verified_draw_is_taken():
-    def brings(**meta):
-        return Given(0, "mine/s:0", "请写函数", "", "code", json.dumps(meta))
+    def brings(reference=None, **meta):
+        asked = ({"role": "user", "content": "请写函数"},)
+        return Given(0, "mine/s:0", "请写函数", None, "code", json.dumps(meta), asked, {"reference": reference})
 
     good, bad = "def f(x): return x + 1", "def f(x): return x"
     assert verified(brings(tests="assert f(1) == 2"), [bad, good, good])[:2] == (1, "tests")

@@ -26,7 +26,14 @@ def route(server: Any, method: str, path: str, body: bytes) -> dict | str:
             **json.loads(body),
         }
         return server.batches[number]
+    if method == "GET" and len(parts) == 1:
+        return {"object": "list", "data": list(server.batches.values())[::-1], "has_more": False}
     batch = server.batches[parts[1]]
+    if server.quirk and parts[1] == "batch_0":  # the first one fails: expired, completed without or with an empty file
+        batch["status"] = server.quirk.partition(" ")[0]
+        if " " in server.quirk:
+            batch["output_file_id"] = file_of(server, "")["id"]
+        return batch
     batch["looks"] += 1
     batch["status"] = "in_progress"
     if batch["looks"] >= 3 and "output_file_id" not in batch:

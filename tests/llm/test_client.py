@@ -247,3 +247,15 @@ def test_a_batch_that_could_pass_the_budget_is_not_handed_in(client):
     with running() as server, pytest.raises(BudgetReached):
         batch.fill(client(server.url, {"max_requests": 10}), asks(30), print)
         assert server.stats()["batches"] == 0
+
+
+@pytest.mark.parametrize("how", ["expired", "completed", "completed empty"])
+def test_a_batch_that_gave_nothing_is_handed_in_anew(client, how):
+    from instdata.llm import batch
+
+    with running(quirk=how) as server:
+        with pytest.raises(BuildError, match="run again to hand it in anew"):
+            batch.fill(client(server.url), asks(3), print, wait=0.01)
+        two = client(server.url)
+        batch.fill(two, asks(3), print, wait=0.01)
+        assert server.stats()["batches"] == 2 and two.usage.requests == 3

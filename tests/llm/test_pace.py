@@ -134,7 +134,16 @@ def test_overload_halves_what_runs_at_once(loop):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360), ("1h2m", 3720), (None, None), ("soon", None)]
-)
+    ("text", "value"), [("1.5", 1.5), ("20ms", 0.02), ("6m0s", 360), ("1h2m", 3720), (None, None), ("soon", None),
+    ("1e20", 366 * 86_400), ("99999999999h", 366 * 86_400), ("inf", None), ("nan", None), ("-1", 0),
+    ("Fri, 31 Dec 9999 23:59:59 GMT", 366 * 86_400)],
+)  # fmt: skip
 def test_waiting_times(text, value):
     assert pace.seconds(text) == value
+
+
+def test_limits_that_are_none_change_nothing(loop):
+    gate = pace.Pace(4)
+    for told in ("nan", "inf", "-5", "0", "x"):
+        gate.accepted({"x-ratelimit-limit-requests": told, "x-ratelimit-limit-tokens": told})
+    assert gate.rpm == gate.tpm == float("inf")

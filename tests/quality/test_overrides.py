@@ -197,3 +197,53 @@ def test_a_build_by_a_relative_recipe_knows_its_file_from_anywhere(bench, monkey
     told = append(Path("../builds/a"), "a/a.jsonl:1", "drop", None, "dull", "bo", None)
     assert told["hint"] == "build again to apply it" and len(read_lines(here / "fixes.jsonl")) == 1
     assert not list(elsewhere.iterdir())
+
+
+CALLS = [{"id": "c1", "type": "function", "function": {"name": "warmth", "arguments": '{"at":"Paris"}'}}]
+TALK = [
+    {"role": "user", "content": "How warm is it?", "name": "ann"},
+    {"role": "assistant", "content": "", "tool_calls": CALLS},
+    {"role": "tool", "content": "18 degrees", "tool_call_id": "c1"},
+    {"role": "assistant", "content": "It is 18.", "reasoning_content": "The tool says so.", "weight": 1.0},
+]
+
+
+def test_an_edit_keeps_what_turns_say_besides_their_text(bench):
+    bench.jsonl("a.jsonl", [{"messages": TALK, "tools": [{"name": "warmth"}]}] * 3)
+    whole = [*TALK[:3], {"role": "assistant", "content": "It is 18 degrees."}]
+    spelled = [{**CALLS[0], "function": {"name": "warmth", "arguments": {"at": "Paris"}}}]  # as an object
+    values = [whole, [TALK[0], {"role": "assistant", "content": None, "tool_calls": spelled}, *whole[2:]], "18 it is."]
+    bench.jsonl("f.jsonl", [{"rid": f"a/a.jsonl:{i}", "action": "edit", "value": v} for i, v in enumerate(values)])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=[{"overrides": "f.jsonl"}])
+    data = {r["source_row"]: r["messages"] for r in pq.read_table(done.path / "data/00-full.parquet").to_pylist()}
+    said = {k: [{n: v for n, v in t.items() if v is not None} for t in turns] for k, turns in data.items()}
+    assert said == {0: whole, 1: whole, 2: [*TALK[:3], {**TALK[3], "content": "18 it is."}]}
+    assert verify(done.path)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("turn", "says"),
+    [
+        ({"tool_call": CALLS}, 'turn 0: unknown key "tool_call". Did you mean "tool_calls"'),
+        ({"weight": "1"}, "turn 0: weight is a number"),
+        ({"name": 3}, "turn 0: name is no int"),
+        ({"tool_calls": [{"nme": "x"}]}, "turn 0: tool_calls are [{id, type"),
+        ({"tool_calls": [{**CALLS[0], "index": 1}]}, "turn 0: tool_calls are [{id, type"),
+        ({"tool_calls": [{"function": "x"}]}, "turn 0: tool_calls are [{id, type"),
+    ],
+)
+def test_turns_of_an_edit_that_nobody_knows(decide, turn, says):
+    value = [{"role": "assistant", "content": "x", **turn}]
+    with pytest.raises(InputError, match=re.escape(says)):
+        decide([{"rid": "a/a.jsonl:1", "action": "edit", "value": value}])
+
+
+@pytest.mark.parametrize("how", ["clean", "edit"])
+def test_the_better_answer_of_a_pair_is_the_rewritten_one(bench, how):
+    pair = {"prompt": "What is the capital of France?", "chosen": "Paris<|im_end|>", "rejected": "Rome"}
+    bench.jsonl("a.jsonl", [pair, {**pair, "prompt": "And of Italy, please?", "chosen": "Rome", "rejected": "Paris"}])
+    bench.jsonl("f.jsonl", [{"rid": "a/a.jsonl:0", "action": "edit", "value": "Paris"}])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=["clean" if how == "clean" else {"overrides": "f.jsonl"}])
+    for row in pq.read_table(done.path / "data/00-full.parquet").to_pylist():
+        answer = {k: row["messages"][-1][k] for k in ("role", "content")}
+        assert row["chosen"] == [answer] and answer["content"] == ("Rome" if row["source_row"] else "Paris")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -258,6 +260,36 @@ def test_a_workbook(bench):
     (bench.folder / "b.xlsx").write_bytes((bench.folder / "a.xlsx").read_bytes()[:1500])
     with pytest.raises(InputError, match="workbook is damaged"):
         bench.build(sources=[{"path": "b.xlsx"}])
+
+
+def test_a_workbook_without_dimensions_or_values_loses_no_cell(bench):
+    """openpyxl's write_only mode tells no dimensions and computes nothing."""
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in (
+        ["instruction", "output"],
+        ["Name a cup.", "Mug.", "by ann", None, 7],
+        [],
+        ["=A2", "=B2"],
+        ["Name a tree.", "=B2"],
+        ["Name a sum that begins with its sign.", "Oak."],
+    ):
+        sheet.append(row)
+    book.save(bench.folder / "a.xlsx")
+    done = bench.build(sources=[{"path": "a.xlsx", "max_bad": "60%"}])
+    assert done.manifest["totals"]["in"] == 4 and done.manifest["totals"]["quarantined"] == 2
+    (row,) = [r for r in pq.read_table(done.path / "data/00-full.parquet").to_pylist() if r["source_row"] == 0]
+    assert json.loads(row["meta"]) == {"column 3": "by ann", "column 5": 7}
+    bad = [json.loads(line) for line in (done.path / "quarantine.jsonl").read_text().splitlines()]
+    assert [b["error"].partition(":")[0] for b in bad] == ["instruction", "output"]
+    assert "a formula without its value" in bad[0]["error"] and json.loads(bad[1]["raw"])["output"] == "=B2"
+    with zipfile.ZipFile(bench.folder / "a.xlsx") as old, zipfile.ZipFile(bench.folder / "b.xlsx", "w") as new:
+        for name in old.namelist():  # as Excel writes formulas: of text, the second and third of an empty one
+            text = old.read(name).replace(b'"A4"><f>A2</f><v />', b'"A4" t="str"><f>A2</f><v>Name a cup.</v>')
+            new.writestr(name, re.sub(rb'<c r="(B[45])"><f>', rb'<c r="\1" t="str"><f>', text))
+    done = bench.build(sources=[{"path": "b.xlsx"}], steps=["quality"])
+    assert done.manifest["totals"]["quarantined"] == 0 and done.manifest["totals"]["in"] == 4
 
 
 def test_folders_with_all_below_and_what_is_left_out(bench):

@@ -103,14 +103,15 @@ def missing(paths: list[str], context: Context, what: str) -> list[str]:
 
 
 def read(paths: list[str], context: Context) -> Iterator[tuple[Rows, pa.Array]]:
-    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out. Raises InputError for a file
-    of which none can be: comparing with nothing would find nothing."""
+    """(rows, `file:row` of each) batch by batch; records that cannot be read are left out, and it is said how many.
+    Raises InputError for a file of which none can be: comparing with nothing would find nothing."""
     for file in files(paths, context):
         conversations: list[list[dict[str, str]]] = []
         where: list[str] = []
-        number, some = -1, False
+        number, some, bad = -1, False, list[str]()
         for number, messages in enumerate(_conversations(file)):
-            if messages is None:
+            if isinstance(messages, str):
+                bad.append(f"record {number}: {messages}")
                 continue
             some = True
             conversations.append([{"role": role, "content": content} for role, content in messages])
@@ -124,6 +125,11 @@ def read(paths: list[str], context: Context) -> Iterator[tuple[Rows, pa.Array]]:
             raise InputError(
                 f"{file.path}: none of its records has a text to compare; known are the formats of sources and the "
                 f"columns {', '.join(QUESTIONS)}"
+            )
+        if bad:
+            context.say(
+                f"{file.path}: {len(bad):,} of {number + 1:,} records cannot be read and are not compared with "
+                f"({bad[0]})"
             )
 
 
@@ -146,8 +152,8 @@ def _format(file: File) -> Input | None:
         return None
 
 
-def _conversations(file: File) -> Iterator[list[tuple[str, str]] | None]:
-    """The messages of each record of a file, None for one that cannot be read."""
+def _conversations(file: File) -> Iterator[list[tuple[str, str]] | str]:
+    """The messages of each record of a file; for one that cannot be read, why."""
     from instdata.read.adapters import adapt
     from instdata.read.blocks import raw_blocks, records
     from instdata.read.plain import BadRow
@@ -156,15 +162,18 @@ def _conversations(file: File) -> Iterator[list[tuple[str, str]] | None]:
     item = _format(file)
     for record in records(raw_blocks(str(file.path))):
         if not isinstance(record, dict):
-            yield None
+            yield getattr(record, "error", None) or "no object"
             continue
         try:
             if item is not None:
-                yield from (conversation.messages for conversation in adapt(record, item.format, item.fields))
+                talks = adapt(record, item.format, item.fields)
+                yield from [talk.messages for talk in talks]  # all or none
             else:
-                yield _question(normalise_keys(record))
-        except BadRow:
-            yield None
+                yield _question(normalise_keys(record)) or "no text to compare"
+        except MemoryError:  # the machine's, not the record's
+            raise
+        except Exception as e:  # one bad record costs one record, whatever is wrong with it
+            yield str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}"
 
 
 def _question(record: dict[str, Any]) -> list[tuple[str, str]] | None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from instdata.corpus.rows import OPTIONAL, SPAN, TURNS
 from instdata.steps.generate.asked import Other, anything
 
 # The shortest instruction that can be a task, in characters: unspaced scripts say more in each.
@@ -52,7 +53,9 @@ ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (
 
 @dataclass
 class NewRow:
-    """A parsed item: its conversation and what became of it (`reason` None: accepted)."""
+    """A parsed item: its conversation and what became of it (`reason` None: accepted). `turns`: all that stands ahead
+    of the response, whole, where that is more than the instruction; `columns`: its optional columns (corpus/rows.py)
+    and asked_span; `brought`: what else its meta holds."""
 
     instruction: str
     response: str
@@ -61,7 +64,9 @@ class NewRow:
     meta: dict[str, Any] = field(default_factory=dict)
     reason: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
-    before: tuple[tuple[str, str], ...] = ()  # (role, content) turns ahead of the instruction
+    turns: tuple[dict[str, Any], ...] = ()
+    columns: dict[str, Any] = field(default_factory=dict)
+    brought: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -178,12 +183,12 @@ def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str
 
 def schema() -> pa.Schema:
     """The columns of step.Produced's table."""
-    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
     return pa.schema(
         [
-            ("messages", pa.list_(turn)), ("ability", pa.string()), ("origin", pa.string()),
+            ("messages", TURNS), ("ability", pa.string()), ("origin", pa.string()),
             ("source_file", pa.string()),
-            ("source_row", pa.int64()), ("meta", pa.string()), ("reason", pa.string()), ("evidence", pa.string()),
+            ("source_row", pa.int64()), ("meta", pa.string()), *OPTIONAL, ("asked_span", SPAN),
+            ("reason", pa.string()), ("evidence", pa.string()),
             ("error", pa.string()), ("raw", pa.string()),
         ]
     )  # fmt: skip
@@ -191,16 +196,17 @@ def schema() -> pa.Schema:
 
 def row_of(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
     """A record as one row of that table."""
-    meta = json.dumps({"generate": record.meta}, ensure_ascii=False, sort_keys=True)
+    held = record.brought if isinstance(record, NewRow) else {}
+    meta = json.dumps({**held, "generate": record.meta}, ensure_ascii=False, sort_keys=True)
     where = {"source_file": method, "source_row": number, "meta": meta}
     if isinstance(record, Broken):
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
-    turns = [*record.before, ("user", record.instruction), ("assistant", record.response)]
-    messages = [{"role": role, "content": content} for role, content in turns]
+    turns = record.turns or ({"role": "user", "content": record.instruction},)
     evidence = json.dumps(record.evidence, sort_keys=True, ensure_ascii=False, default=str) if record.evidence else None
     return {
+        **record.columns,
         **where,
-        "messages": messages,
+        "messages": [*turns, {"role": "assistant", "content": record.response}],
         "ability": record.ability,
         "origin": record.origin,
         "reason": record.reason,

@@ -19,7 +19,17 @@ from instdata.llm.reply import read_object
 from instdata.steps.generate.asked import other_ability
 from instdata.steps.generate.check import Broken, NewRow, Novelty, judge
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
-from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, one_turn, record, run, shuffled
+from instdata.steps.generate.rounds import (
+    Candidate,
+    Given,
+    broken,
+    carried,
+    given_rows,
+    one_turn,
+    record,
+    run,
+    shuffled,
+)
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
@@ -49,7 +59,7 @@ SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "add
 def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they were made from."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
-    given = shuffled(given_rows(rows, np.flatnonzero(own & one_turn(rows))), context.seed)
+    given = shuffled(given_rows(rows, carried(rows, own & one_turn(rows), "evolve", context.say)), context.seed)
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
     other = other_ability(rows)
     text = template("evolve", step.language, step.prompt, context.base)

@@ -16,7 +16,7 @@ from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
 from instdata.steps.generate.check import Broken, NewRow, pure_faults
 from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
-from instdata.steps.generate.rounds import Candidate, broken, given_rows, record, run, shuffled
+from instdata.steps.generate.rounds import Candidate, broken, carried, given_rows, record, run, shuffled
 from instdata.steps.verify.case import alike
 from instdata.util.context import Context
 
@@ -33,15 +33,14 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the rows that they continue."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
     answered = np.asarray(pc.is_valid(rows.response))
-    given = given_rows(rows, np.flatnonzero(own & answered))
+    given = given_rows(rows, carried(rows, own & answered, "multi-turn", context.say))
     given = shuffled(given, context.seed) if step.target else given
     text = template("multi-turn", step.language, step.prompt, context.base)
     used: set[int] = set()
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
-            turns = [*g.before, ("user", g.prompt), ("assistant", g.response)]
-            told = json.dumps([{"role": r, "content": c} for r, c in turns], ensure_ascii=False)
+            told = json.dumps([{k: t[k] for k in ("role", "content")} for t in g.talk], ensure_ascii=False)
             limit = 120 + 4 * step.words()
             messages = render(text, {"conversation": told, "chars": step.words()})
             yield Candidate(
@@ -56,12 +55,12 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
             return made
         task, response = (text_of(answer.value.get(k)) for k in FIELDS)
         item = record(candidate, answer, "multi-turn", ask.origin, task, response)
-        item.before = (*g.before, ("user", g.prompt), ("assistant", g.response))
+        item.turns = (*g.talk, {"role": "user", "content": task})
         pure_faults([item], step.language)
         # "missing_material" is about a task by itself: what a later turn speaks of stands in the turns before it
         item.reason = None if item.reason == "missing_material" else item.reason
         if item.reason is None:
-            said = [c for _, c in item.before]
+            said = [t["content"] for t in g.talk]
             again = [max((alike(new, old) for old in said), default=0.0) for new in (task, response)]
             if max(again) >= SAME:
                 item.reason, item.evidence = "says_again", {"similarity": round(max(again), 4)}

@@ -12,9 +12,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -24,7 +23,7 @@ from instdata.llm.client import Answer, Request
 from instdata.llm.reply import answer, read_object
 from instdata.steps.generate.check import Broken, NewRow
 from instdata.steps.generate.prompt import render, template
-from instdata.steps.generate.rounds import Candidate, Given, broken, given_rows, record, run, shuffled
+from instdata.steps.generate.rounds import Candidate, Given, asked_by, broken, given_rows, record, run, shuffled
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from instdata.steps.generate.session import Asking
 
 Turns = tuple[tuple[str, str], ...]  # (role, content) each
+SENT = ("name", "tool_calls", "tool_call_id")  # of a turn, besides role and content: what the API takes
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 CHOICE_SCHEMA = {
     "type": "object",
@@ -43,55 +43,85 @@ CHOICE_SCHEMA = {
 
 def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they answer."""
-    open_rows = np.asarray(pc.invert(pc.is_valid(rows.response)))
-    given = given_rows(rows, np.flatnonzero(open_rows))
+    given = given_rows(rows, unanswered(rows, context.say))
     given = shuffled(given, context.seed) if step.target else given
+    settled: dict[str, tuple[int, str, str]] = {}  # by rid
     text = template("respond", step.language, step.prompt, context.base)
     length = 10 * step.words()
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
-            messages = conversation(render(text, {"task": g.prompt}), g)
+            turns, beside, more = conversation(render(text, {"task": g.prompt}), g)
             draws = (
-                Request(messages, length, step.temperature, seed=context.seed, draw=d, whole=True)
+                Request(turns, length, step.temperature, None, context.seed, d, more, whole=True, beside=beside)
                 for d in range(step.best_of)
             )
             yield Candidate(g, tuple(draws))
+
+    def look(asked: Sequence[tuple[Candidate, list[Answer]]]) -> None:
+        texts = [(c.given, [a.value for a in said if a.value is not None]) for c, said in asked]
+        settled.update(settle(step, ask, [(g, t) for g, t in texts if t]))
 
     def take(candidate: Candidate, answers: list[Answer]) -> list[NewRow | Broken]:
         made = broken(answers, "respond", candidate.given)
         usable = [a for a in answers if a.value is not None]
         if not usable:
             return made
-        texts = [a.value for a in usable]
-        found = verified(candidate.given, texts)
-        at, how, said = found or chosen(texts, partial(_judged, step, ask, candidate.given))
+        at, how, said = settled.pop(candidate.given.rid)
         best = usable[max(at, 0)]
-        item = record(
-            candidate, best, "respond", ask.origin, candidate.given.prompt, best.value, chosen_by=how, draws=len(usable)
-        )
-        item.before = candidate.given.before
+        g = candidate.given
+        item = record(candidate, best, "respond", ask.origin, g.prompt, best.value, chosen_by=how, draws=len(usable))
+        item.turns, item.columns, item.brought = g.asked, g.columns, json.loads(g.meta) if g.meta else {}
         if at < 0:
             item.reason, item.evidence = "not_verified", {"by": how, "said": said}
         return [*made, item]
 
-    return run(candidates(), step.target, lambda r: ask(r, answer), take, context.say), set()
+    return run(candidates(), step.target, lambda r: ask(r, answer), take, context.say, look), set()
 
 
-def conversation(asked: Turns, given: Given) -> Turns:
-    """What is asked, with the turns that came before the question; their system turn joins ours."""
+def unanswered(rows: Rows, say: Callable[[str], None]) -> np.ndarray:
+    """Positions of the rows that end with a user's turn, or with what a tool answered; others are counted aloud."""
+    wanted, asked = ~np.asarray(pc.is_valid(rows.response)), asked_by(rows, "user", "tool")
+    n = int((wanted & ~asked).sum())
+    if n:
+        say(f"respond: {n:,} rows stay as they are: they end with no user's turn, and nothing a tool answered")
+    return np.flatnonzero(wanted & asked)
+
+
+def conversation(asked: Turns, given: Given) -> tuple[Turns, dict[int, dict[str, Any]], dict[str, Any]]:
+    """(what is asked, with the turns that came before the question, their system turn joined to ours; what those say
+    besides role and content, by their place; the tools that the row offers, as a parameter)."""
     system, question = asked
-    own = [content for role, content in given.before if role == "system"]
-    earlier = [turn for turn in given.before if turn[0] != "system"]
-    return (("system", "\n\n".join([system[1], *own])), *earlier, question)
+    own = [t["content"] for t in given.asked if t["role"] == "system"]
+    talk = [t for t in given.asked if t["role"] != "system"]
+    turns = [("system", "\n\n".join([system[1], *own])), *((t["role"], t["content"]) for t in talk)]
+    if talk[-1]["role"] == "user":
+        turns[-1] = question
+    beside = {n: found for n, t in enumerate(talk, 1) if (found := {k: t[k] for k in SENT if k in t})}
+    tools = json.loads(given.columns.get("tools") or "[]")
+    bare = [isinstance(t, dict) and "function" not in t for t in tools]  # not in the API's envelope
+    told = [{"type": "function", "function": t} if b else t for t, b in zip(tools, bare)]
+    return tuple(turns), beside, {"tools": told} if told else {}
 
 
-def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) -> tuple[int, str, str]:
-    """(which text, by what, ""): the judge's choice, else the one most others agree with."""
-    if len(texts) == 1:
-        return 0, "only", ""
-    at = judged(texts)
-    return (agreed(texts), "agreement", "") if at is None else (at, "judge", "")
+def settle(
+    step: GenerateOptions, ask: Asking, asked: Sequence[tuple[Given, Sequence[str]]]
+) -> dict[str, tuple[int, str, str]]:
+    """rid -> (which of a row's texts, -1 for none; by what; what was said of it): what verifies it, else what the judge
+    says, who is asked once for all, else the text that most others agree with."""
+    found = {g.rid: verified(g, texts) for g, texts in asked}
+    several = [(g, texts) for g, texts in asked if found[g.rid] is None and len(texts) > 1]
+    verdicts = _judged(step, ask, several) if step.judge and several else [None] * len(several)
+    best = {g.rid: at for (g, _), at in zip(several, verdicts, strict=True)}
+
+    def chosen(given: Given, texts: Sequence[str]) -> tuple[int, str, str]:
+        if len(texts) == 1:
+            return 0, "only", ""
+        at = best[given.rid]
+        at = at if at is not None and at < len(texts) else None
+        return (agreed(texts), "agreement", "") if at is None else (at, "judge", "")
+
+    return {g.rid: found[g.rid] or chosen(g, texts) for g, texts in asked}
 
 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
@@ -100,11 +130,11 @@ def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
     from instdata.score.item import Item as Question
     from instdata.score.scorers import score_answer, unusable
 
-    tests, reference = _brought(given.meta)
+    tests, reference = _brought(given)
     if tests is None and reference is None:
         return None
     scorer = "unit_tests" if tests else "number" if unusable("number", reference, None) is None else "exact"
-    turns = [{"role": r, "content": c} for r, c in (*given.before, ("user", given.prompt))]
+    turns = [{k: t[k] for k in ("role", "content")} for t in given.asked]
     question = Question(given.rid, given.ability or "", turns, reference, None, scorer, tests, "respond")
     how, said = ("tests" if tests else "reference"), ""
     for n, text in enumerate(texts):
@@ -137,26 +167,21 @@ def final_answer(text: str) -> str:
     return "".join(c for c in plain if c.isalnum()).casefold()
 
 
-def _brought(meta: str | None) -> tuple[str | None, str | None]:
-    """The tests and the reference that a row brings in columns of these names."""
-    found = json.loads(meta) if meta else {}
-    tests, reference = (found.get(k) for k in ("tests", "reference"))
+def _brought(given: Given) -> tuple[str | None, str | None]:
+    """The tests and the reference that a row brings: a column `tests` lies in its meta, `reference` (or what the reader
+    takes for one) is a column of ours."""
+    tests = json.loads(given.meta).get("tests") if given.meta else None
     tests = tests if isinstance(tests, str) and tests.strip() else None
-    return tests, None if reference in (None, "") else str(reference)
+    return tests, given.columns.get("reference") or None
 
 
-def _judged(step: GenerateOptions, ask: Asking, given: Given, texts: Sequence[str]) -> int | None:
-    """Which text the judge prefers, or None without a judge or a verdict."""
-    if step.judge is None:
-        return None
-    listed = "\n".join(f"[{n}] {t}" for n, t in enumerate(texts, 1))
-    request = Request(
-        render(template("choose", step.language, None, Path()), {"task": given.prompt, "answers": listed}),
-        20,
-        0.0,
-        CHOICE_SCHEMA,
-        seed=0,
-    )
-    (answer,) = ask.judge([request], read_object)
-    best = answer.value.get("best") if answer.value else None
-    return best - 1 if isinstance(best, int) and 1 <= best <= len(texts) else None
+def _judged(step: GenerateOptions, ask: Asking, asked: Sequence[tuple[Given, Sequence[str]]]) -> list[int | None]:
+    """For each row, which of its texts the judge prefers, None without a verdict."""
+    text = template("choose", step.language, None, Path())
+
+    def request(given: Given, texts: Sequence[str]) -> Request:
+        listed = "\n".join(f"[{n}] {t}" for n, t in enumerate(texts, 1))
+        return Request(render(text, {"task": given.prompt, "answers": listed}), 20, 0.0, CHOICE_SCHEMA, seed=0)
+
+    verdicts = [a.value.get("best") if a.value else None for a in ask.judge([request(*a) for a in asked], read_object)]
+    return [best - 1 if isinstance(best, int) and best > 0 else None for best in verdicts]

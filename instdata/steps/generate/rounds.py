@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,20 +22,29 @@ from instdata.steps.generate.check import Broken, NewRow, wrong_language
 from instdata.util.errors import BuildError
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512
+# Optional columns that hold of a row whoever answers it …
+BROUGHT = ["tools", "reference", "license", "category", "asked_span"]
+OF_SOURCE = ("license", "category")  # … and those that hold of another row that is made from it
 
 
 @dataclass(frozen=True)
 class Given:
-    """A row that a method starts from. `prompt` is its last question, `before` the (role, content) turns ahead of
-    that."""
+    """A row that a method starts from. `prompt` is its last question, `talk` its turns, whole, the answer included
+    where there is one; `columns` what it has of BROUGHT."""
 
     row: int
     rid: str
     prompt: str
-    response: str
+    response: str | None
     ability: str | None
     meta: str | None
-    before: tuple[tuple[str, str], ...] = ()
+    talk: tuple[dict[str, Any], ...] = ()
+    columns: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> tuple[dict[str, Any], ...]:
+        """The turns ahead of the answer, the question last."""
+        return self.talk if self.response is None else self.talk[:-1]
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,53 @@ class Candidate:
 def given_rows(rows: Rows, at: np.ndarray) -> list[Given]:
     """The rows at these positions."""
     pick = pa.array(at)
+    kept = pa.table([getattr(rows, n).take(pick) for n in BROUGHT], names=BROUGHT).to_pylist()
     columns = (rows.rid, rows.response, rows.ability, rows.meta, rows.messages)
     found = []
-    for row, rid, response, ability, meta, messages in zip(
-        at, *(c.take(pick).to_pylist() for c in columns), strict=True
+    for row, brought, rid, response, ability, meta, messages in zip(
+        at, kept, *(c.take(pick).to_pylist() for c in columns), strict=True
     ):
-        turns = [(m["role"], m["content"]) for m in messages[: len(messages) - (response is not None)]]
-        found.append(Given(int(row), rid, turns[-1][1], response, ability, meta, tuple(turns[:-1])))
+        talk = tuple({k: v for k, v in m.items() if v is not None} for m in messages)
+        has = {k: v for k, v in brought.items() if v is not None}
+        prompt = talk[-1 if response is None else -2]["content"]
+        found.append(Given(int(row), rid, prompt, response, ability, meta, talk, has))
+    return found
+
+
+def carried(rows: Rows, wanted: np.ndarray, method: str, say: Callable[[str], None]) -> np.ndarray:
+    """Positions of the rows wanted (bool, as long as the rows) that the method can carry: questions and their answers
+    in words. Rows that offer or call tools, or in which no user's turn stands ahead of the answer, are left out, and
+    it is said how many."""
+    tools, asked = calling(rows), asked_by(rows, "user")
+    for n, what in (
+        (int((wanted & tools).sum()), "with tools, or calls of tools, stay as they are"),
+        (int((wanted & ~tools & ~asked).sum()), "stay as they are: no user's turn stands ahead of the answer"),
+    ):
+        if n:
+            say(f"{method}: {n:,} rows {what}")
+    return np.flatnonzero(wanted & ~tools & asked)
+
+
+def calling(rows: Rows) -> np.ndarray:
+    """Which rows offer tools, call them, or hold what one answered: bool, as long as the rows."""
+    found = np.asarray(pc.is_valid(rows.tools))
+    turns, lengths = pc.list_flatten(rows.messages), np.asarray(pc.list_value_length(rows.messages), np.int64)
+    calls = pc.equal(turns.field("role"), "tool")
+    if rows.messages.type.value_type.get_field_index("tool_calls") >= 0:
+        calls = pc.or_(calls, pc.greater(pc.fill_null(pc.list_value_length(turns.field("tool_calls")), 0), 0))
+    of = np.repeat(np.arange(len(rows)), lengths)[np.asarray(calls, bool)]
+    return found | (np.bincount(of, minlength=len(rows)) > 0)
+
+
+def asked_by(rows: Rows, *roles: str) -> np.ndarray:
+    """Which rows have a turn of one of these roles right ahead of their answer (or last, where they have none)."""
+    lengths = np.asarray(pc.list_value_length(rows.messages), np.int64)
+    last = lengths - 1 - np.asarray(pc.is_valid(rows.response))
+    place = np.cumsum(lengths) - lengths + last
+    some = last >= 0
+    found = np.zeros(len(rows), bool)
+    who = pc.list_flatten(rows.messages).field("role").take(pa.array(place[some]))
+    found[some] = np.asarray(pc.is_in(who, pa.array(roles)), bool)
     return found
 
 
@@ -85,8 +134,10 @@ def run(
     ask: Callable[[Sequence[Request]], list[Answer]],
     take: Callable[[Candidate, list[Answer]], list[NewRow | Broken]],
     say: Callable[[str], None],
+    look: Callable[[Sequence[tuple[Candidate, list[Answer]]]], None] = lambda asked: None,
 ) -> list[NewRow | Broken]:
-    """Records in order; accepted items beyond the target are surplus. Without a target every candidate is asked.
+    """Records in order; accepted items beyond the target are surplus. Without a target every candidate is asked. `look`
+    sees a round's answers together, before any is taken.
 
     Raises BuildError where the candidates end before the target is met."""
     coming = iter(candidates)
@@ -101,8 +152,10 @@ def run(
             break
         asked += len(planned)
         answers = iter(ask([r for c in planned for r in c.requests]))
-        for candidate in planned:
-            made = take(candidate, list(itertools.islice(answers, len(candidate.requests))))
+        told = [(c, list(itertools.islice(answers, len(c.requests)))) for c in planned]
+        look(told)
+        for candidate, said in told:
+            made = take(candidate, said)
             for item in made:
                 if isinstance(item, NewRow) and item.reason is None:
                     item.reason = "over_target" if accepted == target else None
@@ -140,4 +193,5 @@ def record(
     """The item that an answer makes of a candidate."""
     meta = {"method": method, "request": answer.key, "from": candidate.given.rid, **more}
     ability = candidate.given.ability if candidate.given.ability != "unknown" else None
-    return NewRow(instruction, response, ability, origin, meta)
+    columns = {k: v for k, v in candidate.given.columns.items() if k in OF_SOURCE}
+    return NewRow(instruction, response, ability, origin, meta, columns=columns)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_items
 from instdata.steps.generate.asked import other_ability
@@ -325,7 +325,7 @@ def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
     seeds: dict[str | None, list[Shown]] = {}
     for row, name, prompt, response, other in zip(at.tolist(), names, prompts, responses, foreign, strict=True):
         if not other:
-            seeds.setdefault(name, []).append(Shown(prompt, response, row))
+            seeds.setdefault(None if name == UNKNOWN else name, []).append(Shown(prompt, response, row))
     taxonomy = context.taxonomy
     if taxonomy is None:
         names = sorted(seeds) or [None]

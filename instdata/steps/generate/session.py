@@ -62,7 +62,7 @@ class Session:
             return self.client.ask_all(requests, read, on_answer=advance)
 
     def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]:
-        """Answers of the step's judge, under the same budget."""
+        """Answers of the step's judge, under the same budget. One call a round: by the batch API each is a batch."""
         return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
 
     def flow(self, plan: Plan, work: Work, take: Callable[[Any, Any], None], beat: Callable[[int], None]) -> None:
@@ -159,20 +159,22 @@ def estimate(
     written = 0 if wanted is None else math.ceil(wanted / (YIELD_VERIFIED if step.checking else YIELD))
     requests = len(sample) if wanted is None else math.ceil(written / (each or 1)) * draws
     prompt, completion = typical(sample)
-    found = [cost(Options.of(step), requests, prompt, completion)]
+    of_batch = 1 / PARTS if step.batch_api else 1.0  # draws that verify, and another judge, are asked directly
+    found = [(of_batch, cost(Options.of(step), requests, prompt, completion))]
     if step.checking and step.checking.draws:
-        found.append(cost(Options.of(step), written * step.checking.draws, *CHECK_TOKENS))
+        found.append((1.0, cost(Options.of(step), written * step.checking.draws, *CHECK_TOKENS)))
     if step.judge and draws > 1:  # it reads every draw and names one
-        price = step.price if step.judge == step.model else step.judge_price
-        judging = replace(Options.of(step), model=step.judge, price=price)
-        found.append(cost(judging, requests // draws, prompt + draws * completion, 10))
-    usd = [f["usd"] for f in found]
+        own = step.judge == step.model
+        judging = replace(Options.of(step), model=step.judge, price=step.price if own else step.judge_price)
+        each_read = cost(judging, requests // draws, prompt + draws * completion, 10)
+        found.append((of_batch if own else 1.0, each_read))
+    usd = [None if f["usd"] is None else share * f["usd"] for share, f in found]
     return {
         "rows": len(sample) // draws if wanted is None else wanted,
-        "requests": sum(f["requests"] for f in found),
-        "tokens": sum(f["tokens"] for f in found),
-        "usd": None if None in usd else sum(usd) / (PARTS if step.batch_api else 1),
-        "minutes": round(sum(f["minutes"] for f in found), 1),
+        "requests": sum(f["requests"] for _, f in found),
+        "tokens": sum(f["tokens"] for _, f in found),
+        "usd": None if None in usd else sum(usd),
+        "minutes": round(sum(f["minutes"] for _, f in found), 1),
     }
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Produced
 from instdata.steps.generate.options import GenerateOptions
+from instdata.steps.generate.rounds import calling
 from instdata.util.errors import InputError
 
 
@@ -50,9 +51,11 @@ class Generate(GenerateOptions):
 
 
 def labelled(rows: Rows, seed_sources: frozenset[str]) -> np.ndarray:
-    """Positions of the rows that may serve as examples: answered, of a known ability, from seeds where there are
-    any."""
-    known = np.asarray(pc.and_(pc.is_valid(rows.response), pc.is_valid(rows.ability)), bool)
+    """Positions of the rows that may serve as examples: answered, without tools, of a known ability where any is, from
+    seeds where there are any."""
+    answered = np.asarray(pc.is_valid(rows.response), bool) & ~calling(rows)
+    known = np.asarray(pc.fill_null(pc.not_equal(rows.ability, UNKNOWN), False), bool) & answered
+    known = known if known.any() else answered
     seeds = np.asarray(pc.is_in(rows.source, pa.array(sorted(seed_sources), pa.string())), bool)
     return np.flatnonzero(known & seeds if (known & seeds).any() else known)
 

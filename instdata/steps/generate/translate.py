@@ -17,7 +17,17 @@ from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
 from instdata.steps.generate.check import Broken, NewRow, plain_faults
 from instdata.steps.generate.prompt import render, template, text_of
-from instdata.steps.generate.rounds import Candidate, broken, foreign, given_rows, one_turn, record, run, shuffled
+from instdata.steps.generate.rounds import (
+    Candidate,
+    broken,
+    carried,
+    foreign,
+    given_rows,
+    one_turn,
+    record,
+    run,
+    shuffled,
+)
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
@@ -40,7 +50,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the rows they translate."""
     other = np.asarray(pc.fill_null(pc.not_equal(rows.lang, step.language), False))
     answered = np.asarray(pc.is_valid(rows.response))
-    source = given_rows(rows, np.flatnonzero(other & answered & one_turn(rows)))
+    source = given_rows(rows, carried(rows, other & answered & one_turn(rows), "translate", context.say))
     source = shuffled(source, context.seed) if step.target else source
     longer = int((other & answered & ~one_turn(rows)).sum())
     if longer:
@@ -51,7 +61,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     def candidates() -> Iterator[Candidate]:
         for g in source:
             task = json.dumps({"instruction": g.prompt, "response": g.response}, ensure_ascii=False)
-            limit = 100 + 2 * len(g.prompt.encode()) + 2 * len(g.response.encode())
+            limit = 100 + 2 * len(g.prompt.encode()) + 2 * len((g.response or "").encode())
             yield Candidate(
                 g, (Request(render(text, {"task": task}), limit, step.temperature, SCHEMA, seed=context.seed),)
             )
