@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,3 +58,21 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
     with whole(path, "w") as file:
         file.write(text)
+
+
+@contextmanager
+def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One process at a time; `waiting` is called where another one is there. The kernel drops the lock with its owner,
+    however that one ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock: one at a time there
+        yield
+        return
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
