@@ -381,7 +381,7 @@ def _up_to_date(plan: Plan, out: Path) -> Build | None:
         manifest, run = json.loads((out / "manifest.json").read_text()), json.loads((out / "run.json").read_text())
         same = manifest["recipe_sha256"] == plan.sha256 and manifest["versions"] == versions()
         whole = all((out / f).stat().st_size == size for f, size in run["sizes"].items())
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever JSON somebody put there
         return None
     return Build(out, manifest, run, changed=False) if same and whole else None
 

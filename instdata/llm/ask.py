@@ -88,7 +88,7 @@ def ask(
     answers: a model, a version), so a run that is resumed goes on with the same one; what was used is added to
     `context.usage[name]`. `weigh(value, response body)` may replace a value by one that needs more of the response than
     its text, such as log-probabilities. Raises BudgetReached; what was answered is cached."""
-    with closing(Store(context.cache or cache_folder())) as store:
+    with closing(Store(context.cache or cache_folder(), context.say)) as store:
         with client_for(options, store, scope_of(context, name, shapes), context.base, context.say) as client:
             try:
                 with counter(name, len(requests), context.bars) as advance:

@@ -8,7 +8,9 @@ Money is whole picodollars (a price of 0.15 USD per million tokens is 150,000 a 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from instdata.util.atomic import alone
+from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
 
 SCHEMA = """
@@ -32,6 +36,7 @@ create table if not exists sums (key text primary key, sum text) without rowid;
 create table if not exists batches (key text primary key, batch text, created real) without rowid;
 """
 PICO = 10**12
+FILE = "requests.sqlite"
 
 
 def digest(value: Any) -> str:
@@ -58,62 +63,91 @@ class Stored:
 class Store:
     """The cache file. One a thread; processes may share the file."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, say: Callable[[str], None] = print):
         folder.mkdir(parents=True, exist_ok=True)
-        self.db = sqlite3.connect(folder / "requests.sqlite", timeout=60, isolation_level=None, check_same_thread=False)
-        self.db.execute("pragma journal_mode=wal")
-        self.db.execute("pragma synchronous=normal")
-        self.db.executescript(SCHEMA)
+        self.path, self.say = folder / FILE, say
+        self.db, self.number = self._opened()
 
     def close(self) -> None:
         self.db.close()
 
+    def _opened(self, fault: sqlite3.DatabaseError | None = None) -> tuple[sqlite3.Connection, int]:
+        """(a connection, the file's number). A file that is no database, or in which `fault` was met, is put aside and
+        a new one begun: that is said."""
+        with alone(self.path.with_suffix(".lock")):  # of processes that begin at once, one makes the tables
+            if fault is None or self.path.stat().st_ino != self.number:  # else nobody put it aside meanwhile
+                try:
+                    return _connected(self.path)
+                except sqlite3.DatabaseError as e:
+                    if not _damaged(e):
+                        raise
+                    fault = e
+            aside = _set_aside(self.path)
+            self.say(
+                f"the request cache is damaged ({fault}) and now lies in {aside}: requests are asked again, and what "
+                "was spent is counted from 0"
+            )
+            return _connected(self.path)
+
+    def _do(self, sql: str, values: tuple[Any, ...] = ()) -> tuple[list[Any], int]:
+        """(rows found, rows changed) by a statement; by one more in a new file where this one turns out damaged."""
+        try:
+            return _run(self.db, sql, values)
+        except sqlite3.DatabaseError as e:
+            if not _damaged(e):
+                raise
+            self.db.close()
+            self.db, self.number = self._opened(e)
+            return _run(self.db, sql, values)
+
     def get(self, key: str, say: Callable[[str], None] = print) -> Stored | None:
         """The stored answer of a request, or None: also where it is not what was stored, by its checksum, which is
         said."""
-        row = self.db.execute(
+        found, _ = self._do(
             "select response, unusable, picousd, sum from requests left join sums using (key) where key = ?", (key,)
-        ).fetchone()
-        if row is None:
+        )
+        if not found:
             return None
+        row = found[0]
         if row[3] is not None and row[3] != _sum(key, row[0]):
             say("the request cache holds answers that were changed since they were stored: those are asked again")
-            self.db.execute("delete from requests where key = ?", (key,))
+            self._do("delete from requests where key = ?", (key,))
             return None
         return Stored(*row[:3])
 
     def quirks(self, base: str, model: str) -> set[str]:
         """What was learned of a model at an endpoint: parameters it refuses, and tokens it needs to think (a
         number)."""
-        return {q for (q,) in self.db.execute("select quirk from quirks where base = ? and model = ?", (base, model))}
+        found, _ = self._do("select quirk from quirks where base = ? and model = ?", (base, model))
+        return {q for (q,) in found}
 
     def put_quirk(self, base: str, model: str, quirk: str) -> None:
         """Remember one for the runs to come."""
-        self.db.execute("insert or ignore into quirks values (?, ?, ?)", (base, model, quirk))
+        self._do("insert or ignore into quirks values (?, ?, ?)", (base, model, quirk))
 
     def mark_unusable(self, key: str, why: str) -> None:
         """Remember that an answer is billed but no answer: it is never used as one again."""
-        self.db.execute("update requests set unusable = ? where key = ?", (why, key))
+        self._do("update requests set unusable = ? where key = ?", (why, key))
 
     def spent(self, scope: str) -> tuple[int, int, int]:
         """(picodollars, requests, tokens) spent or reserved under a budget's name."""
-        found = self.db.execute("select picousd, requests, tokens from spend where scope = ?", (scope,)).fetchone()
-        return found or (0, 0, 0)
+        found, _ = self._do("select picousd, requests, tokens from spend where scope = ?", (scope,))
+        return found[0] if found else (0, 0, 0)
 
     def reserve(self, scope: str, cost: tuple[int, int, int], limit: tuple[float, float, float]) -> bool:
         """Add (picodollars, requests, tokens) to a budget, on disk, unless that would pass a limit; True where added.
         One statement, so that no two processes can both take the last cent."""
-        self.db.execute("insert or ignore into spend (scope) values (?)", (scope,))
-        done = self.db.execute(
+        self._do("insert or ignore into spend (scope) values (?)", (scope,))
+        _, changed = self._do(
             "update spend set picousd = picousd + ?, requests = requests + ?, tokens = tokens + ? "
             "where scope = ? and picousd + ? <= ? and requests + ? <= ? and tokens + ? <= ?",
             (*cost, scope, cost[0], limit[0], cost[1], limit[1], cost[2], limit[2]),
         )
-        return done.rowcount == 1
+        return changed == 1
 
     def correct(self, scope: str, by: tuple[int, int, int]) -> None:
         """Add a (mostly negative) correction to a budget: what a reservation turned out not to need."""
-        self.db.execute(
+        self._do(
             "update spend set picousd = picousd + ?, requests = requests + ?, tokens = tokens + ? where scope = ?",
             (*by, scope),
         )
@@ -130,48 +164,87 @@ class Store:
     ) -> None:
         """Keep an answer with its (prompt, cached, completion) tokens and price (None where none is known). The first
         answer of a key stays."""
-        self.db.execute(
+        self._do(
             "insert or ignore into requests values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?)",
             (key, base, model, request, response, *tokens, picousd, time.time()),
         )
-        stored = self.db.execute("select response from requests where key = ?", (key,)).fetchone()[0]
-        self.db.execute("insert or replace into sums values (?, ?)", (key, _sum(key, stored)))
+        found, _ = self._do("select response from requests where key = ?", (key,))
+        self._do("insert or replace into sums values (?, ?)", (key, _sum(key, found[0][0] if found else response)))
 
     def batch_of(self, key: str) -> str | None:
         """The batch id under which these requests were handed in, or None."""
-        row = self.db.execute("select batch from batches where key = ?", (key,)).fetchone()
-        return row[0] if row else None
+        found, _ = self._do("select batch from batches where key = ?", (key,))
+        return found[0][0] if found else None
 
     def put_batch(self, key: str, batch: str) -> None:
         """Remember a batch as soon as it exists: after a kill it is polled, not sent again."""
-        self.db.execute("insert or replace into batches values (?, ?, ?)", (key, batch, time.time()))
+        self._do("insert or replace into batches values (?, ?, ?)", (key, batch, time.time()))
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
         """What is written inside is written together, or not at all."""
-        self.db.execute("begin immediate")
+        self._do("begin immediate")
         try:
             yield
         except BaseException:
-            self.db.execute("rollback")
+            self._end("rollback")
             raise
-        self.db.execute("commit")
+        self._end("commit")
+
+    def _end(self, how: str) -> None:
+        if self.db.in_transaction:  # not where a new file was begun meanwhile
+            self.db.execute(how)
 
     def forget_batch(self, key: str) -> None:
         """A batch whose answers are in the cache: what it failed on may be handed in again."""
-        self.db.execute("delete from batches where key = ?", (key,))
+        self._do("delete from batches where key = ?", (key,))
+
+
+def _connected(path: Path) -> tuple[sqlite3.Connection, int]:
+    db = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=normal")
+        db.executescript(SCHEMA)
+    except BaseException:
+        db.close()
+        raise
+    return db, path.stat().st_ino
+
+
+def _run(db: sqlite3.Connection, sql: str, values: tuple[Any, ...]) -> tuple[list[Any], int]:
+    cursor = db.execute(sql, values)
+    return cursor.fetchall(), cursor.rowcount
+
+
+def _damaged(e: sqlite3.DatabaseError) -> bool:
+    """Whether the file is no database, or one whose pages do not fit: other faults are of subclasses."""
+    return type(e) is sqlite3.DatabaseError
+
+
+def _set_aside(path: Path) -> Path:
+    """Rename a database, and its log, to a name that nothing has; returns it."""
+    names = (path.with_name(f"{path.name}.damaged{n or ''}") for n in itertools.count())
+    aside = next(name for name in names if not name.exists())
+    for end in ("", "-wal", "-shm"):
+        beside = path.with_name(path.name + end)
+        if beside.exists():
+            os.replace(beside, aside.with_name(aside.name + end))
+    return aside
 
 
 def show(key: str, folder: Path | None = None) -> dict[str, Any] | None:
     """What was asked and answered under a request's id, and its cost in USD (None: no price is known), for `why`; None
     where this machine has no such request."""
-    path = (folder or cache_folder()) / "requests.sqlite"
+    path = (folder or cache_folder()) / FILE
     if not path.is_file():
         return None
     db = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
         db.row_factory = sqlite3.Row
         row = db.execute("select * from requests where key = ?", (key,)).fetchone()
+    except sqlite3.DatabaseError as e:
+        raise InputError(f"{path}: the request cache cannot be read ({e}); the next request begins a new one") from e
     finally:
         db.close()
     if row is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util import paths as places
+from instdata.util.digests import files_digest
 from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
 from instdata.util.paths import expanded
 
@@ -171,24 +171,13 @@ def _real_buffers(net: Any, packed: Any) -> None:
 
 
 def _digest(where: Path | str, name: str) -> str:
-    """Names the model: the files that shape it, by name and content (of those over a gigabyte their size and ends); a
-    Hub name by itself."""
+    """Names the model: the files that shape it, by name and content; a Hub name by itself."""
     if isinstance(where, str):
         return where
     files = (
         [where] if where.is_file() else sorted(p for p in where.iterdir() if p.suffix in SHAPING and p.name not in RUN)
     )
-    h = hashlib.sha256()
-    for path in files:
-        size = path.stat().st_size
-        h.update(f"{path.name}:{size}:".encode())
-        with path.open("rb") as f:
-            if size > 1 << 30:
-                h.update(f.read(1 << 20))
-                f.seek(size - (1 << 20))
-            while block := f.read(1 << 20):
-                h.update(block)
-    return h.hexdigest()[:32]
+    return files_digest(files)
 
 
 def _context(config: Any) -> int:

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from instdata.llm.embedded import SLOTS, serve
-from instdata.llm.models import AUTO, MODELS, find, pull, sha256_of
+from instdata.llm.models import AUTO, MODELS, find, pull
+from instdata.util.digests import file_digest
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import expanded
 
@@ -72,6 +73,22 @@ def resolve_model(model: str, base_url: str | None = None) -> str:
     return OPENAI_MODEL if configured() else LOCAL + AUTO
 
 
+def server(model: str, base_url: str | None = None, base: Path = Path()) -> str:
+    """What names the server of a concrete model in cache keys (see Endpoint.base): other servers answer otherwise under
+    the same name. Nothing is reached, and no key needed. Raises InputError for a local model that is none."""
+    if not model.startswith(LOCAL):
+        return public(base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI)
+    name = model.removeprefix(LOCAL)
+    return f"sha256:{MODELS[name].sha256 if name in MODELS else file_digest(_file(name, base))}"
+
+
+def _file(name: str, base: Path) -> Path:
+    path = (base / expanded(name)).resolve()
+    if not path.is_file():
+        raise InputError(f"{name}: no such model file")
+    return path
+
+
 def endpoint(
     model: str, base_url: str | None = None, base: Path = Path(), say: Callable[[str], None] = print
 ) -> Endpoint:
@@ -79,35 +96,23 @@ def endpoint(
     where it is missing.
 
     Raises InputError where nothing is configured for it."""
+    where = server(model, base_url, base)
     if model.startswith(LOCAL):
         name = model.removeprefix(LOCAL)
-        if name in MODELS:
-            return Endpoint(
-                f"sha256:{MODELS[name].sha256}",
-                name,
-                name,
-                SLOTS,
-                600.0,
-                lambda stack: stack.enter_context(serve(pull(name, say))),
-            )
-        path = (base / expanded(name)).resolve()
-        if not path.is_file():
-            raise InputError(f"{name}: no such model file")
-        return Endpoint(
-            f"sha256:{sha256_of(path)}",
-            path.stem,
-            path.stem,
-            SLOTS,
-            600.0,
-            lambda stack: stack.enter_context(serve(path)),
-        )
+        known = name in MODELS
+        label = name if known else _file(name, base).stem
+
+        def open_(stack: ExitStack) -> str:
+            return str(stack.enter_context(serve(pull(name, say) if known else _file(name, base))))
+
+        return Endpoint(where, label, label, SLOTS, 600.0, open_)
     url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
     key = os.environ.get("OPENAI_API_KEY", "")
     if url == OPENAI and not key:
         raise InputError(
             f'model "{model}" needs an endpoint: set OPENAI_API_KEY or OPENAI_BASE_URL, or use model: local:{AUTO}'
         )
-    return Endpoint(public(url), model, model, 64, 120.0, lambda stack: url, key or "none")
+    return Endpoint(where, model, model, 64, 120.0, lambda stack: url, key or "none")
 
 
 def public(url: str) -> str:

@@ -14,13 +14,12 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from instdata.util import paths as places
-from instdata.util.atomic import write_text
+from instdata.util.atomic import alone, write_text
 from instdata.util.errors import BuildError, InputError
 
 Say = Callable[[str], None]
@@ -128,7 +127,7 @@ def pull(name: str, say: Say = print) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"{model.name}: {model.bytes / 1e6:,.0f} MB, licence {model.licence}, into {target.parent}")
-    with _alone(target.with_suffix(".lock"), say):
+    with alone(target.with_suffix(".lock"), lambda: say("another process downloads this model; waiting for it")):
         if is_here(model):
             return target
         problems = []
@@ -245,20 +244,3 @@ def sha256_of(path: Path) -> str:
         while block := f.read(CHUNK):
             digest.update(block)
     return digest.hexdigest()
-
-
-@contextmanager
-def _alone(lock: Path, say: Say) -> Iterator[None]:
-    """One download of a model at a time. The kernel drops the lock with its owner, however that one ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: the sha256 still guards the result
-        yield
-        return
-    with lock.open("w") as f:
-        try:
-            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("another process downloads this model; waiting for it")
-            fcntl.flock(f, fcntl.LOCK_EX)
-        yield

@@ -93,3 +93,10 @@ class Answer:
     key: str
     failures: tuple[Failure, ...] = ()
     thought: str = ""  # what a model that shows its thoughts thought
+
+    @property
+    def why(self) -> str | None:
+        """Why there is no value; None where there is one."""
+        if self.value is not None:
+            return None
+        return self.failures[-1].why if self.failures else "no usable answer"

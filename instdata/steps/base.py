@@ -32,6 +32,7 @@ from instdata.util.errors import InputError
 Scope = Literal["rows", "alive", "corpus", "source"]
 
 GROUP = "instdata.steps"
+MISSING = "_missing"  # a score column: why a row that should have a score has none (null elsewhere)
 BUILTIN = {
     "generate": "instdata.steps.generate.step:Generate",
     "dedup": "instdata.steps.dedup.step:Dedup",
@@ -111,7 +112,8 @@ class Step(BaseModel):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as
         score_<step>_<name>; other types (lists, structs, booleans), and names with a leading underscore, stay in the
-        sidecar for decide."""
+        sidecar for decide. Where `_missing` (text) tells of a row why it got no score, or a row raised, the next build
+        scores again."""
         return {}
 
     def decide(self, scores: Scores) -> Verdicts:

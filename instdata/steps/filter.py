@@ -29,6 +29,7 @@ class Filter(Step):
     response, and every score_<step>_<name>. DuckDB evaluates it, without access to files or network."""
 
     kind: ClassVar[str] = "filter"
+    scope: ClassVar[Scope] = "alive"  # on a row that an earlier step dropped an expression may fail: a cast
     reads_scores: ClassVar[bool] = True
     reads_labels: ClassVar[bool] = True
 

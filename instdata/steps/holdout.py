@@ -42,8 +42,9 @@ class Holdout(Step):
     kind: ClassVar[str] = "holdout"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
+    reads_scores: ClassVar[bool] = True  # how sure categorize is of a label
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -13,18 +12,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import (
     CONFIGS,
     Corpus,
-    Part,
     Shard,
     Sidecar,
     Tally,
     ability_codes,
     read_cached,
-    versions,
     write_cached,
 )
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
@@ -32,16 +28,15 @@ from instdata.score.sandbox.run import chosen, use
 from instdata.steps.added import produce
 from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
 from instdata.steps.rewritten import rewritten
+from instdata.steps.sidecars import RAISED, part_of, place, seen, wanted
 from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.limits import trouble
 from instdata.util.progress import track
-from instdata.util.sealed import sound
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
 EVIDENCE = 1 << 20  # dropped rows whose evidence is written together
-RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
 
 def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) -> Corpus:
@@ -81,32 +76,29 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     """Row-wise: a part a shard. Cheap steps score every row, costly ones those still alive."""
     scoring = json.dumps(step.scoring(corpus.context), sort_keys=True)
     alive = corpus.alive
-    parts: dict[int, Part] = {}
-    wanted: dict[int, tuple[Path, np.ndarray | None]] = {}
-    damaged = 0
+    places: dict[int, tuple[str, Path, np.ndarray | None]] = {}
     for i, shard in enumerate(corpus.shards):
         at = None if step.scope == "rows" else np.flatnonzero(alive[corpus.span(i)])
-        if shard.rows == 0 or (at is not None and not len(at)):
-            continue
-        key = _key(scoring, shard.key, None if at is None else at.tobytes(), _seen(step, corpus, i))
-        path = cache / "scores" / key[:2] / f"{key}.parquet"
-        parts[i] = Part(path, 0, shard.rows if at is None else len(at), at, key)
-        there = sound(path)
-        damaged += path.exists() and not there
-        if corpus.context.fresh or not there or RAISED in pq.read_schema(path).names:  # a failure may have passed
-            wanted[i] = (path, at)
-    _say_damaged(step, corpus, damaged)
+        if shard.rows and (at is None or len(at)):
+            which = None if at is None else at.tobytes()
+            places[i] = (*place(cache, scoring, shard.key, which, seen(step, corpus, i)), at)
+    made = [i for i, w in zip(places, wanted(step, corpus, [path for _, path, _ in places.values()])) if w]
     context = replace(corpus.context, say=_silent, bars=False)
 
     def tasks() -> Any:
-        for i, (path, at) in wanted.items():
+        for i in made:
+            _, path, at = places[i]
             labels = corpus.abilities.decode(corpus.state.ability[corpus.span(i)])
             scores = dict(corpus.scores(i)) if step.reads_scores else {}
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     engine = engine.near() if step.asks_models else engine
-    for _ in track(engine.map(score_shard, tasks()), step.name, len(wanted), int, corpus.context.bars):
+    for _ in track(engine.map(score_shard, tasks()), step.name, len(made), int, corpus.context.bars):
         pass
+    parts = {
+        i: part_of(path, 0, corpus.shards[i].rows if at is None else len(at), at, key)
+        for i, (key, path, at) in places.items()
+    }
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     rows, verdicts = [], []
     for i, part in parts.items():
@@ -131,47 +123,23 @@ def score_shard(task: Task) -> int:
 def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
     """Corpus-wide: one table for all rows alive, of which each shard has a part."""
     positions = np.flatnonzero(corpus.alive)
-    seen = [_seen(step, corpus, i) for i in range(len(corpus.shards))]
+    looked = [seen(step, corpus, i) for i in range(len(corpus.shards))]
     shown = corpus.state.shown.tobytes() if step.reads_shown else b""
-    key = _key(json.dumps(step.scoring(corpus.context), sort_keys=True), corpus.key(positions), seen, shown)
-    path = cache / "scores" / key[:2] / f"{key}.parquet"
-    there = sound(path)
-    _say_damaged(step, corpus, path.exists() and not there)
-    if corpus.context.fresh or not there:
+    scoring = json.dumps(step.scoring(corpus.context), sort_keys=True)
+    key, path = place(cache, scoring, corpus.key(positions), looked, shown)
+    if wanted(step, corpus, [path])[0]:
         scored = step.score(corpus.view(positions)) if len(positions) else {}
         write_cached(table_of(step, scored, len(positions)), path)
     bounds = np.searchsorted(positions, corpus.starts)
     parts = {
-        i: Part(path, int(bounds[i]), int(bounds[i + 1]), positions[bounds[i] : bounds[i + 1]] - corpus.starts[i], key)
-        for i in range(len(corpus.shards))
+        i: part_of(path, int(lo), int(hi), positions[lo:hi] - corpus.starts[i], key)
+        for i, (lo, hi) in enumerate(zip(bounds, bounds[1:]))
         if len(positions)
     }
     after = replace(corpus, sidecars=[*corpus.sidecars, Sidecar(step.name, parts)])
     if not len(positions):
         return after, positions, _joined([])
     return after, positions, _decide(step, read_cached(path))
-
-
-def _say_damaged(step: Step, corpus: Corpus, files: int) -> None:
-    if files and not corpus.context.fresh:
-        corpus.context.say(f"{step.name}: {files:,} cached files of scores are damaged; they are made again")
-
-
-def _seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
-    """What scoring looks at besides the text: the current labels, the scores of earlier steps."""
-    seen = []
-    if step.reads_labels:
-        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)]).dictionary_encode()
-        told = hashlib.sha256(repr(labels.dictionary.to_pylist()).encode())
-        told.update(np.asarray(pc.fill_null(labels.indices, -1)).tobytes())
-        seen.append(told.hexdigest())
-    if step.reads_scores:
-        seen += [f"{s.step}:{s.parts[shard].key}" for s in corpus.sidecars if shard in s.parts]
-    return seen
-
-
-def _key(*parts: Any) -> str:
-    return hashlib.sha256(repr((sorted(versions().items()), parts)).encode()).hexdigest()[:40]
 
 
 def _silent(line: str) -> None:

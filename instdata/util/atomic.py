@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,17 +54,28 @@ def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
         raise
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process at a time inside, by a lock of a file, which is made; where no lock can be had, there is none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
     with whole(path, "w") as file:
         file.write(text)
+
+
+@contextmanager
+def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """One process at a time; `waiting` is called where another one is there. The kernel drops the lock with its owner,
+    however that one ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock: one at a time there
+        yield
+        return
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks: nobody waits there
+            pass
+        yield

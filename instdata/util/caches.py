@@ -15,7 +15,7 @@ from instdata.util.paths import cache_folder, home
 from instdata.util.sealed import SEAL
 
 USERS = ".users"  # the file that builds hold a lock of
-STEPS = ("sources", "shards", "scores", "embeddings", "array")
+STEPS = ("sources", "shards", "scores", "embeddings", "learned", "digests", "array")
 
 
 def size() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util.addresses import no_url
-from instdata.util.atomic import digest, whole
+from instdata.util.atomic import alone, digest, whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import read_sealed_json, write_sealed_json
@@ -27,4 +27,5 @@ def claimed(out: Path) -> Iterator[Any]:
         )
     with whole(out) as file:
         yield file
-    write_sealed_json(book, {**ours, name: digest(out)})
+    with alone(book.with_suffix(".lock")):
+        write_sealed_json(book, {**(read_sealed_json(book) or {}), name: digest(out)})

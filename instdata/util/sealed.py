@@ -19,6 +19,11 @@ def seal(path: Path) -> None:
     write_text(_seal_of(path), _sum(path))
 
 
+def sealed(path: Path) -> str:
+    """The checksum that a file was sealed with: names its content."""
+    return _seal_of(path).read_text()
+
+
 def sound(path: Path) -> bool:
     """Whether a file is there and is what was sealed. Reads it once a process, and again where it was written since."""
     try:

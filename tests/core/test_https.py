@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from instdata.util.remote import Place, fetched
 from typer.testing import CliRunner
 
 from instdata.build import build, prepare

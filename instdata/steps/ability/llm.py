@@ -27,9 +27,9 @@ ASK = (
 )
 
 
-def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: str) -> np.ndarray:
-    """The number of each prompt's ability in the taxonomy, -1 where no answer could be used. The budget and the build's
-    usage go by `name`. Raises BudgetReached; what was answered is cached."""
+def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(the number of each prompt's ability in the taxonomy, -1 where no answer could be used; why none could, None
+    elsewhere). The budget and the build's usage go by `name`. Raises BudgetReached; what was answered is cached."""
     from instdata.llm.ask import Options, ask
 
     taxonomy: Taxonomy = context.taxonomy
@@ -42,7 +42,10 @@ def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: st
         shapes=step.scoring(context),
         context=context,
     )
-    return np.array([-1 if a.value is None else a.value for a in answers], np.int64)
+    why = np.array([a.why for a in answers], object)
+    if without := [w for w in why if w]:
+        context.say(f"{name}: {len(without):,} of {len(answers):,} tasks got no usable answer: {without[0]}")
+    return np.array([-1 if a.value is None else a.value for a in answers], np.int64), why
 
 
 def request(taxonomy: Taxonomy, prompt: str) -> Request:
@@ -69,36 +72,41 @@ def read(taxonomy: Taxonomy, text: str) -> int:
 
 def label_rows(
     step: CategorizeOptions, context: Context, prompts: pa.Array, examples: Examples
-) -> tuple[np.ndarray, np.ndarray]:
-    """(abilities, confidence): the model's label of each prompt, and how often it is right when it gives that label, on
-    up to CHECKED labelled examples. Labels that it rarely gives are drawn towards its mean."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(abilities, confidence, why): the model's label of each prompt, how often it is right when it gives that label,
+    on up to CHECKED labelled examples, and why it gave none (None elsewhere; of the first prompt also why it said
+    nothing of an example). Labels that it rarely gives are drawn towards its mean."""
     names = context.taxonomy.names
     at = np.unique(np.linspace(0, len(examples.labels) - 1, CHECKED).astype(int))
     shown = pa.concat_arrays([prompts, examples.prompts.take(pa.array(at))])
-    found = label(step, context, shown, step.name or step.kind)
+    found, why = label(step, context, shown, step.name or step.kind)
     found, checked = found[: len(prompts)], found[len(prompts) :]
+    why, unchecked = why[: len(prompts)], [w for w in why[len(prompts) :] if w]
+    why[:1] = [w or unchecked[0] for w in why[:1]] if unchecked else why[:1]
     right = checked == np.array([names.index(c) for c in examples.classes])[examples.labels[at]]
     mean = (right.sum() + 1) / (len(right) + 2)
     context.say(
         f"{step.name or step.kind}: {step.model} agrees with {right.mean():.2f} of {len(at):,} labelled examples"
     )
     sure = np.array([(right[checked == k].sum() + 2 * mean) / ((checked == k).sum() + 2) for k in range(len(names))])
-    return found, sure[found]
+    return found, sure[found], why
 
 
-def taught(step: CategorizeOptions, rows: Rows, examples: Examples) -> Examples:
-    """The examples with a sample of unlabelled rows added, labelled by the model."""
+def taught(step: CategorizeOptions, rows: Rows, examples: Examples) -> tuple[Examples, np.ndarray]:
+    """(the examples with a sample of unlabelled rows added, labelled by the model; why a row of the sample got no
+    label, None elsewhere)."""
     context = rows.context
     free = np.flatnonzero(~np.isin(np.arange(len(rows)), examples.row))
     random = np.random.default_rng(context.seed)
     at = np.sort(random.permutation(free)[: step.sample])
-    found = label(step, context, rows.prompt.take(pa.array(at)), f"{step.name or step.kind} teacher")
+    missing = np.full(len(rows), None, object)
+    found, missing[at] = label(step, context, rows.prompt.take(pa.array(at)), f"{step.name or step.kind} teacher")
     at, found = at[found >= 0], found[found >= 0]
     names = np.array(context.taxonomy.names)
     before = np.array(examples.classes)[examples.labels]
     classes = [n for n in names if n in {*before, *names[found]}]
     take = pa.array(at)
-    return replace(
+    more = replace(
         examples,
         prompts=pa.concat_arrays([examples.prompts, rows.prompt.take(take)]),
         responses=pa.concat_arrays([examples.responses, rows.response.take(take)]),
@@ -108,3 +116,4 @@ def taught(step: CategorizeOptions, rows: Rows, examples: Examples) -> Examples:
         taught=np.concatenate([examples.taught, np.ones(len(at), bool)]),
         sources={**examples.sources, f"rows labelled by {step.model}": len(at)},
     )
+    return more, missing

@@ -26,6 +26,7 @@ class CategorizeOptions(Step):
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
     version: ClassVar[int] = 3
+    paths: ClassVar[frozenset[str]] = Step.paths | {"encoder"}
 
     method: Method = Field(
         "auto",
@@ -44,7 +45,10 @@ class CategorizeOptions(Step):
     teacher: Literal["llm"] | None = Field(None, description="Label a sample by the llm; the method learns from it.")
     sample: int = Field(500, ge=1, description="Rows that the teacher labels.")
     ask_below: float = Field(0.5, ge=0, le=1, description="cascade: the confidence below which the llm is asked.")
-    encoder: str = Field("wordllama", description="embedding: wordllama, or a sentence-transformers model.")
+    encoder: str = Field(
+        "wordllama",
+        description="embedding: wordllama, or a sentence-transformers model: its folder, or its name.",
+    )
     model: str | None = Field("auto", description="llm and teacher: a model of the endpoint, or local:NAME.")
     base_url: str | None = Threshold(None, description="The endpoint's address; default: OPENAI_BASE_URL.")
     max_usd: float | None = Threshold(None, ge=0, description="Never spend more; exit code 4 when it is reached.")
@@ -97,4 +101,13 @@ class CategorizeOptions(Step):
         files = [[i.digest, i.format, i.fields] for i in inputs(self.train, context)]
         taxonomy = context.taxonomy.digest() if context.taxonomy else None
         seed = context.seed if self.teacher else None
-        return {**super().scoring(context), "files": files, "taxonomy": taxonomy, "seed": seed}
+        key = {**super().scoring(context), "files": files, "taxonomy": taxonomy, "seed": seed}
+        if self.method == "embedding":
+            from instdata.steps.dedup.embed import identity, located
+
+            key["encoder"] = identity(located(self.encoder, context.base))
+        if self.asks:
+            from instdata.llm.endpoint import server
+
+            key["server"] = server(self.model or "auto", self.base_url, context.base)
+        return key

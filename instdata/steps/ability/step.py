@@ -17,7 +17,7 @@ from instdata.steps.ability.calibration import FEW, calibration_error, cutoffs, 
 from instdata.steps.ability.examples import labelled
 from instdata.steps.ability.options import CategorizeOptions
 from instdata.steps.ability.views import known_labels, texts, was_generated
-from instdata.steps.base import Scores, Verdicts
+from instdata.steps.base import MISSING, Scores, Verdicts
 from instdata.util.context import Context
 
 if TYPE_CHECKING:
@@ -34,34 +34,36 @@ class Categorize(CategorizeOptions):
     """Give every row an ability of the taxonomy. A label that came with the row is kept."""
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
-        """label and confidence of every row, and `given`, the label that it came with (null where none). A row that was
-        learned from gets the label that a model without it gives, so that the two can be compared:
-        ability/summary.py."""
+        """label and confidence of every row, and `given`, the label that it came with (null where none); `_missing`:
+        why a language model that was asked gave none. A row that was learned from gets the label that a model without
+        it gives, so that the two can be compared: ability/summary.py."""
         from instdata.steps.ability import llm
 
         context = rows.context
         examples = labelled(rows, self.train)
+        missing = np.full(len(rows), None, object)
         if self.teacher:
-            examples = llm.taught(self, rows, examples)
+            examples, missing = llm.taught(self, rows, examples)
         names = context.taxonomy.names if context.taxonomy else examples.classes
         given = known_labels(rows.ability)
         best, confidence = np.full(len(rows), len(names)), np.zeros(len(rows))  # unknown, until somebody says
         if self.method != "llm":
             model = fit(self, context, examples)
-            best, confidence = label(model, examples, rows, key(self, examples))
+            best, confidence = label(model, examples, rows, key(self, examples, context))
             best = np.array([names.index(c) for c in model.classes])[best]
             context.say(f"{self.name or self.kind}: {examples.describe()}; {quality(model, examples)}")
         if self.method in ("llm", "cascade"):
             ask = np.asarray(given.is_null()) | self.override  # nothing is paid for a label that is there
             ask &= (confidence < self.ask_below) | (self.method == "llm")
             at = np.flatnonzero(ask)
-            found, sure = llm.label_rows(self, context, rows.prompt.take(pa.array(at)), examples)
+            found, sure, missing[at] = llm.label_rows(self, context, rows.prompt.take(pa.array(at)), examples)
             best[at[found >= 0]], confidence[at[found >= 0]] = found[found >= 0], sure[found >= 0]
         return {
             "label": pa.array([*names, UNKNOWN]).take(pa.array(best)),
             # Rounded: the last digits of a matrix inverse depend on the number of threads.
             "confidence": np.round(confidence, 4).astype(np.float32),
             "given": given,
+            **({MISSING: pa.array(missing, pa.string())} if self.asks else {}),
             "_asked_for": pa.chunked_array([was_generated(b.meta) for b in rows.batches(columns=["meta"])], pa.bool_()),
         }
 
@@ -104,7 +106,8 @@ class Categorize(CategorizeOptions):
         if self.method == "cascade" and len(free):
             examples = labelled(rows, self.train)
             free = free[
-                label(fit(self, context, examples), examples, rows, key(self, examples))[1][free] < self.ask_below
+                label(fit(self, context, examples), examples, rows, key(self, examples, context))[1][free]
+                < self.ask_below
             ]
         sample = [llm.request(context.taxonomy, p) for p in rows.prompt.take(pa.array(free[:200])).to_pylist()]
         every_row = self.method in ("llm", "cascade")
@@ -112,10 +115,18 @@ class Categorize(CategorizeOptions):
         return {"rows": 0, **estimate(Options.of(self), sample, total), "every_row": every_row}
 
 
-def key(step: Categorize, examples: Examples) -> str:
-    """Names the model that a step makes of examples: rows that it has scored are not scored by it again."""
+def key(step: Categorize, examples: Examples, context: Context | None = None) -> str:
+    """Names the model that a step makes of examples, and of the taxonomy's words or an encoder's weights where the
+    method goes by those: rows that it has scored are not scored by it again."""
     shown = [examples.prompts.to_pylist(), examples.responses.to_pylist(), examples.labels.tolist(), examples.classes]
-    told = json.dumps([step.kind, step.version, step.method, step.encoder, *shown])
+    other: list[Any] = []
+    if step.method == "rules" and context and context.taxonomy:
+        other = [context.taxonomy.digest()]
+    if step.method == "embedding" and context:
+        from instdata.steps.dedup.embed import identity, located
+
+        other = [identity(located(step.encoder, context.base))]
+    told = json.dumps([step.kind, step.version, step.method, step.encoder, *shown, *other])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -155,15 +166,16 @@ def fit(step: Categorize, context: Context, examples: Examples) -> Model:
         return from_words(context.taxonomy, examples)
     if step.method == "embedding":
         from instdata.steps.ability.embedding import train as train_embedding
+        from instdata.steps.dedup.embed import located
 
-        return train_embedding(examples, step.encoder)
+        return train_embedding(examples, located(step.encoder, context.base))
     from instdata.steps.ability.kept import kept
     from instdata.steps.ability.linear import train
 
     def learn() -> Linear:
         return train(examples.prompts, examples.responses, examples.labels, examples.classes)
 
-    return kept(key(step, examples), examples, learn, context.fresh)
+    return kept(key(step, examples, context), examples, learn, context.fresh)
 
 
 def quality(model: Model, examples: Examples) -> str:

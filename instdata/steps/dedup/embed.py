@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from instdata.corpus.corpus import versions
 from instdata.steps.dedup.sizes import EMBEDDING
-from instdata.util.atomic import digest, whole
+from instdata.util.atomic import whole
+from instdata.util.digests import file_digest
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.paths import expanded
 from instdata.util.sealed import seal, sound
@@ -30,7 +34,15 @@ def identity(model: str) -> str:
     if model == EMBEDDING or not Path(model).is_dir():
         return model
     files = sorted(p for p in Path(model).rglob("*") if p.is_file())
-    return "\n".join(f"{p.relative_to(model).as_posix()} {digest(p)}" for p in files)
+    return "\n".join(f"{p.relative_to(model).as_posix()} {file_digest(p)}" for p in files)
+
+
+def _encoder_version(model: str) -> str:
+    """The version of the package that embeds: wordllama's weights lie in it."""
+    try:
+        return version("wordllama" if model == EMBEDDING else "sentence-transformers")
+    except PackageNotFoundError:
+        return ""
 
 
 def unavailable(model: str) -> list[str]:
@@ -49,10 +61,11 @@ def embeddings(
     """Unit vectors, float32[texts, dimensions], a zero vector for a text that has none. Read from `cache` where they
     are there and what was sealed (that they are not is said). Raises MissingExtra, or InputError where the located
     model cannot be loaded."""
-    key = hashlib.sha256(identity(model).encode())
+    key = hashlib.sha256(repr((sorted(versions().items()), _encoder_version(model), identity(model))).encode())
     for part in texts:
+        key.update(f"{len(part)} texts".encode())
         for at in range(0, len(part), BATCH):
-            key.update("\0".join("\1" if t is None else t for t in part.slice(at, BATCH).to_pylist()).encode())
+            key.update(json.dumps(part.slice(at, BATCH).to_pylist()).encode())
     path = cache / "embeddings" / f"{key.hexdigest()[:40]}.npy" if cache else None
     if path and sound(path):
         return np.load(path, allow_pickle=False).astype(np.float32)

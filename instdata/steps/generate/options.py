@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import Self
 
 from instdata.llm.budget import Price, Wait
-from instdata.llm.endpoint import LOCAL, resolve_model
+from instdata.llm.endpoint import LOCAL, resolve_model, server
 from instdata.steps.base import SourceStep, Threshold
 from instdata.steps.generate.prompt import LANGUAGES, template
 from instdata.steps.verify.options import Checking
@@ -136,6 +136,7 @@ class GenerateOptions(SourceStep):
             "prompt": hashlib.sha256(text.encode()).hexdigest(),
             "taxonomy": taxonomy,
             "seed": context.seed,
+            "servers": [server(m, self.base_url, context.base) for m in (self.model, self.judge) if m],
         }
 
     @property

@@ -93,7 +93,7 @@ class Session:
 @contextmanager
 def open_session(step: GenerateOptions, context: Context) -> Iterator[Session]:
     """A session; what was used is accounted for however it ends."""
-    store = Store(context.cache or cache_folder())
+    store = Store(context.cache or cache_folder(), context.say)
     label = step.name or step.kind
     scope = scope_of(context, label, step.scoring(context))
     options = Options.of(step)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
 from instdata.llm.budget import Price
+from instdata.steps.base import MISSING
 
 SHOWN = 6000  # characters of a prompt and of a response that the judge sees
 VERSION = 3
@@ -95,14 +96,13 @@ def score(judge: JudgeOptions, name: str, rows: Rows) -> dict[str, Any]:
     for i, answer in zip(at, answers, strict=True):
         for scale, value in (answer.value or {}).items():
             scores[f"llm_{scale}"][i] = value
-        if answer.value is None:
-            missing[i] = answer.failures[-1].why if answer.failures else "no usable verdict"
+        missing[i] = answer.why
     without = [why for why in missing if why]
     if without:
         context.say(
             f"{name}: {len(without):,} of {len(at):,} rows got no usable verdict and have no score: {without[0]}"
         )
-    return {**scores, "_missing": pa.array(missing, pa.string())}
+    return {**scores, MISSING: pa.array(missing, pa.string())}
 
 
 def request(judge: JudgeOptions, prompt: str, response: str, chinese: bool) -> Any:

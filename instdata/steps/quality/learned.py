@@ -13,9 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 
+from instdata.corpus.corpus import versions
 from instdata.corpus.rows import Rows
+from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.sealed import seal, sound
 
 HELD_OUT = 5  # every fifth row, by the hash of its text, judges the classifier and is not learned from at first
 CHARS = 2000  # of a prompt and of a response that are looked at
@@ -60,10 +63,14 @@ def classifier(learned: Learned, context: Context) -> tuple[Any, dict[str, float
     from instdata.util.paths import cache_folder
 
     floret = _floret()
-    key = hashlib.sha256(json.dumps(digest(learned, context)).encode()).hexdigest()[:32]
+    told = json.dumps([sorted(versions().items()), digest(learned, context)])
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
     folder = (context.cache or cache_folder()) / "learned"
     path, notes = folder / f"{key}.bin", folder / f"{key}.json"
-    if not (path.exists() and notes.exists()):
+    there = sound(path) and sound(notes)
+    if not there or context.fresh:
+        if path.exists() and not context.fresh:
+            context.say("quality: learned: the cached classifier is damaged; it is trained again")
         lines = [_read(files, context) for files in inputs(learned, context)]
         for name, found in zip(("good", "bad"), lines, strict=True):
             if len(found) < HELD_OUT:
@@ -77,9 +84,10 @@ def classifier(learned: Learned, context: Context) -> tuple[Any, dict[str, float
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder) as new:
             model.save_model(str(Path(new, "model")))
-            Path(new, "notes").write_text(json.dumps(held_out, indent=1))
             Path(new, "model").replace(path)
-            Path(new, "notes").replace(notes)
+        seal(path)
+        write_text(notes, json.dumps(held_out, indent=1))
+        seal(notes)
     return floret.load_model(str(path)), json.loads(notes.read_text())
 
 

@@ -6,7 +6,6 @@ Quantity to Quality"). Near 0 the prompt gives the answer away; above 1 it does 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import Rows
 from instdata.util.context import Context
+from instdata.util.digests import files_digest
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.paths import expanded
 
@@ -57,21 +57,14 @@ def weights(model: CausalModel, context: Context) -> Path | str:
 
 
 def digest(model: CausalModel, context: Context) -> str:
-    """Names the weights: a registered model by its name, files by their names and sizes and the config's content."""
+    """Names the weights: a registered model by its name, files by their names and bytes."""
     if model.path.startswith(LOCAL):
         return model.path
     found = weights(model, context)
     if isinstance(found, str):
         return found
     files = [found] if found.is_file() else sorted(p for p in found.iterdir() if p.is_file())
-    h = hashlib.sha256()
-    for path in files:
-        h.update(f"{path.name}:{path.stat().st_size}:".encode())
-        with path.open("rb") as f:
-            h.update(f.read(1 << 20))
-            f.seek(max(path.stat().st_size - (1 << 20), 0))
-            h.update(f.read())
-    return h.hexdigest()[:32]
+    return files_digest(files)
 
 
 def score(model: CausalModel, rows: Rows) -> dict[str, np.ndarray]:

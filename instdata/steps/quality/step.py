@@ -204,7 +204,12 @@ class Quality(Step):
         if self.model is not None:
             options["model"] = [self.model.model_dump(mode="json"), model.digest(self.model, context)]
         if self.llm is not None:
-            options["llm"] = self.llm.shapes()
+            from instdata.llm.endpoint import server
+
+            options["llm"] = {
+                **self.llm.shapes(),
+                "server": server(self.llm.model, self.llm.base_url, context.base),
+            }
         return options
 
     def score(self, rows: Rows) -> Mapping[str, Any]:

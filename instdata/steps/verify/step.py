@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from typing_extensions import Self
 
 from instdata.corpus.rows import UNKNOWN, Rows
-from instdata.llm.endpoint import LOCAL
-from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
+from instdata.llm.endpoint import LOCAL, server
+from instdata.steps.base import MISSING, Scope, Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.steps.verify.asked import ASKS, finding, question
 from instdata.steps.verify.case import Case, Finding
 from instdata.steps.verify.options import VERSION, VerifyOptions, told
@@ -63,8 +63,11 @@ class Verify(VerifyOptions, Step):
 
     def scoring(self, context: Context) -> dict[str, Any]:
         # A row that fails a rule is not asked about, so what decides is part of what was asked.
-        deciding = {"min": self.min, "skip": self.skip} if self.draws else {}
-        return {**super().scoring(context), "seed": context.seed, "deciding": deciding}
+        key = {**super().scoring(context), "seed": context.seed, "deciding": {}}
+        if self.draws:
+            key["deciding"] = {"min": self.min, "skip": self.skip}
+            key["server"] = server(self.model, self.base_url, context.base)
+        return key
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """rules: the lowest score of the rules, model: of the model's check (float32, NaN where nothing was said);
@@ -76,7 +79,7 @@ class Verify(VerifyOptions, Step):
             columns[f"_{name}"] = np.array([_score(f, name) for f in found], np.float32)
         columns["rules"] = _lowest([columns[f"_{name}"] for name in BY_NAME], len(rows))
         columns["model"] = _lowest([columns[f"_{name}"] for name in ASKS], len(rows))
-        columns["_missing"] = pa.array([_missing(f) for f in found], pa.string())
+        columns[MISSING] = pa.array([_missing(f) for f in found], pa.string())
         shown = [{n: f.evidence for n, f in (one or {}).items() if f.evidence} for one in found]
         columns["_evidence"] = pa.array([told(e) if e else None for e in shown], pa.string())
         return columns
