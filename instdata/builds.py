@@ -99,15 +99,26 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
         raise _no_row(build, wanted)
     texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
     raw, written = _raw(build, found), _written_by(build, found)
+    steps = [s["name"] for s in manifest(build)["steps"]]
     rows = []
     for row in found:
         scores = {k.removeprefix("score_"): v for k, v in row.items() if k.startswith("score_") and v is not None}
+        scores = {k: v for k, v in scores.items() if _had(row, k, steps)}
         facts = {k: v for k, v in row.items() if not k.startswith("score_")}
         facts["evidence"] = json.loads(row["evidence"]) if row["evidence"] else None
         facts |= {"scores": scores, "messages": texts.get(row["rid"])}
         facts |= {"raw": raw[row["rid"]]} if row["rid"] in raw else {}
         rows.append(facts | ({"written_by": written[row["rid"]]} if row["rid"] in written else {}))
     return rows
+
+
+def _had(row: dict[str, Any], score: str, steps: list[str]) -> bool:
+    """Whether a row was still there when the step of this score had its turn. (Cheap steps score every row at once,
+    also those that a step before them dropped.)"""
+    if row["step"] not in steps:
+        return True
+    own = max((name for name in steps if score.startswith(f"{name}_")), key=len, default=row["step"])
+    return steps.index(own) <= steps.index(row["step"])
 
 
 def _no_row(build: Path, wanted: str) -> InputError:

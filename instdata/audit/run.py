@@ -105,7 +105,9 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     clock.say(f"{rules['secrets']:,} rows with keys, {rules['personal_data']:,} with personal data")
     warm(("dedup", "decontaminate", "categorize"), engine.jobs, clock.say)
     copies = measure.near_copies(corpus, engine)
-    clock.say(f"{copies['rows']:,} near copies at {copies['threshold']}, {shape['exact_copies']:,} exact copies")
+    clock.say(
+        f"{copies['rows']:,} near cop{_y(copies['rows'])} at {copies['threshold']}, {shape['exact_copies']:,} exact"
+    )
     leaked = measure.leaks(corpus, engine, against) if against else None
     if leaked:
         clock.say(f"{leaked['rows']:,} rows hold items of {', '.join(against)}")
@@ -130,6 +132,10 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
         "near_copies": copies, "against": masked([Path(a).name for a in against]), "leaks": masked(leaked),
         "abilities": masked(labels),
     }  # fmt: skip
+
+
+def _y(number: int) -> str:
+    return "y" if number == 1 else "ies"
 
 
 def _n(number: int, word: str) -> str:

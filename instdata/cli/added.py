@@ -71,7 +71,7 @@ def show_several(found: dict[str, Any]) -> None:
 
 def export_items_of(build: Path, format: str, out: Path, json_: bool, quiet: bool) -> None:
     """The items that a build held out, as a task of lm-eval or inspect."""
-    from instdata.score.exported import export_items
+    from instdata.score.harness_tasks import export_items
     from instdata.score.source import items_of, taxonomy_of, with_distractors
 
     items = with_distractors(items_of(build, taxonomy_of(build)), ["distractors"])

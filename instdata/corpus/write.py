@@ -62,7 +62,8 @@ def locked(folder: Path) -> Iterator[None]:
     """One process at a time per folder: of a build, a run, curves, an ablation. The system frees the lock when its
     owner dies. Raises BuildError if it is taken, InputError where the folder is not empty and neither a build nor
     locked before: what is there may be replaced."""
-    no_url(folder).mkdir(parents=True, exist_ok=True)
+    new = not no_url(folder).exists()
+    folder.mkdir(parents=True, exist_ok=True)
     _no_links(folder)
     if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
         raise InputError(
@@ -81,7 +82,13 @@ def locked(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and [p.name for p in folder.iterdir()] == [LOCK]:  # nothing came of it: nothing stays
+                (folder / LOCK).unlink()
+                folder.rmdir()
+            raise
 
 
 def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -> dict[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ COMMON: Feeds = {
     "reference": ("reference", "ground_truth", "expected_answer", "reference_answer", "answer"),
     "license": ("license", "licence"),
     "generator": ("generator", "model_name", "generation_model", "model"),
-    "category": ("category",),
+    "category": ("category", "类别", "分类"),
 }
 # Which of our fields says what format a `map` means, and what a record cannot do without.
 MAIN = {

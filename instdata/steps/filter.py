@@ -93,7 +93,9 @@ class Filter(Step):
                 raise InputError(f"step {self.name}: where: {_first_lines(e)}") from e
 
     def decide(self, scores: Scores) -> Verdicts:
-        return drop(pc.invert(pc.fill_null(scores.column("_keep").cast(pa.bool_()), False)), "filtered")
+        dropped = pc.invert(pc.fill_null(scores.column("_keep").cast(pa.bool_()), False)).combine_chunks()
+        told = json.dumps({"not": self.where}, ensure_ascii=False)
+        return drop(dropped, "filtered", pc.if_else(dropped, pa.scalar(told), pa.scalar(None, pa.string())))
 
 
 # Functions that look at other rows, the clock or chance.

@@ -75,7 +75,7 @@ def warm(kinds: Collection[str] = tuple(NEEDED), jobs: int | None = None, say: C
     parts = [part for part in PARTS if part in needed and place and not (place / part).exists()]
     if not parts or place is None:
         return
-    say("compiling kernels, once for this version (`make install` does it)")
+    say("compiling kernels, once for this version of instdata: a minute or two")
     began, done, finished = time.perf_counter(), threading.Event(), 0
 
     def tell() -> None:

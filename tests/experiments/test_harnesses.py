@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from instdata.compare.harnesses import imported, tasks_of
-from instdata.score.exported import export_items
+from instdata.score.harness_tasks import export_items
 from instdata.score.item import Item
 from instdata.util.errors import InputError, MissingExtra
 from tests.experiments.items import item
