@@ -34,7 +34,7 @@ class Ablation:
     doublings: float = DOUBLINGS  # of data, that count as no difference
     passing: dict[str, bool] | None = None  # whether the step would pass an item, by its id
     outside: tuple[Outside, ...] = ()  # models that were trained elsewhere: nothing is trained here
-    bars: tuple[str, ...] | None = None  # why the judge may not decide, by its card; None without a card
+    judge_card: dict[str, Any] | None = None  # `barred`: why the judge may not decide
     draws: dict[int, Drawn] = field(default_factory=dict)
 
     @property

@@ -20,7 +20,7 @@ from instdata.builds import kept_messages, manifest, messages_of
 from instdata.compare.cell import Grid, Stream
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.ladder import priority
-from instdata.corpus.rows import split_messages
+from instdata.corpus.rows import split_messages, weighed
 from instdata.score.item import Item
 from instdata.score.source import HUMAN, SYNTHETIC
 from instdata.train.loop import batches
@@ -283,7 +283,14 @@ def texts_of(pool: Pool, at: np.ndarray) -> dict[int, Messages]:
     ids = dict(zip(at.tolist(), pool.ids.take(pa.array(at)).to_pylist()))
     by_id: dict[str, Messages] = {}
     for build in (pool.build, *([pool.other] if pool.other else [])):
-        by_id |= kept_messages(build, set(ids.values()), tools=True)
+        found = kept_messages(build, set(ids.values()), tools=True)
+        both = [i for i in found if i in by_id]
+        if weighed(both, [found[i] for i in both]) != weighed(both, [by_id[i] for i in both]):
+            raise InputError(
+                f"--against: rows of {build.name} are those of {pool.build.name} but for their turns' weights, and one "
+                "text of a row is all that it takes: `instdata train` on each, then --cells"
+            )
+        by_id |= found
     rest = {i: str(pool.rids[i]) for i in ids if ids[i] not in by_id}
     dropped = messages_of(pool.build, set(rest.values()), tools=True)
     missing = set(rest.values()) - set(dropped)

@@ -21,7 +21,7 @@ from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_me
 from instdata.compare.cost import GridCost, estimate
 from instdata.compare.exam import exam_items, passing
 from instdata.compare.found import Looked, arm_curves, counts_of, effects_found, tell_replaced
-from instdata.compare.judge_floor import below, carded, floored, win_rates
+from instdata.compare.judge_floor import below, carded, floored, win_rates, write_card
 from instdata.compare.looks import made, write_looks
 from instdata.compare.margin import DOUBLINGS, margin_of
 from instdata.compare.outcome import run_facts
@@ -182,6 +182,7 @@ def run(ablation: Ablation, say: Say) -> dict[str, Any]:
         found = effects_found(ablation, looked)
         write_table(looked.scores, folder / "scores.parquet")
         write_table(arm_curves(looked.scores), folder / "curves.parquet")
+        write_card(ablation.judge_card, folder)
         write_text(folder / "effects.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
         seconds = time.perf_counter() - started
         write_text(folder / "run.json", json.dumps(run_facts(ablation.grid, seconds), indent=1) + "\n")
@@ -203,7 +204,7 @@ def _look(ablation: Ablation, say: Say) -> Looked:
         rates, low = {}, None
         if ablation.metric in JUDGED:
             rates = win_rates(scores, CONTROL, max(ablation.sizes), ablation.metric)
-            low = below(swaps, rates.get("with"), ablation.bars or ())
+            low = below(swaps, rates.get("with"), (ablation.judge_card or {}).get("barred", ()))
             main = floored(main, low, rates.get("with"))
         looks = looks.after(look)
         write_looks(folder, ablation.question, looks)

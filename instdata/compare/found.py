@@ -102,7 +102,7 @@ def _floor(ablation: Ablation, looked: Looked) -> dict[str, Any] | None:
     """Whether the judge may decide: what its card says (None: it has none here), and why not; None without a judge."""
     if ablation.metric not in JUDGED:
         return None
-    card = None if ablation.bars is None else not ablation.bars
+    card = None if ablation.judge_card is None else not ablation.judge_card["barred"]
     return {"card": card, "may_decide": looked.low is None, "why": looked.low}
 
 

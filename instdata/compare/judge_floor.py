@@ -16,14 +16,15 @@ import pyarrow.compute as pc
 from instdata.compare.effect import FEW, Effect
 from instdata.judge.length import WinRate, win_rate
 from instdata.judge.trust import FLIPS
+from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 
 Say = Callable[[str], None]
 
 
-def carded(judge: str | None, path: Path | None, say: Say) -> tuple[str, ...] | None:
-    """Why a judge may not decide, by its card (what `instdata judge-card --json` printed); None without a card. Either
-    is said. Raises InputError for what is no card, and for another judge's."""
+def carded(judge: str | None, path: Path | None, say: Say) -> dict[str, Any] | None:
+    """A judge's card, as `instdata judge-card --json` printed it; None without one. Why the judge may not decide is
+    said, or that it has no card. Raises InputError for what is no card, and for another judge's."""
     if path is None:
         if judge:
             say(f'{judge} has no card here, so nothing shows that it beats "longest": --judge-card FILE')
@@ -32,7 +33,7 @@ def carded(judge: str | None, path: Path | None, say: Say) -> tuple[str, ...] | 
         raise InputError("--judge-card is the card of a judge: it needs --judge MODEL")
     try:
         card = json.loads(path.read_text("utf-8"))
-        name, bars = card["judge"], tuple(str(b) for b in card["barred"])
+        name, bars = card["judge"], [str(b) for b in card["barred"]]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(
             f"--judge-card {path}: no judge's card ({type(e).__name__}): write there what judge-card --json prints"
@@ -41,7 +42,16 @@ def carded(judge: str | None, path: Path | None, say: Say) -> tuple[str, ...] | 
         raise InputError(f"--judge-card {path}: it is the card of {name}, not of {judge}")
     if bars:
         say(f"{judge} may not decide, so this will end undecided: {'; '.join(bars)}")
-    return bars
+    return {**card, "barred": bars}
+
+
+def write_card(card: dict[str, Any] | None, folder: Path) -> None:
+    """Put a judge's card beside an ablation's result, whose page shows it; none where this one has no card."""
+    path = folder / "judge_card.json"
+    if card is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_text(path, json.dumps(card, indent=1, ensure_ascii=False) + "\n")
 
 
 def win_rates(scores: pa.Table, control: str, size: int, metric: str = "pairs") -> dict[str, WinRate]:

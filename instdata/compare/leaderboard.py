@@ -24,7 +24,7 @@ from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_gri
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.compare.power import planned_mde
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import Rows, talks_of, weighed
 from instdata.corpus.write import locked
 from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
@@ -215,13 +215,16 @@ def _select(board: Board) -> dict[str, float]:
     grid, took = board.grid, {}
     lines = [{"messages": [*i.messages, {"role": "assistant", "content": i.reference or ""}]} for i in board.query]
     write_text(grid.folder / "query.jsonl", "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in lines))
-    ids = hashlib.sha256("".join(board.pool.ids.to_pylist()).encode()).hexdigest()
+    ids, table = board.pool.ids.to_pylist(), board.pool.table
+    if table["messages"].type.value_type.get_field_index("weight") >= 0:  # selectors may ask what is learned of a row
+        ids = weighed(ids, talks_of(table))
+    rows = hashlib.sha256("".join(ids).encode()).hexdigest()
     for name, step in board.methods.items():
         start = time.perf_counter()
         shaped = (
             step.scoring(board.context) if isinstance(step, Select) else [name, grid.spec, [i.id for i in board.query]]
         )
-        key = hashlib.sha256(json.dumps([ids, shaped], sort_keys=True).encode()).hexdigest()[:24]
+        key = hashlib.sha256(json.dumps([rows, shaped], sort_keys=True).encode()).hexdigest()[:24]
         path = grid.folder / "orders" / f"{slug(name)}-{key}.npy"
         if sound(path):
             board.orders[name] = np.load(path, allow_pickle=False)

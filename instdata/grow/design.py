@@ -178,17 +178,22 @@ def run(design: MixtureDesign) -> dict[str, Any]:
         law = fit_law(runs.half(True))
         proposal = _proposed(design, runs, law)
         found = {"schema_version": SCHEMA_VERSION, **_asked(design), **_told(design, runs, law, proposal)}
+        write_table(scores, grid.folder / "scores.parquet")
+        _write(design, found)  # confirming takes as long again: what is known stays, whatever becomes of it
         if proposal is not None:
             design.fresh.loaded, grid.loaded = grid.loaded, None
             confirming = design.confirming(proposal / proposal.sum())
             fresh = run_grid(design.fresh, confirming)
             found |= confirmed(fresh, design.metric)
             write_table(fresh, grid.folder / "confirmation.parquet")
-        write_table(scores, grid.folder / "scores.parquet")
-        write_text(grid.folder / "design.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+            _write(design, found)
         seconds = time.perf_counter() - started
         write_text(grid.folder / "run.json", json.dumps(run_facts(grid, seconds), indent=1) + "\n")
     return {**found, "folder": str(grid.folder), "seconds": round(seconds, 1)}
+
+
+def _write(design: MixtureDesign, found: dict[str, Any]) -> None:
+    write_text(design.grid.folder / "design.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
 
 
 def mixture_runs(design: MixtureDesign, streams: Sequence[Stream], scores: pa.Table) -> MixtureRuns:

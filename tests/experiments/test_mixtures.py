@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from instdata.grow import design
 from instdata.grow.law import MixtureRuns, best_mixture, fit_law, gain
 from instdata.grow.mixtures import bounded, dirichlet
 from instdata.util.errors import InputError
@@ -89,10 +90,13 @@ def trained(home):
     return home
 
 
-def test_a_design_runs_and_writes_a_recipe(trained):
+def test_a_design_runs_and_writes_a_recipe(trained, monkeypatch):
     plan = run(f"{DESIGN} --plan")
     assert plan["cells"] == 1 + 6 * 2 and plan["confirmation"]["cells"] == 1 + 2 * 3
     assert not (trained / "builds/planted/design").exists()
+    told, early = trained / "builds/planted/design/design.json", []
+    confirmed = design.confirmed
+    monkeypatch.setattr(design, "confirmed", lambda *a: early.append(json.loads(told.read_text())) or confirmed(*a))
     found = run(f"{DESIGN} --budget 60")
     assert found["identified"] and len(found["mixtures"]) == 6 and found["items"] + found["fresh_items"] == 24
     assert all(sum(m.values()) == pytest.approx(1, abs=1e-3) for m in found["mixtures"])
@@ -108,6 +112,8 @@ def test_a_design_runs_and_writes_a_recipe(trained):
         return
     assert found["low"] < found["gain"] < found["high"] and sum(found["proposal"].values()) == pytest.approx(1)
     assert set(found["confirmation"]) == {"even", "present"}
+    assert [e["proposal"] for e in early] == [found["proposal"]]  # known to who kills it while it confirms
+    assert early[0]["confirmation"] is None
     written = yaml.safe_load((trained / found["recipe"]).read_text())
     assert set(written["steps"][-2]["mix"]["weights"]) == {"sums", "echo"}
     assert sum(found["next_rows"].values()) == pytest.approx(60, abs=2)

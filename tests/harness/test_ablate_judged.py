@@ -77,6 +77,7 @@ def test_a_judge_that_its_card_bars_does_not_decide(judged, home):
     why = 'its card says: not shown to beat "longest"'
     assert found["judge_floor"] == {"card": False, "may_decide": False, "why": why}
     assert {e["verdict"] for e in found["effects"]} <= {"undecided", "equivalent"}
+    assert "not shown to beat" in (home / found["folder"] / "judge_card.json").read_text()
     with pytest.raises(InputError, match="needs --judge"):
         run(f"ablate planted --filter filter --model ./tiny --judge-card card.json {SET}")
 

@@ -14,6 +14,7 @@ import pytest
 from instdata.builds import find_build
 from instdata.compare import cell as cells
 from instdata.compare import exam, store
+from instdata.compare.arm import pool_against, texts_of
 from instdata.compare.cell import Cell, Grid, Stream, read_cells, score_cell
 from instdata.corpus.rows import message_id
 from instdata.score.source import taxonomy_of
@@ -49,14 +50,17 @@ def test_rows_that_differ_in_weights_are_other_cells(tiny_folder, tmp_path):
 
 def test_train_takes_no_run_for_done_whose_weights_were_others(bench, tiny_folder, monkeypatch):
     monkeypatch.chdir(bench.folder)
-    for name, weight in (("first", 1), ("second", 0)):
-        talks = [weighing(t, weight if i == 0 else 1) for i, t in enumerate(conversations(6))]
+    for name, weight, many in (("first", 1, 6), ("second", 0, 6), ("third", 0, 7)):
+        talks = [weighing(t, weight if i == 0 else 1) for i, t in enumerate(conversations(many))]
         bench.jsonl("a.jsonl", [{"messages": t} for t in talks])
         bench.build(sources=[{"path": "a.jsonl"}], steps=[], out=Path("builds") / name)
     line = f"train {{}} --model {tiny_folder} --out runs/x {SET}"
     assert run(line.format("first"))["changed"]
     with pytest.raises(InputError, match="holds another run"):
         run(line.format("second"))
+    both = pool_against(Path("builds/first"), Path("builds/third"))
+    with pytest.raises(InputError, match="but for their turns' weights"):
+        texts_of(both, np.arange(len(both)))
 
 
 def kept(folder: Path, sizes: list[int]) -> list[Path]:
