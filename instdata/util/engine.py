@@ -55,7 +55,7 @@ class Processes(Engine):
             return
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=die_with, initargs=(os.getpid(),))
+            self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_die_with, initargs=(os.getpid(),))
         waiting = deque(self._pool.submit(function, item) for item in first)
         while waiting:
             for item in _take(items, 2 * self.jobs - len(waiting)):
@@ -161,7 +161,7 @@ def _take(items: Iterator[T], count: int) -> Iterator[T]:
             return
 
 
-def die_with(parent: int) -> None:
+def _die_with(parent: int) -> None:
     """A worker whose parent was killed would wait for work forever: watch the parent and leave with it."""
 
     def watch() -> None:

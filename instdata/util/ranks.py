@@ -6,7 +6,9 @@ import fcntl
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
+import threading
 import time
 import uuid
 from collections import Counter, deque
@@ -16,7 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from instdata.util.engine import Engine, Processes, die_with
+from instdata.util.engine import Engine, Processes
 from instdata.util.errors import BuildError, InputError
 from instdata.util.tasks import Calls, Rank, Watch, beating, claim, do, put, raised, read_json, write_state
 
@@ -215,7 +217,7 @@ class Workers:
 
     def __init__(self, rank: Rank, calls: Calls):
         self._context = multiprocessing.get_context("spawn")
-        self._how = (rank, calls, os.getpid())
+        self._how = (rank, calls)
         self._jobs, self._deaths = rank.jobs, 0
         self._running: list[Any] = []
 
@@ -244,9 +246,22 @@ class Workers:
         self._running = []
 
 
-def serve(rank: Rank, calls: Calls, parent: int) -> None:
+def _leave_with_parent() -> None:
+    """A process that was started for a rank ends when the rank does, however that ends."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the rank decides
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def serve(rank: Rank, calls: Calls) -> None:
     """A worker's life: take a task, do it, write its result."""
-    die_with(parent)
+    _leave_with_parent()
     os.environ["NUMBA_NUM_THREADS"] = "1"  # a core a task; read when the first kernel loads
     held: list[Path] = []
     with beating(lambda: next(iter(held), None)):
