@@ -67,9 +67,11 @@ def job_of(out: Path, environ: Mapping[str, str] = os.environ) -> str:
 
 def take_part(plan: Plan, out: Path, rank: int, world: int, wait: float, say: Callable[[str], None]) -> dict[str, Any]:
     """Do tasks of rank 0's build until it is done; what to print."""
+    from instdata.steps.warm import warm
     from instdata.util.caches import in_use
     from instdata.util.ranks import attend
 
+    warm([step.kind for step in plan.recipe.steps], plan.context.jobs, say)  # once, not in each process
     with in_use(plan.context.folder):
         return {"rank": rank, "world": world, "tasks": attend(*_member(plan, out, rank, world), wait, say)}
 

@@ -7,6 +7,7 @@ cannot be read is quarantined beside the shard: row, error, raw text.
 from __future__ import annotations
 
 import gc
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,12 +67,7 @@ def read_sources(
     """
     shards: list[Shard] = []
     for inputs, max_bad in zip(opened, limits):
-        mine: list[Shard] = []
-        left = limit
-        for item in inputs:
-            got = _read_input(item, engine, context, left)
-            mine += got
-            left = None if left is None else left - sum(s.rows + s.bad for s in got)
+        mine = _read_files(inputs, engine, context) if limit is None else _read_first(inputs, engine, context, limit)
         rows, bad = sum(s.rows for s in mine), sum(s.bad for s in mine)
         if bad >= 10 and bad > max_bad * (rows + bad):
             raise Unreadable(_too_many_bad(inputs, mine, rows, bad, max_bad), mine)
@@ -88,56 +84,91 @@ def _too_many_bad(inputs: list[Input], shards: list[Shard], rows: int, bad: int,
     )
 
 
-def _read_input(item: Input, engine: Engine, context: Context, limit: int | None) -> list[Shard]:
-    if limit is not None and limit <= 0:
-        return []
-    key = item.key(context.taxonomy, limit)
-    index = context.folder / "sources" / f"{key}.json"
-    there = None if context.fresh else indexed(index, context, item.file)
-    shards, lost, beside = there if there is not None else _read_blocks(item, key, index, engine, context, limit)
-    if lost and not item.keep:
-        raise DamagedInput(
-            f"source {item.source}: {lost}. {sum(s.rows for s in shards):,} rows stand before that: damaged: keep in "
-            f"the "
-            "source goes on with them"
-        )
-    if lost:
-        context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
-    if beside.line:
-        context.say(f"source {item.source}: {item.file}: {beside.line}")
-    context.lost[f"{item.source}/{item.file}"] = lost
-    context.beside[f"{item.source}/{item.file}"] = beside.manifest()
+@dataclass
+class _File:
+    """A file on the way into shards."""
+
+    item: Input
+    key: str
+    index: Path
+    shards: list[Shard]
+    lost: list[Damaged]
+    beside: Beside
+    known: str | None  # of a file that an earlier build read: what was lost of it
+
+
+def _read_first(inputs: list[Input], engine: Engine, context: Context, limit: int) -> list[Shard]:
+    """The first `limit` records of some files, one file after the other."""
+    shards: list[Shard] = []
+    for item in inputs:
+        left = limit - sum(s.rows + s.bad for s in shards)
+        shards += _read_files([item], engine, context, left) if left > 0 else []
     return shards
 
 
-def _read_blocks(
-    item: Input, key: str, index: Path, engine: Engine, context: Context, limit: int | None
-) -> tuple[list[Shard], str, Beside]:
-    """(the shards of a file, what was lost of it, what it holds beside its records), read anew. Raises Changed where it
-    is written meanwhile."""
-    cache, beside = context.folder, Beside()
-    lost: list[Damaged] = []
-    blocks = (
-        Block(
-            item,
-            first,
-            records,
-            cache / "shards" / key[:2] / f"{key}-{i:05d}.parquet",
-            f"{key}-{i:05d}",
-            context.taxonomy,
-            context.fresh,
+def _read_files(inputs: list[Input], engine: Engine, context: Context, limit: int | None = None) -> list[Shard]:
+    """The shards of some files, in their order. The blocks of all of them go to the engine in one stream: a folder of
+    small files keeps as many workers busy as one large file. Raises DamagedInput for a file of which not all is there,
+    Changed where one is written meanwhile."""
+    files = [_opened(item, context, limit) for item in inputs]
+    new = [f for f in files if f.known is None]
+    owners: deque[_File] = deque()  # of the blocks that are on the way
+    made = engine.map(read_block, _blocks(new, owners, context, limit))
+    counts = [block_count(f.item.path) for f in new]
+    total = None if None in counts else sum(c or 0 for c in counts)
+    left = deque(files)
+    for shard in track(made, f"read {inputs[0].source}" if inputs else "", total, lambda s: s.rows, context.bars):
+        owner = owners.popleft()
+        while left[0] is not owner:
+            _finish(left.popleft(), context)
+        owner.shards.append(shard)
+    for file in left:
+        _finish(file, context)
+    return [s for f in files for s in f.shards]
+
+
+def _opened(item: Input, context: Context, limit: int | None) -> _File:
+    key = item.key(context.taxonomy, limit)
+    index = context.folder / "sources" / f"{key}.json"
+    there = None if context.fresh else indexed(index, context, item.file)
+    if there is None:
+        return _File(item, key, index, [], [], Beside(), None)
+    shards, lost, beside = there
+    return _File(item, key, index, shards, [], beside, lost)
+
+
+def _blocks(files: list[_File], owners: deque[_File], context: Context, limit: int | None) -> Iterator[Block]:
+    """The blocks of files one after the other; whose each is goes into `owners`."""
+    for file in files:
+        key = file.key
+        blocks = until_damage(file.item.blocks(limit, file.beside), file.lost)
+        for i, (first, records) in enumerate(blocks):
+            path = context.folder / "shards" / key[:2] / f"{key}-{i:05d}.parquet"
+            owners.append(file)
+            yield Block(file.item, first, records, path, f"{key}-{i:05d}", context.taxonomy, context.fresh)
+
+
+def _finish(file: _File, context: Context) -> None:
+    """A file was read: remember its shards, say what was lost of it."""
+    item, lost = file.item, file.known
+    if lost is None:
+        if item.changed():
+            for shard in file.shards:
+                shard.path.unlink(missing_ok=True)
+            raise Changed(f"{item.path}: the file was written while it was read")
+        lost = str(file.lost[0]) if file.lost else ""
+        keep_index(file.index, file.shards, lost, file.beside, context.folder)
+    if lost and not item.keep:
+        raise DamagedInput(
+            f"source {item.source}: {lost}. {sum(s.rows for s in file.shards):,} rows stand before that: damaged: keep "
+            f"in the source goes on with them"
         )
-        for i, (first, records) in enumerate(until_damage(item.blocks(limit, beside), lost))
-    )
-    made = engine.map(read_block, blocks)
-    shards = list(track(made, f"read {item.source}", block_count(item.path), lambda s: s.rows, context.bars))
-    if item.changed():
-        for shard in shards:
-            shard.path.unlink(missing_ok=True)
-        raise Changed(f"{item.path}: the file was written while it was read")
-    told = str(lost[0]) if lost else ""
-    keep_index(index, shards, told, beside, cache)
-    return shards, told, beside
+    if lost:
+        context.say(f"source {item.source}: {lost}. Going on with what is there (damaged: keep)")
+    if file.beside.line:
+        context.say(f"source {item.source}: {item.file}: {file.beside.line}")
+    context.lost[f"{item.source}/{item.file}"] = lost
+    context.beside[f"{item.source}/{item.file}"] = file.beside.manifest()
 
 
 def read_block(block: Block) -> Shard:

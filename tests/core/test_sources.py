@@ -14,6 +14,9 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from instdata.build import prepare
+from instdata.read.shards import read_sources
+from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, InputError
 from tests.conftest import rows
 
@@ -274,3 +277,35 @@ def test_real_files_are_read(bench, realdata):
     assert not quarantined(done)
     assert done.manifest["totals"]["in"] >= 9251 + 175 + 1172 + 1495 + 7473 + 175 + 164 + 1923
     assert done.manifest["configs"]["full"]["by_ability"]["math"] == 153
+
+
+class Stops(Engine):
+    """Counts the blocks of each map; stops after `most`."""
+
+    def __init__(self, most: int):
+        self.most, self.maps = most, []
+
+    def map(self, function, items):
+        self.maps.append(0)
+        for item in items:
+            if sum(self.maps) == self.most:
+                raise KeyboardInterrupt
+            self.maps[-1] += 1
+            yield function(item)
+
+
+def test_small_files_go_to_the_engine_in_one_stream_and_are_remembered_one_by_one(bench):
+    for i in range(6):
+        bench.jsonl(f"in/{i}.jsonl", rows(3) if i % 2 else rows(i + 1))
+    (bench.folder / "in/empty.jsonl").write_text("")
+    plan = prepare(bench.recipe(sources=[{"path": "in", "name": "d"}]))
+    stopped = Stops(4)
+    with pytest.raises(KeyboardInterrupt):
+        read_sources(plan.inputs, [0.0], stopped, plan.context)
+    assert stopped.maps == [4]
+    again = Stops(100)
+    shards = read_sources(plan.inputs, [0.0], again, plan.context)
+    assert again.maps == [3]  # the last of the four, whose end nobody saw, and two more
+    assert [s.rows for s in shards] == [1, 3, 3, 3, 5, 3]
+    assert [s.key for s in shards] == [s.key for s in read_sources(plan.inputs, [0.0], Stops(0), plan.context)]
+    assert [s.rows for s in read_sources(plan.inputs, [0.0], Stops(9), plan.context, limit=5)] == [1, 3, 1]

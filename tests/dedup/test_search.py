@@ -3,6 +3,7 @@
 import json
 import resource
 import time
+from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,8 @@ from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.util.errors import BuildError, InputError
 
 from .reference import all_pairs, jaccard, ngram_set
+
+inner = import_module("instdata.steps.dedup.search")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,9 @@ def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch,
     wanted = dedup(planted)
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert same(wanted, dedup(planted))
+    for part in (700, 10):  # keys sorted in 8 parts, and in 512
+        monkeypatch.setattr(inner, "PART", part)
+        assert same(wanted, dedup(planted))
     monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
     assert same(wanted, dedup(pa.chunked_array([pa.array(planted[:7]), pa.array(planted[7:])])))
     s = scheme()
@@ -322,3 +328,16 @@ def test_index_grows(monkeypatch):
     assert len(index) == len(texts) == 60
     index.add([None])
     assert index.query([None, texts[0]])[0].tolist() == [-1, 0]
+
+
+@given(st.lists(st.integers(0, 2**32 - 1) | st.sampled_from([0, 2**32 - 1, 7])), st.integers(1, 20))
+def test_equal_values_are_in_one_part(values, part):
+    values, was = np.array(values, np.uint32), inner.PART
+    try:
+        inner.PART = part
+        parts = list(inner.by_prefix(values))
+    finally:
+        inner.PART = was
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(values)))
+    held = [set(values[at].tolist()) for at in parts]
+    assert sum(map(len, held)) == len(set(values.tolist()))

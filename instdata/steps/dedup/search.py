@@ -7,6 +7,7 @@ by their rarest n-grams (dense.py), near-linear where comparing all pairs would 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
 from instdata.util.kernels import jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
+PART = 1 << 24  # keys that are sorted at once: of more rows, those with the same leading bits come in turn
 SMALL = 24  # rows of a band's group up to which all its pairs are compared
 BLOCK = 16 << 20  # bytes of text that verification holds at once; their n-gram sets take up to ten times as much
 LOW = np.uint64(0xFFFFFFFF)
@@ -112,14 +114,28 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, word
         out[i], same[i] = similarity, bag[a] == bag[b]
 
 
+def by_prefix(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Positions (int64, ascending) of unsigned values, about PART at a time: those with the same leading bits, so that
+    equal values are never apart."""
+    bits = max(0, int(np.ceil(np.log2(max(1, len(values)) / PART))))
+    if not bits:
+        yield np.arange(len(values))
+        return
+    kind = values.dtype.type
+    lead = (values >> kind(8 * values.dtype.itemsize - bits)).astype(np.uint8 if bits <= 8 else np.uint32)
+    for prefix in range(1 << bits):
+        yield np.flatnonzero(lead == prefix)
+
+
 def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
     """For each row the first row of `order` with the same folded text, -1 where there is none before it."""
     copy_of = np.full(len(whole), -1, np.int64)
     ones = whole[order, 0]
-    by_one = np.argsort(ones)
-    same = ones[by_one[1:]] == ones[by_one[:-1]]
     some = np.zeros(len(order), bool)
-    some[by_one[1:][same]] = some[by_one[:-1][same]] = True
+    for at in by_prefix(ones):
+        by_one = at[np.argsort(ones[at])]
+        same = ones[by_one[1:]] == ones[by_one[:-1]]
+        some[by_one[1:][same]] = some[by_one[:-1][same]] = True
     rows = order[np.flatnonzero(some)]  # in priority order; lexsort keeps it among equals
     rows = rows[np.lexsort((whole[rows, 1], whole[rows, 0]))]
     starts = np.ones(len(rows), bool)
@@ -151,21 +167,28 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
 
 def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """(candidate pairs as earlier << 32 | later, root of each row's component of large groups), by place in `rows`."""
-    keys, index = sketch.keys, np.arange(len(rows), dtype=np.uint64)
+    keys = sketch.keys
     # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.  # noqa: E501
     n, share = min(s.bands * s.rows, 128), (1 - floor) / 2
     differing = int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
     root = np.arange(len(rows))
 
     def band(i: int) -> tuple[np.ndarray, np.ndarray]:
-        packed = keys[i][rows].astype(np.uint64) << np.uint64(32) | index
-        packed.sort()
-        none = np.empty(0, np.uint64)
-        n_pairs, n_links = band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, none, none)
-        pairs, links = np.empty(n_pairs, np.uint64), np.empty(n_links, np.uint64)
-        if n_pairs or n_links:
-            band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, pairs, links)
+        found: list[tuple[np.ndarray, np.ndarray]] = []
+        none, own = np.empty(0, np.uint64), keys[i][rows]
         release(keys)
+        for at in by_prefix(own):
+            packed = own[at].astype(np.uint64)
+            packed <<= np.uint64(32)
+            packed |= at.astype(np.uint64)
+            packed.sort()
+            n_pairs, n_links = band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, none, none)
+            pairs, links = np.empty(n_pairs, np.uint64), np.empty(n_links, np.uint64)
+            if n_pairs or n_links:
+                band_groups(packed, keys, i, rows, SMALL, sketch.bits, differing, pairs, links)
+            found.append((pairs, links))
+            release(keys)
+        pairs, links = (np.concatenate(part) for part in zip(*found))
         return pairs, links
 
     found = on_all_cores(band, range(len(keys)))
