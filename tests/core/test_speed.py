@@ -4,7 +4,10 @@ process that workers are forked off."""
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -93,3 +96,43 @@ def test_forked_workers_have_the_environment_of_now(monkeypatch, value):
     monkeypatch.setenv("INSTDATA_TEST_VARIABLE", value)  # the process they are forked off may have begun before
     with Processes(2, READY) as engine:
         assert set(engine.map(_variable, ["INSTDATA_TEST_VARIABLE"] * 4)) == {(value, True)}
+
+
+DRIVER = """
+import time
+
+from mine import number_of
+from instdata.util.engine import Processes
+
+if __name__ == "__main__":
+    with Processes(2, "instdata.util.errors") as engine:
+        for pid in engine.map(number_of, range(2)):
+            print(pid, flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_workers_leave_with_a_killed_parent(tmp_path):
+    (tmp_path / "mine.py").write_text("import os\n\n\ndef number_of(item):\n    return os.getpid()\n")
+    program = tmp_path / "driver.py"
+    program.write_text(DRIVER)
+    driver = subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True)
+    assert driver.stdout is not None
+    workers = {int(driver.stdout.readline()) for _ in range(2)}
+    assert workers and driver.pid not in workers
+    driver.kill()
+    driver.wait()
+    for _ in range(600):
+        if not any(map(_runs, workers)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"workers {workers} go on without their parent")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # a zombie waits to be reaped by a container's first process, which may not care
