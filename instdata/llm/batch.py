@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from instdata.llm.cache import digest
@@ -50,6 +50,12 @@ def _one(client: Client, requests: dict[str, Request], say: Callable[[str], None
         client.store.put_batch(name, number)
         say(f"batch {number}: {len(requests)} requests handed in")
     batch = _await(client, number, say, wait)
+    if batch is None:
+        client.store.forget_batch(name)
+        raise BuildError(
+            f"{client.at.where} knows nothing of batch {number} any more. What it may have cost stays reserved; run "
+            f"again to hand it in anew"
+        )
     lines = (
         [] if batch.output_file_id is None else client.run(_content(client, batch.output_file_id)).split("\n")
     )  # U+2028 is no end of a line
@@ -86,7 +92,7 @@ def _await(client: Client, number: str, say: Callable[[str], None], wait: float)
     told = ""
     while True:
         batch = client.run(_look(client, number))
-        if batch.status in OVER:
+        if batch is None or batch.status in OVER:
             return batch
         if batch.status != told:
             told = batch.status
@@ -155,8 +161,23 @@ def _dead(client: Client, batch: Any) -> bool:
 
 
 async def _look(client: Client, number: str) -> Any:
-    return await client.connect().with_options(max_retries=8).batches.retrieve(number)
+    """The batch as the endpoint tells it; None where it has none of that name (any more)."""
+    return await _got(client, number, client.connect().with_options(max_retries=8).batches.retrieve(number))
 
 
 async def _content(client: Client, file: str) -> str:
-    return (await client.connect().with_options(max_retries=8).files.content(file)).content.decode("utf-8", "replace")
+    """A file of answers; "" where the endpoint has kept it no longer."""
+    found = await _got(client, file, client.connect().with_options(max_retries=8).files.content(file))
+    return "" if found is None else found.content.decode("utf-8", "replace")
+
+
+async def _got(client: Client, name: str, asked: Awaitable[Any]) -> Any:
+    try:
+        return await asked
+    except client.openai.NotFoundError:
+        return None
+    except client.openai.OpenAIError as e:
+        said = client.at.clean(" ".join(str(e).split()))[:200]
+        raise BuildError(
+            f"{client.at.where} does not give {name} ({said}). Run again to go on waiting for it"
+        ) from None

@@ -18,7 +18,7 @@ from instdata.read.arrow import spelled
 from instdata.read.blocks import Bad, parsed, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.language import detect as detect_languages
-from instdata.read.plain import BadRow, unjson
+from instdata.read.plain import said_of, unjson
 from instdata.read.shapes import Record, normalise_keys, used_keys
 from instdata.read.sources import Input
 from instdata.read.usual import INPUT, PLAIN, Usual
@@ -72,7 +72,7 @@ def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> B
             except MemoryError:  # the machine's, not the row's
                 raise
             except Exception as e:  # one bad row costs one row, whatever is wrong with it
-                record = Bad(str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}")
+                record = Bad(said_of(e))
         if record is not None:
             bad.append((first + i, record.error, raw_text(records, i)))
     labels = _match([c.ability for _, _, talks in read for c in talks], taxonomy)

@@ -12,6 +12,11 @@ class BadRow(ValueError):
     """Why one record cannot be read. It costs that record only."""
 
 
+def said_of(error: Exception) -> str:
+    """Why a record cannot be read: what a BadRow says, else which error it met."""
+    return str(error) if isinstance(error, BadRow) else f"{type(error).__name__}: {error}"
+
+
 def json_text(text: str) -> Any:
     """What a column of JSON text holds; the text itself where it is no JSON list or object."""
     if text.lstrip()[:1] in ("[", "{"):

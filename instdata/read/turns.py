@@ -109,7 +109,13 @@ def _of_mapping(value: Mapping[str, Any], field: str) -> Any:
     """The list that a mapping stands for: a struct of lists, MOSS's turns, a single turn."""
     if "turn_1" in value:
         turns: list[Turn] = []
-        for _, turn in sorted(value.items(), key=lambda item: int(item[0].rpartition("_")[2] or 0)):
+        numbers = {key: re.fullmatch(r"turn_([0-9]{1,9})", key) for key in value}
+        for key, number in sorted(numbers.items(), key=lambda item: int(item[1][1]) if item[1] else 0):
+            turn = value[key]
+            if turn is None:  # of a table: another conversation has more turns
+                continue
+            if number is None or not isinstance(turn, Mapping):
+                raise BadRow(f"{field}: {key} is no turn of MOSS's: {{turn_1: {{Human, MOSS}}, …}}")
             said = {normalise_key(k): MOSS_MARKS.sub("", v) for k, v in turn.items() if isinstance(v, str)}
             turns.append({"role": "user", "content": said.pop("human", "")})
             told = {"role": "assistant", "content": said.pop("moss", "")}

@@ -118,8 +118,9 @@ def test_across(tmp_path):
     assert Dedup(across=["gone.jsonl"]).check(given.context)[0].startswith("across: gone.jsonl: no such file")
 
 
-def test_a_record_of_another_file_that_breaks_its_reader_costs_itself(tmp_path):
+def test_a_record_of_another_file_that_breaks_its_reader_costs_itself(tmp_path, monkeypatch):
     talk = {"messages": [{"role": "user", "content": LONG}, {"role": "assistant", "content": "z"}]}
+    monkeypatch.setattr("instdata.read.adapters.no_media", lambda r: r["messages"][0] and None)  # some fault of ours
     records = [talk, {"messages": {"turn_1": "x"}}, {"messages": []}, 7, talk]
     (tmp_path / "old.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records) + "not json\n")
     given, said = rows([(LONG + ".", "b")], base=tmp_path), []

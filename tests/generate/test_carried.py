@@ -47,15 +47,20 @@ def test_rows_that_call_tools_are_left_out_and_counted(tmp_path):
     said = []
 
     def given(context):
-        return with_turns([TALK, plain, plain, begun], replace(context, say=said.append), [None, TOOLS, None, None])
+        talks = [TALK, plain, plain, begun, plain + plain]
+        return with_turns(talks, replace(context, say=said.append), [None, TOOLS, None, None, None])
 
     context = Context(cache=tmp_path)
     found = given(context)
-    assert calling(found).tolist() == [True, True, False, False]
-    assert asked_by(found, "user").tolist() == [False, True, True, False]
+    assert calling(found).tolist() == [True, True, False, False, False]
+    assert asked_by(found, "user").tolist() == [False, True, True, False, True]
     with running(fixed='{"instruction": "明天早上那里会有多少度呢", "response": "大约二十度，有些太阳"}') as server:
         made = Generate(method="multi-turn", model="served", base_url=server.url).produce(given(context))
-    assert list(made.shown) == [2] and [m["role"] for m in accepted(made)[0]["messages"]] == ["user", "assistant"] * 2
+        Generate(method="evolve", target=1, model="served", base_url=server.url).produce(given(context))
+    assert "evolve: 1 conversations of several turns stay as they are" in said
+    assert (
+        list(made.shown) == [2, 4] and [m["role"] for m in accepted(made)[0]["messages"]] == ["user", "assistant"] * 2
+    )
     assert [line for line in said if line.startswith("multi-turn: ")] == [
         "multi-turn: 2 rows with tools, or calls of tools, stay as they are",
         "multi-turn: 1 rows stay as they are: no user's turn stands ahead of the answer",

@@ -30,6 +30,9 @@ def route(server: Any, method: str, path: str, body: bytes) -> dict | str:
         return {"object": "list", "data": list(server.batches.values())[::-1], "has_more": False}
     batch = server.batches[parts[1]]
     if server.quirk and parts[1] == "batch_0":  # the first one fails: expired, completed without or with an empty file
+        if server.quirk == "gone":
+            batch["status"] = "cancelled"
+            return {"_status": 404, "error": {"message": "no such batch"}}
         batch["status"] = server.quirk.partition(" ")[0]
         if " " in server.quirk:
             batch["output_file_id"] = file_of(server, "")["id"]

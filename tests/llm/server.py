@@ -93,7 +93,8 @@ class Server:
         if path.startswith(("/v1/files", "/v1/batches")):
             from batch_routes import route
 
-            return await send(writer, 200, route(self, method, path, body))
+            found = route(self, method, path, body)
+            return await send(writer, found.pop("_status", 200) if isinstance(found, dict) else 200, found)
         if self.quirk:
             from quirks import respond
 

@@ -47,6 +47,7 @@ PLAIN = {  # shape -> a record that is the one exchange Q, A
     "moss 003": {"conversation_id": "1", "num_turns": 1, "chat": {"turn_1": {
         "Human": "<|Human|>: Name a tree.<eoh>\n", "Inner Thoughts": "<|Inner Thoughts|>: None<eot>\n",
         "MOSS": "<|MOSS|>: Oak.<eom>\n"}}},
+    "moss 003 of a table": {"chat": {"turn_2": None, "turn_1": {"Human": "Name a tree.", "MOSS": "Oak."}}},
     "moss 002": {"plain_text": "[Human]: Name a tree.<eoh> [MOSS]: Oak.<eoa> ", "num_turns": 1},
     "lima": {"conversations": ["Name a tree.", "Oak."], "source": "x"},
     "ultrachat": {"id": "0", "data": ["Name a tree.", "Oak."]},

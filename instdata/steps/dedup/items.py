@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, raw_blocks, records
-from instdata.read.plain import BadRow
+from instdata.read.plain import BadRow, said_of
 from instdata.read.shapes import columns, normalise_keys
 from instdata.steps.dedup.others import File, files
 from instdata.util.context import Context
@@ -115,8 +115,10 @@ def _items(file: File) -> Iterator[EvalItem | str]:
             record = normalise_keys(record)
             missing -= record.keys()
             yield _item(record, file.map, f"{file.name}:{number}")
-        except BadRow as e:
-            yield str(e)
+        except MemoryError:
+            raise
+        except Exception as e:  # one bad record costs one record, whatever is wrong with it
+            yield said_of(e)
     if missing:
         raise InputError(f'{file.path}: there is no column "{min(missing)}", which its suite maps')
 

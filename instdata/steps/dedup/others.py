@@ -156,7 +156,7 @@ def _conversations(file: File) -> Iterator[list[tuple[str, str]] | str]:
     """The messages of each record of a file; for one that cannot be read, why."""
     from instdata.read.adapters import adapt
     from instdata.read.blocks import raw_blocks, records
-    from instdata.read.plain import BadRow
+    from instdata.read.plain import said_of
     from instdata.read.shapes import normalise_keys
 
     item = _format(file)
@@ -173,7 +173,7 @@ def _conversations(file: File) -> Iterator[list[tuple[str, str]] | str]:
         except MemoryError:  # the machine's, not the record's
             raise
         except Exception as e:  # one bad record costs one record, whatever is wrong with it
-            yield str(e) if isinstance(e, BadRow) else f"{type(e).__name__}: {e}"
+            yield said_of(e)
 
 
 def _question(record: dict[str, Any]) -> list[tuple[str, str]] | None:

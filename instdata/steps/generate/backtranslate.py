@@ -17,7 +17,7 @@ from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
 from instdata.steps.generate.check import Broken, NewRow, Novelty, pure_faults, settle
 from instdata.steps.generate.prompt import render, template, text_of
-from instdata.steps.generate.rounds import Candidate, broken, carried, given_rows, one_turn, record, run, shuffled
+from instdata.steps.generate.rounds import Candidate, broken, carried, given_rows, record, run, shuffled
 from instdata.steps.verify.case import covered
 from instdata.util.context import Context
 
@@ -35,7 +35,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the documents that became answers."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
     short = np.asarray(pc.less_equal(pc.utf8_length(rows.prompt), LONGEST))
-    documents = own & short & one_turn(rows) & np.asarray(pc.is_null(rows.response))
+    documents = own & short & np.asarray(pc.is_null(rows.response))
     given = given_rows(rows, carried(rows, documents, "backtranslate", context.say))
     given = shuffled(given, context.seed) if step.target else given
     origins = rows.origin.to_pylist()

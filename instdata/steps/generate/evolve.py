@@ -25,7 +25,6 @@ from instdata.steps.generate.rounds import (
     broken,
     carried,
     given_rows,
-    one_turn,
     record,
     run,
     shuffled,
@@ -59,7 +58,7 @@ SCHEMA = {"type": "object", "properties": FIELDS, "required": list(FIELDS), "add
 def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[list[NewRow | Broken], set[int]]:
     """The step's records and the positions of the rows they were made from."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
-    given = shuffled(given_rows(rows, carried(rows, own & one_turn(rows), "evolve", context.say)), context.seed)
+    given = shuffled(given_rows(rows, carried(rows, own, "evolve", context.say)), context.seed)
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
     other = other_ability(rows)
     text = template("evolve", step.language, step.prompt, context.base)

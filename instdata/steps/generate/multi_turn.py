@@ -33,7 +33,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the rows that they continue."""
     own = np.asarray(pc.fill_null(pc.equal(rows.lang, step.language), False))
     answered = np.asarray(pc.is_valid(rows.response))
-    given = given_rows(rows, carried(rows, own & answered, "multi-turn", context.say))
+    given = given_rows(rows, carried(rows, own & answered, "multi-turn", context.say, single=False))
     given = shuffled(given, context.seed) if step.target else given
     text = template("multi-turn", step.language, step.prompt, context.base)
     used: set[int] = set()

@@ -72,18 +72,20 @@ def given_rows(rows: Rows, at: np.ndarray) -> list[Given]:
     return found
 
 
-def carried(rows: Rows, wanted: np.ndarray, method: str, say: Callable[[str], None]) -> np.ndarray:
+def carried(rows: Rows, wanted: np.ndarray, method: str, say: Callable[[str], None], single: bool = True) -> np.ndarray:
     """Positions of the rows wanted (bool, as long as the rows) that the method can carry: questions and their answers
-    in words. Rows that offer or call tools, or in which no user's turn stands ahead of the answer, are left out, and
-    it is said how many."""
-    tools, asked = calling(rows), asked_by(rows, "user")
-    for n, what in (
-        (int((wanted & tools).sum()), "with tools, or calls of tools, stay as they are"),
-        (int((wanted & ~tools & ~asked).sum()), "stay as they are: no user's turn stands ahead of the answer"),
+    in words, a `single` one each. Rows that offer or call tools, in which no user's turn stands ahead of the answer,
+    or of several turns are left out, and it is said how many."""
+    left, fits = wanted, one_turn(rows) if single else np.ones(len(rows), bool)
+    for good, what in (
+        (~calling(rows), "rows with tools, or calls of tools, stay as they are"),
+        (asked_by(rows, "user"), "rows stay as they are: no user's turn stands ahead of the answer"),
+        (fits, "conversations of several turns stay as they are"),
     ):
-        if n:
-            say(f"{method}: {n:,} rows {what}")
-    return np.flatnonzero(wanted & ~tools & asked)
+        if n := int((left & ~good).sum()):
+            say(f"{method}: {n:,} {what}")
+        left = left & good
+    return np.flatnonzero(left)
 
 
 def calling(rows: Rows) -> np.ndarray:

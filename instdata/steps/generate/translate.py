@@ -23,7 +23,6 @@ from instdata.steps.generate.rounds import (
     carried,
     foreign,
     given_rows,
-    one_turn,
     record,
     run,
     shuffled,
@@ -50,11 +49,8 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     """The step's records and the positions of the rows they translate."""
     other = np.asarray(pc.fill_null(pc.not_equal(rows.lang, step.language), False))
     answered = np.asarray(pc.is_valid(rows.response))
-    source = given_rows(rows, carried(rows, other & answered & one_turn(rows), "translate", context.say))
+    source = given_rows(rows, carried(rows, other & answered, "translate", context.say))
     source = shuffled(source, context.seed) if step.target else source
-    longer = int((other & answered & ~one_turn(rows)).sum())
-    if longer:
-        context.say(f"translate: {longer:,} conversations of several turns stay as they are")
     text = template("translate", step.language, step.prompt, context.base)
     used: set[int] = set()
 
