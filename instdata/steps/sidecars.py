@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import Corpus, Part, read_cached, versions
@@ -43,8 +43,10 @@ def seen(step: Step, corpus: Corpus, shard: int) -> list[str]:
     """What scoring looks at besides the text: the current labels, the scores of earlier steps."""
     found = []
     if step.reads_labels:
-        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)])
-        found.append(hashlib.sha256(json.dumps(labels.to_pylist()).encode()).hexdigest())
+        labels = corpus.abilities.decode(corpus.state.ability[corpus.span(shard)]).dictionary_encode()
+        told = hashlib.sha256(repr(labels.dictionary.to_pylist()).encode())
+        told.update(np.asarray(pc.fill_null(labels.indices, -1)).tobytes())
+        found.append(told.hexdigest())
     if step.reads_scores:
         found += [f"{s.step}:{s.parts[shard].key}" for s in corpus.sidecars if shard in s.parts]
     return found
