@@ -62,15 +62,15 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def alone(lock: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """One process at a time; `waiting` is called where another one is there. The kernel drops the lock with its owner,
-    however that one ends."""
+    """One process at a time inside, by a lock of a file, which is made; `waiting` is called where another one is there.
+    The system frees it with its owner, however that one ends. Where no lock can be had, there is none."""
     try:
         import fcntl
-    except ImportError:  # Windows has no flock: one at a time there
+    except ImportError:  # Windows has no flock
         yield
         return
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
