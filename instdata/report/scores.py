@@ -23,7 +23,7 @@ def histograms(db: Any, manifest: dict[str, Any], recipe: dict[str, Any]) -> lis
     thresholds = Thresholds(db, kinds, manifest["steps"])
     bounds, steps = _bounds(recipe), {s["name"]: s["kind"] for s in manifest["steps"]}
     places = [(known["step"], known["score"]) for known in thresholds.ranges(db)]
-    found = []
+    found: list[dict[str, Any]] = []
     for step, score in sorted(places, key=lambda place: place not in bounds):  # stable: else in the ledger's order
         name = f"score_{step}_{score}"
         now = thresholds.what_if({"score": name})
