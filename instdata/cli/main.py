@@ -112,7 +112,7 @@ def build(
 
     use(sandbox, i_know)
     path = _recipe(recipe)
-    say = sayer(quiet)
+    say = sayer(quiet, "opening the sources")
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
         from instdata.recipe.estimate import estimate
@@ -140,7 +140,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2
-    say = sayer(quiet or json_)
+    say = sayer(quiet or json_, "opening the sources")
     try:
         path = _recipe(recipe)
         for seen in prepare(path, set_ or [], say=say, online=False).looks:
