@@ -188,7 +188,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
     started, clock = time.time(), time.monotonic()
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
-    with locked(out), in_use(plan.context.folder):
+    with locked(out), in_use(plan.context.folder), Heartbeat(plan.context.say, live=plan.context.bars) as beat:
         done = _up_to_date(plan, out)
         if done is not None:
             return done
@@ -201,6 +201,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
+        beat.doing = "writing"
         with writing(out):
             manifest = _write(plan, corpus, staged)
         run = {
@@ -223,6 +224,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             },
         }
         write_json(staged / "run.json", run, redacted=True)
+        beat.doing = "the report"
         _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
         if (out / "curves").is_dir() or beside(out, "ablations").is_dir():
@@ -250,7 +252,7 @@ def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Pla
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
     recipe = plan.recipe
-    with Heartbeat(plan.context.say) as beat:
+    with Heartbeat(plan.context.say, live=plan.context.bars) as beat:
         context = replace(plan.context, say=beat.say)
         clock = Clock(beat)
         beat.doing = "compiling"

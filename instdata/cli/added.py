@@ -19,7 +19,7 @@ def ablate_several(build: Path | None, plan: bool, json_: bool, quiet: bool, **w
     from instdata.builds import find_build
     from instdata.compare import several
 
-    found = several.prepare(find_build(build), **wanted, say=sayer(quiet))
+    found = several.prepare(find_build(build), **wanted, say=sayer(quiet, "the arms"))
     if plan:
         took = several.plan(found)
         result(took, json_, lambda: _show_plan(took))

@@ -31,8 +31,15 @@ def register(app: typer.Typer) -> None:
         found = registry.brief(registry.describe(app))
         result(found, json_, lambda: print(registry.as_text(found)))
 
+    def mcp(json_: AsJson = False, quiet: Quiet = False) -> None:
+        """Serve commands that change nothing as MCP tools on stdin and stdout."""
+        from instdata.cli.mcp_server import serve
+
+        serve(app)
+
     agent.command()(context)
     agent.command()(skill)
+    agent.command()(mcp)
     app.add_typer(agent, name="agent")
 
 

@@ -45,7 +45,7 @@ def arms(
     from instdata.compare.export import export_arms
     from instdata.train.recipe import training
 
-    say = sayer(quiet)
+    say = sayer(quiet, "the arms")
     ablation = prepare(
         find_build(build), filter, None, sizes=sizes, seeds=seeds, most=seeds, model=model, match=match, metric="bits",
         judge=None, recipe=training(recipe, set_ or []), max_items=max_items, taxonomy=taxonomy, out=None, say=say,

@@ -47,16 +47,13 @@ def audit(
     from instdata.cli.output_audit import audit_summary
     from instdata.util.errors import InputError
     from instdata.util.paths import cores
-    from instdata.util.progress import Heartbeat
 
     gate = read_gate(fail_if, COUNTS) if fail_if is not None else []
     if not against and any(c.name == "leaks" for every in gate for c in every):
         raise InputError("--fail-if: leaks are told by suites: add --against SUITE")
     if recipe is not None:
         check_recipe_name(recipe)
-    with Heartbeat(sayer(quiet)) as beat:
-        beat.doing = "audit"
-        found, folder = run(set_, against or [], out, recipe, limit, cores(), beat.say)
+    found, folder = run(set_, against or [], out, recipe, limit, cores(), sayer(quiet, "audit"))
     why = held(gate, found["counts"])
     paths = {"page": str(folder / "audit.html"), "json": str(folder / "audit.json"), "recipe": recipe and str(recipe)}
     short = {"set": found["set"], "counts": found["counts"], **paths, "failed": why}

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
+import click
 import typer
 
 from instdata.util.plain import plain
+from instdata.util.progress import Heartbeat, rest
 from instdata.util.secrets import redact
 
 COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -33,8 +35,9 @@ def wants_json() -> bool:
     return "--json" in sys.argv
 
 
-def sayer(quiet: bool) -> Callable[[str], None]:
-    """Lines for people go to stderr, folded at the terminal's width; with --json each is an object: {seconds, say}."""
+def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
+    """Lines for people go to stderr, folded at the terminal's width; with --json each is an object: {seconds, say}.
+    `doing`: what the command does for long; until its result is printed, no silence lasts ten seconds."""
     import shutil
     import textwrap
     import time
@@ -53,7 +56,13 @@ def sayer(quiet: bool) -> Callable[[str], None]:
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)
 
-    return (lambda line: None) if quiet else tell if wants_json() else say
+    told = (lambda line: None) if quiet else tell if wants_json() else say
+    context = click.get_current_context(silent=True)
+    if quiet or not doing or context is None:
+        return told
+    beat = context.with_resource(Heartbeat(told, live=sys.stderr.isatty() and not wants_json()))
+    beat.doing = doing
+    return beat.say
 
 
 def json_text(value: Any, **how: Any) -> str:
@@ -65,6 +74,7 @@ def json_text(value: Any, **how: Any) -> str:
 
 def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet: bool = False) -> None:
     """The one place that prints a result: JSON, or for people."""
+    rest()
     if as_json:
         print(json_text(value))
     elif not quiet:

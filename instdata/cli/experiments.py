@@ -57,7 +57,7 @@ def leaderboard(
     from instdata.compare import leaderboard as board
     from instdata.train.recipe import training
 
-    say = sayer(quiet)
+    say = sayer(quiet, "leaderboard")
     found = board.prepare(
         find_build(pool), methods=methods, keep=keep, seeds=seeds, model=model, proxy=proxy, metric=metric,
         recipe=training(recipe, set_ or []), suites=suite or [], query=query or [], max_items=max_items,
@@ -107,7 +107,7 @@ def reproduce(
     from instdata.grow.papers.run import run
     from instdata.grow.papers.study import PaperWanted, study
 
-    say = sayer(quiet)
+    say = sayer(quiet, "the study")
     asked = (judge, judge_runs, max_usd) if judge else None
     where = build_of_paper(paper, build, say, plan)
     wanted = PaperWanted(
@@ -182,7 +182,7 @@ def _design(
     from instdata.grow import design as mixtures
     from instdata.grow.next import mixture_recipe
 
-    found = mixtures.prepare(build, **wanted, say=sayer(quiet))
+    found = mixtures.prepare(build, **wanted, say=sayer(quiet, "the mixtures"))
     if plan:
         took = mixtures.plan(found)
         result(took, json_, lambda: show_design_plan(took))

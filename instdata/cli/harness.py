@@ -85,7 +85,7 @@ def train(
     from instdata.train.recipe import training
     from instdata.train.run import shown_rows, train_build
 
-    found, how, say = find_build(build), training(recipe, set_ or []), sayer(quiet)
+    found, how, say = find_build(build), training(recipe, set_ or []), sayer(quiet, "training")
     if show:
         rows = shown_rows(found, config, model, how, show, say)
         result({"rows": rows}, json_, lambda: show_rows(rows))
@@ -129,8 +129,9 @@ def evaluate(
 
     use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
+    say = sayer(quiet, "scoring")
     found = evaluate_model(
-        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, sayer(quiet), judged, answer_tokens, with_
+        model, build, suite or [], kinds(metrics), max_items, out, taxonomy, say, judged, answer_tokens, with_
     )
     result(found, json_, lambda: show_evaluation(found))
 
@@ -178,7 +179,7 @@ def curves(
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
-    where, say = find_build(build), sayer(quiet)
+    where, say = find_build(build), sayer(quiet, "the cells")
     found = grids(
         where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
         sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,
@@ -264,7 +265,7 @@ def ablate(
     from instdata.report.page import ablation_page
     from instdata.train.recipe import training
 
-    say = sayer(quiet)
+    say = sayer(quiet, "the cells")
     if add or "," in (filter or ""):
         alone = {"--against": against, "--judge": judge, "--cells": cells, "--card": card, "--transfer": transfer}
         _several(add, filter, sizes, match, alone)(
@@ -347,7 +348,7 @@ def judge_card(
     from instdata.llm.ask import Options
     from instdata.util.context import Context
 
-    context = Context(say=sayer(quiet), bars=sys.stderr.isatty() and not quiet)
+    context = Context(say=sayer(quiet, "the judge"), bars=sys.stderr.isatty() and not quiet)
     card = measure(
         judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, mapping=map_ or [],
         context=context,

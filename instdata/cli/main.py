@@ -128,7 +128,7 @@ def build(
     from instdata.util.paths import cores
 
     use(sandbox, i_know)
-    me, say = ranks.number_of(engine.value, rank, world), sayer(quiet)
+    me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:
@@ -157,7 +157,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2
-    say = sayer(quiet or json_)
+    say = sayer(quiet or json_, "opening the sources")
     try:
         path = _recipe(recipe)
         for seen in prepare(path, set_ or [], say=say, online=False).looks:

@@ -14,6 +14,8 @@ from rich.table import Table
 from instdata.cli.evidence import evidence_lines
 from instdata.util.plain import bounded, plain
 
+TEXT = 4000  # characters of one text of a row; --json has all
+
 
 class _Console(Console):
     """A console that no text of data, files or recipes can command."""
@@ -144,6 +146,9 @@ def row_history(rows: list[dict[str, Any]]) -> None:
             grid.add_row(f"  {name}", escape(text))
         console.print(f"[bold]{escape(row['rid'])}[/]", soft_wrap=True)
         console.print(grid)
+        for name, text in _texts(row):
+            console.print(f"  [bold]{escape(name)}[/]", soft_wrap=True)
+            print(bounded(text, TEXT))  # as it is, tabs and all: code that is copied from here still runs
         console.print()
 
 
@@ -155,23 +160,28 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield from evidence_lines(row)
     for name, value in row["scores"].items():
         yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
-    for turn in row.get("messages") or []:
-        if turn.get("reasoning_content"):
-            yield "reasoning", _short(turn["reasoning_content"], 600)
-        calls = [f"{c['function']['name']}({c['function']['arguments']})" for c in turn.get("tool_calls") or ()]
-        yield turn["role"], _short("\n".join(t for t in (turn["content"], *calls) if t), 600)
     if row.get("written_by"):
         made = row["written_by"]
         cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"
         yield "request", f"{made['request']} to {made['model']}, {sum(made['tokens']):,} tokens, {cost}"
         yield "shown", ", ".join(made["seeds"])
-        for text in made["prompt"]:
-            yield "prompt", _short(text, 400)
-        yield "answer", _short(made["answer"], 400)
-    if row.get("raw"):
-        yield "raw", _short(row["raw"], 600)
-    elif not row.get("messages"):
+    if not row.get("raw") and not row.get("messages"):
         yield "text", "not in the cache any more: `instdata build --fresh` brings it back"
+
+
+def _texts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The texts of a row, each with who says it."""
+    for turn in row.get("messages") or []:
+        if turn.get("reasoning_content"):
+            yield "reasoning", turn["reasoning_content"]
+        calls = [f"{c['function']['name']}({c['function']['arguments']})" for c in turn.get("tool_calls") or ()]
+        yield turn["role"], "\n".join(t for t in (turn["content"], *calls) if t)
+    if row.get("written_by"):
+        made = row["written_by"]
+        yield from (("prompt", text) for text in made["prompt"])
+        yield "answer", made["answer"]
+    if row.get("raw"):
+        yield "raw", row["raw"]
 
 
 def _verdict(row: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ def push_to_hub(
     from instdata.publish.push import publish
 
     named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
-    done = publish(build, repo, private, dry_run, named, sayer(quiet))
+    done = publish(build, repo, private, dry_run, named, sayer(quiet, "sending"))
     result(done, json_, lambda: pushed(done), quiet)
     if done["objections"]:
         print(plain("\n".join(done["objections"])), file=sys.stderr)
@@ -79,11 +79,12 @@ def verify(
     from instdata.publish.verify import verify as check
 
     meant = target or find_build(None)
+    say = sayer(quiet, "checking")
     found = check(meant, revision)
     if rebuild:
         from instdata.rebuild import rebuild as again
 
-        one = again(meant, sources, revision, sayer(quiet))
+        one = again(meant, sources, revision, say)
         found["checks"].append(one)
         found["problems"] += [f"rebuild: {p}" for p in one["problems"]]
         found["ok"] = not found["problems"]

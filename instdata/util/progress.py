@@ -1,7 +1,10 @@
-"""A progress bar with rate and time left, on a terminal; elsewhere lines, and one for every ten seconds of silence."""
+"""A progress bar with rate and time left, or a clock beside what is being done, on a terminal; elsewhere lines, and one
+for every ten seconds of silence."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +14,7 @@ from typing import TypeVar
 T = TypeVar("T")
 SILENCE = 10.0  # seconds after which a person wonders whether anything happens
 _bars: set[object] = set()  # those on the screen now: while one moves, nobody wonders
+_beats: list[Heartbeat] = []  # one in another: the innermost speaks
 
 
 def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T], int], show: bool) -> Iterator[T]:
@@ -29,7 +33,8 @@ def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T],
         TimeRemainingColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, _seen(progress):
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    with on_screen(progress), progress:
         task = progress.add_task(label, total=total, said="")
         seen = 0
         for item in items:
@@ -48,30 +53,65 @@ def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as progress, _seen(progress):
+    progress = Progress(console=Console(stderr=True), transient=True)
+    with on_screen(progress), progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)
 
 
 @contextmanager
-def _seen(bar: object) -> Iterator[None]:
+def on_screen(bar: object) -> Iterator[None]:
+    """While a bar of whatever library is on the terminal, nothing else is written there to show that work goes on."""
     _bars.add(bar)
+    _line.clear()
     try:
         yield
     finally:
         _bars.discard(bar)
 
 
+class _Line:
+    """The last line of a terminal, written again and again."""
+
+    def __init__(self) -> None:
+        self.lock, self.shown = threading.Lock(), False
+
+    def show(self, text: str) -> None:
+        with self.lock:
+            if _bars:  # one has begun meanwhile
+                return
+            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size((80, 24)).columns - 1]}")
+            sys.stderr.flush()
+            self.shown = True
+
+    def clear(self) -> None:
+        with self.lock:
+            if self.shown:
+                sys.stderr.write("\r\x1b[2K")
+                sys.stderr.flush()
+            self.shown = False
+
+
+_line = _Line()
+
+
+def rest() -> None:
+    """Nothing is being done any more: a result is about to be printed."""
+    for beat in _beats:
+        beat.doing = ""
+    _line.clear()
+
+
 class Heartbeat:
-    """Says what goes on after every SILENCE seconds without a line. Say things through `say`; set `doing` as the work
-    goes on:
+    """Says what goes on after every SILENCE seconds without a line; with `live`, for a person at a terminal, the last
+    line says it all the time, with a clock. Say things through `say`; set `doing` as the work goes on:
 
     with Heartbeat(say) as beat:
         beat.doing = "dedup"
     """
 
-    def __init__(self, say: Callable[[str], None], every: float = SILENCE):
-        self._say, self.every, self.doing = say, every, ""
+    def __init__(self, say: Callable[[str], None], every: float = SILENCE, live: bool = False):
+        self._say, self.every, self.live, self.doing = say, every, live, ""
         self._last = self._began = time.monotonic()
         self._over = threading.Event()
 
@@ -83,19 +123,31 @@ class Heartbeat:
     def say(self, line: str) -> None:
         """A line for the user."""
         self._last = time.monotonic()
+        _line.clear()
         self._say(line)
 
     def __enter__(self) -> Heartbeat:
+        _beats.append(self)
         threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
+        _beats.remove(self)
+        _line.clear()
 
     def _beat(self) -> None:
         while not self._over.wait(min(1.0, self.every / 4)):
             now = time.monotonic()
-            if _bars:
+            if _bars or _beats[-1:] != [self]:
                 self._last = now
+            elif self.live and self.doing:
+                _line.show(f"{self.doing:<14} {_clock(now - self._began)}")
             elif now - self._last >= self.every and self.doing:
                 self.say(f"{self.doing}: still at work, {now - self._began:.0f} s so far")
+
+
+def _clock(seconds: float) -> str:
+    """0:07, 12:34, 1:02:03."""
+    minutes, second = divmod(int(seconds), 60)
+    return f"{minutes}:{second:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{second:02}"

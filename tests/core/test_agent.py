@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -16,6 +17,7 @@ import yaml
 from instdata.cli import registry
 from instdata.cli.fix import fixes
 from instdata.cli.main import app
+from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource
 from tests.conftest import rows
 from tests.core.test_cli import Shell
@@ -175,3 +177,47 @@ def test_fixes_of_messages() -> None:
     assert extra == [{"run": "pip install 'instdata[report]'"}]
     assert fixes([("", None, "out.jsonl: a file is there")], 2, []) == []
     assert fixes([("r.yaml", 3, "gone.jsonl: no such file or folder.")], 2, []) == []
+
+
+def test_tools_over_stdio_are_the_commands_that_only_read(tmp_path: Path) -> None:
+    """A real client against the real program."""
+    mcp = pytest.importorskip("mcp")
+    import anyio
+
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps(r) for r in rows(12)), "utf-8")
+    (tmp_path / "good.yaml").write_text("name: good\nsources: [{path: a.jsonl}]\nsteps: [dedup]\n")
+    (tmp_path / "bad.yaml").write_text("name: bad\nsources: [{path: a.jsonl}]\nsteps: [dedupe]\n")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    server = mcp.StdioServerParameters(
+        command=sys.executable, args=["-m", "instdata", "agent", "mcp"], cwd=tmp_path, env=dict(os.environ)
+    )
+
+    async def talk() -> dict[str, Any]:
+        async with mcp.Client(server, read_timeout_seconds=120) as client:
+            tools = {t.name: t for t in (await client.list_tools()).tools}
+
+            async def call(tool: str, **words: Any) -> dict[str, Any]:
+                return (await client.call_tool(tool, words)).structured_content
+
+            return {
+                "tools": tools,
+                "told": client.instructions,
+                "context": await call("context", name="dedup"),
+                "plan": await call("plan", words=["good.yaml"]),
+                "bad": await call("validate", words=["bad.yaml"]),
+                "none": await call("why", words=["x"]),
+                "refused": await call("verify", words=["--rebuild"]),
+            }
+
+    found = anyio.run(talk)
+    assert set(found["tools"]) == {"context", *TOOLS} and all(
+        t.annotations.read_only_hint for t in found["tools"].values()
+    )
+    assert "near copies" in found["tools"]["plan"].description or "--limit" in found["tools"]["plan"].description
+    assert "## Commands" in found["told"]
+    assert any(o["option"] == "threshold" for o in found["context"]["step"]["options"])
+    assert found["plan"]["rows"] == 12 and found["plan"]["exit_code"] == 0
+    assert found["bad"]["exit_code"] == 2 and "dedupe" in json.dumps(found["bad"])
+    assert found["none"]["exit_code"] == 2 and "no build" in found["none"]["error"]
+    assert found["refused"]["exit_code"] == 2 and "only reads" in found["refused"]["error"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == before

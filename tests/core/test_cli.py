@@ -88,6 +88,22 @@ def built(tmp_path_factory):
     return shell, cache, call
 
 
+def test_code_that_why_shows_can_be_copied(capsys):
+    """No frame, no fold, no indentation of ours; tabs stay, and what would command the terminal does not."""
+    from instdata.cli.output import row_history
+
+    code = "def f(x):\n\tif x:\n\t\treturn [bold]\n" + "\ty = " + "x + " * 40 + "1"
+    row = {"rid": "a/a.jsonl:0", "verdict": "kept", "config": "train", "step": None, "reason": None, "id": "0" * 32,
+           "source": "a", "source_file": "a.jsonl", "source_row": 0, "ability": "code", "evidence": None, "scores": {},
+           "messages": [{"role": "user", "content": "code\x1b[31m, please"}, {"role": "assistant", "content": code}]}  # fmt: skip
+    row_history([row])
+    shown = capsys.readouterr().out
+    assert f"\n{code}\n" in shown and "\ncode, please\n" in shown
+    row["messages"][1]["content"] = "x" * 9000
+    row_history([row])
+    assert "x … (9,000 characters)" in capsys.readouterr().out
+
+
 def test_why_tells_a_rows_history(built):
     shell, cache, _ = built
     dropped = shell("why", "a/a.jsonl:31", env=cache).stdout

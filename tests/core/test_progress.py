@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
+from functools import partial
 
+import click
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from instdata.cli import common
 from instdata.corpus.said import fitting
-from instdata.util.progress import Heartbeat, counter
+from instdata.util.progress import Heartbeat, counter, on_screen, rest
 
 
 def test_silence_is_broken_and_talk_is_not() -> None:
@@ -31,6 +37,49 @@ def test_a_moving_bar_is_no_silence() -> None:
         time.sleep(1.2)
         advance()
         assert not said
+
+
+def test_a_person_at_a_terminal_sees_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    said: list[str] = []
+    with Heartbeat(said.append, every=0.04, live=True) as beat:
+        beat.doing = "dedup"
+        time.sleep(0.2)
+        assert "\r\x1b[2Kdedup          0:00" in screen.getvalue() and not said
+        beat.say("a line")
+        assert screen.getvalue().endswith("\x1b[2K"), "the line is taken away before another is written"
+        with Heartbeat(said.append, every=0.04, live=True) as inner:  # the innermost speaks
+            inner.doing = "labels"
+            time.sleep(0.2)
+            assert "labels" in screen.getvalue().rsplit("\r", 1)[1]
+        with on_screen("a bar"):
+            before = screen.getvalue()
+            time.sleep(0.2)
+            assert screen.getvalue() == before, "two would write over each other"
+        time.sleep(0.2)
+        rest()
+        before = screen.getvalue()
+        time.sleep(0.2)
+        assert screen.getvalue() == before and before.endswith("\x1b[2K")
+
+
+def test_a_command_that_takes_long_says_so_until_its_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(common, "Heartbeat", partial(Heartbeat, every=0.04))
+    monkeypatch.setattr(sys, "argv", ["instdata", "push-to-hub"])
+    with click.Context(click.Command("push-to-hub")):
+        common.sayer(False, "sending")
+        common.sayer(True, "quietly")
+        time.sleep(0.2)
+        common.result({}, True, lambda: None)
+        n = capsys.readouterr().err
+        time.sleep(0.2)
+    assert n.startswith("sending: still at work, 0 s so far") and "quietly" not in n
+    time.sleep(0.1)
+    assert capsys.readouterr().err == ""
+    common.sayer(False, "outside of a command")  # in Python: lines, nothing that goes on
 
 
 @given(st.dictionaries(st.text("abc_", min_size=1, max_size=20), st.integers(1, 10**6), min_size=1, max_size=9))

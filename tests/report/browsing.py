@@ -78,9 +78,10 @@ class Tab:
         theme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", media=media, features=theme)
 
-    def shoot(self, out: Path, whole: bool = False) -> None:
-        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        out.write_bytes(base64.b64decode(found["data"]))
+    def shot(self, clip: dict[str, float]) -> bytes:
+        """A picture of a part of the page ({x, y, width, height, scale}), as PNG."""
+        found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
+        return base64.b64decode(found["data"])
 
 
 @contextmanager
