@@ -19,7 +19,8 @@ MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
 @dataclass(frozen=True)
 class Request:
     """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
-    `whole`: an answer that was cut at max_tokens is unusable."""
+    `whole`: an answer that was cut at max_tokens is unusable. `raw`: no turns of a conversation, but one text, with the
+    chat template's marks in it where those are wanted, that the model goes on with (the completions endpoint)."""
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     max_tokens: int
@@ -29,6 +30,7 @@ class Request:
     draw: int = 0
     more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
     whole: bool = False
+    raw: str | None = None
 
     def body(
         self,
@@ -45,12 +47,12 @@ class Request:
         turns = self.messages
         if "system" in without and turns[0][0] == "system" and len(turns) > 1:
             turns = ((turns[1][0], f"{turns[0][1]}\n\n{turns[1][1]}"), *turns[2:])
-        body = {
-            "model": model,
-            "messages": [{"role": r, "content": c} for r, c in turns],
-            limit: self.max_tokens + extra,
-        }
-        body |= {"temperature": self.temperature, **self.more}
+        body: dict[str, Any] = {"model": model}
+        if self.raw is None:
+            body["messages"] = [{"role": r, "content": c} for r, c in turns]
+        else:
+            body["prompt"], limit, extra = self.raw, LIMITS[0], 0
+        body |= {limit: self.max_tokens + extra, "temperature": self.temperature, **self.more}
         if self.seed is not None:
             body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
         if self.schema is not None:
@@ -69,7 +71,8 @@ class Request:
         """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), and the
         template."""
         schema = len(json.dumps(self.schema)) if self.schema else 0
-        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
+        raw = len(self.raw.encode()) if self.raw else 0
+        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema + raw
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class NewRow:
     reason: str | None = None
     evidence: dict[str, Any] = field(default_factory=dict)
     before: tuple[tuple[str, str], ...] = ()  # (role, content) turns ahead of the instruction
+    thought: str = ""  # what the model thought before it answered
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def judge(items: list[NewRow], seen: Novelty, rids: Sequence[str], language: str
 
 def schema() -> pa.Schema:
     """The columns of step.Produced's table."""
-    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    turn = pa.struct([("role", pa.string()), ("content", pa.string()), ("reasoning_content", pa.string())])
     return pa.schema(
         [
             ("messages", pa.list_(turn)), ("ability", pa.string()), ("origin", pa.string()),
@@ -197,6 +198,8 @@ def row_of(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
     turns = [*record.before, ("user", record.instruction), ("assistant", record.response)]
     messages = [{"role": role, "content": content} for role, content in turns]
+    if record.thought:
+        messages[-1]["reasoning_content"] = record.thought
     evidence = json.dumps(record.evidence, sort_keys=True, ensure_ascii=False, default=str) if record.evidence else None
     return {
         **where,

@@ -1,8 +1,9 @@
 """respond: answers for instructions that lack one; of several draws the best by a verifier, a judge, or agreement.
 
 A row that brings `tests` (a column of Python that raises where the answer's code is wrong) or a `reference` is
-verified: the first draw that passes is taken, and none otherwise. Else a `judge` chooses, else the answer most others
-agree with (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+verified: the first draw that passes is taken, and none otherwise. Else a `judge` chooses, or the `student` takes the
+one that it finds likeliest (GRAPE, Zhang et al. 2025, arXiv 2502.04194), else the answer most others agree with
+(self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -47,7 +48,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     given = given_rows(rows, np.flatnonzero(open_rows))
     given = shuffled(given, context.seed) if step.target else given
     text = template("respond", step.language, step.prompt, context.base)
-    length = 10 * step.words()
+    length, likely = 10 * step.words(), likeliest_of(step, context)
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
@@ -65,12 +66,13 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
             return made
         texts = [a.value for a in usable]
         found = verified(candidate.given, texts)
-        at, how, said = found or chosen(texts, partial(_judged, step, ask, candidate.given))
+        choose = partial(likely, candidate.given) if likely else partial(_judged, step, ask, candidate.given)
+        at, how, said = found or chosen(texts, choose, "student" if likely else "judge")
         best = usable[max(at, 0)]
         item = record(
             candidate, best, "respond", ask.origin, candidate.given.prompt, best.value, chosen_by=how, draws=len(usable)
         )
-        item.before = candidate.given.before
+        item.before, item.thought = candidate.given.before, best.thought
         if at < 0:
             item.reason, item.evidence = "not_verified", {"by": how, "said": said}
         return [*made, item]
@@ -86,12 +88,34 @@ def conversation(asked: Turns, given: Given) -> Turns:
     return (("system", "\n\n".join([system[1], *own])), *earlier, question)
 
 
-def chosen(texts: Sequence[str], judged: Callable[[Sequence[str]], int | None]) -> tuple[int, str, str]:
-    """(which text, by what, ""): the judge's choice, else the one most others agree with."""
+def chosen(
+    texts: Sequence[str], judged: Callable[[Sequence[str]], int | None], who: str = "judge"
+) -> tuple[int, str, str]:
+    """(which text, by what, ""): the choice of `judged`, else the one most others agree with."""
     if len(texts) == 1:
         return 0, "only", ""
     at = judged(texts)
-    return (agreed(texts), "agreement", "") if at is None else (at, "judge", "")
+    return (agreed(texts), "agreement", "") if at is None else (at, who, "")
+
+
+def likeliest_of(step: GenerateOptions, context: Context) -> Callable[[Given, Sequence[str]], int | None] | None:
+    """Which of several answers to a row the student finds likeliest: that of the lowest mean loss a token; the first of
+    equal ones. None without a student. Its weights are read when the first choice is made."""
+    if step.student is None:
+        return None
+    from instdata.steps.quality.model import encode, load, losses, weights
+
+    model, loaded = step.student, list[Any]()
+
+    def choose(given: Given, texts: Sequence[str]) -> int | None:
+        if not loaded:
+            loaded.extend(load(weights(model, context), model.dtype))
+        tokenizer, net = loaded
+        before = "\n".join([*(content for _, content in given.before), given.prompt])
+        found = losses(net, encode(tokenizer, [before] * len(texts), list(texts), model.max_tokens))
+        return None if np.isnan(found).all() else int(np.nanargmin(found))
+
+    return choose
 
 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:
