@@ -69,4 +69,7 @@ def test_a_template_that_is_not_known_is_told():
         prefix_of("mystery-7b", None)
     assert prefix_of("mystery-7b", "[u]<|user|>\n") == ("[u]<|user|>\n", ["<|user|>"])
     assert prefix_of("local:qwen2.5-coder-1.5b-instruct", None)[1] == ["<|im_end|>"]
+    options, context = {"name": "g", "method": "magpie", "target": 1}, Context(seed=0)
+    assert not any("template" in p for p in Generate(model="auto", **options).check(context)), "auto is not known yet"
+    assert any("user_prefix" in p for p in Generate(model="mystery-7b", **options).check(context))
     assert all(set(one) == {"family", "prefix", "stop"} for one in families())

@@ -129,7 +129,7 @@ class GenerateOptions(SourceStep):
         except InputError as e:
             problems.append(str(e))
         try:
-            if self.method == "magpie":
+            if self.method == "magpie" and self.model != "auto":
                 prefix_of(self.model, self.user_prefix)
         except InputError as e:
             problems.append(str(e))
