@@ -235,7 +235,8 @@ def _copied(item: NewRow, asked: Ordered) -> bool:
     for example in asked.shown:
         source = split(example.instruction)[1]
         near = alike(item.instruction, example.instruction)
-        if item.reason is None and ((size(source) >= 8 and source in item.instruction) or near >= COPY):
+        same = size(example.response) >= 8 and item.response == example.response  # another task, its answer
+        if item.reason is None and ((size(source) >= 8 and source in item.instruction) or near >= COPY or same):
             item.reason, item.evidence = "copies_example", {"words": (source or example.instruction)[:80]}
     return item.reason is not None
 
