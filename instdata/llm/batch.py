@@ -31,6 +31,8 @@ def fill(client: Client, requests: Sequence[Request], say: Callable[[str], None]
     Raises BudgetReached before a batch that could pass the limit, InputError where the endpoint takes no batches."""
     missing: dict[str, Request] = {}
     for request in requests:
+        if request.raw is not None:
+            continue  # batches are of conversations
         key = request.key(client.at, 0, client.params)
         if client.store.get(key) is None:
             missing.setdefault(key, request)

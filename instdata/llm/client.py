@@ -237,11 +237,13 @@ class Client:
         body = request.body(self.at.model, attempt, self.without, self.params, extra)
         try:
             timeout = min(self.timeout * 2**slow, self.patience)
-            raw = await self.connect().chat.completions.with_raw_response.create(
+            name = "messages" if request.raw is None else "prompt"
+            api = self.connect()
+            raw = await (api.chat if request.raw is None else api).completions.with_raw_response.create(
                 model=body["model"],
-                messages=body["messages"],
-                extra_body={k: v for k, v in body.items() if k not in ("model", "messages")},
+                extra_body={k: v for k, v in body.items() if k not in ("model", name)},
                 timeout=timeout,
+                **{name: body[name]},
             )
             text = raw.http_response.text
             spent = tokens(text)

@@ -40,7 +40,7 @@ def content(response: str) -> Content:
     """What a response body says."""
     try:
         choice = json.loads(response)["choices"][0]
-        message = choice["message"]
+        message = choice["message"] if "message" in choice else {"content": choice["text"]}  # of a raw completion
         given = message.get("content")
     except (ValueError, LookupError, TypeError, AttributeError):
         return Content(response, why="no choices")

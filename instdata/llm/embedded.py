@@ -96,6 +96,10 @@ def main(model: str, slots: int, slot_tokens: int, threads: int) -> None:
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [os.environ.pop(KEY)]
+    params.model_alias = {"model"}  # else its answers say where on this machine the file lies
+    # No page of another site may read anything, /health (the one thing without a key) included.
+    params.cors_origins = params.cors_methods = params.cors_headers = ""
+    params.cors_credentials = params.ui = params.endpoint_slots = params.endpoint_props = False
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)
 

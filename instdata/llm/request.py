@@ -20,7 +20,8 @@ MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case
 class Request:
     """Everything that shapes an answer. `draw` tells samples of the same request apart; `schema` is a JSON schema;
     `whole`: an answer that was cut at max_tokens is unusable; `beside`: what turns say besides role and content
-    (tool_calls, tool_call_id, name), by their place."""
+    (tool_calls, tool_call_id, name), by their place. `raw`: no turns of a conversation, but one text, with the chat
+    template's marks in it where those are wanted, that the model goes on with (the completions endpoint)."""
 
     messages: tuple[tuple[str, str], ...]  # (role, content)
     max_tokens: int
@@ -31,6 +32,7 @@ class Request:
     more: dict[str, Any] = field(default_factory=dict)  # further parameters of the API, as they are
     whole: bool = False
     beside: dict[int, dict[str, Any]] = field(default_factory=dict)
+    raw: str | None = None
 
     def body(
         self,
@@ -45,14 +47,14 @@ class Request:
         newer = bool(NEWER.search(model))
         limit = LIMITS[newer if not newer and LIMITS[0] not in without else LIMITS[1] not in without]
         turns = [{"role": r, "content": c, **self.beside.get(n, {})} for n, (r, c) in enumerate(self.messages)]
-        if "system" in without and turns[0]["role"] == "system" and len(turns) > 1:
+        if "system" in without and turns and turns[0]["role"] == "system" and len(turns) > 1:
             turns[:2] = [{**turns[1], "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}]
-        body = {
-            "model": model,
-            "messages": turns,
-            limit: self.max_tokens + extra,
-        }
-        body |= {"temperature": self.temperature, **self.more}
+        body: dict[str, Any] = {"model": model}
+        if self.raw is None:
+            body["messages"] = turns
+        else:
+            body["prompt"], limit, extra = self.raw, LIMITS[0], 0
+        body |= {limit: self.max_tokens + extra, "temperature": self.temperature, **self.more}
         if self.seed is not None:
             body["seed"] = (self.seed + 7919 * self.draw + 104_729 * attempt) & 0x7FFFFFFF
         if self.schema is not None:
@@ -72,7 +74,8 @@ class Request:
         of tools and their calls, and the template."""
         told = (self.schema, self.more.get("tools"), self.beside)  # what a template may write out
         schema = sum(len(json.dumps(part)) for part in told if part)
-        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema
+        raw = len(self.raw.encode()) if self.raw else 0
+        return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema + raw
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,14 @@ def test_respond_best_of_by_agreement_judge_and_reference(produce, tmp_path):
         assert reasons(produce(server, given=with_reference, method="respond", best_of=2)[0]) == {"not_verified": 1}
 
 
+def test_thoughts_are_kept_as_reasoning(produce):
+    with running(quirk="think") as server:
+        made, _ = produce(server, given=unanswered, method="respond", target=1)
+    (row,) = accepted(made)
+    assert row["messages"][-1] == {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
+    assert row["messages"][0]["reasoning_content"] is None
+
+
 def test_respond_is_verified_by_unit_tests(produce, tmp_path):
     """Tests come in a column of the row; the first draw that passes them is taken."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import signal
 import subprocess
@@ -143,3 +144,33 @@ def test_the_server_ends_with_us(how):
     ):
         assert time.monotonic() < deadline, "the server outlived us"
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_the_server_tells_other_sites_nothing():
+    """A page in a browser can send requests to this machine, under any name (Host) and origin: without the key it gets
+    nothing but /health, and its browser lets it read not even that. Answers do not say where the file lies."""
+    pytest.importorskip("xllamacpp")
+    model = models.MODELS["smollm2-135m-instruct"]
+    if not models.is_here(model):
+        pytest.skip("no local model here: instdata models pull smollm2-135m-instruct")
+    with serve(models.path_of(model), slots=1, slot_tokens=256) as url:
+        key, _, where = url.partition("://:")[2].removesuffix("/v1").partition("@")
+
+        def get(path: str, method: str = "GET", **headers: str) -> tuple[int, str | None, str]:
+            connection = http.client.HTTPConnection(where, timeout=20)
+            connection.request(
+                method, path, headers={"Origin": "http://evil.example", "Host": "evil.example", **headers}
+            )
+            reply = connection.getresponse()
+            text = reply.read().decode()
+            connection.close()
+            return reply.status, reply.getheader("access-control-allow-origin"), text
+
+        for path in ("/v1/models", "/props", "/slots", "/metrics"):
+            assert get(path)[0] == 401
+        assert get("/health")[:2] == (200, "")
+        assert get("/v1/chat/completions", "OPTIONS")[1] == ""
+        status, origin, text = get("/v1/models", Authorization=f"Bearer {key}")
+        assert (status, origin) == (200, "") and str(models.path_of(model).parent) not in text
+        assert len(key) == 32

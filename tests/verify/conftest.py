@@ -25,8 +25,10 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 asked.append(body)
-                said = says(body["messages"][-1]["content"], body)
-                choice = {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+                raw = self.path.endswith("/v1/completions")  # a text to go on with, not a conversation
+                said = says(body["prompt"] if raw else body["messages"][-1]["content"], body)
+                choice = {"text": said} if raw else {"message": {"role": "assistant", "content": said}}
+                choice["finish_reason"] = "stop"
                 reply = {"choices": [choice], "usage": {"prompt_tokens": 100, "completion_tokens": 10}}
                 data = json.dumps(reply).encode()
                 self.send_response(200)

@@ -51,6 +51,7 @@ ROWS = [
     ("extract", "zh", f"从下文中找出年份。\n{PASSAGE}", "1958年、2016年", "1958年、秋天、大雨、南方", "not_in_source"),
     ("extract", "en", (f"List the opening hours named in the "
                       f"notice.\n{NOTICE}"), "nine, six", "Sunday evening, Christmas", "not_in_source"),
+    ("extract", "zh", f"从下文中找出所有与老桥相关的词句。\n{PASSAGE}", None, "1958年、2016年", "asks_for_anything"),
     ("closed_qa", "zh", f"老桥什么时候改成步行桥？\n{PASSAGE}", "2016年", "抗日战争结束后由政府拆除", "answer_not_in_source"),
     ("closed_qa", "en", f"When is the room shut?\n{NOTICE}", "On Mondays.", "During the national summer holidays",
     "answer_not_in_source"),

@@ -67,6 +67,7 @@ class NewRow:
     turns: tuple[dict[str, Any], ...] = ()
     columns: dict[str, Any] = field(default_factory=dict)
     brought: dict[str, Any] = field(default_factory=dict)
+    thought: str = ""  # what the model thought before it answered
 
 
 @dataclass(frozen=True)
@@ -202,11 +203,13 @@ def row_of(number: int, record: NewRow | Broken, method: str) -> dict[str, Any]:
     if isinstance(record, Broken):
         return {**where, "error": f"unusable answer: {record.why}", "raw": record.raw}
     turns = record.turns or ({"role": "user", "content": record.instruction},)
+    said = {"role": "assistant", "content": record.response}
+    said |= {"reasoning_content": record.thought} if record.thought else {}
     evidence = json.dumps(record.evidence, sort_keys=True, ensure_ascii=False, default=str) if record.evidence else None
     return {
         **record.columns,
         **where,
-        "messages": [*turns, {"role": "assistant", "content": record.response}],
+        "messages": [*turns, said],
         "ability": record.ability,
         "origin": record.origin,
         "reason": record.reason,

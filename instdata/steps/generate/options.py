@@ -11,7 +11,9 @@ from typing_extensions import Self
 from instdata.llm.budget import Price, Wait
 from instdata.llm.endpoint import LOCAL, resolve_model, server
 from instdata.steps.base import SourceStep, Threshold
-from instdata.steps.generate.prompt import LANGUAGES, template
+from instdata.steps.generate.prompt import LANGUAGES, prefix_of, template
+from instdata.steps.quality.model import CausalModel
+from instdata.steps.quality.model import digest as weights_of
 from instdata.steps.verify.options import Checking
 from instdata.util.context import Context
 from instdata.util.errors import InputError
@@ -27,7 +29,7 @@ class GenerateOptions(SourceStep):
 
     kind: ClassVar[str] = "generate"
 
-    method: Literal["self-instruct", "evolve", "respond", "translate", "backtranslate", "multi-turn"] = Field(
+    method: Literal["self-instruct", "evolve", "respond", "translate", "backtranslate", "multi-turn", "magpie"] = Field(
         "self-instruct", description="How rows are made."
     )
     target: Count | None = Field(
@@ -60,12 +62,21 @@ class GenerateOptions(SourceStep):
     )
     verify: bool | Checking = Field(
         False,
-        description="self-instruct: check every row while it is written, by rules and draws of the model: true, or "
-        "{draws: 3, skip: [...]}.",
+        description="self-instruct, magpie: check every row while it is written, by rules and draws of the model: "
+        "true, or {draws: 3, skip: [...]}.",
     )
     best_of: int = Field(1, ge=1, le=64, description="respond: answers to choose from.")
     judge: str | None = Field(
         None, description="respond: the model that chooses among them; default: agreement, or a verifier."
+    )
+    student: CausalModel | None = Field(
+        None,
+        description="respond, with best_of: the answer that this model finds likeliest is taken (GRAPE), where nothing "
+        "verifies one.",
+    )
+    user_prefix: str | None = Field(
+        None,
+        description="magpie: what the model's chat template writes before a user's words, where we do not know it.",
     )
     prompt: str | None = Field(None, description="A template of one's own, from the recipe's folder.")
     max_usd: float | None = Threshold(
@@ -92,10 +103,12 @@ class GenerateOptions(SourceStep):
 
     @model_validator(mode="after")
     def _needs_target(self) -> Self:
-        if self.method in ("self-instruct", "evolve") and self.target is None and self.per_ability is None:
+        if self.method in ("self-instruct", "magpie", "evolve") and self.target is None and self.per_ability is None:
             raise ValueError(f"{self.method} needs target: how many rows to write")
-        if self.verify and self.method != "self-instruct":
-            raise ValueError(f"verify is for self-instruct; after {self.method}, put a step `verify`")
+        if self.student and (self.method != "respond" or self.best_of < 2 or self.judge):
+            raise ValueError("student chooses among answers: it needs method: respond, best_of: 2 or more, no judge")
+        if self.verify and self.method not in ("self-instruct", "magpie"):
+            raise ValueError(f"verify is for self-instruct and magpie; after {self.method}, put a step `verify`")
         return self
 
     def resolve(self, context: Context) -> Self:
@@ -115,6 +128,11 @@ class GenerateOptions(SourceStep):
             template(self.method, self.language, self.prompt, context.base)
         except InputError as e:
             problems.append(str(e))
+        try:
+            if self.method == "magpie" and self.model != "auto":
+                prefix_of(self.model, self.user_prefix)
+        except InputError as e:
+            problems.append(str(e))
         if self.prompt is None and self.language not in LANGUAGES:
             problems.append(
                 f"there is no {self.language} prompt (only {', '.join(LANGUAGES)}): give one with prompt: FILE"
@@ -126,6 +144,9 @@ class GenerateOptions(SourceStep):
         missing = [name for name in needed if find_spec(name) is None]
         if missing:
             problems.append(f"needs {' and '.join(missing)}: pip install 'instdata[local]'")
+        if self.student:
+            extras = [name for name in ("torch", "transformers") if find_spec(name) is None]
+            problems += [f"student needs {' and '.join(extras)}: pip install 'instdata[train]'"] if extras else []
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
@@ -135,6 +156,7 @@ class GenerateOptions(SourceStep):
             **super().scoring(context),
             "prompt": hashlib.sha256(text.encode()).hexdigest(),
             "taxonomy": taxonomy,
+            **({"weights": weights_of(self.student, context)} if self.student else {}),
             "seed": context.seed,
             "servers": [server(m, self.base_url, context.base) for m in (self.model, self.judge) if m],
         }

@@ -7,6 +7,8 @@ that servers reuse it, and what the user asks. Only `$words` are replaced; nothi
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,10 +67,20 @@ def personas(language: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class TaskForm:
-    """What a task of an ability holds and how it is answered, in words, and (task, answer) pairs of that form."""
+    """What a task of an ability holds and how it is answered, in words, and (task, answer) pairs of that form.
+    `material`: it is about a passage or sentence, which has a field of its own: written "first", so that the question
+    is about what stands there, or "after" the question."""
 
     told: str = ""
     examples: tuple[tuple[str, str], ...] = ()
+    material: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a task in an answer, in the order that they are written."""
+        return {"first": ("input", "instruction", "response"), "after": ("instruction", "input", "response")}.get(
+            self.material, ("instruction", "response")
+        )
 
 
 @cache
@@ -82,14 +94,39 @@ def forms(language: str) -> dict[str, TaskForm]:
         name: TaskForm(
             one.get(language, one["en"]),
             tuple((e["instruction"], e["response"]) for e in one.get("examples", {}).get(language, [])),
+            one.get("material", ""),
         )
         for name, one in found.items()
     }
 
 
-def tasks_schema(count: int) -> dict[str, Any]:
+@cache
+def families() -> list[dict[str, Any]]:
+    """The chat templates that are known: family (of the model's name), prefix, stop."""
+    import yaml
+
+    text = (HERE / "templates.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506  # a safe loader, in C
+
+
+def prefix_of(model: str, own: str | None) -> tuple[str, list[str]]:
+    """(what stands before a user's words, what ends them) in the model's chat template. `own`: the user's prefix.
+
+    Raises InputError for a model whose template is not known."""
+    if own is not None:
+        return own, re.findall(r"<[|｜]\w+[|｜]>|<\w+>", own)[-1:]
+    for one in families():
+        if re.search(one["family"], model, re.I):
+            return one["prefix"], one["stop"]
+    raise InputError(
+        f"magpie: the chat template of {model} is not known here: give what it writes before a user's words as "
+        "user_prefix"
+    )
+
+
+def tasks_schema(count: int, fields: Sequence[str] = TaskForm().fields) -> dict[str, Any]:
     """The JSON schema of an answer with at most `count` tasks."""
-    return listing("tasks", {"instruction": {"type": "string"}, "response": {"type": "string"}}, count)
+    return listing("tasks", {name: {"type": "string"} for name in fields}, count)
 
 
 def listing(name: str, fields: dict[str, Any], count: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """respond: answers for instructions that lack one; of several draws the best by a verifier, a judge, or agreement.
 
 A row that brings `tests` (a column of Python that raises where the answer's code is wrong) or a `reference` is
-verified: the first draw that passes is taken, and none otherwise. Else a `judge` chooses, else the answer most others
-agree with (self-consistency, Wang et al. 2022, arXiv 2203.11171).
+verified: the first draw that passes is taken, and none otherwise. Else a `judge` chooses, or the `student` takes the
+one that it finds likeliest (GRAPE, Zhang et al. 2025, arXiv 2502.04194), else the answer most others agree with
+(self-consistency, Wang et al. 2022, arXiv 2203.11171).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     given = shuffled(given, context.seed) if step.target else given
     settled: dict[str, tuple[int, str, str]] = {}  # by rid
     text = template("respond", step.language, step.prompt, context.base)
-    length = 10 * step.words()
+    length, likely = 10 * step.words(), likeliest_of(step, context)
 
     def candidates() -> Iterator[Candidate]:
         for g in given:
@@ -60,7 +61,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
 
     def look(asked: Sequence[tuple[Candidate, list[Answer]]]) -> None:
         texts = [(c.given, [a.value for a in said if a.value is not None]) for c, said in asked]
-        settled.update(settle(step, ask, [(g, t) for g, t in texts if t]))
+        settled.update(settle(step, ask, [(g, t) for g, t in texts if t], likely))
 
     def take(candidate: Candidate, answers: list[Answer]) -> list[NewRow | Broken]:
         made = broken(answers, "respond", candidate.given)
@@ -72,6 +73,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
         g = candidate.given
         item = record(candidate, best, "respond", ask.origin, g.prompt, best.value, chosen_by=how, draws=len(usable))
         item.turns, item.columns, item.brought = g.asked, g.columns, json.loads(g.meta) if g.meta else {}
+        item.thought = best.thought
         if at < 0:
             item.reason, item.evidence = "not_verified", {"by": how, "said": said}
         return [*made, item]
@@ -105,13 +107,20 @@ def conversation(asked: Turns, given: Given) -> tuple[Turns, dict[int, dict[str,
 
 
 def settle(
-    step: GenerateOptions, ask: Asking, asked: Sequence[tuple[Given, Sequence[str]]]
+    step: GenerateOptions,
+    ask: Asking,
+    asked: Sequence[tuple[Given, Sequence[str]]],
+    likely: Callable[[Given, Sequence[str]], int | None] | None,
 ) -> dict[str, tuple[int, str, str]]:
-    """rid -> (which of a row's texts, -1 for none; by what; what was said of it): what verifies it, else what the judge
-    says, who is asked once for all, else the text that most others agree with."""
+    """rid -> (which of a row's texts, -1 for none; by what; what was said of it): what verifies it, else what the
+    student finds likeliest or the judge says, who is asked once for all, else the text that most others agree with."""
     found = {g.rid: verified(g, texts) for g, texts in asked}
     several = [(g, texts) for g, texts in asked if found[g.rid] is None and len(texts) > 1]
-    verdicts = _judged(step, ask, several) if step.judge and several else [None] * len(several)
+    verdicts: Sequence[int | None] = [None] * len(several)
+    if likely:
+        verdicts = [likely(g, texts) for g, texts in several]
+    elif step.judge and several:
+        verdicts = _judged(step, ask, several)
     best = {g.rid: at for (g, _), at in zip(several, verdicts, strict=True)}
 
     def chosen(given: Given, texts: Sequence[str]) -> tuple[int, str, str]:
@@ -119,9 +128,29 @@ def settle(
             return 0, "only", ""
         at = best[given.rid]
         at = at if at is not None and at < len(texts) else None
-        return (agreed(texts), "agreement", "") if at is None else (at, "judge", "")
+        return (agreed(texts), "agreement", "") if at is None else (at, "student" if likely else "judge", "")
 
     return {g.rid: found[g.rid] or chosen(g, texts) for g, texts in asked}
+
+
+def likeliest_of(step: GenerateOptions, context: Context) -> Callable[[Given, Sequence[str]], int | None] | None:
+    """Which of several answers to a row the student finds likeliest: that of the lowest mean loss a token; the first of
+    equal ones. None without a student. Its weights are read when the first choice is made."""
+    if step.student is None:
+        return None
+    from instdata.steps.quality.model import encode, load, losses, weights
+
+    model, loaded = step.student, list[Any]()
+
+    def choose(given: Given, texts: Sequence[str]) -> int | None:
+        if not loaded:
+            loaded.extend(load(weights(model, context), model.dtype))
+        tokenizer, net = loaded
+        before = "\n".join(turn["content"] or "" for turn in given.asked)
+        found = losses(net, encode(tokenizer, [before] * len(texts), list(texts), model.max_tokens))
+        return None if np.isnan(found).all() else int(np.nanargmin(found))
+
+    return choose
 
 
 def verified(given: Given, texts: Sequence[str]) -> tuple[int, str, str] | None:

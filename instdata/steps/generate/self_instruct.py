@@ -41,7 +41,7 @@ from instdata.steps.generate.prompt import (
 from instdata.steps.generate.records import Records
 from instdata.steps.generate.step import labelled, targets
 from instdata.steps.generate.verified import AskOne, Verifier
-from instdata.steps.verify.case import size, split
+from instdata.steps.verify.case import alike, size, split
 from instdata.util.context import Context
 from instdata.util.errors import BuildError
 
@@ -55,7 +55,8 @@ STUCK = 5  # requests for one ability in a row without an accepted row, after wh
 STUCK_VERIFIED = 12  # the same where each row is verified
 KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
 CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
-TOKENS_APART = 80  # what a task may need besides its answer
+COPY = 0.75  # F1 of what a task and an example speak of, from which it is the example again
+TOKENS_APART = 80  # what a task may need besides its answer; twice that with material
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ class Ordered:
 
 @dataclass
 class Writer:
-    """What has been asked and accepted. `look` gives items the reasons that they have by themselves, before they are
-    taken; `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for
-    leaves its share to the others."""
+    """What has been asked and accepted. `compose` makes request number n for a goal, `read` the items of its answer;
+    `look` gives items the reasons that they have by themselves, before they are taken; `accept` the last one, of what
+    was accepted before. `spread`: an ability that the model cannot write for leaves its share to the others."""
 
     writing: Writing
     goals: Sequence[Goal]
@@ -128,6 +129,9 @@ class Writer:
     rids: Sequence[str]
     say: Callable[[str], None]
     spread: bool
+    compose: Callable[[Writing, Goal, int, int], tuple[Request, list[Shown]]]
+    read: Callable[[Ordered, AskOne, dict[str, Any]], Coroutine[Any, Any, tuple[Answer, list[NewRow]]]]
+    method: str = "self-instruct"
     stuck: int = STUCK
     hope: float = YIELD  # of the rows written, those accepted, before anything is known
     number: int = 0
@@ -153,7 +157,7 @@ class Writer:
             goal = min(behind or spare, key=lambda g: (g.accepted + g.coming * rate) / g.target)
             wanted = math.ceil((goal.lacking - goal.coming * rate) / rate)
             count = self.writing.batch if spare else max(1, min(self.writing.batch, wanted))
-            request, examples = _request(self.writing, goal, count, self.number)
+            request, examples = self.compose(self.writing, goal, count, self.number)
             rows = [e.row for e in examples if e.row >= 0]
             planned.append(Ordered(goal, request, count, rows, examples))
             goal.coming += count
@@ -163,11 +167,8 @@ class Writer:
 
     async def work(self, asked: Ordered, ask: AskOne) -> tuple[Answer, list[NewRow]]:
         """The answer to a request, and its items with the reasons that they have by themselves."""
-        answer = await ask(asked.request, read_items)
-        meta = {"method": "self-instruct", "request": answer.key, "seeds": [self.rids[r] for r in asked.rows]}
-        items = [
-            _item(raw, asked.goal, self.writing.origin, {**meta, "item": n}) for n, raw in enumerate(answer.value or [])
-        ]
+        meta = {"method": self.method, "seeds": [self.rids[r] for r in asked.rows]}
+        answer, items = await self.read(asked, ask, meta)
         await self.look([i for i in items if not _copied(i, asked)], ask)
         return answer, items
 
@@ -233,16 +234,19 @@ def _copied(item: NewRow, asked: Ordered) -> bool:
             item.reason, item.evidence = "echo", {"of": "prompt", "words": part.strip()}
     for example in asked.shown:
         source = split(example.instruction)[1]
-        if item.reason is None and size(source) >= 8 and source in item.instruction:
-            item.reason, item.evidence = "copies_example", {"words": source[:80]}
+        near = alike(item.instruction, example.instruction)
+        same = size(example.response) >= 8 and item.response == example.response  # another task, its answer
+        if item.reason is None and ((size(source) >= 8 and source in item.instruction) or near >= COPY or same):
+            item.reason, item.evidence = "copies_example", {"words": (source or example.instruction)[:80]}
     return item.reason is not None
 
 
 def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[Shown]]:
     """Request `number`, and the examples in it: examples of the ability (the last one from accepted rows once there are
     some) and subjects, drawn by the seed and the number alone."""
-    draw = random.Random(f"{plan.seed}:{number}")
-    by_size = sorted(goal.seeds, key=lambda e: len(e.instruction) + len(e.response))
+    draw, fields = random.Random(f"{plan.seed}:{number}"), goal.form.fields
+    fitting = [e for e in goal.seeds if not goal.form.material or "\n" in e.instruction]
+    by_size = sorted(fitting, key=lambda e: len(e.instruction) + len(e.response))
     few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 300) for e in by_size)
     plain = [Shown(*e) for e in draw.sample(goal.form.examples, min(len(goal.form.examples), plan.examples))]
     short = draw.sample(by_size[:few], min(few, plan.examples - bool(plain)) if plan.examples else 0)
@@ -250,10 +254,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     examples += by_size[few : few + plan.examples - len(examples)]
     if goal.accepted >= 2 and len(examples) > 1:
         examples[-1] = draw.choice(goal.latest)
-    lines = [
-        json.dumps({"instruction": e.instruction, "response": e.response}, ensure_ascii=False, separators=(",", ":"))
-        for e in examples
-    ]
+    lines = [json.dumps(_fields(e, fields), ensure_ascii=False, separators=(",", ":")) for e in examples]
     subjects, who = draw.sample(topics(plan.language), count), ""
     if plan.personas:
         person = draw.choice(personas(plan.language))
@@ -265,24 +266,32 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         "examples": ",".join(lines),
         "count": count,
         "chars": plan.chars,
+        "shape": json.dumps(dict.fromkeys(fields, "…"), ensure_ascii=False, separators=(",", ":")),
         "topics": ("、" if plan.language == "zh" else ", ").join(subjects) + who,
     }
-    limit = int(count * (TOKENS_APART + 1.5 * plan.chars))
+    limit = int(count * (TOKENS_APART * (2 if goal.form.material else 1) + 1.5 * plan.chars))
     request = Request(
         render(plan.template, values),
         limit,
         plan.temperature,
-        tasks_schema(count),
+        tasks_schema(count, fields),
         seed=plan.seed + number,
         more=LESS_OF_THE_SAME,
     )
     return request, examples
 
 
+def _fields(example: Shown, fields: Sequence[str]) -> dict[str, str]:
+    """An example as an answer would write it: its material, what follows its first line, in a field of its own."""
+    first, _, rest = example.instruction.partition("\n")
+    told = {"input": rest.strip(), "instruction": first} if "input" in fields else {"instruction": example.instruction}
+    return {**told, "response": example.response}
+
+
 def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
     found: Mapping = raw if isinstance(raw, Mapping) else {"instruction": raw}
     instruction, extra = text_of(found.get("instruction")), text_of(found.get("input"))
-    if extra:
+    if extra and extra.strip("'\"“”‘’ ") not in instruction:  # some write the sentence into the question, too
         instruction = f"{instruction}\n{extra}"
     response = next((text_of(found[k]) for k in ("response", "output", "answer") if k in found), "")
     return NewRow(instruction, response, goal.name, origin, meta)
@@ -290,9 +299,30 @@ def _item(raw: object, goal: Goal, origin: str, meta: dict) -> NewRow:
 
 def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) -> tuple[Records, set[int]]:
     """The step's records and the positions of the rows that prompts showed."""
+
+    async def read(asked: Ordered, ask_one: AskOne, meta: dict[str, Any]) -> tuple[Answer, list[NewRow]]:
+        answer = await ask_one(asked.request, read_items)
+        told = [{**meta, "request": answer.key, "item": n} for n in range(len(answer.value or []))]
+        return answer, [_item(raw, asked.goal, ask.origin, m) for raw, m in zip(answer.value or [], told, strict=True)]
+
+    return write(step, rows, context, ask, "self-instruct", _request, read, step.batch or 1)
+
+
+def write(
+    step: GenerateOptions,
+    rows: Rows,
+    context: Context,
+    ask: Asking,
+    method: str,
+    compose: Callable[[Writing, Goal, int, int], tuple[Request, list[Shown]]],
+    read: Callable[[Ordered, AskOne, dict[str, Any]], Coroutine[Any, Any, tuple[Answer, list[NewRow]]]],
+    batch: int,
+) -> tuple[Records, set[int]]:
+    """New tasks for each ability until each has its share: requests as `compose` makes them, answers as `read` reads
+    them, `batch` tasks each."""
     plan = Writing(
-        template("self-instruct", step.language, step.prompt, context.base),
-        step.language, ask.origin, step.batch or 1, step.examples or 0, step.words(), step.temperature, context.seed,
+        template(method, step.language, step.prompt, context.base),
+        step.language, ask.origin, batch, step.examples or 0, step.words(), step.temperature, context.seed,
         step.personas,
     )  # fmt: skip
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
@@ -308,9 +338,9 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
 
     unusual: dict[str, Any] = {"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}
     writer = Writer(
-        plan, goals_of(step, rows, context), Records("self-instruct", context.cache), look,
-        partial(settle, seen=seen, rids=rids), rids, context.say, spread=step.target is not None,
-        **unusual,
+        plan, goals_of(step, rows, context), Records(method, context.cache), look,
+        partial(settle, seen=seen, rids=rids), rids, context.say, spread=step.target is not None, compose=compose,
+        read=read, method=method, **unusual,
     )  # fmt: skip
     ask.flow(writer.plan, writer.work, writer.take, writer.beat)
     writer.finish()

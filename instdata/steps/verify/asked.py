@@ -80,7 +80,8 @@ def asked() -> dict[str, Any]:
 
 def question(c: Case) -> Question:
     """What to ask about a case."""
-    told = asked().get(c.ability) or asked()["any"]
+    told = asked().get(c.ability, {})
+    told = told if "kind" in told else asked()["any"]
     tongue = "zh" if c.chinese else "en"
     how, kind = told["how"][tongue], told["kind"]
     if kind == "judge":
@@ -94,7 +95,7 @@ def question(c: Case) -> Question:
 def _judging(c: Case, how: str, tongue: str) -> tuple[tuple[str, str], ...]:
     code, material = fence(list(zip(NAMES[tongue], (c.task[:SHOWN], c.answer[:SHOWN]), strict=True)))
     text = Template(asked()["verdict"][tongue]).substitute(code=code, material=material, how=how)
-    return (("user", text),)
+    return (("system", asked()["shots"][tongue]), ("user", text))
 
 
 def _language_of(text: str, tongue: str) -> str:

@@ -16,7 +16,7 @@ from instdata.steps.verify.table import BY_NAME
 from instdata.util.yaml import did_you_mean
 
 VERSION = 1
-MAJORITY = 0.5  # of the draws, from which the model agrees
+MAJORITY = 0.6  # of the draws, from which the model agrees: more than half, so of two both
 
 
 class Checking(BaseModel):

@@ -68,6 +68,12 @@ def asked_for(c: Case) -> Finding | None:
     return FINE if found(f"asks_{c.ability}", c.task) else Finding(0.0, {"ability": c.ability})
 
 
+def definite(c: Case) -> Finding | None:
+    """What is to be found is of a kind that can be told, not whatever has to do with a subject."""
+    hit = found("asks_for_anything", c.ask)
+    return Finding(0.0, {"words": hit}) if hit else FINE
+
+
 def for_eyes(c: Case) -> Finding | None:
     """Text can be the answer."""
     hit = found("made_for_eyes", c.ask)
@@ -148,8 +154,8 @@ def result(c: Case) -> Finding | None:
 
 def source(c: Case) -> Finding | None:
     """The passage, sentence or data that the task is about is there."""
-    least = {"translation": 2, "rewrite": 2, "classification": 4, "summarization": 20}.get(c.ability, 12)
-    have = size(c.source)
+    have, told = size(c.source), 36 if c.chinese else 24  # a summary is of more than one sentence
+    least = {"translation": 2, "rewrite": 2, "classification": 4, "summarization": told}.get(c.ability, 12)
     return Finding(min(1.0, have / least), {"source": have, "least": least})
 
 
@@ -196,11 +202,11 @@ def numbers_from(c: Case) -> Finding | None:
 
 
 def labels(c: Case) -> Finding | None:
-    """The label is one that the task offers. Nothing is said where the task offers none that can be told."""
+    """The label is one that the task offers; half where it offers none that can be told."""
     offered = offers(c)
     said = normalise(c.answer)
     if not offered:
-        return None
+        return Finding(0.5, {"offered": []})
     chosen = named(said, offered)
     every = len(chosen) == len(offered) > 1 and size(said) <= sum(map(size, chosen)) + 2
     if chosen or any(said and said in o for o in offered):
@@ -275,9 +281,11 @@ def changed(c: Case) -> Finding | None:
 
 
 def manner(c: Case) -> Finding | None:
-    """A polite wording has a word of politeness."""
+    """A polite wording has a word of politeness, which the source has not."""
     if not found("wants_polite", c.ask):
         return None
+    if normalise(c.source).startswith(("请", "please")):
+        return Finding(0.0, {"source": "polite"})
     return FINE if found("polite_words", c.answer) else Finding(0.0, {"wanted": "polite"})
 
 
@@ -318,7 +326,9 @@ def no_copy(c: Case) -> Finding | None:
 
 
 def reasoned(c: Case) -> Finding | None:
-    """A chain of thought is more than its conclusion."""
+    """A chain of thought is more than its conclusion, and comes to one."""
+    if c.answer.endswith((":", "：")):
+        return Finding(0.0, {"conclusion": ""})
     return FINE if size(c.answer) >= 12 else Finding(0.3, {"words": size(c.answer)})
 
 

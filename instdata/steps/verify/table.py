@@ -41,6 +41,7 @@ CHECKS = (
         1.0,
         ("translation", "summarization", "rewrite", "classification", "extract", "code"),
     ),
+    Check("asks_for_anything", rules.definite, 1.0, ("extract", "closed_qa")),
     Check("made_for_eyes", rules.for_eyes, 1.0),
     Check("no_material", rules.material, 1.0),
     Check("too_long_for_task", rules.length, 0.8),
