@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from instdata.corpus.rows import told
 from instdata.llm.cache import show
 from instdata.llm.client import Unusable
 from instdata.llm.reply import read_items, read_object
@@ -120,7 +121,7 @@ def test_thoughts_are_kept_as_reasoning(produce):
     with running(quirk="think") as server:
         made, _ = produce(server, given=unanswered, method="respond", target=1)
     (row,) = accepted(made)
-    assert row["messages"][-1] == {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
+    assert told(row["messages"][-1]) == {"role": "assistant", "content": "yes", "reasoning_content": "hm"}
     assert row["messages"][0]["reasoning_content"] is None
 
 
