@@ -40,7 +40,7 @@ SERVERS: dict[str, dict[str, Any]] = {
         "answer": {"stats": {}, "system_fingerprint": "writer"},
         "refuses": (400, {"error": "The number of tokens to keep from the initial prompt is greater than the context"}),
     },
-    "openrouter": {
+    "openrouter.ai": {
         "models": [{"id": "writer", "architecture": {"modality": "text->text"}, "pricing": {"prompt": "0.0000004"}}],
         "answer": {"provider": "Somebody"},
         "choice": {"native_finish_reason": "stop", "logprobs": None},
@@ -66,7 +66,7 @@ SERVERS: dict[str, dict[str, Any]] = {
             "code": None}}),
         "first": (500, {"error": {"message": "llama runner process no longer running", "type": "api_error"}}),
     },
-    "azure": {
+    "azure-classic": {
         "models": [],
         "answer": {"prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]},
         "choice": {"content_filter_results": {"hate": {"filtered": False, "severity": "safe"}}},
@@ -81,7 +81,7 @@ async def serve(server: Any, path: str, request: dict, writer: StreamWriter) -> 
     from server import send
 
     mode = SERVERS[server.quirk]
-    if server.quirk == "azure":
+    if server.quirk == "azure-classic":
         if server.headers.get("api-key") != "secret":
             denied = {"code": "401", "message": "Access denied due to invalid subscription key"}
             return await send(writer, 401, {"error": denied})

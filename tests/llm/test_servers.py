@@ -17,12 +17,12 @@ from tests.llm.servers import SERVERS
 
 DOCS = Path(__file__).parents[2] / "docs" / "endpoints.md"
 NAMED = {"vllm": "vLLM", "sglang": "SGLang", "llama.cpp": "llama.cpp", "lmstudio": "LM Studio", "ollama": "Ollama",
-    "openrouter": "OpenRouter", "litellm": "LiteLLM", "azure": "Azure, classic"}  # fmt: skip
+    "openrouter.ai": "OpenRouter", "litellm": "LiteLLM", "azure-classic": "Azure, classic"}  # fmt: skip
 
 
 def address(server, mode: str) -> str:
     """The address as the docs write it, on this machine."""
-    if mode != "azure":
+    if mode != "azure-classic":
         return server.url
     return server.url.removesuffix("/v1") + "/openai/deployments/writer?api-version=2024-10-21"
 
@@ -44,7 +44,7 @@ def test_each_server_is_asked_and_its_refusal_costs_one_row(mode, tmp_path, monk
     with running(quirk=mode) as server:
         (good, bad, other), usage = asked(address(server, mode), tmp_path, "good", "bad", "other")
         bill = server.stats()
-        if mode != "azure":
+        if mode != "azure-classic":
             assert resolve_model("auto", server.url) == "writer"
     assert (good.value, bad.value, other.value) == ("yes", None, "yes")
     assert "refused with 4" in bad.failures[0].why and len(bad.failures) == 1
@@ -55,9 +55,9 @@ def test_each_server_is_asked_and_its_refusal_costs_one_row(mode, tmp_path, monk
 
 def test_azure_wants_its_own_header_and_path(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "other")
-    with running(quirk="azure") as server:
+    with running(quirk="azure-classic") as server:
         with pytest.raises(InputError, match="401"):
-            asked(address(server, "azure"), tmp_path / "a", "good")
+            asked(address(server, "azure-classic"), tmp_path / "a", "good")
         monkeypatch.setenv("OPENAI_API_KEY", "secret")
         with pytest.raises(InputError, match="40[14]"):
             asked(server.url + "?api-version=2024-10-21", tmp_path / "b", "good")

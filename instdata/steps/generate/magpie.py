@@ -35,7 +35,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
     text = template("magpie", step.language, step.prompt, context.base)
 
     def compose(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Request, list[Shown]]:
-        (_, system), _ = render(plan.template, {"label": goal.label, "description": goal.description, "task": ""})
+        (_, system), _ = render(plan.template, _told(goal, ""))
         before = Template(prefix).safe_substitute(system=system)
         warm = min(2.0, plan.temperature + HOT)
         return Request((), QUESTION, warm, seed=plan.seed + number, raw=before, more={"stop": stop}, whole=True), []
@@ -45,8 +45,7 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
         if question.value is None:
             return question, []
         goal = asked.goal
-        told = {"label": goal.label, "description": goal.description, "task": question.value}
-        messages = render(text, told)
+        messages = render(text, _told(goal, question.value))
         limit, seed = 10 * step.words(), asked.request.seed
         request = Request(messages, limit, step.temperature, seed=seed, more=LESS_OF_THE_SAME, whole=True)
         said = await ask_one(request, reply)
@@ -56,6 +55,12 @@ def produce(step: GenerateOptions, rows: Rows, context: Context, ask: Asking) ->
         return question, [NewRow(question.value, said.value, goal.name, ask.origin, meta)]
 
     return write(step, rows, context, ask, "magpie", compose, read, 1)
+
+
+def _told(goal: Goal, task: str) -> dict[str, str]:
+    """What a template may show."""
+    about = goal.form.told or goal.description
+    return {"label": goal.label, "description": goal.description, "about": about, "task": task}
 
 
 def _question(text: str) -> str:

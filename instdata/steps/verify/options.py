@@ -15,7 +15,7 @@ from instdata.steps.verify.case import Finding
 from instdata.steps.verify.table import BY_NAME
 from instdata.util.yaml import did_you_mean
 
-VERSION = 1
+VERSION = 2
 MAJORITY = 0.6  # of the draws, from which the model agrees: more than half, so of two both
 
 

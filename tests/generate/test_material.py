@@ -1,0 +1,55 @@
+"""Tasks about a passage or sentence: it has a field of its own in the prompt's examples, the schema and the answer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from instdata.llm.request import Request
+from instdata.steps.generate.prompt import TaskForm, forms, tasks_schema
+from instdata.steps.generate.self_instruct import Goal, Ordered, Shown, _copied, _fields, _item
+
+SHOWN = Shown("把下面的话说得委婉一些。\n你的报告写得太乱了，重写。", "您的报告如果条理再清楚一些就更好了。")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_reading_tasks_have_a_field_for_what_is_read(language):
+    told = {name for name, form in forms(language).items() if form.material}
+    assert {"closed_qa", "extract", "summarization", "translation", "rewrite", "classification"} <= told
+    for name in told:
+        form = forms(language)[name]
+        assert "input" in form.told and all("\n" in task for task, _ in form.examples)
+        item = tasks_schema(1, form.fields)["properties"]["tasks"]["items"]
+        assert item["required"] == list(form.fields) and "input" in form.fields
+    assert "input" not in forms(language)["math"].fields
+
+
+def test_an_example_and_an_answer_have_the_same_shape():
+    form = TaskForm(material="first")
+    written = _fields(SHOWN, form.fields)
+    assert set(written) == set(form.fields) and written["input"] == "你的报告写得太乱了，重写。"
+    item = _item(json.loads(json.dumps(written)), Goal("rewrite", "", "", 1, []), "m", {})
+    assert (item.instruction, item.response) == (SHOWN.instruction, SHOWN.response)
+    twice = _item(
+        {"instruction": "译成英文：“今天很冷。”", "input": "“今天很冷。”", "response": "x"},
+        Goal("t", "", "", 1, []),
+        "m",
+        {},
+    )
+    assert twice.instruction == "译成英文：“今天很冷。”", "a sentence that is in the question is not said twice"
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "reason"),
+    [
+        ("把下面的话说得委婉一些。\n你把我的报告改错了，再改一遍。", SHOWN.response, "copies_example"),
+        ("请改写得客气些。\n你的报告写得太乱了，重写。", "好。", "copies_example"),
+        ("把下面的话说得委婉一些。\n别在走廊里抽烟，呛死人了。", "走廊里烟味有些重，能否请您到外面抽？", None),
+    ],
+)
+def test_what_is_taken_from_an_example_is_told(task, answer, reason):
+    goal = Goal("rewrite", "改写", "", 1, [], TaskForm(material="after"))
+    item = _item({"instruction": task, "response": answer}, goal, "m", {})
+    assert _copied(item, Ordered(goal, Request((), 1), 1, [], [SHOWN])) == (reason is not None)
+    assert item.reason == reason
