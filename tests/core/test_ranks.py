@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -240,6 +240,7 @@ def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> No
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
 
 
+@settings(max_examples=40)
 @given(st.lists(st.one_of(st.binary(), st.builds(Bad, st.text(), st.text()), st.dictionaries(st.text(), PLAIN))))
 def test_records_travel_as_they_are(records: list[Any]) -> None:
     table = _table_of(records)
