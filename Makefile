@@ -63,13 +63,14 @@ bench: $(VENV)/.tested
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/build.py
 
-# What goes with a release: wheel and sdist, every dependency with its hashes, a bill of materials, and the sums of all of it.
+# What goes with a release: wheel and sdist, hashes of what `instdata[all]` needs (pip refuses hashes where lm-eval's chain
+# asks for an extra of a pinned package), a bill of materials of every extra, and the sums of all of it.
 release-files: $(VENV)/.tested
 	rm -rf dist
 	$(BIN)/python -m pip install --quiet 'uv>=0.8'
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/uv lock --quiet
-	$(BIN)/uv export --quiet --locked --no-emit-project --all-extras --format requirements.txt -o dist/requirements.txt
+	$(BIN)/uv export --quiet --locked --no-emit-project --extra all --format requirements.txt -o dist/requirements.txt
 	$(BIN)/uv export --quiet --locked --no-emit-project --all-extras --format cyclonedx1.5 -o dist/instdata.cdx.json
 	mv uv.lock dist/
 	cd dist && sha256sum * > SHA256SUMS

@@ -152,7 +152,7 @@ def next_(
     confirmed."""
     from instdata.api import recipe_problems
     from instdata.builds import find_build
-    from instdata.cli.output_harness import show_next
+    from instdata.cli.output_curves import show_next
     from instdata.grow.next import next_recipe
     from instdata.train.recipe import training
     from instdata.util.errors import InputError

@@ -80,7 +80,7 @@ def train(
 ) -> None:
     """Fine-tune a model on a size of a build. Run it again to resume: the result is the same to the bit on a CPU."""
     from instdata.builds import find_build
-    from instdata.cli.output_harness import show_rows, show_run
+    from instdata.cli.output_train import show_rows, show_run
     from instdata.train.recipe import training
     from instdata.train.run import shown_rows, train_build
 
@@ -121,7 +121,7 @@ def evaluate(
 ) -> None:
     """Score a model on what a build held out, or on suites: likelihood, distractors, and answers that can be
     checked."""
-    from instdata.cli.output_harness import show_evaluation
+    from instdata.cli.output_train import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
     from instdata.score.sandbox.run import use
@@ -163,7 +163,7 @@ def curves(
 ) -> None:
     """Train on every size and score every ability: the growth curves, with intervals. Run it again to resume."""
     from instdata.builds import find_build
-    from instdata.cli.output_harness import show_curves
+    from instdata.cli.output_curves import show_curves
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
@@ -255,7 +255,7 @@ def ablate(
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
     from instdata.api import build_to_compare
     from instdata.builds import find_build
-    from instdata.cli.output_harness import show_ablation, show_plan
+    from instdata.cli.output_ablate import show_ablation, show_plan
     from instdata.compare.experiment import plan as planned
     from instdata.compare.experiment import prepare, run, transferred
     from instdata.compare.outcome import plan_line
@@ -340,7 +340,7 @@ def judge_card(
     quiet: Quiet = False,
 ) -> None:
     """How far to trust a judge: agreement with people, swaps, length, cost, against saying "the longer one"."""
-    from instdata.cli.output_harness import show_card
+    from instdata.cli.output_cards import show_card
     from instdata.judge.trust import judge_card as measure
     from instdata.llm.ask import Options
     from instdata.util.context import Context
@@ -383,7 +383,7 @@ def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]
 
 def _curve_pages(build: Path) -> Path:
     """The curves as PNG and in the build's report; returns that."""
-    from instdata.report.harness_charts import curve_charts
+    from instdata.report.growth_charts import curve_charts
     from instdata.report.page import write_report
 
     curve_charts(build / "curves")

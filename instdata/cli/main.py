@@ -18,6 +18,7 @@ from instdata.cli import (
     audit,
     compare,
     experiments,
+    export,
     harness,
     overrides,
     publish,
@@ -48,6 +49,10 @@ class EngineName(str, Enum):
     ray = "ray"
 
 
+# Commands that load a build's or a network's libraries.
+HEAVY = {"build", "audit", "train", "evaluate", "curves", "ablate", "arms", "next", "leaderboard", "reproduce"}
+
+
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
@@ -60,6 +65,10 @@ def _top(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
+    if context.invoked_subcommand in HEAVY:
+        from instdata.util.limits import enough_memory
+
+        enough_memory()
 
 
 OutOrAddress = Annotated[
@@ -99,15 +108,12 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
-    from instdata.util.limits import enough_memory
-
-    enough_memory()
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary, plan_summary
     from instdata.score.sandbox.run import use
+    from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores
-    from instdata.util.remote import Place, is_url
 
     use(sandbox, i_know)
     path = _recipe(recipe)
@@ -232,7 +238,7 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
+for room in (export, publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
     room.register(app)
 registry.tell(app)
 

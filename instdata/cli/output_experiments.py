@@ -195,10 +195,10 @@ def _number(value: float | None) -> str:
 
 def leaderboard_page(folder: Path, found: dict[str, Any]) -> Path:
     """Write report.html of a leaderboard. Raises MissingExtra where jinja is absent."""
-    from instdata.report import charts
+    from instdata.report import build_charts
     from instdata.report.page import write_page
 
-    charts.require()
+    build_charts.require()
     path = folder / "report.html"
     shown = {k: v for k, v in found.items() if k not in ("seconds", "folder", "report")}
     write_page(

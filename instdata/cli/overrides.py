@@ -61,7 +61,7 @@ def _append(
     json_: bool, quiet: bool,
 ) -> None:  # fmt: skip
     from instdata.builds import find_build
-    from instdata.steps.decisions import append
+    from instdata.steps.overrides_file import append
 
     done = append(find_build(build), id, action, value, why, who, file)
     rows = ", ".join(done["rids"])

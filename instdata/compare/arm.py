@@ -23,7 +23,7 @@ from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages
 from instdata.score.item import Item
 from instdata.score.source import HUMAN, SYNTHETIC
-from instdata.train.loop import schedule
+from instdata.train.loop import batches
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 from instdata.util.errors import InputError
@@ -270,7 +270,7 @@ def _counts(stream: Stream, rows: list[Encoded], recipe: Training) -> list[Count
     """What a stream has at each of its sizes."""
     found, rungs = [], [n for _, n in stream.rungs]
     for k, (size, n) in enumerate(zip(stream.planned or rungs, rungs)):
-        steps = len(schedule(rows[:n], rungs[: k + 1], recipe, stream.seed, planned=stream.planned))
+        steps = len(batches(rows[:n], rungs[: k + 1], recipe, stream.seed, planned=stream.planned))
         mine = [r for r in rows[:n] if r.supervised]
         found.append(Count(size, n, sum(len(r.ids) for r in mine), sum(r.supervised for r in mine), steps))
     return found

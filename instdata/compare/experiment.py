@@ -20,8 +20,8 @@ from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
 from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_metric
 from instdata.compare.cost import GridCost, estimate
 from instdata.compare.exam import exam_items, passing
-from instdata.compare.floor import below, floored, win_rates
 from instdata.compare.found import Looked, arm_curves, counts_of, effects_found, tell_replaced
+from instdata.compare.judge_floor import below, floored, win_rates
 from instdata.compare.looks import made, write_looks
 from instdata.compare.margin import DOUBLINGS, margin_of
 from instdata.compare.outcome import run_facts

@@ -24,9 +24,9 @@ from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import score_fields
 from instdata.corpus.optional import fields_used, published_schema
 from instdata.corpus.rows import SHARD, with_fields
+from instdata.util.addresses import no_url
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
-from instdata.util.remote import no_url
 from instdata.util.secrets import redact
 
 LOCK = ".instdata.lock"

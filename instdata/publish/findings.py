@@ -22,7 +22,7 @@ def findings(build: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     rows came with, `confusion`; what models trained on it showed, `curves`, with a line for each ability and series,
     and `ablations`. None or [] where there is nothing."""
     from instdata.report.facts import confusion, open_ledger
-    from instdata.report.harness import MACRO, read_ablations, read_curves
+    from instdata.report.growth import MACRO, read_ablations, read_curves
 
     curves = read_curves(build)
     for view in curves["views"] if curves else []:

@@ -120,7 +120,7 @@ def _slug(name: str) -> str:
 
 def _write_charts(build: Path, folder: Path, shown: dict[str, Any]) -> dict[str, str]:
     """Write report.html and the card's pictures; returns their paths by name. Nothing without the report extra."""
-    from instdata.report import charts, harness_charts
+    from instdata.report import build_charts, growth_charts
     from instdata.report.page import gather, render
     from instdata.util.atomic import write_text
     from instdata.util.errors import MissingExtra
@@ -128,11 +128,11 @@ def _write_charts(build: Path, folder: Path, shown: dict[str, Any]) -> dict[str,
     try:
         found = gather(build, private=False)
         write_text(folder / "report.html", render(found))
-        pictures = {"abilities": charts.png("abilities", found)}
+        pictures = {"abilities": build_charts.png("abilities", found)}
         for view in shown["curves"]["views"][:1] if shown["curves"] else []:
-            pictures[f"curves:{view['key']}"] = harness_charts.png(harness_charts.small_multiples(view))
+            pictures[f"curves:{view['key']}"] = growth_charts.png(growth_charts.small_multiples(view))
         for ablation in shown["ablations"]:
-            pictures[f"ablation:{ablation['name']}"] = harness_charts.forest_png(ablation)
+            pictures[f"ablation:{ablation['name']}"] = growth_charts.forest_png(ablation)
     except (MissingExtra, ModuleNotFoundError):  # the report extra
         return {}
     paths = {}

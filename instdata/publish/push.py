@@ -16,10 +16,20 @@ from instdata.builds import difference, find_build, recipe_of, run_of
 from instdata.builds import manifest as read_manifest
 from instdata.corpus.rows import OPTIONAL
 from instdata.corpus.write import locked
-from instdata.publish.licences import objections
+from instdata.publish.hub import client, writer
+from instdata.publish.hub_commit import (
+    Remote,
+    check_allowed,
+    listed,
+    objected,
+    refuse,
+    repo_name,
+    scratch,
+    secrets,
+    send,
+)
 from instdata.publish.publication import write_publication
-from instdata.publish.remote import client, writer
-from instdata.publish.upload import Remote, check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
+from instdata.publish.terms import objections
 from instdata.publish.verify import verify
 from instdata.util.secrets import CREDENTIAL, NAMED, named_secret
 

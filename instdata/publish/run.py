@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from instdata.builds import recipe_of
 from instdata.corpus.write import write_json
 from instdata.publish.card import environment, yaml_text
-from instdata.publish.licences import objections
-from instdata.publish.remote import client, writer
-from instdata.publish.upload import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
+from instdata.publish.hub import client, writer
+from instdata.publish.hub_commit import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
+from instdata.publish.terms import objections
 from instdata.util.atomic import digest, write_text
 from instdata.util.errors import InputError
 from instdata.util.plain import plain

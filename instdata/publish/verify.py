@@ -58,7 +58,7 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
     except InputError:
         if str(target).count("/") != 1 or str(target).startswith((".", "/", "builds/")):
             raise
-    from instdata.publish.remote import snapshot
+    from instdata.publish.hub import snapshot
 
     return snapshot(str(target), revision)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from instdata.read.container import SUFFIXES, kind_of
 from instdata.read.source import Source
+from instdata.util.addresses import fetched, is_url
 from instdata.util.errors import DamagedInput, InputError
 from instdata.util.paths import cache_folder, expanded
-from instdata.util.remote import fetched, is_url
 from instdata.util.yaml import did_you_mean
 
 NAMED = 3  # files that a line names

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from instdata.corpus.rows import ROLES
 from instdata.read.encoding import known
 from instdata.read.shapes import KEYS, fields_of
-from instdata.util.remote import is_url
+from instdata.util.addresses import is_url
 from instdata.util.values import WORD, Share, Strict
 from instdata.util.yaml import did_you_mean
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from instdata.util.errors import InputError
-from instdata.util.secrets import CREDENTIAL, REDACTED, secret_address, secret_name, secret_value
+from instdata.util.secrets import CREDENTIAL, REDACTED, UNLOCKS, secret_address, secret_name, secret_value
 from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
@@ -48,7 +48,7 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
             (document.file, document.line(path), f"{told}. Write {address}; what unlocks it comes from the environment")
         )
         return address
-    if re.search(CREDENTIAL, data):
+    if re.search(CREDENTIAL, data) or (data and "params" in path[:-1] and UNLOCKS.search(str(path[-1]))):
         told = "this looks like a key or token: recipes are published; keys are read from the environment by themselves"
         problems.append((document.file, document.line(path), told))
         return REDACTED

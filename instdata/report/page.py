@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.builds import manifest as read_manifest
-from instdata.report import charts, facts, harness, harness_charts
+from instdata.report import build_charts, facts, growth, growth_charts
 from instdata.util.atomic import write_text
 
 HERE = Path(__file__).parent
@@ -23,26 +23,26 @@ def write_report(folder: Path) -> Path:
 
 def page(folder: Path, private: bool = True) -> str:
     """The page as text. With private=False it shows no row's text, for publishing: counts and charts alone."""
-    charts.require()
+    build_charts.require()
     return render(gather(folder, private))
 
 
 def render(found: dict[str, Any]) -> str:
     """The page of what `gather` found."""
-    specs = charts.specs(found)
+    specs = build_charts.specs(found)
     if found["curves"]:
-        specs |= harness_charts.specs(found["curves"]["views"], "curves")
+        specs |= growth_charts.specs(found["curves"]["views"], "curves")
     for i, ablation in enumerate(found["ablations"]):
-        specs |= harness_charts.ablation_specs(ablation, f"ablation{i}")
+        specs |= growth_charts.ablation_specs(ablation, f"ablation{i}")
     return _render("page.html", found["manifest"]["name"], specs, found)
 
 
 def ablation_page(folder: Path) -> Path:
     """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where
     files are missing or not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
-    charts.require()
-    found = harness.read_ablation(folder)
-    text = _render("ablation.html", found["name"], harness_charts.ablation_specs(found, "ablation0"), {"a": found})
+    build_charts.require()
+    found = growth.read_ablation(folder)
+    text = _render("ablation.html", found["name"], growth_charts.ablation_specs(found, "ablation0"), {"a": found})
     path = folder / "report.html"
     write_text(path, text)
     return path
@@ -61,7 +61,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
             **found,
             title=title,
             charts=specs,
-            vega=charts.vega_script() if specs else "",
+            vega=build_charts.vega_script() if specs else "",
             css=(HERE / "page.css").read_text("utf-8"),
             js=(HERE / "page.js").read_text("utf-8"),
         )
@@ -91,8 +91,8 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
             "confusion": facts.confusion(db, manifest),
             "languages": facts.languages(db),
             "lengths": facts.lengths(folder, manifest["configs"]["full"]["files"]),
-            "curves": harness.read_curves(folder),
-            "ablations": [a | {"views": a["views"][:1]} for a in harness.read_ablations(folder)],  # all: its own page
+            "curves": growth.read_curves(folder),
+            "ablations": [a | {"views": a["views"][:1]} for a in growth.read_ablations(folder)],  # all: its own page
         }
 
 
@@ -137,7 +137,7 @@ def environment() -> Any:
         "score": _score,
         "fixed": lambda value, digits=3: "" if value is None else f"{value:.{digits}f}".replace("-", "\u2212"),
         "signed": lambda value, digits=3: "" if value is None else f"{value:+.{digits}f}".replace("-", "\u2212"),
-        "colours": harness_charts.colours,
+        "colours": growth_charts.colours,
     }
     return env
 

@@ -1,5 +1,5 @@
-"""overrides: what a person decided about single rows, from a file of JSON lines (decisions.py): keep, drop, relabel or
-edit."""
+"""overrides: what a person decided about single rows, from a file of JSON lines (overrides_file.py): keep, drop,
+relabel or edit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import Field
 
 from instdata.corpus.rows import Rows
 from instdata.steps.base import Rewritten, Scope, Scores, Step, Verdicts, drop
-from instdata.steps.decisions import Line, read_lines
+from instdata.steps.overrides_file import Line, read_lines
 from instdata.util.atomic import digest
 from instdata.util.context import Context
 from instdata.util.errors import InputError

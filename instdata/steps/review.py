@@ -12,8 +12,8 @@ from pydantic import Field
 
 from instdata.corpus.rows import Rows
 from instdata.steps.base import Scope, Scores, Step, Verdicts
-from instdata.steps.decisions import Line
 from instdata.steps.overrides import decided, decisions, where
+from instdata.steps.overrides_file import Line
 from instdata.steps.reviews import Settled, agreed, read_reviews, settle
 from instdata.util.atomic import digest
 from instdata.util.context import Context

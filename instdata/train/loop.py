@@ -28,7 +28,7 @@ CHECKPOINT_SECONDS = 300
 Log = Callable[[dict[str, Any]], None]
 
 
-def schedule(
+def batches(
     rows: Sequence[Encoded], rungs: Sequence[int], recipe: Training, seed: int, packs: bool = True,
     planned: Sequence[int] | None = None,
 ) -> list[list[Bin]]:  # fmt: skip
@@ -245,7 +245,7 @@ def ladder(
     for number, rung in enumerate(rungs):
         if wanted is not None and rung not in wanted:
             continue
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, run.seed, run.packs, planned)
+        steps = batches(rows[:rung], rungs[: number + 1], recipe, run.seed, run.packs, planned)
         total = len(steps)
         mine = checkpoint and (checkpoint[0], f"{checkpoint[1]}:{'trunk' if recipe.trunk else rung}")
         if start:
@@ -313,7 +313,7 @@ def tokens_of(
     """(tokens that the ladder trains on, tokens that separate runs of each size would)."""
     ladder_tokens = separate = trunk = 0
     for number, rung in enumerate(rungs):
-        steps = schedule(rows[:rung], rungs[: number + 1], recipe, seed, planned=planned)
+        steps = batches(rows[:rung], rungs[: number + 1], recipe, seed, planned=planned)
         sizes = [sum(len(rows[i].ids) for b in s for i in b) for s in steps]
         separate += sum(sizes)
         fork = recipe.stable(len(steps)) if recipe.trunk else 0

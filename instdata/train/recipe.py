@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from instdata.train.learning_rate import Schedule, learning_rate, stable
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
@@ -20,9 +20,7 @@ class Training(BaseModel):
     name: str
     lr: float = Field(gt=0, description="The highest learning rate.")
     final_lr: float = Field(0.0, ge=0, description="Where linear and wsd end.")
-    schedule: Literal["constant", "linear", "wsd"] = Field(
-        description="wsd: warm-up, stable, decay (Hu et al. 2024): sizes share one trunk."
-    )
+    schedule: Schedule = Field(description="wsd: warm-up, stable, decay (Hu et al. 2024): sizes share one trunk.")
     warmup: int = Field(0, ge=0, description="Steps of linear warm-up.")
     decay: float = Field(0.2, gt=0, lt=1, description="wsd: the share of the steps in which the rate falls.")
     epochs: int = Field(ge=1)
@@ -49,18 +47,11 @@ class Training(BaseModel):
 
     def rate(self, step: int, total: int) -> float:
         """The learning rate of a step (from 0) of `total`."""
-        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
-        if self.schedule == "constant":
-            return self.lr * warm
-        start = 0 if self.schedule == "linear" else self.stable(total)
-        left = (total - 1 - step) / max(total - 1 - start, 1) if self.schedule == "linear" else (
-            (total - step) / (total - start + 1)
-        )  # fmt: skip
-        return (self.final_lr + (self.lr - self.final_lr) * min(1.0, left)) * warm
+        return learning_rate(self.schedule, step, total, self.lr, self.final_lr, self.warmup, self.decay)
 
     def stable(self, total: int) -> int:
-        """wsd: how many steps precede the decay. Until then a run does not know how long it will be."""
-        return total - max(1, math.ceil(self.decay * total))
+        """wsd: how many steps precede the decay."""
+        return stable(total, self.decay)
 
 
 RECIPES = {

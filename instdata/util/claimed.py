@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from instdata.util.addresses import no_url
 from instdata.util.atomic import digest, whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
-from instdata.util.remote import no_url
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
 

@@ -23,11 +23,11 @@ ERRNO = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)  # of Arrow, which tells i
 
 
 def enough_memory() -> None:
-    """Raise BuildError where `ulimit -v` leaves less than a build's libraries take: the system's loader would abort the
-    process on the way, without a word that helps."""
+    """Raise BuildError where `ulimit -v` leaves less than the libraries of builds and networks take: the system's
+    loader would abort the process on the way, without a word that helps."""
     bound = _bound()
     if bound is not None and bound < LEAST:
-        raise BuildError(f"out of memory ({_memory()}): a build's libraries alone need {LEAST >> 20:,} MB of address space; a higher ulimit -v, or none (fewer --jobs do not help here)")  # fmt: skip  # noqa: E501
+        raise BuildError(f"out of memory ({_memory()}): its libraries alone need {LEAST >> 20:,} MB of address space; a higher ulimit -v, or none (fewer --jobs do not help here)")  # fmt: skip  # noqa: E501
 
 
 def trouble(error: BaseException, folder: Path | None = None) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 import os
 import re
@@ -44,6 +45,10 @@ ENDS = (
     "CREDENTIALS",
 )
 STORES = re.compile(r"(?:^|_)(?:DATABASE|DB|REDIS|MONGO\w*|POSTGRES\w*|PG|MYSQL|MARIADB|AMQP|RABBITMQ|BROKER|SQL\w*|ES|ELASTIC\w*|SENTRY|CELERY\w*|KAFKA)_(?:URL|URI)(?:_|$)")  # fmt: skip  # noqa: E501
+# Names under which a request carries what unlocks something; `stop_token` and `max_tokens` are none.
+UNLOCKS = re.compile(
+    r"(?i)(?:^|[_-])(?:api|access|secret|private|auth|client)[_-]?(?:key|token)$|(?:password|passwd|passphrase|secret|credentials?|authorization|bearer)$"
+)
 HARMLESS = re.compile(r"(?:^|_)(?:REVISION|COMMIT|SHA\d*|DIGEST|HASH|CHECKSUM)(?:_|$)")
 PARAMETERS = re.compile(r"(?i)key|token|secret|passw|pwd|auth|sig(?:nature)?$|credential|code$|session")
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s'\"<>\\)\]}`]+")
@@ -137,10 +142,12 @@ def secret_in(text: str) -> bool:
 
 
 def _held() -> Iterator[str]:
-    """Values of secret variables, as they are and as base64 (of itself, of user:value), padded or not."""
+    """Values of secret variables: as they are, as JSON writes them, as base64 (of itself, of user:value), padded or
+    not."""
     for name, value in os.environ.items():
         if len(value) >= 8 and secret_name(name) and not os.path.exists(value):
             yield value
+            yield from {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]} - {value}
             for coded in (
                 base64.b64encode(value.encode("utf-8", "surrogateescape")),
                 base64.urlsafe_b64encode(value.encode("utf-8", "surrogateescape")),

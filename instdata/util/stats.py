@@ -43,19 +43,6 @@ class Crossed:
         return float(np.var(self.seed_means, ddof=1)) if self.seeds > 1 else float("nan")
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its standard error, degrees of freedom and interval."""
-
-    value: float
-    se: float
-    df: float
-    low: float
-    high: float
-    n: int
-    seeds: int
-
-
 def crossed(values: np.ndarray, weights: np.ndarray | None = None) -> Crossed:
     """Mean and variance parts of values [seeds, items], at least two items, none missing.
 
@@ -114,21 +101,10 @@ def _leverage_df(share: np.ndarray, factor: np.ndarray) -> float:
     return float(first**2 / second)
 
 
-def paired_difference(differences: np.ndarray, weights: np.ndarray | None = None, level: float = 0.95) -> Estimate:
-    """The mean of paired differences [seeds, items] with a t interval clustered by item and by seed.
-
-    Variance: items plus seeds (Searle et al. 1992; for language-model evaluation: Miller, arXiv 2411.00640, which
-    clusters one way). The seeds' own part is what their means vary beyond item-by-seed noise, at least 0. With one seed
-    the interval holds for that run only. Missing (NaN) items are left out.
-    """
-    kept = np.isfinite(np.atleast_2d(differences)).all(0)
-    x = crossed(np.atleast_2d(differences)[:, kept], None if weights is None else weights[kept])
-    se, df = error_of(x)
-    return Estimate(x.mean, se, df, *t_interval(x.mean, se, df, level), x.n, x.seeds)
-
-
 def error_of(x: Crossed) -> tuple[float, float]:
-    """(standard error, degrees of freedom) of a crossed mean: what items and seeds add to it."""
+    """(standard error, degrees of freedom) of a crossed mean: items plus seeds (Searle et al. 1992; for language-model
+    evaluation: Miller, arXiv 2411.00640, which clusters one way). The seeds' own part is what their means vary beyond
+    item-by-seed noise, at least 0; with one seed it holds for that run only."""
     return combined([(x.item_var, x.item_df)], *of_seeds(x.seed_means, x.noise))
 
 

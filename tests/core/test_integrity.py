@@ -152,6 +152,8 @@ def test_trials_go_to_folders_of_their_own():
     assert str(folder_of("b", ["dedup.threshold=0.8"])) == "builds/b@dedup.threshold-0.8"
     long = [f"step{i}.option=value{i}" for i in range(20)]
     assert len(folder_of("b", long).name) < 80 and folder_of("b", long) != folder_of("b", long[1:])
+    alike = ["filter.where=lang = 'zh'", "filter.where=lang <> 'zh'", "filter.where=a < 5", "filter.where=a > 5"]
+    assert len({folder_of("b", [one]) for one in alike}) == 4
     assert folder_of("b", ["x.y=1", "a.b=2"]) == folder_of("b", ["a.b=2", "x.y=1"])
 
 

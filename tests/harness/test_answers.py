@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.score.extract.number import chinese_value
-from instdata.score.extract.result import final_number
+from instdata.score.extract.result import final_numbers
 from instdata.score.extract.text import code_in, normalise
 from instdata.score.item import Item
 from instdata.score.scorers import Scored, chance, score_answer, unusable
@@ -200,8 +200,8 @@ def test_chance(one: Item, metric: str | None, value: float | None) -> None:
 
 @given(st.fractions(min_value=-(10**9), max_value=10**9, max_denominator=999))
 def test_any_fraction_is_read_back(value: Fraction) -> None:
-    assert final_number(str(value)).value == value
-    assert final_number(f"Some 12 words. The answer is {value}.").value == value
+    assert final_numbers(str(value))[0].value == value
+    assert final_numbers(f"Some 12 words. The answer is {value}.")[0].value == value
 
 
 @given(st.integers(0, 10**11))

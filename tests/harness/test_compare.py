@@ -24,6 +24,7 @@ from instdata.score.table import SCHEMA, write_table
 from instdata.util import stats
 from instdata.util.errors import InputError
 from tests.harness.conftest import run
+from tests.harness.known import paired_difference
 
 LOGS = Path(__file__).parent / "logs"
 KEYS = ["task", "metric", "a", "b", "n", "n_effective", "mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde",
@@ -211,7 +212,7 @@ def test_our_own_scores_are_crossed_by_seed_and_weighted_by_bytes(tmp_path):
     c = one(
         own_scores(tmp_path / "a.parquet", base, weight=size), own_scores(tmp_path / "b.parquet", less, weight=size)
     )
-    want = stats.paired_difference(less - base, size)
+    want = paired_difference(less - base, size)
     assert (c["task"], c["seeds"], c["verdict"]) == ("holdout/math", 3, "better")  # fewer bits
     assert (c["effect"], c["low"], c["high"]) == pytest.approx((want.value, want.low, want.high))
     assert c["n_effective"] == pytest.approx(size.sum() ** 2 / (size**2).sum())

@@ -106,14 +106,14 @@ def test_arms_make_equally_many_steps_for_any_lengths():
     from hypothesis import given
     from hypothesis import strategies as st
 
-    from instdata.train.loop import schedule
+    from instdata.train.loop import batches
     from instdata.train.recipe import training
     from instdata.train.render import Encoded
 
     @given(st.lists(st.integers(2, 300), min_size=8, max_size=40), st.integers(8, 40))
     def check(lengths, planned):
         rows = [Encoded([1] * n, [False] + [True] * (n - 1)) for n in lengths]
-        steps = schedule(rows, [len(rows)], training("proxy", ["length=256"]), 0, planned=[planned])
+        steps = batches(rows, [len(rows)], training("proxy", ["length=256"]), 0, planned=[planned])
         assert len(steps) == min(-(-planned // 8), len(rows))
         assert sorted(i for s in steps for b in s for i in b) == list(range(len(rows)))
 

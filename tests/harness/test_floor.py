@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from instdata.compare.effect import Effect
-from instdata.compare.floor import below, floored
+from instdata.compare.judge_floor import below, floored
 from instdata.judge.length import win_rate
 
 

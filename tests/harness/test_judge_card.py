@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from instdata.cli.output_harness import show_card
+from instdata.cli.output_cards import show_card
 from instdata.judge.labels import Pair, read, with_verdicts
 from instdata.judge.trust import judge_card, measure
 from instdata.llm.ask import Options

@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.cli.output_harness import show_next
+from instdata.cli.output_curves import show_next
 from instdata.grow.allocate import CurveTable, Growth, allocate, plan
 from instdata.grow.fit import fit
 from instdata.grow.next import next_recipe, published

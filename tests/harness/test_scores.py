@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from instdata.grow.fit import fit
 from instdata.score.table import SCHEMA, cells_of, groups, summary
 from instdata.util.errors import InputError
-from instdata.util.stats import paired_difference
+from tests.harness.known import paired_difference
 
 
 def table(

@@ -17,7 +17,7 @@ import torch
 from instdata.llm.causal import load, save
 from instdata.train import loop as training_module
 from instdata.train.checkpoint import read_checkpoint, write_checkpoint
-from instdata.train.loop import begin, ladder, schedule, tokens_of, train, usable
+from instdata.train.loop import batches, begin, ladder, tokens_of, train, usable
 from instdata.train.recipe import RECIPES, training
 from instdata.train.render import Encoded
 from instdata.util.errors import BuildError, InputError
@@ -42,19 +42,19 @@ def same(a: dict, b: dict) -> bool:
 
 def test_the_schedule_is_a_pure_function_that_takes_every_row_once_an_epoch():
     rows = rows_of(100, 256)
-    steps = schedule(rows, [20, 50, 100], recipe(epochs=2), 3)
-    assert steps == schedule(rows, [20, 50, 100], recipe(epochs=2), 3)
-    assert steps != schedule(rows, [20, 50, 100], recipe(epochs=2), 4)
+    steps = batches(rows, [20, 50, 100], recipe(epochs=2), 3)
+    assert steps == batches(rows, [20, 50, 100], recipe(epochs=2), 3)
+    assert steps != batches(rows, [20, 50, 100], recipe(epochs=2), 4)
     flat = [i for s in steps for b in s for i in b]
     assert sorted(flat) == sorted([*range(100), *range(100)])
-    once = schedule(rows, [20, 50, 100], recipe(), 3)
-    assert schedule(rows[:50], [20, 50], recipe(), 3) == once[: len(schedule(rows[:50], [20, 50], recipe(), 3))]
+    once = batches(rows, [20, 50, 100], recipe(), 3)
+    assert batches(rows[:50], [20, 50], recipe(), 3) == once[: len(batches(rows[:50], [20, 50], recipe(), 3))]
     assert len(once) == 3 + 4 + 7  # rows of a rung / batch, rounded up
 
 
 def test_rows_without_supervised_tokens_are_left_out_and_counted():
     rows = [*rows_of(5), Encoded([1, 2, 3], [False] * 3)]
-    assert 5 not in [i for s in schedule(rows, [6], recipe(), 0) for b in s for i in b]
+    assert 5 not in [i for s in batches(rows, [6], recipe(), 0) for b in s for i in b]
     assert usable(rows, 256)["without_supervised"] == 1
     with pytest.raises(InputError, match="none of 1 rows"):
         usable(rows[-1:], 256)
@@ -63,7 +63,7 @@ def test_rows_without_supervised_tokens_are_left_out_and_counted():
 def test_arms_of_other_row_counts_make_as_many_steps():
     rows = rows_of(140, 256)
     counts = {
-        len(schedule(rows[: rungs[-1]], rungs, recipe(), 0, planned=(64, 128)))
+        len(batches(rows[: rungs[-1]], rungs, recipe(), 0, planned=(64, 128)))
         for rungs in ([64, 128], [66, 139], [60, 121])
     }
     assert counts == {16}
@@ -146,7 +146,7 @@ def test_an_interrupted_run_goes_on_bitwise(tiny_folder, tmp_path, changes):
 def test_another_runs_checkpoint_is_not_taken_up(tiny_folder, tmp_path):
     run = begin(load(str(tiny_folder)), recipe(), 1)
     rows = rows_of(32, 256)
-    train(run, rows, schedule(rows, [32], recipe(), 1), 2, 4)
+    train(run, rows, batches(rows, [32], recipe(), 1), 2, 4)
     write_checkpoint(run, tmp_path / "c", "a")
     fresh = begin(load(str(tiny_folder)), recipe(), 1)
     assert not read_checkpoint(fresh, tmp_path / "c", "b", 4)
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_row(tiny_folder):
     with torch.no_grad():
         run.net.get_input_embeddings().weight[ord("7") - 33] = float("nan")
     with pytest.raises(BuildError, match=r"step \d+: the loss is not a number, on row-\d"):
-        train(run, rows, schedule(rows, [8], recipe(), 1), 1, 1, names=[f"row-{i}" for i in range(8)])
+        train(run, rows, batches(rows, [8], recipe(), 1), 1, 1, names=[f"row-{i}" for i in range(8)])
 
 
 def test_running_out_of_memory_says_what_to_change(tiny_folder, monkeypatch):
@@ -223,7 +223,7 @@ def test_running_out_of_memory_says_what_to_change(tiny_folder, monkeypatch):
 
     monkeypatch.setattr(training_module, "losses_of", full)
     with pytest.raises(BuildError, match="length=128"):
-        train(run, rows, schedule(rows, [8], recipe(), 1), 1, 1)
+        train(run, rows, batches(rows, [8], recipe(), 1), 1, 1)
 
 
 def test_checkpointing_changes_nothing_but_memory(tiny_folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instdata.publish.licences import objections
+from instdata.publish.terms import objections
 
 
 @pytest.mark.parametrize(

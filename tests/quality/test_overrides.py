@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from instdata.cli.main import app
 from instdata.corpus.rows import message_id
 from instdata.publish.verify import verify
-from instdata.steps.decisions import append, read_lines
+from instdata.steps.overrides_file import append, read_lines
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name river {i}.", "output": f"River {i}"} for i in range(12)]

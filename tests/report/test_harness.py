@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.report import harness
-from instdata.report.harness_charts import curve_charts
+from instdata.report import growth
+from instdata.report.growth_charts import curve_charts
 from instdata.report.page import ablation_page, gather, page
 from instdata.util.errors import InputError
 from tests.report.harness_folders import ABILITIES, points, write_curves
@@ -41,7 +41,7 @@ def test_a_build_shows_its_curves_and_ablations(trained: Path) -> None:
 
 def test_figures_are_those_of_the_files(trained: Path) -> None:
     table = pq.read_table(trained / "curves/curves.parquet").to_pylist()
-    found = harness.read_curves(trained)
+    found = growth.read_curves(trained)
     shown = [p for v in found["views"] for a in v["abilities"] for p in a["points"]]
     key = lambda p: (p["suite"], p["metric"], p["ability"], p["config"])  # noqa: E731
     assert {key(p): (p["value"], p["low"], p["high"]) for p in shown} == {
@@ -58,16 +58,16 @@ def test_figures_are_those_of_the_files(trained: Path) -> None:
 
 
 def test_belles_curve_is_an_overlay_of_scores_of_the_same_name(trained: Path) -> None:
-    assert harness.belle_scores("Closed QA") == harness.belle_scores("closed_qa") == [0.695, 0.741, 0.755, 0.769]
-    assert harness.belle_scores("COT") and harness.belle_scores("macro")[-1] == 0.737
-    assert harness.belle_scores("ethics") is None
+    assert growth.belle_scores("Closed QA") == growth.belle_scores("closed_qa") == [0.695, 0.741, 0.755, 0.769]
+    assert growth.belle_scores("COT") and growth.belle_scores("macro")[-1] == 0.737
+    assert growth.belle_scores("ethics") is None
     drawn = specs(page(trained))
     overlay = {
         name: [layer["data"]["values"] for layer in spec["layer"] if layer["mark"].get("strokeDash") == [5, 3]]
         for name, spec in drawn.items()
         if name.startswith("curves-")
     }
-    assert [p["value"] for p in overlay["curves-view0-0"][0]] == harness.belle_scores("macro")
+    assert [p["value"] for p in overlay["curves-view0-0"][0]] == growth.belle_scores("macro")
     assert [p["rows"] for p in overlay["curves-view0-0"][0]] == [6.4, 19.2, 32, 64]
     assert overlay["curves-view2-0"] == [], "bits are no scores"
 
@@ -76,7 +76,7 @@ def test_what_an_earlier_build_gave_says_so(trained: Path) -> None:
     manifest = json.loads((trained / "manifest.json").read_text())
     (trained / "manifest.json").write_text(json.dumps(manifest | {"seed": 5}))
     assert page(trained).count("From an earlier build") == 3
-    assert harness.read_curves(trained)["earlier"]
+    assert growth.read_curves(trained)["earlier"]
 
 
 def test_what_is_published_shows_no_items_text_and_no_machine(trained: Path) -> None:
@@ -109,7 +109,7 @@ def test_models_and_arms_are_series_and_base_starts_each(small: Path, tmp_path: 
         for p in pq.read_table(folder / "curves.parquet").to_pylist()
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "curves.parquet")
-    view = harness.read_curves(build)["views"][0]
+    view = growth.read_curves(build)["views"][0]
     assert view["series"] == ["a human", "a synthetic", "b human", "b synthetic"]
     macro = view["abilities"][0]
     assert macro["ability"] == "macro" and len(macro["points"]) == 16
@@ -195,7 +195,7 @@ def test_a_broken_ablation_is_named_as_the_build_was(trained: Path, tmp_path: Pa
     for here, build, named in (("", "builds/small", ""), ("builds", "small", "../"), ("", trained, "")):
         monkeypatch.chdir(tmp_path / here)
         with pytest.raises(InputError, match=f"^{named}ablations/small-dedup/effects.json: cannot be read"):
-            harness.read_ablations(Path(build))
+            growth.read_ablations(Path(build))
 
 
 def test_charts_are_written_as_pictures(trained: Path) -> None:

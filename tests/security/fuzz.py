@@ -23,7 +23,7 @@ from instdata.read.thoughts import put_back, take_out
 from instdata.read.turns import dialogue, read_turns
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import numbers
-from instdata.score.extract.result import final_number, stated, worked_out
+from instdata.score.extract.result import final_numbers, stated, worked_out
 from instdata.score.extract.text import code_in
 from instdata.score.extract.verdict import verdict_in
 from instdata.score.sandbox import proxy
@@ -92,7 +92,7 @@ PARSERS: dict[str, Callable[[str, random.Random], Any]] = {
         lambda t: split_values(t.encode("utf-8", "replace"), True),
     ),
     "turns": _turns,
-    "numbers": _each(numbers, final_number, stated, worked_out),
+    "numbers": _each(numbers, final_numbers, stated, worked_out),
     "choices": _each(
         letter_set,
         verdict_in,

@@ -66,6 +66,13 @@ def test_too_little_memory_is_said(folder: Path, jobs: int) -> None:
 
 
 @prlimit
+@pytest.mark.parametrize("command", ["audit", "evaluate", "ablate"])
+def test_every_heavy_command_says_so(folder: Path, command: str) -> None:
+    says(run(folder, "prlimit", f"--as={700 << 20}", sys.executable, "-m", "instdata", command, "x"),
+        "out of memory", "ulimit -v gives 700 MB")  # fmt: skip
+
+
+@prlimit
 def test_sixty_four_open_files_are_enough(folder: Path) -> None:
     ran = run(folder, *built("out", "prlimit", "--nofile=64"))
     assert ran.returncode == 0, ran.stderr

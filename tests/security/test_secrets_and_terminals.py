@@ -45,6 +45,25 @@ def test_an_address_with_a_password_is_refused() -> None:
     assert "hunter2" not in str(told.value)
 
 
+@pytest.mark.parametrize("key", ["api_key", "password", "X-Api-Key", "access_token", "Authorization"])
+def test_what_unlocks_an_endpoint_is_refused_in_params(key: str) -> None:
+    steps = [{"generate": {"method": "respond", "params": {"extra": {key: "hunter2hunter2"}}}}]
+    with pytest.raises(InputError, match="looks like a key or token") as told:
+        read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], "steps": steps})
+    assert "hunter2" not in str(told.value)
+
+
+def test_other_params_are_no_secrets() -> None:
+    steps = [{"generate": {"method": "respond", "params": {"stop_token": "<|im_end|>", "max_tokens": 5}}}]
+    read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], "steps": steps})
+
+
+def test_secrets_are_redacted_as_json_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", 'pass"wörd\\1')
+    for text in (json.dumps('pass"wörd\\1'), json.dumps('pass"wörd\\1', ensure_ascii=False)):
+        assert "rd" not in redact(text)
+
+
 @pytest.mark.parametrize(
     "text",
     [

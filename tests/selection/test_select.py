@@ -121,6 +121,18 @@ def test_the_order_of_rows_says_nothing(numbers, seed, targeted):
     assert sorted(found.tolist()) == list(range(len(numbers)))
 
 
+def test_twins_tie_whatever_the_threads():
+    """Equal rows at other places of a matrix get other last digits from BLAS; the order must not see them."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3001, 256)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    twice = np.concatenate([rows, rows])
+    names = pa.array([f"{i * 7919 % 6007:032x}" for i in range(len(twice))])
+    score, place = nearest(twice, rows[:16] * np.float32(1), names)
+    assert (score[: len(rows)] == score[len(rows) :]).all()
+    assert (np.abs(place[: len(rows)] - place[len(rows) :]) < 40).all()  # beside each other, but for chance ties
+
+
 def test_queries_take_turns():
     """One query with many near rows does not fill the selection: the other one's nearest row comes second."""
     vectors = np.array([[1, 0], [0.99, 0.14], [0.98, 0.2], [0.6, 0.8]], np.float32)

@@ -161,11 +161,6 @@ def final_numbers(answer: str) -> list[Number]:
     return _of_text(text)
 
 
-def final_number(text: str) -> Number | None:
-    """The first of final_numbers."""
-    return next(iter(final_numbers(text)), None)
-
-
 def of_part(part: Stated, whole: str) -> list[Number]:
     text = without_remarks(ITEM.sub("", part.text) if part.open else part.text)
     reason = found("end").search(text)

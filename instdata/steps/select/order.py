@@ -42,10 +42,18 @@ def nearest(rows: np.ndarray, queries: np.ndarray, ids: pa.Array) -> tuple[np.nd
     sorted_rows = rows[start]
     best, turn = np.full(n, -np.inf), np.full(n, n, np.int64)
     for at in range(0, len(queries), BLOCK):
-        cosines = sorted_rows @ queries[at : at + BLOCK].T
+        cosines = _cosines(sorted_rows, queries[at : at + BLOCK])
         best = np.maximum(best, cosines.max(1))
         for column in cosines.T:
             turn = np.minimum(turn, ranks(np.argsort(-column, kind="stable")))
     score, rounds = np.empty(n), np.empty(n, np.int64)
     score[start], rounds[start] = best, turn
     return score, ranks(np.lexsort([by_id(ids), -score, rounds]))
+
+
+def _cosines(rows: np.ndarray, queries: np.ndarray, block: int = 1 << 16) -> np.ndarray:
+    """Cosines [rows, queries] of unit vectors, to 6 decimals. The last digits of a product depend on the number of
+    threads and on where a row stands, and twins must tie: summed in double precision, rounding hides them."""
+    wide = queries.T.astype(np.float64)
+    parts = [rows[i : i + block].astype(np.float64) @ wide for i in range(0, len(rows), block)]
+    return np.round(np.concatenate(parts), 6)

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from instdata.report import harness
-from instdata.report.charts import require
+from instdata.report import growth
+from instdata.report.build_charts import require
 from instdata.util.atomic import whole
 
 SERIES = ("#2a9d8f", "#c77f2a", "#6a7fdb", "#b5578d", "#7a8a3c", "#8d8d99")  # read on light and dark
@@ -26,7 +26,7 @@ def specs(views: list[dict[str, Any]], prefix: str) -> dict[str, dict[str, Any]]
     return {
         f"{prefix}-{view['key']}-{i}": {**spec, "width": "container"}
         for view in views
-        for i, spec in enumerate(growth(view))
+        for i, spec in enumerate(ability_growth(view))
     }
 
 
@@ -35,7 +35,7 @@ def colours(names: list[str]) -> list[str]:
     return [ARMS.get(n.rpartition(" ")[2], SERIES[i % len(SERIES)]) for i, n in enumerate(names)]
 
 
-def growth(view: dict[str, Any]) -> list[dict[str, Any]]:
+def ability_growth(view: dict[str, Any]) -> list[dict[str, Any]]:
     """The small multiples of a view, a spec for each ability: a line with its interval for each series over the rows it
     was trained on, the chance level, and BELLE's published curve. They differ in their data alone, so altair, which
     takes its time, makes one."""
@@ -96,8 +96,8 @@ def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, lis
         if p["low"] is not None and p["high"] is not None:
             p |= {"from": min(max(p["low"], least), most), "to": max(min(p["high"], most), least)}
     level = next((p["chance"] for p in ability["points"] if p.get("chance") is not None), None)
-    theirs = harness.belle_scores(ability["ability"]) if view["overlay"] else None
-    sizes, largest = harness.belle()["rows"], max(r for r, _ in view["sizes"])
+    theirs = growth.belle_scores(ability["ability"]) if view["overlay"] else None
+    sizes, largest = growth.belle()["rows"], max(r for r, _ in view["sizes"])
     return {
         "points": points,
         "chance": [] if level is None else [{"value": level}],
@@ -163,14 +163,14 @@ def curve_charts(folder: Path) -> list[Path]:
     """Write a PNG beside curves.parquet for each metric and suite: small multiples of every ability, as in the report.
     Returns their paths. Raises MissingExtra where altair or vl-convert is absent."""
     require()
-    points = harness.views(harness._points(folder), [])
+    points = growth.views(growth._points(folder), [])
     return [write_png(folder / f"{_slug(v['suite'])}-{_slug(v['metric'])}.png", small_multiples(v)) for v in points]
 
 
 def small_multiples(view: dict[str, Any], columns: int = 4) -> dict[str, Any]:
     """All charts of a view as one spec, for a picture."""
     titles = [{"text": a["ability"], "fontSize": 12} for a in view["abilities"]]
-    parts = [{**spec, "width": 190, "title": title} for spec, title in zip(growth(view), titles)]
+    parts = [{**spec, "width": 190, "title": title} for spec, title in zip(ability_growth(view), titles)]
     notes = [", ".join(view["series"])]
     notes += ["dashed: BELLE's published judge scores, its 2M rows at the largest size"] if view["overlay"] else []
     title = {"text": f"{view['metric']} by rows ({view['suite']})", "subtitle": notes, "anchor": "start", "offset": 12}
