@@ -79,8 +79,8 @@ junk = st.one_of(
 )
 
 
-@given(st.lists(junk, max_size=25), st.sampled_from(["jsonl", "jsonl.gz", "jsonl.zst", "json"]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(junk, max_size=40), st.sampled_from(["jsonl", "jsonl.gz", "jsonl.zst", "json"]))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_is_ever_lost(bench, lines, suffix):
     data = b"\n".join([GOOD, *lines])
     if suffix == "json":

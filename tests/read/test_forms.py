@@ -65,8 +65,8 @@ def records(draw) -> dict:
     return record
 
 
-@given(st.lists(records(), min_size=1, max_size=8), st.sampled_from(["jsonl", "json"]))
-@settings(max_examples=120, deadline=None, suppress_health_check=[*HealthCheck])
+@given(st.lists(records(), min_size=1, max_size=24), st.sampled_from(["jsonl", "json"]))
+@settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
 def test_every_record_comes_back(bench, batch, suffix):
     """Kept, dropped or unreadable: JSON equal to what came in, in the order in which it came."""
     lines = [orjson.dumps(r) for r in batch]

@@ -10,9 +10,9 @@ from tests.read import fuzz_files
 
 
 def test_mutated_files_end_in_rows_quarantine_or_one_line():
-    became = fuzz_files.main(2_000, seed=1)
-    assert sum(became.values()) == 2_000
-    assert min(became[word] for word in ("rows", "bad", "rows and bad", "damaged")) > 20
+    became = fuzz_files.main(1_000, seed=1)
+    assert sum(became.values()) == 1_000
+    assert min(became[word] for word in ("rows", "bad", "rows and bad", "damaged")) > 10
 
 
 def test_a_footer_that_ends_pyarrow_is_damage(tmp_path):

@@ -71,6 +71,7 @@ DEFECTS = {
     "phone": ("留个电话？", f"请拨打 {PHONE} 联系。"),
     "card_number": ("Which card was charged?", f"The card {CARD} was charged."),
 }
+MENDED = {"template_token", "invisible_chars", "mojibake"}  # by clean, with which the recipe begins
 NEAR = "Describe the life of a lighthouse keeper in winter"
 
 
@@ -196,10 +197,18 @@ def test_the_recipe_validates_and_its_build_drops_what_was_found(audited, monkey
     prepare(home / "fix.yaml", online=False)
     made = build(prepare(home / "fix.yaml"), home / "fixed")
     kept = {t for b in rows_of(made.path) for talk in b["messages"].to_pylist() for t in [talk[0]["content"]]}
-    assert not kept & ({asked for asked, _ in DEFECTS.values()} | {ITEM, "Who mends the nets of the harbour?"})
+    left = {asked for rule, (asked, _) in DEFECTS.items() if rule not in MENDED}
+    assert not kept & (left | {ITEM, "Who mends the nets of the harbour?"})
+    said = {talk[0]["content"]: talk[1]["content"] for b in rows_of(made.path) for talk in b["messages"].to_pylist()}
+    mended = {rule: said[DEFECTS[rule][0]] for rule in MENDED}
+    assert mended == {
+        "template_token": "《远行》",
+        "invisible_chars": "我似乎永远无法完成这件事情。",
+        "mojibake": "It’s a café of the old kind.",
+    }
     assert len([t for t in kept if t.startswith(NEAR)]) == 1
     gone = set(read_parquet(made.path / "dropped.parquet", ["rid"])["rid"].to_pylist())
-    bad = {e["row"] for f in found["rules"]["fired"] if f["rule"] in DEFECTS for e in f["examples"]}
+    bad = {e["row"] for f in found["rules"]["fired"] if f["rule"] in DEFECTS.keys() - MENDED for e in f["examples"]}
     assert bad and bad <= gone
     assert len(kept) >= len(THINGS) * len(ASKED) * 0.9  # what is sound stays
 
@@ -222,7 +231,10 @@ def test_instructions_alone_are_a_set(tmp_path) -> None:
     )
     assert "leaks" not in found["counts"]  # nobody looked
     assert found["counts"]["unanswered"] == found["counts"]["rows"] == 25 and found["counts"]["phone"] == 1
-    assert "generate" in yaml.safe_load((tmp_path / "fix.yaml").read_text())["steps"][0]
+    assert [*map(next, map(iter, yaml.safe_load((tmp_path / "fix.yaml").read_text())["steps"]))][:2] == [
+        "clean",
+        "generate",
+    ]
     prepare(tmp_path / "fix.yaml", online=False)
 
 
