@@ -57,7 +57,19 @@ class EngineName(str, Enum):
 
 
 # Commands that load a build's or a network's libraries.
-HEAVY = {"build", "audit", "train", "evaluate", "curves", "ablate", "arms", "next", "leaderboard", "reproduce"}
+HEAVY = {
+    "build",
+    "audit",
+    "train",
+    "evaluate",
+    "curves",
+    "ablate",
+    "arms",
+    "next",
+    "leaderboard",
+    "reproduce",
+    "verify",
+}
 
 
 @app.callback(invoke_without_command=True)
@@ -125,7 +137,7 @@ def build(
     from instdata.cli.output import build_result, build_summary
     from instdata.score.sandbox.run import use
     from instdata.util.addresses import Place, is_url
-    from instdata.util.paths import cores
+    from instdata.util.paths import cores, expanded
 
     use(sandbox, i_know)
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
@@ -134,7 +146,7 @@ def build(
     if dry_run:
         _estimated(plan, say, json_)
         return
-    local = Path(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
+    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     if me is not None and me[0]:
         did = ranks.take_part(plan, local, *me, wait, say)
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)

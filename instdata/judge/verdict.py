@@ -20,6 +20,10 @@ GAP = r"[\"“”'‘’*_#`(（\[【\s]{0,6}"
 LEAST_MASS = 0.5  # of the probability must be on allowed verdicts, or the weights say nothing
 
 
+# What follows a verdict that takes it back or leaves it open: "A or B", "A -> D", "A/B".
+OR = re.compile(r"(?:\s*(?:/|->|→|、)\s*|\s+or\s+|\s*(?:或者|或|还是)\s*)([A-Da-d0-9]|0?\.\d+)(?![A-Za-z0-9])")
+
+
 def read(text: str, key: str, allowed: Mapping[str, float]) -> str:
     """The verdict of a reply, one of `allowed`: in its JSON, else in words, else the reply's first word alone. A reply
     that gives two different ones gives none. Raises Unusable."""
@@ -54,7 +58,8 @@ def _in_words(text: str, key: str) -> list[str]:
         rf"(?i)(?<![a-z])(?:{WORDS[key]}){GAP}(?:[:：=]|\bis\b|为|是){GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
         rf"(?im)^\s*[#*]+\s*(?:{WORDS[key]})\s*[*]*\s*\n{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
     )
-    return [m[1] for part in parts for m in re.finditer(part, text)]
+    found = [m for part in parts for m in re.finditer(part, text)]
+    return [m[1] for m in found] + [other[1] for m in found if (other := OR.match(text, m.end()))]
 
 
 def _alone(text: str, allowed: Mapping[str, float]) -> list[str]:

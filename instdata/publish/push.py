@@ -31,7 +31,7 @@ from instdata.publish.hub_commit import (
 from instdata.publish.publication import write_publication
 from instdata.publish.terms import objections
 from instdata.publish.verify import verify
-from instdata.util.secrets import CREDENTIAL, NAMED, named_secret
+from instdata.util.secrets import CREDENTIAL, NAMED, UNLOCKED, held_values, named_secret, secret_address
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
 
@@ -122,8 +122,14 @@ def _credentials(folder: Path) -> list[tuple[str, str]]:
 
 
 def _keys(column: pa.Array) -> set[int]:
-    """The rows of a text column with a key or token of a known kind."""
-    return set(pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, CREDENTIAL), False)).to_pylist())
+    """The rows of a text column with a key or token of a known kind, an address with a password, or the value of one
+    of this process's secret variables."""
+    found = pc.match_substring_regex(column, CREDENTIAL)
+    for value in held_values():
+        found = pc.or_kleene(found, pc.match_substring(column, value))
+    may = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, UNLOCKED), False)).to_pylist()
+    open_ = {i for i in may if secret_address(column[i].as_py())}
+    return set(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()) | open_
 
 
 def _values(column: pa.Array) -> set[int]:

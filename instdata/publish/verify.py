@@ -21,7 +21,8 @@ from instdata.corpus.optional import is_published
 from instdata.corpus.rows import message_id, split_messages
 from instdata.publish.publication import joined_digest
 from instdata.util.atomic import digest
-from instdata.util.errors import InputError
+from instdata.util.errors import BuildError, InputError
+from instdata.util.limits import trouble
 
 HOLDOUT = "holdout"
 NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
@@ -72,6 +73,8 @@ def _check(
     try:
         said += check(folder, manifest)
     except Exception as e:  # the files are not ours: nothing that they hold may end the other checks
+        if line := trouble(e):  # of this machine, not of the set
+            raise BuildError(line) from e
         said.append(f"cannot be checked: {type(e).__name__}: {str(e).splitlines()[0] if str(e) else e!r}")
     detail = next((s[2:] for s in said if s.startswith("= ")), "")
     return {"name": name, "detail": detail, "problems": [s for s in said if not s.startswith("= ")]}

@@ -50,9 +50,12 @@ UNLOCKS = re.compile(
     r"(?i)(?:^|[_-])(?:api|access|secret|private|auth|client)[_-]?(?:key|token)$|(?:password|passwd|passphrase|secret|credentials?|authorization|bearer)$"
 )
 HARMLESS = re.compile(r"(?:^|_)(?:REVISION|COMMIT|SHA\d*|DIGEST|HASH|CHECKSUM)(?:_|$)")
-PARAMETERS = re.compile(r"(?i)key|token|secret|passw|pwd|auth|sig(?:nature)?$|credential|code$|session")
+PARAMETERS = re.compile(r"(?i)key|token|secret|pass(?:w|$)|pwd|auth|sig(?:nature)?$|credential|code$|session")
 BOXES = ("abfs", "abfss", "wasb", "wasbs")  # Azure's addresses are container@account, which is no user
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s'\"<>\\)\]}`]+")
+UNLOCKED = (
+    r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s/:@]{1,64}:[^\s/@]{1,128}@"  # user and password in an address; RE2 reads it
+)
 RUN = re.compile(r"[A-Za-z0-9+=_-]{20,}")
 # A value that is given to something with a secret's name, as code, settings and headers write it. RE2 reads it too.
 NAMED = (
@@ -127,7 +130,7 @@ def _cleaned(address: str) -> str:
 def redact(text: str) -> str:
     """The text without keys, addresses' passwords and the values of this process's secret variables, base64 of each
     included."""
-    for value in _held():
+    for value in held_values():
         text = text.replace(value, REDACTED)
     text = re.sub(CREDENTIAL, REDACTED, text)
     text = ADDRESS.sub(lambda m: _cleaned(m[0]), text)
@@ -139,12 +142,12 @@ def secret_in(text: str) -> bool:
     return (
         re.search(CREDENTIAL, text) is not None
         or secret_address(text) is not None
-        or any(value in text for value in _held())
+        or any(value in text for value in held_values())
         or any(_holds(m[0]) for m in BASE64.finditer(text))
     )
 
 
-def _held() -> Iterator[str]:
+def held_values() -> Iterator[str]:
     """Values of secret variables: as they are, as JSON writes them, as base64 (of itself, of user:value), padded or
     not."""
     for name, value in os.environ.items():
@@ -176,5 +179,7 @@ def _holds(run: str) -> bool:
         return False
     text = plain.decode("latin-1")
     return (
-        re.search(CREDENTIAL, text) is not None or secret_address(text) is not None or any(v in text for v in _held())
+        re.search(CREDENTIAL, text) is not None
+        or secret_address(text) is not None
+        or any(v in text for v in held_values())
     )

@@ -6,6 +6,8 @@ from __future__ import annotations
 # Each defines `add` and is wrong; TESTS below must fail. (Tried with the sandbox before it had two processes, commit 8a12b76, version
 # 0.1.0: one passes there, "main guard", which that one ran.)
 FORGED = {
+    "a module that ends the tests": "import sys, types\nm = types.ModuleType('unittest.__main__')\n"
+                                    "sys.modules[m.__name__] = m\nadd = lambda a, b: m",
     "patched json": "import json\njson.dumps = lambda o, **k: '{\"passed\": true}'\nadd = lambda a, b: 1",
     "frames": "import sys\nf = sys._getframe()\nwhile f:\n    f.f_globals.update(AssertionError=KeyError, "
               "report=print)\n    f = f.f_back\nadd = lambda a, b: 1",

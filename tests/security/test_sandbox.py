@@ -50,6 +50,13 @@ def test_no_single_comparison_is_forged(name: str) -> None:
 
 
 @needs
+def test_a_parameter_of_the_codes_name_frees_no_builtin() -> None:
+    tests = "def check(add):\n    assert add(2, 3) == sum([2, 3])\ncheck(add)"
+    assert attempt(WAYS[-1], ADD, tests, 5, 512, 16).passed is True
+    assert attempt(WAYS[-1], "sum = lambda x: 1\nadd = lambda a, b: 1", tests, 5, 512, 16).passed is False
+
+
+@needs
 def test_a_function_of_the_tests_leads_nowhere() -> None:
     for code in ("def f(g): return g.__globals__", "def f(g): return g.__code__", "def f(g): return g.gi_frame",
                  "import sys\ndef f(g):\n    p = g._instdata_peer\n    return p.ask('attribute', g._instdata_number, "

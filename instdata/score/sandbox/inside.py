@@ -13,6 +13,7 @@ import builtins
 import io
 import json
 import os
+import symtable
 import sys
 import types
 from collections.abc import Callable
@@ -153,11 +154,24 @@ def names_in(source: str) -> tuple[set[str], set[str]]:
     stored |= {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n,
         (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
     plain = loaded - set(vars(builtins)) - {"__name__"}
-    if not plain - stored:  # nothing but builtins: the innermost calls are what is tested
+    if not plain - stored and not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls
         calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
     named = loaded | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
     return plain, named
+
+
+def _free(source: str) -> set[str]:
+    """Names that the tests read and nowhere bind for their whole file: of `def check(add): …` and `check(add)`, the
+    second add."""
+    top = symtable.symtable(source, "tests", "exec")
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    scopes, read = [top], set()
+    while scopes:
+        scope = scopes.pop()
+        scopes += scope.get_children()
+        read |= {s.get_name() for s in scope.get_symbols() if s.is_referenced() and (s.is_global() or scope is top)}
+    return read - bound - {"__name__"}
 
 
 def run(source: str, what: str, namespace: dict[str, Any]) -> str | None:
