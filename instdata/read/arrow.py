@@ -77,8 +77,8 @@ def _decoded(text: Any) -> Any:
 
 
 def _label(number: int, names: list[str]) -> int:
-    if not 0 <= number < len(names):
+    if not -1 <= number < len(names):
         return number
     label = Label(number)
-    label.text = names[number]
+    label.text = names[number] if number >= 0 else ""  # -1: datasets' word for "no label"
     return label

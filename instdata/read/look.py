@@ -20,7 +20,7 @@ from instdata.read.sources import PEEK, Input
 from instdata.util.context import Context
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
-VERSION = 1  # raise it when the same records look otherwise
+VERSION = 2  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
 NAMED = 6  # columns that a line names
 # Columns of text about a row, which nobody would take for its answer.

@@ -47,7 +47,8 @@ def as_text(value: Any, where: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        return getattr(value, "text", None) or str(value)  # read/arrow.py knows how it was written
+        said = getattr(value, "text", None)  # read/arrow.py knows how it was written
+        return str(value) if said is None else said
     raise BadRow(f"{where} is {kind(value)}, expected text")
 
 

@@ -208,3 +208,18 @@ def test_generated_rows_are_no_records_of_a_source(bench):
     assert forms["id"].to_pylist() == sorted(data(done)["id"].to_pylist(), key=forms["id"].to_pylist().index)
     with pytest.raises(Exception, match="takes no --config"):
         export(done.path, "source", bench.folder / "x.jsonl", "holdout")
+
+
+def test_a_class_of_minus_one_is_no_answer(bench):
+    """datasets writes -1 where a row has no label."""
+    import datasets
+
+    features = datasets.Features(
+        {"instruction": datasets.Value("string"), "output": datasets.ClassLabel(names=["yes", "no"])}
+    )
+    rows = {"instruction": ["Good?", "Odd?"], "output": [0, -1]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(str(bench.folder / "l.parquet"))
+    done = bench.build(sources=[{"path": "l.parquet"}])
+    assert [m[-1]["content"] for m in data(done)["messages"].to_pylist()] == ["yes"]
+    export(done.path, "source", bench.folder / "back.jsonl")
+    assert [json.loads(line)["output"] for line in (bench.folder / "back.jsonl").read_text().splitlines()] == [0, -1]
