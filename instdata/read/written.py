@@ -30,13 +30,16 @@ def write_record(
     if format == "sharegpt":
         return {"conversations": [turn for m in messages for turn in _sharegpt(m)], **given}
     answered = bool(messages) and messages[-1]["role"] == "assistant"
+    unlearned = any(m.get("weight") == 0 for m in messages if m["role"] == "assistant")  # only turns can say that
     if format == "prompt_completion":
         turns, answer = (messages[:-1], messages[-1:]) if answered else (messages, [])
-        if plain and len(turns) == 1 and turns[0]["role"] == "user" and not _calls(messages):
+        if plain and len(turns) == 1 and turns[0]["role"] == "user" and not (_calls(messages) or unlearned):
             return {"prompt": turns[0]["content"], "completion": _inline(answer[0]) if answer else "", **given}
         return {"prompt": [told(m) for m in turns], "completion": [told(m) for m in answer], **given}
     if format != "alpaca":
         raise ValueError(f"{format} is a format to read, not to write")
+    if unlearned:
+        raise ValueError("alpaca cannot say that an answer is not learned")
     record = _alpaca(messages, answered, input_chars)
     return record | {k: [] if k == "history" else "" for k in ALPACA_KEYS if k in keys and k not in record}
 

@@ -116,3 +116,10 @@ def test_seeds_give_one_row_an_instance():
 def test_roles_of_other_tools_are_known():
     messages = [{"role": "Human", "content": "a"}, {"role": "gpt", "content": "b"}]
     assert read({"messages": messages}, "messages").messages == [("user", "a"), ("assistant", "b")]
+
+
+def test_no_format_makes_a_target_of_an_answer_that_is_not_learned():
+    talk = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "bad", "weight": 0.0}]
+    assert write_record("prompt_completion", talk)["completion"][0]["weight"] == 0
+    with pytest.raises(ValueError, match="not learned"):
+        write_record("alpaca", talk)
