@@ -390,9 +390,9 @@ def _leaders(build: Path, config: str, format: str, abilities: Collection[str] =
 def _single(messages: pa.ListArray) -> bool:
     """Whether every conversation is one user turn and its answer, which is learned."""
     turns = messages.flatten()
-    heavy = "weight" not in [f.name for f in turns.type] or not pc.any(pc.equal(turns.field("weight"), 0)).as_py()
+    learned = "weight" not in [f.name for f in turns.type] or not pc.any(pc.equal(turns.field("weight"), 0)).as_py()
     two = bool(pc.all(pc.equal(pc.list_value_length(messages), 2)).as_py())
-    return heavy and two and "system" not in turns.field("role").unique().to_pylist()
+    return learned and two and "system" not in turns.field("role").unique().to_pylist()
 
 
 def _input_chars(meta: str | None) -> int:

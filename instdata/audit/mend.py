@@ -65,10 +65,9 @@ def _steps(found: dict[str, Any], against: list[str]) -> list[tuple[str, dict[st
     """(why, step). What is wrong goes first, so that of two copies the sound one stays."""
     counts = found["counts"]
     personal = [f["rule"] for f in found["rules"]["fired"] if f["rule"] in PERSONAL and f["set"] == "strict"]
-    steps: list[tuple[str, dict[str, Any]]] = []
-    steps.append(
+    steps: list[tuple[str, dict[str, Any]]] = [
         ("what can be mended is: invisible characters, leftovers, mojibake; each change is noted", {"clean": {}})
-    )
+    ]
     if counts["unanswered"] == counts["rows"]:
         steps.append(("no row has an answer: a model writes them", {"generate": {"method": "respond"}}))
     elif counts["unanswered"]:

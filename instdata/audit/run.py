@@ -105,9 +105,8 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     clock.say(f"{rules['secrets']:,} rows with keys, {rules['personal_data']:,} with personal data")
     warm(("dedup", "decontaminate", "categorize"), engine.jobs, clock.say)
     copies = measure.near_copies(corpus, engine)
-    clock.say(
-        f"{copies['rows']:,} near cop{_y(copies['rows'])} at {copies['threshold']}, {shape['exact_copies']:,} exact"
-    )
+    near = _n(copies["rows"], "near copy", "near copies")
+    clock.say(f"{near} at {copies['threshold']}, {shape['exact_copies']:,} exact")
     leaked = measure.leaks(corpus, engine, against) if against else None
     if leaked:
         clock.say(f"{leaked['rows']:,} rows hold items of {', '.join(against)}")
@@ -134,12 +133,8 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     }  # fmt: skip
 
 
-def _y(number: int) -> str:
-    return "y" if number == 1 else "ies"
-
-
-def _n(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def _n(number: int, word: str, more: str | None = None) -> str:
+    return f"{number:,} {word if number == 1 else more or word + 's'}"
 
 
 def _most(found: list[dict[str, Any]], name: str) -> str:

@@ -148,13 +148,8 @@ def names_in(source: str) -> tuple[set[str], set[str]]:
     """(names that may be the candidate's, every name) that the tests use."""
     tree = ast.parse(source)
     loaded = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    stored |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef))}
-    stored |= {n.arg for n in ast.walk(tree) if isinstance(n, ast.arg)}
-    stored |= {(a.asname or a.name).partition(".")[0] for n in ast.walk(tree) if isinstance(n,
-        (ast.Import, ast.ImportFrom)) for a in n.names}  # fmt: skip
     plain = loaded - set(vars(builtins)) - {"__name__"}
-    if not plain - stored and not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls
+    if not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls are what is tested
         calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
     named = loaded | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
