@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from instdata.corpus.records import DROPPED, FORMS
 from instdata.read.form import record_of
+from instdata.read.numbers import dumps, loads
 from instdata.util.errors import InputError
 
 BATCH = 10_000
@@ -53,7 +54,7 @@ def _rebuild(db: Any, build: Path, path: Path) -> None:
     )
     for batch in rows.to_arrow_reader(BATCH):
         records = batch.to_pylist()
-        lines = [orjson.dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
+        lines = [dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
         _add(db, records, lines)
 
 
@@ -84,7 +85,7 @@ def _one_line(raw: str) -> bytes:
     if "\n" not in raw and "\r" not in raw:
         return raw.encode()
     try:
-        return orjson.dumps(orjson.loads(raw))
+        return dumps(loads(raw))
     except ValueError:
         return orjson.dumps(raw)
 

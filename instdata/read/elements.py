@@ -11,6 +11,7 @@ import orjson
 
 from instdata.read.bytes import Bad, pieces, too_long
 from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
+from instdata.read.numbers import loads
 
 JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 # A document that holds its records under one key: {"version": 1, "data": [{…
@@ -124,7 +125,7 @@ def _trim(value: bytes) -> bytes:
 
 def _parses(value: bytes) -> bool:
     try:
-        orjson.loads(value)
+        loads(value)
     except ValueError:
         return False
     return True

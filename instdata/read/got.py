@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, unjson
+from instdata.read.numbers import dumps
+from instdata.read.plain import BadRow, as_text, is_nan, json_text
 from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -73,7 +72,7 @@ class Got(dict):
                 not found or isinstance(found, dict) or isinstance(found[0], (dict, str))
             ):
                 if found:
-                    out["tools"] = tools if isinstance(tools, str) else orjson.dumps(found, default=unjson).decode()
+                    out["tools"] = tools if isinstance(tools, str) else dumps(found).decode()
             else:
                 self.drop("tools")
         return out
@@ -82,7 +81,7 @@ class Got(dict):
         """The label as text: a number, a class's name, or JSON of what else it is."""
         value = self.get("ability")
         if isinstance(value, (list, dict)):
-            return orjson.dumps(value, default=unjson).decode()
+            return dumps(value).decode()
         return as_text(value, "ability").strip() or None
 
     def output(self) -> str:
@@ -99,7 +98,7 @@ class Got(dict):
         if isinstance(value, list):
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
-                return orjson.dumps(value, default=unjson).decode()
+                return dumps(value).decode()
             letters = all(len(v) == 1 and v in LETTERS for v in several)
             return "".join(several) if letters else several[0] if several else ""
         if type(value) is int and isinstance(options, (list, dict)) and 0 <= value < len(options):

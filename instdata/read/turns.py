@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind, unjson
+from instdata.read.numbers import dumps
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
 from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
 from instdata.read.thoughts import take_out
 
@@ -153,6 +154,8 @@ def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> Turn
     content, thought = item[at] if at else None, None
     if isinstance(content, list):
         content, thought = _parts(content, where)
+    if role == "tool" and isinstance(content, (dict, list)):  # what it gave back, not yet text
+        content = dumps(content).decode()
     content = as_text(content, f"{where}: the content")
     rest = {k: v for k, v in item.items() if k not in (*SPEAKER, at)}
     if role == CALL:
@@ -217,7 +220,7 @@ def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
         elif value != "":
             extra[key] = value
     if extra:
-        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=unjson).decode()
+        turn["extra"] = dumps(extra, orjson.OPT_SORT_KEYS).decode()
 
 
 def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
@@ -231,7 +234,7 @@ def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
         name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
         if not isinstance(name, str):
             return None
-        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=unjson).decode()
+        arguments = arguments if isinstance(arguments, str) else dumps(arguments or {}).decode()
         id = item.get("id")
         found.append(
             {

@@ -16,7 +16,8 @@ import orjson
 import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
-from instdata.read.plain import BadRow, unjson
+from instdata.read.numbers import dumps
+from instdata.read.plain import BadRow
 from instdata.read.shapes import MAIN, MEDIA, Fields, normalise_keys, used_keys
 from instdata.read.thoughts import may_hold
 from instdata.read.turns import CALL, SPEAKER, TEXT, speakers
@@ -67,6 +68,8 @@ class Usual:
 
     def take(self, number: int, record: dict[str, Any], parsed: bool) -> bool:
         """Whether a record, as it came in, was plain; then its row is added. `parsed`: it came from JSON text."""
+        if type(record) is not dict:  # what JSON does not quite allow
+            return False
         keys = tuple(record)
         if keys not in self.plans:
             if len(self.plans) > 256:  # a file of which no two records have the same keys
@@ -136,7 +139,7 @@ class Usual:
             asked = f"{asked}\n\n{given}"
         else:
             return False
-        meta = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if rest else None
+        meta = dumps(rest, orjson.OPT_SORT_KEYS).decode() if rest else None
         self._add(number, ("user", "assistant"), (asked, said), meta, form, span)
         return True
 
@@ -174,7 +177,7 @@ class Usual:
             forms.append(f"{{{told},{who}}}" if turned else f"{{{who},{told}}}")
         if not asked or roles[-1] != "assistant" or not contents[-1].strip():
             return False
-        meta = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if rest else None
+        meta = dumps(rest, orjson.OPT_SORT_KEYS).decode() if rest else None
         self._add(number, roles, contents, meta, plan.both % f"[{','.join(forms)}]", -1)
         return True
 
