@@ -30,6 +30,9 @@ class Written(float):
         except ArithmeticError:  # an exponent without end
             return False
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = float.__hash__
 
 
