@@ -7,15 +7,15 @@ and how the source spelled it all is in `form` (form.py), so that `export --form
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from instdata.read.got import Got, material, no_media
 from instdata.read.plain import BadRow, is_nan, json_text, kind
 from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
-from instdata.read.thoughts import put_back
-from instdata.read.turns import Turn, answer_of, calls_of, dialogue, read_turns, speakers
+from instdata.read.thoughts import put_back, unclosed
+from instdata.read.turns import CONFLICT, Turn, answer_of, calls_of, dialogue, read_turns, speakers
 
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
@@ -61,9 +61,18 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         before = _last_asked(row.turns)
         row.turns = _finish(_answered(row.turns, pair, got, roles), system)
         row.asked = row.asked if _last_asked(row.turns) == before else None
-        row.columns, row.used, row.notes = common, used, tuple(sorted(got.notes))
+        row.columns, row.used, row.notes = common, used, tuple(sorted({*got.notes, *_noted(row.turns)}))
         row.ability, row.origin = got.label(), origin or row.origin
     return rows
+
+
+def _noted(turns: list[Turn]) -> Iterator[str]:
+    """What is worth a word about some turns."""
+    for turn in turns:
+        if turn["role"] == "assistant" and not turn.get("reasoning_content") and unclosed(turn["content"]):
+            yield "unclosed"
+        if CONFLICT in turn.get("extra", ""):
+            yield "weights"
 
 
 # ---------------------------------------------------------------- formats

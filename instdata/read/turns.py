@@ -12,6 +12,8 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
+from instdata.read.harmony import is_harmony
+from instdata.read.harmony import turns as harmony
 from instdata.read.numbers import dumps
 from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
 from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
@@ -40,6 +42,7 @@ PAIRS = (
 )
 SPEAKER, TEXT = ("role", "from", "speaker"), ("content", "value", "text")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
+CONFLICT = "weights that differ"  # the key in `extra` for a turn that says two things of whether it is learned
 WEIGHTS = ("weight", "loss", "train", "output_with_loss")
 TEXT_PARTS = ("text", "input_text", "output_text")
 DIALOGUE = re.compile(
@@ -172,6 +175,10 @@ def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> Turn
 def answer_of(turn: Turn) -> Turn:
     """The turn; an assistant's with the reasoning that its content begins with taken out."""
     if turn["role"] == "assistant" and not turn.get("reasoning_content"):
+        said = harmony(turn["content"]) if is_harmony(turn["content"]) else None
+        if said and len(said) == 1 and said[0].get("tool_calls") and "tool_calls" not in turn:
+            turn |= said[0]
+            return turn
         thought, content = take_out(turn["content"])
         if thought is not None:
             turn["content"] = content
@@ -197,15 +204,16 @@ def _parts(parts: list[Any], where: str) -> tuple[str, str]:
 
 def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
     """Put the optional fields among `rest` into the turn, and what nobody knows into `extra`."""
-    extra = {}
+    extra: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for key, value in rest.items():
         if value is None or is_nan(value) or value == [] or value == {}:
             continue
         if key in THOUGHTS and isinstance(value, str) and "reasoning_content" not in turn:
             if value.strip():
                 turn["reasoning_content"] = value
-        elif key in WEIGHTS and isinstance(value, (bool, int, float)) and "weight" not in turn:
-            turn["weight"] = float(value)
+        elif key in WEIGHTS and isinstance(value, (bool, int, float)):
+            weights[key] = value
         elif key in ("name", "tool_call_id") and isinstance(value, str):
             if value:
                 turn[key] = value
@@ -219,6 +227,10 @@ def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
                 extra[key] = value
         elif value != "":
             extra[key] = value
+    if weights:
+        turn["weight"] = float(min(weights.values()))
+    if len(set(map(float, weights.values()))) > 1:  # train: false beside loss: true
+        extra[CONFLICT] = weights
     if extra:
         turn["extra"] = dumps(extra, orjson.OPT_SORT_KEYS).decode()
 
