@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from instdata.read.calls import calls_of
 from instdata.read.got import Got, material, no_media
+from instdata.read.parts import ITEMS, plain_text
 from instdata.read.plain import BadRow, is_nan, json_text, kind
 from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
 from instdata.read.thoughts import put_back, unclosed
-from instdata.read.turns import CONFLICT, Turn, answer_of, calls_of, dialogue, read_turns, speakers
+from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
@@ -55,7 +57,7 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         common = got.columns()
         rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
-    system, origin = got.text("system"), got.text("origin").strip()
+    system, origin = plain_text(got.get("system"), "system"), got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
     for row in rows:
         before = _last_asked(row.turns)
@@ -94,7 +96,11 @@ def _messages(got: Got, format: str, roles: dict[str, str]) -> Conversation:
 def _alpaca(got: Got) -> Conversation:
     instruction, given, output = got.text("instruction"), material(got.get("input"), "input"), got.output()
     turns = _history(got)
-    told = dialogue(instruction) if not given.strip() and re.match(r"\s*(Human|User|人类|用户)", instruction) else None
+    told = (
+        dialogue(instruction)
+        if not given.strip() and re.match(r"\s*(Human|User|人类|人類|用户|用戶)", instruction)
+        else None
+    )
     if told and len(told) > 1 and (told[-1]["role"] == "user" or not told[-1]["content"]):
         turns += (
             told if told[-1]["role"] == "user" else told[:-1]
@@ -133,7 +139,7 @@ def _question(got: Got, roles: dict[str, str]) -> Conversation:
     if (
         isinstance(completion, list)
         and completion
-        and all(isinstance(t, dict) and ({"role", "from"} & set(t)) for t in completion)
+        and all(isinstance(t, dict) and ({"role", "from"} & set(t) or t.get("type") in ITEMS) for t in completion)
     ):
         answer = read_turns(completion, "completion", roles)
     else:

@@ -90,7 +90,7 @@ class Got(dict):
     def completion(self) -> str:
         """The answer of a question: text, the first of several, or the letter of an option."""
         value, options = self.get("completion"), self.get("options")
-        if value is None and options is not None:
+        if value is None and (options is not None or self.options()):
             at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
             value, self.used["completion"] = self.record.get(at) if at else None, (at,) if at else ()
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}

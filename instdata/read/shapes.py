@@ -13,12 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from instdata.read.plain import BadRow, json_text
+from instdata.read.speakers import PAIRS, SPEAKER, TEXT
 
 Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
 
-PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "段落", "上下文")
-OPTIONS = ("options", "choices", "choice", "选项")
-REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
+PASSAGE = ("context", "passage", "article", "paragraph", "story", "材料", "文章", "段落", "上下文", "背景")
+OPTIONS = ("options", "choices", "choice", "选项", "選項")
+REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程", "思考過程", "推理")
+SAID = ("输出", "輸出", "回答", "答案", "回复", "回覆", "回应", "回應", "响应", "解答")
 
 # The answer to a conversation that ends with a question, in columns of its own.
 ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
@@ -27,29 +29,31 @@ CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with option
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
     "alpaca": {
-        "instruction": ("instruction", "指令"),
-        "input": ("input", "输入", *PASSAGE),
-        "output": ("output", "response", "generation", "completion", "answer", "输出", "回答", "答案", "回复"),
+        "instruction": ("instruction", "指令", "指示"),
+        "input": ("input", "输入", "輸入", *PASSAGE),
+        "output": ("output", "response", "generation", "completion", "answer", *SAID),
         "generations": ("generations", "completions"),
         "options": OPTIONS,
-        "history": ("history", "历史"),
+        "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
     },
     "prompt_completion": {
-        "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
+        "prompt": ("prompt", "question", "query", "problem", "问题", "問題", "提问", "提問", "题目", "題目",
+                   "提示", "提示词", "问", "問", "用户", "用戶", "使用者", "user", "human", "q", "input",
+                   "输入", "輸入"),
         "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output",
         "target",
                        "generated_solution", "deepseek_solution", "content",
-                       "回答", "答案", "回复", "输出"),
+                       *SAID, "答", "助手", "助理", "assistant", "bot", "gpt", "a"),
         "generations": ("generations",),
         "passage": PASSAGE,
         "options": OPTIONS,
-        "history": ("history", "历史"),
+        "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
     },
     "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns",
     "data",
-                              "plain_text", "text", "对话"), **ANSWER},
+                              "contents", "plain_text", "text", "对话", "對話"), **ANSWER},
     "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
@@ -58,7 +62,19 @@ KEYS: dict[str, Feeds] = {
 COMMON: Feeds = {
     "ability": ("ability",),
     "origin": ("origin",),
-    "system": ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示"),
+    "system": (
+        "system",
+        "system_prompt",
+        "system_message",
+        "meta_instruction",
+        "systeminstruction",
+        "system_instruction",
+        "系统",
+        "系統",
+        "系统提示",
+        "系統提示",
+        "系统提示词",
+    ),
     "tools": ("tools", "functions"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
@@ -79,6 +95,18 @@ MAIN = {
     "seeds": "instances",
 }
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+# Columns that mean something only beside one of others: a `user` may be anybody's name.
+BESIDE = {
+    key: frozenset(others)
+    for keys, others in (
+        ("user human", "assistant bot gpt"),
+        ("q", "a"),
+        ("用户 用戶 使用者", "助手 助理"),
+        ("问 問", "答"),
+    )
+    for one, two in ((keys.split(), others.split()), (others.split(), keys.split()))
+    for key, others in ((k, two) for k in one)
+}
 ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
 BEGINS = re.compile(r"\s*(\[Human\]|###\s*Human|Human|USER)\s*:")  # one text that holds a dialogue
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -99,7 +127,7 @@ class Fields(dict):
                 (name, key, tuple(placeholders(key)))
                 for name, feeding in self.items()
                 for key in (() if name.startswith(ROLE_FIELD) else feeding)
-                if key in record or placeholders(key)
+                if (key in record and stands(key, record)) or placeholders(key)
             ]
         return plans[keys]
 
@@ -127,6 +155,12 @@ def normalise_keys(record: dict[str, Any]) -> Record:
     return out
 
 
+def stands(key: str, record: Mapping[str, Any]) -> bool:
+    """Whether a column means what its name says in such a record."""
+    beside = BESIDE.get(key)
+    return not beside or (not beside.isdisjoint(record) and not (key == "a" and "b" in record))
+
+
 def placeholders(template: str) -> list[str]:
     """The columns that a template names, normalised: `{passage}\\n{question}`; none where it is a column's name."""
     return [normalise_key(name) for name in PLACEHOLDER.findall(template)]
@@ -141,7 +175,7 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
                 shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
                 return "sharegpt" if shared else "messages"
         for format in ("seeds", "alpaca", "prompt_completion"):
-            if any(k in record for k in KEYS[format][MAIN[format]]):
+            if any(k in record and stands(k, record) for k in KEYS[format][MAIN[format]]):
                 return format
         if isinstance(record.get("chosen"), (str, list)):
             return "preference"
@@ -157,7 +191,7 @@ def _first_turn(value: Any, key: str) -> Any:
             return _first_turn(json_text(value), key)
         return value if BEGINS.match(value) else None
     if isinstance(value, Mapping):  # a struct of lists, or MOSS's {turn_1: …}
-        if key in ("messages", "conversations", "conversation") and ({"role", "from"} & set(value)):
+        if key in ("messages", "conversations", "conversation") and not set(SPEAKER).isdisjoint(value):
             return dict.fromkeys(value, "")
         return value if "turn_1" in value else None
     if not isinstance(value, list):
@@ -171,8 +205,10 @@ def _first_turn(value: Any, key: str) -> Any:
             if len(value) > 1 and key in ("data", "conversations", "conversation", "messages", "dialogue", "dialog")
             else None
         )
-    known = {"role", "from", "speaker", "human", "user", "input", "query", "question"}
-    return first if isinstance(first, dict) and known & set(map(normalise_key, first)) else None
+    keys = set(map(normalise_key, first)) if isinstance(first, dict) else set()
+    paired = any(keys.issuperset(pair) for pair in PAIRS)
+    spoken = not keys.isdisjoint(SPEAKER) and not keys.isdisjoint((*TEXT, "tool_calls"))
+    return first if paired or spoken else None
 
 
 def fields_of(format: str) -> Feeds:

@@ -19,15 +19,16 @@ from instdata.corpus.rows import TURN, TURNS
 from instdata.read.numbers import dumps
 from instdata.read.plain import BadRow
 from instdata.read.shapes import MAIN, MEDIA, Fields, normalise_keys, used_keys
+from instdata.read.speakers import CALL, SPEAKER, TEXT
 from instdata.read.thoughts import may_hold
-from instdata.read.turns import CALL, SPEAKER, TEXT, speakers
+from instdata.read.turns import speakers
 
 INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
 # Format -> the fields of a plain record: what is asked, what it is asked of, what is answered; or the conversation alone.  # noqa: E501
 EXCHANGE = {"alpaca": ("instruction", "input", "output"), "prompt_completion": ("prompt", None, "completion")}
 TALK = ("messages", "sharegpt")
 PLAIN = (*EXCHANGE, *TALK)
-DIALOGUE = re.compile(r"\s*(?:###\s*)?(?:human|assistant|user|function response|人类|用户|助手)", re.I)
+DIALOGUE = re.compile(r"\s*(?:###\s*)?(?:human|assistant|user|function response|人类|人類|用户|用戶|助手)", re.I)
 SCALAR = frozenset([str, int, bool, type(None)])
 
 
@@ -166,7 +167,7 @@ class Usual:
             ):
                 return False
             role = self.speakers.get(word)
-            if role is None or role == CALL or (role == "assistant" and may_hold(text)):
+            if role is None or role == CALL or (role == "system" and roles) or (role == "assistant" and may_hold(text)):
                 return False
             asked = asked or (role == "user" and not text.isspace() and text != "")
             roles.append(role)
