@@ -13,9 +13,11 @@ from typing import Any
 
 from instdata.read.calls import calls_of
 from instdata.read.got import Got, material, no_media
+from instdata.read.keys import Record, normalise_keys
+from instdata.read.nested import nested
 from instdata.read.parts import ITEMS, plain_text
 from instdata.read.plain import BadRow, is_nan, json_text, kind
-from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
+from instdata.read.shapes import MAIN, Fields
 from instdata.read.thoughts import put_back, unclosed
 from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
@@ -36,6 +38,7 @@ class Conversation:
     columns: dict[str, Any] = field(default_factory=dict)  # of rows.OPTIONAL
     used: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    beside: dict[str, Any] = field(default_factory=dict)  # for meta, where the record has no such column
 
     @property
     def messages(self) -> list[tuple[str, str]]:
@@ -48,6 +51,9 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
 
     Raises BadRow naming the field that is missing or of the wrong type.
     """
+    several = nested(record)
+    if several:
+        return _several(record, *several, format, fields)
     got = Got(record, fields)
     no_media(record)
     roles = speakers(fields)
@@ -65,6 +71,19 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         row.asked = row.asked if _last_asked(row.turns) == before else None
         row.columns, row.used, row.notes = common, used, tuple(sorted({*got.notes, *_noted(row.turns)}))
         row.ability, row.origin = got.label(), origin or row.origin
+    return rows
+
+
+def _several(
+    record: dict[str, Any], columns: frozenset[str], questions: list[Record], format: str, fields: Fields
+) -> list[Conversation]:
+    """The conversations of a record that holds several questions; what belongs to one alone is `beside` it."""
+    rows = []
+    for question in questions:
+        for row in adapt(question, format, fields):
+            row.beside |= {k: v for k, v in question.items() if k not in row.used and k not in record}
+            row.used = columns
+            rows.append(row)
     return rows
 
 
@@ -149,6 +168,8 @@ def _question(got: Got, roles: dict[str, str]) -> Conversation:
     if isinstance(prompt, str) and (told := dialogue(prompt)) and len(told) > 1 and not told[-1]["content"]:
         return Conversation([*_history(got), *told[:-1], *answer])
     passage, question, options = material(got.get("passage"), "passage"), got.text("prompt"), got.options()
+    if options and "passage" not in got and isinstance(got.record.get("text"), str):  # LogiQA 2.0
+        passage, got.used["passage"] = got.record["text"], ("text",)
     asked = f"{question}\n{options}" if options and question.strip() else options or question
     if not passage.strip() or not asked.strip():
         user, span = asked or passage, None

@@ -16,10 +16,11 @@ from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch,
 from instdata.read.container import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
 from instdata.read.elements import elements
 from instdata.read.encoding import advice
+from instdata.read.keys import Record, normalise_keys
+from instdata.read.nested import listed
 from instdata.read.numbers import dumps, loads, spelled
 from instdata.read.plain import BadRow
 from instdata.read.separator import separator
-from instdata.read.shapes import Record, normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -184,7 +185,7 @@ def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
     if isinstance(record, Bad):
         return record
     if not isinstance(record, dict):
-        return Bad(f"expected a JSON object, got {type(record).__name__}")
+        return listed(record) or Bad(f"expected a JSON object, got {type(record).__name__}")
     # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer. (Many keys: at once, since
     # looking for each of them is quadratic.)
     if len(record) > MANY_KEYS:

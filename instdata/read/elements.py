@@ -17,7 +17,7 @@ JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 # A document that holds its records under one key: {"version": 1, "data": [{…
 WRAPPED = re.compile(
     rb"\{(?:\s*\"[^\"\\]{1,40}\"\s*:\s*(?:\"[^\"\\]{0,200}\"|[-+.\deE]+|null|true|false|\{[^{}\[\]]{0,2000}\}|\[[^{}\[\]]{0,2000}\])\s*,){0,20}"
-    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)\"\s*:\s*(?=\[\s*\{)"
+    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results|example)\"\s*:\s*(?=\[\s*\{)"
 )
 
 

@@ -13,8 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from instdata.corpus.rows import OPTIONAL
+from instdata.read.keys import normalise_key
 from instdata.read.numbers import dumps, loads
-from instdata.read.shapes import normalise_key
 
 
 class _Ambiguous(Exception):
@@ -40,7 +40,9 @@ def texts_of(messages: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) 
     return [text for text in out if text]
 
 
-def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], notes: Collection[str] = ()) -> str:
+def written(
+    record: Mapping[str, Any] | list[Any], texts: list[str], meta: Collection[str], notes: Collection[str] = ()
+) -> str:
     """The form of a record: `texts` are the row's, `meta` the columns that its meta holds."""
     places = {text: n for n, text in reversed(list(enumerate(texts)))}
     long = [(n, text) for n, text in enumerate(texts) if len(text) >= PART]
@@ -69,6 +71,8 @@ def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], 
 
     form: dict[str, Any] = {"notes": sorted(notes)} if notes else {}
     try:
+        if not isinstance(record, Mapping):  # C3's: [dialogue, questions, id]
+            return dumps({**form, "=": skeleton(record)}).decode()
         found = {}
         for key, value in record.items():
             name = normalise_key(key)

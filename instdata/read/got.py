@@ -10,6 +10,7 @@ from instdata.read.plain import BadRow, as_text, is_nan, json_text
 from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+PIECES = ("text", "paragraph_text", "content", "passage", "context")
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
 
 
@@ -93,9 +94,11 @@ class Got(dict):
         if value is None and (options is not None or self.options()):
             at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
             value, self.used["completion"] = self.record.get(at) if at else None, (at,) if at else ()
+            options = self.get("options")
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
-            value = value.get("text", value.get("answer"))
+            value = _stated(value)
         if isinstance(value, list):
+            value = [v["text"] if isinstance(v, dict) and isinstance(v.get("text"), str) else v for v in value]
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
                 return dumps(value).decode()
@@ -150,6 +153,15 @@ class Got(dict):
         return "\n".join(texts if lettered else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
 
 
+def _stated(value: dict[str, Any]) -> Any:
+    """The answer that an object states: its text, the first of several; DROP's number, spans or date."""
+    found = next((value[k] for k in ("text", "answer", "value", "number", "spans") if value.get(k)), None)
+    date = value.get("date")
+    if found is None and isinstance(date, dict):
+        found = " ".join(str(date[k]) for k in ("day", "month", "year") if date.get(k))
+    return ", ".join(found) if found is value.get("spans") and "number" in value else found
+
+
 def no_media(record: dict[str, Any]) -> None:
     """Raise BadRow for a record of pictures, sound or film."""
     for key in MEDIA:
@@ -165,6 +177,24 @@ def material(value: Any, where: str) -> str:
     """Text of a passage: a text, texts one after the other, or what a list or an object holds as JSON."""
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return "\n".join(value)
-    if isinstance(value, dict) and isinstance(value.get("contexts"), list):  # PubMedQA
-        return "\n".join(map(str, value["contexts"]))
+    if isinstance(value, dict):
+        if isinstance(value.get("contexts"), list):  # PubMedQA
+            return "\n".join(map(str, value["contexts"]))
+        if isinstance(value.get("title"), list) and isinstance(value.get("sentences"), list):  # HotpotQA's table
+            value = list(zip(value["title"], value["sentences"]))
+    if isinstance(value, list):
+        pieces = [_piece(v) for v in value]
+        if pieces and None not in pieces:
+            return "\n".join(map(str, pieces))
     return as_text(value, where)
+
+
+def _piece(value: Any) -> str | None:
+    """One of several passages: a text; HotpotQA's [title, sentences]; {title, text}. None where it is none."""
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        value = {"title": value[0], "text": "".join(map(str, value[1])) if isinstance(value[1], list) else value[1]}
+    if isinstance(value, dict):
+        text = next((value[k] for k in PIECES if isinstance(value.get(k), str)), None)
+        title = value.get("title")
+        return f"{title}: {text}" if text and isinstance(title, str) and title else text
+    return value if isinstance(value, str) else None

@@ -16,10 +16,11 @@ from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import Conversation, adapt, cut_back, meta
 from instdata.read.blocks import Bad, parsed, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
+from instdata.read.keys import Record, normalise_keys
 from instdata.read.language import detect as detect_languages
 from instdata.read.numbers import dumps, spelled
 from instdata.read.plain import is_nan, said_of
-from instdata.read.shapes import Record, normalise_keys, used_keys
+from instdata.read.shapes import used_keys
 from instdata.read.sources import Input
 from instdata.read.usual import INPUT, PLAIN, Usual
 
@@ -119,7 +120,7 @@ def _described(
         extra = ({INPUT: row.input_chars} if row.input_chars else {}) | (
             {"ability": row.ability} if label == UNKNOWN else {}
         )
-        held = rest | extra
+        held = row.beside | rest | extra
         text = dumps(held, orjson.OPT_SORT_KEYS).decode() if held else None
         out.append(Parsed(number, nth, row, text, label, None if nth else _form(record.original, columns, row, text)))
     return out

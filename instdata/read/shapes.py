@@ -7,12 +7,12 @@ what each becomes. Column names are compared as `normalise_key` spells them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
-from instdata.read.plain import BadRow, json_text
+from instdata.read.keys import normalise_key
+from instdata.read.nested import nested
+from instdata.read.plain import json_text
 from instdata.read.speakers import PAIRS, SPEAKER, TEXT
 
 Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
@@ -24,7 +24,7 @@ SAID = ("输出", "輸出", "回答", "答案", "回复", "回覆", "回应", "�
 
 # The answer to a conversation that ends with a question, in columns of its own.
 ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
-CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with options that has no other answer
+CHOSEN_OPTION = ("label", "correct_option", "correct", "gold")  # of a question with options that has no other answer
 
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
@@ -38,15 +38,16 @@ KEYS: dict[str, Feeds] = {
         "reasoning": REASONING,
     },
     "prompt_completion": {
-        "prompt": ("prompt", "question", "query", "problem", "问题", "問題", "提问", "提問", "题目", "題目",
+        "prompt": ("prompt", "question", "query", "problem", "question_stem", "inputs",
+                   "问题", "問題", "提问", "提問", "题目", "題目",
                    "提示", "提示词", "问", "問", "用户", "用戶", "使用者", "user", "human", "q", "input",
                    "输入", "輸入"),
         "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output",
-        "target",
+        "target", "targets", "correct_answer", "best_answer", "answers_spans",
                        "generated_solution", "deepseek_solution", "content",
                        *SAID, "答", "助手", "助理", "assistant", "bot", "gpt", "a"),
         "generations": ("generations",),
-        "passage": PASSAGE,
+        "passage": (*PASSAGE, "paragraphs"),
         "options": OPTIONS,
         "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
@@ -132,29 +133,6 @@ class Fields(dict):
         return plans[keys]
 
 
-class Record(dict):
-    """A record under normalised keys; `original` is the record as it came in."""
-
-    original: dict[str, Any]
-
-
-@lru_cache(maxsize=4096)
-def normalise_key(key: str) -> str:
-    """One spelling for a column name: NFKC (so no-break spaces are spaces), trimmed, case-folded, no BOM."""
-    return unicodedata.normalize("NFKC", key.lstrip("\ufeff")).strip().casefold()
-
-
-def normalise_keys(record: dict[str, Any]) -> Record:
-    """The record under normalised keys. Raises BadRow where two keys become one."""
-    if isinstance(record, Record):
-        return record
-    out = Record({normalise_key(k): v for k, v in record.items()})
-    if len(out) < len(record):
-        raise BadRow("two keys differ only in case or spacing")
-    out.original = record
-    return out
-
-
 def stands(key: str, record: Mapping[str, Any]) -> bool:
     """Whether a column means what its name says in such a record."""
     beside = BESIDE.get(key)
@@ -169,6 +147,11 @@ def placeholders(template: str) -> list[str]:
 def detect(records: Iterable[dict[str, Any]]) -> str | None:
     """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
     for record in records:
+        inner = nested(record)
+        if inner:
+            format = detect(inner[1])
+            if format:
+                return format
         for key in KEYS["messages"]["messages"]:
             first = _first_turn(record.get(key), key) if key != "text" else None
             if first is not None:

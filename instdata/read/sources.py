@@ -17,6 +17,7 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import hub_dataset, raw_blocks, records
 from instdata.read.container import Beside, Damaged, form_of
 from instdata.read.files import find_files
+from instdata.read.keys import normalise_key, normalise_keys
 from instdata.read.shapes import (
     MAIN,
     Fields,
@@ -24,8 +25,6 @@ from instdata.read.shapes import (
     detect,
     fields_of,
     mapped_formats,
-    normalise_key,
-    normalise_keys,
     placeholders,
 )
 from instdata.read.source import Source

@@ -15,10 +15,11 @@ from instdata.corpus.rows import ROLES
 from instdata.read.calls import calls as read_calls
 from instdata.read.harmony import is_harmony
 from instdata.read.harmony import turns as harmony
+from instdata.read.keys import normalise_key, normalise_keys
 from instdata.read.numbers import dumps
 from instdata.read.parts import RESULTS, item_turns, returned, sort_of, turns_of
 from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
-from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
+from instdata.read.shapes import ROLE_FIELD, Fields
 from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
 from instdata.read.thoughts import take_out
 

@@ -16,9 +16,10 @@ import orjson
 import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
+from instdata.read.keys import normalise_keys
 from instdata.read.numbers import dumps
 from instdata.read.plain import BadRow
-from instdata.read.shapes import MAIN, MEDIA, Fields, normalise_keys, used_keys
+from instdata.read.shapes import MAIN, MEDIA, Fields, used_keys
 from instdata.read.speakers import CALL, SPEAKER, TEXT
 from instdata.read.thoughts import may_hold
 from instdata.read.turns import speakers

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from instdata.builds import export
 from instdata.read.form import record_of, texts_of, written
+from instdata.read.keys import normalise_keys
 from instdata.read.plain import BadRow
-from instdata.read.shapes import detect, normalise_keys
+from instdata.read.shapes import detect
 from tests.read.test_shapes import PLAIN, THOUGHTS
 
 text = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
