@@ -15,6 +15,7 @@ from instdata.read.calls import calls_of
 from instdata.read.got import Got, material, no_media
 from instdata.read.keys import Record, normalise_keys
 from instdata.read.nested import nested
+from instdata.read.pairs import TIE
 from instdata.read.parts import ITEMS, plain_text
 from instdata.read.plain import BadRow, is_nan, json_text, kind
 from instdata.read.shapes import MAIN, Fields
@@ -63,7 +64,8 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         common = got.columns()
         rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
-    system, origin = plain_text(got.get("system"), "system"), got.text("origin").strip()
+    system = re.sub(r"\ASYSTEM:\s*", "", plain_text(got.get("system"), "system"))  # Glaive names the speaker
+    origin = got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
     for row in rows:
         before = _last_asked(row.turns)
@@ -83,6 +85,9 @@ def _several(
         for row in adapt(question, format, fields):
             row.beside |= {k: v for k, v in question.items() if k not in row.used and k not in record}
             row.used = columns
+            if TIE in question:  # the first answers; neither is the better one
+                row.columns = {k: v for k, v in row.columns.items() if k not in ("chosen", "rejected")}
+                row.notes = tuple(sorted({*row.notes, TIE}))
             rows.append(row)
     return rows
 
@@ -204,6 +209,8 @@ def _said(got: Got, output: str) -> Turn:
     if calls:
         return turn | {"tool_calls": calls}
     reasoning = got.get("reasoning")
+    if isinstance(reasoning, list) and reasoning and all(isinstance(t, str) for t in reasoning):  # s1K
+        reasoning = "\n\n".join(reasoning)
     if isinstance(reasoning, str) and reasoning.strip().casefold() not in SWITCHES:
         return turn | {"reasoning_content": reasoning} if output.strip() else turn
     got.drop("reasoning")

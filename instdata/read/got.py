@@ -10,6 +10,8 @@ from instdata.read.plain import BadRow, as_text, is_nan, json_text
 from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SCORES = ("overall_score", "score", "rating", "pm_score", "selected")  # of one of several answers; else its `rank`
+ANSWERS = ("response", "text", "content", "output", "answer", "completion")
 PIECES = ("text", "paragraph_text", "content", "passage", "context")
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
 
@@ -56,6 +58,7 @@ class Got(dict):
         out: dict[str, Any] = {}
         for name in ("reference", "license", "generator", "category"):
             value = self.get(name)
+            value = value.get("ground_truth") if isinstance(value, dict) and name == "reference" else value  # verl
             if isinstance(value, (str, int, float)) and not isinstance(value, bool):
                 out[name] = as_text(value, name)
             elif value is not None:
@@ -97,8 +100,9 @@ class Got(dict):
             options = self.get("options")
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
             value = _stated(value)
+        if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):  # of a forum, of models
+            value = _best(value) or value
         if isinstance(value, list):
-            value = [v["text"] if isinstance(v, dict) and isinstance(v.get("text"), str) else v for v in value]
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
                 return dumps(value).decode()
@@ -117,18 +121,10 @@ class Got(dict):
             return ""
         if all(isinstance(s, str) or s is None for s in several):
             return next((s for s in several if s), "")
-        if not all(isinstance(s, dict) for s in several):
+        found = _best(several) if all(isinstance(s, dict) for s in several) else None
+        if found is None:
             self.drop("generations")
-            return ""
-
-        def score(one: dict[str, Any]) -> float:
-            value = next((one[k] for k in ("overall_score", "score", "rating") if k in one), 0)
-            return value if isinstance(value, (int, float)) else 0
-
-        best = max(several, key=score)
-        return as_text(
-            next((best[k] for k in ("response", "text", "content", "output") if k in best), ""), "completions"
-        )
+        return found or ""
 
     def options(self) -> str:
         """The options of a question, a line each, lettered where they are not; from the columns A, B, C … too."""
@@ -153,13 +149,29 @@ class Got(dict):
         return "\n".join(texts if lettered else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
 
 
+def _best(several: list[dict[str, Any]]) -> str | None:
+    """The text of the answer that was scored best, the first of equals; None where they have no text."""
+    best = max(several, key=_score)
+    found = next((best[k] for k in ANSWERS if isinstance(best.get(k), (str, int, float))), None)
+    return None if found is None else as_text(found, "answers")
+
+
+def _score(one: dict[str, Any]) -> float:
+    value = next((one[k] for k in SCORES if k in one), None)
+    if isinstance(value, (int, float)):
+        return float(value)
+    rank = one.get("rank")
+    return -float(rank) if isinstance(rank, (int, float)) else 0.0
+
+
 def _stated(value: dict[str, Any]) -> Any:
     """The answer that an object states: its text, the first of several; DROP's number, spans or date."""
     found = next((value[k] for k in ("text", "answer", "value", "number", "spans") if value.get(k)), None)
     date = value.get("date")
     if found is None and isinstance(date, dict):
         found = " ".join(str(date[k]) for k in ("day", "month", "year") if date.get(k))
-    return ", ".join(found) if found is value.get("spans") and "number" in value else found
+    several = isinstance(found, list) and found is value.get("spans") and "number" in value
+    return ", ".join(map(str, found)) if several and found else found
 
 
 def no_media(record: dict[str, Any]) -> None:

@@ -72,6 +72,7 @@ ABOUT = frozenset(
         "origin",
         "ability",
         "labels_source",
+        "data_source",
     ]
 )
 

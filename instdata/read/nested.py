@@ -6,10 +6,11 @@ story), C3 and DREAM ([dialogue, questions, id]), and a document of records by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from instdata.read.keys import Record, normalise_keys
+from instdata.read.pairs import VERDICTS, preferred
 
 Flat = dict[str, Any]
 # What a record in a document of records by their ids has one of.
@@ -54,6 +55,9 @@ def listed(value: Any) -> Listed | None:
 def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | None:
     """(the columns that hold the questions, a flat record for each of them) of a record with normalised keys; None
     where it is one record."""
+    pair = preferred(record)
+    if pair:
+        return pair[0], [normalise_keys(pair[1])]
     for columns, read in NESTS:
         if columns <= record.keys():
             found = read(record)
@@ -61,9 +65,9 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
                 return frozenset(k for k in record if k in columns or k in PASSAGES), [normalise_keys(f) for f in found]
     values = list(record.values())
     if values and all(isinstance(v, dict) for v in values):  # {"id 1": {…}, "id 2": {…}}
-        found = [normalise_keys(v) for v in values]
-        if all(not RECORDS.isdisjoint(f) for f in found):
-            return frozenset(record), found
+        records = [normalise_keys(v) for v in values]
+        if all(not RECORDS.isdisjoint(r) for r in records):
+            return frozenset(record), records
     return None
 
 
@@ -118,7 +122,60 @@ def _texts(value: Any) -> list[str]:
     """Texts of a list of texts or of {input_text}, or of a struct of lists of them."""
     held = value.get("input_text") if isinstance(value, dict) else value
     found = [v.get("input_text") if isinstance(v, dict) else v for v in held] if isinstance(held, list) else []
-    return found if all(isinstance(v, str) for v in found) else []
+    return [v for v in found if isinstance(v, str)] if all(isinstance(v, str) for v in found) else []
+
+
+def _zipped(record: Mapping[str, Any]) -> list[Flat]:
+    """Huatuo-26M: questions, each perhaps in several wordings, and their answers."""
+    asked, said = record["questions"], record["answers"]
+    if isinstance(asked, str) and isinstance(said, str):
+        asked, said = [asked], [said]
+    if not (isinstance(asked, list) and isinstance(said, list) and len(asked) == len(said)):
+        return []
+    first = [q[0] if isinstance(q, list) and q else q for q in asked]
+    both = (*first, *said)
+    return [{"question": q, "answer": a} for q, a in zip(first, said)] if all(isinstance(t, str) for t in both) else []
+
+
+def _tree(record: Mapping[str, Any]) -> list[Flat]:
+    """A tree of OpenAssistant: the thread of each turn's best reply."""
+    turns, node = [], record["prompt"]
+    if not (isinstance(node, dict) and isinstance(node.get("replies"), list)):
+        return []
+    while isinstance(node, dict):
+        turns.append({k: node[k] for k in ("role", "text") if k in node})
+        replies = [r for r in node.get("replies") or () if isinstance(r, dict)]
+        node = min(replies, key=_rank, default=None)
+    return [{"messages": turns}]
+
+
+def _rank(reply: Mapping[str, Any]) -> float:
+    rank = reply.get("rank")
+    return rank if isinstance(rank, (int, float)) else float("inf")
+
+
+def _steps(record: Mapping[str, Any]) -> list[Flat]:
+    """PRM800K: a problem and its solution, a step from each of several completions that people rated."""
+    question, label = record["question"], record["label"]
+    if not (isinstance(question, dict) and isinstance(label, dict) and isinstance(label.get("steps"), list)):
+        return []
+    said = []
+    for step in label["steps"]:
+        at, own, given = (step.get(k) for k in ("chosen_completion", "human_completion", "completions"))
+        taken = given[at] if isinstance(at, int) and isinstance(given, list) and 0 <= at < len(given) else own
+        said += [taken["text"]] if isinstance(taken, dict) and isinstance(taken.get("text"), str) else []
+    right = question.get("ground_truth_answer")
+    return [{"problem": question.get("problem"), "solution": "\n".join(said), "reference": right}]
+
+
+def _task(record: Mapping[str, Any]) -> list[Flat]:
+    """A task of Super-NaturalInstructions: its definition, and instances whose outputs are several."""
+    told, instances = record["definition"], record["instances"]
+    if not (isinstance(instances, list) and all(isinstance(i, dict) for i in instances)):
+        return []
+    told = told[0] if isinstance(told, list) and told else told
+    first = [{k: v[0] if isinstance(v, list) and v else v for k, v in i.items()} for i in instances]
+    return [{"instruction": told, **one} for one in first]
 
 
 NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], ...] = (
@@ -127,4 +184,13 @@ NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], .
     (frozenset(["qa_pairs"]), _pairs),
     (frozenset(["questions", "options", "answers"]), _beside),
     (frozenset(["story", "questions", "answers"]), _story),
+    (frozenset(["questions", "answers"]), _zipped),
+    (frozenset(["prompt", "message_tree_id"]), _tree),
+    (frozenset(["question", "label"]), _steps),
+    (frozenset(["definition", "instances"]), _task),
 )
+
+
+def may_nest(keys: Set[str]) -> bool:
+    """Whether a record with these columns may hold several questions, or two answers and a verdict."""
+    return any(columns <= keys for columns, _ in NESTS) or any(set(v[:3]) <= keys for v in VERDICTS)

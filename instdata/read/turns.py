@@ -19,6 +19,7 @@ from instdata.read.keys import normalise_key, normalise_keys
 from instdata.read.numbers import dumps
 from instdata.read.parts import RESULTS, item_turns, returned, sort_of, turns_of
 from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.rendered import rendered
 from instdata.read.shapes import ROLE_FIELD, Fields
 from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
 from instdata.read.thoughts import take_out
@@ -32,6 +33,7 @@ DIALOGUE = re.compile(
     r"(Human|Assistant|User|Function Response|人类|人類|用户|用戶|助手)\s*[:：][ \t]*",
     re.I,
 )
+LED = (re.compile(r"\A(?:问|問|用户|患者|Human|User|Q)[:：]\s*"), re.compile(r"\A(?:答|助手|医生|Assistant|A)[:：]\s*"))
 ENDS = "<|endoftext|>"  # what some write behind an answer
 MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
 MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
@@ -53,6 +55,8 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
     if not isinstance(value, list):
         raise BadRow(f"{field} is {kind(value)}, expected a list")
     if value and all(isinstance(v, str) for v in value):
+        if all(LED[i % 2].match(v) for i, v in enumerate(value)):  # Huatuo: 问：…, 答：…
+            value = [LED[i % 2].sub("", v) for i, v in enumerate(value)]
         return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
     turns: list[Turn] = []
     for i, item in enumerate(value):
@@ -118,7 +122,7 @@ def _told_turns(text: str, field: str) -> Any:
     if not isinstance(found, str):
         return found
     moss = [{"role": who.casefold(), "content": words} for who, words in MOSS.findall(text)]
-    return (moss if text.lstrip().startswith("[Human]:") else None) or dialogue(text) or text
+    return (moss if text.lstrip().startswith("[Human]:") else None) or dialogue(text) or rendered(text) or text
 
 
 def _of_mapping(value: Mapping[str, Any], field: str) -> Any:

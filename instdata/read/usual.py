@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
 from instdata.read.keys import normalise_keys
+from instdata.read.nested import may_nest
 from instdata.read.numbers import dumps
 from instdata.read.plain import BadRow
 from instdata.read.shapes import MAIN, MEDIA, Fields, used_keys
@@ -95,7 +96,13 @@ class Usual:
             orjson.dumps(list(record))
         except (BadRow, TypeError):  # two keys in one; a name that is not UTF-8
             return None
-        if {"a", "b"} <= named.keys() or INPUT in named or "$" in record or any(k in named for k in MEDIA):
+        if (
+            {"a", "b"} <= named.keys()
+            or INPUT in named
+            or "$" in record
+            or any(k in named for k in MEDIA)
+            or may_nest(named.keys())
+        ):
             return None
         feeds: dict[str, str] = {}
         for name, key, columns in self.fields.feeding(named):
