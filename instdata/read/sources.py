@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,20 @@ class Input:
         ]
 
 
+@dataclass
+class Peeked:
+    """What the first records of a file show: their columns, and the format of the first that has one. None of their
+    texts is kept: a thousand may be as large as the machine's memory."""
+
+    columns: dict[str, None] = field(default_factory=dict)
+    format: str | None = None
+
+    def add(self, record: Any) -> None:
+        if isinstance(record, dict):
+            self.columns |= dict.fromkeys(record)
+            self.format = self.format or detect([record])
+
+
 def source_name(source: Source) -> str:
     """The recipe's name, else the repo's, or the file's or folder's without its suffixes."""
     if source.name:
@@ -135,13 +149,13 @@ def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None
     damaged = 0
     how: dict[str, Any] = {"encoding": source.encoding, "delimiter": source.delimiter, "sheets": source.sheets}
     for path, file in find_files(source, base, say):
-        peeked: list[dict[str, Any]] = []
+        peeked = Peeked()
         try:
             seen = stamp(path)  # before its bytes are looked at: a change under way is then noticed
             if said := form_of(path, source.encoding).said if path.stat().st_size else "":
                 say(f"{file} {said}")
             for record in records(raw_blocks(str(path), None, PEEK, **how)):
-                peeked += [record] if isinstance(record, dict) else []
+                peeked.add(record)
         except Damaged as e:
             message = str(e) if str(e).startswith(path.name) else f"{path.name}: {e}"
             if source.damaged != "keep":
@@ -200,7 +214,9 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         raise InputError(
             f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?"
         ) from e
-    peeked = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
+    peeked = Peeked()
+    for record in dataset.select(range(min(PEEK, len(dataset)))):
+        peeked.add(normalise_keys(record))
     format, fields = _understand(source, peeked, f"hub: {source.hub}")
     file = f"{source.config or 'default'}-{source.split}"
     identity = f"hub:{source.hub}@{commit}:{source.config}:{source.split}"
@@ -209,13 +225,13 @@ def _open_hub(source: Source, name: str) -> list[Input]:
 
 def _understand(
     source: Source,
-    peeked: Sequence[dict[str, Any]],
+    peeked: Peeked,
     where: str,
     blocks: Callable[[], Iterator[tuple[int, Any]]] | None = None,
 ) -> tuple[str, Fields]:
     """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are
     rare. Raises InputError with every problem."""
-    seen = list(dict.fromkeys(k for r in peeked for k in r))
+    seen = list(peeked.columns)
     shown = ", ".join(seen[:20])
     problems = [
         (
@@ -226,7 +242,7 @@ def _understand(
         )
         for ours, text in source.map.items()
         for theirs in placeholders(text) or [text]
-        if peeked and normalise_key(theirs) not in seen and not (blocks and _occurs(normalise_key(theirs), blocks()))
+        if seen and normalise_key(theirs) not in seen and not (blocks and _occurs(normalise_key(theirs), blocks()))
     ]
     fitting = mapped_formats(source.map)
     if not fitting:
@@ -235,13 +251,13 @@ def _understand(
         raise InputError(problems)
     format = source.format
     if format == "auto":
-        format = _fitting(fitting, detect(peeked), source.map, seen)
+        format = _fitting(fitting, peeked.format, source.map, seen)
     elif format not in fitting:
         raise InputError(
             f"{where}: map: the format {format} has no "
             f"{' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
-    if not format and not peeked:
+    if not format and not seen:
         format = fitting[0]
     if not format:
         raise InputError(
