@@ -144,7 +144,8 @@ def _tree(record: Mapping[str, Any]) -> list[Flat]:
         return []
     while isinstance(node, dict):
         turns.append({k: node[k] for k in ("role", "text") if k in node})
-        replies = [r for r in node.get("replies") or () if isinstance(r, dict)]
+        replies = node.get("replies")
+        replies = [r for r in replies if isinstance(r, dict)] if isinstance(replies, list) else []
         node = min(replies, key=_rank, default=None)
     return [{"messages": turns}]
 
@@ -160,7 +161,7 @@ def _steps(record: Mapping[str, Any]) -> list[Flat]:
     if not (isinstance(question, dict) and isinstance(label, dict) and isinstance(label.get("steps"), list)):
         return []
     said = []
-    for step in label["steps"]:
+    for step in (s for s in label["steps"] if isinstance(s, dict)):
         at, own, given = (step.get(k) for k in ("chosen_completion", "human_completion", "completions"))
         taken = given[at] if isinstance(at, int) and isinstance(given, list) and 0 <= at < len(given) else own
         said += [taken["text"]] if isinstance(taken, dict) and isinstance(taken.get("text"), str) else []

@@ -18,6 +18,7 @@ from instdata.read.blocks import Bad, parsed, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
 from instdata.read.keys import Record, normalise_keys
 from instdata.read.language import detect as detect_languages
+from instdata.read.nested import listed
 from instdata.read.numbers import dumps, spelled
 from instdata.read.plain import is_nan, said_of
 from instdata.read.shapes import used_keys
@@ -95,7 +96,8 @@ def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[R
     written: 0.10 is not 0.1."""
     rows = adapt(record, item.format, item.fields)
     if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
-        record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf").strip().removesuffix(b",")))
+        found = spelled(records[i].removeprefix(b"\xef\xbb\xbf").strip().removesuffix(b","))
+        record = normalise_keys(listed(found) or found)
         rows = adapt(record, item.format, item.fields)
     if item.format in ("messages", "sharegpt"):
         rows = [cut_back(row) for row in rows]

@@ -127,8 +127,11 @@ def returned(value: Any, where: str) -> str:
 def _thought(part: Mapping[str, Any]) -> str:
     held = part.get("reasoningContent", part)
     held = held.get("reasoningText", held) if isinstance(held, Mapping) else held
-    said = next((held[k] for k in ("thinking", "reasoning", "text", "content", "summary") if held.get(k)), "")
-    return said if isinstance(said, str) else "\n".join(t["text"] for t in said if isinstance(t.get("text"), str))
+    keys = ("thinking", "reasoning", "text", "content", "summary")
+    said = next((held[k] for k in keys if held.get(k)), "") if isinstance(held, Mapping) else ""
+    held = said if isinstance(said, list) else []
+    texts = [t["text"] for t in held if isinstance(t, Mapping) and isinstance(t.get("text"), str)]
+    return said if isinstance(said, str) else "\n".join(texts)
 
 
 def _text(part: Any, where: str) -> str:

@@ -61,7 +61,7 @@ def test_question_sets_as_they_are_published(bench):
     for name, document in DOCUMENTS.items():
         (bench.folder / f"{name}.json").write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
     done = bench.build(sources=[{"path": f"{name}.json"} for name in DOCUMENTS])
-    records = [r for d in DOCUMENTS.values() for r in _records(d)]
+    records = [r for d in DOCUMENTS.values() for r in held(d)]
     assert done.manifest["fields"] == {"records": len(records), "reconstructed": len(records)}
     got: dict[str, list] = {}
     rows = pq.read_table(done.path / "data").to_pylist()
@@ -76,7 +76,8 @@ def test_question_sets_as_they_are_published(bench):
     assert [json.loads(line) for line in back] == records
 
 
-def _records(document) -> list:
+def held(document) -> list:
+    """The records that a document holds."""
     if isinstance(document, dict):
         return document.get("data") or document.get("example") or [document]
     return document
