@@ -89,6 +89,11 @@ class Got(dict):
         return as_text(value, "ability").strip() or None
 
     def output(self) -> str:
+        value = self.get("output")
+        if (
+            isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+        ):  # several: the best comes first
+            return value[0]
         return self.text("output") if "output" in self else self._best()
 
     def completion(self) -> str:

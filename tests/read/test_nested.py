@@ -136,6 +136,7 @@ STEPS = {"question": {"problem": "q", "ground_truth_answer": "4"}, "label": {"st
     ({"definition": "Say it.", "inputs": "oak", "targets": "Oak.", "id": "1"}, ["Say it.\n\noak", "Oak."]),
     ({"questions": [["头疼怎么办", "头痛"]], "answers": ["喝水"]}, ["头疼怎么办", "喝水"]),
     ({"data": ["问：头疼", "答：喝水"]}, ["头疼", "喝水"]),
+    ({"instruction": "q", "input": "", "output": ["a", "worse"]}, ["q", "a"]),
     ({"question": "q", "answers": [{"text": "b", "pm_score": 1}, {"text": "a", "pm_score": 5}]}, ["q", "a"]),
     ({"prompt": "q", "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]}, ["q", "a"]),
     ({"input": "q", "output": "<think>t</think>a", "solution": "code"}, ["q", "a"]),
