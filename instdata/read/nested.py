@@ -6,7 +6,8 @@ story), C3 and DREAM ([dialogue, questions, id]), and a document of records by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from instdata.read.keys import Record, normalise_keys
@@ -55,10 +56,10 @@ def listed(value: Any) -> Listed | None:
 def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | None:
     """(the columns that hold the questions, a flat record for each of them) of a record with normalised keys; None
     where it is one record."""
-    pair = preferred(record)
+    pair = preferred(record) if may_nest(tuple(record)) else None
     if pair:
         return pair[0], [normalise_keys(pair[1])]
-    for columns, read in NESTS:
+    for columns, read in NESTS if may_nest(tuple(record)) else ():
         if columns <= record.keys():
             found = read(record)
             if found:
@@ -69,6 +70,12 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
         if all(not RECORDS.isdisjoint(r) for r in records):
             return frozenset(record), records
     return None
+
+
+@lru_cache(maxsize=1024)
+def may_nest(keys: tuple[str, ...]) -> bool:
+    """Whether a record with these columns may hold several questions, or two answers and a verdict."""
+    return any(columns.issubset(keys) for columns, _ in NESTS) or any(set(v[:3]).issubset(keys) for v in VERDICTS)
 
 
 def _articles(record: Mapping[str, Any]) -> list[Flat]:
@@ -190,8 +197,3 @@ NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], .
     (frozenset(["question", "label"]), _steps),
     (frozenset(["definition", "instances"]), _task),
 )
-
-
-def may_nest(keys: Set[str]) -> bool:
-    """Whether a record with these columns may hold several questions, or two answers and a verdict."""
-    return any(columns <= keys for columns, _ in NESTS) or any(set(v[:3]) <= keys for v in VERDICTS)

@@ -101,7 +101,7 @@ class Usual:
             or INPUT in named
             or "$" in record
             or any(k in named for k in MEDIA)
-            or may_nest(named.keys())
+            or may_nest(tuple(named))
         ):
             return None
         feeds: dict[str, str] = {}
