@@ -55,7 +55,7 @@ def find_build(build: Path | None) -> Path:
 def run_of(folder: Path) -> dict[str, Any] | None:
     """A trained run's run.json; None where the folder is no run."""
     try:
-        found = json.loads((folder / "run.json").read_text("utf-8"))
+        found = json.loads((folder / "run.json").read_text("utf-8")) if regular(folder / "run.json") else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("kind") == RUN else None

@@ -30,9 +30,12 @@ def finished(out: Path, sha256: str, say: Callable[[str], None]) -> tuple[dict[s
     except DamagedInput as e:
         say(f"{e.problems[0][0]}: {e.problems[0][2].partition(': ')[0]}: the build is made anew")
         return None
-    if not {"recipe_sha256", "versions", "totals", "configs"} <= set(manifest) or not run or sums is None:
+    if not {"recipe_sha256", "versions", "totals", "configs"} <= set(manifest) or not run:
         return None
     if manifest["recipe_sha256"] != sha256 or manifest["versions"] != versions():
+        return None
+    if sums is None:
+        say(f"{out}: built before there was a {SUMS}: the build is made anew")
         return None
     for name in sums:
         why = None if name == REPORT and not (out / name).exists() else wrong(out, name, sums)
@@ -51,13 +54,20 @@ def may_replace(out: Path, sha256: str, new: dict[str, Any]) -> None:
     if not is_build(out):
         _no_strangers(out)
         return
-    manifest = _json(out / "manifest.json")
-    old = _json(out / "run.json").get("asked")
-    old = old if isinstance(old, dict) else {"name": manifest.get("name")}
+    not_another(out, _json(out / "manifest.json"), _json(out / "run.json"), sha256, new)
+
+
+def not_another(
+    place: Path | str, manifest: dict[str, Any], run: dict[str, Any], sha256: str, new: dict[str, Any]
+) -> None:
+    """Raise InputError where a folder or an address holds the build (its manifest and run record) of something else
+    than is asked for."""
+    old = run.get("asked")
+    old = old if isinstance(old, dict) else {"name": manifest.get("name")} if manifest else {}
     apart = [k for k, v in new.items() if k in old and old[k] != v and (k != "recipe" or (v and old[k]))]
     if apart and manifest.get("recipe_sha256") != sha256:
         raise InputError(
-            f"{out}: another build is there ({_told(old, apart)}) than is asked for ({_told(new, apart)}); it is not "
+            f"{place}: another build is there ({_told(old, apart)}) than is asked for ({_told(new, apart)}); it is not "
             f"overwritten: choose another folder (--out), or remove that one first"
         )
 
