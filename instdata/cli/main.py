@@ -137,6 +137,7 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
+    from instdata.corpus.place import not_another
     from instdata.score.sandbox.run import use
     from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores, expanded
@@ -154,6 +155,8 @@ def build(
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
         return
     place = Place(out) if out and is_url(out) else None
+    if place is not None:
+        not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
     with ranks.running(engine.value, plan, local, me, say) as (on, told):
         done = run(plan, local, on)
     if place is not None:

@@ -394,12 +394,9 @@ def test_exports_at_once_are_all_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])
 def test_a_manifest_that_is_none_means_a_new_build(bench: Bench, text: str) -> None:
-    from types import SimpleNamespace
+    from instdata.corpus.place import finished
 
-    from instdata.build import _up_to_date
-
-    plan: Any = SimpleNamespace(context=Context(), sha256="x")
     for name, other in (("manifest.json", "run.json"), ("run.json", "manifest.json")):
         (bench.folder / name).write_text(text)
         (bench.folder / other).write_text('{"sizes": {}, "recipe_sha256": "x", "versions": {}}')
-        assert _up_to_date(plan, bench.folder) is None
+        assert finished(bench.folder, "x", print) is None
