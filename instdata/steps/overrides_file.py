@@ -20,7 +20,7 @@ from instdata.builds import history, recipe_of
 from instdata.corpus.folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.read.turns import calls_of
+from instdata.read.calls import calls_of
 from instdata.util.errors import InputError
 from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, raw_blocks, records
+from instdata.read.keys import normalise_keys
 from instdata.read.plain import BadRow, said_of
-from instdata.read.shapes import columns, normalise_keys
+from instdata.read.shapes import columns
 from instdata.steps.dedup.others import File, files
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
