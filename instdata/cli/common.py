@@ -15,7 +15,7 @@ import typer
 
 from instdata.util.plain import plain
 from instdata.util.progress import Heartbeat, rest
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 
 COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]

@@ -31,7 +31,7 @@ from instdata.cli import (
 )
 from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 
 if TYPE_CHECKING:
     from instdata.build import Plan

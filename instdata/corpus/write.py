@@ -27,7 +27,7 @@ from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.addresses import no_url
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 
 LOCK = ".instdata.lock"
 OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files

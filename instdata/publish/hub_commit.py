@@ -15,7 +15,7 @@ from instdata.publish.hub import told
 from instdata.publish.verify import CHECKS
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
-from instdata.util.secrets import secret_in
+from instdata.util.redaction import secret_in
 
 OURS = "instdata: "  # how the title of a push's commit starts
 ALLOW = ("license", "unknown-license", "credentials", "moved-head", *CHECKS)  # objections to pass over by name

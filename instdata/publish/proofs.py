@@ -17,7 +17,7 @@ from instdata.publish.facts import facts_of
 from instdata.publish.lineage import lineage
 from instdata.util.atomic import write_text
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 
 FILES = ("croissant.json", "training-content.md", "openlineage.jsonl", "CITATION.cff")
 

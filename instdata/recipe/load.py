@@ -102,6 +102,8 @@ def read_draft(document: Document, base: Path, sets: Sequence[str] = (), limit: 
         if isinstance(steps, list)
         else {}
     )
+    for i, step in made.items():
+        substitute(step.model_dump(mode="json"), ("steps", i, step.kind), document, draft.problems)
     if made:  # written in Python: nothing to read
         document.data["steps"] = [{} if i in made else step for i, step in enumerate(steps)]
     data = substitute(document.data, (), document, draft.problems)
