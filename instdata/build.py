@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
@@ -49,6 +48,7 @@ from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputE
 from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
+from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
@@ -223,7 +223,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
             },
         }
-        write_json(staged / "run.json", run, redacted=True)
+        write_json(staged / "run.json", run, hide=True)
         beat.doing = "the report"
         _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
@@ -331,10 +331,10 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "totals": totals,
         "fields": fields,
     }
-    write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
+    write_text(folder / "recipe.yaml", written_yaml(published(recipe)))
     write_cards(folder, manifest)
     write_proofs(folder, manifest)
-    write_json(folder / "manifest.json", manifest, redacted=True)
+    write_json(folder / "manifest.json", manifest, hide=True)
     return manifest
 
 

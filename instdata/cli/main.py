@@ -31,7 +31,7 @@ from instdata.cli import (
 )
 from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
 from instdata.util.plain import plain
-from instdata.util.redaction import redact
+from instdata.util.redaction import redacted, shown
 
 if TYPE_CHECKING:
     from instdata.build import Plan
@@ -179,10 +179,10 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     if json_:
         from instdata.cli.fix import fixes
 
-        told = [{"file": f, "line": n, "message": m, "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
+        told = [{"file": f, "line": n, "message": shown(m), "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
         print(json_text({"errors": told}))
     elif problems:
-        print(plain(InputError(problems)), file=sys.stderr)
+        print(shown(InputError(problems)), file=sys.stderr)
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
         print(f"{plain(path)}: fine")
@@ -319,7 +319,7 @@ def main() -> None:
         from instdata.util.limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
-            traceback.print_exc()
+            print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
         if line := trouble(e):
             _fail(line, 1)
         if isinstance(e, OSError):
@@ -329,12 +329,12 @@ def main() -> None:
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = redact(message)
-    print(plain(message), file=sys.stderr)
+    message = shown(message)
+    print(message, file=sys.stderr)
     if wants_json():
         from instdata.cli.fix import fixes
 
-        fix = fixes([(f, n, redact(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:])
+        fix = redacted(fixes([(f, n, shown(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:]))
         print(json_text({"error": message, "exit_code": code, "fix": fix}))
     sys.stdout.flush()
     sys.exit(code)

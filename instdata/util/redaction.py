@@ -34,9 +34,7 @@ DEPTH = 3  # codings inside another
 LONG = 1 << 18  # characters of a coded run that are decoded
 END = r"(?:\r?\n|\\n|\\r\\n)"  # as it is, and as JSON writes it
 PERCENTS = r"(?<![^\s\"'<>\\])[^\s\"'<>\\]*%[0-9A-Fa-f]{2}[^\s\"'<>\\]*"
-CODED = re.compile(
-    rf"{PERCENTS}|(?:[A-Za-z0-9+/]{{60,76}}{END})+[A-Za-z0-9+/]+={{0,2}}|[A-Za-z0-9+/_-]{{16,}}={{0,2}}"
-)
+CODED = re.compile(rf"{PERCENTS}|(?:[A-Za-z0-9+/]{{60,76}}{END})+[A-Za-z0-9+/]+={{0,2}}|[A-Za-z0-9+/_-]{{16,}}={{0,2}}")
 # What may be coded, for a first look with RE2; and letters that are written otherwise than as themselves.
 MAY_BE_CODED = r"[A-Za-z0-9+/_-]{24,}|%(?:40|3[aA]|2[fF]|25)"
 DISGUISED = (
@@ -76,9 +74,11 @@ def redacted(value: Any, name: str = "") -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def secret_in(text: str) -> bool:
-    """Whether a text that will be published holds a secret, plainly, coded, or in letters written otherwise."""
-    return _in(text, DEPTH) or ((other := undisguised(text)) != text and _in(other, DEPTH))
+def secret_in(text: str, addresses: bool = True) -> bool:
+    """Whether a text that will be published holds a secret, plainly, coded, or in letters written otherwise. Without
+    `addresses`, of addresses only those with a user and a password count: in texts that people wrote, a query that says
+    token= is mostly an example."""
+    return _in(text, DEPTH, addresses) or ((other := undisguised(text)) != text and _in(other, DEPTH, addresses))
 
 
 def undisguised(text: str) -> str:
@@ -87,13 +87,13 @@ def undisguised(text: str) -> str:
     return plain(unicodedata.normalize("NFKC", text))
 
 
-def _in(text: str, depth: int) -> bool:
+def _in(text: str, depth: int, addresses: bool = True) -> bool:
     held = _held()
     return (
         (held is not None and held.search(text) is not None)
         or re.search(CREDENTIAL, text) is not None
-        or secret_address(text) is not None
-        or (depth > 0 and any(_holds(m[0], depth - 1) for m in CODED.finditer(text)))
+        or (secret_address(text) is not None if addresses else closed(text) != text)
+        or (depth > 0 and any(_holds(m[0], depth - 1, addresses) for m in CODED.finditer(text)))
     )
 
 
@@ -124,20 +124,20 @@ def _compiled(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | Non
     return re.compile(found) if found else None
 
 
-def _holds(run: str, depth: int = DEPTH - 1) -> bool:
+def _holds(run: str, depth: int = DEPTH - 1, addresses: bool = True) -> bool:
     """Whether a coded run holds a key, an address with a password, or the value of a secret variable (user:password
     shifts it, so that its own base64 does not show)."""
     if len(run) > LONG:
         return False
     if "%" in run:
-        return _in(unquote(run, errors="replace"), depth)
+        return _in(unquote(run, errors="replace"), depth, addresses)
     run = re.sub(END, "", run)
     for data in _decoded(run):
         printed = len(data) - len(data.translate(None, PRINTED)) >= 0.9 * len(data)
         if len(data) > 1 << 12 and not printed:  # a picture; a key's base64 at another place
             continue
         text = data.decode("latin-1")
-        if BYTES.search(text) or ((held := _held()) and held.search(text)) or (printed and _in(text, depth)):
+        if BYTES.search(text) or ((held := _held()) and held.search(text)) or (printed and _in(text, depth, addresses)):
             return True
     return False
 
