@@ -14,6 +14,7 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.publish.findings import findings, fixed, interval
 from instdata.util.atomic import write_text
 from instdata.util.plain import bounded, plain
+from instdata.util.redaction import redact
 from instdata.util.resources import resource
 from instdata.util.yaml import written_yaml
 
