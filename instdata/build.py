@@ -121,8 +121,8 @@ def prepare(
         try:
             found = step.check(context)
             steps.append(step.resolve(context) if online and not found and not draft.problems else step)
-        except InputError as e:
-            found = [m for _, _, m in e.problems]
+        except (InputError, OSError) as e:  # OSError: a name that no file can have
+            found = [m for _, _, m in e.problems] if isinstance(e, InputError) else [f"{e.strerror}: {e.filename}"]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
     looks = _looks(opened, draft, context, online)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -56,6 +57,8 @@ class EngineName(str, Enum):
     array = "local-array"
 
 
+# A name that no file can have: too long, a link to itself, bytes that the file system refuses.
+NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
 # Commands that load a build's or a network's libraries.
 HEAVY = {
     "build",
@@ -323,7 +326,14 @@ def main() -> None:
         if line := trouble(e):
             _fail(line, 1)
         if isinstance(e, OSError):
-            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
+            name = str(e.filename or "")
+            short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
+            code = 2 if e.errno in NO_NAME else 1
+            _fail(f"{short + ': ' if short else ''}{e.strerror or e}", code)
+        from instdata.util.yaml import HALF
+
+        if odd := next((a for a in sys.argv[1:] if HALF.search(a)), None):
+            _fail(f"{ascii(odd)[1:-1]} is no text: its bytes are not UTF-8", 2)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
 
 

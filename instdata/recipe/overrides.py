@@ -37,6 +37,9 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
         data = str(data)
     if not isinstance(data, str):
         return data
+    if "\0" in data:
+        problem(f"{_where(path)}a text holds the character NUL, which no file name and no text has")
+        return data.replace("\0", "")
     if told := _secret(data, name, document):
         problem(f"{_where(path)}{told}")
         return REDACTED
