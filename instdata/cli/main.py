@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -31,7 +32,7 @@ from instdata.cli import (
 )
 from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, running, sayer, wants_json
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redacted, shown
 
 if TYPE_CHECKING:
     from instdata.build import Plan
@@ -56,6 +57,8 @@ class EngineName(str, Enum):
     array = "local-array"
 
 
+# A name that no file can have: too long, a link to itself, bytes that the file system refuses.
+NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
 # Commands that load a build's or a network's libraries.
 HEAVY = {
     "build",
@@ -184,10 +187,10 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     if json_:
         from instdata.cli.fix import fixes
 
-        told = [{"file": f, "line": n, "message": m, "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
+        told = [{"file": f, "line": n, "message": shown(m), "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
         print(json_text({"errors": told}))
     elif problems:
-        print(plain(InputError(problems)), file=sys.stderr)
+        print(shown(InputError(problems)), file=sys.stderr)
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
         print(f"{plain(path)}: fine")
@@ -324,22 +327,29 @@ def main() -> None:
         from instdata.util.limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
-            traceback.print_exc()
+            print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
         if line := trouble(e):
             _fail(line, 1)
         if isinstance(e, OSError):
-            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
+            name = str(e.filename or "")
+            short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
+            code = 2 if e.errno in NO_NAME else 1
+            _fail(f"{short + ': ' if short else ''}{e.strerror or e}", code)
+        from instdata.util.yaml import HALF
+
+        if odd := next((a for a in sys.argv[1:] if HALF.search(a)), None):
+            _fail(f"{ascii(odd)[1:-1]} is no text: its bytes are not UTF-8", 2)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
 
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = redact(message)
-    print(plain(message), file=sys.stderr)
+    message = shown(message)
+    print(message, file=sys.stderr)
     if wants_json():
         from instdata.cli.fix import fixes
 
-        fix = fixes([(f, n, redact(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:])
+        fix = redacted(fixes([(f, n, shown(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:]))
         print(json_text({"error": message, "exit_code": code, "fix": fix}))
     sys.stdout.flush()
     sys.exit(code)

@@ -58,7 +58,7 @@ def read_lines(path: Path, taxonomy: Any = None) -> list[Line]:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. `instdata keep ID --why TEXT` writes one") from None
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {e}") from e
     lines: list[Line] = []
     problems: list[tuple[str, int | None, str]] = []
