@@ -29,7 +29,7 @@ from instdata.cli import (
     review,
     stores,
 )
-from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli.common import AsJson, Quiet, json_text, result, runs_code, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -69,7 +69,10 @@ HEAVY = {
     "leaderboard",
     "reproduce",
     "verify",
+    "report",
+    "push-to-hub",
 }
+BARE = {"init", "doctor", "cache", "models"}  # those that load nothing
 
 
 @app.callback(invoke_without_command=True)
@@ -84,10 +87,10 @@ def _top(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
-    if context.invoked_subcommand in HEAVY:
-        from instdata.util.limits import enough_memory
+    if context.invoked_subcommand not in BARE:
+        from instdata.util.limits import enough
 
-        enough_memory()
+        enough(context.invoked_subcommand in HEAVY)
 
 
 OutOrAddress = Annotated[
@@ -101,6 +104,7 @@ OutOrAddress = Annotated[
 
 
 @app.command()
+@runs_code
 def build(
     recipe: RecipeFile = None,
     out: OutOrAddress = None,
@@ -123,8 +127,6 @@ def build(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
     ] = False,
@@ -135,11 +137,9 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
-    from instdata.score.sandbox.run import use
     from instdata.util.addresses import Place, is_url
     from instdata.util.paths import cores, expanded
 
-    use(sandbox, i_know)
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -294,7 +294,7 @@ def _recipe(given: Path | None) -> Path:
 
 def main() -> None:
     """Run a command; every error becomes one clear line and its exit code."""
-    from instdata.util.errors import InputError, InstdataError
+    from instdata.util.errors import InputError, InstdataError, OutOfTime
 
     if sys.platform == "win32":
         _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2)
@@ -307,6 +307,8 @@ def main() -> None:
         _fail(str(e), e.exit_code, e.problems)
     except InstdataError as e:
         _fail(str(e), e.exit_code)
+    except OutOfTime as e:
+        _fail(str(e), 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was done is kept: run the same command again to go on", 130)
     except BrokenPipeError:
@@ -320,11 +322,18 @@ def main() -> None:
 
         if os.environ.get("INSTDATA_DEBUG"):
             traceback.print_exc()
-        if line := trouble(e):
+        if line := trouble(e, elsewhere=_elsewhere()):
             _fail(line, 1)
         if isinstance(e, OSError):
             _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
+
+
+def _elsewhere() -> str:
+    """What moves the files of this command to another place."""
+    command = typer.main.get_command(app).commands.get(next(iter(sys.argv[1:]), ""))  # type: ignore[attr-defined]
+    moved = any("--out" in p.opts for p in command.params) if command else False
+    return "--out" if moved else "a copy of the folder there"
 
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
