@@ -330,10 +330,10 @@ def main() -> None:
 
 
 def _elsewhere() -> str:
-    """What moves the files of this command to another place."""
+    """The option that moves the files of this command, where it has one."""
     command = typer.main.get_command(app).commands.get(next(iter(sys.argv[1:]), ""))  # type: ignore[attr-defined]
     moved = any("--out" in p.opts for p in command.params) if command else False
-    return "--out" if moved else "a copy of the folder there"
+    return "--out" if moved else ""
 
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:

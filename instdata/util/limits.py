@@ -73,7 +73,7 @@ def _warned(seconds: int) -> None:
 def trouble(error: BaseException, folder: Path | None = None, elsewhere: str = "--out") -> str | None:
     """One line about an error that the machine's limits explain; None for every other error.
 
-    `folder`: where was written, for errors that name no file. `elsewhere`: what moves what is written."""
+    `folder`: where was written, for errors that name no file. `elsewhere`: the option that moves it."""
     if error.__class__.__name__ == "BrokenProcessPool":
         seconds = _seconds()
         spent = f" or its processor time (ulimit -t gives {seconds} s)" if seconds is not None else ""
@@ -98,13 +98,12 @@ def _told(number: int, place: str, elsewhere: str) -> str | None:
     where = f"{place}: " if place else ""
     if number in (errno.ENOSPC, errno.EDQUOT):
         free = f"{_free(place) / 1e6:,.1f} MB free" if place else "none free"
-        choice = _choice(place, elsewhere)
-        return f"{where}the disk is full ({free}): make room there, or choose another disk ({choice}); {AGAIN}"
+        return f"{where}the disk is full ({free}): make room there, or {_choice(place, elsewhere, 'disk')}; {AGAIN}"
     if number == errno.EFBIG:
         return f"{where}files may not grow larger here: a higher ulimit -f; {AGAIN}"
     if number in (errno.EROFS, errno.EACCES, errno.EPERM):
         why = "the file system is read-only" if number == errno.EROFS else "no permission"
-        return f"{where}cannot be written, {why}: allow it, or choose another folder ({_choice(place, elsewhere)})"
+        return f"{where}cannot be written, {why}: allow it, or {_choice(place, elsewhere, 'folder')}"
     if number in (errno.EMFILE, errno.ENFILE):
         return f"too many files are open: a higher ulimit -n; {AGAIN}"
     if number == errno.EAGAIN:
@@ -112,12 +111,12 @@ def _told(number: int, place: str, elsewhere: str) -> str | None:
     return None
 
 
-def _choice(place: str, elsewhere: str) -> str:
+def _choice(place: str, elsewhere: str, kind: str) -> str:
     """What moves a place elsewhere."""
     for name, folder in (("INSTDATA_CACHE", cache_folder()), ("INSTDATA_HOME", home())):
         if place and Path(place).absolute().is_relative_to(folder.absolute()):
-            return name
-    return elsewhere
+            elsewhere = name
+    return f"choose another {kind} ({elsewhere})" if elsewhere else "work on a copy elsewhere"
 
 
 def _free(place: str) -> int:
