@@ -19,7 +19,10 @@ from instdata.judge.trust import FLIPS
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 
-UNCHECKED = "this judge was never checked: instdata judge-card --judge {} --on LABELS --json > card.json, then --judge-card"
+UNCHECKED = (
+    "this judge was never checked: instdata judge-card --judge {} --on LABELS --json > card.json, "
+    "then --judge-card card.json"
+)
 Say = Callable[[str], None]
 
 
@@ -28,7 +31,7 @@ def carded(judge: str | None, path: Path | None, say: Say) -> dict[str, Any] | N
     said, or that it has no card. Raises InputError for what is no card, and for another judge's."""
     if path is None:
         if judge:
-            say(f"no card of {judge}, so this will end undecided: {UNCHECKED.format(judge)} card.json")
+            say(f"no card of {judge}, so this will end undecided: {UNCHECKED.format(judge)}")
         return None
     if judge is None:
         raise InputError("--judge-card is the card of a judge: it needs --judge MODEL")
@@ -86,7 +89,7 @@ def below(judge: str, card: dict[str, Any] | None, swaps: dict[str, Any] | None)
     """Why a judge may decide nothing: it has no card, its card bars it, or judging in both orders showed that it goes
     by the order; None where it may."""
     if card is None:
-        return UNCHECKED.format(judge) + " card.json"
+        return UNCHECKED.format(judge)
     if card["barred"]:
         return f"its card says: {'; '.join(card['barred'])}"
     flips = (swaps or {}).get("flip_rate")
