@@ -28,6 +28,7 @@ UNREAD = {
     ("llamafactory", "messages"): ("sharegpt", {b'"tool_calls":': "calls", b'"reasoning_content":': "thoughts"}),
     ("axolotl", "sharegpt"): ("messages", {b'"from":"function_call"': "calls"}),
 }
+UNLEARNED = (b'"weight":0}', b'"weight":0,')
 BLOCK = 1 << 20
 
 
@@ -45,10 +46,15 @@ def tell_trainer(trainer: str, format: str, out: Path) -> Path:
     dataset_info.json that is there, others are kept. Raises InputError where the trainer would leave out what rows of
     this format hold."""
     better, keys = UNREAD.get((trainer, format), ("", {}))
-    held = _held(out, [*keys, b'"tools":'])
+    held = _held(out, [*keys, *UNLEARNED, b'"tools":'])
     if lost := [what for key, what in keys.items() if key in held]:
         raise InputError(
             f"{out}: {trainer} leaves out the {' and '.join(lost)} of {format} rows: write them with --format {better}"
+        )
+    if trainer != "axolotl" and held & set(UNLEARNED):
+        raise InputError(
+            f"{out}: {trainer} would learn the answers of weight 0, which it does not read: --trainer axolotl does; "
+            "or leave those rows out with a filter"
         )
     if trainer == "llamafactory":
         return _llamafactory(format, out, b'"tools":' in held)
