@@ -30,7 +30,8 @@ SAME = 1e-9
 class Agreement:
     """How far two ways of scoring agree on which of two cells is better. sign: the share of pairs of cells (those that
     either leaves equal apart) that both order alike, with its 95 % interval over items (or clusters) and cells; rank:
-    Spearman's correlation over cells; pairs: of cells; n: items."""
+    Spearman's correlation over cells; pairs: of cells; n: items; ordered: pairs that both order, the others being a tie
+    in one."""
 
     ability: str
     metric: str
@@ -41,12 +42,13 @@ class Agreement:
     rank: float | None
     pairs: int
     n: int
+    ordered: int = 0
 
     @property
     def valid(self) -> bool:
         """Whether a verdict on one may speak for the other."""
         told = self.sign is not None and self.low is not None and self.sign >= VALID and self.low > 0.5
-        return told and self.pairs >= FEW
+        return told and self.ordered >= FEW
 
     def plain(self) -> dict[str, Any]:
         return {**self.__dict__, "valid": self.valid}
@@ -127,6 +129,7 @@ def _agreement(ability: str, metric: str, against: str, one: Any, two: Any) -> A
     values = [v[0][i] for v, i in zip((one, two), at)]
     means = [v @ w[1] / w[1].sum() for v, w in zip(values, (one, two))]
     sign = _share(means, first, second)
+    ordered = int(np.all([abs(m[first] - m[second]) > SAME for m in means], 0).sum())
     rng = np.random.default_rng(0)
     draws = []
     for _ in range(DRAWS):  # items (clusters of them) are drawn anew for each metric, cells together
@@ -141,7 +144,7 @@ def _agreement(ability: str, metric: str, against: str, one: Any, two: Any) -> A
     low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
     return Agreement(
         ability, metric, against, sign, None if low is None else float(low), None if high is None else float(high),
-        _spearman(*means), len(first), n,
+        _spearman(*means), len(first), n, ordered,
     )  # fmt: skip
 
 
