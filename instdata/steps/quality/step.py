@@ -164,8 +164,12 @@ class Quality(Step):
         return self.model_copy(update={"rules": [name for name in self.chosen if name != rule]})
 
     def resolve(self, context: Context) -> Self:
-        """The rules that unset means, and the judge's concrete model in place of `auto`."""
+        """The rules that unset means, the judge's concrete model in place of `auto`, the commit of a Hub's model."""
         update: dict[str, Any] = {}
+        if self.model is not None:
+            from instdata.steps.quality.model import fixed
+
+            update["model"] = fixed(self.model, context)
         if self.rules is None:
             update["rules"] = [] if self.scored_by else "default"
         if self.llm is not None:
