@@ -45,7 +45,7 @@ class Select(Step):
     a target (`query`); ifd, longest and random for none."""
 
     kind: ClassVar[str] = "select"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "corpus"
     paths: ClassVar[frozenset[str]] = Step.paths | {"query"}
 
