@@ -121,6 +121,11 @@ class Step(BaseModel):
         return keep(len(scores))
 
     @property
+    def bounds(self) -> dict[str, str]:
+        """What each published score is held against, in words: `why` shows it beside the score of a row."""
+        return {}
+
+    @property
     def asks_models(self) -> tuple[str, ...]:
         """The language models that the step asks, as `model:` names them; those without "local:" are an endpoint's:
         they cost, and what they answer may change from day to day. Empty where it asks none."""

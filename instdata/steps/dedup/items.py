@@ -94,11 +94,9 @@ def _records(file: File) -> Iterator[Any]:
     for _, block in raw_blocks(str(file.path)):
         for at, record in enumerate(decode(block)):
             raw = block[at] if isinstance(record, Bad) and isinstance(block, list) else None
-            if isinstance(raw, bytes) and raw.lstrip()[:1] == b"[":
-                whole = json_text(raw.decode("utf-8", "replace"))
-                record = whole if isinstance(whole, list) else record
+            whole = json_text(raw.decode("utf-8", "replace")) if isinstance(raw, bytes) else None
             if record is not None:
-                yield record
+                yield whole if isinstance(whole, list) else record
 
 
 def _item(record: dict[str, Any], mapping: dict[str, str], where: str) -> EvalItem:

@@ -70,6 +70,10 @@ class DedupOptions(Step):
         return self.keep == "best"
 
     @property
+    def bounds(self) -> dict[str, str]:
+        return {"similarity": f"a near copy from {self._threshold:g}"}
+
+    @property
     def _threshold(self) -> float:
         return THRESHOLD[self.method] if self.threshold == "auto" else self.threshold
 

@@ -178,7 +178,10 @@ class Select(Step):
         for row in np.flatnonzero(rest).tolist():
             shown = {"rule": self.method, "score": round(float(scores.score[row]), 5), "place": int(place[row]) + 1}
             facts[row] = json.dumps(shown)
-        return drop(none, "no_score") | drop(rest, "not_selected", facts)
+        why = "no text to score" if self.method in CAUSAL else "no answer"
+        unscored = json.dumps({"rule": self.method, "why": why})
+        lacking = pc.if_else(pa.array(none), pa.scalar(unscored), pa.scalar(None, pa.string()))
+        return drop(none, "no_score", lacking) | drop(rest, "not_selected", facts)
 
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
         """What a causal model would take on these rows: {rows, requests, tokens, usd, minutes, every_row}."""
