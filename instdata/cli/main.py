@@ -208,10 +208,13 @@ def why(
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import find_build, history
+    from instdata.builds import find_build, history, recipe_of
     from instdata.cli.output import row_history
+    from instdata.steps.bounds import bounds_of
 
-    rows = history(find_build(build), id)
+    folder = find_build(build)
+    bounds = bounds_of(recipe_of(folder))
+    rows = [r | {"bounds": {k: v for k, v in bounds.items() if k in r["scores"]}} for r in history(folder, id)]
     result({"rows": rows}, json_, lambda: row_history(rows))
 
 

@@ -317,7 +317,7 @@ def test_embeddings_are_of_these_texts(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(embed, "_encoder", lambda model: lambda batch: np.array([[len(t), 1.0] for t in batch]))
 
     def vectors(*parts: list[str | None]) -> list[list[float]]:
-        return embed.embeddings([pa.array(p, pa.string()) for p in parts], "auto", tmp_path).tolist()
+        return embed.embeddings([pa.array(p, pa.string()) for p in parts], embed.EMBEDDING, tmp_path).tolist()
 
     alone = [vectors(["ab"], ["c"]), vectors(["a"], ["bc"]), vectors(["abc"]), vectors(["a\0b"]), vectors(["a", "b"])]
     assert [len(v) for v in alone] == [2, 2, 1, 1, 2] and alone[0] != alone[1]
