@@ -137,8 +137,10 @@ def build(
     from instdata.cli.output import build_result, build_summary
     from instdata.score.sandbox.run import use
     from instdata.util.addresses import Place, is_url
+    from instdata.util.lean import lean
     from instdata.util.paths import cores, expanded
 
+    lean()
     use(sandbox, i_know)
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
@@ -165,7 +167,9 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
     from instdata.build import prepare
     from instdata.util.errors import InputError
+    from instdata.util.lean import lean
 
+    lean()
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2
