@@ -350,7 +350,7 @@ class CorpusRows(Rows):
             s = int(shard[run[0]])
             yield s, self.positions[run] - self.corpus.starts[s]
 
-    def take(self, at: np.ndarray, columns: Collection[str] = SEEN_BY_STEPS) -> Rows:
+    def take(self, at: np.ndarray, columns: Collection[str] | None = None) -> Rows:
         """Any of the rows, in any order; reads each shard once."""
         at = np.asarray(at, np.int64)
         order = np.argsort(self.positions[at], kind="stable")
@@ -358,7 +358,7 @@ class CorpusRows(Rows):
         back = np.empty(len(at), np.int64)
         back[order] = np.arange(len(at))
         index = pa.array(back)
-        table = found.columns(columns).take(index)
+        table = (found.table if columns is None else found.columns(columns)).take(index)
         return Rows(table, self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
