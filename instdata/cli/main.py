@@ -144,8 +144,10 @@ def build(
     from instdata.cli.output import build_result, build_summary
     from instdata.corpus.place import not_another
     from instdata.util.addresses import Place, is_url
+    from instdata.util.lean import lean
     from instdata.util.paths import cores, expanded
 
+    lean()
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -173,7 +175,9 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
     from instdata.build import prepare
     from instdata.util.errors import InputError
+    from instdata.util.lean import lean
 
+    lean()
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2
