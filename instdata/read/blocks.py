@@ -16,6 +16,7 @@ from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch,
 from instdata.read.container import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
 from instdata.read.elements import elements
 from instdata.read.encoding import advice
+from instdata.read.ends import breaks_off
 from instdata.read.keys import Record, normalise_keys
 from instdata.read.nested import listed
 from instdata.read.numbers import dumps, loads, spelled
@@ -113,7 +114,7 @@ def _blocks(
     elif form.suffix == ".json":
         yield from elements(file, form.encoding, beside)
     else:
-        yield from lines(file, form.encoding)
+        yield from lines(file, form.encoding, breaks_off)
 
 
 def _in_blocks(records: Iterator[dict[str, Any] | tuple[str, str]]) -> Iterator[list[dict[str, Any] | Bad]]:

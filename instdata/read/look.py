@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -15,14 +16,16 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
 from instdata.read.nested import nested
+from instdata.read.parse import parse
 from instdata.read.shapes import CHOSEN_OPTION, OPTIONS, used_keys
-from instdata.read.shards import answered, any_answered, tables
+from instdata.read.shards import answered, any_answered
 from instdata.read.sources import PEEK, Input
 from instdata.util.context import Context
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
 VERSION = 3  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
+PLACE = re.compile(r":? (?:at )?line \d+,? column \d+(?: \(char \d+\))?")  # where in a record, which differs
 NAMED = 6  # columns that a line names
 # Columns of text about a row, which nobody would take for its answer.
 ABOUT = frozenset(
@@ -80,7 +83,8 @@ ABOUT = frozenset(
 @dataclass(frozen=True)
 class Look:
     """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
-    with an example each, those of text that may be the answer, and whether those records are all there are."""
+    with an example each, those of text that may be the answer, whether those records are all there are, and how many of
+    them cannot be read, by reason, with the first of each."""
 
     source: str
     formats: list[str]
@@ -89,6 +93,8 @@ class Look:
     unused: dict[str, str]
     perhaps: list[str]
     whole: bool = True
+    bad: dict[str, int] = field(default_factory=dict)
+    first_bad: dict[str, str] = field(default_factory=dict)
 
     @property
     def line(self) -> str:
@@ -103,8 +109,24 @@ class Look:
 
     @property
     def glance(self) -> str:
-        """The same, with how far the look went: for who reads no more than that."""
-        return self.line + ("" if self.whole else f"; looked at the first {PEEK:,} records of each file")
+        """The same, with what cannot be read and how far the look went: for who reads no more than that."""
+        return self.line + self._unread + ("" if self.whole else f"; looked at the first {PEEK:,} records of each file")
+
+    @property
+    def _unread(self) -> str:
+        n = sum(self.bad.values())
+        some = sorted(self.bad.items(), key=lambda reason: -reason[1])
+        told = "; ".join(f"{self.first_bad[why]}: {why}" + (f" ({k:,} such)" if k > 1 else "") for why, k in some[:3])
+        more = f"; {len(some) - 3} more reasons" if some[3:] else ""
+        of = f" of {self.rows + n:,} records cannot be read" if self.whole else " records cannot be read"
+        return f"; {n:,}{of}: {told}{more}" if n else ""
+
+    def too_bad(self, max_bad: float) -> str | None:
+        """Why a build will stop, where it is sure from what was seen: more than max_bad cannot be read."""
+        n = sum(self.bad.values())
+        if not self.whole or n < 10 or n <= max_bad * (self.rows + n):
+            return None
+        return f"source {self.source}{self._unread.replace(';', ':', 1)}. That is more than max_bad ({max_bad:.2%})"
 
     @property
     def objection(self) -> str | None:
@@ -124,10 +146,18 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     perhaps: dict[str, None] = {}
     rows = said = 0
     whole = True
+    bad: Counter[str] = Counter()
+    first_bad: dict[str, str] = {}
     for item in inputs:
-        for table in tables(item, taxonomy, PEEK):
+        for start, block in until_damage(item.blocks(PEEK), []):
+            read = parse(block, start, item, taxonomy)
+            table = read.table(item)
             rows += len(table)
             said += answered(table)
+            for number, error, _ in read.bad:
+                why = PLACE.sub("", error)
+                bad[why] += 1
+                first_bad.setdefault(why, f"{item.file} row {number}")
         used, seen = used_keys(item.fields), 0
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
             seen += 1
@@ -141,7 +171,7 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                     perhaps.setdefault(key)
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
-    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole)
+    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, dict(bad), first_bad)
 
 
 def _special(record: Mapping[str, Any]) -> set[str]:

@@ -105,18 +105,33 @@ def open_sources(
     online: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[list[Input]]:
-    """The inputs of each source (with its place in the recipe), files in the order of their names. Looks at the first
-    records of each file; Hub datasets are left out where `online` is false. `reserved` names are taken by steps.
+    """The inputs of each source. Raises what `try_sources` returns as the error."""
+    opened, error = try_sources(sources, base, reserved, online, say)
+    if error is not None:
+        raise error
+    return list(opened.values())
+
+
+def try_sources(
+    sources: list[tuple[int, Source]],
+    base: Path,
+    reserved: AbstractSet[str] = frozenset(),
+    online: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[int, list[Input]], InputError | None]:
+    """The inputs of each source that can be opened, by its place in the recipe, files in the order of their names; and
+    what is wrong with the others. Looks at the first records of each file; Hub datasets are left out where `online` is
+    false. `reserved` names are taken by steps.
 
     `say` gets a line about each file that is not what its name says, and about files left out.
 
-    Raises InputError with every problem, its file being `sources.<place>`: missing files, unknown formats, columns in
-    `map` that no record has; DamagedInput where all of them are damaged files.
+    The error is an InputError with every problem, its file being `sources.<place>`: missing files, unknown formats,
+    columns in `map` that no record has; DamagedInput where all of them are damaged files.
     """
     damaged = True
     misnamed = False
     problems: list[tuple[str, int | None, str]] = []
-    opened: list[list[Input]] = []
+    opened: dict[int, list[Input]] = {}
     names: set[str] = set()
     for i, source in sources:
         where, name = f"sources.{i}", source_name(source)
@@ -130,13 +145,13 @@ def open_sources(
             continue
         try:
             told = partial(_named, say, name)
-            opened.append(_open_files(source, name, base, told) if source.paths else _open_hub(source, name))
+            opened[i] = _open_files(source, name, base, told) if source.paths else _open_hub(source, name)
         except InputError as e:
             damaged = damaged and isinstance(e, DamagedInput)
             problems += [(where, None, m) for _, _, m in e.problems]
-    if problems:
-        raise DamagedInput(problems) if damaged and not misnamed else InputError(problems)
-    return opened
+    if not problems:
+        return opened, None
+    return opened, DamagedInput(problems) if damaged and not misnamed else InputError(problems)
 
 
 def _named(say: Callable[[str], None], name: str, line: str) -> None:

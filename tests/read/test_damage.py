@@ -152,10 +152,10 @@ def test_what_a_document_holds_beside_its_records_is_kept_and_said(bench):
     ("text", "good", "broken"),
     [
         ("[{0}]\n[{1}, {2}]", 3, 0),  # one array after the other
-        ("[{0}], {1}]", 2, 0),  # a bracket that closes the array too early
+        ("[{0}], {1}]", 2, 1),  # a bracket that closes the array too early: the last one closes nothing
         ("[{0}] // end", 1, 2),  # what is no record is quarantined, not passed over
         ('{{"data": [{0}, {1}], "end": [1]}}', 2, 0),
-        ('{{"data": [{0}] {1}, {2}]}}', 3, 0),
+        ('{{"data": [{0}] {1}, {2}]}}', 3, 1),
         ('{{"data": [{0}], "n": 1}}\n{{"data": [{1}]}}', 2, None),
         ('{{"meta": {{"a": "}}"}}, "data": [{0}, {1}]}}', 1, None),
     ],
