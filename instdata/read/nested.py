@@ -12,6 +12,7 @@ from typing import Any
 
 from instdata.read.keys import Record, normalise_keys
 from instdata.read.pairs import VERDICTS, preferred
+from instdata.read.speakers import is_turn
 
 Flat = dict[str, Any]
 # What a record in a document of records by their ids has one of.
@@ -40,7 +41,11 @@ class Listed(dict):
 
 
 def listed(value: Any) -> Listed | None:
-    """The record that a list is: C3's and DREAM's [dialogue, questions, id]; None where it is something else."""
+    """The record that a list is: turns; C3's and DREAM's [dialogue, questions, id]. None where it is something else."""
+    if isinstance(value, list) and value and all(isinstance(t, dict) and is_turn(t) for t in value):
+        talk = Listed({"messages": value})
+        talk.original = value
+        return talk
     if not (isinstance(value, list) and 2 <= len(value) <= 3 and isinstance(value[0], list)):
         return None
     asked = value[1]
@@ -162,6 +167,17 @@ def _rank(reply: Mapping[str, Any]) -> float:
     return rank if isinstance(rank, (int, float)) else float("inf")
 
 
+def _asked(record: Mapping[str, Any]) -> list[Flat]:
+    """A request of a batch: its body."""
+    return [dict(record["body"])] if isinstance(record["body"], dict) else []
+
+
+def _outputs(record: Mapping[str, Any]) -> list[Flat]:
+    """OpenAI's preference format: {input: {messages, tools}, preferred_output, non_preferred_output}."""
+    pair = {"chosen": record["preferred_output"], "rejected": record["non_preferred_output"]}
+    return [{**record["input"], **pair}] if isinstance(record["input"], dict) else []
+
+
 def _steps(record: Mapping[str, Any]) -> list[Flat]:
     """PRM800K: a problem and its solution, a step from each of several completions that people rated."""
     question, label = record["question"], record["label"]
@@ -195,5 +211,7 @@ NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], .
     (frozenset(["questions", "answers"]), _zipped),
     (frozenset(["prompt", "message_tree_id"]), _tree),
     (frozenset(["question", "label"]), _steps),
+    (frozenset(["custom_id", "body"]), _asked),
+    (frozenset(["input", "preferred_output", "non_preferred_output"]), _outputs),
     (frozenset(["definition", "instances"]), _task),
 )

@@ -27,7 +27,7 @@ from instdata.read.thoughts import may_hold, take_out
 Turn = dict[str, Any]
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
 CONFLICT = "weights that differ"  # the key in `extra` for a turn that says two things of whether it is learned
-WEIGHTS = ("weight", "loss", "train", "output_with_loss")
+WEIGHTS = ("weight", "loss", "train", "training", "output_with_loss")
 DIALOGUE = re.compile(
     r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)"
     r"(Human|Assistant|User|Function Response|人类|人類|用户|用戶|助手)\s*[:：][ \t]*",
