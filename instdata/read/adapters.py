@@ -22,6 +22,7 @@ from instdata.read.shapes import MAIN, Fields
 from instdata.read.thoughts import put_back, unclosed
 from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
+UNFOLDED = 256 << 20  # characters of the rows of one record
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
 
@@ -79,7 +80,12 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
 def _several(
     record: dict[str, Any], columns: frozenset[str], questions: list[Record], format: str, fields: Fields
 ) -> list[Conversation]:
-    """The conversations of a record that holds several questions; what belongs to one alone is `beside` it."""
+    """The conversations of a record that holds several questions; what belongs to one alone is `beside` it. Raises
+    BadRow where they would take more than UNFOLDED bytes: each repeats its passage, and the record's other columns."""
+    others = sum(_size(v) for k, v in record.items() if k not in columns)
+    size = sum(others + _size(q) for q in questions)
+    if size > UNFOLDED:
+        raise BadRow(f"{len(questions):,} questions unfold to {size >> 20:,} MB: cut the record into several")
     rows = []
     for question in questions:
         for row in adapt(question, format, fields):
@@ -90,6 +96,13 @@ def _several(
                 row.notes = tuple(sorted({*row.notes, TIE}))
             rows.append(row)
     return rows
+
+
+def _size(value: Any) -> int:
+    """About how many characters a value takes."""
+    if isinstance(value, (list, dict)):
+        return sum(map(_size, value.values() if isinstance(value, dict) else value))
+    return len(value) if isinstance(value, str) else 8
 
 
 def _noted(turns: list[Turn]) -> Iterator[str]:

@@ -211,7 +211,7 @@ def _first_turn(value: Any, key: str) -> Any:
             else None
         )
     keys = set(map(normalise_key, first)) if isinstance(first, dict) else set()
-    paired = any(keys.issuperset(pair) for pair in PAIRS)
+    paired = key != "data" and any(keys.issuperset(pair) for pair in PAIRS)  # a document's data: records, not exchanges
     return first if paired or is_turn(keys) else None
 
 

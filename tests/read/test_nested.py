@@ -10,6 +10,7 @@ import pytest
 from instdata.builds import export
 from instdata.read.keys import normalise_keys
 from instdata.read.nested import listed, nested
+from instdata.read.plain import BadRow
 from instdata.read.rendered import rendered
 from instdata.read.shapes import detect
 from tests.read.test_shapes import read
@@ -185,6 +186,18 @@ def test_texts_as_templates_write_them(template):
 )
 def test_texts_that_are_no_conversation_are_not_taken_for_one(text):
     assert rendered(text) is None and detect([{"text": text}]) is None
+
+
+@pytest.mark.parametrize("keys", [("instruction", "input", "output"), ("prompt", "response")])
+def test_a_document_of_records_is_no_conversation(keys):
+    assert detect([{"data": [dict.fromkeys(keys, "x")] * 2}]) is None
+
+
+def test_a_small_record_does_not_unfold_to_gigabytes():
+    for record in ({"context": "x" * 10**6, "qas": [{"question": "q"}] * 10**3},
+                   {"about": "x" * 10**6, "paragraphs": [{"context": "c", "qas": [{"question": "q"}] * 10**3}]}):  # fmt: skip
+        with pytest.raises(BadRow, match="1,000 questions unfold to 953 MB"):
+            read(record)
 
 
 def test_hostile_texts_take_no_time():
