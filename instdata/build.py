@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
@@ -51,6 +50,7 @@ from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
 from instdata.util.sums import SUMS, write_sums
+from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
@@ -120,8 +120,8 @@ def prepare(
         try:
             found = step.check(context)
             steps.append(step.resolve(context) if online and not found and not draft.problems else step)
-        except InputError as e:
-            found = [m for _, _, m in e.problems]
+        except (InputError, OSError) as e:  # OSError: a name that no file can have
+            found = [m for _, _, m in e.problems] if isinstance(e, InputError) else [f"{e.strerror}: {e.filename}"]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
     looks = _looks(there, draft, context, online)
@@ -227,7 +227,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
             },
         }
-        write_json(staged / "run.json", run, redacted=True)
+        write_json(staged / "run.json", run, hide=True)
         write_sums(staged)
         beat.doing = "the report"
         _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
@@ -337,10 +337,10 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "totals": totals,
         "fields": fields,
     }
-    write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
+    write_text(folder / "recipe.yaml", written_yaml(published(recipe)))
     write_cards(folder, manifest)
     write_proofs(folder, manifest)
-    write_json(folder / "manifest.json", manifest, redacted=True)
+    write_json(folder / "manifest.json", manifest, hide=True)
     return manifest
 
 

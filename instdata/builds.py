@@ -18,6 +18,7 @@ from instdata.corpus.folder import data_files, manifest, recipe_of, run_record
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.again import source_records
+from instdata.read.numbers import loads
 from instdata.read.usual import INPUT
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
@@ -173,9 +174,8 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
     metas = _cached(build, {r["rid"] for r in rows if r["source"] in makers}, "meta")
     found = {}
     for rid, meta in metas.items():
-        made = orjson.loads(meta or "{}").get("generate") or {}
-        key = made.get("request")
-        if key:
+        made = loads(meta or "{}").get("generate") or {}
+        if key := made.get("request"):
             from instdata.llm.cache import show
             from instdata.llm.dialects import content
 
@@ -293,7 +293,7 @@ def export(
 def _as_json(line: bytes) -> bytes:
     """A record in a JSON array: what was no JSON is text there."""
     try:
-        orjson.loads(line)
+        loads(line)
         return line
     except ValueError:
         return orjson.dumps(line.decode())
@@ -375,5 +375,5 @@ def _single(messages: pa.ListArray) -> bool:
 
 
 def _input_chars(meta: str | None) -> int:
-    value = orjson.loads(meta).get(INPUT) if meta else 0
+    value = loads(meta).get(INPUT) if meta else 0
     return value if isinstance(value, int) else 0

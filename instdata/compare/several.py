@@ -248,7 +248,7 @@ def _effects(several: Several, scores: pa.Table) -> tuple[list[dict[str, Any]], 
         a, b = several.factors
         both = heads[f"{a} and {b}"]
         added = heads[a].b + heads[b].b - both.a  # what both would give if their effects just added up
-        family[INTERACTION] = Matched(added, both.b, both.weights)
+        family[INTERACTION] = Matched(added, both.b, both.weights, both.cluster)
     kind = metric_of(several.metric)
     verdicts = decide(list(family.values()), [(kind, kind.margin)] * len(family))
     found = []

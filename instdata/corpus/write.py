@@ -27,7 +27,8 @@ from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.addresses import no_url
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
-from instdata.util.secrets import redact
+from instdata.util.plain import escaped
+from instdata.util.redaction import redacted
 from instdata.util.sums import regular
 
 LOCK = ".instdata.lock"
@@ -198,12 +199,11 @@ def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) ->
     return pa.table([columns[n] for n in schema.names], schema=schema)
 
 
-def write_json(path: Path, value: Any, redacted: bool = False) -> None:
-    """Indented JSON, keys as given; with `redacted`, without secrets. (What is published is not redacted but
-    refused.)"""
+def write_json(path: Path, value: Any, hide: bool = False) -> None:
+    """Indented JSON, keys as given, hidden characters escaped; with `hide`, without secrets. (What is published is not
+    redacted but refused.)"""
     with whole(path, "w") as file:
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-        file.write(redact(text) if redacted else text)
+        file.write(escaped(json.dumps(redacted(value) if hide else value, ensure_ascii=False, indent=2)))
         file.write("\n")
 
 

@@ -18,6 +18,7 @@ from instdata.grow.allocate import CurveTable, Growth, plan
 from instdata.score.table import Cells, cells_of
 from instdata.util.errors import InputError
 from instdata.util.sums import part
+from instdata.util.yaml import written_yaml
 
 OVERALL = ("overall", "macro", "mean", "average")
 MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends with
@@ -97,14 +98,13 @@ def _recipe(build: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str
 
 def _write(out: Path, recipe: dict[str, Any], head: list[str], problems: Problems | None) -> list[str]:
     """Write the next recipe with what is known of it on top; returns what would stop it, as notes."""
-    import yaml
 
     from instdata.util.atomic import write_text
 
     after = {**recipe, "name": f"{recipe['name']}-next"}
     if after.get("subsets"):
         after["subsets"] = {**after["subsets"], "on_short": "clip"}
-    body = yaml.safe_dump(after, sort_keys=False, allow_unicode=True, width=120)
+    body = written_yaml(after, width=120)
     write_text(out, "".join(f"# {' '.join(line.split())}\n" for line in head) + body)
     return [f"before it runs: {line}" for line in (problems(out) if problems else [])]
 

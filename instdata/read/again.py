@@ -13,6 +13,7 @@ import pyarrow as pa
 from instdata.corpus.folder import data_files
 from instdata.corpus.records import DROPPED, FORMS
 from instdata.read.form import record_of
+from instdata.read.numbers import dumps, loads
 from instdata.util.errors import InputError
 from instdata.util.sums import part
 
@@ -56,7 +57,7 @@ def _rebuild(db: Any, forms: Path, path: Path) -> None:
     )
     for batch in rows.to_arrow_reader(BATCH):
         records = batch.to_pylist()
-        lines = [orjson.dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
+        lines = [dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
         _add(db, records, lines)
 
 
@@ -87,7 +88,7 @@ def _one_line(raw: str) -> bytes:
     if "\n" not in raw and "\r" not in raw:
         return raw.encode()
     try:
-        return orjson.dumps(orjson.loads(raw))
+        return dumps(loads(raw))
     except ValueError:
         return orjson.dumps(raw)
 

@@ -12,12 +12,13 @@ import orjson
 from instdata.read.bytes import Bad, pieces, too_long
 from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
 from instdata.read.ends import TRUNCATED, breaks_off
+from instdata.read.numbers import loads
 
 JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 # A document that holds its records under one key: {"version": 1, "data": [{…
 WRAPPED = re.compile(
     rb"\{(?:\s*\"[^\"\\]{1,40}\"\s*:\s*(?:\"[^\"\\]{0,200}\"|[-+.\deE]+|null|true|false|\{[^{}\[\]]{0,2000}\}|\[[^{}\[\]]{0,2000}\])\s*,){0,20}"
-    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)\"\s*:\s*(?=\[\s*\{)"
+    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results|example)\"\s*:\s*(?=\[\s*\{)"
 )
 
 
@@ -140,7 +141,7 @@ def _trim(value: bytes) -> bytes:
 
 def _parses(value: bytes) -> bool:
     try:
-        orjson.loads(value)
+        loads(value)
     except ValueError:
         return False
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,8 +15,9 @@ from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
+from instdata.read.nested import nested
 from instdata.read.parse import parse
-from instdata.read.shapes import used_keys
+from instdata.read.shapes import CHOSEN_OPTION, OPTIONS, used_keys
 from instdata.read.shards import answered, any_answered
 from instdata.read.sources import PEEK, Input
 from instdata.util.context import Context
@@ -74,6 +75,7 @@ ABOUT = frozenset(
         "origin",
         "ability",
         "labels_source",
+        "data_source",
     ]
 )
 
@@ -159,8 +161,9 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
         used, seen = used_keys(item.fields), 0
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
             seen += 1
+            feeding = used | _special(record) if isinstance(record, dict) else used
             for key, value in record.items() if isinstance(record, dict) else ():
-                if key in used or value in (None, "", [], {}):
+                if key in feeding or value in (None, "", [], {}):
                     continue
                 if key not in unused:
                     unused[key] = _example(value)
@@ -169,6 +172,14 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
     return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, dict(bad), first_bad)
+
+
+def _special(record: Mapping[str, Any]) -> set[str]:
+    """The columns that feed something because of what stands beside them: of several questions, of options."""
+    several = nested(record)
+    lettered = {k for k in record if len(k) == 1} if "a" in record and "b" in record else set()
+    options = lettered or not record.keys().isdisjoint(OPTIONS)
+    return {*(several[0] if several else ()), *lettered, *((*CHOSEN_OPTION, "text") if options else ())}
 
 
 def looked(inputs: list[Input], context: Context, keep: bool) -> Look:

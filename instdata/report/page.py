@@ -13,9 +13,11 @@ from instdata.report import build_charts, facts, growth, growth_charts
 from instdata.report.flow import HIGH, WIDE, flow
 from instdata.report.scores import histograms
 from instdata.util.atomic import write_text
+from instdata.util.plain import visible
 from instdata.util.sums import write_sum
 
 HERE = Path(__file__).parent
+LONGEST = 4000  # characters of one value on a page; row texts are cut before
 
 
 def write_report(folder: Path) -> Path:
@@ -126,7 +128,7 @@ def environment() -> Any:
 
     def as_json(value: Any) -> Markup:
         """JSON that may stand in a <script> element: nothing in it can end the element."""
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(_visible(value), ensure_ascii=False, sort_keys=True)
         for char in "<>&\u2028\u2029":
             text = text.replace(char, f"\\u{ord(char):04x}")
         return Markup(text)  # noqa: S704 (every character that means something to HTML is escaped above)
@@ -134,6 +136,7 @@ def environment() -> Any:
     env = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
+        finalize=lambda value: _shown_text(value) if type(value) is str else value,  # Markup is ours
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -151,6 +154,20 @@ def environment() -> Any:
         "colours": growth_charts.colours,
     }
     return env
+
+
+def _visible(value: Any) -> Any:
+    """Plain data with what its texts hide spelled out."""
+    if isinstance(value, dict):
+        return {_visible(k): _visible(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_visible(v) for v in value]
+    return visible(value) if isinstance(value, str) else value
+
+
+def _shown_text(text: str) -> str:
+    """A text of a page: `visible`, and at most as long as the longest turn that a page shows."""
+    return visible(text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters)")
 
 
 def _share(part: int, whole: int) -> str:

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from instdata.util.atomic import alone, whole
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.redaction import redact
 from instdata.util.sealed import seal, sound
-from instdata.util.secrets import redact
 
 T = TypeVar("T")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as pathlib leaves it: s3://b becomes s3:/b. A drive has one letter.
