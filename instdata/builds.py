@@ -22,7 +22,7 @@ from instdata.read.usual import INPUT
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
-from instdata.util.paths import cache_folder
+from instdata.util.paths import cache_folder, inside
 from instdata.util.sealed import sound
 from instdata.util.yaml import did_you_mean
 
@@ -58,10 +58,9 @@ def manifest(build: Path) -> dict[str, Any]:
         names = [name for config in found["configs"].values() for name in config["files"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
-    here = build.resolve()
     for name in names:
-        if not isinstance(name, str) or not (build / name).resolve().is_relative_to(here):
-            raise InputError(f"{path}: it names a file outside of the build: {name!r}")
+        if not isinstance(name, str) or not inside(build / name, build):
+            raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")
     return found
 
 
