@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util.errors import InputError
-from instdata.util.redaction import REDACTED, redact
+from instdata.util.redaction import REDACTED, held_by, redact
 from instdata.util.secrets import CREDENTIAL, secret_address, secret_name, secret_value
 from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
@@ -80,6 +80,8 @@ def _secret(text: str, name: str, document: Document) -> str | None:
         return f"this looks like a key or token, by its name: {KEPT}"
     if secret_value(text, name, literal=True) and not _file(text, document):
         return f"this looks like a key or token: {KEPT}"
+    if variable := held_by(text):
+        return f"this holds the value of the secret variable {variable}: {KEPT}"
     return None
 
 

@@ -99,14 +99,25 @@ def _in(text: str, depth: int, addresses: bool = True) -> bool:
 
 def held_values() -> Iterator[str]:
     """Values of secret variables: as they are, as JSON, HTML and addresses write them, as base64 and hexadecimals."""
+    for _, value in _variables():
+        raw = value.encode("utf-8", "surrogateescape")
+        spelled = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)]
+        percents = [quote(raw, safe=""), quote_plus(raw), quote(raw)]
+        coded = [base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
+        yield from dict.fromkeys([value, *spelled, *percents, *coded, raw.hex(), raw.hex().upper()])
+
+
+def held_by(text: str) -> str | None:
+    """The secret variable whose value a text holds, as it is; a single word may stand anywhere and is none."""
+    return next((name for name, value in _variables() if value in text and not value.isalpha()), None)
+
+
+def _variables() -> Iterator[tuple[str, str]]:
+    """Names and values of this process's secret variables that are looked for."""
     for name, value in os.environ.items():
         enough = len(value) >= (SHORT if re.search(r"\d", value) and re.search(r"\D", value) else 8)
         if enough and secret_name(name, value) and not os.path.exists(value):
-            raw = value.encode("utf-8", "surrogateescape")
-            spelled = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)]
-            percents = [quote(raw, safe=""), quote_plus(raw), quote(raw)]
-            coded = [base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
-            yield from dict.fromkeys([value, *spelled, *percents, *coded, raw.hex(), raw.hex().upper()])
+            yield name, value
 
 
 def held_pattern() -> str:

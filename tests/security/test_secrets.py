@@ -128,6 +128,14 @@ def test_literals_are_refused_wherever_they_stand(value: str) -> None:
     assert value not in str(refused.value)
 
 
+def test_the_value_of_a_secret_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "opensesame-42-horse")
+    monkeypatch.setenv("PGPASSWORD", "postgres")
+    said = told({"sources": [{"name": "a", "path": "opensesame-42-horse.jsonl"}]})
+    assert "secret variable MY_PASSWORD" in said and "opensesame" not in said
+    read_recipe({"sources": [{"name": "postgres", "path": "postgres.jsonl"}]})
+
+
 def test_two_halves_of_a_secret_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A", KEY[:15])
     monkeypatch.setenv("B", KEY[15:])
