@@ -30,7 +30,7 @@ from instdata.cli import (
     review,
     stores,
 )
-from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, running, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.redaction import redacted, shown
 
@@ -87,6 +87,8 @@ def _top(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
+    token = running.set(context)
+    context.call_on_close(lambda: running.reset(token))
     if context.invoked_subcommand in HEAVY:
         from instdata.util.limits import enough_memory
 
