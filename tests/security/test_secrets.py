@@ -52,7 +52,9 @@ PARAMS = [
     {"extra_headers": {"X-Auth": "hunter2hunter2"}}, {"extra_headers": {"Cookie": "session=abcd1234"}},
     {"extra_headers": {"X-Token": "hunter2hunter2"}}, {"extra_headers": {"Ocp-Apim-Subscription-Key": "abc"}},
     {"extra_headers": {"PRIVATE-TOKEN": "abc"}}, {"extra": {"password": 12345678}}, {"extra": {"passwords": ["abc"]}},
-    {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}},
+    {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}}, {"extra": {"密码": "hunter2"}},
+    {"extra": {"headers": [{"name": "X-Auth", "value": "hunter2hunter2"}]}}, {"extra": {"a": KEY.replace("h", "ｈ")}},
+    {"extra": {"a": KEY.encode().hex()}}, {"extra": {"a": KEY[:9] + "\u200b" + KEY[9:]}},
 ]  # fmt: skip
 HARMLESS = [
     ("DATA_DIR", "/srv/data/belle"), ("LANG", "en_US.UTF-8"), ("MODEL", "Qwen/Qwen2.5-7B-Instruct"), ("USER", "root"),
