@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.corpus import read_parquet
+from instdata.corpus.manifest import check_manifest
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.again import source_records
@@ -22,7 +23,7 @@ from instdata.read.usual import INPUT
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
-from instdata.util.paths import cache_folder, inside
+from instdata.util.paths import cache_folder
 from instdata.util.sealed import sound
 from instdata.util.yaml import did_you_mean
 
@@ -58,9 +59,7 @@ def manifest(build: Path) -> dict[str, Any]:
         names = [name for config in found["configs"].values() for name in config["files"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
-    for name in names:
-        if not isinstance(name, str) or not inside(build / name, build):
-            raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")
+    check_manifest(found, names, path)
     return found
 
 

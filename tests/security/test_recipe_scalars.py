@@ -134,6 +134,25 @@ def test_a_manifest_whose_files_are_none(files: Any, tmp_path: Path) -> None:
         manifest(tmp_path)
 
 
+@pytest.mark.parametrize("value", [5, None, "x", [], [5], True, 1e400])
+def test_a_manifest_with_another_kind_of_value(value: Any, tmp_path: Path) -> None:
+    whole: dict[str, Any] = {"name": "a", "seed": 0, "versions": {"instdata": "1"}, "totals": {"in": 1},
+        "steps": [{"name": "a", "in": 1, "reasons": {"short": 1}}], "configs": {"full": {"files": [], "by_ability": {"x": 1}}}}  # fmt: skip
+    for at in (("name",), ("seed",), ("versions",), ("totals", "in"), ("steps",), ("steps", 0), ("steps", 0, "name"),
+               ("steps", 0, "reasons"), ("steps", 0, "reasons", "short"), ("configs", "full", "by_ability")):  # fmt: skip
+        made = copy.deepcopy(whole)
+        node: Any = made
+        for key in at[:-1]:
+            node = node[key]
+        kind, node[at[-1]] = type(node[at[-1]]), value
+        (tmp_path / "manifest.json").write_text(json.dumps(made))
+        if isinstance(value, kind) and not isinstance(value, bool) and value in (5, "x", []):
+            assert manifest(tmp_path) == made
+        else:
+            with pytest.raises(InputError, match="no build's manifest"):
+                manifest(tmp_path)
+
+
 @pytest.mark.parametrize(
     "argv", [["validate", LONG], ["validate", "a/" * 3000], ["why", "o\udca0", "--build", LONG], ["report", LONG], ["diff", LONG, "x"],
              ["verify", "a/" * 3000], ["why", "\udcff"], ["init", LONG]]
