@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import sys
 from collections.abc import Callable
@@ -28,6 +30,27 @@ BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
 ]
+
+
+def runs_code(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in which models' code may run: it takes --sandbox and --i-know, which choose for the whole process."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, sandbox: str = "auto", i_know: bool = False, **options: Any) -> None:
+        from instdata.score.sandbox.run import use
+
+        use(sandbox, i_know)
+        command(*arguments, **options)
+
+    shape = inspect.signature(command, eval_str=True)
+    new = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=kind)
+        for name, value, kind in (("sandbox", "auto", Sandbox), ("i_know", False, IKnow))
+    ]
+    *rest, json_, quiet = shape.parameters.values()
+    run.__signature__ = shape.replace(parameters=[*rest, *new, json_, quiet])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*rest, *new, json_, quiet]} | {"return": None}
+    return run
 
 
 def wants_json() -> bool:

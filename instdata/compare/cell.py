@@ -28,7 +28,7 @@ from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, 
 from instdata.corpus.rows import weighed
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
-from instdata.score.evaluate import score
+from instdata.score.evaluate import runnable, score
 from instdata.score.item import Item
 from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox
@@ -326,6 +326,8 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
 
     workers = workers or gpus()
     waiting = [s for s in streams if any(grid.lacks(c) for c in grid.cells(s))]
+    if waiting:
+        runnable(grid.items, grid.kinds)  # not after hours of training
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
         grid.release()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-from instdata.util.errors import InputError
-from instdata.util.paths import inside
 
 # A type, [of each item], {key: where it is there}, {"*": of each value}.
 SHAPE: dict[str, Any] = {
@@ -18,15 +14,6 @@ SHAPE: dict[str, Any] = {
     "totals": {"*": int}, "fields": {"*": int}, "published": {"files": {"*": str}},
 }  # fmt: skip
 WORDS = {str: "text", int: "a whole number", dict: "a mapping", list: "a list"}
-
-
-def check_manifest(found: Any, names: list[Any], path: Path) -> None:
-    """Raise InputError where a manifest names files outside of its build, or holds other kinds of values than ours."""
-    for name in names:
-        if not isinstance(name, str) or not inside(path.parent / name, path.parent):
-            raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")
-    if told := misfit(found):
-        raise InputError(f"{path}: this is no build's manifest ({told}); build it again")
 
 
 def misfit(value: Any, shape: Any = SHAPE, at: str = "") -> str | None:

@@ -8,11 +8,13 @@ from typing import Any
 
 from instdata.builds import manifest as read_manifest
 from instdata.builds import recipe_of
+from instdata.corpus.folder import run_record
 from instdata.report import build_charts, facts, growth, growth_charts
 from instdata.report.flow import HIGH, WIDE, flow
 from instdata.report.scores import histograms
 from instdata.util.atomic import write_text
 from instdata.util.plain import visible
+from instdata.util.sums import write_sum
 
 HERE = Path(__file__).parent
 LONGEST = 4000  # characters of one value on a page; row texts are cut before
@@ -23,6 +25,7 @@ def write_report(folder: Path) -> Path:
     MissingExtra where altair or vl-convert are absent."""
     path = folder / "report.html"
     write_text(path, page(folder))
+    write_sum(folder, path.name)
     return path
 
 
@@ -77,7 +80,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
 def gather(folder: Path, private: bool = True) -> dict[str, Any]:
     """Everything that the page shows, as plain data."""
     manifest = read_manifest(folder)
-    run = json.loads((folder / "run.json").read_text("utf-8")) if (folder / "run.json").is_file() else {}
+    run = run_record(folder)
     with facts.open_ledger(folder, manifest) as db:
         groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)
         rids = _shown(groups, duplicates) if private else set()

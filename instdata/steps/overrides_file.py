@@ -17,9 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.builds import history, recipe_of
+from instdata.corpus.folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.read.turns import calls_of
+from instdata.read.calls import calls_of
 from instdata.util.errors import InputError
 from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
@@ -196,7 +197,7 @@ def _own_file(build: Path) -> Path | None:
     """The overrides file that the build was made with, as seen from here; None where its recipe names none, or where it
     is gone."""
     try:
-        found = json.loads((build / "run.json").read_text("utf-8")).get("overrides") or []
+        found = run_record(build).get("overrides") or []
     except (OSError, ValueError):
         return None
     # Earlier builds told it as seen from where they were made.

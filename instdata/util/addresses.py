@@ -103,13 +103,18 @@ class Place:
     def _written(self, there: set[str]) -> set[str]:
         """What the build that is there wrote, by its run.json, and what builds write now and then."""
         known = {f for f in there if f.startswith("data/")} | {"dropped.parquet", "report.html"}
-        if "run.json" not in there:
-            return known
-        found = _safely(self.url, lambda: self._system.cat_file(self._at("run.json")))
+        sizes = self.facts("run.json").get("sizes")
+        return known | set(sizes) if isinstance(sizes, dict) else known
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a JSON file of the build that is there holds; nothing where there is none."""
+        if name not in _safely(self.url, self._names):
+            return {}
         try:
-            return known | set(json.loads(found)["sizes"])
-        except (ValueError, LookupError, TypeError):
-            return known
+            found = json.loads(_safely(self.url, lambda: self._system.cat_file(self._at(name))))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

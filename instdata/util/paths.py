@@ -49,14 +49,6 @@ def expanded(name: str | Path) -> Path:
         raise InputError(f"{text}: there is no such user") from e
 
 
-def inside(path: Path, folder: Path) -> bool:
-    """Whether a path leads into a folder, links followed; not where no file can have its name."""
-    try:
-        return path.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError):
-        return False
-
-
 def beside(build: Path, name: str) -> Path:
     """What is called `name` beside the builds/ folder of a build; relative where `build` is, as messages show it."""
     home = build.resolve().parent.parent

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.build import prepare
-from instdata.builds import manifest
 from instdata.cli import main
+from instdata.corpus.folder import manifest
 from instdata.recipe.load import read_recipe
 from instdata.recipe.overrides import substitute
 from instdata.steps.base import BUILTIN, step_class
