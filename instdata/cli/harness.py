@@ -35,7 +35,9 @@ TaxonomyName = Annotated[
 Judge = Annotated[
     str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
 ]
-JudgeCard = Annotated[Path | None, typer.Option(help="What judge-card --json said of it.", show_default=False)]
+JudgeCard = Annotated[
+    Path | None, typer.Option(help="What judge-card --json said of it; without, undecided.", show_default=False)
+]
 JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 

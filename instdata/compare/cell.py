@@ -37,6 +37,7 @@ from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 from instdata.train.state import Run
+from instdata.util.redaction import shown
 
 SPEAK = 30  # seconds between lines
 VERSION = 5  # of what a cell's model is; raise it when training changes
@@ -343,7 +344,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line), file=sys.stderr, flush=True)
 
 
 def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:

@@ -32,7 +32,7 @@ from instdata.steps.quality.parse import bad_json, bad_python
 from instdata.steps.quality.sums import false_sums
 from instdata.util.errors import InputError
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 from instdata.util.yaml import parse_yaml
 
 SLOW = 5.0  # seconds of the processor for one text: a failure
