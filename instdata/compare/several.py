@@ -26,6 +26,7 @@ from instdata.compare.arm import COLUMNS, Pool, pool_of
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, clean_pool, cost, equal_pool, run_grid
 from instdata.compare.exam import exam_items, passes
+from instdata.compare.looks import one_look
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import Matched, decide
 from instdata.corpus.rows import CORPUS, TURNS, Rows, with_fields
@@ -249,7 +250,10 @@ def _effects(several: Several, scores: pa.Table) -> tuple[list[dict[str, Any]], 
         added = heads[a].b + heads[b].b - both.a  # what both would give if their effects just added up
         family[INTERACTION] = Matched(added, both.b, both.weights, both.cluster)
     kind = metric_of(several.metric)
-    verdicts = decide(list(family.values()), [(kind, kind.margin)] * len(family))
+    digest = manifest_digest(several.pool.build)
+    asked = [*several.grid.question, digest, several.asked, several.metric, several.rows]
+    look = one_look(several.grid.folder, asked, several.seeds)
+    verdicts = decide(list(family.values()), [(kind, kind.margin)] * len(family), look)
     found = []
     for arm, v in zip(family, verdicts):
         by = {a: d for a, d in pairs.get(arm, {}).items() if a != MACRO}
