@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.yaml import written_yaml
 
 TRAINERS = {"llamafactory": ("alpaca", "sharegpt", "messages"), "axolotl": ("messages", "sharegpt", "alpaca"),
             "trl": ("messages", "prompt_completion")}  # fmt: skip
@@ -118,7 +117,7 @@ def _axolotl(format: str, out: Path) -> str:
         item["message_field_training"] = "weight"  # 0: not learned
         if format == "sharegpt":
             item["message_property_mappings"] = {"role": "from", "content": "value"}
-    return yaml.safe_dump({"datasets": [item]}, allow_unicode=True, sort_keys=False)
+    return written_yaml({"datasets": [item]})
 
 
 def _trl(format: str, out: Path) -> str:

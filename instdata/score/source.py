@@ -18,6 +18,7 @@ from instdata.score.suites import read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside
+from instdata.util.sums import part
 
 HUMAN, SYNTHETIC = "human", "synthetic"
 ORIGINS = ("mixed", HUMAN, SYNTHETIC)
@@ -30,7 +31,7 @@ def slug(text: str) -> str:
 
 def manifest_digest(build: Path) -> str:
     """sha256 of the build's manifest: which build a result belongs to."""
-    return digest(build / "manifest.json")
+    return digest(part(build, "manifest.json"))
 
 
 def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
