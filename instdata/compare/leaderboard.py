@@ -22,6 +22,7 @@ from instdata.builds import manifest
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
 from instdata.compare.looks import one_look
+from instdata.compare.margin import published
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.compare.power import planned_mde
@@ -270,8 +271,8 @@ def _found(board: Board, streams: Sequence[Stream], scores: Any, took: dict[str,
     family = [m for m in board.methods]
     asked = [*board.grid.question, manifest_digest(board.pool.build), sorted(family), board.metric, board.rows]
     look = one_look(board.grid.folder, asked, board.seeds)
-    verdicts = dict(zip(family, decide([heads[m] for m in family], [(kind, kind.margin)] * len(family), look)))
-    (alone,) = decide([heads[AGAIN]], [(kind, kind.margin)])
+    verdicts = dict(zip(family, decide([heads[m] for m in family], [(kind, published(kind))] * len(family), look)))
+    (alone,) = decide([heads[AGAIN]], [(kind, published(kind))])
     first = {s.arm: s for s in streams if s.seed == 0}
     table = []
     for name, v in [*verdicts.items(), (AGAIN, alone)]:
