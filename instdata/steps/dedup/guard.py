@@ -163,8 +163,27 @@ def operator(chars, n, i, code, kind):
 
 
 @jit
+def break_end(chars, n, i):
+    """Where a line break in HTML that starts here ends (br or p in angle brackets); i for anything else."""
+    at = i + 2 if i + 1 < n and chars[i + 1] == 47 else i + 1
+    if at + 1 < n and chars[at] == 98 and chars[at + 1] == 114:
+        at += 2
+    elif at < n and chars[at] == 112:
+        at += 1
+    else:
+        return i
+    while at < n and (chars[at] == 32 or chars[at] == 47):
+        at += 1
+    return at + 1 if at < n and chars[at] == 62 else i
+
+
+@jit
 def body_start(chars, n, kind):
-    """Where a text begins behind the number that a list gave it: 12. or (3) or 7、 before a word, not before a number."""
+    """Where a text begins behind the number that a list gave it: 12. or (3) or 7、 before a word, not before a number.
+    Line breaks in HTML become spaces."""
+    for at in range(n):
+        if chars[at] == 60:
+            chars[at : break_end(chars, n, at)] = 32
     i = 1 if n and chars[0] == 40 else 0
     start = i
     while i < n and i - start < 3 and kind_of(chars[i], kind) & DIGIT:
@@ -179,21 +198,6 @@ def body_start(chars, n, kind):
     if chars[i] == 44 and not kind_of(after, kind) & WIDE:  # 、 is folded to a comma
         return 0
     return i + 1 if kind_of(after, kind) & WORD and not kind_of(after, kind) & DIGIT else 0
-
-
-@jit
-def break_end(chars, n, i):
-    """Where a line break in HTML that starts here ends (br or p in angle brackets); i for anything else."""
-    at = i + 2 if i + 1 < n and chars[i + 1] == 47 else i + 1
-    if at + 1 < n and chars[at] == 98 and chars[at + 1] == 114:
-        at += 2
-    elif at < n and chars[at] == 112:
-        at += 1
-    else:
-        return i
-    while at < n and (chars[at] == 32 or chars[at] == 47):
-        at += 1
-    return at + 1 if at < n and chars[at] == 62 else i
 
 
 @jit
@@ -250,9 +254,6 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
                 token = word_token(chars, start, i)
                 m = meaning_of(token, words, meaning)
         else:
-            if c == 60 and not code and break_end(chars, n, i) > i:
-                i = break_end(chars, n, i)
-                continue
             if c == 96:
                 code = not code
             elif (c == 40 or c == 35 or c == 91) and i and is_word(chars[i - 1], kind):  # print(, c#, a[
