@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from itertools import count, takewhile
 from typing import Any, NamedTuple
 
+from instdata.read.keys import normalise_keys
+from instdata.read.nested import nested
 from instdata.read.plain import BadRow, json_text
 from instdata.read.shapes import OPTIONS as SOURCE_OPTIONS
-from instdata.read.shapes import PASSAGE, normalise_keys
+from instdata.read.shapes import PASSAGE
 
 Record = dict[str, Any]
 
@@ -23,10 +25,10 @@ QUESTION = (
     "question", "question_stem", "prompt", "instruction", "problem", "query", "stem", "goal", "turns",
     "问题", "提问", "题目", "题干", "指令", "sentence", "hypothesis", "text", "input",
 )  # fmt: skip
-GIVEN = (
+GIVEN = tuple(dict.fromkeys((
     "passage", "context", "article", "story", "document", "paragraph", "dialogue", "background", "premise", "ctx",
-    "body", *PASSAGE[4:], "阅读材料", "短文", "背景", "对话", "text", "input",
-)  # fmt: skip
+    "body", *PASSAGE, "阅读材料", "短文", "背景", "对话", "text", "input",
+)))  # fmt: skip
 OPTIONS = (*SOURCE_OPTIONS, "endings", "candidates", "mc1_targets")
 ANSWER = (
     "answer", "answers", "label", "answerkey", "answer_key", "target", "output", "response", "completion", "reference",
@@ -45,7 +47,7 @@ MARK = re.compile(r"(?:^|(?<=[\s;；,，]))(?:[(（]\s*([A-Ja-j])\s*[)）]|([A-J
 LETTER = re.compile(r"^\s*[(（]?\s*([A-Ja-j])\s*[)）.．]?\s*$")
 
 
-class Listed(NamedTuple):
+class ListedOptions(NamedTuple):
     """Options as they stand; what the file calls each of them, where it says so; the number of the first."""
 
     shown: tuple[str, ...] = ()
@@ -55,10 +57,6 @@ class Listed(NamedTuple):
 
 def unfolded(value: Any) -> list[Record]:
     """The items of one record, as objects with normalised keys. Raises BadRow for what is no object."""
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(part, list) for part in value[:2]):
-        passage, asked = value[:2]  # C3: [[what is said], [{question, choice, answer}], id]
-        if asked and all(isinstance(q, dict) for q in asked):
-            return [{"passage": as_text(passage)} | normalise_keys(q) for q in asked]
     if not isinstance(value, dict):
         raise BadRow("not an object")
     record: Record = normalise_keys(value)
@@ -67,6 +65,8 @@ def unfolded(value: Any) -> list[Record]:
             record = {k: v for k, v in record.items() if k != key} | normalise_keys(record[key])
     if isinstance(record.get("translation"), dict):
         return [{"passage": as_text(list(record["translation"].values()))}]
+    if not record.keys().isdisjoint(("paragraphs", "qas", "qa_pairs")) and (several := nested(record)):
+        return [dict(flat) for flat in several[1]]
     asked = record.get("questions")
     if not isinstance(asked, list) or not asked or record.get("question"):
         return [record]
@@ -96,7 +96,7 @@ def as_text(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def options_of(record: Record, names: Sequence[str] = OPTIONS) -> Listed:
+def options_of(record: Record, names: Sequence[str] = OPTIONS) -> ListedOptions:
     """The options of an item, from one column or from several."""
     for name in names:
         if found := _listed(record.get(name)):
@@ -107,16 +107,16 @@ def options_of(record: Record, names: Sequence[str] = OPTIONS) -> Listed:
             own = [(mark, as_text(value)) for s, mark, value in members if s == stem]
             if len(own) > 1:
                 first = int(own[0][0]) if own[0][0].isdigit() else 0
-                return Listed(tuple(text for _, text in own), (), first)
+                return ListedOptions(tuple(text for _, text in own), (), first)
     wrong = [v for k, v in record.items() if WRONG.fullmatch(k) and v is not None]
     right = next((record[k] for k in RIGHT if record.get(k) is not None), None)
     if wrong and right is not None:
         each = [text for v in wrong for text in (map(as_text, v) if isinstance(v, list) else [as_text(v)])]
-        return Listed((as_text(right), *each))
-    return Listed()
+        return ListedOptions((as_text(right), *each))
+    return ListedOptions()
 
 
-def _listed(value: Any) -> Listed | None:
+def _listed(value: Any) -> ListedOptions | None:
     """Options of one column: a list of texts or of {label, text}, {text: [...], label: [...]}, {"A": …, "B": …}, or one
     text with their letters."""
     if isinstance(value, str):
@@ -126,12 +126,12 @@ def _listed(value: Any) -> Listed | None:
         texts = next((value[k] for k in ("text", "choices", "options") if isinstance(value.get(k), list)), None)
         labels = next((value[k] for k in ("label", "labels") if isinstance(value.get(k), list)), ())
         if texts is None:
-            return Listed(tuple(map(as_text, value.values())), tuple(value)) if value else None
-        return Listed(tuple(map(as_text, texts)), tuple(labels)) if texts else None
+            return ListedOptions(tuple(map(as_text, value.values())), tuple(value)) if value else None
+        return ListedOptions(tuple(map(as_text, texts)), tuple(labels)) if texts else None
     if not isinstance(value, list) or not value:
         return None
     labels = [v.get("label", v.get("key")) for v in value if isinstance(v, dict)]
-    return Listed(tuple(map(as_text, value)), tuple(labels) if len(labels) == len(value) and all(labels) else ())
+    return ListedOptions(tuple(map(as_text, value)), tuple(labels) if len(labels) == len(value) and all(labels) else ())
 
 
 def _cut(text: str) -> list[str]:
@@ -144,7 +144,7 @@ def _cut(text: str) -> list[str]:
     return [text[m.start() : end].strip(" \t\n;；,，") for m, end in zip(marks, ends)]
 
 
-def answer_of(value: Any, options: Sequence[str], seen: Listed) -> str:
+def answer_of(value: Any, options: Sequence[str], seen: ListedOptions) -> str:
     """The answer's text; of an option's label, letter or place the option's."""
     if not options:
         return as_text(value)

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from instdata.read.adapters import adapt
-from instdata.read.blocks import Bad, decode, raw_blocks
-from instdata.read.plain import BadRow, json_text, said_of
+from instdata.read.blocks import Bad, raw_blocks, records
+from instdata.read.plain import BadRow, said_of
 from instdata.read.shapes import columns
 from instdata.steps.dedup.item_columns import ANSWER, GIVEN, OPTIONS, QUESTION, answer_of, as_text, options_of, unfolded
 from instdata.steps.dedup.others import File, files
@@ -73,7 +73,7 @@ def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list
 def _items(file: File) -> Iterator[tuple[int, EvalItem | str]]:
     """(record, each of its items, or why it is none) of a file."""
     missing = set(file.map.values())
-    for number, record in enumerate(_records(file)):
+    for number, record in enumerate(records(raw_blocks(str(file.path)))):
         if isinstance(record, Bad):
             yield number, record.error
             continue
@@ -87,16 +87,6 @@ def _items(file: File) -> Iterator[tuple[int, EvalItem | str]]:
             yield number, said_of(e)
     if missing:
         raise InputError(f'{file.path}: there is no column "{min(missing)}", which its suite maps')
-
-
-def _records(file: File) -> Iterator[Any]:
-    """The records of a file: objects, and lists of lists, which training data never is (C3 is)."""
-    for _, block in raw_blocks(str(file.path)):
-        for at, record in enumerate(decode(block)):
-            raw = block[at] if isinstance(record, Bad) and isinstance(block, list) else None
-            whole = json_text(raw.decode("utf-8", "replace")) if isinstance(raw, bytes) else None
-            if record is not None:
-                yield whole if isinstance(whole, list) else record
 
 
 def _item(record: dict[str, Any], mapping: dict[str, str], where: str) -> EvalItem:
