@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
-from instdata.util.plain import plain
+from instdata.util.plain import escaped
 from instdata.util.progress import Heartbeat, rest
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact, shown
 
-COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 Sandbox = Annotated[
     str, typer.Option("--sandbox", help="What runs models' code for unit_tests: auto, docker, none.", metavar="WAY")
 ]
 IKnow = Annotated[bool, typer.Option("--i-know", help="With --sandbox none: run it with your own rights.")]
+# The command that runs, as the program was called: typer has a click of its own, or the one that is installed.
+running: ContextVar[typer.Context | None] = ContextVar("running", default=None)
 BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
 ]
+
+
+def runs_code(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in which models' code may run: it takes --sandbox and --i-know, which choose for the whole process."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, sandbox: str = "auto", i_know: bool = False, **options: Any) -> None:
+        from instdata.score.sandbox.run import use
+
+        use(sandbox, i_know)
+        command(*arguments, **options)
+
+    shape = inspect.signature(command, eval_str=True)
+    new = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=kind)
+        for name, value, kind in (("sandbox", "auto", Sandbox), ("i_know", False, IKnow))
+    ]
+    *rest, json_, quiet = shape.parameters.values()
+    run.__signature__ = shape.replace(parameters=[*rest, *new, json_, quiet])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*rest, *new, json_, quiet]} | {"return": None}
+    return run
 
 
 def wants_json() -> bool:
@@ -51,13 +74,13 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
     width = shutil.get_terminal_size((80, 24)).columns
 
     def say(line: str) -> None:
-        for part in plain(redact(line)).splitlines():
+        for part in shown(line).splitlines():
             fits = len(part) <= width
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)
 
     told = (lambda line: None) if quiet else tell if wants_json() else say
-    context = click.get_current_context(silent=True)
+    context = running.get()
     if quiet or not doing or context is None:
         return told
     beat = context.with_resource(Heartbeat(told, live=sys.stderr.isatty() and not wants_json()))
@@ -68,8 +91,7 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
 def json_text(value: Any, **how: Any) -> str:
     """JSON for stdout, which may be a terminal: characters that would command it are escaped, which changes no
     value."""
-    text = json.dumps(value, ensure_ascii=False, default=str, **how)
-    return COMMANDS.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return escaped(json.dumps(value, ensure_ascii=False, default=str, **how))
 
 
 def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet: bool = False) -> None:

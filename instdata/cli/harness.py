@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, IKnow, Quiet, Sandbox, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
 
 Model = Annotated[str, typer.Option(help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
@@ -35,7 +35,9 @@ TaxonomyName = Annotated[
 Judge = Annotated[
     str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
 ]
-JudgeCard = Annotated[Path | None, typer.Option(help="What judge-card --json said of it.", show_default=False)]
+JudgeCard = Annotated[
+    Path | None, typer.Option(help="What judge-card --json said of it; without, undecided.", show_default=False)
+]
 JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 
@@ -94,6 +96,7 @@ def train(
     result(done, json_, lambda: show_run(done), quiet)
 
 
+@runs_code
 def evaluate(
     model: Annotated[
         str,
@@ -115,8 +118,6 @@ def evaluate(
     with_: With = None,
     out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
     taxonomy: TaxonomyName = None,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -125,9 +126,7 @@ def evaluate(
     from instdata.cli.output_train import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox.run import use
 
-    use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     say = sayer(quiet, "scoring")
     found = evaluate_model(
@@ -136,6 +135,7 @@ def evaluate(
     result(found, json_, lambda: show_evaluation(found))
 
 
+@runs_code
 def curves(
     build: BuildDir = None,
     model: Annotated[list[str] | None, typer.Option(help="May repeat; auto by default.", show_default=False)] = None,
@@ -158,8 +158,6 @@ def curves(
     taxonomy: TaxonomyName = None,
     keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -169,13 +167,11 @@ def curves(
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox.run import use
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
-    use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
@@ -197,6 +193,7 @@ def curves(
     result(done, json_, lambda: show_curves(done))
 
 
+@runs_code
 def ablate(
     build: BuildDir = None,
     filter: Annotated[

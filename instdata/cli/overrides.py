@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, Quiet, result
+from instdata.util.plain import plain
 
 Id = Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.")]
@@ -66,4 +67,4 @@ def _append(
     done = append(find_build(build), id, action, value, why, who, file)
     rows = ", ".join(done["rids"])
     told = f"{done['file']}: {action} {rows}" + (f" ({done['hint']})" if done["hint"] else "")
-    result(done, json_, lambda: print(told), quiet)
+    result(done, json_, lambda: print(plain(told)), quiet)

@@ -44,7 +44,7 @@ class Holdout(Step):
     reads_labels: ClassVar[bool] = True
     reads_scores: ClassVar[bool] = True  # how sure categorize is of a label
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from instdata.util.plain import plain
+
 T = TypeVar("T")
 SILENCE = 10.0  # seconds after which a person wonders whether anything happens
 _bars: set[object] = set()  # those on the screen now: while one moves, nobody wonders
@@ -80,7 +82,7 @@ class _Line:
         with self.lock:
             if _bars:  # one has begun meanwhile
                 return
-            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size((80, 24)).columns - 1]}")
+            sys.stderr.write(f"\r\x1b[2K{plain(text)[: shutil.get_terminal_size((80, 24)).columns - 1]}")
             sys.stderr.flush()
             self.shown = True
 

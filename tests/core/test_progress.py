@@ -7,12 +7,12 @@ import sys
 import time
 from functools import partial
 
-import click
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.cli import common
+from instdata.cli import common, main
 from instdata.corpus.said import fitting
 from instdata.util.progress import Heartbeat, counter, on_screen, rest
 
@@ -68,15 +68,22 @@ def test_a_command_that_takes_long_says_so_until_its_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(common, "Heartbeat", partial(Heartbeat, every=0.04))
-    monkeypatch.setattr(sys, "argv", ["instdata", "push-to-hub"])
-    with click.Context(click.Command("push-to-hub")):
+    monkeypatch.setattr(sys, "argv", ["instdata", "slow"])
+    app = typer.Typer()
+    app.callback()(main._top)  # as every command of the program is called, whatever click typer stands on
+
+    @app.command()
+    def slow() -> None:
         common.sayer(False, "sending")
         common.sayer(True, "quietly")
         time.sleep(0.2)
         common.result({}, True, lambda: None)
-        n = capsys.readouterr().err
         time.sleep(0.2)
+
+    app(["slow"], standalone_mode=False)
+    n = capsys.readouterr().err
     assert n.startswith("sending: still at work, 0 s so far") and "quietly" not in n
+    assert common.running.get() is None
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
     common.sayer(False, "outside of a command")  # in Python: lines, nothing that goes on

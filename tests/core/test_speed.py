@@ -4,9 +4,11 @@ process that workers are forked off."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,15 @@ def test_forked_workers_have_the_environment_of_now(monkeypatch, value):
     monkeypatch.setenv("INSTDATA_TEST_VARIABLE", value)  # the process they are forked off may have begun before
     with Processes(2, READY) as engine:
         assert set(engine.map(_variable, ["INSTDATA_TEST_VARIABLE"] * 4)) == {(value, True)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_ctrl_c_does_not_reach_the_process_that_workers_are_forked_off():
+    with Processes(2, READY) as engine:
+        assert list(engine.map(abs, [-1, -2])) == [1, 2]
+    status = Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text()
+    blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+    assert blocked >> (signal.SIGINT - 1) & 1, "while it imports, Ctrl-C would end it with a traceback"
 
 
 DRIVER = """

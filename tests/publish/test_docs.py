@@ -33,7 +33,7 @@ def test_the_documented_script_runs(tmp_path: Path) -> None:
         "holdout 6 rows",
     ):
         assert said in done.stdout, said
-    assert done.stdout.count("fine") == 8
+    assert done.stdout.count("fine") == 11
 
 
 def test_the_page_shows_the_script_as_it_is() -> None:

@@ -31,7 +31,7 @@ class Decontaminate(Step):
 
     kind: ClassVar[str] = "decontaminate"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     against: list[str] = Field(
         min_length=1,
