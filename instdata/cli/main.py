@@ -29,7 +29,7 @@ from instdata.cli import (
     review,
     stores,
 )
-from instdata.cli.common import AsJson, IKnow, Quiet, Sandbox, json_text, result, sayer, wants_json
+from instdata.cli.common import AsJson, IKnow, Of, Quiet, Row, Sandbox, json_text, result, row_of, sayer, wants_json
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -192,18 +192,16 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
 
 @app.command()
 def why(
-    id: Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")],
-    build: Annotated[
-        Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
-    ] = None,
+    id: Row,
+    build: Of = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import find_build, history
+    from instdata.builds import history
     from instdata.cli.output import row_history
 
-    rows = history(find_build(build), id)
+    rows = history(*row_of(id, build))
     result({"rows": rows}, json_, lambda: row_history(rows))
 
 
@@ -315,16 +313,33 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            _fail(f"{e.format_message()}{hint}", 2)
+            _fail(f"{_usage(e.format_message())}{hint}", 2)
         from instdata.util.limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
             traceback.print_exc()
         if line := trouble(e):
             _fail(line, 1)
+        if isinstance(e, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+            _fail(
+                f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
+            )
         if isinstance(e, OSError):
             _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
+
+
+def _usage(message: str) -> str:
+    """A usage error of the command line as one sentence; a word that is none of a few, with the one that was meant."""
+    import re
+
+    from instdata.util.yaml import did_you_mean
+
+    message = message.replace("Value error, ", "").replace("Input should be", "it should be").rstrip(".")
+    if few := re.search(r"'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)", message):
+        known = re.findall(r"'([^']*)'", few[2])
+        return f"{message}.{did_you_mean(few[1], known)}"
+    return f"{message}."
 
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:

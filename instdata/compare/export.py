@@ -27,14 +27,19 @@ CELLS = "cells.csv"
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "wsd": "warmup_stable_decay"}
 
 
-def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate
-    --cells`; returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds
-    something."""
+def check_arms(trainer: str, out: Path) -> None:
+    """Raise InputError for an unknown trainer and a folder that holds something."""
     if trainer not in TRAINERS:
         raise InputError(f"--export {trainer}: one of {', '.join(TRAINERS)}.{did_you_mean(trainer, TRAINERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something already; choose another --out")
+
+
+def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate
+    --cells`; returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds
+    something."""
+    check_arms(trainer, out)
     model = _model(ablation, out, say)
     cells: list[dict[str, Any]] = []
     for seed in range(ablation.seeds):

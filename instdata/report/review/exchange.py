@@ -87,6 +87,8 @@ def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
     InputError with every record that is not a row's, or whose answers are none of ours."""
     try:
         records = json.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file: name what --export wrote, once people have answered in it") from None
     except (OSError, ValueError) as e:
         raise InputError(f"{file}: cannot be read as JSON: {e}") from e
     if not isinstance(records, list):
