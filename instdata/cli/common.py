@@ -123,8 +123,13 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
     context = click.get_current_context(silent=True)
     if quiet or not doing or context is None:
         return told
+    if isinstance(context.find_root().obj, Heartbeat):  # it began before the command's libraries were loaded
+        context.find_root().obj.doing = doing
+        return context.find_root().obj.say
     beat = context.with_resource(Heartbeat(told, live=sys.stderr.isatty() and not wants_json()))
     beat.doing = doing
+    if context is context.find_root():
+        context.obj = beat
     return beat.say
 
 

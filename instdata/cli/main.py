@@ -88,6 +88,7 @@ def _top(
         from instdata.util.limits import enough_memory
 
         enough_memory()
+        sayer(bool({"--quiet", "-q"} & set(sys.argv)), "starting")  # loading what a command needs may take long
 
 
 OutOrAddress = Annotated[
