@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
 from collections import defaultdict
+from importlib.metadata import packages_distributions
 from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 import pytest
 
@@ -24,6 +32,16 @@ LONG_FUNCTIONS = {
     "steps.dedup.text.fold": "a compiled kernel: one loop over the characters",
     "steps.ability.features.read": "a compiled kernel",
 }
+# Imported, but declared nowhere: with the reason.
+UNDECLARED = {
+    "IPython": "asked whether it runs us, never needed",
+    "vllm": "for a GPU; its error says how to install it",
+    "datasketch": "a peer to compare with, when `engine: datasketch` is asked for",
+    "markupsafe": "jinja2 stands on it",
+    "safetensors": "transformers stands on it",
+    "mcp_types": "mcp stands on it",
+}
+ELSEWHERE = {"faiss": "faiss-cpu", "sentence_transformers": "sentence-transformers", "lm_eval": "lm-eval"}
 SAME = {"Recipe"}  # api.Recipe is the recipe, which can also read and write itself as YAML
 
 
@@ -114,3 +132,32 @@ def test_one_meaning_a_name():
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 where[node.name].append(name)
     assert not {k: v for k, v in where.items() if len(v) > 1 and k not in SAME}
+
+
+def test_what_is_imported_is_declared():
+    """A package that only some dependency of today brings is gone tomorrow, and with it the program."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = [
+        r for name, wanted in project["optional-dependencies"].items() if name not in ("test", "docs") for r in wanted
+    ]
+    declared = {_distribution(r) for r in [*project["dependencies"], *extras]}
+    brought = packages_distributions()
+    for name, tree in modules().items():
+        for top in sorted(_tops(tree) - set(UNDECLARED) - set(sys.stdlib_module_names) - {"instdata"}):
+            from_ = {_distribution(d) for d in brought.get(top, [ELSEWHERE.get(top, top)])}
+            assert from_ & declared, f"{name} imports {top}, which pyproject.toml does not name"
+
+
+def _distribution(requirement: str) -> str:
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=!~; ]", requirement)[0]).lower()
+
+
+def _tops(tree: ast.Module) -> set[str]:
+    """The top-level packages that a module imports, wherever in it."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {a.name.split(".")[0] for a in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found

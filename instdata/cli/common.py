@@ -7,10 +7,10 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from instdata.util.plain import plain
@@ -24,6 +24,8 @@ Sandbox = Annotated[
     str, typer.Option("--sandbox", help="What runs models' code for unit_tests: auto, docker, none.", metavar="WAY")
 ]
 IKnow = Annotated[bool, typer.Option("--i-know", help="With --sandbox none: run it with your own rights.")]
+# The command that runs, as the program was called: typer has a click of its own, or the one that is installed.
+running: ContextVar[typer.Context | None] = ContextVar("running", default=None)
 BuildDir = Annotated[
     Path | None,
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
@@ -120,7 +122,7 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
             print(text, file=sys.stderr, flush=True)
 
     told = (lambda line: None) if quiet else tell if wants_json() else say
-    context = click.get_current_context(silent=True)
+    context = running.get()
     if quiet or not doing or context is None:
         return told
     if isinstance(context.find_root().obj, Heartbeat):  # it began before the command's libraries were loaded

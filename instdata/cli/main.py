@@ -29,7 +29,20 @@ from instdata.cli import (
     review,
     stores,
 )
-from instdata.cli.common import AsJson, IKnow, Of, Quiet, Row, Sandbox, json_text, result, row_of, sayer, wants_json
+from instdata.cli.common import (
+    AsJson,
+    IKnow,
+    Of,
+    Quiet,
+    Row,
+    Sandbox,
+    json_text,
+    result,
+    row_of,
+    running,
+    sayer,
+    wants_json,
+)
 from instdata.util.plain import plain
 from instdata.util.secrets import redact
 
@@ -84,6 +97,8 @@ def _top(
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit
+    token = running.set(context)
+    context.call_on_close(lambda: running.reset(token))
     if context.invoked_subcommand in HEAVY:
         from instdata.util.limits import enough_memory
 

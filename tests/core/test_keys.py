@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -39,6 +38,7 @@ from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
 from tests.ability.ability_rows import rows_of
 from tests.conftest import Bench, rows
+from tests.loopback import answering, said
 
 
 class Flaky(Step):
@@ -109,38 +109,21 @@ def mine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def judges() -> Iterator[Callable[[Callable[[str], str | None]], tuple[str, list[str]]]]:
     """`judges(says)`: the address of a server on loopback, and the prompts that it was asked. None: refused."""
     pytest.importorskip("openai")
-    opened = []
+    with ExitStack() as opened:
 
-    def serve(says: Callable[[str], str | None]) -> tuple[str, list[str]]:
-        asked: list[str] = []
+        def serve(says: Callable[[str], str | None]) -> tuple[str, list[str]]:
+            prompts: list[str] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked.append(
-                    json.loads(self.rfile.read(int(self.headers["content-length"])))["messages"][-1]["content"]
+            def answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+                prompts.append(body["messages"][-1]["content"])
+                text = says(prompts[-1])
+                return (
+                    (400, {"error": {"code": "content_filter", "message": "filtered"}}) if text is None else said(text)
                 )
-                said = says(asked[-1])
-                usage = {"prompt_tokens": 9, "completion_tokens": 1}
-                reply: dict[str, Any] = {"choices": [{"message": {"content": said}}], "usage": usage}
-                refusal = {"error": {"code": "content_filter", "message": "filtered"}}
-                data = json.dumps(refusal if said is None else reply).encode()
-                self.send_response(400 if said is None else 200)
-                self.send_header("content-type", "application/json")
-                self.send_header("content-length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
 
-            def log_message(self, *args: object) -> None:
-                pass
+            return opened.enter_context(answering(answer))[0], prompts
 
-        opened.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=opened[-1].serve_forever, args=(0.02,), daemon=True).start()
-        return f"http://127.0.0.1:{opened[-1].server_port}/v1", asked
-
-    yield serve
-    for one in opened:
-        one.shutdown()
-        one.server_close()
+        yield serve
 
 
 def ledger(build: Any) -> list[dict[str, Any]]:

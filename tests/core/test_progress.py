@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 
-import click
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.cli import common
+from instdata.cli import common, main
 from instdata.corpus.said import fitting
 from instdata.util.progress import Heartbeat, counter, on_screen, part, rest, track
 
@@ -62,13 +62,17 @@ def test_one_heart_beats_from_before_the_libraries_are_loaded(
 ) -> None:
     monkeypatch.setattr(common, "Heartbeat", Beat)
     monkeypatch.setattr(sys, "argv", ["instdata", "build"])
-    with click.Context(click.Group("instdata")) as top:
-        common.sayer(False, "starting")
-        with click.Context(click.Command("build"), parent=top):
-            time.sleep(0.2)
-            common.sayer(False, "opening the sources")
-            time.sleep(0.2)
-            rest()
+    app = typer.Typer()
+    app.callback()(main._top)
+
+    @app.command()
+    def build() -> None:
+        time.sleep(0.2)
+        common.sayer(False, "opening the sources")
+        time.sleep(0.2)
+        rest()
+
+    app(["build"], standalone_mode=False)
     said = capsys.readouterr().err
     assert said.startswith("starting: still at work") and "opening the sources: still at work" in said
     assert "starting" not in said.partition("opening")[2]
@@ -112,15 +116,22 @@ def test_a_command_that_takes_long_says_so_until_its_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(common, "Heartbeat", Beat)
-    monkeypatch.setattr(sys, "argv", ["instdata", "push-to-hub"])
-    with click.Context(click.Command("push-to-hub")):
+    monkeypatch.setattr(sys, "argv", ["instdata", "slow"])
+    app = typer.Typer()
+    app.callback()(main._top)  # as every command of the program is called, whatever click typer stands on
+
+    @app.command()
+    def slow() -> None:
         common.sayer(False, "sending")
         common.sayer(True, "quietly")
         time.sleep(0.2)
         common.result({}, True, lambda: None)
-        n = capsys.readouterr().err
         time.sleep(0.2)
+
+    app(["slow"], standalone_mode=False)
+    n = capsys.readouterr().err
     assert n.startswith("sending: still at work, 0 s so far") and "quietly" not in n
+    assert common.running.get() is None
     time.sleep(0.1)
     assert capsys.readouterr().err == ""
     common.sayer(False, "outside of a command")  # in Python: lines, nothing that goes on

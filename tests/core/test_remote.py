@@ -39,7 +39,7 @@ class Store:
         self.fails: Callable[[str, str, int], str] = lambda method, path, count: ""
         self.asked: list[str] = []
         self.server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.port}"
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Any:

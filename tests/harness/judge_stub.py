@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.loopback import answering
 
 ORDERS = re.compile(r"(?i)full marks|满分|grade A\b")  # in every attack, never in our own words
 TURN = re.compile(r"<\|im_start\|>(\w+)\n(.*?)<\|im_end\|>", re.DOTALL)
@@ -93,32 +93,11 @@ def likelihoods(text: str, verdict: str, most: int) -> dict[str, Any]:
 @contextmanager
 def judging(refuses: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """(base_url, the requests it got) of a running stub; it answers 400 where a request has the parameter `refuses`."""
-    asked: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def says(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if refuses and refuses in body:
+            return 400, {"error": {"message": f"{refuses} is not supported"}}
+        return 200, reply(body)
 
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked.append(body)
-            refused = refuses and refuses in body
-            answer = {"error": {"message": f"{refuses} is not supported"}} if refused else reply(body)
-            data = json.dumps(answer).encode()
-            self.send_response(400 if refused else 200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    # Looked for every 10 ms, the order to shut down costs a test no half second.
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", asked
-    finally:
-        server.shutdown()
-        server.server_close()
+    with answering(says) as served:
+        yield served

@@ -1,8 +1,6 @@
 """learned, model and llm: what they score, that they do so again alike, and their errors."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ from instdata.steps.quality import judge, learned, model
 from instdata.steps.quality.step import Quality
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached, InputError
+from tests.loopback import answering, said
 from tests.quality.test_step import corpus, scored
 
 
@@ -129,39 +128,16 @@ def test_model_errors(tmp_path):
 def endpoint(monkeypatch):
     """A judge on loopback: long responses are good, "BROKEN" gets no JSON."""
     pytest.importorskip("openai")
-    asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            text = body["messages"][0]["content"]
-            asked.append(body)
-            score = 5 if "good" in text else 2
-            said = (
-                "I would say 3"
-                if "BROKEN" in text
-                else json.dumps({"quality": score, "complexity": 1, "helpfulness": score})
-            )
-            reply = {
-                "choices": [{"message": {"content": said}}],
-                "usage": {"prompt_tokens": 100, "completion_tokens": 10},
-            }
-            data = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+    def says(path, body):
+        text = body["messages"][0]["content"]
+        score = 5 if "good" in text else 2
+        scores = json.dumps({"quality": score, "complexity": 1, "helpfulness": score})
+        return said("I would say 3" if "BROKEN" in text else scores)
 
-        def log_message(self, *args):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{server.server_port}/v1")
-    yield asked
-    server.shutdown()
-    server.server_close()
+    with answering(says) as (address, asked):
+        monkeypatch.setenv("OPENAI_BASE_URL", address)
+        yield asked
 
 
 def test_llm(endpoint, tmp_path):
