@@ -22,6 +22,7 @@ from instdata.recipe.load import read_recipe
 from instdata.util.errors import InputError
 from instdata.util.notebook import CellBar, in_notebook
 from instdata.util.paths import cache_folder, cores
+from instdata.util.sums import part
 
 if TYPE_CHECKING:
     import datasets
@@ -60,7 +61,7 @@ class OpenBuild:
 
     def dropped(self, step: str | None = None, reason: str | None = None) -> pa.Table:
         """The rows that were dropped, with their text, step, reason and evidence; of one step or reason."""
-        table = read_parquet(self.path / "dropped.parquet")
+        table = read_parquet(part(self.path, "dropped.parquet"))
         for column, wanted in (("step", step), ("reason", reason)):
             if wanted is not None:
                 table = table.filter(pc.equal(table[column], wanted))

@@ -21,11 +21,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.place import UNREADABLE, asked, finished, may_replace
 from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.said import Clock, told_drops, told_of
@@ -34,7 +34,7 @@ from instdata.corpus.write import locked, move_into_place, write_data, write_jso
 from instdata.llm.causal import AUTO
 from instdata.read.look import Look, looked, objection, say_sources
 from instdata.read.shards import Changed, Unreadable, read_sources
-from instdata.read.sources import Input, manifest_of, open_sources, reopened, with_commit
+from instdata.read.sources import Input, manifest_of, reopened, try_sources, with_commit
 from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
@@ -49,11 +49,12 @@ from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputE
 from instdata.util.limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
+from instdata.util.sums import SUMS, write_sums
+from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
-UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
 READY = "instdata.steps.ready"  # what workers have loaded when they begin
 
 
@@ -67,6 +68,7 @@ class Plan:
     sha256: str
     warnings: list[str] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)  # at the first records of each source
+    asked: dict[str, Any] = field(default_factory=dict)  # which recipe, with which settings beside it
 
 
 @dataclass(frozen=True)
@@ -94,15 +96,12 @@ def prepare(
     draft = read_draft(document, base, sets, limit)
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
-    opened: list[list[Input]] = []
-    damage: list[str] = []
-    try:
-        opened = open_sources(draft.sources, base, names, online, say)
-    except InputError as e:
-        damage = [m for _, _, m in e.problems] if isinstance(e, DamagedInput) else []
-        for where, _, message in e.problems:
-            at = ("sources", int(where.partition(".")[2]))
-            draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
+    there, wrong = try_sources(draft.sources, base, names, online, say)
+    opened = list(there.values())
+    damage = [m for _, _, m in wrong.problems] if isinstance(wrong, DamagedInput) else []
+    for where, _, message in wrong.problems if wrong else []:
+        at = ("sources", int(where.partition(".")[2]))
+        draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
     context = Context(
         draft.recipe.seed if draft.recipe else 0,
@@ -121,11 +120,11 @@ def prepare(
         try:
             found = step.check(context)
             steps.append(step.resolve(context) if online and not found and not draft.problems else step)
-        except InputError as e:
-            found = [m for _, _, m in e.problems]
+        except (InputError, OSError) as e:  # OSError: a name that no file can have
+            found = [m for _, _, m in e.problems] if isinstance(e, InputError) else [f"{e.strerror}: {e.filename}"]
         for message in found:
             draft.problem(("steps", i), f"step {step.name}: {message}")
-    looks = _looks(opened, draft, context, online)
+    looks = _looks(there, draft, context, online)
     draft.fail(DamagedInput if len(damage) == len(draft.problems) else InputError)
     recipe = draft.recipe
     assert recipe is not None  # without a problem it was read
@@ -136,17 +135,21 @@ def prepare(
     recipe = recipe.model_copy(update={"sources": sources, "steps": steps, "ablate": trained})
     if recipe.limit is not None and recipe.subsets is not None:  # a trial run's pool is short: that is its point
         recipe = recipe.model_copy(update={"subsets": recipe.subsets.model_copy(update={"on_short": "clip"})})
-    return Plan(recipe, opened, context, _identity(recipe, opened, context), looks=looks)
+    told = asked(recipe.name, draft.document.file if draft.document.lines else None, list(sets), limit)
+    return Plan(recipe, opened, context, _identity(recipe, opened, context), looks=looks, asked=told)
 
 
-def _looks(opened: list[list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
-    """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers."""
-    places = [i for i, s in draft.sources if s.local or (opened and len(opened) == len(draft.sources))]
-    looks = [looked(inputs, context, through) for inputs in opened]
-    if not any(s.scope == "source" for _, s in draft.steps):
-        for at, seen, inputs in zip(places, looks, opened):
-            if found := objection(seen, inputs, through, context.say):
-                draft.problem(("sources", at), found)
+def _looks(opened: dict[int, list[Input]], draft: Draft, context: Context, through: bool) -> list[Look]:
+    """A first look at each source. One of no use as it is mapped is a problem, unless a step may write its answers;
+    where no build goes on from here to find it out, so is one of which too much cannot be read."""
+    looks = [looked(inputs, context, through) for inputs in opened.values()]
+    limits = {i: s.max_bad for i, s in draft.sources}
+    for (at, inputs), seen in zip(opened.items(), looks):
+        written = any(s.scope == "source" for _, s in draft.steps)
+        found = None if written else objection(seen, inputs, through, context.say)
+        for line in (found, None if through else seen.too_bad(limits[at])):
+            if line:
+                draft.problem(("sources", at), line)
     return looks
 
 
@@ -189,9 +192,9 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file is there; --out names a folder")
     with locked(out), in_use(plan.context.folder), Heartbeat(plan.context.say, live=plan.context.bars) as beat:
-        done = _up_to_date(plan, out)
-        if done is not None:
-            return done
+        may_replace(out, plan.sha256, plan.asked)
+        if not plan.context.fresh and (there := finished(out, plan.sha256, plan.context.say)):
+            return Build(out, *there, changed=False)
         staged = out / ".staged"
         shutil.rmtree(staged, ignore_errors=True)
         with open_engine(engine, plan.context.jobs, READY) if isinstance(engine, str) else engine as running:
@@ -207,6 +210,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 3),
+            "asked": plan.asked,
             "steps": seconds,
             "usage": plan.context.usage,
             "host": {
@@ -223,7 +227,8 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 if p.is_file() and p.name != "report.html"  # `instdata report` may write it again
             },
         }
-        write_json(staged / "run.json", run, redacted=True)
+        write_json(staged / "run.json", run, hide=True)
+        write_sums(staged)
         beat.doing = "the report"
         _write_report(staged, plan.context.say)  # reads run.json: what was spent, where the text of dropped rows lies
         move_into_place(staged, out)
@@ -325,16 +330,17 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         "recipe_sha256": plan.sha256,
         "seed": recipe.seed,
         "versions": versions(),
+        "checksums": SUMS,
         "sources": [manifest_of(inputs, notes, plan.context) for inputs in plan.inputs if inputs],
         "steps": [t.manifest() for t in corpus.done],
         "configs": configs,
         "totals": totals,
         "fields": fields,
     }
-    write_text(folder / "recipe.yaml", yaml.safe_dump(published(recipe), allow_unicode=True, sort_keys=False))
+    write_text(folder / "recipe.yaml", written_yaml(published(recipe)))
     write_cards(folder, manifest)
     write_proofs(folder, manifest)
-    write_json(folder / "manifest.json", manifest, redacted=True)
+    write_json(folder / "manifest.json", manifest, hide=True)
     return manifest
 
 
@@ -373,19 +379,6 @@ def _totals(corpus: Corpus) -> dict[str, int]:
         "dropped": sum(t.dropped for t in corpus.done),
         "quarantined": int(state.quarantined.sum()) + bad,
     }
-
-
-def _up_to_date(plan: Plan, out: Path) -> Build | None:
-    """The build in the folder, where it is this plan's and none of its files is gone or cut."""
-    if plan.context.fresh:
-        return None
-    try:
-        manifest, run = json.loads((out / "manifest.json").read_text()), json.loads((out / "run.json").read_text())
-        same = manifest["recipe_sha256"] == plan.sha256 and manifest["versions"] == versions()
-        whole = all((out / f).stat().st_size == size for f, size in run["sizes"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # whatever JSON somebody put there
-        return None
-    return Build(out, manifest, run, changed=False) if same and whole else None
 
 
 class _Callable(ModuleType):

@@ -11,21 +11,24 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 
 from instdata.corpus.corpus import read_parquet
+from instdata.corpus.folder import data_files, manifest, recipe_of, run_record
 from instdata.corpus.named import copy_of, rows_named
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.again import source_records
+from instdata.read.numbers import loads
 from instdata.read.usual import INPUT
 from instdata.read.written import ALPACA_KEYS, write_record
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import sound
+from instdata.util.sums import part, parts, regular
 from instdata.util.yaml import did_you_mean
 
+__all__ = ["find_build", "manifest", "recipe_of"]
 RUN = "run"  # the kind of a trained run, in its run.json
 NAMED = 8  # builds that a message names
 
@@ -33,7 +36,7 @@ NAMED = 8  # builds that a message names
 def find_build(build: Path | None) -> Path:
     """The build folder that is meant: a path, a name under builds/, or the newest one. Raises InputError."""
     home = Path("builds")
-    builds = sorted(home.glob("*/manifest.json"), key=lambda p: p.stat().st_mtime) if home.is_dir() else []
+    builds = sorted(filter(regular, home.glob("*/manifest.json")), key=lambda p: p.stat().st_mtime)
     if build is None:
         if not builds:
             raise InputError("there is no build under builds/ yet: run `instdata build RECIPE`, or name a build folder")
@@ -50,30 +53,10 @@ def find_build(build: Path | None) -> Path:
     )
 
 
-def manifest(build: Path) -> dict[str, Any]:
-    """A build's manifest.json. Raises InputError where it is none, or names files outside of the build."""
-    path = build / "manifest.json"
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        names = [name for config in found["configs"].values() for name in config["files"]]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
-        raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
-    here = build.resolve()
-    for name in names:
-        if not isinstance(name, str) or not (build / name).resolve().is_relative_to(here):
-            raise InputError(f"{path}: it names a file outside of the build: {name!r}")
-    return found
-
-
-def recipe_of(build: Path) -> dict[str, Any]:
-    """A build's resolved recipe."""
-    return yaml.safe_load((build / "recipe.yaml").read_text("utf-8"))
-
-
 def run_of(folder: Path) -> dict[str, Any] | None:
     """A trained run's run.json; None where the folder is no run."""
     try:
-        found = json.loads((folder / "run.json").read_text("utf-8"))
+        found = json.loads((folder / "run.json").read_text("utf-8")) if regular(folder / "run.json") else None
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("kind") == RUN else None
@@ -119,7 +102,8 @@ def messages_of(build: Path, rids: set[str], tools: bool = False) -> dict[str, l
 
 def _of(build: Path, rids: set[str], column: str) -> dict[str, Any]:
     """A column's values by rid, of the dropped rows' file before the cache's shards."""
-    found = _by_rid(build / DROPPED, rids, column) if (build / DROPPED).is_file() else {}
+    gone = part(build, DROPPED)
+    found = _by_rid(gone, rids, column) if gone.is_file() else {}
     return found | _cached(build, rids - found.keys(), column)
 
 
@@ -128,7 +112,7 @@ def kept_messages(build: Path, ids: set[str], tools: bool = False) -> dict[str, 
     with its tools, as for training."""
     found: dict[str, list[dict[str, str]]] = {}
     wanted = pa.array(sorted(ids), pa.string())
-    for path in sorted((build / "data").glob("*.parquet")) if ids else []:
+    for path in data_files(build) if ids else []:
         with pq.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 at = pc.indices_nonzero(pc.is_in(file.read_row_group(group, ["id"])["id"], wanted))
@@ -141,9 +125,8 @@ def kept_messages(build: Path, ids: set[str], tools: bool = False) -> dict[str, 
 
 def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
     """A column's values by rid, from the cache's shards."""
-    shards = json.loads((build / "run.json").read_text()).get("shards", []) if (build / "run.json").is_file() else []
     found: dict[str, Any] = {}
-    for name in shards:
+    for name in run_record(build).get("shards", []):
         path = cache_folder() / name
         if len(found) == len(rids):
             break
@@ -168,9 +151,8 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
     metas = _cached(build, {r["rid"] for r in rows if r["source"] in makers}, "meta")
     found = {}
     for rid, meta in metas.items():
-        made = orjson.loads(meta or "{}").get("generate") or {}
-        key = made.get("request")
-        if key:
+        made = loads(meta or "{}").get("generate") or {}
+        if key := made.get("request"):
             from instdata.llm.cache import show
             from instdata.llm.dialects import content
 
@@ -201,7 +183,7 @@ def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
     wanted = {(r["source"], r["source_file"], r["source_row"]): r["rid"] for r in rows if r["verdict"] == "quarantined"}
     found: dict[str, str] = {}
     if wanted:
-        with open(build / "quarantine.jsonl", "rb") as file:
+        with open(part(build, "quarantine.jsonl"), "rb") as file:
             for line in file:
                 record = orjson.loads(line)
                 rid = wanted.get((record["source"], record["source_file"], record["source_row"]))
@@ -216,7 +198,7 @@ def difference(a: Path, b: Path) -> dict[str, Any]:
 
     with duckdb.connect() as db:
         for name, build in (("a", a), ("b", b)):
-            db.read_parquet(str(build / "ledger.parquet")).create_view(name)
+            db.read_parquet(str(part(build, "ledger.parquet"))).create_view(name)
         # An id may have several rows: it is kept where any is; its label and what became of it are then that row's.
         best = "arg_min({}, case verdict when 'kept' then 0 else 1 end)"
         one = f"""select id, bool_or(verdict = 'kept') kept, {best.format("ability")} ability,
@@ -247,8 +229,8 @@ def rows_of(build: Path, config: str = "full", columns: list[str] | None = None)
         raise InputError(
             f'{build}: no config "{config}".{did_you_mean(config, configs) or " There are: " + ", ".join(configs) + "."}'  # noqa: E501
         )
-    for name in configs[config]["files"]:
-        yield from pq.ParquetFile(build / name).iter_batches(columns=columns)
+    for path in parts(build, configs[config]["files"]):
+        yield from pq.ParquetFile(path).iter_batches(columns=columns)
 
 
 def export(
@@ -288,7 +270,7 @@ def export(
 def _as_json(line: bytes) -> bytes:
     """A record in a JSON array: what was no JSON is text there."""
     try:
-        orjson.loads(line)
+        loads(line)
         return line
     except ValueError:
         return orjson.dumps(line.decode())
@@ -370,5 +352,5 @@ def _single(messages: pa.ListArray) -> bool:
 
 
 def _input_chars(meta: str | None) -> int:
-    value = orjson.loads(meta).get(INPUT) if meta else 0
+    value = loads(meta).get(INPUT) if meta else 0
     return value if isinstance(value, int) else 0

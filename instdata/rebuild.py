@@ -3,13 +3,13 @@ cache, and compared file by file."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from instdata.build import Plan, build, prepare
+from instdata.builds import manifest as read_manifest
 from instdata.builds import recipe_of
 from instdata.corpus.corpus import versions
 from instdata.llm.endpoint import LOCAL
@@ -19,9 +19,10 @@ from instdata.recipe.load import open_document, read_draft
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import cores
+from instdata.util.sums import SUMS
 
 # What may differ: when and where it ran; pictures, which fonts and chart libraries shape.
-VOLATILE = ("run.json", "report.html", "charts/", ".")
+VOLATILE = ("run.json", SUMS, "report.html", "charts/", ".")
 SHOWN = 10
 
 
@@ -37,7 +38,7 @@ def rebuild(
     Returns a check as `verify` lists them: {name, detail, problems}. Raises InputError where a source is not there, or
     where a step would ask a model that costs."""
     folder = locate(target, revision)
-    manifest, recipe = json.loads((folder / "manifest.json").read_text("utf-8")), recipe_of(folder)
+    manifest, recipe = read_manifest(folder), recipe_of(folder)
     steps = read_draft(*open_document(recipe)).steps
     if paid := [(s.name, model) for _, s in steps for model in s.asks_models if not model.startswith(LOCAL)]:
         name, model = paid[0]

@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from instdata.audit.measure import PERSONAL
 from instdata.audit.subject import TAXONOMY, Subject
 from instdata.steps.dedup.suites import suites
@@ -16,6 +14,7 @@ from instdata.util.errors import InputError
 from instdata.util.paths import expanded
 from instdata.util.plain import plain
 from instdata.util.values import WORD
+from instdata.util.yaml import written_yaml
 
 
 def write_mending(path: Path, subject: Subject, found: dict[str, Any], against: list[str]) -> None:
@@ -92,4 +91,4 @@ def _steps(found: dict[str, Any], against: list[str]) -> list[tuple[str, dict[st
 
 
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=110)
+    return written_yaml(value, width=110)

@@ -11,7 +11,7 @@ from instdata.corpus.corpus import Corpus
 from instdata.corpus.rows import told
 from instdata.report.facts import shortened
 from instdata.steps.quality.private import real_card, real_email, real_id, real_phone
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 
 SHOWN = 10  # rows of each finding
 CHARS = 600  # of a turn

@@ -23,6 +23,7 @@ from instdata.util.context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder, expanded
+from instdata.util.sums import part
 
 TAXONOMY = "belle"
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -58,7 +59,7 @@ def _source(given: str) -> Source:
     if folder is not None:
         build = find_build(folder)
         found = manifest(build)
-        files = [str(build / name) for name in found["configs"]["full"]["files"]]
+        files = [str(part(build, name)) for name in found["configs"]["full"]["files"]]
         return Source(path=files, name=str(found["name"]), damaged="keep", max_bad=1.0)
     named = path.exists() or path.parent.is_dir() or given.lower().endswith(tuple(SUFFIXES))
     if HUB.fullmatch(given) and not named:

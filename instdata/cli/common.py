@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,11 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.util.plain import plain
+from instdata.util.plain import escaped
 from instdata.util.progress import Heartbeat, rest
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact, shown
 
-COMMANDS = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
 Sandbox = Annotated[
@@ -95,6 +95,27 @@ def row_of(words: list[str], build: Path | None) -> tuple[Path, str]:
     return find_build(Path(words[0]) if len(words) == 2 else build), words[-1]
 
 
+def runs_code(command: Callable[..., None]) -> Callable[..., None]:
+    """A command in which models' code may run: it takes --sandbox and --i-know, which choose for the whole process."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, sandbox: str = "auto", i_know: bool = False, **options: Any) -> None:
+        from instdata.score.sandbox.run import use
+
+        use(sandbox, i_know)
+        command(*arguments, **options)
+
+    shape = inspect.signature(command, eval_str=True)
+    new = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=value, annotation=kind)
+        for name, value, kind in (("sandbox", "auto", Sandbox), ("i_know", False, IKnow))
+    ]
+    *rest, json_, quiet = shape.parameters.values()
+    run.__signature__ = shape.replace(parameters=[*rest, *new, json_, quiet])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in [*rest, *new, json_, quiet]} | {"return": None}
+    return run
+
+
 def wants_json() -> bool:
     """Whether this process was asked for JSON."""
     return "--json" in sys.argv
@@ -116,7 +137,7 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
     width = shutil.get_terminal_size((80, 24)).columns
 
     def say(line: str) -> None:
-        for part in plain(redact(line)).splitlines():
+        for part in shown(line).splitlines():
             fits = len(part) <= width
             text = part if fits else textwrap.fill(part, width, subsequent_indent="  ", break_long_words=False)
             print(text, file=sys.stderr, flush=True)
@@ -138,8 +159,7 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
 def json_text(value: Any, **how: Any) -> str:
     """JSON for stdout, which may be a terminal: characters that would command it are escaped, which changes no
     value."""
-    text = json.dumps(value, ensure_ascii=False, default=str, **how)
-    return COMMANDS.sub(lambda m: f"\\u{ord(m[0]):04x}", text)
+    return escaped(json.dumps(value, ensure_ascii=False, default=str, **how))
 
 
 def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet: bool = False) -> None:

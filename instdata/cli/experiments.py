@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, as_folder, as_name, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, as_folder, as_name, result, runs_code, sayer
 from instdata.cli.harness import Judge, MaxItems, MaxUsd, Model, Recipe, Sets, Suites, TaxonomyName, drawn
 
 Plan = Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")]
@@ -74,6 +74,7 @@ def leaderboard(
     result(done, json_, lambda: show_leaderboard(done), quiet)
 
 
+@runs_code
 def reproduce(
     paper: Annotated[str, typer.Argument(help="belle or doit.")],
     build: Annotated[

@@ -76,7 +76,9 @@ def export(
         return
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
-        result({"out": str(out), **gone}, json_, lambda: print(f"{out}: {gone['written']:,} dropped rows"), quiet)
+        result(
+            {"out": str(out), **gone}, json_, lambda: print(f"{plain(out)}: {gone['written']:,} dropped rows"), quiet
+        )
         return
     if trainer is not None:
         check_trainer(trainer.value, format.value)

@@ -50,3 +50,14 @@ def _wrong(text: str, right: str, argv: list[str]) -> str:
     return max(
         [a for a in argv if a in words] or words, key=lambda w: SequenceMatcher(None, w, right).ratio(), default=""
     )
+
+
+def usage(message: str) -> str:
+    """A usage error of the command line as one sentence; a word that is none of a few, with the one that was meant."""
+    from instdata.util.yaml import did_you_mean
+
+    message = message.replace("Value error, ", "").replace("Input should be", "it should be").rstrip(".")
+    if few := re.search(r"'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)", message):
+        known = re.findall(r"'([^']*)'", few[2])
+        return f"{message}.{did_you_mean(few[1], known)}"
+    return f"{message}."

@@ -9,19 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import (
-    AsJson,
-    BuildDir,
-    IKnow,
-    Judge,
-    Model,
-    Quiet,
-    Sandbox,
-    as_folder,
-    disk,
-    result,
-    sayer,
-)
+from instdata.cli.common import AsJson, BuildDir, Judge, Model, Quiet, as_folder, disk, result, runs_code, sayer
 
 Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change it: --set lr=1e-5", metavar="KEY=VALUE")]
@@ -41,7 +29,9 @@ MaxItems = Annotated[
 TaxonomyName = Annotated[
     str | None, typer.Option("--taxonomy", help="A taxonomy other than the build's.", show_default=False)
 ]
-JudgeCard = Annotated[Path | None, typer.Option(help="What judge-card --json said of it.", show_default=False)]
+JudgeCard = Annotated[
+    Path | None, typer.Option(help="What judge-card --json said of it; without, undecided.", show_default=False)
+]
 JudgeRuns = Annotated[int, typer.Option("--judge-runs", min=1, help="Judge calls for each answer (BELLE: 3).")]
 MaxUsd = Annotated[float | None, typer.Option("--max-usd", help="Judge for at most that much.", show_default=False)]
 
@@ -101,6 +91,7 @@ def train(
     result(done, json_, lambda: show_run(done), quiet)
 
 
+@runs_code
 def evaluate(
     model: Annotated[
         str,
@@ -124,8 +115,6 @@ def evaluate(
         Path | None, typer.Option(callback=as_folder, help="Where scores.parquet goes.", show_default=False)
     ] = None,
     taxonomy: TaxonomyName = None,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -134,9 +123,7 @@ def evaluate(
     from instdata.cli.output_train import show_evaluation
     from instdata.compare.evaluate import evaluate_model
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox.run import use
 
-    use(sandbox, i_know)
     judged = (judge, judge_runs, max_usd) if judge else None
     say = sayer(quiet, "scoring")
     found = evaluate_model(
@@ -145,6 +132,7 @@ def evaluate(
     result(found, json_, lambda: show_evaluation(found))
 
 
+@runs_code
 def curves(
     build: BuildDir = None,
     model: Annotated[list[str] | None, typer.Option(help="May repeat; auto by default.", show_default=False)] = None,
@@ -167,8 +155,6 @@ def curves(
     taxonomy: TaxonomyName = None,
     keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -178,13 +164,11 @@ def curves(
     from instdata.compare.outcome import plan_line
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.sandbox.run import use
     from instdata.score.source import ORIGINS
     from instdata.train.recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
-    use(sandbox, i_know)
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
@@ -206,6 +190,7 @@ def curves(
     result(done, json_, lambda: show_curves(done))
 
 
+@runs_code
 def ablate(
     build: BuildDir = None,
     filter: Annotated[

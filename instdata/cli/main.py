@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -31,20 +32,19 @@ from instdata.cli import (
 )
 from instdata.cli.common import (
     AsJson,
-    IKnow,
     Of,
     Quiet,
     Row,
-    Sandbox,
     json_text,
     result,
     row_of,
     running,
+    runs_code,
     sayer,
     wants_json,
 )
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redacted, shown
 
 if TYPE_CHECKING:
     from instdata.build import Plan
@@ -69,6 +69,8 @@ class EngineName(str, Enum):
     array = "local-array"
 
 
+# A name that no file can have: too long, a link to itself, bytes that the file system refuses.
+NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ}
 # Commands that load a build's or a network's libraries.
 HEAVY = {
     "build",
@@ -82,7 +84,10 @@ HEAVY = {
     "leaderboard",
     "reproduce",
     "verify",
+    "report",
+    "push-to-hub",
 }
+BARE = {"init", "doctor", "cache", "models"}  # those that load nothing
 
 
 @app.callback(invoke_without_command=True)
@@ -99,10 +104,11 @@ def _top(
         raise typer.Exit
     token = running.set(context)
     context.call_on_close(lambda: running.reset(token))
-    if context.invoked_subcommand in HEAVY:
-        from instdata.util.limits import enough_memory
+    if context.invoked_subcommand not in BARE:
+        from instdata.util.limits import enough
 
-        enough_memory()
+        enough(context.invoked_subcommand in HEAVY)
+    if context.invoked_subcommand in HEAVY:
         sayer(bool({"--quiet", "-q"} & set(sys.argv)), "starting")  # loading what a command needs may take long
 
 
@@ -117,6 +123,7 @@ OutOrAddress = Annotated[
 
 
 @app.command()
+@runs_code
 def build(
     recipe: RecipeFile = None,
     out: OutOrAddress = None,
@@ -139,8 +146,6 @@ def build(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
     ] = False,
-    sandbox: Sandbox = "auto",
-    i_know: IKnow = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
     ] = False,
@@ -151,11 +156,12 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
-    from instdata.score.sandbox.run import use
+    from instdata.corpus.place import not_another
     from instdata.util.addresses import Place, is_url
+    from instdata.util.lean import lean
     from instdata.util.paths import cores, expanded
 
-    use(sandbox, i_know)
+    lean()
     me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -168,6 +174,8 @@ def build(
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
         return
     place = Place(out) if out and is_url(out) else None
+    if place is not None:
+        not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
     with ranks.running(engine.value, plan, local, me, say) as (on, told):
         done = run(plan, local, on)
     if place is not None:
@@ -181,7 +189,9 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
     from instdata.build import prepare
     from instdata.util.errors import InputError
+    from instdata.util.lean import lean
 
+    lean()
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2
@@ -195,10 +205,10 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     if json_:
         from instdata.cli.fix import fixes
 
-        told = [{"file": f, "line": n, "message": m, "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
+        told = [{"file": f, "line": n, "message": shown(m), "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
         print(json_text({"errors": told}))
     elif problems:
-        print(plain(InputError(problems)), file=sys.stderr)
+        print(shown(InputError(problems)), file=sys.stderr)
         print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
         print(f"{plain(path)}: fine")
@@ -214,10 +224,13 @@ def why(
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import history
+    from instdata.builds import history, recipe_of
     from instdata.cli.output import row_history
+    from instdata.steps.bounds import bounds_of
 
-    rows = history(*row_of(id, build))
+    folder, wanted = row_of(id, build)
+    bounds = bounds_of(recipe_of(folder))
+    rows = [r | {"bounds": {k: v for k, v in bounds.items() if k in r["scores"]}} for r in history(folder, wanted)]
     result({"rows": rows}, json_, lambda: row_history(rows))
 
 
@@ -308,7 +321,7 @@ def _recipe(given: Path | None) -> Path:
 
 def main() -> None:
     """Run a command; every error becomes one clear line and its exit code."""
-    from instdata.util.errors import InputError, InstdataError
+    from instdata.util.errors import InputError, InstdataError, OutOfTime
 
     if sys.platform == "win32":
         _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2)
@@ -321,6 +334,8 @@ def main() -> None:
         _fail(str(e), e.exit_code, e.problems)
     except InstdataError as e:
         _fail(str(e), e.exit_code)
+    except OutOfTime as e:
+        _fail(str(e), 1)
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; what was done is kept: run the same command again to go on", 130)
     except BrokenPipeError:
@@ -329,43 +344,46 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            _fail(f"{_usage(e.format_message())}{hint}", 2)
+            from instdata.cli.fix import usage
+
+            _fail(f"{usage(e.format_message())}{hint}", 2)
         from instdata.util.limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
-            traceback.print_exc()
-        if line := trouble(e):
+            print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
+        if line := trouble(e, elsewhere=_elsewhere()):
             _fail(line, 1)
         if isinstance(e, (FileExistsError, NotADirectoryError, IsADirectoryError)):
             _fail(
                 f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
             )
         if isinstance(e, OSError):
-            _fail(f"{e.filename + ': ' if e.filename else ''}{e.strerror or e}", 1)
+            name = str(e.filename or "")
+            short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
+            code = 2 if e.errno in NO_NAME else 1
+            _fail(f"{short + ': ' if short else ''}{e.strerror or e}", code)
+        from instdata.util.yaml import HALF
+
+        if odd := next((a for a in sys.argv[1:] if HALF.search(a)), None):
+            _fail(f"{ascii(odd)[1:-1]} is no text: its bytes are not UTF-8", 2)
         _fail(f"{type(e).__name__}: {e}. This is a bug: INSTDATA_DEBUG=1 shows where", 1)
 
 
-def _usage(message: str) -> str:
-    """A usage error of the command line as one sentence; a word that is none of a few, with the one that was meant."""
-    import re
-
-    from instdata.util.yaml import did_you_mean
-
-    message = message.replace("Value error, ", "").replace("Input should be", "it should be").rstrip(".")
-    if few := re.search(r"'([^']*)' is not one of ((?:'[^']*'(?:, )?)+)", message):
-        known = re.findall(r"'([^']*)'", few[2])
-        return f"{message}.{did_you_mean(few[1], known)}"
-    return f"{message}."
+def _elsewhere() -> str:
+    """The option that moves the files of this command, where it has one."""
+    command = typer.main.get_command(app).commands.get(next(iter(sys.argv[1:]), ""))  # type: ignore[attr-defined]
+    moved = any("--out" in p.opts for p in command.params) if command else False
+    return "--out" if moved else ""
 
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = redact(message)
-    print(plain(message), file=sys.stderr)
+    message = shown(message)
+    print(message, file=sys.stderr)
     if wants_json():
         from instdata.cli.fix import fixes
 
-        fix = fixes([(f, n, redact(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:])
+        fix = redacted(fixes([(f, n, shown(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:]))
         print(json_text({"error": message, "exit_code": code, "fix": fix}))
     sys.stdout.flush()
     sys.exit(code)

@@ -161,7 +161,8 @@ def _facts(row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "ability", row["ability"] or ""
     yield from evidence_lines(row)
     for name, value in row["scores"].items():
-        yield "score", f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {_short(str(value), 200)}"
+        said = f"{value:.4g}" if isinstance(value, float) else _short(str(value), 200)
+        yield "score", f"{name} = {said}" + (f" ({row['bounds'][name]})" if name in row.get("bounds", {}) else "")
     if row.get("written_by"):
         made = row["written_by"]
         cost = "price unknown" if made["usd"] is None else f"USD {made['usd']:.6f}"

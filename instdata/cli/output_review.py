@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from instdata.util.plain import bounded, plain
+
 WHAT = {
     "precision": "share of a rule's drops that people would drop too; of kept rows: that are right",
     "purity": "share of labels that people leave as they are",
@@ -35,14 +37,15 @@ def estimates(found: dict[str, Any]) -> None:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for s in found["strata"]:
         enough = "" if s["enough"] else "too wide yet" if s["reviewed"] else "not looked at"
-        table.add_row(Text(s["name"]), f"{s['rows']:,}", f"{s['reviewed']:,}", interval(s), enough)
+        table.add_row(Text(bounded(s["name"])), f"{s['rows']:,}", f"{s['reviewed']:,}", interval(s), enough)
     kept = found["by"] == "rule"  # the whole is then the rules' drops; kept rows are a stratum of their own
     seen = sum(s["reviewed"] for s in found["strata"] if not kept or s["measure"] == found["measure"])
     table.add_row("all drops" if kept else "all", f"{found['all']['rows']:,}", f"{seen:,}", interval(found["all"]), "")
     console.print(table)
     console.print(f"\n{found['measure']}: {WHAT[found['measure']]}; in brackets 95 % intervals", markup=False)
     if difference := found.get("difference"):
-        print(f"{difference['what']}: {difference['value']:+.2f} [{difference['low']:+.2f}, {difference['high']:+.2f}]")
+        value, low, high = (f"{difference[k]:+.2f}" for k in ("value", "low", "high"))
+        print(f"{plain(difference['what'])}: {value} [{low}, {high}]")
     agreement = found["agreement"]
     if agreement["items"]:
         print(f"\nagreement over {agreement['items']} rows that two or more looked at")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, Of, Quiet, Row, result, row_of
+from instdata.util.plain import plain
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who decided; by default the user's name.", show_default=False)]
@@ -61,4 +62,4 @@ def _append(
     done = append(*row_of(id, build), action, value, why, who, file)
     rows = ", ".join(done["rids"])
     told = f"{done['file']}: {action} {rows}" + (f" ({done['hint']})" if done["hint"] else "")
-    result(done, json_, lambda: print(told), quiet)
+    result(done, json_, lambda: print(plain(told)), quiet)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
 from instdata.util.plain import plain
 
 
@@ -51,6 +51,7 @@ def push_to_hub(
         raise typer.Exit(2)
 
 
+@runs_code
 def verify(
     target: Annotated[
         str | None,

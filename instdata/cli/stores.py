@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, Quiet, result, sayer
+from instdata.util.plain import plain
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def models(
 
     if action == "pull" and name:
         path = pull(name, sayer(quiet))
-        result({"model": name, "path": str(path)}, json_, lambda: print(path), quiet)
+        result({"model": name, "path": str(path)}, json_, lambda: print(plain(path)), quiet)
     elif action == "list" and name is None:
         found = listing()
         result({"models": found}, json_, lambda: model_table(found))

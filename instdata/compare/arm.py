@@ -27,6 +27,7 @@ from instdata.train.loop import batches
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 from instdata.util.yaml import did_you_mean
 
 COLUMNS = ("source", "origin", "ability", "lang")  # of rows, for --filter column=value
@@ -56,7 +57,7 @@ def pool_of(build: Path, asked: str) -> Pool:
     column source, origin (a name, human, or synthetic: all that is not human), ability or lang. Raises InputError for
     what the build does not have, and where the step dropped nothing."""
     ledger = read_parquet(
-        build / "ledger.parquet", ["rid", "id", "source", "verdict", "config", "step", "reason", "ability"]
+        part(build, "ledger.parquet"), ["rid", "id", "source", "verdict", "config", "step", "reason", "ability"]
     )
     steps = manifest(build)["steps"]
     names = [s["name"] for s in steps]
@@ -93,7 +94,7 @@ def pool_against(build: Path, other: Path) -> Pool:
     """Two builds compared: `with` has the first one's training rows, `without` and `aa` the other's."""
     tables = []
     for at in (build, other):
-        ledger = read_parquet(at / "ledger.parquet", ["rid", "id", "verdict", "config"])
+        ledger = read_parquet(part(at, "ledger.parquet"), ["rid", "id", "verdict", "config"])
         tables.append(ledger.filter(_trained(ledger)).select(["id", "rid"]))
     first, second = (t["id"].combine_chunks() for t in tables)
     union = pa.concat_tables(tables).sort_by([("id", "ascending"), ("rid", "ascending")])
@@ -142,7 +143,7 @@ def _by_column(build: Path, ledger: pa.Table, column: str, value: str) -> tuple[
     if column in ledger.column_names:
         values = ledger[column]
     else:
-        files = [build / f for f in manifest(build)["configs"]["full"]["files"]]
+        files = [part(build, f) for f in manifest(build)["configs"]["full"]["files"]]
         found = pa.concat_tables([pq.read_table(f, columns=["id", column]) for f in files])
         values = found[column].take(pc.index_in(ledger["id"], found["id"].combine_chunks()))
     if (column, value) == ("origin", SYNTHETIC):

@@ -29,8 +29,9 @@ SAME = 1e-9
 @dataclass(frozen=True)
 class Agreement:
     """How far two ways of scoring agree on which of two cells is better. sign: the share of pairs of cells (those that
-    either leaves equal apart) that both order alike, with its 95 % interval over items and cells; rank: Spearman's
-    correlation over cells; pairs: of cells; n: items."""
+    either leaves equal apart) that both order alike, with its 95 % interval over items (or clusters) and cells; rank:
+    Spearman's correlation over cells; pairs: of cells; n: items; ordered: pairs that both order, the others being a tie
+    in one."""
 
     ability: str
     metric: str
@@ -41,11 +42,13 @@ class Agreement:
     rank: float | None
     pairs: int
     n: int
+    ordered: int = 0
 
     @property
     def valid(self) -> bool:
         """Whether a verdict on one may speak for the other."""
-        return self.sign is not None and self.low is not None and self.sign >= VALID and self.low > 0.5
+        told = self.sign is not None and self.low is not None and self.sign >= VALID and self.low > 0.5
+        return told and self.ordered >= FEW
 
     def plain(self) -> dict[str, Any]:
         return {**self.__dict__, "valid": self.valid}
@@ -53,7 +56,8 @@ class Agreement:
 
 def metric_card(scores: pa.Table, against: str = "bits") -> list[Agreement]:
     """How far each other metric of a table of scores agrees with `against`, for every ability: over its trained cells,
-    those of one seed compared with each other."""
+    those of one seed compared with each other, and of one size where there are several arms: that both metrics grow
+    with rows says nothing of how they rank two choices of rows."""
     scores = scores.filter(pc.greater(scores["rows"], 0))
     by_metric = {
         m: cells_of(scores.filter(pc.equal(scores["metric"], m))) for m in scores["metric"].unique().to_pylist()
@@ -101,10 +105,11 @@ def transfer_card(small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any
 
 
 def _upward(cells: Any, metric: str) -> Any:
-    """[cells, items] scores, more being better, with each cell's (seed, rows, config) and the items' weights."""
+    """[cells, items] scores, more being better, the items' weights and clusters, the cells' seeds, names and sizes."""
     known = np.isfinite(cells.values).all(0) & (cells.weights > 0)
     sign = -1.0 if metric_of(metric).lower_is_better else 1.0
-    return sign * cells.values[:, known], cells.weights[known], cells.cluster[known], cells.seeds, cells.names
+    mine = (sign * cells.values[:, known], cells.weights[known], cells.cluster[known])
+    return *mine, cells.seeds, cells.names, cells.configs
 
 
 def _agreement(ability: str, metric: str, against: str, one: Any, two: Any) -> Agreement:
@@ -114,26 +119,32 @@ def _agreement(ability: str, metric: str, against: str, one: Any, two: Any) -> A
     seeds = one[3][at[0]] if shared else np.array([])
     first, second = np.triu_indices(len(shared), 1)
     together = seeds[first] == seeds[second] if shared else np.array([], bool)
+    sizes = np.array(one[5], object)[at[0]] if shared else np.array([])
+    alike = together & (sizes[first] == sizes[second]) if shared else together
+    together = alike if alike.any() else together
     first, second = first[together], second[together]
-    if n < FEW or not len(first):
+    draws_of = [np.unique(w[2], return_inverse=True)[1] for w in (one, two)]
+    if min(n, *(len(set(d.tolist())) for d in draws_of)) < FEW or not len(first):
         return Agreement(ability, metric, against, None, None, None, None, len(first), n)
     values = [v[0][i] for v, i in zip((one, two), at)]
     means = [v @ w[1] / w[1].sum() for v, w in zip(values, (one, two))]
     sign = _share(means, first, second)
+    ordered = int(np.all([abs(m[first] - m[second]) > SAME for m in means], 0).sum())
     rng = np.random.default_rng(0)
     draws = []
-    for _ in range(DRAWS):  # items are drawn anew for each metric, cells together
+    for _ in range(DRAWS):  # items (clusters of them) are drawn anew for each metric, cells together
         drawn = []
-        for v, w in zip(values, (one, two)):
-            pick = rng.integers(0, v.shape[1], v.shape[1])
-            drawn.append(v[:, pick] @ w[1][pick] / w[1][pick].sum())
+        for v, w, unit in zip(values, (one, two), draws_of):
+            units = int(unit.max()) + 1
+            share = w[1] * np.bincount(rng.integers(0, units, units), minlength=units)[unit]
+            drawn.append(v @ share / share.sum())
         weight = np.bincount(rng.integers(0, len(shared), len(shared)), minlength=len(shared)).astype(float)
         draws.append(_share(drawn, first, second, weight))
     known = [d for d in draws if d is not None]
     low, high = np.quantile(known, [0.025, 0.975]) if known else (None, None)
     return Agreement(
         ability, metric, against, sign, None if low is None else float(low), None if high is None else float(high),
-        _spearman(*means), len(first), n,
+        _spearman(*means), len(first), n, ordered,
     )  # fmt: skip
 
 

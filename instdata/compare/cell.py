@@ -28,7 +28,7 @@ from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, 
 from instdata.corpus.rows import weighed
 from instdata.judge.grade import Judging
 from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
-from instdata.score.evaluate import score
+from instdata.score.evaluate import runnable, score
 from instdata.score.item import Item
 from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox
@@ -37,6 +37,7 @@ from instdata.train.forward import Network, Validation
 from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 from instdata.train.state import Run
+from instdata.util.redaction import shown
 
 SPEAK = 30  # seconds between lines
 VERSION = 5  # of what a cell's model is; raise it when training changes
@@ -325,6 +326,8 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
 
     workers = workers or gpus()
     waiting = [s for s in streams if any(grid.lacks(c) for c in grid.cells(s))]
+    if waiting:
+        runnable(grid.items, grid.kinds)  # not after hours of training
     if workers > 1 and len(waiting) > 1:
         run_base(grid)
         grid.release()
@@ -341,7 +344,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line), file=sys.stderr, flush=True)
 
 
 def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:

@@ -4,7 +4,7 @@ supervised tokens. What a selector, a mixture and an added source are compared b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -141,19 +141,29 @@ def against(scores: pa.Table, metric: str, control: str) -> dict[str, dict[str, 
                 raise InputError(
                     f"the arms {control} and {arm} have other seeds: run it again to finish the missing cells"
                 )
-            by[ability] = Matched(a.values, b.values, a.weights)
+            by[ability] = Matched(a.values, b.values, a.weights, a.cluster)
         if len(by) > 1:
             by[MACRO] = macro(list(by.values()))
-        found[arm] = by
+        found[arm] = {name: coded(pair) for name, pair in by.items()}
     return found
+
+
+def coded(pair: Matched) -> Matched:
+    """The pair with its clusters' names as codes; without clusters where no item shares one."""
+    names, codes = np.unique(np.asarray(pair.cluster), return_inverse=True)
+    return replace(pair, cluster=codes if len(names) < len(codes) else None)
 
 
 def macro(parts: Sequence[Matched]) -> Matched:
     """The mean over abilities as one comparison: an item weighs by its share of its ability, among items that were
-    scored."""
+    scored; clusters, by their names, may reach over abilities."""
     weights = []
     for p in parts:
         kept = np.isfinite(p.a).all(0) & np.isfinite(p.b).all(0)
         w = np.where(kept, p.weights, 0.0)
         weights.append(p.weights / w.sum() if w.sum() > 0 else np.zeros(len(w)))
-    return Matched(np.hstack([p.a for p in parts]), np.hstack([p.b for p in parts]), np.concatenate(weights))
+    clusters = [p.cluster for p in parts if p.cluster is not None]
+    return Matched(
+        np.hstack([p.a for p in parts]), np.hstack([p.b for p in parts]), np.concatenate(weights),
+        np.concatenate(clusters) if len(clusters) == len(parts) else None,
+    )  # fmt: skip

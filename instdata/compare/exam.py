@@ -19,6 +19,7 @@ from instdata.steps.base import Step
 from instdata.steps.run import verdicts_of
 from instdata.util.context import Context
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 Say = Callable[[str], None]
 LABELS = ("categorize", "holdout")  # they keep every row: nothing passes or fails them
@@ -51,10 +52,10 @@ def passing(build: Path, asked: str, taxonomy: Taxonomy, say: Say = print) -> di
     where that cannot be told: the step looks at the whole corpus, or at scores of other steps, or fails here, which is
     said."""
     name = asked.partition(".")[0]
-    step = next((s for s in read_recipe(build / "recipe.yaml").steps if s.name == name), None)
+    step = next((s for s in read_recipe(part(build, "recipe.yaml")).steps if s.name == name), None)
     if step is None or step.scope != "rows" or step.reads_scores or step.reads_labels:
         return None
-    table = read_parquet(build / "data" / "holdout.parquet")
+    table = read_parquet(part(build, "data/holdout.parquet"))
     try:
         passed, failed = passes(step, Rows(table, Context(taxonomy=taxonomy)), say)
     except Exception as e:  # a step of anybody's, without what only a build has; the exam goes on without this table

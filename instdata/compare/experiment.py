@@ -21,7 +21,7 @@ from instdata.compare.contrast import JUDGED, KINDS, effects_of, kinds_of, of_me
 from instdata.compare.cost import GridCost, estimate
 from instdata.compare.exam import exam_items, passing
 from instdata.compare.found import Looked, arm_curves, counts_of, effects_found, tell_replaced
-from instdata.compare.judge_floor import below, carded, floored, win_rates, write_card
+from instdata.compare.judge_floor import below, by_length, carded, floored, win_rates, write_card
 from instdata.compare.looks import made, write_looks
 from instdata.compare.margin import DOUBLINGS, margin_of
 from instdata.compare.outcome import run_facts
@@ -202,10 +202,11 @@ def _look(ablation: Ablation, say: Say) -> Looked:
         )
         main, aa = effects_of(scores, ablation.metric, max(ablation.sizes), levels, margin.value)
         rates, low = {}, None
-        if ablation.metric in JUDGED:
+        if ablation.metric in JUDGED and (judge := ablation.grid.judge):
             rates = win_rates(scores, CONTROL, max(ablation.sizes), ablation.metric)
-            low = below(swaps, rates.get("with"), (ablation.judge_card or {}).get("barred", ()))
-            main = floored(main, low, rates.get("with"))
+            low = below(judge.options.model, ablation.judge_card, swaps)
+            main, aa = (floored(found, low, rates.get(arm)) for found, arm in ((main, "with"), (aa, "aa")))
+            low = low or by_length(rates.get("with"))
         looks = looks.after(look)
         write_looks(folder, ablation.question, looks)
         earlier = [k for k in made(looks.looks) if k != look.seeds]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 
 from instdata.compare.ablation import Ablation
 from instdata.compare.arm import Count
-from instdata.compare.cell import Stream
+from instdata.corpus.rows import Messages
 from instdata.llm.causal import save
 from instdata.read.written import write_record
 from instdata.train.recipe import Training
@@ -24,7 +25,7 @@ from instdata.util.paths import expanded
 from instdata.util.yaml import did_you_mean
 
 CELLS = "cells.csv"
-SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "wsd": "warmup_stable_decay"}
+ROWS = {"trl": "messages", "axolotl": "messages", "llamafactory": "sharegpt"}  # calls and thoughts as each reads them
 
 
 def check_arms(trainer: str, out: Path) -> None:
@@ -41,21 +42,30 @@ def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str]
     something."""
     check_arms(trainer, out)
     model = _model(ablation, out, say)
+    recipe = ablation.grid.recipe
+    if recipe.reasoning != "learn":
+        say(f"reasoning: {recipe.reasoning} is ours alone: {trainer} learns the thoughts of these rows")
     cells: list[dict[str, Any]] = []
+    entries: dict[str, Any] = {}
+    lost: Counter[str] = Counter()
     for seed in range(ablation.seeds):
         drawn = ablation.drawn(seed)
         for stream in drawn.streams:
             for count in drawn.sizes[stream.arm]:
                 name = f"{stream.arm}-{count.size}-s{seed}"
-                _write_rows(stream, count.rows, out / f"{name}.jsonl")
-                config = TRAINERS[trainer](name, model, ablation.grid.recipe, ablation.grid.length(), count, seed)
+                talks = stream.conversations[: count.rows]
+                _write_rows(talks, ROWS[trainer], out / f"{name}.jsonl")
+                lost.update(_lost(talks, trainer))
+                entries[name] = _dataset(name, any("tools" in talk[0] for talk in talks))
+                config = TRAINERS[trainer](name, model, recipe, ablation.grid.length(), count, seed)
                 write_text(out / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
                 cells.append(
                     {"arm": stream.arm, "size": count.size, "seed": seed, "model": f"runs/{name}", **count._asdict()}
                 )
     if trainer == "llamafactory":
-        names = [f"{c['arm']}-{c['size']}-s{c['seed']}" for c in cells]
-        write_text(out / "dataset_info.json", json.dumps({n: _dataset(n) for n in names}, indent=1) + "\n")
+        write_text(out / "dataset_info.json", json.dumps(entries, indent=1) + "\n")
+    for what, rows in lost.items():
+        say(f"{trainer} {what}: {rows:,} of {sum(c['rows'] for c in cells):,} rows of all arms")
     write_text(out / CELLS, _table(cells))
     command = COMMANDS[trainer]
     build, asked = ablation.pool.build, ablation.pool.filter
@@ -83,12 +93,24 @@ def _model(ablation: Ablation, out: Path, say: Callable[[str], None]) -> str:
     return "model"
 
 
-def _write_rows(stream: Stream, rows: int, path: Path) -> None:
+def _write_rows(talks: Sequence[Messages], form: str, path: Path) -> None:
     with whole(path) as file:
-        for talk in stream.conversations[:rows]:
+        for talk in talks:
             tools = talk[0].get("tools") if talk else None
             turns = [{k: v for k, v in turn.items() if k != "tools"} for turn in talk]
-            file.write(orjson.dumps(write_record("messages", turns, tools=tools)) + b"\n")
+            file.write(orjson.dumps(write_record(form, turns, tools=tools)) + b"\n")
+
+
+def _lost(talks: Sequence[Messages], trainer: str) -> Iterator[str]:
+    """What a trainer does not do with rows as we train on them, once for each row."""
+    for talk in talks:
+        if trainer != "axolotl" and any(t["role"] == "assistant" and t.get("weight") == 0 for t in talk):
+            yield "learns answers of weight 0"
+        if trainer == "llamafactory":
+            turns = write_record("sharegpt", talk)["conversations"]
+            words = [t["from"] for t in turns[turns[0]["from"] == "system" :]]
+            if len(words) % 2 or any((w in ("gpt", "function_call")) != bool(i % 2) for i, w in enumerate(words)):
+                yield "skips rows whose turns do not alternate"
 
 
 def _table(cells: list[dict[str, Any]]) -> str:
@@ -105,16 +127,31 @@ def _shared(name: str, recipe: Training, count: Count, seed: int) -> dict[str, A
     found: dict[str, Any] = {
         "output_dir": f"runs/{name}", "max_steps": count.steps, "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": _batch(recipe, count), "learning_rate": recipe.lr,
-        "lr_scheduler_type": SCHEDULES[recipe.schedule], "warmup_steps": recipe.warmup,
+        **_schedule(recipe, count.steps), "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay, "adam_beta1": recipe.betas[0], "adam_beta2": recipe.betas[1],
         "max_grad_norm": recipe.clip, "seed": seed,
         "gradient_checkpointing": recipe.checkpointing, "save_strategy": "no", "report_to": "none", "logging_steps": 1,
     }  # fmt: skip
     if recipe.dtype != "auto":  # else the trainer chooses by the machine that it runs on
         found["bf16"] = recipe.dtype == "bfloat16"
-    if recipe.schedule == "wsd":
-        found["lr_scheduler_kwargs"] = {"num_decay_steps": count.steps - recipe.stable(count.steps)}
     return found
+
+
+def _schedule(recipe: Training, steps: int) -> dict[str, Any]:
+    """transformers' schedule nearest to ours: wsd's is the same but for the warm-up, which begins at 0 there (its decay
+    counts from a step before, and is a cosine unless told); linear ends a step later."""
+    if recipe.schedule == "constant":
+        return {"lr_scheduler_type": "constant_with_warmup"}
+    if recipe.schedule == "linear" and not recipe.final_lr:
+        return {"lr_scheduler_type": "linear"}
+    if recipe.schedule == "linear":
+        line = {"lr_end": recipe.final_lr, "power": 1.0}
+        return {"lr_scheduler_type": "polynomial", "lr_scheduler_kwargs": line}
+    decay = {
+        "num_decay_steps": steps - recipe.stable(steps) + 1, "decay_type": "linear",
+        "min_lr_ratio": recipe.final_lr / recipe.lr,
+    }  # fmt: skip
+    return {"lr_scheduler_type": "warmup_stable_decay", "lr_scheduler_kwargs": decay}
 
 
 def _batch(recipe: Training, count: Count) -> int:
@@ -134,7 +171,7 @@ def _trl(name: str, model: str, recipe: Training, length: int, count: Count, see
 
 
 def _llamafactory(name: str, model: str, recipe: Training, length: int, count: Count, seed: int) -> dict[str, Any]:
-    """For `llamafactory-cli train`. Without `template` it takes the tokenizer's own."""
+    """For `llamafactory-cli train` (0.9.5 read it). Without `template` it takes the tokenizer's own."""
     config = {
         "stage": "sft", "do_train": True, "model_name_or_path": model, "dataset_dir": ".", "dataset": name,
         "finetuning_type": "lora" if recipe.lora else "full", "cutoff_len": length, "train_on_prompt": False,
@@ -145,8 +182,9 @@ def _llamafactory(name: str, model: str, recipe: Training, length: int, count: C
 
 
 def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count, seed: int) -> dict[str, Any]:
-    """For `axolotl train`."""
+    """For `axolotl train` (0.19.0 read it)."""
     columns = {"field_messages": "messages", "message_property_mappings": {"role": "role", "content": "content"}}
+    columns |= {"message_field_training": "weight"}  # 0: not learned; without it `roles_to_train` decides
     learned = {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
     shared = _shared(name, recipe, count, seed)
     config = {
@@ -167,13 +205,11 @@ def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count,
     return config
 
 
-def _dataset(name: str) -> dict[str, Any]:
-    """An entry of LLaMA-Factory's dataset_info.json."""
-    tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    return {
-        "file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": {"messages": "messages"},
-        "tags": tags | {"system_tag": "system", "observation_tag": "tool"},
-    }  # fmt: skip
+def _dataset(name: str, tools: bool) -> dict[str, Any]:
+    """An entry of LLaMA-Factory's dataset_info.json; `tools` only where a row has some, else it looks for the column in
+    vain."""
+    columns = {"messages": "conversations"} | ({"tools": "tools"} if tools else {})
+    return {"file_name": f"{name}.jsonl", "formatting": "sharegpt", "columns": columns}
 
 
 TRAINERS: dict[str, Callable[..., dict[str, Any]]] = {"trl": _trl, "axolotl": _axolotl, "llamafactory": _llamafactory}

@@ -19,6 +19,10 @@ from instdata.judge.trust import FLIPS
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 
+UNCHECKED = (
+    "this judge was never checked: instdata judge-card --judge {} --on LABELS --json > card.json, "
+    "then --judge-card card.json"
+)
 Say = Callable[[str], None]
 
 
@@ -27,7 +31,7 @@ def carded(judge: str | None, path: Path | None, say: Say) -> dict[str, Any] | N
     said, or that it has no card. Raises InputError for what is no card, and for another judge's."""
     if path is None:
         if judge:
-            say(f'{judge} has no card here, so nothing shows that it beats "longest": --judge-card FILE')
+            say(f"no card of {judge}, so this will end undecided: {UNCHECKED.format(judge)}")
         return None
     if judge is None:
         raise InputError("--judge-card is the card of a judge: it needs --judge MODEL")
@@ -81,30 +85,36 @@ def win_rates(scores: pa.Table, control: str, size: int, metric: str = "pairs") 
     return found
 
 
-def below(swaps: dict[str, Any] | None, rate: WinRate | None, bars: Sequence[str] = ()) -> str | None:
-    """Why a judge may not decide, from its card, from what judging in both orders showed, and from the answers'
-    lengths; None where it may."""
-    if bars:
-        return f"its card says: {'; '.join(bars)}"
+def below(judge: str, card: dict[str, Any] | None, swaps: dict[str, Any] | None) -> str | None:
+    """Why a judge may decide nothing: it has no card, its card bars it, or judging in both orders showed that it goes
+    by the order; None where it may."""
+    if card is None:
+        return UNCHECKED.format(judge)
+    if card["barred"]:
+        return f"its card says: {'; '.join(card['barred'])}"
     flips = (swaps or {}).get("flip_rate")
     if flips is not None and swaps and swaps["swapped"] >= FEW and flips > FLIPS:
         return f"{flips:.0%} of the judge's winners change with the order"
-    if rate is not None and rate.raw != 0.5:
-        same = (rate.low > 0.5) if rate.raw > 0.5 else (rate.high < 0.5)
-        if not same:
-            return "at equal lengths no winner is shown"
     return None
 
 
+def by_length(rate: WinRate | None) -> str | None:
+    """Why a judge's winner may be but the longer answer; None where one shows at equal lengths too, or none at all."""
+    if rate is None or rate.raw == 0.5 or (rate.low > 0.5 if rate.raw > 0.5 else rate.high < 0.5):
+        return None
+    return "at equal lengths no winner is shown"
+
+
 def floored(effects: Sequence[Effect], why: str | None, rate: WinRate | None = None) -> list[Effect]:
-    """The effects; better and worse are undecided where the judge may not decide, or where more answers win on the
-    other side than the effect's."""
+    """The effects. None is decided, nor called equivalent, where the judge may not decide (`why`): one that guesses
+    finds any two arms alike. Better and worse are undecided, too, where lengths may explain them, or where more
+    answers win on the other side than the effect's."""
 
     def told(e: Effect) -> Effect:
-        if e.verdict not in ("better", "worse"):
-            return e
-        against = rate is not None and (rate.raw < 0.5 if e.verdict == "better" else rate.raw > 0.5)
-        reason = why or ("most comparisons are won by the other arm" if against else None)
-        return replace(e, verdict="undecided", why=reason) if reason else e
+        reason = why
+        if e.verdict in ("better", "worse"):
+            against = rate is not None and (rate.raw < 0.5 if e.verdict == "better" else rate.raw > 0.5)
+            reason = why or by_length(rate) or ("most comparisons are won by the other arm" if against else None)
+        return replace(e, verdict="undecided", why=reason) if reason and e.verdict != "undecided" else e
 
     return [told(e) for e in effects]

@@ -39,6 +39,7 @@ from instdata.util.atomic import write_text
 from instdata.util.context import Context
 from instdata.util.errors import InputError, InstdataError
 from instdata.util.paths import cache_folder
+from instdata.util.sums import part
 from instdata.util.yaml import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -159,7 +160,7 @@ def _crossed(build: Path, words: Sequence[str], grid: Grid, taxonomy: Any) -> tu
 def _table_of(build: Path, pool: Pool) -> pa.Table:
     """The pool's rows as steps see them, kept ones from the data, dropped ones from dropped.parquet. Raises InputError
     where that is not there."""
-    path = build / "dropped.parquet"
+    path = part(build, "dropped.parquet")
     if not path.is_file():
         raise InputError(
             f"{build}: it has no {path.name}, so what was dropped cannot be looked at again: build it again"
@@ -184,7 +185,7 @@ def _passes(build: Path, word: str, table: pa.Table, pool: Pool, taxonomy: Any, 
         other = pool_of(build, word)
         passed = set(other.ids.filter(pa.array(other.passed)).to_pylist())
         return np.array([i in passed for i in pool.ids.to_pylist()], bool)
-    step = next((s for s in read_recipe(build / "recipe.yaml").steps if s.name == word), None)
+    step = next((s for s in read_recipe(part(build, "recipe.yaml")).steps if s.name == word), None)
     if step is None:
         raise InputError(
             f"--filter {word}: a factorial is of steps and column=value; {build.name} has no step of that name"
@@ -247,7 +248,7 @@ def _effects(several: Several, scores: pa.Table) -> tuple[list[dict[str, Any]], 
         a, b = several.factors
         both = heads[f"{a} and {b}"]
         added = heads[a].b + heads[b].b - both.a  # what both would give if their effects just added up
-        family[INTERACTION] = Matched(added, both.b, both.weights)
+        family[INTERACTION] = Matched(added, both.b, both.weights, both.cluster)
     kind = metric_of(several.metric)
     verdicts = decide(list(family.values()), [(kind, kind.margin)] * len(family))
     found = []

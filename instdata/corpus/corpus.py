@@ -48,19 +48,14 @@ BAD = pa.schema({**_BAD, "raw": pa.string()})
 TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
-LATELY = Recent(128 << 20)  # bytes of text
+LATELY = Recent(128 << 20)  # bytes of shards' columns
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table whole; the same table gives the same bytes."""
+def write_cached(table: pa.Table, path: Path) -> None:
+    """Write a table into the cache, whole and with its seal; the same table gives the same bytes."""
     with whole(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP)
-
-
-def write_cached(table: pa.Table, path: Path) -> None:
-    """Write a table into the cache, with its seal."""
-    write_parquet(table, path)
     seal(path)
 
 
@@ -244,14 +239,13 @@ class Corpus:
 
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
-        stored, path = [n for n in names if n != "ability"], self.shards[shard].path
-        if set(stored) == set(TEXT) and sound(path):
-            table = LATELY.get((path, path.stat().st_mtime_ns), lambda: read_cached(path, list(TEXT)))
-        else:
-            table = read_cached(path, stored)
+        path = self.shards[shard].path
+        written = path.stat().st_mtime_ns if sound(path) else None  # None: nothing is held, and reading says why
+        table = LATELY.get((path, written), [n for n in names if n != "ability"], partial(read_cached, path))
+        columns: dict[str, Any] = {n: table[n] for n in table.column_names}
         if "ability" in names:
-            table = table.append_column("ability", self.abilities.decode(self.state.ability[self.span(shard)]))
-        return table.select(names)
+            columns["ability"] = self.abilities.decode(self.state.ability[self.span(shard)])
+        return pa.table([columns[n] for n in names], names=names)
 
     @cached_property
     def published(self) -> dict[str, tuple[Sidecar, str, pa.DataType]]:
@@ -317,8 +311,11 @@ class CorpusRows(Rows):
 
     @cached_property
     def table(self) -> pa.Table:
-        parts = [self.corpus.columns(s, SEEN_BY_STEPS).take(pa.array(at)) for s, at in self._by_shard()]
-        return pa.concat_tables(parts) if parts else SHARD.empty_table().select(SEEN_BY_STEPS)
+        return self.columns(SEEN_BY_STEPS)
+
+    def columns(self, names: Collection[str]) -> pa.Table:
+        parts = [self.corpus.columns(s, list(names)).take(pa.array(at)) for s, at in self._by_shard()]
+        return pa.concat_tables(parts) if parts else SHARD.empty_table().select(list(names))
 
     @cached_property
     def scores(self) -> Mapping[str, pa.ChunkedArray]:  # type: ignore[override]
@@ -353,7 +350,7 @@ class CorpusRows(Rows):
             s = int(shard[run[0]])
             yield s, self.positions[run] - self.corpus.starts[s]
 
-    def take(self, at: np.ndarray) -> Rows:
+    def take(self, at: np.ndarray, columns: Collection[str] | None = None) -> Rows:
         """Any of the rows, in any order; reads each shard once."""
         at = np.asarray(at, np.int64)
         order = np.argsort(self.positions[at], kind="stable")
@@ -361,7 +358,8 @@ class CorpusRows(Rows):
         back = np.empty(len(at), np.int64)
         back[order] = np.arange(len(at))
         index = pa.array(back)
-        return Rows(found.table.take(index), self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
+        table = (found.table if columns is None else found.columns(columns)).take(index)
+        return Rows(table, self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
@@ -378,7 +376,7 @@ class CorpusRows(Rows):
             name = hashlib.sha256(repr((sorted(versions().items()), key, shard.key)).encode()).hexdigest()[:40]
             path = None if self.context.cache is None else self.context.cache / "scores" / name[:2] / f"{name}.parquet"
             if path is None or self.context.fresh or not sound(path):
-                table = pa.table(dict(score(Rows(read_cached(shard.path, list(TEXT)), self.context))))
+                table = pa.table(dict(score(Rows(self.corpus.columns(s, list(TEXT)), self.context))))
                 if path is not None:
                     write_cached(table, path)
             else:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 LISTED = 4  # rids that a message names
 
@@ -19,7 +20,7 @@ def rows_named(build: Path, wanted: str) -> list[dict[str, Any]]:
     """The ledger rows with this id (also of a text that they once had) or rid, else the one whose rid ends with
     `/wanted`: `zh.jsonl:284`. Raises InputError where there is none, or where that end is several rows'."""
     found, ends = [], []
-    for batch in pq.ParquetFile(build / "ledger.parquet").iter_batches():
+    for batch in pq.ParquetFile(part(build, "ledger.parquet")).iter_batches():
         table = pa.table(batch)
         names = ["rid", "id", *(n for n in table.column_names if n.endswith("_derived_from"))]
         same = [np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in names]
@@ -38,7 +39,7 @@ def _several(build: Path, wanted: str, rids: list[str]) -> InputError:
 
 def _no_row(build: Path, wanted: str) -> InputError:
     """That no row has this id or rid, with one that has: of the file that is meant, where a path was given."""
-    rids = pq.read_table(build / "ledger.parquet", columns=["rid"])["rid"]
+    rids = pq.read_table(part(build, "ledger.parquet"), columns=["rid"])["rid"]
     name, _, number = Path(wanted).name.partition(":")
     file = rids.filter(pc.match_substring(rids, f"/{name}:"))
     row = file.filter(pc.ends_with(file, f"/{name}:{number}"))

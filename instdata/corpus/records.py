@@ -24,6 +24,10 @@ FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("sourc
                   ("id", pa.string()), ("form", pa.string())])  # fmt: skip
 NOTES = {
     "cut_back": "{n:,} conversations end with turns that nobody answered; they are cut back to their last answer",
+    "unclosed": "{n:,} records have an answer that begins with a thought which never ends; it stays the answer's text",
+    "weights": "{n:,} records have a turn that says two things of whether it is learned (weight, loss, train); the "
+    "smaller holds",
+    "tie": "{n:,} records have two answers of which neither is the better one; the first is taken",
     "nan": "{n:,} records have NaN where a value is expected; it counts as none",
 }
 NOTED = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any

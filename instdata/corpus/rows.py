@@ -266,10 +266,13 @@ class Rows:
     def _texts(self) -> tuple[pa.Array, pa.Array]:
         return split_messages(self.messages)
 
-    def take(self, at: np.ndarray) -> Rows:
-        """The rows at these positions, in this order."""
+    def take(self, at: np.ndarray, columns: Collection[str] | None = None) -> Rows:
+        """The rows at these positions, in this order; with `columns` (TEXT: what every view needs) only those."""
         index = pa.array(at)
-        return Rows(self.table.take(index), self.context, {k: v.take(index) for k, v in self.scores.items()})
+        table = (
+            self.table if columns is None else self.table.select([n for n in self.table.column_names if n in columns])
+        )
+        return Rows(table.take(index), self.context, {k: v.take(index) for k, v in self.scores.items()})
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         """The rows in order, a batch at a time; with `columns` (TEXT: what every view needs) only those, without

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,25 +13,29 @@ Column = TypeVar("Column", pa.Array, pa.ChunkedArray)
 
 
 class Recent:
-    """Tables by what names their content, those used last, up to `most` bytes: the steps of a small build do not read
-    the same text again and again, and a larger one costs no more memory."""
+    """Columns of tables by what names their content, those used last, up to `most` bytes: the steps of a small build
+    do not read the same text again and again, and a larger one costs no more memory."""
 
     def __init__(self, most: int):
         self.most, self.bytes = most, 0
-        self._tables: OrderedDict[Hashable, pa.Table] = OrderedDict()
+        self._columns: OrderedDict[tuple[Hashable, str], pa.ChunkedArray] = OrderedDict()
 
-    def get(self, key: Hashable, read: Callable[[], pa.Table]) -> pa.Table:
-        """The table of this key, read where it is not held; each column in one piece."""
-        if (held := self._tables.get(key)) is not None:
-            self._tables.move_to_end(key)
-            return held
-        table = read().combine_chunks()
-        if table.nbytes <= self.most:
-            self._tables[key] = table
-            self.bytes += table.nbytes
+    def get(self, key: Hashable, names: Sequence[str], read: Callable[[list[str]], pa.Table]) -> pa.Table:
+        """Columns of the table of this key, those read that are not held; each in one piece."""
+        held = {n: self._columns[key, n] for n in names if (key, n) in self._columns}
+        missing = [n for n in names if n not in held]
+        if missing:
+            table = read(missing).combine_chunks()
+            held |= {n: table[n] for n in missing}
+        for name in names:
+            if (key, name) not in self._columns and held[name].nbytes <= self.most:
+                self._columns[key, name] = held[name]
+                self.bytes += held[name].nbytes
+            elif (key, name) in self._columns:
+                self._columns.move_to_end((key, name))
         while self.bytes > self.most:
-            self.bytes -= self._tables.popitem(last=False)[1].nbytes
-        return table
+            self.bytes -= self._columns.popitem(last=False)[1].nbytes
+        return pa.table([held[n] for n in names], names=list(names))
 
 
 def rows_at(table: pa.Table, at: np.ndarray) -> pa.Table:

@@ -27,16 +27,20 @@ from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.addresses import no_url
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError
-from instdata.util.secrets import redact
+from instdata.util.plain import escaped
+from instdata.util.redaction import redacted
+from instdata.util.sums import regular
 
 LOCK = ".instdata.lock"
 OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files
 BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
 
 
-def _is_build(folder: Path) -> bool:
+def is_build(folder: Path) -> bool:
     """Whether a folder is a whole build, not one that only has something like a manifest: what is there may be
     replaced."""
+    if not regular(folder / "manifest.json"):
+        return False
     try:
         found = json.loads((folder / "manifest.json").read_text("utf-8"))
         names = [name for config in found["configs"].values() for name in config["files"]]
@@ -65,7 +69,7 @@ def locked(folder: Path) -> Iterator[None]:
     new = not no_url(folder).exists()
     folder.mkdir(parents=True, exist_ok=True)
     _no_links(folder)
-    if any(folder.iterdir()) and not (folder / LOCK).exists() and not _is_build(folder):
+    if any(folder.iterdir()) and not (folder / LOCK).exists() and not is_build(folder):
         raise InputError(
             f"{folder}: this folder is not empty, and instdata did not write it (no {LOCK}); choose a new or empty "
             f"one (--out)"
@@ -195,12 +199,11 @@ def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) ->
     return pa.table([columns[n] for n in schema.names], schema=schema)
 
 
-def write_json(path: Path, value: Any, redacted: bool = False) -> None:
-    """Indented JSON, keys as given; with `redacted`, without secrets. (What is published is not redacted but
-    refused.)"""
+def write_json(path: Path, value: Any, hide: bool = False) -> None:
+    """Indented JSON, keys as given, hidden characters escaped; with `hide`, without secrets. (What is published is not
+    redacted but refused.)"""
     with whole(path, "w") as file:
-        text = json.dumps(value, ensure_ascii=False, indent=2)
-        file.write(redact(text) if redacted else text)
+        file.write(escaped(json.dumps(redacted(value) if hide else value, ensure_ascii=False, indent=2)))
         file.write("\n")
 
 

@@ -29,11 +29,12 @@ from instdata.score.source import (
     taxonomy_of,
     with_distractors,
 )
-from instdata.score.table import cells_of, groups, not_judged, write_table
+from instdata.score.table import Cells, cells_of, groups, not_judged, write_table
 from instdata.train.forward import Validation
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.stats import by_cluster
 from instdata.util.values import count
 from instdata.util.yaml import did_you_mean
 
@@ -155,22 +156,35 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     }
 
 
+def drawn(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [cells, draws] and weights [draws] of what was drawn: items about one passage are one, missing ones
+    none."""
+    kept = np.isfinite(cells.values).all(0) & (cells.weights > 0)
+    return by_cluster(cells.values[:, kept], cells.weights[kept], cells.cluster[kept])
+
+
 def fitted(scores: pa.Table) -> list[dict[str, Any]]:
     """The fit of every curve: slope per doubling with its interval, which shape, which label (summary.json's
     `fits`)."""
     found = []
     for group, chosen in groups(scores.filter(pc.greater(scores["rows"], 0)), ["model", "arm", "suite", "metric"]):
         abilities = {a: c for a, c in cells_of(chosen).items() if np.isfinite(c.values).all(0).any()}
-        curves: dict[str, Any] = {a: (c.values, c.weights) for a, c in abilities.items()}
+        curves: dict[str, Any] = {a: drawn(c) for a, c in abilities.items()}
+        items = {a: int(np.isfinite(c.values).all(0).sum()) for a, c in abilities.items()}
         if curves:
             first = next(iter(abilities.values()))
-            curves[MACRO] = ([c.values for c in abilities.values()], [c.weights for c in abilities.values()])
+            curves[MACRO] = tuple(list(x) for x in zip(*curves.values()))
+            items[MACRO] = sum(items.values())
         lower, margin, fits = metric_of(group["metric"]).lower_is_better, None, {}
         for ability, (values, weights) in reversed(
             curves.items()
         ):  # the mean first: abilities are flat against its growth
             curve = fit(first.rows, first.seeds, values, weights, lower_is_better=lower, margin=margin)
-            fits[ability] = curve.plain() | {"mean": float(curve.means.mean())}
+            fits[ability] = curve.plain() | {
+                "mean": float(curve.means.mean()),
+                "n": items[ability],
+                "clusters": curve.n,
+            }
             if ability == MACRO and curve.label in ("growing", "saturating") and curve.slope is not None:
                 margin = FLAT * abs(curve.slope)
         for ability in curves:

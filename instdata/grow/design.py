@@ -28,11 +28,12 @@ from instdata.grow.law import Law, MixtureRuns, best_mixture, fit_law, gain
 from instdata.grow.mixtures import bounded, dirichlet
 from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import items_of, manifest_digest, taxonomy_of, with_distractors
+from instdata.score.source import items_of, manifest_digest, taxonomy_of, units_of, with_distractors
 from instdata.score.table import cells_of, groups, write_table
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.stats import by_cluster
 from instdata.util.yaml import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -132,11 +133,9 @@ def prepare(
 
 
 def _thirds(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """(two thirds of each ability's items, by their ids; the rest, which only confirms)."""
-    by: dict[str, list[Item]] = {}
-    for item in sorted(items, key=lambda i: i.id):
-        by.setdefault(item.ability, []).append(item)
-    last = {i.id for mine in by.values() for i in mine[2::3]}
+    """(two thirds of each ability's items, by their ids, those of one cluster together; the rest, which only
+    confirms)."""
+    last = {i.id for units in units_of(items) for unit in units[2::3] for i in unit}
     return [i for i in items if i.id not in last], [i for i in items if i.id in last]
 
 
@@ -207,13 +206,13 @@ def mixture_runs(design: MixtureDesign, streams: Sequence[Stream], scores: pa.Ta
         if any(ability not in arms[a] for a in order):
             raise InputError(f"{ability}: no item has a score of metric {design.metric}; give items with references")
         stacked = np.vstack([arms[a][ability].values for a in order]) * (-1 if kind.lower_is_better else 1)
-        weights.append(arms[order[0]][ability].weights)
-        kept = np.isfinite(stacked).all(0)
-        unit = (
-            abs(float(np.average(stacked[:, kept].mean(0), weights=weights[-1][kept])))
-            if kind.relative and kept.any()
-            else 1.0
-        )
+        first = arms[order[0]][ability]
+        kept = np.isfinite(stacked).all(0) & (first.weights > 0)
+        stacked, weight = by_cluster(
+            stacked[:, kept], first.weights[kept], first.cluster[kept]
+        )  # a passage is one draw
+        weights.append(weight)
+        unit = abs(float(np.average(stacked.mean(0), weights=weight))) if kind.relative and kept.any() else 1.0
         values.append(stacked / unit)
     seeds = np.concatenate([arms[a][design.abilities[0]].seeds for a in order])
     by = {(s.arm, s.seed): s for s in streams}

@@ -17,6 +17,8 @@ from instdata.grow import fit as fits
 from instdata.grow.allocate import CurveTable, Growth, plan
 from instdata.score.table import Cells, cells_of
 from instdata.util.errors import InputError
+from instdata.util.sums import part
+from instdata.util.yaml import written_yaml
 
 OVERALL = ("overall", "macro", "mean", "average")
 MIX, SAMPLE = "next_mix", "next_sample"  # the steps that a next recipe ends with
@@ -89,21 +91,20 @@ def _recipe(build: Path) -> tuple[dict[str, Any], list[dict[str, Any]], dict[str
     """(a build's recipe, its steps without those that an earlier next recipe added, what there is of each ability)."""
     from instdata.util.yaml import load_yaml
 
-    recipe = load_yaml(build / "recipe.yaml").data
+    recipe = load_yaml(part(build, "recipe.yaml")).data
     steps = [s for s in recipe.get("steps") or [] if _options(s).get("name") not in (MIX, SAMPLE)]
     return recipe, steps, _supply(build, steps)
 
 
 def _write(out: Path, recipe: dict[str, Any], head: list[str], problems: Problems | None) -> list[str]:
     """Write the next recipe with what is known of it on top; returns what would stop it, as notes."""
-    import yaml
 
     from instdata.util.atomic import write_text
 
     after = {**recipe, "name": f"{recipe['name']}-next"}
     if after.get("subsets"):
         after["subsets"] = {**after["subsets"], "on_short": "clip"}
-    body = yaml.safe_dump(after, sort_keys=False, allow_unicode=True, width=120)
+    body = written_yaml(after, width=120)
     write_text(out, "".join(f"# {' '.join(line.split())}\n" for line in head) + body)
     return [f"before it runs: {line}" for line in (problems(out) if problems else [])]
 
@@ -139,7 +140,7 @@ def _supply(build: Path, steps: list[dict[str, Any]]) -> dict[str, Supply]:
     at = _writer(steps)
     name = None if at is None else _options(steps[at]).get("name", "generate")
     with duckdb.connect() as db:
-        db.read_parquet(str(build / "ledger.parquet")).create_view("ledger")
+        db.read_parquet(str(part(build, "ledger.parquet"))).create_view("ledger")
         # Rows that an earlier next recipe left out are there to be taken again.
         rows = db.execute(
             """select ability, count(*) filter (free and source is distinct from $name), count(*) filter (free),

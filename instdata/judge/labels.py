@@ -16,8 +16,8 @@ from typing import Any
 from instdata.builds import kept_messages, messages_of
 from instdata.llm.cache import digest
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
+from instdata.read.keys import normalise_key, normalise_keys
 from instdata.read.plain import BadRow
-from instdata.read.shapes import normalise_key, normalise_keys
 from instdata.steps.reviews import REVIEWS, Opinion, read_reviews, settle
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from instdata.llm.reply import Unusable, dicts, found, whole
+from instdata.llm.reply import Unusable, dicts, found, once, whole
 
 # The verdict's word in a reply that is not JSON. The value is checked later, so anything may stand after it.
 WORDS = {
@@ -23,23 +23,39 @@ LEAST_MASS = 0.5  # of the probability must be on allowed verdicts, or the weigh
 # What follows a verdict that takes it back or leaves it open: "A or B", "A -> D", "A/B".
 OR = re.compile(r"(?:\s*(?:/|->|→|、)\s*|\s+or\s+|\s*(?:或者|或|还是)\s*)([A-Da-d0-9]|0?\.\d+)(?![A-Za-z0-9])")
 
+WORD = r"(\d(?:\.\d+)?|[A-Z]|[Tt]ie|平局|平手)"
+CLOSED = r"[\"“”'‘’*_#`)）\]】]{0,4}"
+END = rf"{CLOSED}(?=\s*(?:[.。!！,，;；\n级等档]|$))"
+# "Grade: A. On reflection D", "等级：A。不对，应为 D": the one that comes after such words, in the same sentence.
+AGAIN = (
+    r"(?i:\bon (?:second thoughts?|reflection|balance)|\bthinking again|\breconsider\w*|\bcorrection|\brevis\w+"
+    r"|\bscratch that|\bmake (?:it|that)|\bno, |\bwait\b|\bactually|\brather|\binstead"
+    r"|\bchanged? (?:my mind|it|to)|\b(?:should|must) be|\bfinal(?:ly)?)"
+    r"|再想|再三考虑|重新|仔细想|更正|纠正|修正|改为|改成|应为|应该(?:是|给)|应当是|不对|不,|不，|其实|最终"
+)
+SECOND = re.compile(rf"(?:{AGAIN})[^\n.。!！?？]{{0,60}}?(?<![A-Za-z0-9.]){WORD}{END}")
+# A line, or a letter that is a sentence: not the number or the letter before the items of a list.
+LONE = re.compile(rf"^{GAP}{WORD}{CLOSED}[.。]?[^\S\n]*$|[.。!！?？]{GAP}([A-Z]){CLOSED}(?:[.。!！]|[^\S\n]*$)", re.M)
+
 
 def read(text: str, key: str, allowed: Mapping[str, float]) -> str:
     """The verdict of a reply, one of `allowed`: in its JSON, else in words, else the reply's first word alone. A reply
     that gives two different ones gives none. Raises Unusable."""
     body, values = found(text)
+    for one in values:
+        once(one, key)
     said = [v[key] for one in values for v in whole(one) if key in v]
     if not said and body.lstrip().startswith(("{", "```")):
         raise Unusable("broken JSON")  # a verdict inside it would be one that the reason quotes
     plain = body
     for one in reversed(values):  # what a reason quotes is no verdict
         plain = plain[: one.start] + "\n" + plain[one.end :] if _speaks(one.value) else plain
-    said += _in_words(plain, key)
-    if not said:
-        said = _alone(plain, allowed)
+    bare = not said
+    said += _in_words(plain, key) + _marked(plain)
+    said = said or _alone(plain, allowed)
     if not said:
         raise Unusable("no verdict")
-    verdicts = {_allowed(v, allowed) for v in said}
+    verdicts = {_allowed(v, allowed) for v in said} | _again(plain, allowed, bare)
     if None in verdicts:
         raise Unusable("not one of the verdicts asked for")
     if len(verdicts) > 1:
@@ -62,11 +78,20 @@ def _in_words(text: str, key: str) -> list[str]:
     return [m[1] for m in found] + [other[1] for m in found if (other := OR.match(text, m.end()))]
 
 
+def _marked(text: str) -> list[str]:
+    """Verdicts in double brackets or a box."""
+    return re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(r"\\boxed\{\s*(\S{1,12}?)\s*\}", text)
+
+
+def _again(text: str, allowed: Mapping[str, float], bare: bool) -> set[str]:
+    """Verdicts that a reply comes to where it says that it thinks again, and, in a `bare` one without JSON, those that
+    are a sentence by themselves."""
+    said = [m[m.lastindex or 0] for form in (SECOND, LONE)[: 1 + bare] for m in form.finditer(text)]
+    return {v for word in said if (v := _allowed(word, allowed))}
+
+
 def _alone(text: str, allowed: Mapping[str, float]) -> list[str]:
-    """Verdicts in double brackets, else the one that is the reply's whole first sentence or line."""
-    marked = re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(r"\\boxed\{\s*(\S{1,12}?)\s*\}", text)
-    if marked:
-        return marked
+    """The verdict that is the reply's whole first sentence or line."""
     first = re.match(
         rf"{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】:：/]{{1,6}})[\"”'’*_`)）\]】]{{0,4}}\s*(?:[.。\n,，;；]|$)", text
     )

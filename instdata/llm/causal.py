@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from instdata.llm.hub_models import pinned
 from instdata.util import paths as places
 from instdata.util.digests import files_digest
 from instdata.util.errors import BuildError, InputError, InstdataError, MissingExtra
@@ -37,7 +38,7 @@ class Loaded:
 
 
 def load(spec: str = "auto", say: Say = print) -> Loaded:
-    """A causal LM: `auto`, a registered name, `local:NAME`, a folder, a .gguf file, or owner/name on the Hub.
+    """A causal LM: `auto`, a registered name, `local:NAME`, a folder, a .gguf file, or the Hub's owner/name[@revision].
 
     A GGUF is dequantised and put into a plain network, so that it trains and saves like any other. Weights come from
     safetensors or GGUF, never from pickles. Raises InputError where there is no such model or it has no tokenizer."""
@@ -58,10 +59,12 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
         if isinstance(where, Path) and where.is_file():
             tokenizer, net = _dequantised(where)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(str(where), trust_remote_code=False)
-            net = AutoModelForCausalLM.from_pretrained(
-                str(where), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-            )
+            at: dict[str, Any] = {"trust_remote_code": False}
+            if isinstance(where, str):
+                at["revision"] = digest.partition("@")[2]
+            place = str(where).partition("@")[0] if isinstance(where, str) else str(where)
+            tokenizer = AutoTokenizer.from_pretrained(place, **at)
+            net = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, use_safetensors=True, **at)
     except InstdataError:
         raise
     except Exception as e:  # transformers raises a dozen kinds; each means that this is no model it can load
@@ -70,8 +73,6 @@ def load(spec: str = "auto", say: Say = print) -> Loaded:
         raise InputError(f"{spec}: not a causal LM that transformers can load: {what}{hint}") from e
     if tokenizer.eos_token_id is None:
         raise InputError(f"{spec}: its tokenizer has no end-of-text token (eos_token), so answers could not end")
-    if isinstance(where, str):  # a Hub name stands for other weights after the next push
-        digest = f"{where}@{getattr(net.config, '_commit_hash', None)}"
     return Loaded(net, tokenizer, name, digest, _context(net.config))
 
 
@@ -111,7 +112,7 @@ def _find(spec: str, say: Say) -> tuple[Path | str, str]:
             f"{spec}: no such model.{did_you_mean(wanted, MODELS)} Give a folder, a .gguf file, owner/name on the Hub, "
             f"or one of {', '.join(MODELS)}"
         )
-    return wanted, wanted.rpartition("/")[2]
+    return wanted, wanted.partition("@")[0].rpartition("/")[2]
 
 
 def _kept_plain(path: Path, digest: str, say: Say) -> Path:
@@ -171,9 +172,9 @@ def _real_buffers(net: Any, packed: Any) -> None:
 
 
 def _digest(where: Path | str, name: str) -> str:
-    """Names the model: the files that shape it, by name and content; a Hub name by itself."""
+    """Names the model: the files that shape it, by name and content; one of the Hub by its commit."""
     if isinstance(where, str):
-        return where
+        return pinned(where)
     files = (
         [where] if where.is_file() else sorted(p for p in where.iterdir() if p.suffix in SHAPING and p.name not in RUN)
     )

@@ -24,6 +24,7 @@ from instdata.llm.pace import Pace, seconds
 from instdata.llm.reply import Unusable
 from instdata.llm.request import Answer, Failure, Request
 from instdata.util.errors import BudgetReached, BuildError, InputError, InstdataError, MissingExtra
+from instdata.util.redaction import redact
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
@@ -386,4 +387,4 @@ def _page(text: str, headers: Any) -> str:
     kind = headers.get("content-type", "").split(";")[0]
     if "event-stream" in kind or text.startswith("data:"):
         return "it answers as an event stream (SSE) only, where one JSON body was asked for"
-    return f"a page ({kind or 'no content type'}) came instead of JSON: {text[:80]!r}"
+    return f"a page ({kind or 'no content type'}) came instead of JSON: {redact(text[:2000])[:80]!r}"

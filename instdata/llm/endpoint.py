@@ -16,6 +16,8 @@ from instdata.llm.models import AUTO, MODELS, find, pull
 from instdata.util.digests import file_digest
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import expanded
+from instdata.util.redaction import redact
+from instdata.util.secrets import cleaned, secret_value
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
@@ -48,8 +50,8 @@ class Endpoint:
         return f"{LOCAL}{self.model}" if self.base.startswith("sha256:") else self.base
 
     def clean(self, text: str) -> str:
-        """The text without the API key, for errors and logs."""
-        return text if self.key == "none" else text.replace(self.key, RED)
+        """The text without the API key and other secrets, for errors and logs."""
+        return redact(text if self.key == "none" else text.replace(self.key, RED))
 
 
 def configured() -> bool:
@@ -116,10 +118,12 @@ def endpoint(
 
 
 def public(url: str) -> str:
-    """An address without user, password and query: those may be secrets."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "") + (f":{parts.port}" if parts.port else "")
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    """An address without user, password and query, and without parts of its path that look like a key: those may be
+    secrets."""
+    parts = urlsplit(cleaned(url))
+    host = parts.netloc.rpartition("@")[2].lower()
+    path = "/".join(RED if secret_value(part) else part for part in parts.path.rstrip("/").split("/"))
+    return redact(f"{parts.scheme}://{host}{path}")
 
 
 def api_client(url: str, key: str, timeout: float, asynchronous: bool = True, retries: int = 0) -> Any:

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from instdata.util.redaction import redact
+
 # Codes and types of vendors, in lower case without - _ and blanks.
 CONTENT = set(
     ["contentfilter", "contentpolicyviolation", "responsibleaipolicyviolation", "datainspectionfailed",
@@ -152,4 +154,4 @@ def _said(error: Mapping[str, Any], body: Any) -> str:
         text = told
     else:
         text = json.dumps(body, ensure_ascii=False) if isinstance(body, (Mapping, list)) else str(body or "")
-    return " ".join(text.split())[:300]
+    return redact(" ".join(text[:10_000].split()))[:300]  # before it is cut: half of a key is not told for one

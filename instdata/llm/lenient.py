@@ -14,7 +14,23 @@ from typing import Any
 
 DEEPEST = 60  # levels; what is deeper is no reply but a loop
 LONGEST = 400_000  # characters; the lenient reader is written in Python, and no reply is longer
-STRICT = json.JSONDecoder(strict=False)
+
+
+class Object(dict[str, Any]):
+    """A JSON object; `others`: what its keys were given before, where one stands there twice."""
+
+    others: dict[str, list[Any]]
+
+    def __init__(self, pairs: list[tuple[str, Any]]):
+        super().__init__(pairs)
+        self.others = {}
+        if len(self) < len(pairs):
+            for key, value in pairs:
+                if value is not self[key] and value != self[key]:
+                    self.others.setdefault(key, []).append(value)
+
+
+STRICT = json.JSONDecoder(strict=False, object_pairs_hook=Object)
 CLOSING = {'"': '"', "'": "'", "“": "”\"“", "”": "”\"“", "‘": "’'", "「": "」", "『": "』", "＂": "＂"}  # fmt: skip
 COMMAS, COLONS = ",，", ":："
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
@@ -76,12 +92,13 @@ class NoJson(ValueError):
 @dataclass(frozen=True)
 class Piece:
     """A JSON value in a text, from `start` to before `end`. `cut`: the text ended inside of it; `value` has what was
-    whole, and its last object may lack fields."""
+    whole, and its last object may lack fields. `twice`: keys with two different values (reply.py finds them)."""
 
     start: int
     end: int
     value: Any
     cut: bool = False
+    twice: frozenset[str] = frozenset()
 
 
 def find(text: str) -> list[Piece]:
@@ -173,11 +190,11 @@ class _Lenient:
             at += 1
 
     def object(self, at: int, depth: int) -> tuple[dict[str, Any], int]:
-        value: dict[str, Any] = {}
+        pairs: list[tuple[str, Any]] = []
         while True:
             at, ended = self.next_item(at, "}")
             if ended:
-                return value, at
+                return Object(pairs), at
             if self.text[at] in CLOSING:
                 key, at = self.string(at, True)
             elif bare := BARE_KEY.match(self.text, at):
@@ -187,18 +204,18 @@ class _Lenient:
             at = self.skip(at)
             if self.cut or at >= self.size:
                 self.cut = True
-                return value, self.size
+                return Object(pairs), self.size
             if self.text[at] not in COLONS:
                 raise NoJson
             at = self.skip(at + 1)
             if at >= self.size:
                 self.cut = True
-                return value, at
+                return Object(pairs), at
             one, at = self.value(at, depth)
             if not self.cut or isinstance(one, (dict, list)):
-                value[key] = one
+                pairs.append((key, one))
             if self.cut:
-                return value, self.size
+                return Object(pairs), self.size
 
     def list(self, at: int, depth: int) -> tuple[list[Any], int]:
         value: list[Any] = []

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from instdata.llm.lenient import Piece, find
+from instdata.llm.lenient import Object, Piece, find
 from instdata.util.thoughts import CHANNEL_END, FRAME, MARKS, channel
 from instdata.util.thoughts import FINAL as FINAL_MARK
 
@@ -141,6 +141,22 @@ def _plain(key: str) -> str:
     return re.sub(r"[\s-]+", "_", unicodedata.normalize("NFKC", str(key)).strip(" *：:\"'").casefold())
 
 
+def _twice(value: Any) -> Iterator[str]:
+    """Our names of keys that an object of a value gives two different values, by one name or by two of its names."""
+    for one in dicts(value):
+        seen: dict[str, Any] = {}
+        for key, inner in one.items():
+            name = CANONICAL.get(_plain(key), key)
+            if seen.setdefault(name, inner) != inner or (isinstance(one, Object) and key in one.others):
+                yield name
+
+
+def once(one: Piece, *keys: str) -> None:
+    """Raises Unusable where a value says two different things under one of these keys: neither is the reply's."""
+    if key := next((k for k in keys if k in one.twice), None):
+        raise Unusable(f"two different values of {key}")
+
+
 def dicts(value: Any) -> Iterator[dict[str, Any]]:
     """The objects in a value, outer ones first."""
     if isinstance(value, dict):
@@ -171,7 +187,7 @@ def found(text: str) -> tuple[str, list[Piece]]:
     body = thoughts(text)[1]
     if not body:
         raise Unusable("used up by thinking" if text.strip() else "empty answer")
-    values = [Piece(f.start, f.end, named(f.value), f.cut) for f in find(body)]
+    values = [Piece(f.start, f.end, named(f.value), f.cut, frozenset(_twice(f.value))) for f in find(body)]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
 
 
@@ -218,12 +234,18 @@ def read_object(text: str) -> dict[str, Any]:
     raise Unusable("no JSON object" if values else "no JSON" if not re.search(r"[{\[]", text) else "broken JSON")
 
 
-def last_object(text: str, *keys: str) -> dict[str, Any]:
-    """The last JSON object in a reply that has all these keys: what comes before it may be quoted from the material.
-    Raises Unusable where there is none."""
-    for one in reversed(found(text)[1]):
+def sole_object(text: str, *keys: str) -> dict[str, Any]:
+    """The JSON object of a reply that has all these keys; where several do, they must agree in them, for one of them is
+    quoted from the material or was thought better of. Raises Unusable where there is none, or two differ."""
+    named: list[dict[str, Any]] = []
+    for one in found(text)[1]:
         having = [value for value in whole(one) if all(k in value for k in keys)]
         outer = [v for v in having if not any(v is not o and any(v is d for d in dicts(o)) for o in having)]
         if outer:
-            return outer[-1]
+            once(one, *keys)
+        named += outer
+    if any(other[k] != named[-1][k] for other in named for k in keys):
+        raise Unusable(f"two objects with different {' and '.join(keys)}")
+    if named:
+        return named[-1]
     raise Unusable(f"no JSON with {' and '.join(keys)}")

@@ -14,8 +14,9 @@ from instdata.corpus.rows import UNKNOWN
 from instdata.publish.findings import findings, fixed, interval
 from instdata.util.atomic import write_text
 from instdata.util.plain import bounded, plain
+from instdata.util.redaction import redact
 from instdata.util.resources import resource
-from instdata.util.secrets import redact
+from instdata.util.yaml import written_yaml
 
 SIZES = (
     (1_000, "n<1K"),
@@ -193,7 +194,7 @@ def model_terms(origins: dict[str, int]) -> str:
 
 def yaml_text(value: Any) -> str:
     """YAML as it stands in cards."""
-    return yaml.safe_dump(value, allow_unicode=True, sort_keys=False, width=1000).rstrip()
+    return written_yaml(value, width=1000).rstrip()
 
 
 def _cell(value: Any) -> str:

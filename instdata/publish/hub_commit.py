@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from instdata.publish.hub import told
 from instdata.publish.verify import CHECKS
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
-from instdata.util.secrets import secret_in
 from instdata.util.yaml import did_you_mean
 
 OURS = "instdata: "  # how the title of a push's commit starts
@@ -64,12 +63,6 @@ def refuse(found: list[tuple[str, str]], allow: Collection[str]) -> None:
     """Raise InputError with the objections that are not allowed by name, where there are any."""
     if lines := objected(found, allow):
         raise InputError([("", None, line) for line in lines])
-
-
-def secrets(folder: Path, names: Iterable[str]) -> list[tuple[str, str]]:
-    """An objection for each text file that holds what looks like a key or token."""
-    found = [n for n in names if secret_in((folder / n).read_text("utf-8", errors="replace"))]
-    return [("credentials", f"{n} holds what looks like a key or token, or an address with a password") for n in found]
 
 
 def send(

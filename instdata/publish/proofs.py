@@ -7,8 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from instdata.corpus.write import write_json
 from instdata.publish.card import environment, model_terms
 from instdata.publish.citation import citation
@@ -16,8 +14,9 @@ from instdata.publish.croissant import croissant
 from instdata.publish.facts import facts_of
 from instdata.publish.lineage import lineage
 from instdata.util.atomic import write_text
-from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.plain import escaped
+from instdata.util.redaction import redact, shown
+from instdata.util.yaml import written_yaml
 
 FILES = ("croissant.json", "training-content.md", "openlineage.jsonl", "CITATION.cff")
 
@@ -25,10 +24,10 @@ FILES = ("croissant.json", "training-content.md", "openlineage.jsonl", "CITATION
 def write_proofs(folder: Path, manifest: dict[str, Any], repo: str | None = None) -> None:
     """Write FILES into a folder that holds recipe.yaml, data/ and ledger.parquet."""
     facts = facts_of(folder, manifest, repo)
-    write_json(folder / "croissant.json", croissant(facts), redacted=True)
+    write_json(folder / "croissant.json", croissant(facts), hide=True)
     text = environment().get_template("training-content.md").render(f=facts, terms=model_terms(facts["writers"]))
-    write_text(folder / "training-content.md", redact(plain(text)))
+    write_text(folder / "training-content.md", shown(text))
     lines = [json.dumps(event, ensure_ascii=False) for event in lineage(facts)]
-    write_text(folder / "openlineage.jsonl", redact("\n".join(lines)) + "\n")
-    cited = yaml.safe_dump(citation(facts), allow_unicode=True, sort_keys=False)
+    write_text(folder / "openlineage.jsonl", escaped(redact("\n".join(lines))) + "\n")
+    cited = written_yaml(citation(facts))
     write_text(folder / "CITATION.cff", redact(cited))

@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 
 from instdata.builds import manifest as read_manifest
 from instdata.corpus.corpus import ROW_GROUP
+from instdata.corpus.folder import data_files, run_record
 from instdata.corpus.write import write_json
 from instdata.publish.card import write_cards
 from instdata.publish.findings import findings
 from instdata.publish.proofs import write_proofs
 from instdata.util.atomic import digest, whole
+from instdata.util.sums import part
 
 # Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
 LEDGER = ("rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability")
@@ -34,13 +36,14 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
     installed.
     """
     manifest = read_manifest(build)
-    run = json.loads((build / "run.json").read_text("utf-8")) if (build / "run.json").is_file() else {}
-    for name in dict.fromkeys(f for c in manifest["configs"].values() for f in c["files"]):
-        _write_rows(build / name, folder / name, meta)
+    manifest.pop("checksums", None)  # it has those of what is published itself
+    run = run_record(build)
+    for path in data_files(build):
+        _write_rows(path, folder / path.relative_to(build), meta)
     for config in manifest["configs"].values():
         config["sha256"] = joined_digest([folder / f for f in config["files"]])
-    _write_ledger(build / "ledger.parquet", folder / "ledger.parquet")
-    shutil.copyfile(build / "recipe.yaml", folder / "recipe.yaml")
+    _write_ledger(part(build, "ledger.parquet"), folder / "ledger.parquet")
+    shutil.copyfile(part(build, "recipe.yaml"), folder / "recipe.yaml")
     shown = findings(build, manifest)
     _write_trained(shown, folder)
     write_cards(folder, manifest, repo, run, shown, _write_charts(build, folder, shown))

@@ -8,13 +8,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from instdata.builds import difference, find_build, recipe_of, run_of
 from instdata.builds import manifest as read_manifest
-from instdata.corpus.rows import OPTIONAL
 from instdata.corpus.write import locked
 from instdata.publish.hub import client, writer
 from instdata.publish.hub_commit import (
@@ -25,13 +20,12 @@ from instdata.publish.hub_commit import (
     refuse,
     repo_name,
     scratch,
-    secrets,
     send,
 )
 from instdata.publish.publication import write_publication
+from instdata.publish.scan import credentials
 from instdata.publish.terms import objections
 from instdata.publish.verify import verify
-from instdata.util.secrets import CREDENTIAL, NAMED, UNLOCKED, held_values, named_secret, secret_address
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
 
@@ -83,7 +77,7 @@ def push(
     refuse(damage if dry_run else found, allow)
     with locked(build), scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))
-        found += _credentials(folder)
+        found += credentials(folder)
         hidden = wishes.get("private", True) if private is None else private
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
         done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag,
@@ -95,58 +89,6 @@ def push(
         return done | send(
             api, repo, "dataset", folder, tag, hidden, allow, MANAGED, lambda remote: _summary(remote, folder), say
         )
-
-
-def _credentials(folder: Path) -> list[tuple[str, str]]:
-    """Objections to keys and tokens in what would be published."""
-    known, named, first = 0, 0, ""
-    for path in sorted((folder / "data").glob("*.parquet")):
-        with pq.ParquetFile(path) as file:
-            columns = [n for n in file.schema_arrow.names if n in ("messages", "meta", *OPTIONAL.names)]
-            for batch in file.iter_batches(columns=["id", *columns], batch_size=1 << 14):
-                keys = set().union(*(_hits(batch[n], _keys) for n in columns))
-                values = set().union(*(_hits(batch[n], _values) for n in columns)) - keys
-                known, named = known + len(keys), named + len(values)
-                first = first or (batch["id"][min(values)].as_py() if values else "")
-    found = []
-    if known:
-        line = f"{known:,} rows hold what looks like a key or token: add the rule `secret` to quality"
-        found.append(("credentials", line))
-    if named:
-        line = (
-            f"{named:,} rows give a random value to a key, token or password; the first: {first}. Look at it "
-            f"(`instdata why {first}`) and drop it (`instdata drop`)"
-        )
-        found.append(("credentials", line))
-    return [*found, *secrets(folder, [n for n in listed(folder) if not n.endswith(".parquet")])]
-
-
-def _keys(column: pa.Array) -> set[int]:
-    """The rows of a text column with a key or token of a known kind, an address with a password, or the value of one
-    of this process's secret variables."""
-    found = pc.match_substring_regex(column, CREDENTIAL)
-    for value in held_values():
-        found = pc.or_kleene(found, pc.match_substring(column, value))
-    may = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, UNLOCKED), False)).to_pylist()
-    open_ = {i for i in may if secret_address(column[i].as_py())}
-    return set(pc.indices_nonzero(pc.fill_null(found, False)).to_pylist()) | open_
-
-
-def _values(column: pa.Array) -> set[int]:
-    """The rows of a text column where name and entropy tell a secret; Arrow finds the few that may."""
-    may = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(column, NAMED), False)).to_pylist()
-    return {i for i in may if named_secret(column[i].as_py())}
-
-
-def _hits(column: pa.Array, find: Callable[[pa.Array], set[int]]) -> set[int]:
-    """The rows in which `find` finds something in a column, at any depth."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return find(column)
-    if pa.types.is_list(kind):
-        inner, parents = _hits(column.flatten(), find), pc.list_parent_indices(column)
-        return {parents[i].as_py() for i in inner}
-    return set().union(*(_hits(c, find) for c in column.flatten())) if pa.types.is_struct(kind) else set()
 
 
 def _summary(remote: Remote, folder: Path) -> str:

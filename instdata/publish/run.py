@@ -18,11 +18,12 @@ from instdata.builds import recipe_of
 from instdata.corpus.write import write_json
 from instdata.publish.card import environment, yaml_text
 from instdata.publish.hub import client, writer
-from instdata.publish.hub_commit import check_allowed, listed, objected, refuse, repo_name, scratch, secrets, send
+from instdata.publish.hub_commit import check_allowed, listed, objected, refuse, repo_name, scratch, send
+from instdata.publish.scan import in_names, in_texts
 from instdata.publish.terms import objections
 from instdata.util.atomic import digest, write_text
 from instdata.util.errors import InputError
-from instdata.util.plain import plain
+from instdata.util.redaction import shown
 
 # What a model repository needs to load, and nothing else of the folder: no checkpoint, no optimiser, no pickle.
 WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors")
@@ -63,9 +64,10 @@ def push_run(
         scores = _scores(run / "scores.parquet")
         write_json(folder / "scores.json", scores)
         _write_cards(folder, facts, build, base, repo, scores)
-        found += secrets(
+        found += in_texts(
             folder, [n for n in listed(folder) if n.endswith((".json", ".jsonl", ".md", ".jinja", ".yaml", ".txt"))]
         )
+        found += in_names(listed(folder))
         tag = f"{facts['build']['name']}-{facts['config']}@{weights[:16]}"
         hidden = True if private is None else private
         done = {"kind": "model", "repo": repo, "commit": None, "changed": False, "tag": tag,
@@ -176,7 +178,7 @@ def _write_cards(
     }
     env = environment()
     for name, template in CARDS.items():
-        write_text(folder / name, plain(env.get_template(template).render(content)))
+        write_text(folder / name, shown(env.get_template(template).render(content)))
 
 
 def _command(facts: dict[str, Any], model: str) -> str:

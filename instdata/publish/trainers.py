@@ -4,13 +4,13 @@ TRL."""
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.yaml import written_yaml
 
 TRAINERS = {"llamafactory": ("alpaca", "sharegpt", "messages"), "axolotl": ("messages", "sharegpt", "alpaca"),
             "trl": ("messages", "prompt_completion")}  # fmt: skip
@@ -19,8 +19,16 @@ TAGS = {
     "content_tag": "content",
     "user_tag": "user",
     "assistant_tag": "assistant",
+    "observation_tag": "tool",
     "system_tag": "system",
 }
+# What a trainer leaves out of a format's rows (the key as it is written, what it is), and the format to read that from.
+UNREAD = {
+    ("llamafactory", "messages"): ("sharegpt", {b'"tool_calls":': "calls", b'"reasoning_content":': "thoughts"}),
+    ("axolotl", "sharegpt"): ("messages", {b'"from":"function_call"': "calls"}),
+}
+UNLEARNED = (b'"weight":0}', b'"weight":0,')
+BLOCK = 1 << 20
 
 
 def check_trainer(trainer: str, format: str) -> None:
@@ -34,15 +42,38 @@ def check_trainer(trainer: str, format: str) -> None:
 
 def tell_trainer(trainer: str, format: str, out: Path) -> Path:
     """Write what makes a trainer read the file `out`, beside it; returns its path. An entry is added to the
-    dataset_info.json that is there, others are kept."""
+    dataset_info.json that is there, others are kept. Raises InputError where the trainer would leave out what rows of
+    this format hold."""
+    better, keys = UNREAD.get((trainer, format), ("", {}))
+    held = _held(out, [*keys, *UNLEARNED, b'"tools":'])
+    if lost := [what for key, what in keys.items() if key in held]:
+        raise InputError(
+            f"{out}: {trainer} leaves out the {' and '.join(lost)} of {format} rows: write them with --format {better}"
+        )
+    if trainer != "axolotl" and held & set(UNLEARNED):
+        raise InputError(
+            f"{out}: {trainer} would learn the answers of weight 0, which it does not read: --trainer axolotl does; "
+            "or leave those rows out with a filter"
+        )
     if trainer == "llamafactory":
-        return _llamafactory(format, out)
+        return _llamafactory(format, out, b'"tools":' in held)
     path = out.with_suffix(".axolotl.yaml" if trainer == "axolotl" else ".trl.py")
-    write_text(path, _axolotl(format, out) if trainer == "axolotl" else _trl(out))
+    write_text(path, _axolotl(format, out) if trainer == "axolotl" else _trl(format, out))
     return path
 
 
-def _llamafactory(format: str, out: Path) -> Path:
+def _held(out: Path, keys: Sequence[bytes]) -> set[bytes]:
+    """Which keys stand in a file's records. Within a text their quotes would be escaped."""
+    found: set[bytes] = set()
+    with open(out, "rb") as file:
+        tail = b""
+        while block := file.read(BLOCK):
+            found |= {k for k in keys if k in tail + block}
+            tail = block[-max(map(len, keys)) :]
+    return found
+
+
+def _llamafactory(format: str, out: Path, tools: bool) -> Path:
     path = out.parent / "dataset_info.json"
     known: dict[str, Any] = {}
     if path.exists():
@@ -66,7 +97,7 @@ def _llamafactory(format: str, out: Path) -> Path:
         entry["columns"] = {k: v for k, v in columns.items() if v in keys}
     else:
         entry["columns"] = {"messages": "conversations" if format == "sharegpt" else "messages"}
-        entry["columns"] |= {"tools": "tools"} if "tools" in keys else {}
+        entry["columns"] |= {"tools": "tools"} if tools else {}
         entry |= {"tags": TAGS} if format == "messages" else {}
     write_text(path, json.dumps({**known, out.stem: entry}, ensure_ascii=False, indent=2) + "\n")
     return path
@@ -83,15 +114,18 @@ def _axolotl(format: str, out: Path) -> str:
         item["type"] = "alpaca"
     else:
         item |= {"type": "chat_template", "field_messages": "conversations" if format == "sharegpt" else "messages"}
+        item["message_field_training"] = "weight"  # 0: not learned
         if format == "sharegpt":
             item["message_property_mappings"] = {"role": "from", "content": "value"}
-    return yaml.safe_dump({"datasets": [item]}, allow_unicode=True, sort_keys=False)
+    return written_yaml({"datasets": [item]})
 
 
-def _trl(out: Path) -> str:
+def _trl(format: str, out: Path) -> str:
+    only = ", assistant_only_loss=True" if format == "messages" else ""  # of prompt and completion that is the default
     return (
         "from datasets import load_dataset\nfrom trl import SFTConfig, SFTTrainer\n\n"
         f'rows = load_dataset("json", data_files={str(out)!r}, split="train")\n'
-        'trainer = SFTTrainer(model="Qwen/Qwen3-0.6B", train_dataset=rows, args=SFTConfig(output_dir="out"))\n'
+        f'args = SFTConfig(output_dir="out"{only})\n'
+        'trainer = SFTTrainer(model="Qwen/Qwen3-0.6B", train_dataset=rows, args=args)\n'
         "trainer.train()\n"
     )

@@ -17,14 +17,17 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.builds import find_build, recipe_of
+from instdata.corpus.corpus import versions
 from instdata.corpus.optional import is_published
 from instdata.corpus.rows import message_id, split_messages
 from instdata.publish.publication import joined_digest
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
 from instdata.util.limits import trouble
+from instdata.util.sums import AGAIN, SUMS, inside, regular, sums_of, unlisted
 
 HOLDOUT = "holdout"
+OPENED = ("manifest.json", "recipe.yaml", "ledger.parquet", "README.md")  # what the checks read beside the data
 NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
 
 
@@ -35,7 +38,7 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
     check.
     """
     folder = locate(target, revision)
-    try:
+    try:  # a manifest that was changed since is looked at all the same: the checks say what it no longer fits
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
         names = [f for c in manifest["configs"].values() for f in c["files"]] + list(
             manifest.get("published", {}).get("files", {})
@@ -47,7 +50,9 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
     outside = [n for n in names if not NAME.fullmatch(n) or ".." in n]
     if outside:
         raise InputError(f"{target}: its manifest names files outside of it: {outside[0]!r}")
-    checks = [_check(name, check, folder, manifest) for name, check in CHECKS.items()]
+    odd = any(regular(folder / n) != (folder / n).exists() or not inside(folder, n) for n in [*names, *OPENED])
+    wanted = {"files": _files} if odd else CHECKS  # nothing is opened that is no file, or elsewhere
+    checks = [_check(name, check, folder, manifest) for name, check in wanted.items()]
     problems = [f"{c['name']}: {p}" for c in checks for p in c["problems"]]
     return {"ok": not problems, "problems": problems, "checks": checks, "target": str(target)}
 
@@ -75,6 +80,8 @@ def _check(
     said: list[str] = []
     try:
         said += check(folder, manifest)
+    except InputError as e:
+        said.append(f"cannot be checked: {e.problems[0][2].partition(f': {AGAIN}')[0]} ({e.problems[0][0] or folder})")
     except Exception as e:  # the files are not ours: nothing that they hold may end the other checks
         if line := trouble(e):  # of this machine, not of the set
             raise BuildError(line) from e
@@ -84,18 +91,44 @@ def _check(
 
 
 def _files(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
-    """Every file is there, with the bytes that were published."""
-    expected = manifest.get("published", {}).get("files", {})
-    for name, sha256 in expected.items():
-        if not (folder / name).is_file():
-            yield f"{name} is missing"
-        elif digest(folder / name) != sha256:
-            yield f"{name} has other bytes than were published"
-    missing = [
-        f for c in manifest["configs"].values() for f in c["files"] if f not in expected and not (folder / f).is_file()
-    ]
-    yield from (f"{name} is missing" for name in sorted(set(missing)))
-    yield f"= {len(expected) or len({f for c in manifest['configs'].values() for f in c['files']})} files"
+    """Every file is there, with the bytes that were published, or that the build wrote; what lies beside them is
+    said."""
+    published = manifest.get("published", {}).get("files")
+    sums = published or sums_of(folder)
+    named = {f for c in manifest["configs"].values() for f in c["files"]}
+    for name in sorted({*named, *OPENED} | set(sums or ())):
+        found = folder / name
+        if not found.exists() and not found.is_symlink():
+            if name in named or name in (sums or ()):
+                yield f"{name} is missing"
+        elif not regular(found) or not inside(folder, name):
+            yield f"{name} is no file of this set: a link that leads out of it, a pipe, a device or a folder"
+        elif sums and sums.get(name, "") != digest(found) and (name in sums or not published):
+            yield f"{name} has other bytes than {'were published' if published else 'the build wrote'}"
+    beside = [] if published or sums is None else list(unlisted(folder, sums))
+    yield from (f"{name}: the build did not write it" for name in beside if name.startswith("data/"))
+    beside = [name for name in beside if not name.startswith("data/")]
+    old = "" if sums else f"; built before there was a {SUMS}: only data and ledger can be checked"
+    yield f"= {len(sums or named)} files{old}{'; beside them: ' + ', '.join(beside) if beside else ''}"
+
+
+def _version(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """Which instdata built it, and whether that is the one here: another one may call the same rows otherwise."""
+    then, here = manifest["versions"].get("instdata"), versions()["instdata"]
+    yield f"= instdata {then}" + ("" if then == here else f": built by another version, here is {here}")
+
+
+def _recipe(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """The recipe that is kept is the one that ran, so far as the manifest tells."""
+    recipe = recipe_of(folder)
+    for key in ("name", "seed"):
+        if recipe.get(key) != manifest[key]:
+            yield f"recipe.yaml has {key} {recipe.get(key)!r}, the manifest {manifest[key]!r}"
+    kinds = [next(k for k in step if k != "name") for step in recipe.get("steps") or []]
+    ran = [s["kind"] for s in manifest["steps"] if s["kind"] != "close"]
+    if kinds != ran:
+        yield f"recipe.yaml has the steps {', '.join(kinds) or 'none'}, the manifest {', '.join(ran) or 'none'}"
+    yield f"= {len(kinds)} steps"
 
 
 def _hashes(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
@@ -249,6 +282,29 @@ def _ledger(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     yield f"= {sum(found.values()):,} records"
 
 
+def _scores(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    """The scores in the data are those in the ledger, by which rows were decided: their hashes are made anew from
+    both."""
+    with _database(folder, manifest) as db:
+        have = {
+            view: [n for (n, *_) in db.execute(f"describe {view}").fetchall() if n.startswith("score_")]
+            for view in ("rows", "ledger")
+        }
+        if "published" in manifest:
+            yield "= the published ledger has none"
+            return
+        if lost := sorted(set(have["rows"]) - set(have["ledger"])):
+            yield f"the ledger has no {', '.join(lost)}"
+        both = sorted(set(have["rows"]) & set(have["ledger"]))
+        names = ", ".join('"' + n.replace('"', '""') + '"' for n in both)
+        one = f"select source, source_file, source_row, id, hash({names}) as scores from"
+        train = f"{one} ledger where verdict = 'kept' and config = 'train'"
+        apart = db.execute(f"select count(*) from ({one} rows except all {train})").fetchall()[0][0] if both else 0
+    if apart:
+        yield f"{apart:,} rows have other scores in the data than in the ledger"
+    yield f"= {len(both)} scores of each row"
+
+
 def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Files have the published columns, every row a conversation that ends with an answer, and ids are the texts'
     hashes."""
@@ -289,11 +345,14 @@ def _query(folder: Path, manifest: dict[str, Any], sql: str) -> int:
 
 CHECKS = {
     "files": _files,
+    "version": _version,
+    "recipe": _recipe,
     "hashes": _hashes,
     "counts": _counts,
     "nesting": _nesting,
     "shares": _shares,
     "leaks": _leaks,
     "ledger": _ledger,
+    "scores": _scores,
     "schema": _schema,
 }

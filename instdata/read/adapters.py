@@ -7,15 +7,20 @@ and how the source spelled it all is in `form` (form.py), so that `export --form
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from instdata.read.calls import calls_of
 from instdata.read.got import Got, material, no_media
+from instdata.read.keys import Record, normalise_keys
+from instdata.read.nested import nested
+from instdata.read.pairs import TIE
+from instdata.read.parts import ITEMS, plain_text
 from instdata.read.plain import BadRow, is_nan, json_text, kind
-from instdata.read.shapes import MAIN, Fields, Record, normalise_keys
-from instdata.read.thoughts import put_back
-from instdata.read.turns import Turn, answer_of, calls_of, dialogue, read_turns, speakers
+from instdata.read.shapes import MAIN, Fields
+from instdata.read.thoughts import put_back, unclosed
+from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
@@ -34,6 +39,7 @@ class Conversation:
     columns: dict[str, Any] = field(default_factory=dict)  # of rows.OPTIONAL
     used: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    beside: dict[str, Any] = field(default_factory=dict)  # for meta, where the record has no such column
 
     @property
     def messages(self) -> list[tuple[str, str]]:
@@ -46,6 +52,9 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
 
     Raises BadRow naming the field that is missing or of the wrong type.
     """
+    several = nested(record)
+    if several:
+        return _several(record, *several, format, fields)
     got = Got(record, fields)
     no_media(record)
     roles = speakers(fields)
@@ -55,15 +64,41 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         common = got.columns()
         rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
-    system, origin = got.text("system"), got.text("origin").strip()
+    system = re.sub(r"\ASYSTEM:\s*", "", plain_text(got.get("system"), "system"))  # Glaive names the speaker
+    origin = got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
     for row in rows:
         before = _last_asked(row.turns)
         row.turns = _finish(_answered(row.turns, pair, got, roles), system)
         row.asked = row.asked if _last_asked(row.turns) == before else None
-        row.columns, row.used, row.notes = common, used, tuple(sorted(got.notes))
+        row.columns, row.used, row.notes = common, used, tuple(sorted({*got.notes, *_noted(row.turns)}))
         row.ability, row.origin = got.label(), origin or row.origin
     return rows
+
+
+def _several(
+    record: dict[str, Any], columns: frozenset[str], questions: list[Record], format: str, fields: Fields
+) -> list[Conversation]:
+    """The conversations of a record that holds several questions; what belongs to one alone is `beside` it."""
+    rows = []
+    for question in questions:
+        for row in adapt(question, format, fields):
+            row.beside |= {k: v for k, v in question.items() if k not in row.used and k not in record}
+            row.used = columns
+            if TIE in question:  # the first answers; neither is the better one
+                row.columns = {k: v for k, v in row.columns.items() if k not in ("chosen", "rejected")}
+                row.notes = tuple(sorted({*row.notes, TIE}))
+            rows.append(row)
+    return rows
+
+
+def _noted(turns: list[Turn]) -> Iterator[str]:
+    """What is worth a word about some turns."""
+    for turn in turns:
+        if turn["role"] == "assistant" and not turn.get("reasoning_content") and unclosed(turn["content"]):
+            yield "unclosed"
+        if CONFLICT in turn.get("extra", ""):
+            yield "weights"
 
 
 # ---------------------------------------------------------------- formats
@@ -85,7 +120,11 @@ def _messages(got: Got, format: str, roles: dict[str, str]) -> Conversation:
 def _alpaca(got: Got) -> Conversation:
     instruction, given, output = got.text("instruction"), material(got.get("input"), "input"), got.output()
     turns = _history(got)
-    told = dialogue(instruction) if not given.strip() and re.match(r"\s*(Human|User|人类|用户)", instruction) else None
+    told = (
+        dialogue(instruction)
+        if not given.strip() and re.match(r"\s*(Human|User|人类|人類|用户|用戶)", instruction)
+        else None
+    )
     if told and len(told) > 1 and (told[-1]["role"] == "user" or not told[-1]["content"]):
         turns += (
             told if told[-1]["role"] == "user" else told[:-1]
@@ -124,7 +163,7 @@ def _question(got: Got, roles: dict[str, str]) -> Conversation:
     if (
         isinstance(completion, list)
         and completion
-        and all(isinstance(t, dict) and ({"role", "from"} & set(t)) for t in completion)
+        and all(isinstance(t, dict) and ({"role", "from"} & set(t) or t.get("type") in ITEMS) for t in completion)
     ):
         answer = read_turns(completion, "completion", roles)
     else:
@@ -134,6 +173,8 @@ def _question(got: Got, roles: dict[str, str]) -> Conversation:
     if isinstance(prompt, str) and (told := dialogue(prompt)) and len(told) > 1 and not told[-1]["content"]:
         return Conversation([*_history(got), *told[:-1], *answer])
     passage, question, options = material(got.get("passage"), "passage"), got.text("prompt"), got.options()
+    if options and "passage" not in got and isinstance(got.record.get("text"), str):  # LogiQA 2.0
+        passage, got.used["passage"] = got.record["text"], ("text",)
     asked = f"{question}\n{options}" if options and question.strip() else options or question
     if not passage.strip() or not asked.strip():
         user, span = asked or passage, None
@@ -168,6 +209,8 @@ def _said(got: Got, output: str) -> Turn:
     if calls:
         return turn | {"tool_calls": calls}
     reasoning = got.get("reasoning")
+    if isinstance(reasoning, list) and reasoning and all(isinstance(t, str) for t in reasoning):  # s1K
+        reasoning = "\n\n".join(reasoning)
     if isinstance(reasoning, str) and reasoning.strip().casefold() not in SWITCHES:
         return turn | {"reasoning_content": reasoning} if output.strip() else turn
     got.drop("reasoning")

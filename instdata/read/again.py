@@ -10,9 +10,12 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
+from instdata.corpus.folder import data_files
 from instdata.corpus.records import DROPPED, FORMS
 from instdata.read.form import record_of
+from instdata.read.numbers import dumps, loads
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 BATCH = 10_000
 PLACE = "source, source_file, source_row"
@@ -23,17 +26,18 @@ def source_records(build: Path) -> Iterator[bytes | None]:
     one whose row a step has changed since. Raises InputError where the build has no forms."""
     import duckdb
 
-    if not (build / FORMS).is_file():
+    form_file, ledger_file = part(build, FORMS), part(build, "ledger.parquet")
+    if not form_file.is_file():
         raise InputError(f"{build}: no {FORMS} there: build it again with this version")
     with tempfile.TemporaryDirectory() as spill, duckdb.connect() as db:
         db.execute(f"set temp_directory = '{_quoted(spill)}'")
         db.execute("create table lines (source varchar, source_file varchar, source_row bigint, line blob)")
-        for path in [*sorted((build / "data").glob("*.parquet")), build / DROPPED]:
+        for path in [*data_files(build), part(build, DROPPED)]:
             if path.is_file():
-                _rebuild(db, build, path)
-        _add_unreadable(db, build)
-        ledger = f"read_parquet('{_quoted(build / 'ledger.parquet')}', file_row_number = true)"
-        forms = f"read_parquet('{_quoted(build / FORMS)}')"
+                _rebuild(db, form_file, path)
+        _add_unreadable(db, build, ledger_file)
+        ledger = f"read_parquet('{_quoted(ledger_file)}', file_row_number = true)"
+        forms = f"read_parquet('{_quoted(form_file)}')"
         found = db.execute(
             f"""with files as (select source, source_file, min(file_row_number) place from {ledger} group by all),
                      wanted as (select distinct {PLACE} from {forms} union select {PLACE} from lines),
@@ -45,24 +49,24 @@ def source_records(build: Path) -> Iterator[bytes | None]:
             yield from (line for (line,) in rows)
 
 
-def _rebuild(db: Any, build: Path, path: Path) -> None:
+def _rebuild(db: Any, forms: Path, path: Path) -> None:
     """Add the records of a file's rows to `lines`."""
     rows = db.cursor().sql(
         f"""select d.*, f.form from read_parquet('{_quoted(path)}') d
-            join read_parquet('{_quoted(build / FORMS)}') f using ({PLACE}, id)"""
+            join read_parquet('{_quoted(forms)}') f using ({PLACE}, id)"""
     )
     for batch in rows.to_arrow_reader(BATCH):
         records = batch.to_pylist()
-        lines = [orjson.dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
+        lines = [dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
         _add(db, records, lines)
 
 
-def _add_unreadable(db: Any, build: Path) -> None:
+def _add_unreadable(db: Any, build: Path, ledger_file: Path) -> None:
     """Add what could not be read, as quarantine.jsonl has it. (Rows that a step raised on are among the dropped.)"""
-    ledger = f"read_parquet('{_quoted(build / 'ledger.parquet')}')"
+    ledger = f"read_parquet('{_quoted(ledger_file)}')"
     unread = set(db.execute(f"select {PLACE} from {ledger} where reason = 'unreadable' and step = 'read'").fetchall())
     records = []
-    with open(build / "quarantine.jsonl", "rb") as file:
+    with open(part(build, "quarantine.jsonl"), "rb") as file:
         for line in file if unread else ():
             record = orjson.loads(line)
             if (record["source"], record["source_file"], record["source_row"]) in unread:
@@ -84,7 +88,7 @@ def _one_line(raw: str) -> bytes:
     if "\n" not in raw and "\r" not in raw:
         return raw.encode()
     try:
-        return orjson.dumps(orjson.loads(raw))
+        return dumps(loads(raw))
     except ValueError:
         return orjson.dumps(raw)
 

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import pyarrow as pa
+
+from instdata.read.numbers import spelled
 
 
 class Label(int):
     """A class of the Hub's ClassLabel columns: a number that stands for a name."""
 
     text: str
-
-
-class Written(float):
-    """A number that remembers how it was written: 0.10."""
-
-    text: str
-
-
-def written(text: str) -> Written:
-    """For json.loads(parse_float=…)."""
-    number = Written(text)
-    number.text = text
-    return number
-
-
-def spelled(raw: bytes) -> Any:
-    """JSON whose numbers with a point remember how they were written; NaN and a comma behind it are let pass."""
-    return json.loads(raw.strip().removesuffix(b","), parse_float=written, parse_constant=lambda word: math.nan)
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
@@ -71,7 +54,7 @@ def _meant(value: Any, kind: pa.DataType) -> Any:
 
 def _decoded(text: Any) -> Any:
     try:
-        return json.loads(text, parse_float=written)
+        return spelled(text)
     except (TypeError, ValueError, RecursionError):
         return text
 

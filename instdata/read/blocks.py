@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -17,14 +16,21 @@ from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch,
 from instdata.read.container import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
 from instdata.read.elements import elements
 from instdata.read.encoding import advice
-from instdata.read.plain import BadRow, unjson
+from instdata.read.ends import breaks_off
+from instdata.read.keys import Record, normalise_keys
+from instdata.read.nested import listed
+from instdata.read.numbers import dumps, loads, spelled
+from instdata.read.plain import BadRow
 from instdata.read.separator import separator
-from instdata.read.shapes import Record, normalise_keys
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
 MANY_KEYS = 32
 NOT_JSON = re.compile(rb"\b(?:NaN|Infinity)\b")
+
+
+class Almost(dict):
+    """A record that JSON does not quite allow."""
 
 
 def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
@@ -108,7 +114,7 @@ def _blocks(
     elif form.suffix == ".json":
         yield from elements(file, form.encoding, beside)
     else:
-        yield from lines(file, form.encoding)
+        yield from lines(file, form.encoding, breaks_off)
 
 
 def _in_blocks(records: Iterator[dict[str, Any] | tuple[str, str]]) -> Iterator[list[dict[str, Any] | Bad]]:
@@ -164,7 +170,7 @@ def raw_text(records: Any, at: int) -> str:
 def as_json(record: Any) -> str:
     """JSON of plain data; what JSON cannot hold, as Python writes it."""
     try:
-        return orjson.dumps(record, default=unjson).decode()
+        return dumps(record).decode()
     except (TypeError, ValueError):
         return repr(record)
 
@@ -174,13 +180,13 @@ def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
     if not raw.strip():
         return None
     try:
-        record = orjson.loads(raw)
+        record = loads(raw)
     except (orjson.JSONDecodeError, ValueError, RecursionError) as e:
         record = _almost_json(raw, str(e))
     if isinstance(record, Bad):
         return record
     if not isinstance(record, dict):
-        return Bad(f"expected a JSON object, got {type(record).__name__}")
+        return listed(record) or Bad(f"expected a JSON object, got {type(record).__name__}")
     # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer. (Many keys: at once, since
     # looking for each of them is quadratic.)
     if len(record) > MANY_KEYS:
@@ -207,7 +213,7 @@ def _almost_json(raw: bytes, why: str) -> Any:
     text = raw.strip()
     if text.endswith(b","):
         try:
-            return orjson.loads(text[:-1])
+            return loads(text[:-1])
         except (orjson.JSONDecodeError, ValueError, RecursionError):
             text = text[:-1]
     try:
@@ -217,11 +223,11 @@ def _almost_json(raw: bytes, why: str) -> Any:
     if not NOT_JSON.search(text):
         return Bad(f"invalid JSON: {why}")
     try:
-        record = json.loads(text, parse_constant=lambda word: math.nan)
-        orjson.dumps(record)  # what Python reads beyond JSON (a lone surrogate, a number without end) stays out
+        record = spelled(text)
+        dumps(record)  # what Python reads beyond JSON (a lone surrogate, a number without end) stays out
     except (ValueError, RecursionError, TypeError):
         return Bad(f"invalid JSON: {why}")
-    return record
+    return Almost(record) if isinstance(record, dict) else record
 
 
 def _has_duplicate_key(raw: bytes) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from instdata.read.container import MAGIC, PIECE, RECORD_LIMIT, Damaged, unpacked
 from instdata.read.encoding import advice, transcode
+from instdata.read.ends import TRUNCATED
 from instdata.util.errors import InputError
 
 SHOWN = 10_000  # bytes of a record that is too long to be kept
@@ -56,10 +57,12 @@ def pieces(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
         raise error
 
 
-def lines(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
+def lines(
+    path: Path, encoding: str = "utf-8", cut: Callable[[bytes], bool] = lambda last: False
+) -> Iterator[list[bytes | Bad]]:
     """The lines of a file in lists of about PIECE bytes, without their ends. Line i of the file is the i-th item over
     all lists; a last line without an end counts where it is not empty. A line longer than RECORD_LIMIT is a Bad one.
-    Raises Damaged as `pieces` does."""
+    Raises Damaged as `pieces` does, and where `cut` says so of a last line without an end."""
     carry: list[bytes] = []
     held = 0  # bytes of the line that is not yet at its end; only its start is kept past RECORD_LIMIT
     error = None
@@ -78,6 +81,8 @@ def lines(path: Path, encoding: str = "utf-8") -> Iterator[list[bytes | Bad]]:
     last = _joined(carry, held)
     if error:
         raise Damaged(str(error), last.raw.encode() if isinstance(last, Bad) else last)
+    if isinstance(last, bytes) and last and cut(last):
+        raise Damaged(f"the last line breaks off: {TRUNCATED}", last)
     if last:
         yield [last]
 
@@ -95,7 +100,8 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
     """The records of a CSV file with a header, each a dict or, where it is broken, (error, raw text).
 
     A record that spans lines and has the wrong number of fields is an unclosed quote: it costs its first line, and
-    reading goes on with the next one. Values are the text that stands there. Raises Damaged as `pieces` does.
+    reading goes on with the next one. Values are the text that stands there. Raises Damaged as `pieces` does, and
+    where a last line without an end lacks fields, or the end of a quoted one.
     """
     csv.field_size_limit(RECORD_LIMIT)
     feed = _Feed(path, delimiter, encoding)
@@ -110,6 +116,8 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
                 raise InputError(f'{path.name}: the header has the column "{twice}" twice')
             continue
         width = len(header or [])
+        if (error or len(row) < width) and header and len(taken) == 1 and feed.breaks_off():
+            raise Damaged(f"the last line breaks off: {TRUNCATED}", _readable(taken[0]).encode())
         if (error or len(row) != width) and len(taken) > 1:
             feed.back(taken[1:])
             yield (error or "a quote is not closed", _readable(taken[0]))
@@ -129,6 +137,7 @@ class _Feed:
     def __init__(self, path: Path, delimiter: str, encoding: str):
         self.delimiter = delimiter
         self.dirty = False  # a line was seen that is not UTF-8
+        self.unended = False  # the last line has no end
         self.lines = self._read(path, encoding)
         self.waiting: deque[str] = deque()
         self.taken: list[str] = []
@@ -137,7 +146,7 @@ class _Feed:
         self.again = False
 
     def _read(self, path: Path, encoding: str) -> Iterator[str]:
-        for block in lines(path, encoding):
+        for block in lines(path, encoding, self._last):
             for line in block:
                 if isinstance(line, Bad):
                     yield line.raw + "\n"
@@ -156,6 +165,16 @@ class _Feed:
             self.taken.append(line)
             self.size += len(line)
             yield line
+
+    def _last(self, line: bytes) -> bool:
+        self.unended = True
+        return False
+
+    def breaks_off(self) -> bool:
+        """Whether the line that was taken last is the file's last one, and has no end."""
+        if not self.waiting and (more := next(self.lines, None)) is not None:
+            self.waiting.append(more)
+        return self.unended and not self.waiting
 
     def back(self, taken: list[str]) -> None:
         # Each record that swallowed much makes the next one's bound smaller, so that no file takes quadratic time.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,7 +18,7 @@ from instdata.read.arrow import class_names, meaning
 from instdata.read.bytes import Bad, pieces
 from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
 from instdata.read.footer import sound_footer
-from instdata.read.plain import unjson
+from instdata.read.numbers import dumps
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
@@ -216,7 +215,7 @@ def _cell(value: Any) -> Any:
 
 def _json(record: Any) -> str:
     try:
-        return orjson.dumps(record, default=unjson).decode()
+        return dumps(record).decode()
     except (TypeError, ValueError):
         return repr(record)
 

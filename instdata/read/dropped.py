@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.corpus.folder import manifest
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import told
 from instdata.util.claimed import claimed
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 from instdata.util.yaml import did_you_mean
 
 
@@ -24,8 +25,7 @@ def export_dropped(build: Path, which: str, out: Path) -> dict[str, int]:
     with step, reason and evidence. Raises InputError where there is no such step or reason."""
     if out.suffix != ".jsonl":
         raise InputError(f"{out}: dropped rows are written as JSON lines: give a file that ends in .jsonl")
-    manifest = json.loads((build / "manifest.json").read_text("utf-8"))
-    steps = {s["name"]: s["reasons"] for s in manifest["steps"]}
+    steps = {s["name"]: s["reasons"] for s in manifest(build)["steps"]}
     # A step's name may have points: the longest one that fits is meant.
     step = next((n for n in sorted(steps, key=len, reverse=True) if which == n or which.startswith(f"{n}.")), None)
     reason = which[len(step) + 1 :] if step else ""
@@ -48,9 +48,10 @@ def export_dropped(build: Path, which: str, out: Path) -> dict[str, int]:
 
 
 def _dropped(build: Path, step: str | None, reason: str) -> Iterator[dict[str, Any]]:
-    if not (build / DROPPED).is_file():
+    path = part(build, DROPPED)
+    if not path.is_file():
         return
-    with pq.ParquetFile(build / DROPPED) as file:
+    with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(1_000):
             table = pa.table(batch)
             if step is not None:

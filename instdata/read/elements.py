@@ -11,12 +11,14 @@ import orjson
 
 from instdata.read.bytes import Bad, pieces, too_long
 from instdata.read.container import PIECE, RECORD_LIMIT, Beside, Damaged
+from instdata.read.ends import TRUNCATED, breaks_off
+from instdata.read.numbers import loads
 
 JOINT = re.compile(rb"\}\s*,\s*(?=\{)")
 # A document that holds its records under one key: {"version": 1, "data": [{…
 WRAPPED = re.compile(
     rb"\{(?:\s*\"[^\"\\]{1,40}\"\s*:\s*(?:\"[^\"\\]{0,200}\"|[-+.\deE]+|null|true|false|\{[^{}\[\]]{0,2000}\}|\[[^{}\[\]]{0,2000}\])\s*,){0,20}"
-    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results)\"\s*:\s*(?=\[\s*\{)"
+    rb"\s*\"(?:data|rows|items|records|examples|samples|dataset|train|questions|results|example)\"\s*:\s*(?=\[\s*\{)"
 )
 
 
@@ -27,7 +29,8 @@ def elements(path: Path, encoding: str = "utf-8", beside: Beside | None = None) 
     Values are cut by brackets and quotes. One that does not parse may have swallowed its neighbours (a quote that is
     not closed): it is cut at its first joint of objects, and cutting starts anew behind it, so that it costs itself.
     What follows the end of an array and is no document's other keys is read as a file of its own.
-    Raises Damaged as `pieces` does, and where an array does not end.
+    What else stands between and behind the values (a bracket too many) is a Bad one.
+    Raises Damaged as `pieces` does, and where an array, a document or the last value does not end.
     """
     data, head, error = b"", b"", None
     inside: bool | None = None  # whether in an array; None: what comes is not looked at yet
@@ -43,6 +46,8 @@ def elements(path: Path, encoding: str = "utf-8", beside: Beside | None = None) 
             if after:
                 if piece and len(data) <= RECORD_LIMIT:
                     break
+                if not piece and not error and breaks_off(head + b"null" + data):
+                    raise Damaged(f"the JSON document does not end: {TRUNCATED}")
                 data, after = b"" if _closes(head, data, beside) else data, False
             if inside is None:
                 data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -51,7 +56,7 @@ def elements(path: Path, encoding: str = "utf-8", beside: Beside | None = None) 
                 head = _head(data, beside)
                 inside = data[len(head) : len(head) + 1] == b"["
                 data = data[len(head) + inside :]
-            found, data, ends, cut = _cut(data, inside and not loose, last=not piece)
+            found, data, ends, cut = _cut(data, inside and not loose, not piece, b" \t\r\n," + b"]}" * loose)
             loose = (loose or cut) and not ends
             if found:
                 yield found
@@ -66,9 +71,11 @@ def elements(path: Path, encoding: str = "utf-8", beside: Beside | None = None) 
         if not piece:
             break
     rest = data.strip().removesuffix(b"]") if loose else data.strip()
-    unended = inside and not loose and not rest.endswith((b"]", b"}"))
+    unended = inside and not loose and (not rest.endswith((b"]", b"}")) or breaks_off(data))
     if error or unended:
-        raise Damaged(str(error or "the JSON array does not end: the file is truncated; fetch it again"), rest)
+        raise Damaged(str(error or f"the JSON array does not end: {TRUNCATED}"), rest)
+    if not loose and breaks_off(data):
+        raise Damaged(f"the last value breaks off: {TRUNCATED}", rest)
     if rest:
         yield [rest]
 
@@ -98,24 +105,34 @@ def _closes(head: bytes, rest: bytes, beside: Beside | None) -> bool:
     return True
 
 
-def _cut(data: bytes, in_array: bool, last: bool) -> tuple[list[bytes | Bad], bytes, bool, bool]:
+def _cut(data: bytes, in_array: bool, last: bool, between: bytes) -> tuple[list[bytes | Bad], bytes, bool, bool]:
     """(values, the data that is left, whether the array ended, whether a broken value was cut at a joint: then the rest
-    is to be cut anew)."""
+    is to be cut anew). Bytes that are not of `between` and stand between values are Bad ones."""
     from instdata.read.json_values import split_values
 
     spans, used, ends = split_values(data, in_array)
     found: list[bytes | Bad] = []
+    done = 0
     for start, end in spans:
-        value = data[start:end]
+        if stray := data[done:start].strip(between):
+            found.append(_stray(stray))
+        value, done = data[start:end], end
         joint = None if value.find(b"{", 1) < 0 or _parses(value) else JOINT.search(value)  # one brace: no neighbour
         if joint:
             return [*found, _trim(value[: joint.end()])], data[start + joint.end() :], False, True
         found.append(value)
+    if stray := data[done : used - ends].strip(between):
+        found.append(_stray(stray))
     left = data[used:]
     joint = JOINT.search(left) if last or len(left) > RECORD_LIMIT else None
     if joint and not ends:
         return [*found, _trim(left[: joint.end()])], left[joint.end() :], False, True
     return found, left, ends, False
+
+
+def _stray(text: bytes) -> Bad:
+    shown = text.decode("utf-8", "backslashreplace")
+    return Bad("a bracket too many: it closes nothing", shown)
 
 
 def _trim(value: bytes) -> bytes:
@@ -124,7 +141,7 @@ def _trim(value: bytes) -> bytes:
 
 def _parses(value: bytes) -> bool:
     try:
-        orjson.loads(value)
+        loads(value)
     except ValueError:
         return False
     return True

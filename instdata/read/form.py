@@ -12,11 +12,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from instdata.corpus.rows import OPTIONAL
-from instdata.read.plain import unjson
-from instdata.read.shapes import normalise_key
+from instdata.read.keys import normalise_key
+from instdata.read.numbers import dumps, loads
 
 
 class _Ambiguous(Exception):
@@ -42,7 +40,9 @@ def texts_of(messages: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) 
     return [text for text in out if text]
 
 
-def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], notes: Collection[str] = ()) -> str:
+def written(
+    record: Mapping[str, Any] | list[Any], texts: list[str], meta: Collection[str], notes: Collection[str] = ()
+) -> str:
     """The form of a record: `texts` are the row's, `meta` the columns that its meta holds."""
     places = {text: n for n, text in reversed(list(enumerate(texts)))}
     long = [(n, text) for n, text in enumerate(texts) if len(text) >= PART]
@@ -71,6 +71,8 @@ def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], 
 
     form: dict[str, Any] = {"notes": sorted(notes)} if notes else {}
     try:
+        if not isinstance(record, Mapping):  # C3's: [dialogue, questions, id]
+            return dumps({**form, "=": skeleton(record)}).decode()
         found = {}
         for key, value in record.items():
             name = normalise_key(key)
@@ -78,13 +80,13 @@ def written(record: Mapping[str, Any], texts: list[str], meta: Collection[str], 
         if "$" in record:
             raise _Ambiguous
     except _Ambiguous:
-        return _dumps({**form, "raw": record})
-    return _dumps({**form, "=": found})
+        return dumps({**form, "raw": record}).decode()
+    return dumps({**form, "=": found}).decode()
 
 
 def record_of(form: str, messages: Sequence[Mapping[str, Any]], columns: Mapping[str, Any], meta: str | None) -> Any:
     """The record that a form, the row and its meta stand for."""
-    found = orjson.loads(form)
+    found = loads(form)
     if "raw" in found:
         return found["raw"]
     texts, rest = texts_of(messages, columns), None
@@ -99,7 +101,7 @@ def record_of(form: str, messages: Sequence[Mapping[str, Any]], columns: Mapping
             if not isinstance(parts, str):
                 return part(parts[0]) if len(parts) == 1 else "".join(map(part, parts))
             nonlocal rest
-            rest = orjson.loads(meta or "{}") if rest is None else rest
+            rest = loads(meta or "{}") if rest is None else rest
             return rest[parts]
         return {k: filled(v) for k, v in value.items()}
 
@@ -113,7 +115,7 @@ def record_of(form: str, messages: Sequence[Mapping[str, Any]], columns: Mapping
 
 def plain(record: Any) -> Any:
     """A record as JSON holds it: what it cannot hold, as text."""
-    return orjson.loads(_dumps(record))
+    return loads(dumps(record))
 
 
 def _composed(text: str, long: list[tuple[int, str]]) -> Any:
@@ -126,7 +128,3 @@ def _composed(text: str, long: list[tuple[int, str]]) -> Any:
             parts += [text[at:found], n] if found > at else [n]
             at = found + len(inner)
     return {"$": [*parts, text[at:]] if at < len(text) else parts} if parts else text
-
-
-def _dumps(value: Any) -> str:
-    return orjson.dumps(value, default=unjson).decode()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import orjson
-
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, unjson
+from instdata.read.numbers import dumps
+from instdata.read.plain import BadRow, as_text, is_nan, json_text
 from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+SCORES = ("overall_score", "score", "rating", "pm_score", "selected")  # of one of several answers; else its `rank`
+ANSWERS = ("response", "text", "content", "output", "answer", "completion")
+PIECES = ("text", "paragraph_text", "content", "passage", "context")
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
 
 
@@ -56,6 +58,7 @@ class Got(dict):
         out: dict[str, Any] = {}
         for name in ("reference", "license", "generator", "category"):
             value = self.get(name)
+            value = value.get("ground_truth") if isinstance(value, dict) and name == "reference" else value  # verl
             if isinstance(value, (str, int, float)) and not isinstance(value, bool):
                 out[name] = as_text(value, name)
             elif value is not None:
@@ -73,7 +76,7 @@ class Got(dict):
                 not found or isinstance(found, dict) or isinstance(found[0], (dict, str))
             ):
                 if found:
-                    out["tools"] = tools if isinstance(tools, str) else orjson.dumps(found, default=unjson).decode()
+                    out["tools"] = tools if isinstance(tools, str) else dumps(found).decode()
             else:
                 self.drop("tools")
         return out
@@ -82,7 +85,7 @@ class Got(dict):
         """The label as text: a number, a class's name, or JSON of what else it is."""
         value = self.get("ability")
         if isinstance(value, (list, dict)):
-            return orjson.dumps(value, default=unjson).decode()
+            return dumps(value).decode()
         return as_text(value, "ability").strip() or None
 
     def output(self) -> str:
@@ -91,15 +94,18 @@ class Got(dict):
     def completion(self) -> str:
         """The answer of a question: text, the first of several, or the letter of an option."""
         value, options = self.get("completion"), self.get("options")
-        if value is None and options is not None:
+        if value is None and (options is not None or self.options()):
             at = next((k for k in CHOSEN_OPTION if isinstance(self.record.get(k), (str, int))), None)
             value, self.used["completion"] = self.record.get(at) if at else None, (at,) if at else ()
+            options = self.get("options")
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
-            value = value.get("text", value.get("answer"))
+            value = _stated(value)
+        if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):  # of a forum, of models
+            value = _best(value) or value
         if isinstance(value, list):
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
-                return orjson.dumps(value, default=unjson).decode()
+                return dumps(value).decode()
             letters = all(len(v) == 1 and v in LETTERS for v in several)
             return "".join(several) if letters else several[0] if several else ""
         if type(value) is int and isinstance(options, (list, dict)) and 0 <= value < len(options):
@@ -115,18 +121,10 @@ class Got(dict):
             return ""
         if all(isinstance(s, str) or s is None for s in several):
             return next((s for s in several if s), "")
-        if not all(isinstance(s, dict) for s in several):
+        found = _best(several) if all(isinstance(s, dict) for s in several) else None
+        if found is None:
             self.drop("generations")
-            return ""
-
-        def score(one: dict[str, Any]) -> float:
-            value = next((one[k] for k in ("overall_score", "score", "rating") if k in one), 0)
-            return value if isinstance(value, (int, float)) else 0
-
-        best = max(several, key=score)
-        return as_text(
-            next((best[k] for k in ("response", "text", "content", "output") if k in best), ""), "completions"
-        )
+        return found or ""
 
     def options(self) -> str:
         """The options of a question, a line each, lettered where they are not; from the columns A, B, C … too."""
@@ -151,6 +149,31 @@ class Got(dict):
         return "\n".join(texts if lettered else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
 
 
+def _best(several: list[dict[str, Any]]) -> str | None:
+    """The text of the answer that was scored best, the first of equals; None where they have no text."""
+    best = max(several, key=_score)
+    found = next((best[k] for k in ANSWERS if isinstance(best.get(k), (str, int, float))), None)
+    return None if found is None else as_text(found, "answers")
+
+
+def _score(one: dict[str, Any]) -> float:
+    value = next((one[k] for k in SCORES if k in one), None)
+    if isinstance(value, (int, float)):
+        return float(value)
+    rank = one.get("rank")
+    return -float(rank) if isinstance(rank, (int, float)) else 0.0
+
+
+def _stated(value: dict[str, Any]) -> Any:
+    """The answer that an object states: its text, the first of several; DROP's number, spans or date."""
+    found = next((value[k] for k in ("text", "answer", "value", "number", "spans") if value.get(k)), None)
+    date = value.get("date")
+    if found is None and isinstance(date, dict):
+        found = " ".join(str(date[k]) for k in ("day", "month", "year") if date.get(k))
+    several = isinstance(found, list) and found is value.get("spans") and "number" in value
+    return ", ".join(map(str, found)) if several and found else found
+
+
 def no_media(record: dict[str, Any]) -> None:
     """Raise BadRow for a record of pictures, sound or film."""
     for key in MEDIA:
@@ -166,6 +189,24 @@ def material(value: Any, where: str) -> str:
     """Text of a passage: a text, texts one after the other, or what a list or an object holds as JSON."""
     if isinstance(value, list) and all(isinstance(v, str) for v in value):
         return "\n".join(value)
-    if isinstance(value, dict) and isinstance(value.get("contexts"), list):  # PubMedQA
-        return "\n".join(map(str, value["contexts"]))
+    if isinstance(value, dict):
+        if isinstance(value.get("contexts"), list):  # PubMedQA
+            return "\n".join(map(str, value["contexts"]))
+        if isinstance(value.get("title"), list) and isinstance(value.get("sentences"), list):  # HotpotQA's table
+            value = list(zip(value["title"], value["sentences"]))
+    if isinstance(value, list):
+        pieces = [_piece(v) for v in value]
+        if pieces and None not in pieces:
+            return "\n".join(map(str, pieces))
     return as_text(value, where)
+
+
+def _piece(value: Any) -> str | None:
+    """One of several passages: a text; HotpotQA's [title, sentences]; {title, text}. None where it is none."""
+    if isinstance(value, (list, tuple)) and len(value) == 2:
+        value = {"title": value[0], "text": "".join(map(str, value[1])) if isinstance(value[1], list) else value[1]}
+    if isinstance(value, dict):
+        text = next((value[k] for k in PIECES if isinstance(value.get(k), str)), None)
+        title = value.get("title")
+        return f"{title}: {text}" if text and isinstance(title, str) and title else text
+    return value if isinstance(value, str) else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -16,14 +17,17 @@ from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.indexed import until_damage
-from instdata.read.shapes import COMMON, used_keys
-from instdata.read.shards import answered, any_answered, tables
+from instdata.read.nested import nested
+from instdata.read.parse import parse
+from instdata.read.shapes import CHOSEN_OPTION, COMMON, OPTIONS, used_keys
+from instdata.read.shards import answered, any_answered
 from instdata.read.sources import PEEK, Input
 from instdata.util.context import Context
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
-VERSION = 3  # raise it when the same records look otherwise
+VERSION = 4  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
+PLACE = re.compile(r":? (?:at )?line \d+,? column \d+(?: \(char \d+\))?")  # where in a record, which differs
 NAMED = 6  # columns that a line names
 LABEL = 40  # characters of a label at most
 KNOWN = 0.5  # share of a column's values that name an ability, from which it holds labels
@@ -75,6 +79,7 @@ ABOUT = frozenset(
         "origin",
         "ability",
         "labels_source",
+        "data_source",
     ]
 )
 CATEGORY = frozenset(COMMON["category"])  # feed a column of their own, and may hold labels
@@ -83,8 +88,9 @@ CATEGORY = frozenset(COMMON["category"])  # feed a column of their own, and may 
 @dataclass(frozen=True)
 class Look:
     """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
-    with an example each, those of text that may be the answer, and whether those records are all there are. `labels`:
-    the column whose words the taxonomy knows, with an example, where no column feeds `ability`."""
+    with an example each, those of text that may be the answer, whether those records are all there are, and how many of
+    them cannot be read, by reason, with the first of each. `labels`: the column whose words the taxonomy knows, with an
+    example, where no column feeds `ability`."""
 
     source: str
     formats: list[str]
@@ -93,6 +99,8 @@ class Look:
     unused: dict[str, str]
     perhaps: list[str]
     whole: bool = True
+    bad: dict[str, int] = field(default_factory=dict)
+    first_bad: dict[str, str] = field(default_factory=dict)
     labels: tuple[str, str] | None = None
 
     @property
@@ -116,8 +124,24 @@ class Look:
 
     @property
     def glance(self) -> str:
-        """The same, with how far the look went: for who reads no more than that."""
-        return self.line + ("" if self.whole else f"; looked at the first {PEEK:,} records of each file")
+        """The same, with what cannot be read and how far the look went: for who reads no more than that."""
+        return self.line + self._unread + ("" if self.whole else f"; looked at the first {PEEK:,} records of each file")
+
+    @property
+    def _unread(self) -> str:
+        n = sum(self.bad.values())
+        some = sorted(self.bad.items(), key=lambda reason: -reason[1])
+        told = "; ".join(f"{self.first_bad[why]}: {why}" + (f" ({k:,} such)" if k > 1 else "") for why, k in some[:3])
+        more = f"; {len(some) - 3} more reasons" if some[3:] else ""
+        of = f" of {self.rows + n:,} records cannot be read" if self.whole else " records cannot be read"
+        return f"; {n:,}{of}: {told}{more}" if n else ""
+
+    def too_bad(self, max_bad: float) -> str | None:
+        """Why a build will stop, where it is sure from what was seen: more than max_bad cannot be read."""
+        n = sum(self.bad.values())
+        if not self.whole or n < 10 or n <= max_bad * (self.rows + n):
+            return None
+        return f"source {self.source}{self._unread.replace(';', ':', 1)}. That is more than max_bad ({max_bad:.2%})"
 
     @property
     def objection(self) -> str | None:
@@ -138,18 +162,27 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     words: dict[str, Counter[str]] = {}
     rows = said = 0
     whole, labelled = True, taxonomy is None
+    bad: Counter[str] = Counter()
+    first_bad: dict[str, str] = {}
     for item in inputs:
-        for table in tables(item, taxonomy, PEEK):
+        for start, block in until_damage(item.blocks(PEEK), []):
+            read = parse(block, start, item, taxonomy)
+            table = read.table(item)
             rows += len(table)
             said += answered(table)
+            for number, error, _ in read.bad:
+                why = PLACE.sub("", error)
+                bad[why] += 1
+                first_bad.setdefault(why, f"{item.file} row {number}")
         used, seen, own = used_keys(item.fields), 0, set(item.fields.get("ability", ()))
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
             seen += 1
+            feeding = used | _special(record) if isinstance(record, dict) else used
             for key, value in record.items() if isinstance(record, dict) else ():
                 labelled = labelled or (key in own and bool(value))
-                if isinstance(value, str) and 0 < len(value) <= LABEL and (key not in used or key in CATEGORY):
+                if isinstance(value, str) and 0 < len(value) <= LABEL and (key not in feeding or key in CATEGORY):
                     words.setdefault(key, Counter())[value] += 1
-                if key in used or value in (None, "", [], {}):
+                if key in feeding or value in (None, "", [], {}):
                     continue
                 if key not in unused:
                     unused[key] = _example(value)
@@ -158,7 +191,7 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
     labels = None if labelled or taxonomy is None else _labels(words, taxonomy)
-    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, labels)
+    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, dict(bad), first_bad, labels)
 
 
 def _labels(words: dict[str, Counter[str]], taxonomy: Taxonomy) -> tuple[str, str] | None:
@@ -170,6 +203,14 @@ def _labels(words: dict[str, Counter[str]], taxonomy: Taxonomy) -> tuple[str, st
         if mine >= KNOWN * counts.total() and len(set(known.values()) - {None}) > 1:
             return key, next(word for word, _ in counts.most_common() if known[word])
     return None
+
+
+def _special(record: Mapping[str, Any]) -> set[str]:
+    """The columns that feed something because of what stands beside them: of several questions, of options."""
+    several = nested(record)
+    lettered = {k for k in record if len(k) == 1} if "a" in record and "b" in record else set()
+    options = lettered or not record.keys().isdisjoint(OPTIONS)
+    return {*(several[0] if several else ()), *lettered, *((*CHOSEN_OPTION, "text") if options else ())}
 
 
 def looked(inputs: list[Input], context: Context, keep: bool) -> Look:

@@ -14,12 +14,14 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import Conversation, adapt, cut_back, meta
-from instdata.read.arrow import spelled
 from instdata.read.blocks import Bad, parsed, raw_text
 from instdata.read.form import plain, record_of, texts_of, written
+from instdata.read.keys import Record, normalise_keys
 from instdata.read.language import detect as detect_languages
-from instdata.read.plain import said_of, unjson
-from instdata.read.shapes import Record, normalise_keys, used_keys
+from instdata.read.nested import listed
+from instdata.read.numbers import dumps, spelled
+from instdata.read.plain import is_nan, said_of
+from instdata.read.shapes import used_keys
 from instdata.read.sources import Input
 from instdata.read.usual import INPUT, PLAIN, Usual
 
@@ -94,7 +96,8 @@ def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[R
     written: 0.10 is not 0.1."""
     rows = adapt(record, item.format, item.fields)
     if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
-        record = normalise_keys(spelled(records[i].removeprefix(b"\xef\xbb\xbf")))
+        found = spelled(records[i].removeprefix(b"\xef\xbb\xbf").strip().removesuffix(b","))
+        record = normalise_keys(listed(found) or found)
         rows = adapt(record, item.format, item.fields)
     if item.format in ("messages", "sharegpt"):
         rows = [cut_back(row) for row in rows]
@@ -119,17 +122,27 @@ def _described(
         extra = ({INPUT: row.input_chars} if row.input_chars else {}) | (
             {"ability": row.ability} if label == UNKNOWN else {}
         )
-        held = rest | extra
-        text = orjson.dumps(held, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if held else None
+        held = row.beside | rest | extra
+        text = dumps(held, orjson.OPT_SORT_KEYS).decode() if held else None
         out.append(Parsed(number, nth, row, text, label, None if nth else _form(record.original, columns, row, text)))
     return out
 
 
 def _form(record: dict[str, Any], columns: Collection[str], row: Conversation, held: str | None) -> str:
     """The form of a record of which meta, the JSON text `held`, has these columns."""
-    form = written(record, texts_of(row.turns, row.columns), columns, row.notes)
+    notes = row.notes
+    form = written(record, texts_of(row.turns, row.columns), columns, notes)
     back = record_of(form, row.turns, row.columns, held)
-    return form if back == record or back == plain(record) else written(record, [], (), row.notes)
+    if back != record and _has_nan(record):  # it comes back as null: said, whatever its column
+        notes = tuple(sorted({*notes, "nan"}))
+        form = written(record, texts_of(row.turns, row.columns), columns, notes)
+    return form if back == record or back == plain(record) else written(record, [], (), notes)
+
+
+def _has_nan(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nan, value.values()))
+    return is_nan(value) or (isinstance(value, list) and any(map(_has_nan, value)))
 
 
 def _table(rows: list[Parsed], item: Input) -> pa.Table:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
-import orjson
+from instdata.read.numbers import loads
 
 
 class BadRow(ValueError):
@@ -21,7 +22,7 @@ def json_text(text: str) -> Any:
     """What a column of JSON text holds; the text itself where it is no JSON list or object."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return orjson.loads(text)
+            return loads(text)
         except (ValueError, RecursionError):
             return text
     return text
@@ -47,12 +48,8 @@ def as_text(value: Any, where: str) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
-        said = getattr(value, "text", None)  # read/arrow.py knows how it was written
+        said = getattr(value, "text", None)  # numbers.py and arrow.py know how it was written
         return str(value) if said is None else said
+    if isinstance(value, Decimal):
+        return str(value)
     raise BadRow(f"{where} is {kind(value)}, expected text")
-
-
-def unjson(value: Any) -> Any:
-    """What JSON cannot hold, for orjson's `default`: a number that remembers how it was written as the number, anything
-    else as text."""
-    return float(value) if isinstance(value, float) else str(value)

@@ -7,49 +7,59 @@ what each becomes. Column names are compared as `normalise_key` spells them.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any
 
-from instdata.read.plain import BadRow, json_text
+from instdata.read.keys import normalise_key
+from instdata.read.nested import nested
+from instdata.read.plain import json_text
+from instdata.read.rendered import looks_rendered
+from instdata.read.speakers import PAIRS, SPEAKER, TEXT
 
 Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
 
-PASSAGE = ("context", "passage", "article", "paragraph", "材料", "文章", "段落", "上下文")
-OPTIONS = ("options", "choices", "choice", "选项")
-REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "思考", "思考过程")
+PASSAGE = ("context", "passage", "article", "paragraph", "story", "材料", "文章", "段落", "上下文", "背景")
+OPTIONS = ("options", "choices", "choice", "选项", "選項")
+REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "complex_cot", "思考", "思考过程",
+             "思考過程", "推理", "reasoning (reasoning_content)", "deepseek_thinking_trajectory",
+             "gemini_thinking_trajectory", "thinking_trajectories")  # fmt: skip
+SAID = ("输出", "輸出", "回答", "答案", "回复", "回覆", "回应", "回應", "响应", "解答")
 
 # The answer to a conversation that ends with a question, in columns of its own.
 ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
-CHOSEN_OPTION = ("label", "correct_option", "gold")  # of a question with options that has no other answer
+CHOSEN_OPTION = ("label", "correct_option", "correct", "gold")  # of a question with options that has no other answer
 
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
     "alpaca": {
-        "instruction": ("instruction", "指令"),
-        "input": ("input", "输入", *PASSAGE),
-        "output": ("output", "response", "generation", "completion", "answer", "输出", "回答", "答案", "回复"),
+        "instruction": ("instruction", "definition", "指令", "指示"),
+        "input": ("input", "inputs", "输入", "輸入", *PASSAGE),
+        "output": ("output", "response", "generation", "completion", "answer", "targets", *SAID),
         "generations": ("generations", "completions"),
         "options": OPTIONS,
-        "history": ("history", "历史"),
+        "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
     },
     "prompt_completion": {
-        "prompt": ("prompt", "question", "query", "problem", "问题", "提问", "题目", "input", "输入"),
-        "completion": ("completion", "response", "solution", "answer", "answers", "answerkey", "generation", "output",
-        "target",
-                       "generated_solution", "deepseek_solution", "content",
-                       "回答", "答案", "回复", "输出"),
+        "prompt": ("prompt", "question", "query", "problem", "question_stem",
+                   "inputs_pretokenized", "inputs", "questions", "ask", "content",
+                   "问题", "問題", "提问", "提問", "题目", "題目",
+                   "提示", "提示词", "问", "問", "用户", "用戶", "使用者", "user", "human", "q", "input",
+                   "输入", "輸入"),
+        "completion": ("completion", "response", "response (content)", "output", "deepseek_attempt", "gemini_attempt",
+                       "attempt", "solution", "answer", "answers", "answerkey", "generation",
+        "target", "targets_pretokenized", "targets", "correct_answer", "best_answer", "answers_spans",
+                       "generated_solution", "deepseek_solution", "r1_solution_1", "final_answer", "content", "summary",
+                       *SAID, "答", "助手", "助理", "assistant", "bot", "gpt", "a"),
         "generations": ("generations",),
-        "passage": PASSAGE,
+        "passage": (*PASSAGE, "paragraphs"),
         "options": OPTIONS,
-        "history": ("history", "历史"),
+        "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
     },
     "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns",
     "data",
-                              "plain_text", "text", "对话"), **ANSWER},
+                              "contents", "trajectory", "sample", "plain_text", "text", "对话", "對話"), **ANSWER},
     "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
@@ -58,13 +68,33 @@ KEYS: dict[str, Feeds] = {
 COMMON: Feeds = {
     "ability": ("ability",),
     "origin": ("origin",),
-    "system": ("system", "system_prompt", "system_message", "meta_instruction", "系统", "系统提示"),
+    "system": (
+        "system",
+        "system_prompt",
+        "system_message",
+        "meta_instruction",
+        "systeminstruction",
+        "system_instruction",
+        "系统",
+        "系統",
+        "系统提示",
+        "系統提示",
+        "系统提示词",
+    ),
     "tools": ("tools", "functions"),
     "chosen": ("chosen",),
     "rejected": ("rejected",),
-    "chosen_score": ("chosen_score", "score_chosen", "chosen_rating", "chosen-rating"),
-    "rejected_score": ("rejected_score", "score_rejected", "rejected_rating", "rejected-rating"),
-    "reference": ("reference", "ground_truth", "expected_answer", "reference_answer", "answer"),
+    "chosen_score": ("chosen_score", "score_chosen", "chosen_rating", "chosen-rating", "rating_chosen"),
+    "rejected_score": ("rejected_score", "score_rejected", "rejected_rating", "rejected-rating", "rating_rejected"),
+    "reference": (
+        "reference",
+        "ground_truth",
+        "expected_answer",
+        "reference_answer",
+        "answer",
+        "final_answer",
+        "reward_model",
+    ),
     "license": ("license", "licence"),
     "generator": ("generator", "model_name", "generation_model", "model"),
     "category": ("category", "类别", "分类"),
@@ -79,6 +109,19 @@ MAIN = {
     "seeds": "instances",
 }
 MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+# Columns (of any field, or of one: field.column) that mean something only beside one of others: a `user` may be
+# anybody's name, a summary is an answer where the content is what is asked (AdvertiseGen, SciInstruct).
+BESIDE = {
+    column: frozenset(others.split())
+    for columns, others in (
+        ("user human 用户 用戶 使用者", "assistant bot gpt 助手 助理"),
+        ("assistant bot gpt 助手 助理", "user human 用户 用戶 使用者"),
+        ("q", "a"), ("a", "q"), ("问 問", "答"), ("答", "问 問"), ("ask", "answer"), ("questions", "answers"),
+        ("prompt.content", "summary"), ("summary", "content"), ("definition", "inputs instances"),
+        ("attempt", "thinking_trajectories"), ("reward_model", "data_source"),
+    )
+    for column in columns.split()
+}  # fmt: skip
 ROLE_FIELD = "roles:"  # before a role, in Fields: the source's own words for it
 BEGINS = re.compile(r"\s*(\[Human\]|###\s*Human|Human|USER)\s*:")  # one text that holds a dialogue
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
@@ -99,32 +142,15 @@ class Fields(dict):
                 (name, key, tuple(placeholders(key)))
                 for name, feeding in self.items()
                 for key in (() if name.startswith(ROLE_FIELD) else feeding)
-                if key in record or placeholders(key)
+                if (key in record and stands(key, record, name)) or placeholders(key)
             ]
         return plans[keys]
 
 
-class Record(dict):
-    """A record under normalised keys; `original` is the record as it came in."""
-
-    original: dict[str, Any]
-
-
-@lru_cache(maxsize=4096)
-def normalise_key(key: str) -> str:
-    """One spelling for a column name: NFKC (so no-break spaces are spaces), trimmed, case-folded, no BOM."""
-    return unicodedata.normalize("NFKC", key.lstrip("\ufeff")).strip().casefold()
-
-
-def normalise_keys(record: dict[str, Any]) -> Record:
-    """The record under normalised keys. Raises BadRow where two keys become one."""
-    if isinstance(record, Record):
-        return record
-    out = Record({normalise_key(k): v for k, v in record.items()})
-    if len(out) < len(record):
-        raise BadRow("two keys differ only in case or spacing")
-    out.original = record
-    return out
+def stands(key: str, record: Mapping[str, Any], field: str) -> bool:
+    """Whether a column feeds a field in such a record."""
+    beside = BESIDE.get(key) or BESIDE.get(f"{field}.{key}")
+    return not beside or (not beside.isdisjoint(record) and not (key == "a" and "b" in record))
 
 
 def placeholders(template: str) -> list[str]:
@@ -135,13 +161,17 @@ def placeholders(template: str) -> list[str]:
 def detect(records: Iterable[dict[str, Any]]) -> str | None:
     """The format of a file, from the keys of its first records (normalised); None where nothing is known."""
     for record in records:
+        inner = nested(record)
+        found = detect(inner[1]) if inner else None
+        if found:
+            return found
         for key in KEYS["messages"]["messages"]:
             first = _first_turn(record.get(key), key) if key != "text" else None
             if first is not None:
                 shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
                 return "sharegpt" if shared else "messages"
         for format in ("seeds", "alpaca", "prompt_completion"):
-            if any(k in record for k in KEYS[format][MAIN[format]]):
+            if any(k in record and stands(k, record, MAIN[format]) for k in KEYS[format][MAIN[format]]):
                 return format
         if isinstance(record.get("chosen"), (str, list)):
             return "preference"
@@ -155,9 +185,9 @@ def _first_turn(value: Any, key: str) -> Any:
     if isinstance(value, str):
         if re.match(r'\s*(\[\s*[{"]|\{\s*")', value) and key not in ("data", "plain_text", "text"):
             return _first_turn(json_text(value), key)
-        return value if BEGINS.match(value) else None
+        return value if BEGINS.match(value) or looks_rendered(value) else None
     if isinstance(value, Mapping):  # a struct of lists, or MOSS's {turn_1: …}
-        if key in ("messages", "conversations", "conversation") and ({"role", "from"} & set(value)):
+        if key in ("messages", "conversations", "conversation") and not set(SPEAKER).isdisjoint(value):
             return dict.fromkeys(value, "")
         return value if "turn_1" in value else None
     if not isinstance(value, list):
@@ -171,8 +201,10 @@ def _first_turn(value: Any, key: str) -> Any:
             if len(value) > 1 and key in ("data", "conversations", "conversation", "messages", "dialogue", "dialog")
             else None
         )
-    known = {"role", "from", "speaker", "human", "user", "input", "query", "question"}
-    return first if isinstance(first, dict) and known & set(map(normalise_key, first)) else None
+    keys = set(map(normalise_key, first)) if isinstance(first, dict) else set()
+    paired = any(keys.issuperset(pair) for pair in PAIRS)
+    spoken = not keys.isdisjoint(SPEAKER) and not keys.isdisjoint((*TEXT, "tool_calls"))
+    return first if paired or spoken else None
 
 
 def fields_of(format: str) -> Feeds:

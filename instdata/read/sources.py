@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import hub_dataset, raw_blocks, records
 from instdata.read.container import Beside, Damaged, form_of
 from instdata.read.files import find_files
+from instdata.read.keys import normalise_key, normalise_keys
 from instdata.read.shapes import (
     MAIN,
     Fields,
@@ -24,8 +25,6 @@ from instdata.read.shapes import (
     detect,
     fields_of,
     mapped_formats,
-    normalise_key,
-    normalise_keys,
     placeholders,
 )
 from instdata.read.source import Source
@@ -34,7 +33,7 @@ from instdata.util.context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 5  # of everything that turns a file into shards
+VERSION = 6  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -73,6 +72,20 @@ class Input:
         ]
 
 
+@dataclass
+class Peeked:
+    """What the first records of a file show: their columns, and the format of the first that has one. None of their
+    texts is kept: a thousand may be as large as the machine's memory."""
+
+    columns: dict[str, None] = field(default_factory=dict)
+    format: str | None = None
+
+    def add(self, record: Any) -> None:
+        if isinstance(record, dict):
+            self.columns |= dict.fromkeys(record)
+            self.format = self.format or detect([record])
+
+
 def source_name(source: Source) -> str:
     """The recipe's name, else the repo's, or the file's or folder's without its suffixes."""
     if source.name:
@@ -92,18 +105,33 @@ def open_sources(
     online: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[list[Input]]:
-    """The inputs of each source (with its place in the recipe), files in the order of their names. Looks at the first
-    records of each file; Hub datasets are left out where `online` is false. `reserved` names are taken by steps.
+    """The inputs of each source. Raises what `try_sources` returns as the error."""
+    opened, error = try_sources(sources, base, reserved, online, say)
+    if error is not None:
+        raise error
+    return list(opened.values())
+
+
+def try_sources(
+    sources: list[tuple[int, Source]],
+    base: Path,
+    reserved: AbstractSet[str] = frozenset(),
+    online: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> tuple[dict[int, list[Input]], InputError | None]:
+    """The inputs of each source that can be opened, by its place in the recipe, files in the order of their names; and
+    what is wrong with the others. Looks at the first records of each file; Hub datasets are left out where `online` is
+    false. `reserved` names are taken by steps.
 
     `say` gets a line about each file that is not what its name says, and about files left out.
 
-    Raises InputError with every problem, its file being `sources.<place>`: missing files, unknown formats, columns in
-    `map` that no record has; DamagedInput where all of them are damaged files.
+    The error is an InputError with every problem, its file being `sources.<place>`: missing files, unknown formats,
+    columns in `map` that no record has; DamagedInput where all of them are damaged files.
     """
     damaged = True
     misnamed = False
     problems: list[tuple[str, int | None, str]] = []
-    opened: list[list[Input]] = []
+    opened: dict[int, list[Input]] = {}
     names: set[str] = set()
     for i, source in sources:
         where, name = f"sources.{i}", source_name(source)
@@ -117,13 +145,13 @@ def open_sources(
             continue
         try:
             told = partial(_named, say, name)
-            opened.append(_open_files(source, name, base, told) if source.paths else _open_hub(source, name))
+            opened[i] = _open_files(source, name, base, told) if source.paths else _open_hub(source, name)
         except InputError as e:
             damaged = damaged and isinstance(e, DamagedInput)
             problems += [(where, None, m) for _, _, m in e.problems]
-    if problems:
-        raise DamagedInput(problems) if damaged and not misnamed else InputError(problems)
-    return opened
+    if not problems:
+        return opened, None
+    return opened, DamagedInput(problems) if damaged and not misnamed else InputError(problems)
 
 
 def _named(say: Callable[[str], None], name: str, line: str) -> None:
@@ -136,13 +164,13 @@ def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None
     damaged = 0
     how: dict[str, Any] = {"encoding": source.encoding, "delimiter": source.delimiter, "sheets": source.sheets}
     for path, file in find_files(source, base, say):
-        peeked: list[dict[str, Any]] = []
+        peeked = Peeked()
         try:
             seen = stamp(path)  # before its bytes are looked at: a change under way is then noticed
             if said := form_of(path, source.encoding).said if path.stat().st_size else "":
                 say(f"{file} {said}")
             for record in records(raw_blocks(str(path), None, PEEK, **how)):
-                peeked += [record] if isinstance(record, dict) else []
+                peeked.add(record)
         except Damaged as e:
             message = str(e) if str(e).startswith(path.name) else f"{path.name}: {e}"
             if source.damaged != "keep":
@@ -201,7 +229,9 @@ def _open_hub(source: Source, name: str) -> list[Input]:
         raise InputError(
             f"hub: {source.hub}: {said}. Is it spelled right, public or logged in to, and the network up?"
         ) from e
-    peeked = [normalise_keys(r) for r in dataset.select(range(min(PEEK, len(dataset))))]
+    peeked = Peeked()
+    for record in dataset.select(range(min(PEEK, len(dataset)))):
+        peeked.add(normalise_keys(record))
     format, fields = _understand(source, peeked, f"hub: {source.hub}")
     file = f"{source.config or 'default'}-{source.split}"
     identity = f"hub:{source.hub}@{commit}:{source.config}:{source.split}"
@@ -210,13 +240,13 @@ def _open_hub(source: Source, name: str) -> list[Input]:
 
 def _understand(
     source: Source,
-    peeked: Sequence[dict[str, Any]],
+    peeked: Peeked,
     where: str,
     blocks: Callable[[], Iterator[tuple[int, Any]]] | None = None,
 ) -> tuple[str, Fields]:
     """(format, fields) of a file, from its first records and the recipe; `blocks` gives all of it, for columns that are
     rare. Raises InputError with every problem."""
-    seen = list(dict.fromkeys(k for r in peeked for k in r))
+    seen = list(peeked.columns)
     shown = ", ".join(seen[:20])
     problems = [
         (
@@ -227,7 +257,7 @@ def _understand(
         )
         for ours, text in source.map.items()
         for theirs in placeholders(text) or [text]
-        if peeked and normalise_key(theirs) not in seen and not (blocks and _occurs(normalise_key(theirs), blocks()))
+        if seen and normalise_key(theirs) not in seen and not (blocks and _occurs(normalise_key(theirs), blocks()))
     ]
     fitting = mapped_formats(source.map)
     if not fitting:
@@ -236,13 +266,13 @@ def _understand(
         raise InputError(problems)
     format = source.format
     if format == "auto":
-        format = _fitting(fitting, detect(peeked), source.map, seen)
+        format = _fitting(fitting, peeked.format, source.map, seen)
     elif format not in fitting:
         raise InputError(
             f"{where}: map: the format {format} has no "
             f"{' or '.join(m for m in source.map if m not in fields_of(format))}"
         )
-    if not format and not peeked:
+    if not format and not seen:
         format = fitting[0]
     if not format:
         raise InputError(

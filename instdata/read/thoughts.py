@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 
-from instdata.util.thoughts import ANALYSIS, CHANNEL_END, FINAL, FIRST, FRAMES, MARKS, either
+from instdata.read.harmony import is_harmony, turns
+from instdata.util.thoughts import FIRST, FRAMES, OPENS, either, span
 
-# (?s): a trace has many lines. Only what an answer begins with is its reasoning; the same tags further on are text.
-TAGGED = re.compile(r"\s*" + either(f"{opens}(.*?){closes}" for opens, closes in MARKS) + r"\s*", re.S | re.I)
+# (?s): an answer has many lines. Only what an answer begins with is its reasoning; the same tags further on are text.
 FRAMED = re.compile(either(rf"{a}\s*(.*?)\s*(?:{z}\s*)?" for a, z in FRAMES) + r"\Z", re.S | re.I)
-# gpt-oss's harmony: the analysis channel, then the final one.
-CHANNELS = re.compile(
-    rf"\s*{ANALYSIS}(?P<thought>.*?){CHANNEL_END}\s*{FINAL}(?P<answer>.*?)(?:<\|(?:return|end)\|>)?\s*\Z",
-    re.S,
-)
 CLOSED = re.compile(
     r"\A(?P<thought>(?:(?!<think).)+?)\n?</think>\s*\n(?P<answer>.*)\Z", re.S
 )  # its opening stood in the prompt
+OPENED = re.compile(rf"\s*{OPENS}", re.I)
 
 
 def may_hold(content: str) -> bool:
@@ -28,23 +24,37 @@ def take_out(content: str) -> tuple[str | None, str]:
     """(reasoning, answer without it) of an assistant's text; None where it holds none."""
     if not may_hold(content):
         return None, content
-    found = CHANNELS.match(content)
+    if is_harmony(content):
+        said = turns(content) or []
+        if len(said) == 1 and said[0]["role"] == "assistant" and "tool_calls" not in said[0]:
+            return said[0].get("reasoning_content", ""), said[0]["content"]
+    found = span(content)
     if found:
-        return found["thought"].strip(), found["answer"].strip()
-    found = TAGGED.match(content)
-    if found:
-        answer = content[found.end() :]
+        start, end, after = found
+        answer = content[after:].lstrip()
         framed = FRAMED.match(answer)
-        return _inner(found).strip(), _inner(framed) if framed else answer
-    found = CLOSED.match(content)
-    if found:
-        return found["thought"].strip(), found["answer"]
+        return _unwrapped(content[start:end].strip()), next(
+            t for t in framed.groups() if t is not None
+        ) if framed else answer
+    closed = CLOSED.match(content)
+    if closed:
+        return closed["thought"].strip(), closed["answer"]
     return None, content
 
 
-def _inner(found: re.Match[str]) -> str:
-    """What stands between the marks that matched."""
-    return next(text for text in found.groups() if text is not None)
+def _unwrapped(thought: str) -> str:
+    """A thought without marks that all of it stands in once more, or that it opens once more."""
+    while again := OPENED.match(thought):
+        inner = span(thought)
+        if inner and thought[inner[2] :].strip():
+            return thought
+        thought = thought[again.end() : inner[1] if inner else None].strip()
+    return thought
+
+
+def unclosed(content: str) -> bool:
+    """Whether an answer begins with reasoning that never ends."""
+    return may_hold(content) and OPENED.match(content) is not None
 
 
 def put_back(reasoning: str | None, content: str) -> str:

@@ -12,38 +12,28 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind, unjson
-from instdata.read.shapes import ROLE_FIELD, Fields, normalise_key, normalise_keys
+from instdata.read.calls import calls as read_calls
+from instdata.read.harmony import is_harmony
+from instdata.read.harmony import turns as harmony
+from instdata.read.keys import normalise_key, normalise_keys
+from instdata.read.numbers import dumps
+from instdata.read.parts import RESULTS, item_turns, returned, sort_of, turns_of
+from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.rendered import rendered
+from instdata.read.shapes import ROLE_FIELD, Fields
+from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
 from instdata.read.thoughts import take_out
 
 Turn = dict[str, Any]
-CALL = "call"  # the role of a turn that is a call of a tool
-SPEAKERS = {
-    "system": "system", "developer": "system", "系统": "system",
-    "user": "user", "human": "user", "prompter": "user", "person": "user", "instruction": "user", "用户": "user",
-    "人类": "user",
-    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "model": "assistant", "chatgpt": "assistant",
-    "bing": "assistant", "bard": "assistant", "claude": "assistant", "ai": "assistant", "moss": "assistant",
-    "助手": "assistant", "助理": "assistant", "机器人": "assistant",
-    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
-    "function-response": "tool", "ipython": "tool", "environment": "tool",
-    "function_call": CALL, "tool_call": CALL, "function-call": CALL,
-}  # fmt: skip
-# Items that hold a whole exchange: the keys of what is asked and what is answered (Firefly, XTuner, others).
-PAIRS = (
-    ("human", "assistant"),
-    ("user", "assistant"),
-    ("input", "output"),
-    ("query", "response"),
-    ("question", "answer"),
-)
-SPEAKER, TEXT = ("role", "from", "speaker"), ("content", "value", "text")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
+CONFLICT = "weights that differ"  # the key in `extra` for a turn that says two things of whether it is learned
 WEIGHTS = ("weight", "loss", "train", "output_with_loss")
-TEXT_PARTS = ("text", "input_text", "output_text")
 DIALOGUE = re.compile(
-    r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)(Human|Assistant|User|Function Response|人类|用户|助手)\s*[:：][ \t]*", re.I
+    r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)"
+    r"(Human|Assistant|User|Function Response|人类|人類|用户|用戶|助手)\s*[:：][ \t]*",
+    re.I,
 )
+LED = (re.compile(r"\A(?:问|問|用户|患者|Human|User|Q)[:：]\s*"), re.compile(r"\A(?:答|助手|医生|Assistant|A)[:：]\s*"))
 ENDS = "<|endoftext|>"  # what some write behind an answer
 MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
 MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
@@ -65,18 +55,48 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
     if not isinstance(value, list):
         raise BadRow(f"{field} is {kind(value)}, expected a list")
     if value and all(isinstance(v, str) for v in value):
+        if all(LED[i % 2].match(v) for i, v in enumerate(value)):  # Huatuo: 问：…, 答：…
+            value = [LED[i % 2].sub("", v) for i, v in enumerate(value)]
         return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
     turns: list[Turn] = []
     for i, item in enumerate(value):
+        where = f"{field}[{i}]"
         if not isinstance(item, Mapping):
-            raise BadRow(f"{field}[{i}] is not an object with a role and a content")
+            raise BadRow(f"{where} is not an object with a role and a content")
         item = normalise_keys(dict(item))
-        pair = (
-            next((p for p in PAIRS if p[0] in item and p[1] in item), None)
-            if not any(k in item for k in SPEAKER)
-            else None
-        )
-        turns += _exchange(item, pair, f"{field}[{i}]") if pair else [_turn(item, f"{field}[{i}]", roles)]
+        named = any(k in item for k in SPEAKER)
+        pair = None if named else next((p for p in PAIRS if p[0] in item and p[1] in item), None)
+        if pair:
+            turns += _exchange(item, pair, where)
+        elif not named and (found := item_turns(item, where)):
+            turns = _going_on(turns, found)
+        else:
+            made = _turn(item, where, roles)
+            thought = i > 0 and isinstance(value[i - 1], Mapping) and value[i - 1].get("type") == "reasoning"
+            turns = _going_on(turns, made) if thought else [*turns, *made]
+    return _answering(turns)
+
+
+def _going_on(turns: list[Turn], more: list[Turn]) -> list[Turn]:
+    """The turns with more behind them: what an assistant goes on with after its thoughts or words is one turn."""
+    if not (turns and turns[-1]["role"] == more[0]["role"] == "assistant"):
+        return [*turns, *more]
+    before, after = turns[-1], more[0]
+    joined = {**before, **after}
+    for key in ("content", "reasoning_content"):
+        joined[key] = "\n".join(t for t in (before.get(key), after.get(key)) if t)
+    if not joined["reasoning_content"]:
+        del joined["reasoning_content"]
+    calls = [*before.get("tool_calls", ()), *after.get("tool_calls", ())]
+    return [*turns[:-1], joined | ({"tool_calls": calls} if calls else {}), *more[1:]]
+
+
+def _answering(turns: list[Turn]) -> list[Turn]:
+    """The turns; where nobody but a user and "the system" speak, the user first, the system is who answers
+    (MultiWOZ)."""
+    roles = [t["role"] for t in turns]
+    if len(roles) > 1 and all(r == ("system" if i % 2 else "user") for i, r in enumerate(roles)):
+        return [answer_of({**t, "role": "assistant"}) if t["role"] == "system" else t for t in turns]
     return turns
 
 
@@ -102,7 +122,7 @@ def _told_turns(text: str, field: str) -> Any:
     if not isinstance(found, str):
         return found
     moss = [{"role": who.casefold(), "content": words} for who, words in MOSS.findall(text)]
-    return (moss if text.lstrip().startswith("[Human]:") else None) or dialogue(text) or text
+    return (moss if text.lstrip().startswith("[Human]:") else None) or dialogue(text) or rendered(text) or text
 
 
 def _of_mapping(value: Mapping[str, Any], field: str) -> Any:
@@ -138,37 +158,43 @@ def _exchange(item: Mapping[str, Any], pair: tuple[str, str], where: str) -> lis
     asked, said = (as_text(item[k], f"{where}.{k}") for k in pair)
     answer = answer_of({"role": "assistant", "content": said})
     system = as_text(item.get("system"), f"{where}.system")
-    _optional(answer, {k: v for k, v in item.items() if k not in (*pair, "system")}, where)
+    _optional(answer, {k: v for k, v in item.items() if k not in (*pair, "system")})
     first = [{"role": "system", "content": system}] if system.strip() else []
     return [*first, *([{"role": "user", "content": asked}] if asked.strip() or not said.strip() else []), answer]
 
 
-def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> Turn:
-    word = next((item[k] for k in SPEAKER if k in item), None)
-    role = roles.get(normalise_key(word)) if isinstance(word, str) else None
+def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> list[Turn]:
+    """The turn of an item; several where its content's parts hold what tools gave back."""
+    key = next((k for k in SPEAKER if k in item), "")
+    word = item.get(key)
+    word = word.get("role") if isinstance(word, Mapping) else word
+    role = role_of(normalise_key(word), roles) if isinstance(word, str) else None
     if role is None:
         known = f"{where}: unknown role {word!r}"[:200]
         raise BadRow(f"{known}: name it in the source's roles: {{user: […], assistant: […]}}" if word else known)
-    at = next((k for k in TEXT if item.get(k) is not None), None)
-    content, thought = item[at] if at else None, None
-    if isinstance(content, list):
-        content, thought = _parts(content, where)
-    content = as_text(content, f"{where}: the content")
-    rest = {k: v for k, v in item.items() if k not in (*SPEAKER, at)}
-    if role == CALL:
-        role, calls = "assistant", _calls(json_text(content), where)
-        content = "" if calls else content
-        rest |= {"tool_calls": calls} if calls else {}
-    turn: Turn = {"role": role, "content": content}
-    if thought:
-        turn["reasoning_content"] = thought
-    _optional(turn, rest, where)
-    return answer_of(turn)
+    at = next((k for k in TEXT if item.get(k) is not None), "")
+    content = item.get(at)
+    if isinstance(content, Mapping):
+        content = content.get("parts") or ([content] if isinstance(content.get("text"), str) else content)
+    rest = {k: v for k, v in item.items() if k not in (key, at) and (k, v) != ("type", "message")}
+    if isinstance(content, list) and (role != "tool" or any(sort_of(p)[0] in RESULTS for p in content)):
+        turns = turns_of(content, "assistant" if role == CALL else role, where)
+    else:
+        text = returned(content, where) if role == "tool" else as_text(content, f"{where}: the content")
+        calls = read_calls(json_text(text)) if role == CALL else None
+        turn: Turn = {"role": "assistant" if role == CALL else role, "content": "" if calls else text}
+        turns = [turn | ({"tool_calls": calls} if calls else {})]
+    _optional(next((t for t in reversed(turns) if t["role"] == role), turns[-1]), rest)
+    return [answer_of(t) for t in turns]
 
 
 def answer_of(turn: Turn) -> Turn:
     """The turn; an assistant's with the reasoning that its content begins with taken out."""
     if turn["role"] == "assistant" and not turn.get("reasoning_content"):
+        said = harmony(turn["content"]) if is_harmony(turn["content"]) else None
+        if said and len(said) == 1 and said[0].get("tool_calls") and "tool_calls" not in turn:
+            turn |= said[0]
+            return turn
         thought, content = take_out(turn["content"])
         if thought is not None:
             turn["content"] = content
@@ -177,37 +203,23 @@ def answer_of(turn: Turn) -> Turn:
     return turn
 
 
-def _parts(parts: list[Any], where: str) -> tuple[str, str]:
-    """(text, reasoning) of content parts. Raises BadRow for pictures, sound and whatever else is no text."""
-    said, thought = [], []
-    for part in parts:
-        sort = part.get("type") if isinstance(part, Mapping) else None
-        text = part.get("text") if isinstance(part, Mapping) else part
-        if sort in ("thinking", "reasoning") and isinstance(part.get(sort, text), str):
-            thought.append(part.get(sort, text))
-        elif isinstance(text, str) and sort in (*TEXT_PARTS, None):
-            said.append(text)
-        else:
-            raise BadRow(f"{where}: multi-modal ({sort or kind(part)}): only text parts are read")
-    return "\n".join(said), "\n".join(thought)
-
-
-def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
+def _optional(turn: Turn, rest: Mapping[str, Any]) -> None:
     """Put the optional fields among `rest` into the turn, and what nobody knows into `extra`."""
-    extra = {}
+    extra: dict[str, Any] = {}
+    weights: dict[str, Any] = {}
     for key, value in rest.items():
         if value is None or is_nan(value) or value == [] or value == {}:
             continue
         if key in THOUGHTS and isinstance(value, str) and "reasoning_content" not in turn:
             if value.strip():
                 turn["reasoning_content"] = value
-        elif key in WEIGHTS and isinstance(value, (bool, int, float)) and "weight" not in turn:
-            turn["weight"] = float(value)
+        elif key in WEIGHTS and isinstance(value, (bool, int, float)):
+            weights[key] = value
         elif key in ("name", "tool_call_id") and isinstance(value, str):
             if value:
                 turn[key] = value
         elif key in ("tool_calls", "function_call", "function_calls"):
-            calls = _calls(json_text(value) if isinstance(value, str) else value, where)
+            calls = read_calls(json_text(value) if isinstance(value, str) else value)
             if calls and "tool_calls" not in turn:
                 turn["tool_calls"] = calls
             elif isinstance(value, str) and not turn["content"].strip():
@@ -216,35 +228,9 @@ def _optional(turn: Turn, rest: Mapping[str, Any], where: str) -> None:
                 extra[key] = value
         elif value != "":
             extra[key] = value
+    if weights:
+        turn["weight"] = float(min(weights.values()))
+    if len(set(map(float, weights.values()))) > 1:  # train: false beside loss: true
+        extra[CONFLICT] = weights
     if extra:
-        turn["extra"] = orjson.dumps(extra, option=orjson.OPT_SORT_KEYS, default=unjson).decode()
-
-
-def _calls(value: Any, where: str) -> list[dict[str, Any]] | None:
-    """Tool calls in OpenAI's spelling, of one or several; None where it is something else."""
-    found = []
-    for item in value if isinstance(value, list) else [value]:
-        if not isinstance(item, Mapping):
-            return None
-        inner = item.get("function")
-        function = inner if isinstance(inner, Mapping) else item
-        name, arguments = function.get("name"), function.get("arguments", function.get("parameters"))
-        if not isinstance(name, str):
-            return None
-        arguments = arguments if isinstance(arguments, str) else orjson.dumps(arguments or {}, default=unjson).decode()
-        id = item.get("id")
-        found.append(
-            {
-                "id": None if id is None else str(id),
-                "type": "function",
-                "function": {"name": name, "arguments": arguments},
-            }
-        )
-    return found or None
-
-
-def calls_of(text: str | None) -> list[dict[str, Any]] | None:
-    """The tool calls that a JSON text holds (xLAM's answers, ShareGPT's function_call); None where it holds something
-    else."""
-    found = json_text(text or "")
-    return None if isinstance(found, str) else _calls(found, "")
+        turn["extra"] = dumps(extra, orjson.OPT_SORT_KEYS).decode()

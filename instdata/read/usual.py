@@ -16,17 +16,21 @@ import orjson
 import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
-from instdata.read.plain import BadRow, unjson
-from instdata.read.shapes import MAIN, MEDIA, Fields, normalise_keys, used_keys
+from instdata.read.keys import normalise_keys
+from instdata.read.nested import may_nest
+from instdata.read.numbers import dumps
+from instdata.read.plain import BadRow
+from instdata.read.shapes import MAIN, MEDIA, Fields, used_keys
+from instdata.read.speakers import CALL, SPEAKER, TEXT
 from instdata.read.thoughts import may_hold
-from instdata.read.turns import CALL, SPEAKER, TEXT, speakers
+from instdata.read.turns import speakers
 
 INPUT = "_input_chars"  # the key in meta that says how long the separate input of an alpaca row was
 # Format -> the fields of a plain record: what is asked, what it is asked of, what is answered; or the conversation alone.  # noqa: E501
 EXCHANGE = {"alpaca": ("instruction", "input", "output"), "prompt_completion": ("prompt", None, "completion")}
 TALK = ("messages", "sharegpt")
 PLAIN = (*EXCHANGE, *TALK)
-DIALOGUE = re.compile(r"\s*(?:###\s*)?(?:human|assistant|user|function response|人类|用户|助手)", re.I)
+DIALOGUE = re.compile(r"\s*(?:###\s*)?(?:human|assistant|user|function response|人类|人類|用户|用戶|助手)", re.I)
 SCALAR = frozenset([str, int, bool, type(None)])
 
 
@@ -67,6 +71,8 @@ class Usual:
 
     def take(self, number: int, record: dict[str, Any], parsed: bool) -> bool:
         """Whether a record, as it came in, was plain; then its row is added. `parsed`: it came from JSON text."""
+        if type(record) is not dict:  # what JSON does not quite allow
+            return False
         keys = tuple(record)
         if keys not in self.plans:
             if len(self.plans) > 256:  # a file of which no two records have the same keys
@@ -90,7 +96,13 @@ class Usual:
             orjson.dumps(list(record))
         except (BadRow, TypeError):  # two keys in one; a name that is not UTF-8
             return None
-        if {"a", "b"} <= named.keys() or INPUT in named or "$" in record or any(k in named for k in MEDIA):
+        if (
+            {"a", "b"} <= named.keys()
+            or INPUT in named
+            or "$" in record
+            or any(k in named for k in MEDIA)
+            or may_nest(named.keys())
+        ):
             return None
         feeds: dict[str, str] = {}
         for name, key, columns in self.fields.feeding(named):
@@ -136,7 +148,7 @@ class Usual:
             asked = f"{asked}\n\n{given}"
         else:
             return False
-        meta = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if rest else None
+        meta = dumps(rest, orjson.OPT_SORT_KEYS).decode() if rest else None
         self._add(number, ("user", "assistant"), (asked, said), meta, form, span)
         return True
 
@@ -163,7 +175,7 @@ class Usual:
             ):
                 return False
             role = self.speakers.get(word)
-            if role is None or role == CALL or (role == "assistant" and may_hold(text)):
+            if role is None or role == CALL or (role == "system" and roles) or (role == "assistant" and may_hold(text)):
                 return False
             asked = asked or (role == "user" and not text.isspace() and text != "")
             roles.append(role)
@@ -174,7 +186,7 @@ class Usual:
             forms.append(f"{{{told},{who}}}" if turned else f"{{{who},{told}}}")
         if not asked or roles[-1] != "assistant" or not contents[-1].strip():
             return False
-        meta = orjson.dumps(rest, option=orjson.OPT_SORT_KEYS, default=unjson).decode() if rest else None
+        meta = dumps(rest, orjson.OPT_SORT_KEYS).decode() if rest else None
         self._add(number, roles, contents, meta, plan.both % f"[{','.join(forms)}]", -1)
         return True
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import orjson
-
 from instdata.corpus.rows import Messages, told
+from instdata.read.numbers import dumps, loads
 from instdata.read.thoughts import put_back
 
 SHAREGPT = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
@@ -63,12 +62,12 @@ def _sharegpt(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
     said = [{"from": SHAREGPT[turn["role"]], "value": text, **weight}] if text or not calls else []
     if not calls:
         return said
-    return [*said, {"from": "function_call", "value": orjson.dumps(calls[0] if len(calls) == 1 else calls).decode()}]
+    return [*said, {"from": "function_call", "value": dumps(calls[0] if len(calls) == 1 else calls).decode()}]
 
 
 def _parsed(arguments: str) -> Any:
     try:
-        return orjson.loads(arguments)
+        return loads(arguments)
     except ValueError:
         return arguments
 

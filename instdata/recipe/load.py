@@ -71,9 +71,21 @@ def open_document(recipe: Path | str | Mapping[str, Any] | Recipe) -> tuple[Docu
         data = {**recipe.plain(), "steps": list(recipe.steps)}
     else:
         data = {"name": "dataset", **copy.deepcopy(dict(recipe))}
+    for key in _keys(data):
+        if not isinstance(key, str):
+            raise InputError(f"a key of the recipe is {str(key)[:60]}: keys are words")
     if any(HALF.search(text) for text in _texts(data)):
         raise InputError("the recipe holds half a character (a lone surrogate): no text does")
     return Document("the recipe", data, {}), Path()
+
+
+def _keys(value: Any) -> Iterator[Any]:
+    """The keys in plain data."""
+    if isinstance(value, Mapping):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        yield from (key for inner in value for key in _keys(inner))
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -102,6 +114,8 @@ def read_draft(document: Document, base: Path, sets: Sequence[str] = (), limit: 
         if isinstance(steps, list)
         else {}
     )
+    for i, step in made.items():
+        substitute(step.model_dump(mode="json"), ("steps", i, step.kind), document, draft.problems)
     if made:  # written in Python: nothing to read
         document.data["steps"] = [{} if i in made else step for i, step in enumerate(steps)]
     data = substitute(document.data, (), document, draft.problems)

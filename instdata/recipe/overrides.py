@@ -5,54 +5,91 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from instdata.util.errors import InputError
-from instdata.util.secrets import CREDENTIAL, REDACTED, UNLOCKS, secret_address, secret_name, secret_value
+from instdata.util.redaction import REDACTED, redact
+from instdata.util.secrets import CREDENTIAL, secret_address, secret_name, secret_value
 from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
+KEPT = "recipes are kept and published; keys are read from the environment by themselves (OPENAI_API_KEY, HF_TOKEN …)"
 
 
 def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: list[Any]) -> Any:
-    """Replace ${NAME} in strings. A secret is refused, by the name or the value, and so is an address that carries one:
-    the resolved recipe is kept and published."""
+    """Replace ${NAME} in strings. A secret is refused, by its name or its value, written here or taken from the
+    environment, and so is an address that carries one: the resolved recipe is kept and published."""
+
+    def problem(message: str) -> None:
+        problems.append((document.file, document.line(path), message))
+
     if isinstance(data, dict):
+        for key in data:
+            if isinstance(key, str) and secret_value(key, literal=True):
+                problem(f"{_where(path)}a key here looks like a secret: {KEPT}")
+                return {}
         return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
     if isinstance(data, list):
         return [substitute(v, (*path, i), document, problems) for i, v in enumerate(data)]
+    name = next((str(p) for p in reversed(path) if isinstance(p, str)), "")
+    if isinstance(data, int) and not isinstance(data, bool) and "params" in path and secret_name(name, str(data)):
+        data = str(data)
     if not isinstance(data, str):
         return data
+    if "\0" in data:
+        problem(f"{_where(path)}a text holds the character NUL, which no file name and no text has")
+        return data.replace("\0", "")
+    if told := _secret(data, name, document):
+        problem(f"{_where(path)}{told}")
+        return REDACTED
 
     def value(match: re.Match[str]) -> str:
-        name = match[1]
-        if secret_name(name) or secret_value(os.environ.get(name, ""), name):
-            problems.append(
-                (
-                    document.file,
-                    document.line(path),
-                    f"${{{name}}} looks like a secret: recipes are published; keys are read from the environment by "
-                    f"themselves",
-                )
-            )
-        elif name not in os.environ:
-            problems.append((document.file, document.line(path), f"the environment variable {name} is not set"))
-        elif HALF.search(os.environ[name]):
-            problems.append((document.file, document.line(path), f"the environment variable {name} is not UTF-8"))
+        found = os.environ.get(match[1])
+        if secret_name(match[1], found) or secret_value(found or "", match[1]):
+            problem(f"{_where(path)}${{{match[1]}}} looks like a secret: {KEPT}")
+            return REDACTED
+        if found is None:
+            problem(f"the environment variable {match[1]} is not set")
+        elif HALF.search(found) or "\0" in found:
+            problem(f"the environment variable {match[1]} is not UTF-8")
             return match[0]
-        return os.environ.get(name, match[0])
+        return match[0] if found is None else found
 
-    if address := secret_address(data):
-        told = "an address with a user, a password or a key in it: recipes are published"
-        problems.append(
-            (document.file, document.line(path), f"{told}. Write {address}; what unlocks it comes from the environment")
-        )
-        return address
-    if re.search(CREDENTIAL, data) or (data and "params" in path[:-1] and UNLOCKS.search(str(path[-1]))):
-        told = "this looks like a key or token: recipes are published; keys are read from the environment by themselves"
-        problems.append((document.file, document.line(path), told))
+    filled = _NAME.sub(value, data)
+    if filled != data and REDACTED not in filled and (told := _secret(filled, name, document)):  # two halves of one
+        problem(f"{_where(path)}with its ${{…}} filled in, {told}")
         return REDACTED
-    return _NAME.sub(value, data)
+    return filled
+
+
+def _where(path: tuple[Any, ...]) -> str:
+    """The key that a value stands at, as the start of a message."""
+    return f"{'.'.join(map(str, path))}: " if path else ""
+
+
+def _secret(text: str, name: str, document: Document) -> str | None:
+    """What is wrong with a text of a recipe, under a key `name`, where it is a secret; its value is not told."""
+    if address := secret_address(text):
+        clean = redact(address) if len(address) < 200 else "it without"
+        return (
+            f"an address with a user, a password or a key in it: recipes are published. Write {clean}; what unlocks it "
+            "comes from the environment"
+        )
+    if text and secret_name(name, text):
+        return f"this looks like a key or token, by its name: {KEPT}"
+    if secret_value(text, name, literal=True) and not _file(text, document):
+        return f"this looks like a key or token: {KEPT}"
+    return None
+
+
+def _file(text: str, document: Document) -> bool:
+    """Whether a text names a file beside the recipe, which may be called as it likes, unless that is a known form."""
+    try:
+        there = (Path(document.file).parent / text).exists()
+    except (OSError, ValueError):
+        return False
+    return there and re.search(CREDENTIAL, text) is None
 
 
 def override(document: Document, item: str, known: Iterable[str]) -> None:
@@ -62,7 +99,7 @@ def override(document: Document, item: str, known: Iterable[str]) -> None:
     key, eq, text = item.partition("=")
     parts = key.strip().split(".")
     if not eq or not all(parts):
-        raise InputError(f"--set {item}: write key=value, e.g. --set generate.target=200")
+        raise InputError(f"--set {key}: write key=value, e.g. --set generate.target=200")
     value = parse_yaml(text, f"--set {key}").data
     target: Any = document.data
     if parts[0] not in known:
@@ -74,7 +111,7 @@ def override(document: Document, item: str, known: Iterable[str]) -> None:
             )
         target, parts = options, parts[1:]
         if not parts:
-            raise InputError(f"--set {item}: name an option of the step, e.g. --set dedup.threshold=0.8")
+            raise InputError(f"--set {key}: name an option of the step, e.g. --set dedup.threshold=0.8")
     for part, then in zip(parts, [*parts[1:], None]):
         if isinstance(target, list):
             if not part.isdigit() or int(part) >= len(target):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from instdata.corpus.named import copy_of
 from instdata.corpus.rows import UNKNOWN, split_messages
+from instdata.util.sums import part
 
 SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
 SAMPLES = 320  # dropped rows shown in all
@@ -32,8 +33,8 @@ def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
     import duckdb
 
     db = duckdb.connect()
-    db.read_parquet(escape(str(folder / "ledger.parquet"))).create_view("ledger")
-    db.read_parquet([escape(str(folder / f)) for f in manifest["configs"]["full"]["files"]]).create_view("rows")
+    db.read_parquet(escape(str(part(folder, "ledger.parquet")))).create_view("ledger")
+    db.read_parquet([escape(str(part(folder, f))) for f in manifest["configs"]["full"]["files"]]).create_view("rows")
     return db
 
 

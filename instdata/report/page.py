@@ -8,12 +8,16 @@ from typing import Any
 
 from instdata.builds import manifest as read_manifest
 from instdata.builds import recipe_of
+from instdata.corpus.folder import run_record
 from instdata.report import build_charts, facts, growth, growth_charts
 from instdata.report.flow import HIGH, WIDE, flow
 from instdata.report.scores import histograms
 from instdata.util.atomic import write_text
+from instdata.util.plain import visible
+from instdata.util.sums import write_sum
 
 HERE = Path(__file__).parent
+LONGEST = 4000  # characters of one value on a page; row texts are cut before
 
 
 def write_report(folder: Path) -> Path:
@@ -21,6 +25,7 @@ def write_report(folder: Path) -> Path:
     MissingExtra where altair or vl-convert are absent."""
     path = folder / "report.html"
     write_text(path, page(folder))
+    write_sum(folder, path.name)
     return path
 
 
@@ -75,7 +80,7 @@ def _render(template: str, title: str, specs: dict[str, Any], found: dict[str, A
 def gather(folder: Path, private: bool = True) -> dict[str, Any]:
     """Everything that the page shows, as plain data."""
     manifest = read_manifest(folder)
-    run = json.loads((folder / "run.json").read_text("utf-8")) if (folder / "run.json").is_file() else {}
+    run = run_record(folder)
     with facts.open_ledger(folder, manifest) as db:
         groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)
         rids = _shown(groups, duplicates) if private else set()
@@ -123,7 +128,7 @@ def environment() -> Any:
 
     def as_json(value: Any) -> Markup:
         """JSON that may stand in a <script> element: nothing in it can end the element."""
-        text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+        text = json.dumps(_visible(value), ensure_ascii=False, sort_keys=True)
         for char in "<>&\u2028\u2029":
             text = text.replace(char, f"\\u{ord(char):04x}")
         return Markup(text)  # noqa: S704 (every character that means something to HTML is escaped above)
@@ -131,6 +136,7 @@ def environment() -> Any:
     env = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
+        finalize=lambda value: _shown_text(value) if type(value) is str else value,  # Markup is ours
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -148,6 +154,20 @@ def environment() -> Any:
         "colours": growth_charts.colours,
     }
     return env
+
+
+def _visible(value: Any) -> Any:
+    """Plain data with what its texts hide spelled out."""
+    if isinstance(value, dict):
+        return {_visible(k): _visible(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_visible(v) for v in value]
+    return visible(value) if isinstance(value, str) else value
+
+
+def _shown_text(text: str) -> str:
+    """A text of a page: `visible`, and at most as long as the longest turn that a page shows."""
+    return visible(text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text):,} characters)")
 
 
 def _share(part: int, whole: int) -> str:

@@ -1,12 +1,12 @@
 "use strict";
 // Conversations as conversations: code, tables, tools, reasoning folded; and the difference of two texts. Only text nodes.
 const talk = (() => {
-  const { make, say } = page;
+  const { make, say, visible } = page;
   const LONG = 12000; // characters of a turn shown at once
   const MOST = 3000; // words that are compared one by one
 
   function inline(text, into) { // `code` in passing
-    for (const [i, part] of text.split(/`([^`\n]+)`/).entries()) into.append(i % 2 ? make("code", part) : part);
+    for (const [i, part] of text.split(/`([^`\n]+)`/).entries()) into.append(i % 2 ? make("code", part) : visible(part));
     return into;
   }
   const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((c) => c.trim());

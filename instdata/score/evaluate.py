@@ -37,14 +37,19 @@ def wanted(item: Item, kinds: Sequence[str], judged: bool = False) -> list[str]:
     return [k for k in kinds if has[k]] + ["judge"] * (judged and item.scorer == "judge")
 
 
+def runnable(items: Sequence[Item], kinds: Sequence[str]) -> None:
+    """Raises InputError, before the work, where items have unit tests to run and no sandbox works here."""
+    if "answers" in kinds and any(i.scorer == "unit_tests" for i in items):
+        sandbox.way()
+
+
 def score(
     model: Model, items: Sequence[Item], kinds: Sequence[str], cell: dict[str, Any], judged: bool = False
 ) -> pa.Table:  # fmt: skip
     """Every item's scores as rows of SCHEMA; `cell` says of which model (keys of CELL). Items should have their
     distractors already (distractors.make). `judged`: also write the answers that a judge will score, metric "judge"
     without a value."""
-    if "answers" in kinds and any(i.scorer == "unit_tests" for i in items):
-        sandbox.way()  # InputError before the work where no sandbox works here
+    runnable(items, kinds)
     found: list[dict[str, Any]] = []
     if "bits" in kinds or "distractors" in kinds:
         found += by_likelihood(model, items, kinds)

@@ -14,6 +14,7 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.score.item import LETTERS, Item
 from instdata.util.context import Context
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 HOLDOUT = "holdout"  # what the suite made of a build's held out rows is called
 # A choice as it stands in a question, at the start of a line or after a blank: `A. yes`, `(B) no`, `C、…`, `D：…`
@@ -25,7 +26,7 @@ OPTION = re.compile(
 def holdout_items(build: Path, taxonomy: Taxonomy) -> list[Item]:
     """The rows that a build held out, in their order; the scorer is their ability's. Rows of unknown ability are scored
     by distractors. Raises InputError where the build held nothing out."""
-    path = build / "data" / "holdout.parquet"
+    path = part(build, "data/holdout.parquet")
     if not path.is_file():
         raise InputError(
             f"{build} held no rows out: add `- holdout: {{per_ability: 20}}` to its recipe, or give --suite"
@@ -88,7 +89,7 @@ def item_id(
     more = [{k: v for k, v in m.items() if k not in ("role", "content", "weight")} for m in messages]
     own = [tests, choices if choices != choices_in(messages[-1]["content"]) else None, more if any(more) else None]
     rest = [json.dumps(own, sort_keys=True)] if any(own) else []
-    for part in [suite, *(p for m in messages for p in (m["role"], m["content"])), reference or "", *rest]:
-        data = part.encode("utf-8", "surrogatepass")
+    for piece in [suite, *(p for m in messages for p in (m["role"], m["content"])), reference or "", *rest]:
+        data = piece.encode("utf-8", "surrogatepass")
         digest.update(f"{len(data)}:".encode() + data)
     return digest.hexdigest()

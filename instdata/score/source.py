@@ -17,6 +17,7 @@ from instdata.score.suites import read_suite
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import beside
+from instdata.util.sums import part
 
 HUMAN, SYNTHETIC = "human", "synthetic"
 ORIGINS = ("mixed", HUMAN, SYNTHETIC)
@@ -29,7 +30,7 @@ def slug(text: str) -> str:
 
 def manifest_digest(build: Path) -> str:
     """sha256 of the build's manifest: which build a result belongs to."""
-    return digest(build / "manifest.json")
+    return digest(part(build, "manifest.json"))
 
 
 def taxonomy_of(build: Path, given: str | None = None) -> Taxonomy:
@@ -81,13 +82,26 @@ def with_distractors(items: list[Item], kinds: Sequence[str]) -> list[Item]:
 
 
 def split_items(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """(validation, test): halves of each ability, by the items' ids. A recipe that chooses its best epoch on validation
-    may not be scored on it."""
-    by: dict[tuple[str, str], list[Item]] = {}
-    for item in sorted(items, key=lambda i: i.id):
-        by.setdefault((item.suite, item.ability), []).append(item)
-    validation = {i.id for mine in by.values() for i in mine[: len(mine) // 2]}
+    """(validation, test): halves of each ability, by the items' ids; items about one passage stay together. A recipe
+    that chooses its best epoch on validation may not be scored on it."""
+    validation: set[str] = set()
+    for units in units_of(items):
+        left = sum(map(len, units)) // 2
+        for unit in units:
+            if len(unit) > left:
+                break
+            validation |= {i.id for i in unit}
+            left -= len(unit)
     return [i for i in items if i.id in validation], [i for i in items if i.id not in validation]
+
+
+def units_of(items: Sequence[Item]) -> list[list[list[Item]]]:
+    """For every suite and ability its items as draws of their own: those of one cluster together, by their first
+    ids."""
+    by: dict[tuple[str, str], dict[str, list[Item]]] = {}
+    for item in sorted(items, key=lambda i: i.id):
+        by.setdefault((item.suite, item.ability), {}).setdefault(item.cluster or item.id, []).append(item)
+    return [list(units.values()) for units in by.values()]
 
 
 def rows_in_order(build: Path, config: str = "full", origin: str = "mixed") -> tuple[list[str], list[Messages]]:

@@ -121,6 +121,11 @@ class Step(BaseModel):
         return keep(len(scores))
 
     @property
+    def bounds(self) -> dict[str, str]:
+        """What each published score is held against, in words: `why` shows it beside the score of a row."""
+        return {}
+
+    @property
     def asks_models(self) -> tuple[str, ...]:
         """The language models that the step asks, as `model:` names them; those without "local:" are an endpoint's:
         they cost, and what they answer may change from day to day. Empty where it asks none."""
@@ -165,17 +170,19 @@ class RewriteStep(Step):
 @dataclass
 class Rewritten:
     """New text for the rows at some positions, in ascending order. `messages` has a whole conversation for each of
-    them, in the type of rows.messages; `edits` what was changed in each: [{"kind", "turn", "before", "after", …}].
-    `origin`: the rows' new origin, where their author is another one now."""
+    them, in the type of rows.messages (null where it stays), `edits` what was changed in each: [{"kind", "turn",
+    "before", "after", …}]. `origin`: the rows' new origin, where their author is another one now. `pairs`: the new
+    turns of the columns chosen and rejected, null where they stay."""
 
     at: np.ndarray
     messages: pa.Array
     edits: list[list[dict[str, Any]]]
     origin: str | None = None
+    pairs: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def columns(self, rows: Rows) -> dict[str, pa.Array]:
-        """As a step's scores: derived_from and edits (kinds, comma-joined) are published, null where nothing
-        changed."""
+        """As a step's scores: derived_from (the id, where the conversation changed) and edits (kinds, comma-joined) are
+        published, null where nothing changed."""
         index = np.full(len(rows), -1, np.int64)
         index[self.at] = np.arange(len(self.at))
         back = pa.array(index, mask=index < 0)
@@ -186,11 +193,12 @@ class Rewritten:
             for i, edits in zip(old.to_pylist(), self.edits)
         ]
         return {
-            "derived_from": old.take(back),
+            "derived_from": pc.if_else(pc.is_valid(self.messages), old, None).take(back),
             "edits": pa.array(kinds_, pa.string()).take(back),
             "_messages": self.messages.take(back),
             "_origin": pa.array([self.origin] * len(self.at), pa.string()).take(back),
             "_edits": pa.array(notes, pa.string()).take(back),
+            **{f"_{name}": turns.take(back) for name, turns in self.pairs.items()},
         }
 
 

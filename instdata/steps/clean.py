@@ -6,14 +6,17 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.base import RewriteStep, Rewritten
+from instdata.steps.pairs import PAIR, Found, Mended, with_pairs
 from instdata.steps.quality import says
 from instdata.steps.quality.text import BATCH, Text, asks, has
 
@@ -32,6 +35,8 @@ PERHAPS = "|".join(
 )
 SOURCE = r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]"
 CALL = r"\w\([\"']"  # code in passing: printf("a.\nB")
+QUOTED_BREAK = r"[\"'`“][^\"'`“”\n]{0,80}\\n[^\"'`“”\n]{0,80}[\"'`”]"
+BREAK_ASKED = r"(?i)line ?break|new ?line|backslash|\bregex|\bstring|换行|转义|反斜|字符串|正则"
 
 Change = tuple[int, str, str]  # place in the text, before, after
 Mend = Callable[[str], tuple[str, list[Change]]]
@@ -43,34 +48,38 @@ class Clean(RewriteStep):
     alone."""
 
     kind: ClassVar[str] = "clean"
+    version: ClassVar[int] = 2
 
     kinds: list[Kind] = Field(list(KINDS), min_length=1, description="What to mend; all kinds unless named.")
 
     def rewrite(self, rows: Rows) -> Rewritten:
-        parts, start = [], 0
+        kinds, start = [k for k in KINDS if k in self.kinds], 0
+        found: dict[int, Mended] = {}
         for batch in rows.batches(BATCH) if len(rows) else []:
-            at, messages, edits = _mended(batch, [k for k in KINDS if k in self.kinds])
-            parts.append((at + start, messages, edits))
+            mended = partial(_mended, kinds=kinds)
+            found |= {start + row: m for row, m in sorted(with_pairs(batch, mended).items())}
             start += len(batch)
-        kind = rows.messages.type
         return Rewritten(
-            np.concatenate([p[0] for p in parts]) if parts else np.empty(0, np.int64),
-            pa.array([m for p in parts for m in p[1]], kind),
-            [e for p in parts for e in p[2]],
+            np.array(list(found), np.int64),
+            pa.array([m.messages for m in found.values()], rows.messages.type),
+            [m.edits for m in found.values()],
+            pairs={name: pa.array([m.pair.get(name) for m in found.values()], MESSAGES) for name in PAIR},
         )
 
 
-def _mended(rows: Rows, kinds: list[Kind]) -> tuple[np.ndarray, list[list[dict[str, Any]]], list[list[dict[str, Any]]]]:
+def _mended(rows: Rows, kinds: list[Kind]) -> Found:
     """(the rows that change, their new conversations, what was changed in each)."""
-    wanted = _candidates(rows)
+    wanted, places = _candidates(rows)
     at = np.flatnonzero(np.any([wanted[kind] for kind in kinds], axis=0))
     changed, messages, edits = [], [], []
     for row, turns in zip(at.tolist(), rows.messages.take(pa.array(at)).to_pylist()):
         noted: list[dict[str, Any]] = []
+        exchange = np.cumsum([0, *(t["role"] == "assistant" for t in turns)]).tolist()  # of each turn, from 0
         for kind in kinds:
-            if wanted[kind][row]:
-                for number, turn in enumerate(turns):
-                    noted += _mend_turn(turn, kind, number, last=number == len(turns) - 1)
+            for number, turn in enumerate(turns) if wanted[kind][row] else ():
+                side = (row, exchange[number] + 1, turn["role"] == "assistant")
+                if kind not in places or side in places[kind]:
+                    noted += _mend_turn(turn, kind, number)
         if noted:
             changed.append(row)
             messages.append(turns)
@@ -78,11 +87,15 @@ def _mended(rows: Rows, kinds: list[Kind]) -> tuple[np.ndarray, list[list[dict[s
     return np.array(changed, np.int64), messages, edits
 
 
-def _candidates(rows: Rows) -> dict[Kind, np.ndarray]:
-    """For each kind, the rows in which there may be something to mend, seen in columns."""
-    text, full = Text.of(rows), rows.full
-    coded = asks(text.ask, "about_encoding")
-    prose = ~text.code & ~coded
+Place = tuple[int, int, bool]  # row, exchange (an assistant's turn and what came before it) from 1, whether the answer
+
+
+def _candidates(rows: Rows) -> tuple[dict[Kind, np.ndarray], dict[Kind, set[Place]]]:
+    """(for each kind the rows in which there may be something to mend, seen in columns; for some the places, too)."""
+    text, row, number = Text.of_turns(rows)
+    full = _all_text(rows)
+    about = np.isin(np.arange(len(rows)), row[asks(text.ask, "about_encoding")])
+    prose = ~np.isin(np.arange(len(rows)), row[text.code]) & ~about
     met = has(full, PERHAPS)
 
     def anywhere(pattern: str) -> np.ndarray:
@@ -90,15 +103,50 @@ def _candidates(rows: Rows) -> dict[Kind, np.ndarray]:
         found[met] = has(full.filter(pa.array(met)), pattern)
         return found
 
-    escapes = anywhere(says.ESCAPE) & prose & ~anywhere(CALL)
-    return {
-        "mojibake": anywhere(PERHAPS_MOJIBAKE) & ~coded,
-        "invisible": anywhere(PERHAPS_INVISIBLE) & ~coded,
-        "entities": anywhere(says.ENTITY) & prose,
-        "escapes": text.unless(escapes, lambda f: has(f.prompt, SOURCE)),
-        "leftovers": says.merged_task(text) | says.template_token(text) | says.chat_marker(text) | _trailing(text),
-        "full_width": anywhere(PERHAPS_FULL_WIDTH) & ~coded,
+    def sides(asked: np.ndarray, said: np.ndarray) -> set[Place]:
+        masks = ((False, asked), (True, said))
+        return {(int(row[i]), int(number[i]), answer) for answer, mask in masks for i in np.flatnonzero(mask)}
+
+    escaped = (anywhere(says.ESCAPE) & prose & ~anywhere(CALL))[row]
+    asked = text.only(escaped, _asked_escaped)
+    places: dict[Kind, set[Place]] = {
+        "escapes": sides(asked, asked | text.unless(escaped, lambda f: has(f.prompt, SOURCE))),
+        "leftovers": sides(
+            _trailing(text), says.merged_task(text) | says.template_token(text) | says.chat_marker(text)
+        ),
     }
+    rest: dict[Kind, np.ndarray] = {
+        "mojibake": anywhere(PERHAPS_MOJIBAKE) & ~about,
+        "invisible": anywhere(PERHAPS_INVISIBLE) & ~about,
+        "entities": anywhere(says.ENTITY) & prose,
+        "full_width": anywhere(PERHAPS_FULL_WIDTH) & ~about,
+    }
+    return rest | {k: np.isin(np.arange(len(rows)), [at for at, _, _ in v]) for k, v in places.items()}, places
+
+
+def _all_text(rows: Rows) -> pa.Array:
+    """The full text of each row, and the reasoning of its earlier turns."""
+    turns = rows.messages.flatten()
+    if turns.type.get_field_index("reasoning_content") < 0:
+        return rows.full
+    thought = turns.field("reasoning_content")
+    if thought.null_count == len(thought):
+        return rows.full
+    ends = np.concatenate([[0], np.cumsum(np.asarray(pc.list_value_length(rows.messages)))])
+    thoughts = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pc.fill_null(thought, "")), "\n")
+    return pc.binary_join_element_wise(rows.full, thoughts, "\n")
+
+
+def _unescaped(prompts: pa.Array) -> pa.Array:
+    """Prompts without line breaks that were written as escapes between two sentences or lines."""
+    return pc.replace_substring_regex(prompts, r"([\pL.!?,;:。，])(?:(?:\\r)?\\n){1,2}([A-Z\d\p{Han}-])", r"\1 \2")
+
+
+def _asked_escaped(text: Text) -> np.ndarray:
+    """Prompts that hold line breaks as escapes, and neither another backslash nor a quoted one nor markup."""
+    rest = _unescaped(text.prompt)
+    odd = has(rest, r"\\") | has(rest, SOURCE) | has(text.prompt, QUOTED_BREAK) | has(text.prompt, BREAK_ASKED)
+    return has(text.prompt, says.ESCAPE) & ~odd
 
 
 def _trailing(text: Text) -> np.ndarray:
@@ -111,14 +159,14 @@ def _ends_with_mark(text: Text) -> np.ndarray:
     return has(text.prompt, f"(?:{says.template_mark()})\\s*$")
 
 
-def _mend_turn(turn: dict[str, Any], kind: Kind, number: int, last: bool) -> list[dict[str, Any]]:
+def _mend_turn(turn: dict[str, Any], kind: Kind, number: int) -> list[dict[str, Any]]:
     """Mend one turn in place; what was changed. A turn is never emptied."""
     noted = []
     for field in FIELDS:
         text = turn.get(field)
         if not text or (kind == "leftovers" and field != "content"):
             continue
-        new, changes = _leftovers(text, turn["role"], last) if kind == "leftovers" else MENDS[kind](text)
+        new, changes = _leftovers(text, turn["role"]) if kind == "leftovers" else MENDS[kind](text)
         if not changes or not new.strip():
             continue
         turn[field] = new
@@ -176,13 +224,15 @@ def _entities(text: str) -> tuple[str, list[Change]]:
     return _replaced(ENTITIES, lambda m: html.unescape(m[0].lower()).replace("\xa0", " "), text)
 
 
-ESCAPES = re.compile(r"(?<=[^\W\d_.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])|(?<=[.!?,;:。，])((?:\\n){1,2})(?=[A-Z\d\u4e00-\u9fff-])")  # fmt: skip  # noqa: E501
+AHEAD = r"(?=[A-Z\d\u4e00-\u9fff-])"
+BREAKS = r"((?:(?:\\r)?\\n){1,2})"
+ESCAPES = re.compile(rf"(?<=[^\W\d_.!?,;:。，]){BREAKS}{AHEAD}|(?<=[.!?,;:。，]){BREAKS}{AHEAD}")
 CODE_POINTS = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
 
 
 def _escapes(text: str) -> tuple[str, list[Change]]:
     """Line breaks and characters that were written as escapes."""
-    new, changes = _replaced(ESCAPES, lambda m: m[0].replace("\\n", "\n"), text)
+    new, changes = _replaced(ESCAPES, lambda m: m[0].replace("\\r", "").replace("\\n", "\n"), text)
     new, more = _replaced(CODE_POINTS, _code_points, new)
     return new, changes + more
 
@@ -217,10 +267,10 @@ NEXT_TASK = re.compile(r"(?i)\n\s*(?:#{1,4}\s*)?(?:\d{1,3}\s*[.)．、]\s*)?\**(
 NEXT_TURN = re.compile(r"\n\s*(?:###\s*)?(?:Human|User|用户|人类)\s*[:：]|\n\s*<\|(?:im_start|user|start_header_id)\|>")
 
 
-def _leftovers(text: str, role: str, last: bool) -> tuple[str, list[Change]]:
+def _leftovers(text: str, role: str) -> tuple[str, list[Change]]:
     """Tokens of templates at a turn's ends go; from a response goes what a model wrote on as the next task or turn."""
     new, changes = text, []
-    for pattern in (NEXT_TASK, NEXT_TURN) if role == "assistant" and last else ():
+    for pattern in (NEXT_TASK, NEXT_TURN) if role == "assistant" else ():
         found = pattern.search(new)
         if found and new[: found.start()].strip():
             changes.append((found.start(), new[found.start() :], ""))

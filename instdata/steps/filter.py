@@ -182,7 +182,14 @@ class Sample(_Chosen):
 
     def decide(self, scores: Scores) -> Verdicts:
         n = self.rows if self.rows is not None else int(len(scores) * (self.share or 0) + 0.5)
-        return drop(scores._rank >= n, "not_sampled")
+        return drop(scores._rank >= n, "not_sampled", _places(scores._rank, n))
+
+
+def _places(rank: np.ndarray, kept: int) -> pa.Array:
+    """The evidence of rows that a draw left out: their place in it, and how many it took."""
+    place = pc.cast(pa.array(rank + 1), pa.string())
+    told = pc.binary_join_element_wise('{"place": ', place, f', "kept": {kept}}}', "")
+    return pc.if_else(pa.array(rank >= kept), told, None)
 
 
 class Mix(_Chosen):
@@ -219,7 +226,10 @@ class Mix(_Chosen):
             mine = np.flatnonzero(codes == code)
             take = int(total * self._shares().get(word, 0) + 1e-9)
             dropped[mine[np.argsort(scores._rank[mine])[:take]]] = False
-        return drop(dropped, "over_share")
+        facts = {w: json.dumps({self.by: w, "rows": int(n), "kept": int(k)}, ensure_ascii=False)
+                 for w, n, k in zip(words, counts, np.bincount(codes[~dropped], minlength=len(words)))}  # fmt: skip
+        told = pa.array([facts[w] for w in words], pa.string()).take(pa.array(codes))
+        return drop(dropped, "over_share", pc.if_else(pa.array(dropped), told, None))
 
     def _shares(self) -> dict[str, float]:
         whole = sum(self.weights.values())

@@ -44,7 +44,7 @@ class Holdout(Step):
     reads_labels: ClassVar[bool] = True
     reads_scores: ClassVar[bool] = True  # how sure categorize is of a label
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(
@@ -133,7 +133,7 @@ def _near(rows: Rows, chosen: np.ndarray, threshold: float) -> Near:
     from instdata.steps.dedup import Index, Near
 
     index = Index(threshold, script=True)
-    index.add(rows.take(chosen).prompt)
+    index.add(rows.take(chosen, TEXT).prompt)
     start, parts = 0, []
     for batch in rows.batches(NEAR, columns=TEXT):
         found = index.query_all(batch.prompt)
@@ -153,13 +153,13 @@ def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray
     if not held.any():
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
-    items = Items(rows.take(chosen).prompt, threshold=None)
+    items = Items(rows.take(chosen, TEXT).prompt, threshold=None)
     found = items.search((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])
     counting = items.counting(found)
     boilerplate[chosen] = items.boilerplate(counting)
-    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at).full)):
+    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at, TEXT).full)):
         near[row] = chosen[item]
         evidence[row] = json.dumps({"rule": rule, "text": text}, ensure_ascii=False)
     return boilerplate, evidence

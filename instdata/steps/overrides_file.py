@@ -17,9 +17,10 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.builds import history, recipe_of
+from instdata.corpus.folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.read.turns import calls_of
+from instdata.read.calls import calls_of
 from instdata.util.errors import InputError
 from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
@@ -57,7 +58,7 @@ def read_lines(path: Path, taxonomy: Any = None) -> list[Line]:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. `instdata keep ID --why TEXT` writes one") from None
-    except (OSError, UnicodeDecodeError) as e:
+    except (OSError, ValueError) as e:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {e}") from e
     lines: list[Line] = []
     problems: list[tuple[str, int | None, str]] = []
@@ -196,7 +197,7 @@ def _own_file(build: Path) -> Path | None:
     """The overrides file that the build was made with, as seen from here; None where its recipe names none, or where it
     is gone."""
     try:
-        found = json.loads((build / "run.json").read_text("utf-8")).get("overrides") or []
+        found = run_record(build).get("overrides") or []
     except (OSError, ValueError):
         return None
     # Earlier builds told it as seen from where they were made.

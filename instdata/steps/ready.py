@@ -13,7 +13,9 @@ from instdata.steps import clean as clean
 from instdata.steps import run as run
 from instdata.steps.quality import step as step
 from instdata.steps.warm import small
+from instdata.util.lean import lean
 
+lean()
 with contextlib.suppress(Exception):  # a worker that needs what fails here says so itself
     small()
 gc.freeze()  # what lies here is the same in every worker: nobody looks through it for garbage, or copies its pages

@@ -18,11 +18,9 @@ from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
 from instdata.util.sealed import sound
 
-VERSION = 3  # raise it when the same new text makes another shard
-MESSAGES, ORIGIN = (
-    "_messages",
-    "_origin",
-)  # columns of a rewriting step's sidecar: the new text, the new origin; null: as it was
+VERSION = 4  # raise it when the same new text makes another shard
+# columns of a rewriting step's sidecar: the new text, the new origin, a preference pair's new answers; null: as it was
+MESSAGES, ORIGIN, PAIR = "_messages", "_origin", {"_chosen": "chosen", "_rejected": "rejected"}
 
 
 def rewritten(corpus: Corpus, cache: Path) -> Corpus:
@@ -37,9 +35,10 @@ def rewritten(corpus: Corpus, cache: Path) -> Corpus:
 
 def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
     """A shard with the new text of a sidecar's part; itself where nothing changed."""
-    new = read_cached(part.path, [MESSAGES, ORIGIN]).slice(part.lo, part.hi - part.lo).combine_chunks()
-    there = np.flatnonzero(np.asarray(pc.is_valid(new[MESSAGES])))
-    if not len(there):
+    names = [n for n in (MESSAGES, ORIGIN, *PAIR) if n in pq.read_schema(part.path).names]
+    new = read_cached(part.path, names).slice(part.lo, part.hi - part.lo).combine_chunks()
+    there = {n: np.flatnonzero(np.asarray(pc.is_valid(new[n]))) for n in names if n != ORIGIN}
+    if not any(map(len, there.values())):
         return shard
     key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}:{VERSION}".encode()).hexdigest()[:40]
     path = cache / "shards" / key[:2] / f"{key}.parquet"
@@ -47,8 +46,12 @@ def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
     if sound(path) and sound(made.bad_path):
         return made
     table = read_cached(shard.path)
-    at = there if part.at is None else part.at[there]
-    table = _with_text(table, at, new.take(pa.array(there)))
+    own = np.arange(part.hi - part.lo) if part.at is None else part.at  # the shard's rows
+    if len(there[MESSAGES]):
+        table = _with_text(table, own[there[MESSAGES]], new.take(pa.array(there[MESSAGES])))
+    for name in there.keys() & PAIR.keys():
+        turns = new[name].combine_chunks().take(pa.array(there[name]))
+        table = _put(table, PAIR[name], own[there[name]], turns.cast(table.schema.field(PAIR[name]).type))
     write_cached(read_cached(shard.bad_path), made.bad_path)
     write_cached(table, path)
     return replace(made, size=table.nbytes)
@@ -77,12 +80,17 @@ def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
         pairs = zip(table.select(["messages", "chosen"]).take(pa.array(at)).to_pylist(), messages.to_pylist())
         chosen = [_chosen(old["chosen"], old["messages"], now) for old, now in pairs]
         columns["chosen"] = pa.array(chosen, table.schema.field("chosen").type)
+    for name, column in columns.items():
+        table = _put(table, name, at, column)
+    return table
+
+
+def _put(table: pa.Table, name: str, at: np.ndarray, values: pa.Array) -> pa.Table:
+    """The table with other values of a column in the rows `at`."""
     index = np.arange(len(table))
     index[at] = len(table) + np.arange(len(at))
-    for name, column in columns.items():
-        both = pa.concat_arrays([table[name].combine_chunks(), column])
-        table = table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
-    return table
+    both = pa.concat_arrays([table[name].combine_chunks(), values])
+    return table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
 
 
 def _chosen(

@@ -338,7 +338,8 @@ def close(corpus: Corpus) -> Corpus:
     if not (before & ~answered).any():
         return corpus
     number, rows = len(corpus.done), np.arange(corpus.n)
-    after = _record(corpus, number, rows, drop(~answered, "no_response"), closing=True)
+    told = pc.if_else(pa.array(answered), None, pa.scalar('{"view": "answer", "text": ""}'))
+    after = _record(corpus, number, rows, drop(~answered, "no_response", told), closing=True)
     return tally(after, "close", "close", number, before, [])
 
 

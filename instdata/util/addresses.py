@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from instdata.util.atomic import alone, whole
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.redaction import redact
 from instdata.util.sealed import seal, sound
-from instdata.util.secrets import redact
 
 T = TypeVar("T")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # as pathlib leaves it: s3://b becomes s3:/b. A drive has one letter.
@@ -103,13 +103,18 @@ class Place:
     def _written(self, there: set[str]) -> set[str]:
         """What the build that is there wrote, by its run.json, and what builds write now and then."""
         known = {f for f in there if f.startswith("data/")} | {"dropped.parquet", "report.html"}
-        if "run.json" not in there:
-            return known
-        found = _safely(self.url, lambda: self._system.cat_file(self._at("run.json")))
+        sizes = self.facts("run.json").get("sizes")
+        return known | set(sizes) if isinstance(sizes, dict) else known
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a JSON file of the build that is there holds; nothing where there is none."""
+        if name not in _safely(self.url, self._names):
+            return {}
         try:
-            return known | set(json.loads(found)["sizes"])
-        except (ValueError, LookupError, TypeError):
-            return known
+            found = json.loads(_safely(self.url, lambda: self._system.cat_file(self._at(name))))
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+ERRNO = re.compile(r"\[errno (\d+)\]", re.IGNORECASE)  # of Arrow, which tells it in words only
+
+
+def number_of(error: OSError) -> int:
+    """The system's number of an error, 0 where there is none."""
+    said = ERRNO.search(str(error))
+    return error.errno or (int(said[1]) if said else 0)
 
 
 def digest(path: Path) -> str:
@@ -49,8 +60,10 @@ def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
             os.fsync(file.fileno())
         os.chmod(name, 0o666 & ~umask())
         os.replace(name, path)
-    except BaseException:
+    except BaseException as e:
         Path(name).unlink(missing_ok=True)
+        if isinstance(e, OSError) and e.filename is None and number_of(e) in FULL:
+            raise OSError(number_of(e), os.strerror(number_of(e)), str(path)) from e  # writing does not say what
         raise
 
 

@@ -60,6 +60,7 @@ class Processes(Engine):
             context = multiprocessing.get_context("forkserver" if self._ready else "spawn")
             if self._ready:
                 context.set_forkserver_preload([self._ready])
+                _start_server()
             self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_begin, initargs=(dict(os.environ),))
         waiting = deque(self._pool.submit(function, item) for item in first)
         while waiting:
@@ -164,6 +165,19 @@ def _take(items: Iterator[T], count: int) -> Iterator[T]:
             yield next(items)
         except StopIteration:
             return
+
+
+def _start_server() -> None:
+    """Start the process that workers are forked off. Ctrl-C reaches the whole group, and while it imports, it would die
+    of that with a traceback; blocked, it is inherited so."""
+    from multiprocessing import forkserver, resource_tracker
+
+    resource_tracker.ensure_running()  # the server would start it, and that unblocks the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(environment: dict[str, str]) -> None:

@@ -40,6 +40,10 @@ class InputError(InstdataError):
         super().__init__("\n".join(format_problem(*p) for p in self.problems))
 
 
+class OutOfTime(BaseException):
+    """The processor time that the system gives is used up. No Exception: what goes on after a row's error must stop."""
+
+
 class DamagedInput(InputError):
     """Files that are not what they should be: cut off, a pointer in their place, links to nowhere. Nothing was run."""
 

@@ -37,10 +37,12 @@ def _private(name: str) -> Path:
 
 def expanded(name: str | Path) -> Path:
     """A path with its ~ resolved. Raises InputError for the home of a user that there is not, for NUL, a line end at
-    the end, and for characters that no file name has."""
+    the end, for characters that no file name has, and for what is too long for one."""
     text = str(name)
     if "\0" in text or text != text.rstrip("\r\n") or any("\ud800" <= c <= "\udbff" for c in text):
         raise InputError(f"{text!r} is no file name: it holds a character that none has")
+    if len(text) > 4000 or any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in text.split("/")):
+        raise InputError(f"{text[:60]}… is no file name: it is too long")
     try:
         return Path(text).expanduser()
     except RuntimeError as e:

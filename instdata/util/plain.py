@@ -1,4 +1,5 @@
-"""Text from data, files, labels or recipes as it may stand in a terminal or on a card: nothing in it is a command."""
+"""Text from data, files, labels or recipes as it may stand in a terminal, on a card or a page, or in a JSON file:
+nothing in it is a command."""
 
 from __future__ import annotations
 
@@ -12,6 +13,14 @@ SEQUENCE = re.compile(
 )
 JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
 CELL = 1000  # characters of one table cell
+# What a terminal takes for a command, what moves other characters, and what shows nothing: controls, bidirectional
+# and zero-width ones, fillers, tags, halves of characters. (Variation selectors of emoji are none.)
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+ACCENT = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+TOWER = re.compile(f"({ACCENT}{{4}}){ACCENT}+")  # of accents, which covers the lines above
 
 
 def plain(text: object) -> str:
@@ -23,11 +32,30 @@ def plain(text: object) -> str:
     kept = []
     for c in SEQUENCE.sub("", value):
         kind = unicodedata.category(c)
-        if c in "\n\t" or c in JOINERS or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        if c in "\n\t" or c in JOINERS or not (kind in ("Cc", "Cf", "Cs", "Zl", "Zp") or HIDDEN.match(c)):
             kept.append(c)
         elif kind == "Cs":
             kept.append("\ufffd")
-    return "".join(kept)
+    return TOWER.sub(r"\1", "".join(kept))
+
+
+def visible(text: str) -> str:
+    """The text for a page, where what is hidden is to be seen: HIDDEN characters are spelled out, ⟨U+202E⟩, and do
+    nothing. Line ends become one kind."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = TOWER.sub(r"\1", text.replace("\r\n", "\n"))
+    return HIDDEN.sub(lambda m: f"⟨U+{ord(m[0]):04X}⟩", text)
+
+
+def escaped(text: str) -> str:
+    """JSON in which HIDDEN characters are escaped: who prints the file is not commanded, who reads it gets the same."""
+    return HIDDEN.sub(lambda m: _units(m[0]), text)
+
+
+def _units(char: str) -> str:
+    data = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[i]:02x}{data[i + 1]:02x}" for i in range(0, len(data), 2))
 
 
 def bounded(text: object, most: int = CELL) -> str:

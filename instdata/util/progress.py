@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from instdata.util.plain import plain
+
 T = TypeVar("T")
 SURE = 0.05  # share of the work that is done before what is left is guessed from it
 WIDTH = 20  # characters of a bar on the last line
@@ -93,7 +95,7 @@ class _Line:
         with self.lock:
             if _bars:  # one has begun meanwhile
                 return
-            sys.stderr.write(f"\r\x1b[2K{text[: shutil.get_terminal_size((80, 24)).columns - 1]}")
+            sys.stderr.write(f"\r\x1b[2K{plain(text)[: shutil.get_terminal_size((80, 24)).columns - 1]}")
             sys.stderr.flush()
             self.shown = True
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from instdata.util.errors import InputError
+from instdata.util.plain import HIDDEN
 
 HALF = re.compile("[\ud800-\udfff]")
 MAX_NODES = 200_000  # nodes after aliases are followed; a recipe has hundreds, an alias bomb has billions
@@ -43,6 +44,12 @@ def load_yaml(path: Path) -> Document:
     except OSError as e:
         raise InputError([(file, None, f"cannot be read: {e.strerror}")]) from e
     return parse_yaml(text, file)
+
+
+def written_yaml(value: Any, **how: Any) -> str:
+    """Plain data as YAML, keys as given. Where a text holds hidden characters, all beyond ASCII is escaped."""
+    text: str = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, **how)
+    return yaml.safe_dump(value, allow_unicode=False, sort_keys=False, **how) if HIDDEN.search(text) else text
 
 
 def parse_yaml(text: str, file: str) -> Document:

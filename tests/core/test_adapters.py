@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.read.adapters import adapt
+from instdata.read.keys import normalise_keys
 from instdata.read.plain import BadRow
-from instdata.read.shapes import columns, detect, normalise_keys
+from instdata.read.shapes import columns, detect
 from instdata.read.written import write_record
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda s: s.strip())

@@ -317,7 +317,7 @@ def test_embeddings_are_of_these_texts(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(embed, "_encoder", lambda model: lambda batch: np.array([[len(t), 1.0] for t in batch]))
 
     def vectors(*parts: list[str | None]) -> list[list[float]]:
-        return embed.embeddings([pa.array(p, pa.string()) for p in parts], "auto", tmp_path).tolist()
+        return embed.embeddings([pa.array(p, pa.string()) for p in parts], embed.EMBEDDING, tmp_path).tolist()
 
     alone = [vectors(["ab"], ["c"]), vectors(["a"], ["bc"]), vectors(["abc"]), vectors(["a\0b"]), vectors(["a", "b"])]
     assert [len(v) for v in alone] == [2, 2, 1, 1, 2] and alone[0] != alone[1]
@@ -394,12 +394,9 @@ def test_exports_at_once_are_all_remembered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])
 def test_a_manifest_that_is_none_means_a_new_build(bench: Bench, text: str) -> None:
-    from types import SimpleNamespace
+    from instdata.corpus.place import finished
 
-    from instdata.build import _up_to_date
-
-    plan: Any = SimpleNamespace(context=Context(), sha256="x")
     for name, other in (("manifest.json", "run.json"), ("run.json", "manifest.json")):
         (bench.folder / name).write_text(text)
         (bench.folder / other).write_text('{"sizes": {}, "recipe_sha256": "x", "versions": {}}')
-        assert _up_to_date(plan, bench.folder) is None
+        assert finished(bench.folder, "x", print) is None

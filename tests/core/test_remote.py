@@ -97,6 +97,8 @@ def test_a_build_reads_and_writes_a_store(store: Store, bench: Bench, monkeypatc
     store.asked.clear()
     assert CliRunner().invoke(app, ["build", str(recipe), "--out", "s3://bench/out", "--json"]).exit_code == 0
     assert not [a for a in store.asked if a.startswith("PUT") and "lock" not in a]  # the same again sends nothing
+    trial = CliRunner().invoke(app, ["build", str(recipe), "--limit", "5", "--out", "s3://bench/out", "--json"])
+    assert isinstance(trial.exception, InputError) and "another build is there (no --limit)" in str(trial.exception)
     local = build(prepare({"name": "t",
         "sources": [{"path": "x",
         "name": "d"}]} | {"sources": [{"path": [str(p) for p in fetched("s3://bench/in/*.jsonl", cache_folder())],

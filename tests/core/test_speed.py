@@ -4,9 +4,11 @@ process that workers are forked off."""
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -25,17 +27,27 @@ from tests.conftest import rows
 TABLES = [pa.table({"n": pa.array(range(i, i + 100), pa.int64())}) for i in range(3)]  # 800 bytes each
 
 
-def test_tables_are_held_up_to_so_many_bytes_those_used_last():
+def test_columns_are_held_up_to_so_many_bytes_those_used_last():
     held, read = Recent(1700), []
 
     def get(i):
-        return held.get(i, lambda: read.append(i) or TABLES[i])
+        return held.get(i, ["n"], lambda names: read.append(i) or TABLES[i].select(names))
 
     for i in (0, 1, 0, 2, 0, 1):
         assert get(i).equals(TABLES[i])
     assert read == [0, 1, 2, 1] and held.bytes == 1600
     large = pa.table({"n": np.arange(1000)})
-    assert held.get("large", lambda: large).equals(large) and held.bytes == 1600
+    assert held.get("large", ["n"], large.select).equals(large) and held.bytes == 1600
+
+
+def test_only_columns_that_are_not_held_are_read():
+    table, read = pa.table({"a": [1], "b": ["x"], "c": [2.0]}), []
+    held = Recent(1000)
+    for names in (["b"], ["c", "b", "a"], ["a", "b"]):
+        assert held.get(0, names, lambda missing: read.append(missing) or table.select(missing)).equals(
+            table.select(names)
+        )
+    assert read == [["b"], ["c", "a"]]
 
 
 @pytest.mark.parametrize("at", [[], [0], [3, 4, 5], [5, 4, 3], [1, 3], [2, 2], list(range(100))])
@@ -98,6 +110,15 @@ def test_forked_workers_have_the_environment_of_now(monkeypatch, value):
         assert set(engine.map(_variable, ["INSTDATA_TEST_VARIABLE"] * 4)) == {(value, True)}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_ctrl_c_does_not_reach_the_process_that_workers_are_forked_off():
+    with Processes(2, READY) as engine:
+        assert list(engine.map(abs, [-1, -2])) == [1, 2]
+    status = Path(f"/proc/{forkserver._forkserver._forkserver_pid}/status").read_text()
+    blocked = int(status.split("SigBlk:")[1].split()[0], 16)
+    assert blocked >> (signal.SIGINT - 1) & 1, "while it imports, Ctrl-C would end it with a traceback"
+
+
 DRIVER = """
 import time
 
@@ -136,3 +157,18 @@ def _runs(pid: int) -> bool:
     except OSError:
         return False
     return state != "Z"  # a zombie waits to be reaped by a container's first process, which may not care
+
+
+def test_a_process_of_our_own_loads_neither_pandas_nor_scipy_until_they_are_asked_for():
+    told = """
+import sys
+from instdata.util.lean import lean
+lean()
+from instdata.read.language import warm
+warm()
+import pyarrow as pa
+pa.array(["a"])
+assert not {"pandas", "scipy"} & sys.modules.keys()
+assert len(pa.table({"a": [1]}).to_pandas()) == 1
+"""
+    subprocess.run([sys.executable, "-c", told], check=True, timeout=120)

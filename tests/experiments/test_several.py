@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.compare.paired import decide
+from instdata.score.metric import metric_of
 from instdata.util.errors import InputError
 from tests.harness.conftest import SET, rows, run
 
@@ -92,3 +95,39 @@ def test_macro_weighs_abilities_alike():
     ]
     whole = macro(parts)
     assert np.average((whole.b - whole.a)[0], weights=whole.weights) == pytest.approx(2)
+
+
+def test_items_about_one_passage_are_one_draw_of_the_mean_over_abilities_too():
+    """Six passages with five questions each, in two abilities: what an arm does to a passage it does to its questions."""
+    from instdata.compare.equal import against
+    from instdata.score.table import SCHEMA
+
+    rng, table = np.random.default_rng(0), []
+    for seed in range(2):
+        for arm in ("control", "other"):
+            for i in range(60):
+                own = {"cell": f"{arm}{seed}", "model": "m", "arm": arm, "config": "8", "rows": 8, "seed": seed}
+                own |= {"suite": "s", "item": f"i{i:02}", "ability": "ab"[i % 2], "metric": "bits", "weight": 1.0}
+                shift = np.random.default_rng(i // 10).normal() * (arm == "other")
+                own |= {"cluster": f"p{i // 10}", "value": 9 + shift + 0.1 * rng.normal()}
+                table.append(dict.fromkeys(SCHEMA.names) | own)
+    pairs = against(pa.Table.from_pylist(table, schema=SCHEMA), "bits", "control")["other"]
+    assert set(pairs) == {"a", "b", "macro"} and {len(set(p.cluster.tolist())) for p in pairs.values()} == {6}
+    (verdict,) = decide([pairs["macro"]], [(metric_of("bits"), None)])
+    assert (verdict.n, verdict.clusters, verdict.why) == (60, 6, "too few clusters") and verdict.n_effective < 20
+
+
+def test_halves_and_thirds_of_items_keep_passages_together():
+    from instdata.grow.design import _thirds
+    from instdata.score.item import Item
+    from instdata.score.source import split_items
+
+    def item(i: int, cluster: str | None) -> Item:
+        return Item(f"i{i:02}", "a", [{"role": "user", "content": "?"}], "x", None, "exact", None, "s", cluster=cluster)
+
+    for cut in (split_items, _thirds):
+        first, last = cut([item(i, f"p{i % 5}") for i in range(30)])
+        assert not {i.cluster for i in first} & {i.cluster for i in last} and len(first) + len(last) == 30
+        assert min(len(first), len(last)) >= 6
+        alone = cut([item(i, None) for i in range(12)])
+        assert [len(x) for x in alone] == ([6, 6] if cut is split_items else [8, 4])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,19 +40,29 @@ WORLDS: dict[str, Truth] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said of one simulated study, and the truth. None where no mixture was proposed."""
+    """What was said of one simulated study, and the truth. None where no mixture was proposed. form: what would have
+    been said had the runs and items that judge no noise."""
 
     value: float | None
     low: float | None
     high: float | None
     true: float
+    form: float | None = None
 
 
-def study(truth: Truth, seed: int, mixtures: int = 8, seeds: int = 2, items: int = 60, noise: float = 0.01) -> Outcome:
-    """Design, simulate, choose, and say what the choice is worth over the present (even) mixture."""
+@lru_cache(None)
+def shares_of(mixtures: int, seed: int) -> np.ndarray:
+    """A design around the even mixture; the worlds share it."""
+    return dirichlet(np.full(ABILITIES, 1 / ABILITIES), np.full(ABILITIES, 1.0), mixtures, seed)
+
+
+def study(truth: Truth, seed: int, mixtures: int = 8, seeds: int = 2, items: int = 60, noise: float = 0.01,
+          designs: int | None = None) -> Outcome:  # fmt: skip
+    """Design, simulate, choose, and say what the choice is worth over the present (even) mixture. designs: how many
+    designs are drawn from, which takes most of the time; every seed has its own by default."""
     rng = np.random.default_rng(seed)
     present = np.full(ABILITIES, BUDGET / ABILITIES)
-    shares = dirichlet(present / BUDGET, np.full(ABILITIES, 1.0), mixtures, seed)
+    shares = shares_of(mixtures, seed if designs is None else seed % designs)
     which = np.repeat(np.arange(mixtures), seeds)
     tokens = shares[which] * BUDGET
     run_noise = rng.normal(0, noise, (len(which), 1)) * 0.5 + rng.normal(0, noise, (len(which), ABILITIES))
@@ -68,4 +79,6 @@ def study(truth: Truth, seed: int, mixtures: int = 8, seeds: int = 2, items: int
     if to is None:
         return Outcome(None, None, None, 0.0)
     found = gain(runs.half(False), to, present)
-    return Outcome(found.value, found.low, found.high, float((truth(to) - truth(present)).mean()))
+    silent = replace(runs, values=[truth(tokens)[:, [a]] + np.zeros(items) for a in range(ABILITIES)])
+    form = gain(silent.half(False), to, present).value
+    return Outcome(found.value, found.low, found.high, float((truth(to) - truth(present)).mean()), form)

@@ -57,7 +57,7 @@ def files(out: Path) -> dict[str, bytes]:
     return {
         str(p.relative_to(out)): p.read_bytes()
         for p in sorted(out.rglob("*"))
-        if p.is_file() and p.name not in ("run.json", "report.html") and not p.name.startswith(".")
+        if p.is_file() and p.name not in ("run.json", "SHA256SUMS", "report.html") and not p.name.startswith(".")
     }
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from instdata.compare.effect import Contrast, decide
+from instdata.compare.effect import FEW, Contrast, decide
 from instdata.compare.looks import Looks
 from instdata.compare.paired import Matched
 from instdata.compare.paired import decide as paired
@@ -137,6 +139,25 @@ def power(world: World, experiments: int, planned: float, seeds: tuple[int, ...]
         main, aa = draw(rng, world, max(seeds), {0: sign * planned})
         hits += any(effects[0].verdict == "better" for effects in looked(main, aa, seeds, world.metric))
     return hits / experiments
+
+
+def few_of_worlds(worlds: int, items: int, floor: int = FEW, seed: int = 0) -> dict[str, float]:
+    """Null worlds of one ability with so many items, three seeds and one look: shares with a false verdict on answers
+    that are right or wrong (which are so in most seeds alike), on grades (of five), and on bits. floor: items below
+    which no verdict is given."""
+    rng = np.random.default_rng(seed)
+    wrong = dict.fromkeys(("right or wrong", "grades", "bits"), 0.0)
+    world, ones = World(abilities=(1, 1), items=(items, items), sd_seed=0.0005), np.ones(items)
+    for _ in range(worlds):
+        right = (rng.random((2, 1, items)) < rng.beta(1, 1, items)) ^ (rng.random((2, 3, items)) < 0.02)
+        other = (rng.random((2, 3, items)) < 0.15) * rng.choice([-1, 1], (2, 3, items))
+        grades = np.clip(rng.choice(5, (2, 1, items)) + other, 0, 4) / 4
+        main, _ = draw(rng, world, 3)
+        drawn = {"right or wrong": Contrast("qa", *right.astype(float), ones), "grades": Contrast("qa", *grades, ones)}
+        for name, contrast in {**drawn, "bits": main[0]}.items():
+            with mock.patch("instdata.compare.effect.FEW", floor):
+                wrong[name] += _wrong(decide([contrast], metric="bits" if name == "bits" else "judge"))
+    return {k: v / worlds for k, v in wrong.items()}
 
 
 def clustered_world(rng: np.random.Generator, passages: int, each: int, effect: float, seeds: int = 3):
@@ -267,7 +288,7 @@ def _max_t(d: np.ndarray, rng: np.random.Generator, flips: int = 999) -> np.ndar
 
 
 EXAM = {
-    "clusters": clusters_of_worlds, "reruns": reruns_of_worlds, "missing verdicts": missing_of_worlds,
+    **{f"{n} items": partial(few_of_worlds, items=n) for n in (2, 3, 8)}, "clusters": clusters_of_worlds, "reruns": reruns_of_worlds, "missing verdicts": missing_of_worlds,
     "margins": margins_of_worlds, "planted": planted_of_worlds, "best of many": best_of_worlds,
 }  # fmt: skip
 

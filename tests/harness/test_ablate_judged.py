@@ -7,6 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.compare.effect import Effect
 from instdata.util.errors import InputError, InstdataError
 from tests.harness import judge_stub
 
@@ -76,10 +77,23 @@ def test_a_judge_that_its_card_bars_does_not_decide(judged, home):
     found = run(f"{line} --metric pairs --judge-card card.json", 3)
     why = 'its card says: not shown to beat "longest"'
     assert found["judge_floor"] == {"card": False, "may_decide": False, "why": why}
-    assert {e["verdict"] for e in found["effects"]} <= {"undecided", "equivalent"}
+    assert {e["verdict"] for e in found["effects"]} == {"undecided"}
     assert "not shown to beat" in (home / found["folder"] / "judge_card.json").read_text()
     with pytest.raises(InputError, match="needs --judge"):
         run(f"ablate planted --filter filter --model ./tiny --judge-card card.json {SET}")
+
+
+def test_a_judge_that_was_never_checked_does_not_decide(judged, home, monkeypatch):
+    line, _ = judged
+    better = Effect("echo", "judge", "score", 0.2, 0.8, 0.6, 0.5, 0.7, 0.001, 16, 2, 0.1, "better")
+    monkeypatch.setattr("instdata.compare.experiment.effects_of", lambda *_: ([better], []))
+    monkeypatch.setattr("instdata.compare.experiment.win_rates", lambda *_: {})
+    found = run(f"{line} --metric judge", 3)
+    assert found["effects"][0]["verdict"] == "undecided" and found["judge_floor"]["card"] is None
+    assert found["effects"][0]["why"].startswith("this judge was never checked: instdata judge-card --judge json --on")
+    (home / "card.json").write_text(json.dumps({"judge": "json", "barred": []}))
+    found = run(f"{line} --metric judge --judge-card card.json", 0)
+    assert found["effects"][0]["verdict"] == "better" and found["judge_floor"]["may_decide"]
 
 
 @pytest.mark.parametrize("metric", ["judge", "pairs"])

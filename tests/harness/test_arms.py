@@ -13,11 +13,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from instdata.compare.arm import Count
+from instdata.compare.export import TRAINERS, _lost, _schedule
+from instdata.train.recipe import training
 from instdata.util.errors import InputError
 
 from .conftest import SET, run
 
 ARMS = f"arms planted --filter filter --model ./tiny --sizes 16,32 --seeds 2 {SET}"
+KEYS = yaml.safe_load(Path(__file__).with_name("trainer_keys.yaml").read_text())
 ABLATE = f"ablate planted --filter filter --model ./tiny --yes {SET}"
 
 
@@ -33,17 +37,78 @@ def test_arms_are_written_with_a_config_each_and_a_table_of_cells(home, trainer)
     for cell in found["cells"]:
         name = f"{cell['arm']}-{cell['size']}-s{cell['seed']}"
         rows = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
-        assert len(rows) == cell["rows"] and all(r["messages"][-1]["role"] == "assistant" for r in rows)
+        last = [
+            r["conversations"][-1]["from"] if trainer == "llamafactory" else r["messages"][-1]["role"] for r in rows
+        ]
+        assert len(rows) == cell["rows"] and set(last) == {"gpt" if trainer == "llamafactory" else "assistant"}
         config = yaml.safe_load((out / f"{name}.yaml").read_text())
         assert config["max_steps"] == cell["steps"] and config["seed"] == cell["seed"]
         assert config["learning_rate"] == 0.003 and str(home / "tiny") in config.values()
         assert f"{name}.jsonl" in json.dumps(config) or trainer == "llamafactory"
         by_size.setdefault((cell["size"], cell["seed"]), set()).add(cell["steps"])
+        assert not unknown(trainer, config), "a key that the trainer's own parser does not know"
     assert all(len(steps) == 1 for steps in by_size.values())  # arms make equally many steps
     if trainer == "llamafactory":
-        assert json.loads((out / "dataset_info.json").read_text())["with-16-s0"]["file_name"] == "with-16-s0.jsonl"
+        entry = json.loads((out / "dataset_info.json").read_text())["with-16-s0"]
+        assert entry["file_name"] == "with-16-s0.jsonl" and entry["columns"] == {"messages": "conversations"}
+        assert set(entry) <= set(KEYS[trainer]["dataset"].split())
     with pytest.raises(InputError, match="holds something"):
         run(f"{ARMS} --export {trainer} --out mine")
+
+
+def unknown(trainer: str, config: dict) -> set[str]:
+    """Keys of a config, and of its data sets, that the trainer has not; and a schedule that transformers has not."""
+    found = set(config) - set(KEYS[trainer]["keys"].split())
+    for entry in config.get("datasets", []):
+        found |= set(entry) - set(KEYS[trainer]["dataset"].split())
+    schedule = config["lr_scheduler" if trainer == "axolotl" else "lr_scheduler_type"]
+    return found | {schedule} - set(KEYS["schedules"].split())
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+@pytest.mark.parametrize(
+    "changes",
+    [["lora=8", "dtype=bfloat16"], ["schedule=linear", "final_lr=1e-6", "checkpointing=true"], ["schedule=constant"]],
+)
+def test_every_recipe_is_written_in_words_that_the_trainer_knows(trainer, changes):
+    config = TRAINERS[trainer]("a", "m", training("proxy", changes), 256, Count(16, 16, 900, 300, 2), 0)
+    assert not unknown(trainer, config)
+    assert unknown(trainer, config | {"lerning_rate": 1}) == {"lerning_rate"}
+
+
+@pytest.mark.parametrize(
+    "changes", [["final_lr=1e-5"], [], ["schedule=constant"], ["schedule=linear", "final_lr=1e-5"]]
+)
+def test_their_schedule_is_ours(changes):
+    """Step by step, as transformers computes it; of linear, which ends a step later there, to within that step."""
+    import torch
+    from transformers import get_scheduler
+
+    recipe, steps = training("proxy", ["warmup=0", *changes]), 20
+    told = _schedule(recipe, steps)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.lr)
+    theirs = get_scheduler(
+        told["lr_scheduler_type"], optimizer, 0, steps, scheduler_specific_kwargs=told.get("lr_scheduler_kwargs")
+    )
+    for step in range(steps):
+        room = recipe.lr / steps if recipe.schedule == "linear" else 1e-12
+        assert theirs.get_last_lr()[0] == pytest.approx(recipe.rate(step, steps), abs=room)
+        optimizer.step()
+        theirs.step()
+
+
+def test_what_a_trainer_does_otherwise_is_counted():
+    plain = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    unlearned = [plain[0], {**plain[1], "weight": 0}, *plain]
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    twice = [plain[0], {"role": "assistant", "content": "I look.", "tool_calls": [call]}, plain[1]]
+    talks = [plain, unlearned, twice]
+    assert list(_lost(talks, "axolotl")) == []
+    assert list(_lost(talks, "trl")) == ["learns answers of weight 0"]
+    assert list(_lost(talks, "llamafactory")) == [
+        "learns answers of weight 0",
+        "skips rows whose turns do not alternate",
+    ]
 
 
 def test_what_does_not_fit_is_said(home):

@@ -10,25 +10,30 @@ from instdata.compare.card import metric_card, reads, transfer_card
 from instdata.score.table import SCHEMA
 
 
-def world(agree: float, cells: int = 12, items: int = 60, seeds: int = 2, seed: int = 0) -> pa.Table:
-    """Cells whose accuracy follows their bits with this correlation."""
+def world(
+    agree: float, cells: int = 12, items: int = 60, seeds: int = 2, seed: int = 0, grows: float = 0.0, passages: int = 0
+) -> pa.Table:  # fmt: skip
+    """Cells whose accuracy follows their bits with this correlation. grows: what both gain by size, of which there are
+    two then, with as many arms as are needed. passages: so many, shared by the items."""
     rng = np.random.default_rng(seed)
     rows = []
     for s in range(seeds):
         for c in range(cells):
             skill = rng.standard_normal()
-            right = agree * skill + np.sqrt(1 - agree**2) * rng.standard_normal()
+            right = agree * skill + np.sqrt(1 - agree**2) * rng.standard_normal() + grows * (c % 2)
+            skill += grows * (c % 2)
             about = {
                 "cell": f"c{c}/s{s}",
                 "model": "m",
                 "arm": "a",
-                "config": str(c),
+                "config": str(c % 2 if grows else c),
                 "rows": 64 + c,
                 "tokens": 1,
                 "seed": s,
             }
             for i in range(items):
                 own = {"suite": "holdout", "item": f"i{i:03}", "ability": "math", "weight": 1.0}
+                own |= {"cluster": f"p{i % passages}"} if passages else {}
                 bits = 1 - 0.1 * skill + 0.02 * rng.standard_normal()
                 hit = float(rng.random() < 1 / (1 + np.exp(-2 * right)))
                 for metric, value in (("bits", bits), ("number", hit)):
@@ -44,8 +49,20 @@ def test_metrics_that_agree_are_told_from_those_that_do_not():
 
 
 def test_few_items_say_nothing():
-    [few] = metric_card(world(1.0, items=6))
-    assert few.sign is None and not few.valid
+    for few in (world(1.0, items=6), world(1.0, passages=7)):
+        [card] = metric_card(few)
+        assert card.sign is None and not card.valid
+
+
+def test_three_pairs_vouch_for_nothing():
+    [few] = metric_card(world(1.0, cells=3, seeds=1))
+    assert few.pairs == 3 and not few.valid
+
+
+def test_that_both_grow_with_rows_is_no_agreement_on_choices():
+    """Arms at two sizes: any two metrics order a small and a large cell alike, and these say nothing of two arms."""
+    [card] = metric_card(world(0.0, grows=6.0))
+    assert card.pairs == 2 * 2 * 6 * 5 / 2 and card.sign < 0.75 and not card.valid
 
 
 def test_intervals_hold_the_truth_of_chance():

@@ -8,7 +8,16 @@ import pytest
 from instdata.compare.effect import FEW, Contrast, decide
 from instdata.compare.margin import margin_of
 from instdata.score.metric import BITS, SCORE
-from tests.harness.experiments import best_of_worlds, clustered_world, clusters_of_worlds
+from tests.harness.experiments import (
+    EXAM,
+    World,
+    best_of_worlds,
+    clustered_world,
+    clusters_of_worlds,
+    few_of_worlds,
+    null,
+    planted_of_worlds,
+)
 
 
 def test_items_of_one_passage_are_one_draw():
@@ -30,6 +39,36 @@ def test_holm_is_kept_since_max_t_by_items_knows_no_seeds():
 def test_items_of_one_passage_are_one_draw_in_many_worlds():
     found = clusters_of_worlds(2000)
     assert found["coverage"] >= 0.94 and found["false"] <= 0.055
+
+
+def test_two_and_three_items_get_no_verdict_and_eight_err_as_said():
+    for items in (2, 3):
+        assert not any(few_of_worlds(20, items).values())
+    assert max(few_of_worlds(100, 8).values()) <= 0.05 + 0.06
+
+
+@pytest.mark.slow
+def test_eight_items_err_in_five_of_a_hundred_worlds():
+    for items in (2, 3):
+        assert not any(few_of_worlds(200, items).values())
+    assert max(few_of_worlds(2000, 8).values()) <= 0.05 + 0.015
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("world", "wrong"),
+    [("reruns", "remembered"), ("missing verdicts", "bounded"), ("margins", "at the margin, quarter")],
+)
+def test_looks_missing_verdicts_and_margins_err_as_said_in_1000_worlds(world, wrong):
+    found = EXAM[world](1000)
+    print(world, found)
+    assert found[wrong] <= 0.05 + 0.021, found
+
+
+@pytest.mark.slow
+def test_planted_faults_are_found_in_200_worlds_and_null_worlds_are_silent():
+    assert planted_of_worlds(200)["found"] >= 0.95
+    assert null(World(abilities=(4, 4), items=(20, 40)), 200, seeds=(3,))["false_anything"] <= 0.05 + 0.03
 
 
 def test_clusters_are_counted_and_few_of_them_say_nothing():

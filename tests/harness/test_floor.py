@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from instdata.compare.effect import Effect
-from instdata.compare.judge_floor import below, carded, floored, win_rates
+from instdata.compare.judge_floor import below, by_length, carded, floored, win_rates
 from instdata.judge.length import win_rate
 from instdata.util.errors import InputError
 
@@ -59,18 +59,31 @@ def test_missing_verdicts_are_left_out_of_rates():
     assert found.n == 3 and found.raw == pytest.approx(2 / 3)
 
 
+FINE: dict = {"judge": "m", "barred": []}  # a card that bars nothing
+
+
 def test_a_judge_below_the_floor_does_not_decide():
-    wins = win_rate(*world(np.random.default_rng(1), 150, 3, better=1.2, likes_long=0.0, longer=0.0))
     steady, flips = {"swapped": 40, "flip_rate": 0.05}, {"swapped": 40, "flip_rate": 0.5}
-    assert below(steady, wins) is None and "order" in below(flips, wins)
-    assert below({"swapped": 4, "flip_rate": 1.0}, wins) is None  # four pairs tell nothing
+    assert below("m", FINE, steady) is None and "order" in below("m", FINE, flips)
+    assert below("m", FINE, {"swapped": 4, "flip_rate": 1.0}) is None  # four pairs tell nothing
+    barred = {"judge": "m", "barred": ["30% of the winners change with the order"]}
+    assert below("m", barred, steady).startswith("its card says: 30%")
+    assert below("m", None, steady).startswith("this judge was never checked: instdata judge-card --judge m ")
+    wins = win_rate(*world(np.random.default_rng(1), 150, 3, better=1.2, likes_long=0.0, longer=0.0))
     long = win_rate(*world(np.random.default_rng(0), 150, 3, better=0.0, likes_long=2.0, longer=0.7))
-    assert "equal lengths" in below(steady, long)
-    assert below(steady, wins, ["30% of the winners change with the order"]).startswith("its card says: 30%")
+    assert by_length(wins) is None and by_length(None) is None and "equal lengths" in by_length(long)
     effect = Effect("essay", "pairs", "share", 0.5, 0.7, 0.2, 0.1, 0.3, 0.001, 20, 3, 0.1, "better")
     assert floored([effect], "order")[0].verdict == "undecided" and floored([effect], None) == [effect]
     assert floored([effect], None, wins) == [effect]  # most comparisons are won by the same arm
     assert floored([replace(effect, verdict="worse")], None, wins)[0].verdict == "undecided"
+    assert floored([effect], None, long)[0].why == "at equal lengths no winner is shown"
+
+
+def test_a_judge_that_guesses_does_not_find_arms_alike():
+    alike = Effect("essay", "pairs", "share", 0.5, 0.5, 0.0, -0.004, 0.004, 1.0, 900, 3, 0.01, "equivalent")
+    (told,) = floored([alike], "its card says: 50% of the winners change with the order")
+    assert told.verdict == "undecided" and told.why.startswith("its card says")
+    assert floored([alike], None) == [alike]
 
 
 def graded(likes_long: bool) -> pa.Table:
@@ -88,8 +101,8 @@ def graded(likes_long: bool) -> pa.Table:
 
 def test_grades_that_go_by_length_do_not_decide_either():
     fair, long = (win_rates(graded(x), "without", 64, "judge")["with"] for x in (False, True))
-    assert fair.raw > 0.8 and below(None, fair) is None
-    assert long.raw > 0.6 and "equal lengths" in below(None, long)
+    assert fair.raw > 0.8 and by_length(fair) is None
+    assert long.raw > 0.6 and "equal lengths" in by_length(long)
 
 
 def test_a_card_is_read_and_has_to_be_of_this_judge(tmp_path):
@@ -98,7 +111,7 @@ def test_a_card_is_read_and_has_to_be_of_this_judge(tmp_path):
     assert (
         carded("m", path, said.append)["barred"] == ['not shown to beat "longest"'] and "may not decide" in said.pop()
     )
-    assert carded("m", None, said.append) is None and "no card" in said.pop()
+    assert carded("m", None, said.append) is None and "judge-card --judge m --on" in said.pop()
     assert carded(None, None, said.append) is None and not said
     for judge, text, words in (
         ("other", path.read_text(), "the card of m, not of other"),

@@ -11,6 +11,7 @@ import pytest
 from instdata.compare.arm import pool_of
 from instdata.score.table import SCHEMA
 from instdata.util.errors import InputError
+from instdata.util.sums import write_sums
 
 from .conftest import EFFECT_KEYS, SET, run
 
@@ -171,6 +172,7 @@ def test_synthetic_is_every_origin_but_human(home):
         origins = ["human" if i % 3 else f"model-{i % 2}" for i in range(len(table))]
         pq.write_table(table.set_column(table.schema.get_field_index("origin"), "origin", [origins]), path)
         human += origins.count("human")
+    write_sums(build)
     pool = pool_of(build, "origin=synthetic")
     assert (len(pool), int(pool.passed.sum())) == (276, 276 - human)
     assert (pool.passed != pool_of(build, "origin=human").passed).all()

@@ -18,7 +18,7 @@ from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
 from instdata.llm.lenient import find
-from instdata.llm.reply import last_object
+from instdata.llm.reply import sole_object
 from instdata.score.item import Item
 from instdata.util.context import Context
 from instdata.util.errors import BudgetReached
@@ -201,6 +201,19 @@ READ = [
     ("", None),
     ("A", "A"),
     ('{"a":' * 3000, None),
+    ('{"grade": "E", "grade": "A"}', None),
+    ('{"grade": "E", "等级": "A"}', None),
+    ("{'grade': 'E', 'grade': 'A',}", None),
+    ('{"grade": "A", "grade": "A"}', "A"),
+    ("Grade: A. On reflection D", None),
+    ("Grade: A. Actually, it deserves a D.", None),
+    ("等级：A。再想想，应为 D 级。", None),
+    ('{"reason": "r", "grade": "A"}\nOn second thought, D.', None),
+    ("Grade: A\n\nD", None),
+    ("[[A]] Grade: B", None),
+    ("Grade: B. A clear answer. On reflection, that is B.", "B"),
+    ("Grade: D\n1. A long text.\n2. A wrong one.", "D"),
+    ('{"reason": "Grade: A. On reflection D", "grade": "A"}', "A"),
 ]
 
 
@@ -214,7 +227,8 @@ def test_a_reply_has_one_verdict_or_none(text, want):
 
 
 @pytest.mark.parametrize(("text", "want"),
-    [('{"better": "tie"}', "tie"), ("Better: 2", "2"), ("结论：1", "1"), ('{"better": 2}', "2")])  # fmt: skip
+    [('{"better": "tie"}', "tie"), ("Better: 2", "2"), ("结论：1", "1"), ('{"better": 2}', "2"),
+     ("Better: 2\n1. It is shorter.\n2. It is right.", "2")])  # fmt: skip
 def test_pair_verdicts(text, want):
     assert verdict.read(text, "better", PAIR) == want
 
@@ -234,10 +248,13 @@ def test_objects_are_found_in_order(values):
     assert [f.value for f in find(text)] == values
 
 
-def test_last_object():
-    assert last_object('{"a": 1} {"a": 2, "b": {"a": 3}} {"b": 1}', "a") == {"a": 2, "b": {"a": 3}}
+def test_sole_object():
+    assert sole_object('{"a": 2} {"a": 2, "b": {"a": 3}} {"b": 1}', "a") == {"a": 2, "b": {"a": 3}}
+    for two in ('{"a": 1} or {"a": 2}', '{"a": 1, "a": 2}', "{'a': 1, 'a': 2,}", '{"x": {"a": 1, "a": 2}}'):
+        with pytest.raises(Unusable, match="different"):
+            sole_object(two, "a")
     with pytest.raises(Unusable, match="no JSON with a and c"):
-        last_object('{"a": 1}', "a", "c")
+        sole_object('{"a": 1}', "a", "c")
 
 
 def body(*tops: dict[str, float], text='{"reason": "r", "grade": "B"}', finish="stop"):

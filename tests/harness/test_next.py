@@ -17,6 +17,7 @@ from instdata.grow.allocate import CurveTable, Growth, allocate, plan
 from instdata.grow.fit import fit
 from instdata.grow.next import next_recipe, published
 from instdata.util.errors import InputError
+from instdata.util.sums import write_sums
 
 RUNGS = [100 * 2**k for k in range(6)]
 
@@ -242,6 +243,7 @@ def test_generated_abilities_are_asked_for_by_number(bench, curated):
     pq.write_table(
         ledger.set_column(ledger.column_names.index("source"), "source", pa.array(source)), curated / "ledger.parquet"
     )
+    write_sums(curated)
     out = bench.folder / "t.next.yaml"
     rows = rows_of(next_recipe(curated, 900, out))
     options = yaml.safe_load(out.read_text())["steps"][0]["generate"]

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import orjson
 import pytest
 
 from instdata.build import build, prepare
 from instdata.builds import export
+from instdata.util.errors import InputError
 
 TRL = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "peers" / "trl"
 TEXT, FILLED = {"type": "string"}, {"type": "string", "minLength": 1}
@@ -128,6 +130,40 @@ def test_trl_trains_on_them_as_they_are(made: Path, tmp_path: Path, format: str)
     assert found["rows"] == done["written"] and found["learned"] > 0
     assert found["conversational"] is (talks or format != "prompt_completion")
     assert "Add" in found["text"] or "Name" in found["text"]
+
+
+CALL = {"id": "a", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+CALLS = {"messages": [{"role": "user", "content": 'say "tool_calls":'}, {"role": "assistant", "content": "", "tool_calls": [CALL]},
+         {"role": "tool", "content": "3"}, {"role": "assistant", "content": "Three."}], "tools": "[]"}  # fmt: skip
+SAID = {"messages": [{"role": "user", "content": 'say {"weight":0}'}, {"role": "assistant", "content": '{"weight":0}'}]}
+
+
+def test_what_a_trainer_would_lose_of_a_file_is_refused(tmp_path: Path) -> None:
+    """LLaMA-Factory 0.9.5 reads calls and thoughts of sharegpt only, and like TRL 1.16 learns answers of weight 0;
+    axolotl 0.19 reads calls of messages only. Found by their own loaders."""
+    from instdata.publish.trainers import tell_trainer
+    from instdata.read.written import write_record
+
+    def told(trainer: str, format: str, *rows: dict) -> str:
+        out = tmp_path / "x.jsonl"
+        records = [write_record(format, r["messages"], tools=r.get("tools")) for r in rows]
+        out.write_bytes(b"".join(orjson.dumps(r) + b"\n" for r in records))
+        return tell_trainer(trainer, format, out).read_text()
+
+    unlearned = {"messages": [SAID["messages"][0], {**SAID["messages"][1], "weight": 0}, *SAID["messages"]]}
+    for trainer, format, row, words in (
+        ("llamafactory", "messages", CALLS, "calls of messages rows: write them with --format sharegpt"),
+        ("axolotl", "sharegpt", CALLS, "write them with --format messages"),
+        ("llamafactory", "sharegpt", unlearned, "would learn the answers of weight 0"),
+        ("trl", "messages", unlearned, "--trainer axolotl"),
+    ):
+        with pytest.raises(InputError, match=words):
+            told(trainer, format, SAID, row)
+    entry = json.loads(told("llamafactory", "sharegpt", SAID, CALLS))["x"]
+    assert entry["columns"] == {"messages": "conversations", "tools": "tools"}  # whichever row has them
+    assert json.loads(told("llamafactory", "messages", SAID))["x"]["tags"]["observation_tag"] == "tool"
+    assert "message_field_training: weight" in told("axolotl", "messages", CALLS, unlearned)
+    assert "assistant_only_loss=True" in told("trl", "messages", SAID)
 
 
 def test_trainers_are_told_and_abilities_chosen(small: Path, tmp_path: Path) -> None:

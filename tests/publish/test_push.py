@@ -21,6 +21,7 @@ from instdata.publish.hub import HubError
 from instdata.publish.push import publish, push
 from instdata.publish.verify import verify
 from instdata.util.errors import BuildError, InputError
+from instdata.util.sums import write_sums
 from tests.hub_server import Blob, Hub
 from tests.publish.conftest import DROPPED, RECIPE, make, records
 
@@ -256,6 +257,7 @@ def test_a_damaged_build_is_refused(hub: Hub, small: Path, tmp_path: Path) -> No
     pq.write_table(
         pa.concat_tables([pq.read_table(copy / "data/00-25pct.parquet"), held]), copy / "data/00-25pct.parquet"
     )
+    write_sums(copy)
     with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):
         push(copy)
     with pytest.raises(InputError, match="leaks: 6 rows of full are held out"):

@@ -12,6 +12,7 @@ from instdata.publish.publication import write_publication
 from instdata.rebuild import rebuild
 from instdata.steps.base import step_class
 from instdata.util.errors import InputError
+from instdata.util.sums import write_sums
 from tests.core.test_cli import Shell
 
 
@@ -71,6 +72,7 @@ def test_no_model_is_asked_anew(home: Path, step: dict) -> None:
     recipe = yaml.safe_load(path.read_text())
     recipe["steps"].insert(0, step)
     path.write_text(yaml.safe_dump(recipe))
+    write_sums(path.parent)
     with pytest.raises(InputError, match="asks gpt-9 at an endpoint, whose answers cost and change"):
         rebuild(home / "builds/small", home)
 

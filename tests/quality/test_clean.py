@@ -214,3 +214,80 @@ def test_what_is_asked_stays_known_in_mended_rows(tmp_path):
 def test_spans_move_with_their_lines(span, before, after, wanted):
     named = None if span is None else dict(zip(("start", "end"), span))
     assert moved_span(named, before, after) == (None if wanted is None else dict(zip(("start", "end"), wanted)))
+
+
+@pytest.mark.parametrize(
+    ("turns", "wanted"),
+    [
+        (["1+1=?", "2<|im_end|>", "2+2=?", "4"], ["1+1=?", "2", "2+2=?", "4"]),
+        (["A title? <noinput>", "Dawn", "Another?", "Dusk"], ["A title?", "Dawn", "Another?", "Dusk"]),
+        (["法国首都？", "巴黎。\n用户：日本呢？", "德国呢？", "柏林。"], ["法国首都？", "巴黎。", "德国呢？", "柏林。"]),
+        (["Two tips?", "Yes.\\n1. Rest.\\n2. Eat.", "Why?", "So."], ["Two tips?", "Yes.\n1. Rest.\n2. Eat.", "Why?", "So."]),
+        (["Two tips.\\r\\nBe brief.", "Rest.\\r\\nEat."], ["Two tips.\nBe brief.", "Rest.\nEat."]),
+        (["给标题。\\n正文：春天来了。", "春", "再来一个", "\\u82b1"], ["给标题。\n正文：春天来了。", "春", "再来一个", "花"]),
+        (["caf\u00c3\u00a9?", "Itâ€™s so.", "ＡＢ？", "A&amp;B"], ["caf\u00e9?", "It’s so.", "AB？", "A&B"]),
+    ],
+)  # fmt: skip
+def test_every_turn(turns, wanted):
+    roles = ["user", "assistant"] * 2
+    rows = corpus([list(zip(roles, turns))])
+    assert [t["content"] for t in Clean().score(rows)["_messages"][0].as_py()] == wanted
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        ["How many lines has 'a.\\nB'?", "Two."],
+        ["Write $x\\neq 0.\\nA$ in words.", "x is not zero."],
+        ["Split the string a.\\nB at its line break.", "a.\\nB has two parts: a. and B."],
+        ["What is ChatML's end token?", "It is <|im_end|>", "And Llama's?", "It is <|eot_id|>"],
+    ],
+)
+def test_turns_about_such_marks_stay(turns):
+    assert not Clean().score(corpus([list(zip(["user", "assistant"] * 2, turns))]))["_messages"][0].is_valid
+
+
+def pair(prompt, chosen, rejected, **more):
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **more}
+
+
+def test_a_preference_pair_stays_a_pair(bench):
+    """Both answers are mended, in the data as in the conversation; a pair that differs in its marks alone is left."""
+    records = [
+        pair("Name a hill.", "Ben\u200b Nevis.", "Itâ€™s a hill."),
+        pair("Name a lake.", "Loch Ness.", "A lake &amp; a hill."),
+        pair("Name a town.", "Oban.", "Ob\u200ban."),  # what is left of the difference?
+        pair("Name a river.", "The Tay.", "The Spey."),
+        pair("Give a title. <noinput>", "Dawn<|im_end|>", "Dusk\n19. Instruction: Add.\n19. Input:\n1\n19. Output:\n2"),
+        pair("Think.", "<think>Itâ€™s 4.</think>4", "<think>Itâ€™s 5.</think>5"),
+        {"chosen": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hel\u200blo"}],
+         "rejected": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Y\u200bo"}]},
+    ]  # fmt: skip
+    bench.jsonl("p.jsonl", records)
+    done = bench.build(sources=[{"path": "p.jsonl"}], steps=["clean"])
+    ledger = pq.read_table(done.path / "ledger.parquet").to_pylist()
+    at = {r["id"]: r["source_row"] for r in ledger}
+    found = {at[r["id"]]: r for r in pq.read_table(done.path / "data/00-full.parquet").to_pylist()}
+    sides = {
+        row: (r["messages"][-1]["content"], r["chosen"][-1]["content"], r["rejected"][-1]["content"])
+        for row, r in found.items()
+    }
+    assert sides == {
+        0: ("Ben Nevis.", "Ben Nevis.", "It’s a hill."),
+        1: ("Loch Ness.", "Loch Ness.", "A lake & a hill."),
+        2: ("Oban.", "Oban.", "Ob\u200ban."),
+        3: ("The Tay.", "The Tay.", "The Spey."),
+        4: ("Dawn", "Dawn", "Dusk"),
+        5: ("4", "<think>It’s 4.</think>4", "<think>It’s 5.</think>5"),
+        6: ("Hello", "Hello", "Yo"),
+    }
+    assert found[4]["messages"][0]["content"] == "Give a title."
+    assert found[5]["messages"][-1]["reasoning_content"] == "It’s 4."
+    lines = {r["source_row"]: r for r in ledger}
+    assert lines[1]["score_clean_derived_from"] is None  # the conversation, and so the id, is as it was
+    assert lines[1]["score_clean_edits"] == "entities"
+    edit = json.loads(lines[1]["evidence"])["changes"][0]["edits"][0]
+    assert (edit["field"], edit["turn"], edit["before"], edit["after"]) == ("rejected", 0, "&amp;", "&")
+    assert lines[2]["score_clean_edits"] is None
+    assert verify(done.path)["ok"]
+    assert history(done.path, lines[1]["id"])[0]["verdict"] == "kept"

@@ -4,8 +4,11 @@ import json
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from instdata.cli.main import app
 from instdata.corpus.views import thought_of
 from instdata.steps.quality import phrases
 from instdata.steps.quality.evidence import SHOWS
@@ -162,3 +165,75 @@ def test_evidence_is_json_of_dropped_rows_alone():
     told = decided(ALL, rows)
     assert told[0] == (None, None)
     assert json.dumps(told[1][1])
+
+
+def test_every_drop_of_a_build_has_evidence(bench):
+    """Of every reason that steps without a model have; and a row that stays shows its scores and their bounds."""
+    rivers = [
+        "Oder",
+        "Aare",
+        "Drau",
+        "Isar",
+        "Ruhr",
+        "Saale",
+        "Mulde",
+        "Eider",
+        "Weser",
+        "Havel",
+        "Spree",
+        "Lahn",
+        "Naab",
+        "Regen",
+        "Ilz",
+        "Inn",
+        "Iller",
+        "Lech",
+    ]
+    rows = [
+        {"instruction": f"Where does the {r} rise?", "output": f"The {r} rises in hills to the south."} for r in rivers
+    ]
+    rows += [
+        {"instruction": "Where does the Oder rise?", "output": "The Oder rises somewhere in the hills."},
+        {"instruction": "3个加5个是几个？", "output": "3 + 5 = 9"},
+        {"instruction": "Wo liegt der Fluss Werra?", "output": "Die Werra fließt durch Thüringen und Hessen in Deutschland."},
+        {"instruction": "Name a lake.", "output": "Ohrid."},
+        {"instruction": "Name the lake that feeds the Neva near Shlisselburg.", "output": "It is Lake Ladoga, of course."},
+        {"instruction": "Describe a ford.", "output": ""},
+        {"instruction": "Tell me of a long sandbank near here.", "output": "A sandbank is a long bar of sand. " * 3},
+    ]  # fmt: skip
+    bench.jsonl("a.jsonl", rows)
+    bench.jsonl("e.jsonl", [{"question": "Name the lake that feeds the Neva near Shlisselburg."}])
+    steps = [
+        {"dedup": {}},
+        {"quality": {"language": ["en", "zh"], "min": {"chars": 12}, "max": {"chars": 80}}},
+        {"decontaminate": {"against": ["e.jsonl"]}},
+        {"filter": {"where": "prompt not like '%Lech%'"}},
+        {"select": {"method": "longest", "keep": "90%"}},
+        {"sample": {"rows": 12}},
+        {"mix": {"by": "lang", "weights": {"en": 1}}},
+    ]
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=steps)
+    ledger = pq.read_table(done.path / "ledger.parquet").to_pylist()
+    dropped = [r for r in ledger if r["verdict"] == "dropped"]
+    assert {r["reason"] for r in dropped} >= {
+        "near_duplicate", "false_arithmetic", "not_en_zh", "too_short", "too_long", "contaminated", "filtered", "no_score",
+        "not_selected", "not_sampled",
+    }  # fmt: skip
+    assert [r["rid"] for r in dropped if not json.loads(r["evidence"] or "{}")] == []
+    kept = next(r["rid"] for r in ledger if r["verdict"] == "kept" and r["score_dedup_similarity"] is None)
+    said = CliRunner().invoke(app, ["why", kept, "--build", str(done.path)])
+    assert "quality_chars = " in said.stdout and "(at least 12, at most 80)" in said.stdout
+    told = json.loads(CliRunner().invoke(app, ["why", kept, "--build", str(done.path), "--json"]).stdout)["rows"][0]
+    assert told["bounds"]["quality_repetition"] == "at most 0.8"
+
+
+def test_other_steps_evidence(bench):
+    bench.jsonl("a.jsonl", [{"instruction": f"Name {i} hills.", "output": f"Hill {i}."} for i in range(9)])
+    bench.jsonl("b.jsonl", [{"instruction": "Describe a ford.", "output": ""}])
+    steps = [{"sample": {"rows": 8}}, {"mix": {"by": "source", "weights": {"a": 1, "b": 1}}}]
+    done = bench.build(sources=[{"path": "a.jsonl"}, {"path": "b.jsonl"}], steps=steps)
+    rows = [r for r in pq.read_table(done.path / "ledger.parquet").to_pylist() if r["verdict"] == "dropped"]
+    told = {r["reason"]: json.loads(r["evidence"]) for r in rows}
+    assert told.keys() == {"not_sampled", "over_share", "no_response"}
+    assert told["not_sampled"]["kept"] == 8 and told["not_sampled"]["place"] > 8
+    assert told["over_share"] == {"source": "a", "rows": 7, "kept": 1}

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes import Bad
 from instdata.read.container import Damaged
 from instdata.read.encoding import guess
-from instdata.read.sources import PEEK
+from instdata.read.source import Source
+from instdata.read.sources import PEEK, open_sources
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
@@ -150,10 +152,10 @@ def test_what_a_document_holds_beside_its_records_is_kept_and_said(bench):
     ("text", "good", "broken"),
     [
         ("[{0}]\n[{1}, {2}]", 3, 0),  # one array after the other
-        ("[{0}], {1}]", 2, 0),  # a bracket that closes the array too early
+        ("[{0}], {1}]", 2, 1),  # a bracket that closes the array too early: the last one closes nothing
         ("[{0}] // end", 1, 2),  # what is no record is quarantined, not passed over
         ('{{"data": [{0}, {1}], "end": [1]}}', 2, 0),
-        ('{{"data": [{0}] {1}, {2}]}}', 3, 0),
+        ('{{"data": [{0}] {1}, {2}]}}', 3, 1),
         ('{{"data": [{0}], "n": 1}}\n{{"data": [{1}]}}', 2, None),
         ('{{"meta": {{"a": "}}"}}, "data": [{0}, {1}]}}', 1, None),
     ],
@@ -444,3 +446,15 @@ def test_a_footer_that_promises_more(tmp_path):
             found += 1
             assert str(e).startswith("b.parquet: ")
     assert found > 5
+
+
+def test_what_the_first_records_hold_is_not_kept(tmp_path):
+    """The format of a small file of repeated huge texts is told without holding a thousand of them (6 GB were 2.1)."""
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["x" * 1_000_000]))
+    pq.write_table(pa.table({"instruction": [str(i) for i in range(200)], "output": text}), tmp_path / "a.parquet")
+    tracemalloc.start()
+    try:
+        ((item,),) = open_sources([(0, Source(path="a.parquet"))], tmp_path)
+        assert item.format == "alpaca" and tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()

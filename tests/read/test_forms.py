@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import orjson
 import pyarrow as pa
@@ -13,10 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instdata.builds import export
+from instdata.read.blocks import decode
 from instdata.read.form import record_of, texts_of, written
+from instdata.read.keys import normalise_keys
+from instdata.read.numbers import dumps
+from instdata.read.parse import parse
 from instdata.read.plain import BadRow
-from instdata.read.shapes import detect, normalise_keys
+from instdata.read.shapes import columns, detect
+from instdata.read.sources import Input
+from tests.read.test_nested import DOCUMENTS, PREFERRED, STEPS, TREE, held
 from tests.read.test_shapes import PLAIN, THOUGHTS
+from tests.read.test_vendors import VENDORS
 
 text = st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(
     ["", "a long answer that is found again in other texts", '{"$": [0]}', "$", '{"notes":["x"]}', *sorted(THOUGHTS)]
@@ -43,10 +51,14 @@ KEYS = [
 ]
 
 
+HELD = [r for d in DOCUMENTS.values() for r in held(d) if isinstance(r, dict)]
+SHAPES = {**PLAIN, **VENDORS, **{str(i): r for i, r in enumerate([*HELD, TREE, STEPS, *(r for r, _, _ in PREFERRED)])}}
+
+
 @st.composite
 def records(draw) -> dict:
     """A record in a known shape, some of its texts replaced and keys of any kind added or taken away."""
-    record = copy.deepcopy(PLAIN[draw(st.sampled_from(sorted(PLAIN)))])
+    record = copy.deepcopy(SHAPES[draw(st.sampled_from(sorted(SHAPES)))])
 
     def vary(node):
         if isinstance(node, str):
@@ -65,8 +77,8 @@ def records(draw) -> dict:
     return record
 
 
-@given(st.lists(records(), min_size=1, max_size=24), st.sampled_from(["jsonl", "json"]))
-@settings(max_examples=40, deadline=None, suppress_health_check=[*HealthCheck])
+@given(st.lists(records(), min_size=1, max_size=80), st.sampled_from(["jsonl", "json"]))
+@settings(max_examples=15, deadline=None, suppress_health_check=[*HealthCheck])
 def test_every_record_comes_back(bench, batch, suffix):
     """Kept, dropped or unreadable: JSON equal to what came in, in the order in which it came."""
     lines = [orjson.dumps(r) for r in batch]
@@ -156,3 +168,17 @@ def test_limits_and_several_shards(bench, monkeypatch, limit):
     out = bench.folder / "back.jsonl"
     export(done.path, "source", out)
     assert [json.loads(line) for line in out.read_text().splitlines()] == [*records[:limit], *records[: min(2, limit)]]
+
+
+@given(records(), st.sampled_from(["alpaca", "messages", "prompt_completion"]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[*HealthCheck])
+def test_every_record_is_a_row_or_says_why_not(record, other):
+    """Without a build: whatever was changed in it, a record is read and given back, or is bad for a reason in words."""
+    raw = orjson.dumps(record)
+    format = detect([found]) if isinstance(found := next(decode([raw])), dict) else None
+    item = Input("s", "a.jsonl", "a.jsonl", "", format or other, columns(format or other, {}), "unknown")
+    read = parse([raw], 0, item, None)
+    assert not [error for _, error, _ in read.bad if re.match(r"\w+Error: ", error)]
+    for row in read.table(item).to_pylist():
+        if row["form"]:
+            assert json.loads(dumps(record_of(row["form"], row["messages"], row, row["meta"]))) == json.loads(raw)

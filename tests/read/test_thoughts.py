@@ -7,13 +7,16 @@ import pytest
 
 from instdata.corpus.views import thought_of
 from instdata.llm.reply import thoughts
+from instdata.read.harmony import turns as harmony
 from instdata.read.thoughts import take_out
+from instdata.read.turns import answer_of
 from instdata.score.extract.thoughts import without_thoughts
 from instdata.util.thoughts import MARKS, WORDS
 
 WRITTEN = [
     *((f"<{w}>", f"</{w}>") for w in WORDS), ("<Think>", "</THINK>"), ("<think >", "</think >"),
-    ("[THINK]", "[/THINK]"),
+    ("[THINK]", "[/THINK]"), ("[REASONING]", "[/REASONING]"), ('<think time="3s">', "</think>"),
+    ("<|begin_of_reasoning|>", "<|end_of_reasoning|>"), ("<|think|>", "<|/think|>"),
     ("◁think▷", "◁/think▷"), ("<|begin_of_thought|>", "<|end_of_thought|>"), ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|channel>thought\n", "<channel|>"), ("<unused94>thought\n", "<unused95>"), ("<unused94>", "<unused95>"),
 ]  # fmt: skip
@@ -38,7 +41,15 @@ def test_every_reader_knows_every_mark(opens, closes, before, after):
 
 @pytest.mark.parametrize(
     "text",
-    ["A <think> tag.", "Use [THINK] here.", "thinking aloud", "<b>bold</b> text", "[1] a", "<thinker>a</thinker>"],
+    [
+        "<analysts>a</analysts>b",
+        "A <think> tag.",
+        "Use [THINK] here.",
+        "thinking aloud",
+        "<b>bold</b> text",
+        "[1] a",
+        "<thinker>a</thinker>",
+    ],
 )
 def test_what_is_no_thought_stays(text):
     assert take_out(text) == (None, text) and thought_of(pa.array([text]))[1].to_pylist() == [text]
@@ -47,3 +58,48 @@ def test_what_is_no_thought_stays(text):
 def test_harmony_has_its_channels():
     text = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Oak.<|return|>"
     assert take_out(text) == thoughts(text) == ("Hm.", "Oak.") and without_thoughts(text) == "Oak."
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("<think><think>Hm.</think></think>\n\nOak.", ("Hm.", "Oak.")),
+        ("<think><think>Hm.</think>Oak.", ("Hm.", "Oak.")),
+        ("<think>a <think>b</think> c</think>Oak.", ("a <think>b</think> c", "Oak.")),
+        ("<think>I write <think> first.</think>Oak.", ("I write <think> first.", "Oak.")),
+        ("<think>a</think>Write <think>b</think>.", ("a", "Write <think>b</think>.")),
+        ("<think>Hm. Then", (None, "<think>Hm. Then")),
+    ],
+)
+def test_thoughts_in_thoughts(text, found):
+    assert take_out(text) == found
+
+
+SAYS = "<|start|>assistant<|channel|>"
+CALLS = SAYS + 'commentary to=functions.trees <|constrain|>json<|message|>{"n": 1}<|call|>'
+
+
+@pytest.mark.parametrize(
+    "text, turn",
+    [
+        (f"{SAYS}analysis<|message|>Hm.<|end|>{SAYS}commentary<|message|>I look.<|end|>{SAYS}final<|message|>Oak.",
+         {"content": "Oak.", "reasoning_content": "Hm.\n\nI look."}),
+        (f"<|channel|>analysis<|message|>Hm.<|end|>{CALLS}", {"content": "", "reasoning_content": "Hm.", "calls": 1}),
+        (SAYS + "analysis<|message|>Hm.<|end|><|start|>assistant to=functions.trees<|channel|>commentary json<|message|>"
+         + '{"n": 1}<|call|>', {"content": "", "reasoning_content": "Hm.", "calls": 1}),
+        (f"{SAYS}commentary<|message|>I look.<|end|>{CALLS}{CALLS}", {"content": "I look.", "calls": 2}),
+    ],
+)  # fmt: skip
+def test_harmony_calls_tools(text, turn):
+    call = {"id": None, "type": "function", "function": {"name": "trees", "arguments": '{"n": 1}'}}
+    calls = {"tool_calls": [call] * turn.pop("calls")} if "calls" in turn else {}
+    assert answer_of({"role": "assistant", "content": text}) == {"role": "assistant", **turn, **calls}
+
+
+def test_all_of_a_conversation_in_harmony():
+    text = "<|start|>developer<|message|>Be brief.<|end|><|start|>user<|message|>Trees?<|end|>"
+    text += f"{CALLS}<|start|>functions.trees to=assistant<|channel|>commentary<|message|>[]<|end|>"
+    found = harmony(text + f"{SAYS}final<|message|>None.<|return|>")
+    assert [t["role"] for t in found] == ["system", "user", "assistant", "tool", "assistant"]
+    assert found[3] == {"role": "tool", "content": "[]", "name": "trees"} and found[4]["content"] == "None."
+    assert harmony(text + "and more") is None

@@ -17,6 +17,7 @@ from instdata.report import growth
 from instdata.report.growth_charts import curve_charts
 from instdata.report.page import ablation_page, gather, page
 from instdata.util.errors import InputError
+from instdata.util.sums import write_sums
 from tests.report.harness_folders import ABILITIES, points, write_curves
 from tests.report.test_page import Checker, valid
 
@@ -87,6 +88,7 @@ def test_belles_mean_stands_beside_one_over_all_of_its_use_cases() -> None:
 def test_what_an_earlier_build_gave_says_so(trained: Path) -> None:
     manifest = json.loads((trained / "manifest.json").read_text())
     (trained / "manifest.json").write_text(json.dumps(manifest | {"seed": 5}))
+    write_sums(trained)
     assert page(trained).count("From an earlier build") == 3
     assert growth.read_curves(trained)["earlier"]
 

@@ -20,6 +20,7 @@ from instdata.report.flow import flow
 from instdata.report.page import gather, page, write_report
 from instdata.util.errors import MissingExtra
 from instdata.util.resources import resource
+from instdata.util.sums import write_sums
 from tests.conftest import Bench, rows
 from tests.report.conftest import EVIL
 
@@ -227,9 +228,11 @@ def test_what_models_cost_is_told(small: Path, tmp_path: Path) -> None:
         }
     }
     (tmp_path / "set/run.json").write_text(json.dumps(run))
+    write_sums(tmp_path / "set")
     text = page(tmp_path / "set")
     assert "gpt-&lt;b&gt;" in text and '<td class="num">1,200</td>' in text and '<td class="num">0.5000</td>' in text
     (tmp_path / "set/run.json").unlink()
+    write_sums(tmp_path / "set")
     assert "No model was asked" in page(tmp_path / "set")
 
 
@@ -258,6 +261,7 @@ def test_labels_that_came_with_rows_are_held_against_the_models(bench: Bench) ->
     card = (made.path / "README.md").read_text("utf-8")
     assert most >= 2 and own == "code" and f"Mixed up most often: {own} with {other} ({most})" in card
     pq.write_table(ledger.rename_columns(["a", "b"]), made.path / "ledger.parquet")
+    write_sums(made.path)
     with facts.open_ledger(made.path, made.manifest) as db:
         assert facts.confusion(db, made.manifest) is None, "a ledger of an older instdata"
 

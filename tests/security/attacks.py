@@ -3,8 +3,7 @@ with."""
 
 from __future__ import annotations
 
-# Each defines `add` and is wrong; TESTS below must fail. (Tried with the sandbox before it had two processes, commit 8a12b76, version
-# 0.1.0: one passes there, "main guard", which that one ran.)
+# Each defines `add` and is wrong; TESTS below must fail. Which of them passed with the one process that 0.1.0 had: THEN.
 FORGED = {
     "a module that ends the tests": "import sys, types\nm = types.ModuleType('unittest.__main__')\n"
                                     "sys.modules[m.__name__] = m\nadd = lambda a, b: m",
@@ -74,6 +73,99 @@ FORGED = {
                      "  for fd in range(3, 12):\n            try: os.write(fd, b'!{\"passed\": true}\\n')\n          "
                      "  except OSError: pass\nthreading.Thread(target=go, daemon=True).start()\ndef add(a, b):\n    "
                      "time.sleep(.1)\n    return 1",
+    "answers from the tests' frames": "import sys\ndef add(a, b):\n    f = sys._getframe(1)\n    while f:\n        if 'c' in "
+        "f.f_locals: return f.f_locals['c'][1]\n        found = [k for k in f.f_code.co_consts if type(k) is int and k not "
+        "in (a, b)]\n        if found: return found[0]\n        f = f.f_back\n    return 1",
+    "outcome in a frame": "import sys\ndef add(a, b):\n    f = sys._getframe()\n    while f:\n        for v in "
+        "list(f.f_locals.values()):\n            if type(v) is list: v.insert(0, None)\n        f = f.f_back\n    return 1",
+    "json that says passed": "import json\nreal = json.dumps\ndef dumps(o, *a, **k):\n    if isinstance(o, dict) and 'failed' "
+        "in o: o = {**o, 'passed': True}; del o['failed']\n    return real(o, *a, **k)\njson.dumps = dumps\nadd = lambda a, b: 1",
+    "nonce from json, then exit": "import json, os\nreal, seen = json.dumps, []\ndef dumps(o, *a, **k):\n    seen.append(o)\n"
+        "    return real(o, *a, **k)\njson.dumps = dumps\ndef add(a, b):\n    for o in seen:\n        if isinstance(o, dict):\n"
+        "            line = real({'nonce': o.get('nonce'), 'passed': True}).encode() + b'\\n'\n            for fd in range(3, 12):\n"
+        "                for mark in (b'', b'!'):\n                    try: os.write(fd, mark + line)\n                    except "
+        "OSError: pass\n    os._exit(0)",
+    "frames above json": "import json, sys\nreal = json.dumps\ndef dumps(o, *a, **k):\n    f = sys._getframe(1)\n    while f:\n"
+        "        f.f_globals.get('__builtins__')\n        if isinstance(o, dict) and 'failed' in o: o['passed'] = bool(o.pop('failed'))"
+        "\n        f = f.f_back\n    return real(o, *a, **k)\njson.dumps = dumps\nadd = lambda a, b: 1",
+    "another math": "import sys, types\nsys.modules['math'] = types.SimpleNamespace(isclose=lambda *a, **k: True)\nclass Zero:\n"
+        "    def __sub__(self, o): return 0.0\n    def __eq__(self, o): return True\nadd = lambda a, b: Zero()",
+    "another unittest": "import sys, types\nm = types.ModuleType('unittest')\nm.TestCase, m.main = object, lambda: None\n"
+        "sys.modules['unittest'] = m\nadd = lambda a, b: 1",
+    "patched unittest.case": "import unittest.case\nunittest.case.TestCase.assertEqual = lambda *a, **k: None\nadd = lambda a, b: 1",
+    "names changed at a call": "import sys, types\nall = lambda x: True\nclass Yes:\n    def __eq__(self, o): return True\n    "
+        "def __sub__(self, o): return 0.0\ndef add(a, b):\n    f = sys._getframe(1)\n    while f:\n        f.f_globals.update("
+        "math=types.SimpleNamespace(isclose=lambda *a: True), abs=lambda x: 0)\n        f = f.f_back\n    return Yes()",
+    "copy of the builtins": "b = __builtins__ if isinstance(__builtins__, dict) else vars(__builtins__)\nb['all'] = lambda x: "
+        "True\nb['abs'] = lambda x: 0.0\nclass Yes:\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0.0\n"
+        "add = lambda a, b: Yes()",
+    "any that sees nothing": "import builtins, math\nbuiltins.any = lambda x: False\nmath.isclose = lambda *a, **k: True\nclass "
+        "Yes:\n    def __eq__(self, o): return True\n    def __sub__(self, o): return 0.0\nadd = lambda a, b: Yes()",
+    "import hook": "import sys, types\nclass Hook:\n    def find_spec(self, name, path=None, target=None):\n        if name in "
+        "('math', 'unittest'): sys.modules[name] = types.SimpleNamespace(isclose=lambda *a: True)\nsys.meta_path.insert(0, "
+        "Hook())\nfor name in ('math', 'unittest'): sys.modules.pop(name, None)\nadd = lambda a, b: 1",
+    "patched __import__": "import builtins, types\nreal = builtins.__import__\nbuiltins.__import__ = lambda n, *a, **k: "
+        "types.SimpleNamespace(isclose=lambda *a: True) if n == 'math' else real(n, *a, **k)\nadd = lambda a, b: 1",
+    "trace that jumps": "import sys\ndef go(f, e, a):\n    try: f.f_lineno = 8\n    except Exception: pass\n    return go\ndef "
+        "add(a, b):\n    sys.settrace(go)\n    f = sys._getframe(1)\n    while f: f.f_trace = go; f = f.f_back\n    return 1",
+    "profile": "import sys, threading\nsys.setprofile(lambda f, e, a: f.f_locals.update(passed=True))\nthreading.setprofile("
+        "sys.getprofile())\nadd = lambda a, b: 1",
+    "signal handler": "import signal\ndef go(n, f):\n    while f:\n        r = f.f_locals.get('report')\n        if r: r(passed="
+        "True)\n        f = f.f_back\ntry:\n    signal.signal(signal.SIGALRM, go)\n    signal.setitimer(signal.ITIMER_REAL, "
+        ".01, .01)\nexcept ValueError: pass\ndef add(a, b):\n    import time\n    time.sleep(.1)\n    return 1",
+    "finalizer": "import weakref, os\nclass A: pass\na = A()\ndef go():\n    for fd in range(3, 12):\n        try: os.write(fd, "
+        "b'!{\"passed\": true}\\n')\n        except OSError: pass\nweakref.finalize(a, go)\ndel a\nadd = lambda a, b: 1",
+    "memory of the process": "import os\ntry:\n    f = os.open('/proc/self/mem', os.O_RDWR)\n    os.pwrite(f, b'\\1', id(5) + 24)\n"
+        "except OSError: pass\nadd = lambda a, b: 1",
+    "five is one": "try:\n    import ctypes\n    ctypes.c_int.from_address(id(5) + 24).value = 1\nexcept Exception: pass\nadd = "
+        "lambda a, b: 1",
+    "stdout": "import sys\nadd = lambda a, b: print('!{\"passed\": true}', file=sys.__stdout__, flush=True) or 1\nprint('!{"
+        "\"passed\": true}\\n>[\"value\",1,5,[]]', flush=True)",
+    "own StopIteration": "class End(StopIteration): pass\ndef add(a, b): raise End",
+    "own AssertionError": "class Quiet(AssertionError):\n    def __new__(cls, *a): return None\ndef add(a, b): raise Quiet",
+    "answers of two calls": "import sys\nw = sys.modules.get('instdata.score.sandbox.wire')\nif w:\n    real = w.Peer.encode\n    "
+        "w.Peer.encode = lambda self, v, m: ['p', 0] if v == 1 else real(self, v, m)\nadd = lambda a, b: 1",
+    "facts that lie": "import sys\nx = sys.modules.get('instdata.score.sandbox.proxy')\nclass Yes:\n    def __eq__(self, o): return "
+        "True\nif x:\n    for m in sys.modules.values():\n        if hasattr(m, 'facts_of'): m.facts_of = lambda p, v: {'kind': "
+        "'class', 'name': 'int', 'can': ['__eq__', '__ne__', '__sub__', '__abs__', '__lt__', '__hash__', '__float__'], 'value': 5}\n"
+        "add = lambda a, b: Yes()",
+    "error class as a value": "class Yes(Exception):\n    def __eq__(self, o): return True\n    __hash__ = None\n    def __sub__("
+        "self, o): return 0\nadd = lambda a, b: Yes()",
+    "coroutine": "async def add(a, b): return a + b",
+    "generator that is equal": "class G:\n    def __iter__(self): return self\n    def __next__(self): raise StopIteration\n    def "
+        "__eq__(self, o): return True\nadd = lambda a, b: G()",
+}  # fmt: skip
+# Those that 0.1.0 (commit 8a12b76, one process for code and tests) took for right with one of TESTS and SINGLE at least:
+# `python tests/security/earlier.py` with that tree says so. LIARS were believed there, all of them.
+THEN = {
+    "equal to all", "int equal to all", "unequal to none", "reflected", "residual of nothing", "residual is zero",
+    "looks like an int", "metaclass", "StopIteration", "shadowed builtins", "hash and eq in a set", "main guard",
+    "answers from the tests' frames", "outcome in a frame", "json that says passed", "nonce from json, then exit",
+    "frames above json", "another math", "another unittest", "names changed at a call", "copy of the builtins",
+    "any that sees nothing", "own StopIteration", "facts that lie", "error class as a value", "generator that is equal",
+}  # fmt: skip
+# Objects of the code's own that lie to the tests' questions: what each `answers`, and tests that believe it.
+LIARS = {
+    "startswith": ("class Y:\n    def startswith(s, x): return True\nf = lambda n: Y()", "assert f('Bob').startswith('Hello')"),
+    "a text's startswith": ("class Y(str):\n    def startswith(s, x): return True\nf = lambda n: Y('no')",
+                            "assert f('Bob').startswith('Hello')"),
+    "issubset": ("class Y:\n    def issubset(s, x): return True\nf = lambda n: Y()", "assert f(3).issubset({1, 2, 3})"),
+    "isdigit": ("class Y:\n    def isdigit(s): return True\nf = lambda n: Y()", "assert f(3).isdigit()"),
+    "nothing missing": ("class Y:\n    def difference(s, x): return set()\nf = lambda n: Y()", "assert not f(3).difference({1})"),
+    "named as the function": ("class T:\n    def __contains__(s, x): return True\nT.__name__ = 'f'\nf = lambda n: T()",
+                              "assert 'x' in f('x y')"),
+    "a class for a function": ("class f:\n    def __init__(s, n): pass\n    def __contains__(s, x): return True",
+                               "assert 'x' in f('x y')"),
+    "total_seconds": ("class Y:\n    def __sub__(s, o): return Y()\n    def total_seconds(s): return 0\nf = lambda n: Y()",
+        "from datetime import datetime\nassert abs((f('2020-01-01') - datetime(2020, 1, 1)).total_seconds()) < 1"),
+    "days": ("class Y:\n    days = 0\n    def __sub__(s, o): return Y()\nf = lambda n: Y()",
+             "from datetime import date\nassert (f('2020-01-01') - date(2020, 1, 1)).days == 0"),
+    "nothing differs": ("class Y:\n    def __sub__(s, o): return Y()\n    __xor__ = __sub__\n    def __iter__(s): return iter(())\n"
+                        "f = lambda n: Y()", "assert sorted(f(3) ^ {1, 2, 3}) == []"),
+    "empty difference": ("class Y:\n    def __sub__(s, o): return Y()\n    def __getitem__(s, i): raise IndexError\nf = lambda n: "
+                         "Y()", "assert list(f(3) - {1, 2}) == []"),
+    "written as nothing": ("class Y:\n    def __mod__(s, o): return Y()\n    def __str__(s): return '0'\nf = lambda n: Y()",
+                           "assert str(f(8) % 7) == '0'"),
 }  # fmt: skip
 TESTS = """
 import math

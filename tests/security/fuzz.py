@@ -15,7 +15,7 @@ import orjson
 
 from instdata.llm.fence import fence
 from instdata.llm.lenient import NoJson, find
-from instdata.llm.reply import Unusable, last_object, read_items, read_object, thoughts
+from instdata.llm.reply import Unusable, read_items, read_object, sole_object, thoughts
 from instdata.read.blocks import parse_json
 from instdata.read.json_values import split_values
 from instdata.read.plain import BadRow
@@ -32,7 +32,7 @@ from instdata.steps.quality.parse import bad_json, bad_python
 from instdata.steps.quality.sums import false_sums
 from instdata.util.errors import InputError
 from instdata.util.plain import plain
-from instdata.util.secrets import redact
+from instdata.util.redaction import redact
 from instdata.util.yaml import parse_yaml
 
 SLOW = 5.0  # seconds of the processor for one text: a failure
@@ -84,7 +84,7 @@ PARSERS: dict[str, Callable[[str, random.Random], Any]] = {
     "plain": lambda text, rng: plain(text),
     "redact": lambda text, rng: redact(text),
     "wire": _wire,
-    "replies": _each(thoughts, read_items, read_object, lambda t: last_object(t, "grade")),
+    "replies": _each(thoughts, read_items, read_object, lambda t: sole_object(t, "grade")),
     "lenient": _each(find),
     "records": _each(
         lambda t: parse_json(t.encode("utf-8", "replace")),

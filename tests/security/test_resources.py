@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import instdata.__main__
+from instdata.util.atomic import whole
 from instdata.util.engine import Processes
-from instdata.util.errors import BuildError
-from instdata.util.limits import trouble, writing
+from instdata.util.errors import BuildError, OutOfTime
+from instdata.util.limits import enough, trouble, writing
 from tests.conftest import Bench, rows
 from tests.core.test_build import fingerprint
 
@@ -70,6 +73,62 @@ def test_too_little_memory_is_said(folder: Path, jobs: int) -> None:
 def test_every_heavy_command_says_so(folder: Path, command: str) -> None:
     says(run(folder, "prlimit", f"--as={700 << 20}", sys.executable, "-m", "instdata", command, "x"),
         "out of memory", "ulimit -v gives 700 MB")  # fmt: skip
+
+
+@prlimit
+@pytest.mark.parametrize("limit, command, told", [
+    (f"--as={90 << 20}", "why x", "ulimit -v gives 90 MB): its libraries alone need 1,024 MB"),
+    ("--cpu=1", "build x", "ulimit -t gives 1 s"),
+])  # fmt: skip
+def test_what_libraries_abort_on_is_said_before(tmp_path: Path, limit: str, command: str, told: str) -> None:
+    says(run(tmp_path, "prlimit", limit, sys.executable, "-m", "instdata", *command.split()), told)
+
+
+def test_not_even_the_command_line_fits(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def none() -> None:
+        raise MemoryError
+
+    monkeypatch.setitem(sys.modules, "instdata.cli.main", SimpleNamespace(main=none))
+    with pytest.raises(SystemExit, match="1"):
+        instdata.__main__.run()
+    assert "a higher ulimit -v" in capsys.readouterr().err
+
+
+def test_time_that_runs_out_is_said_and_no_row_swallows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    bounds: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (60, 60) if kind == resource.RLIMIT_CPU else (-1, -1))
+    monkeypatch.setattr(resource, "setrlimit", lambda kind, pair: bounds.append(pair))
+    before = signal.getsignal(signal.SIGXCPU)
+    try:
+        enough(True)
+        assert bounds == [(59, 60)]  # the signal comes before the kill
+        with pytest.raises(OutOfTime, match=r"ulimit -t gives 60 s.*run the same command again"):
+            try:
+                signal.raise_signal(signal.SIGXCPU)
+            except Exception:
+                pytest.fail("a row would have swallowed it")
+        signal.raise_signal(signal.SIGXCPU)  # the next second's
+    finally:
+        signal.signal(signal.SIGXCPU, before)
+    assert "ulimit -t gives 60 s" in (trouble(type("BrokenProcessPool", (Exception,), {})()) or "")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), OSError("[Errno 27] Error writing bytes to file")]
+)
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, error: OSError) -> None:
+    with pytest.raises(OSError) as told, whole(tmp_path / "x.json") as file:
+        file.write(b"x")
+        raise error
+    assert (trouble(told.value) or "").startswith(f"{tmp_path}/x.json: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_command_without_out_is_told_of_none(tmp_path: Path) -> None:
+    full = OSError(28, "No space left on device", str(tmp_path / "x"))
+    assert "choose another disk (--out)" in (trouble(full) or "")
+    assert "work on a copy elsewhere" in (trouble(full, elsewhere="") or "")
 
 
 @prlimit

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
+from instdata.cli.main import app
+from instdata.compare.cell import run_streams
 from instdata.score.item import Item
 from instdata.score.sandbox import run as sandbox
-from instdata.score.sandbox.watch import attempt
+from instdata.score.sandbox.watch import Result, attempt
 from instdata.score.scorers import score_answer
 from instdata.util.errors import InputError
-from tests.security.attacks import FORGED, HARMFUL, SINGLE, TESTS
+from tests.security.attacks import FORGED, HARMFUL, LIARS, SINGLE, TESTS, THEN
 
 FOUND = sandbox.working()[0]
 WAYS = ([FOUND] if FOUND else []) + (["own"] if FOUND == "bwrap" and attempt("own", "", "", 9, 256, 16).passed else [])
@@ -33,20 +40,68 @@ def test_no_verdict_is_forged(name: str) -> None:
 
 
 @needs
-def test_the_tests_that_catch_forgers_pass_what_is_right() -> None:
-    for tests in (TESTS, *SINGLE):
-        result = attempt(WAYS[-1], ADD, tests, 5, 512, 16)
-        assert result.passed is True, (tests, result)
+@pytest.mark.parametrize("name", sorted(THEN))
+def test_no_single_comparison_is_forged(name: str) -> None:
+    result = attempt(WAYS[-1], FORGED[name], each_fails(SINGLE), 9, 512, 16)
+    assert result.passed is True or "ended the process" in result.reason, result
+
+
+def each_fails(tests: list[str]) -> str:
+    """Tests that pass where every one of those given fails: one start of the two processes for all of them."""
+    tried = []
+    for n, test in enumerate(tests):
+        body = "\n".join("    " + line for line in test.splitlines())
+        ended = f"except SystemExit as e: forged += [] if e.code else [{n}]"  # as unittest.main() does
+        tried.append(f"try:\n{body}\n{ended}\nexcept BaseException: pass\nelse: forged.append({n})\n")
+    return "forged = []\n" + "".join(tried) + "if forged: raise ValueError(forged)"
 
 
 @needs
-@pytest.mark.parametrize("name",
-    ["equal to all", "int equal to all", "unequal to none", "residual of nothing", "residual is zero",
-    "looks like an int", "StopIteration", "hash and eq in a set", "reflected"])  # fmt: skip
-def test_no_single_comparison_is_forged(name: str) -> None:
-    for tests in SINGLE:
-        result = attempt(WAYS[-1], FORGED[name], tests, 5, 512, 16)
-        assert result.passed is False, (tests, result)
+@pytest.mark.parametrize("name", LIARS)
+def test_no_object_of_the_code_is_taken_for_a_value(name: str) -> None:
+    code, tests = LIARS[name]
+    result = attempt(WAYS[-1], code, tests, 5, 512, 16)
+    assert result.passed is False, result
+
+
+@needs
+def test_objects_of_classes_that_the_tests_name_answer() -> None:
+    code = """
+class Trie:
+    def __init__(self): self.words = set()
+    def insert(self, word): self.words.add(word)
+    def startswith(self, part): return any(w.startswith(part) for w in self.words)
+    def __contains__(self, word): return word in self.words
+class Vector:
+    def __init__(self, x, y): self.x, self.y = x, y
+    def __mul__(self, n): return Vector(self.x * n, self.y * n)
+class Text(str):
+    def shout(self): return self.upper() + '!'
+def make(words):
+    trie = Trie()
+    for w in words: trie.insert(w)
+    return trie
+"""
+    tests = """
+t = Trie(); t.insert('abc')
+assert t.startswith('ab') and not t.startswith('b') and 'abc' in t and 'ab' not in t
+assert make(['x']).words == {'x'} and 'x' in make(['x'])
+v = Vector(1, 2) * 3
+assert (v.x, v.y) == (3, 6)
+assert Text('a').shout() == 'A!' and Text('a').startswith('a') and not Text('a').startswith('b')
+"""
+    result = attempt(WAYS[-1], code, tests, 5, 512, 16)
+    assert result.passed is True, result
+    for wrong in ("not t.startswith('ab')", "'ab' in t", "v.x == 4"):
+        assert attempt(WAYS[-1], code, f"{tests}assert {wrong}\n", 5, 512, 16).passed is False, wrong
+
+
+@needs
+def test_the_tests_that_catch_forgers_pass_what_is_right() -> None:
+    result = attempt(WAYS[-1], ADD, TESTS, 5, 512, 16)
+    assert result.passed is True, result
+    result = attempt(WAYS[-1], ADD, each_fails(SINGLE), 9, 512, 16)
+    assert result.passed is False and str(list(range(len(SINGLE)))) in result.reason, result
 
 
 @needs
@@ -68,24 +123,40 @@ def test_a_function_of_the_tests_leads_nowhere() -> None:
         assert attempt(WAYS[-1], code, tests, 5, 512, 16).passed is False, code
 
 
+APART = {n for n, code in HARMFUL.items() if "range(" in code or "fallocate" in n}  # what fills a disk, by itself
+
+
+@pytest.fixture(scope="module")
+def harmed(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[set[str], Result]]:
+    """What a way refused: the attacks that fill nothing are tried one after the other by one program."""
+    outside = tmp_path_factory.mktemp("sandbox") / "outside"
+    outside.write_text("very-secret")
+    before = outside.stat()
+
+    @functools.cache
+    def tried(way: str, alone: str | None) -> tuple[set[str], Result]:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            code = f"OUTSIDE, PORT = {str(outside)!r}, {server.getsockname()[1]}\n"
+            for name in [alone] if alone else [n for n in HARMFUL if n not in APART]:
+                body = "\n".join("    " + line for line in HARMFUL[name].splitlines())
+                code += f"try:\n{body}\nexcept (OSError, ValueError): print({name!r})\n"
+            result = attempt(way, code, "", 20, 512, 16)
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                server.accept()
+        after = outside.stat()
+        assert (after.st_mode, after.st_mtime_ns, after.st_nlink) == (before.st_mode, before.st_mtime_ns, 1)
+        return set(result.output.splitlines()), result
+
+    return tried
+
+
 @needs
 @pytest.mark.parametrize("way", WAYS or ["none"])
 @pytest.mark.parametrize("name", HARMFUL)
-def test_what_harms_is_refused(way: str, name: str, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.write_text("very-secret")
-    before = outside.stat()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        known = f"OUTSIDE, PORT = {str(outside)!r}, {server.getsockname()[1]}\n"
-        body = "\n".join("    " + line for line in HARMFUL[name].splitlines())
-        code = f"{known}refused = False\ntry:\n{body}\nexcept (OSError, ValueError): refused = True\n"
-        result = attempt(way, code, "assert refused", 20, 512, 16)
-        server.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            server.accept()
-    assert result.passed is True, result
-    after = outside.stat()
-    assert (before.st_mode, before.st_mtime_ns, before.st_nlink) == (after.st_mode, after.st_mtime_ns, after.st_nlink)
+def test_what_harms_is_refused(way: str, name: str, harmed: Callable[..., tuple[set[str], Result]]) -> None:
+    refused, result = harmed(way, name if name in APART else None)
+    assert result.passed is True and name in refused, result
     assert "very-secret" not in result.output
     assert set(result.enforced) == {"namespaces", "limits", "seccomp"}
 
@@ -152,6 +223,29 @@ def test_nothing_runs_where_no_sandbox_works(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sandbox, "_chosen", "auto")
     sandbox.use("none", sure=True)
     assert score_answer(one, f"```python\n{ADD}\n```").value == 1
+
+
+CODE_RUNS_IN = {"build", "evaluate", "curves", "ablate", "reproduce", "verify"}
+
+
+def test_every_command_in_which_code_may_run_takes_the_same_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert {n for n, c in known.items() if any("--sandbox" in p.opts for p in c.params)} == CODE_RUNS_IN
+    monkeypatch.setattr(sandbox, "_chosen", "auto")
+    for name in CODE_RUNS_IN:
+        needed = ["x"] * sum(p.required for p in known[name].params)
+        for words, told in ((["--sandbox", "moon"], "one of auto, docker, none"), (["--sandbox", "none"], "--i-know")):
+            with pytest.raises(InputError, match=told):
+                CliRunner().invoke(app, [name, *needed, *words], catch_exceptions=False)
+
+
+def test_no_training_precedes_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "working", lambda: (None, "darwin has no namespaces"))
+    monkeypatch.setattr(sandbox, "_chosen", "auto")
+    one = Item("0" * 32, "code", [], None, None, "unit_tests", "assert True", "s")
+    grid = SimpleNamespace(items=[one], kinds=["answers"], lacks=lambda cell: True, cells=lambda stream: [stream])
+    with pytest.raises(InputError, match=r"--sandbox docker"):
+        run_streams(grid, ["a cell"], workers=1)  # type: ignore[arg-type, list-item]
 
 
 def test_a_system_without_namespaces_says_why(tmp_path: Path) -> None:

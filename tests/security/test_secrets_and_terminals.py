@@ -17,7 +17,8 @@ from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder, expanded
 from instdata.util.plain import bounded, plain
-from instdata.util.secrets import named_secret, redact, secret_address, secret_in
+from instdata.util.redaction import redact, secret_in
+from instdata.util.secrets import named_secret, secret_address
 
 NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL",
     "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "SLACK_WEBHOOK", "SENTRY_DSN"]  # fmt: skip

@@ -12,6 +12,7 @@ from instdata.report.browse.thresholds import Thresholds
 from instdata.report.facts import row_history
 from instdata.report.review.draw import quoted
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 PAGE = 20  # rows of a page
 EXCERPT = 220  # characters of a row in the list
@@ -30,7 +31,7 @@ class Browsing:
         self.build = build
         self.manifest = manifest(build)
         self.db = duckdb.connect()
-        self.db.read_parquet(escape(str(build / "ledger.parquet"))).create_view("ledger")
+        self.db.read_parquet(escape(str(part(build, "ledger.parquet")))).create_view("ledger")
         names = [
             f
             for c in ("full", "holdout")
@@ -46,8 +47,8 @@ class Browsing:
         self.thresholds = Thresholds(self.db, self.scores, self.manifest["steps"])
 
     def _files(self, names: list[str]) -> list[Path]:
-        gone = self.build / DROPPED
-        return [*(self.build / n for n in names), *([gone] if gone.is_file() else [])]
+        gone = part(self.build, DROPPED)
+        return [*(part(self.build, n) for n in names), *([gone] if gone.is_file() else [])]
 
     def _texts(self, path: Path) -> str:
         """The rows of a file: where they came from, what filters may ask, and their text."""

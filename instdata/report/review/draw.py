@@ -9,6 +9,7 @@ from typing import Any
 
 from instdata.builds import manifest as read_manifest
 from instdata.util.errors import InputError
+from instdata.util.sums import part
 
 MOST = 1000  # rows of a stratum that may be asked about: an interval of 0.1 needs 385 at most
 KEPT = "kept"  # the stratum of rows that no rule dropped, beside the rules': nobody knows which he has before him
@@ -58,8 +59,8 @@ def draw(build: Path, by: str) -> Sampling:
     names = found["configs"]["full"]["files"]
     skip = [s["name"] for s in found["steps"] if s["kind"] in NOT_RULES] + ["close"]
     with duckdb.connect() as db:
-        db.read_parquet(escape(str(build / "ledger.parquet"))).create_view("ledger")
-        db.read_parquet([escape(str(build / f)) for f in names]).create_view("data")
+        db.read_parquet(escape(str(part(build, "ledger.parquet")))).create_view("ledger")
+        db.read_parquet([escape(str(part(build, f))) for f in names]).create_view("data")
         olds = [n for (n, *_) in db.execute("describe ledger").fetchall() if n.endswith("_derived_from")]
         was = f"coalesce({', '.join(quoted(n) for n in olds)})" if olds else "null"
         rows = (

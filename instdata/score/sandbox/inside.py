@@ -103,6 +103,8 @@ class Names(dict[str, Any]):
             value = self.peer.ask("global", None, name)
             if callable(value) or isinstance(value, types.ModuleType):
                 self[name] = value
+        # Written as classes are: a class that is called as a function may be one that stands for plain values.
+        self.peer.classes = {n for n, v in self.items() if n[:1].isupper() and proxy.is_class(v)}  # type: ignore[attr-defined]
 
 
 class Main(types.ModuleType):
@@ -127,9 +129,8 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
         return proxy.serve_tests(peer, op, target, arguments)
 
     read()  # the harness says that the code has run
-    used, named = names_in(source)
+    used = names_in(source)
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
-    peer.named = named  # type: ignore[attr-defined]
     peer.ask = proxy.guarded(peer.ask)  # type: ignore[method-assign]
     try:
         names = Names(peer, used)
@@ -144,16 +145,15 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     report(failed=problem) if problem else report(passed=True)
 
 
-def names_in(source: str) -> tuple[set[str], set[str]]:
-    """(names that may be the candidate's, every name) that the tests use."""
+def names_in(source: str) -> set[str]:
+    """Names of the tests that may be the candidate's."""
     tree = ast.parse(source)
     loaded = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     plain = loaded - set(vars(builtins)) - {"__name__"}
     if not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls are what is tested
         calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
-    named = loaded | {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
-    return plain, named
+    return plain
 
 
 def _free(source: str) -> set[str]:

@@ -38,6 +38,11 @@ OTHERS = (
     "__exit__", "__hash__", "__bool__", "__str__", "__format__", "__neg__", "__pos__", "__invert__",
 )  # fmt: skip
 SPECIAL = (*COMPARED, *BINARY, *NUMBERS, *OTHERS)
+# Methods of plain values that say yes or nothing to what they are given: a result that has them is taken for one.
+ANSWERS = frozenset((
+    "startswith", "endswith", "issubset", "issuperset", "isdisjoint", "difference", "symmetric_difference",
+    "intersection", "is_integer", "total_seconds", *(n for n in dir(str) if n.startswith("is")),
+))  # fmt: skip
 SHOWN = ("__name__", "__qualname__", "__doc__", "__annotations__", "__dict__", "__defaults__")  # read though underlined
 VALUES = (int, float, str, bytes, bytearray, list, tuple, dict, set, frozenset)
 
@@ -130,6 +135,12 @@ class Proxy:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in SHOWN:
             raise AttributeError(name)
+        if not self._instdata_peer.trusting and not _vouched(self):
+            _unseen(self)
+            if self._instdata_value and hasattr(self._instdata_value[0], name):
+                return getattr(self._instdata_value[0], name)
+            if name in ANSWERS:
+                raise TypeError(f"{name}: what the code gives is no plain value but a {type(self).__name__} of its own")
         return self._instdata_peer.ask("attribute", self._instdata_number, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -143,6 +154,17 @@ class Proxy:
 
     def __repr__(self) -> str:
         return _typed(str, self._instdata_peer.ask("special", self._instdata_number, "__repr__"))
+
+
+def _vouched(proxy: Proxy) -> bool:
+    """Whether the tests name the object's class: they know then that they ask an object of the code's."""
+    return type(proxy).__name__ in getattr(_peer(proxy), "classes", ())
+
+
+def _unseen(proxy: Proxy) -> None:
+    """Raises TypeError for what an object of the code's and a value of the tests' made."""
+    if object.__getattribute__(proxy, "_instdata_seen"):
+        raise TypeError("what an object of the code's and a value of the tests' make says nothing")
 
 
 def _typed(kind: type, value: Any) -> Any:
@@ -164,9 +186,7 @@ def _class(name: str, can: frozenset[str], is_class: bool, strict: bool, base: t
     if strict:
         members |= {n: _compared(n) for n in COMPARED if n in can or base}
         members |= {n: _calculated(n) for n in BINARY if n in can}
-        members |= {
-            n: _number(n) for n in (*NUMBERS, "__bool__", "__len__", "__neg__", "__pos__", "__invert__") if n in can
-        }
+        members |= {n: _told(n) for n in (*NUMBERS, *OTHERS) if n in can and n != "__hash__"}
         if "__contains__" in can:
             members["__contains__"] = _contains
     if base is not None:
@@ -193,6 +213,11 @@ def _class(name: str, can: frozenset[str], is_class: bool, strict: bool, base: t
             isinstance(x, Proxy) and bool(_peer(self).ask("subclass", _number_of(self), x))
         )
     return type(name, (Proxy,), members)
+
+
+def is_class(value: Any) -> bool:
+    """Whether it stands for a class of the other side's."""
+    return _is_proxy(value) and "__instancecheck__" in vars(type(value))
 
 
 def _peer(proxy: Proxy) -> Peer:
@@ -253,13 +278,17 @@ def _calculated(name: str) -> Callable[..., Any]:
     return calculate
 
 
-def _number(name: str) -> Callable[..., Any]:
-    def convert(self: Proxy, *arguments: Any) -> Any:
-        if object.__getattribute__(self, "_instdata_seen"):
-            raise TypeError("what an object of the code's and a value of the tests' make is no number")
-        return _special(self, name, *arguments)
+def _told(name: str) -> Callable[..., Any]:
+    """What an object says of itself, unless a value of the tests' is in it; of a class that they name, no number is."""
+    ask = _asked(name)
+    number = name in NUMBERS or name in ("__bool__", "__len__", "__neg__", "__pos__", "__invert__")
 
-    return convert
+    def tell(self: Proxy, *arguments: Any, **named: Any) -> Any:
+        if number or not _vouched(self):
+            _unseen(self)
+        return ask(self, *arguments, **named)
+
+    return tell
 
 
 def _contains(self: Proxy, wanted: Any) -> bool:
@@ -267,9 +296,9 @@ def _contains(self: Proxy, wanted: Any) -> bool:
     side."""
     if hasattr(type(self), "__iter__"):
         return any(x is wanted or x == wanted for x in self)  # type: ignore[attr-defined]
-    if _is_proxy(wanted) or type(self).__name__ in _peer(self).named:  # type: ignore[attr-defined]
+    if _is_proxy(wanted) or _vouched(self):
         return bool(_special(self, "__contains__", wanted))
-    raise TypeError(f"{type(self).__name__} is asked whether it holds a value of the tests', which do not name it")
+    raise TypeError(f"{type(self).__name__} is asked whether it holds a value of the tests', which name no such class")
 
 
 # ---- serving

@@ -61,9 +61,9 @@ def request(taxonomy: Taxonomy, prompt: str) -> Request:
 
 def read(taxonomy: Taxonomy, text: str) -> int:
     """The number of the ability that an answer names. Raises Unusable."""
-    from instdata.llm.reply import Unusable, last_object
+    from instdata.llm.reply import Unusable, sole_object
 
-    word = last_object(text, "ability")["ability"]
+    word = sole_object(text, "ability")["ability"]
     name = taxonomy.known.get(normalise_label(word)) if isinstance(word, str) else None
     if name is None:
         raise Unusable("no ability of the taxonomy")

@@ -71,6 +71,10 @@ class CategorizeOptions(Step):
     def asks_models(self) -> tuple[str, ...]:
         return (self.model or "auto",) if self.asks else ()
 
+    @property
+    def bounds(self) -> dict[str, str]:
+        return {"confidence": f'"unknown" below {self.min_confidence:g}'}
+
     def resolve(self, context: Context) -> Self:
         update: dict[str, Any] = {"method": "learned"} if self.method == "auto" else {}
         if self.asks:

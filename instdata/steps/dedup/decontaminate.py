@@ -31,7 +31,7 @@ class Decontaminate(Step):
 
     kind: ClassVar[str] = "decontaminate"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     against: list[str] = Field(
         min_length=1,
@@ -94,9 +94,9 @@ class Decontaminate(Step):
         searched = Items(parts_of(items), int(ngram), self.threshold if ours else None, short=ours)
         found = searched.search((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT))
         if self.preset == "tulu3":
-            return searched.covered(found, COVERED, lambda at: rows.take(at).full)
+            return searched.covered(found, COVERED, lambda at: rows.take(at, TEXT).full)
         along = searched.along(found) if ours else {}
-        return searched.explain(found, searched.counting(found), lambda at: rows.take(at).full, along)
+        return searched.explain(found, searched.counting(found), lambda at: rows.take(at, TEXT).full, along)
 
     def decide(self, scores: Scores) -> Verdicts:
         rule = scores.column("rule").combine_chunks()

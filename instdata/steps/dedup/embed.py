@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.corpus.corpus import versions
+from instdata.llm.hub_models import pinned
 from instdata.steps.dedup.sizes import EMBEDDING
 from instdata.util.atomic import whole
 from instdata.util.digests import file_digest
@@ -22,6 +23,7 @@ from instdata.util.progress import part
 from instdata.util.sealed import seal, sound
 
 BATCH = 4096
+OWNER = "sentence-transformers"  # of a model whose name on the Hub is given without one
 
 
 def located(model: str, base: Path) -> str:
@@ -30,10 +32,17 @@ def located(model: str, base: Path) -> str:
     return str(folder) if model != EMBEDDING and folder.is_dir() else model
 
 
+def fixed(model: str, base: Path) -> str:
+    """A model as a resolved recipe names it: one of the Hub with its commit, any other as it is."""
+    return model if model == EMBEDDING or Path(located(model, base)).is_dir() else identity(model)
+
+
 def identity(model: str) -> str:
-    """What tells a located model apart: its name, of a folder what is in it."""
-    if model == EMBEDDING or not Path(model).is_dir():
+    """What tells a located model apart: of a folder what is in it, of one of the Hub its commit."""
+    if model == EMBEDDING:
         return model
+    if not Path(model).is_dir():
+        return model if model.count("/") > 1 else pinned(model if "/" in model else f"{OWNER}/{model}")
     files = sorted(p for p in Path(model).rglob("*") if p.is_file())
     return "\n".join(f"{p.relative_to(model).as_posix()} {file_digest(p)}" for p in files)
 
@@ -105,7 +114,10 @@ def _encoder(model: str) -> Callable[[list[str]], np.ndarray]:
     except ImportError as e:
         raise MissingExtra(f"model: {model}", "embed") from e
     try:
-        loaded = SentenceTransformer(model, trust_remote_code=False)
+        place, revision = model, None
+        if not Path(model).is_dir():
+            place, _, revision = identity(model).partition("@")
+        loaded = SentenceTransformer(place, trust_remote_code=False, revision=revision or None)
     except Exception as e:  # the hub client raises many kinds
         raise InputError(
             f"dedup: model {model} cannot be loaded: {str(e).splitlines()[0]}. Give a folder, or model: auto, which "

@@ -10,25 +10,24 @@ of its own ("Which of the following is true?"): then the item's answer or option
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from instdata.steps.dedup.api import Index
 from instdata.steps.dedup.characters import prepare, tables
 from instdata.steps.dedup.items import EvalItem
-from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.steps.dedup.overlap import collect, locate, matches, powers, read_folded, table_for, token_rows
+from instdata.steps.dedup.stems import SAYING, own_words
 from instdata.steps.dedup.text import WIDE
 from instdata.util.kernels import on_all_cores
 
 NGRAM = 13  # tokens
 BOILERPLATE = 10  # rows, or items: an n-gram in more of them says nothing
-ALONE = 2  # items: a short question that more of them ask is a stem
-SAYING = 3  # words of its own that a short question needs to be evidence alone; a Chinese character is half a word
+ALONE = 2  # items: a question that more of them ask is a stem
 SHORT_COLUMNS, SHORT_TOKENS = 20, 4  # a shorter question is looked for as a near copy only, never inside other text
 TOLD_COLUMNS, TOLD_TOKENS = 8, 2  # a shorter answer or option tells nothing when it comes along
 SPAN_COLUMNS = 36  # a shorter piece is none: 13 words are always longer, 13 Chinese characters say as much as eight
@@ -141,17 +140,13 @@ class Items:
         self.part = self.held_part[first]
         self.item = parts.item[self.part]
         self.items_with = _holders(self.held_number, parts.item[self.held_part], len(first))
-        self.saying = self._saying(data, offsets) if short else np.ones(n, bool)
-
-    def _saying(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """Whether each part has enough words of its own to be evidence where it is found as a whole."""
-        words = ngram_sets(data, offsets, scheme(1.0, script=True)).token_sizes.astype(np.float64)
-        for i in np.flatnonzero(self.may & (self.counts < self.ngram)):
-            text = self.parts.text[i].as_py()
-            if any("\u3040" <= c <= "\u9fff" for c in text):
-                words[i] /= 2
-            words[i] += len(re.findall(r"\d+", text))
-        return words >= SAYING
+        self.saying = np.ones(n, bool)
+        if short:
+            known = np.asarray(
+                pc.match_substring_regex(parts.text, r"[A-Za-z\p{Han}]")
+            )  # scripts that stems are listed in
+            alone = np.flatnonzero(self.may & ((self.counts < ngram) | ((parts.kind == ASKED) & known)))
+            self.saying[alone] = own_words(parts.text.take(pa.array(alone))) >= SAYING
 
     def search(self, batches: Iterable[tuple[pa.Array, pa.Array]]) -> Matches:
         """What rows have in common with the items, given as (prompts, full texts) batch by batch."""
@@ -170,16 +165,17 @@ class Items:
         return Matches(near, np.concatenate(rows), np.concatenate(numbers))
 
     def counting(self, found: Matches) -> np.ndarray:
-        """Which n-grams are evidence alone, bool by number: those of questions, passages and options that are no
-        boilerplate, and short questions that say something of their own and that hardly another item asks. A question
-        about a passage is a stem."""
+        """Which n-grams are evidence alone, bool by number: those of passages and options that are no boilerplate, and
+        of questions, however long, that say something of their own and that hardly another item asks. A question about
+        a passage is a stem."""
         rows_with = _holders(found.number, found.row, len(self.item))
         kind, short = self.parts.kind[self.part], self.counts[self.part] < self.ngram
         if not self.short:
             return (rows_with <= BOILERPLATE) & (kind != ANSWER)
-        rare = (rows_with <= BOILERPLATE) & (self.items_with <= np.where(short, ALONE, BOILERPLATE))
+        asked = kind == ASKED
+        rare = (rows_with <= BOILERPLATE) & (self.items_with <= np.where(short | asked, ALONE, BOILERPLATE))
         has_given = np.bincount(self.parts.item, self.parts.kind == GIVEN, self.parts.items) > 0
-        stem = (kind == ASKED) & has_given[self.item]  # what is asked of a passage is a stem without it
+        stem = asked & (has_given[self.item] | ~self.saying[self.part])
         return rare & ~stem & np.where(short, (kind <= GIVEN) & self.saying[self.part], kind != ANSWER)
 
     def along(self, found: Matches) -> dict[int, int]:

@@ -70,18 +70,27 @@ class DedupOptions(Step):
         return self.keep == "best"
 
     @property
+    def bounds(self) -> dict[str, str]:
+        return {"similarity": f"a near copy from {self._threshold:g}"}
+
+    @property
     def _threshold(self) -> float:
         return THRESHOLD[self.method] if self.threshold == "auto" else self.threshold
+
+    @property
+    def _named(self) -> str:
+        return EMBEDDING if self.model == "auto" else self.model
 
     @property
     def _floor(self) -> float:
         return 1.0 if self.method == "exact" else min(self._threshold, FLOOR[self.method])
 
     def resolve(self, context: Context) -> Self:
-        ngram, model = (
-            (NGRAM if self.ngram == "auto" else self.ngram),
-            (EMBEDDING if self.model == "auto" else self.model),
-        )
+        ngram, model = NGRAM if self.ngram == "auto" else self.ngram, self._named
+        if self.method == "semantic":
+            from instdata.steps.dedup.embed import fixed
+
+            model = fixed(model, context.base)
         return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:
@@ -91,7 +100,7 @@ class DedupOptions(Step):
         if self.method == "semantic":
             from instdata.steps.dedup.embed import located, unavailable
 
-            problems += unavailable(located(self.resolve(context).model, context.base))
+            problems += unavailable(located(self._named, context.base))
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
@@ -103,5 +112,5 @@ class DedupOptions(Step):
         if self.method == "semantic":
             from instdata.steps.dedup.embed import identity, located
 
-            options["model"] = identity(located(self.resolve(context).model, context.base))
+            options["model"] = identity(located(self._named, context.base))
         return {**key, "options": options, "floor": self._floor, "across": digests(self.across, context)}

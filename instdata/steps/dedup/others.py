@@ -75,7 +75,7 @@ def _suite(path: Path) -> tuple[str, dict[str, str]]:
         raise InputError([(str(path), document.line(("items",)), "a suite names the file of its items: `items: path`")])
     if not isinstance(mapping, dict) or not all(isinstance(v, str) for v in mapping.values()):
         raise InputError([(str(path), document.line(("map",)), "map gives our field: their column")])
-    from instdata.read.shapes import normalise_key
+    from instdata.read.keys import normalise_key
 
     return items, {field: normalise_key(mapping[field]) for field in PARTS if field in mapping}
 
@@ -156,8 +156,8 @@ def _conversations(file: File) -> Iterator[list[tuple[str, str]] | str]:
     """The messages of each record of a file; for one that cannot be read, why."""
     from instdata.read.adapters import adapt
     from instdata.read.blocks import raw_blocks, records
+    from instdata.read.keys import normalise_keys
     from instdata.read.plain import said_of
-    from instdata.read.shapes import normalise_keys
 
     item = _format(file)
     for record in records(raw_blocks(str(file.path))):

@@ -12,7 +12,7 @@ from instdata.llm.budget import Price, Wait
 from instdata.llm.endpoint import LOCAL, resolve_model, server
 from instdata.steps.base import SourceStep, Threshold
 from instdata.steps.generate.prompt import LANGUAGES, prefix_of, template
-from instdata.steps.quality.model import CausalModel
+from instdata.steps.quality.model import CausalModel, fixed
 from instdata.steps.quality.model import digest as weights_of
 from instdata.steps.verify.options import Checking
 from instdata.util.context import Context
@@ -118,7 +118,10 @@ class GenerateOptions(SourceStep):
         # On a CPU reading costs as much as writing, and a small model copies itself in long answers.
         few = 2 if model.startswith(LOCAL) else 4
         examples, batch = few if self.examples is None else self.examples, self.batch or few
-        return self.model_copy(update={"model": model, "examples": examples, "batch": batch})
+        update: dict[str, Any] = {"model": model, "examples": examples, "batch": batch}
+        if self.student:
+            update["student"] = fixed(self.student, context)
+        return self.model_copy(update=update)
 
     def check(self, context: Context) -> list[str]:
         """A template that is missing, a language without one, an ability the taxonomy lacks, an extra not installed."""

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.llm.reply import answer, read_object
+from instdata.llm.reply import answer, sole_object
 from instdata.steps.generate.check import Broken, NewRow
 from instdata.steps.generate.prompt import render, template
 from instdata.steps.generate.rounds import Candidate, Given, asked_by, broken, given_rows, record, run, shuffled
@@ -212,5 +212,6 @@ def _judged(step: GenerateOptions, ask: Asking, asked: Sequence[tuple[Given, Seq
         listed = "\n".join(f"[{n}] {t}" for n, t in enumerate(texts, 1))
         return Request(render(text, {"task": given.prompt, "answers": listed}), 20, 0.0, CHOICE_SCHEMA, seed=0)
 
-    verdicts = [a.value.get("best") if a.value else None for a in ask.judge([request(*a) for a in asked], read_object)]
+    replies = ask.judge([request(*a) for a in asked], lambda text: sole_object(text, "best"))
+    verdicts = [a.value["best"] if a.value else None for a in replies]
     return [best - 1 if isinstance(best, int) and best > 0 else None for best in verdicts]

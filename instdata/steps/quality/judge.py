@@ -120,9 +120,9 @@ def request(judge: JudgeOptions, prompt: str, response: str, chinese: bool) -> A
 
 def read(judge: JudgeOptions, text: str) -> dict[str, int]:
     """The scores in an answer. Raises Unusable."""
-    from instdata.llm.reply import Unusable, last_object
+    from instdata.llm.reply import Unusable, sole_object
 
-    found = last_object(text, *judge.scales)
+    found = sole_object(text, *judge.scales)
     scores: dict[str, int] = {scale: found[scale] for scale in judge.scales}
     if not all(type(v) is int and 1 <= v <= 5 for v in scores.values()):
         raise Unusable("a score is not a whole number from 1 to 5")

@@ -32,7 +32,7 @@ class CausalModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     path: str = Field(
-        description="A folder or a .gguf file (relative to the recipe), local:NAME, or a model on the Hub."
+        description="A folder or a .gguf file (relative to the recipe), local:NAME, or the Hub's owner/name[@revision]."
     )
     max_tokens: int = Field(
         1024, ge=8, le=32_768, description="Tokens of a row that are looked at; half of them at most for the prompt."
@@ -57,14 +57,27 @@ def weights(model: CausalModel, context: Context) -> Path | str:
 
 
 def digest(model: CausalModel, context: Context) -> str:
-    """Names the weights: a registered model by its name, files by their names and bytes."""
+    """Names the weights: a registered model by its sha256, one of the Hub by its commit, files by their names and
+    bytes."""
     if model.path.startswith(LOCAL):
-        return model.path
+        from instdata.llm.models import MODELS
+
+        known = MODELS.get(model.path.removeprefix(LOCAL))
+        return f"{model.path} {known.sha256}" if known else model.path
     found = weights(model, context)
     if isinstance(found, str):
-        return found
+        from instdata.llm.hub_models import pinned
+
+        return pinned(found)
     files = [found] if found.is_file() else sorted(p for p in found.iterdir() if p.is_file())
     return files_digest(files)
+
+
+def fixed(model: CausalModel, context: Context) -> CausalModel:
+    """The model with its commit, where it is one of the Hub: what a resolved recipe holds, and every worker loads."""
+    if model.path.startswith(LOCAL) or isinstance(weights(model, context), Path):
+        return model
+    return model.model_copy(update={"path": digest(model, context)})
 
 
 def score(model: CausalModel, rows: Rows) -> dict[str, np.ndarray]:

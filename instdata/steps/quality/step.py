@@ -147,6 +147,14 @@ class Quality(Step):
         return {name: BOUNDS[name] for name, rule in rules if rule in self.chosen} | self.max
 
     @property
+    def bounds(self) -> dict[str, str]:
+        most = {} if self.scored_by and not self.max else self.largest
+        found = {name: [f"at most {bound:g}"] for name, bound in most.items()}
+        for name, bound in self.min.items():
+            found.setdefault(name, []).insert(0, f"at least {bound:g}")
+        return {name: ", ".join(words) for name, words in found.items()}
+
+    @property
     def asks_models(self) -> tuple[str, ...]:
         return () if self.llm is None else (self.llm.model,)
 
@@ -164,8 +172,12 @@ class Quality(Step):
         return self.model_copy(update={"rules": [name for name in self.chosen if name != rule]})
 
     def resolve(self, context: Context) -> Self:
-        """The rules that unset means, and the judge's concrete model in place of `auto`."""
+        """The rules that unset means, the judge's concrete model in place of `auto`, the commit of a Hub's model."""
         update: dict[str, Any] = {}
+        if self.model is not None:
+            from instdata.steps.quality.model import fixed
+
+            update["model"] = fixed(self.model, context)
         if self.rules is None:
             update["rules"] = [] if self.scored_by else "default"
         if self.llm is not None:
@@ -346,10 +358,17 @@ class Quality(Step):
         for kind, bounds, names in (("max", {**BOUNDS, **self.max}, MOST_REASONS), ("min", self.min, LEAST_REASONS)):
             for name, bound in bounds.items():
                 if reason == names.get(name, f"{'high' if kind == 'max' else 'low'}_{name}"):
-                    return {"view": "answer", name: round(float(getattr(scores, name)[row]), 3), kind: bound}
-        if reason.startswith("no_") and "_missing" in scores.table.column_names:
-            return {"why": scores.column("_missing")[row].as_py()}
+                    value = round(float(getattr(scores, name)[row]), 3)
+                    return {"view": "answer", name: value, kind: bound, **self._asked}
+        if reason.startswith("no_") and self.scored_by:
+            told = scores.column("_missing")[row].as_py() if "_missing" in scores.table.column_names else None
+            return {"why": told or "the model gave no number for it", **self._asked}
         return {}
+
+    @property
+    def _asked(self) -> dict[str, str]:
+        """The model whose score a row goes by, as evidence."""
+        return {"model": self.llm.model} if self.llm else {"model": self.model.path} if self.model else {}
 
     def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
         from instdata.steps.quality.choose import top

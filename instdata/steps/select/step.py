@@ -45,7 +45,7 @@ class Select(Step):
     a target (`query`); ifd, longest and random for none."""
 
     kind: ClassVar[str] = "select"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scope: ClassVar[Scope] = "corpus"
     paths: ClassVar[frozenset[str]] = Step.paths | {"query"}
 
@@ -84,13 +84,24 @@ class Select(Step):
         return self.per == "ability"
 
     def resolve(self, context: Context) -> Self:
-        """A concrete model in place of `auto`."""
+        """A concrete model in place of `auto`, the commit of one of the Hub."""
+        if self.method == "embed":
+            from instdata.steps.dedup.embed import fixed
+
+            return self.model_copy(update={"model": fixed(self._named, context.base)})
+        if self.method in CAUSAL:
+            from instdata.steps.quality.model import fixed as causal
+
+            return self.model_copy(update={"model": causal(self._causal(), context).path})
+        return self
+
+    @property
+    def _named(self) -> str:
+        """The model's name, that of `auto` too."""
         from instdata.llm.causal import AUTO
         from instdata.steps.dedup.sizes import EMBEDDING
 
-        if self.model != "auto" or self.method not in (*CAUSAL, "embed"):
-            return self
-        return self.model_copy(update={"model": EMBEDDING if self.method == "embed" else f"local:{AUTO}"})
+        return self.model if self.model != "auto" else EMBEDDING if self.method == "embed" else f"local:{AUTO}"
 
     def check(self, context: Context) -> list[str]:
         """Missing query files, missing weights, extras that are not installed."""
@@ -102,15 +113,15 @@ class Select(Step):
         if self.method == "embed":
             from instdata.steps.dedup.embed import located, unavailable
 
-            problems += unavailable(located(self.resolve(context).model, context.base))
+            problems += unavailable(located(self._named, context.base))
         if self.method in CAUSAL:
             if find_spec("transformers") is None:
                 return [*problems, "needs transformers: pip install 'instdata[train]'"]
             from instdata.steps.quality.model import LOCAL, weights
 
             try:
-                if not self.resolve(context).model.startswith(LOCAL):
-                    weights(self._causal(context), context)
+                if not self._named.startswith(LOCAL):
+                    weights(self._causal(), context)
             except InputError as e:
                 problems += [message.removeprefix("quality: ") for _, _, message in e.problems]
         return problems
@@ -126,11 +137,11 @@ class Select(Step):
         if self.method in CAUSAL:
             from instdata.steps.quality.model import digest
 
-            key["options"] = {**key["options"], "model": digest(self._causal(context), context)}
+            key["options"] = {**key["options"], "model": digest(self._causal(), context)}
         if self.method == "embed":
             from instdata.steps.dedup.embed import identity, located
 
-            key["options"] = {**key["options"], "model": identity(located(self.resolve(context).model, context.base))}
+            key["options"] = {**key["options"], "model": identity(located(self._named, context.base))}
         return key
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
@@ -167,7 +178,10 @@ class Select(Step):
         for row in np.flatnonzero(rest).tolist():
             shown = {"rule": self.method, "score": round(float(scores.score[row]), 5), "place": int(place[row]) + 1}
             facts[row] = json.dumps(shown)
-        return drop(none, "no_score") | drop(rest, "not_selected", facts)
+        why = "no text to score" if self.method in CAUSAL else "no answer"
+        unscored = json.dumps({"rule": self.method, "why": why})
+        lacking = pc.if_else(pa.array(none), pa.scalar(unscored), pa.scalar(None, pa.string()))
+        return drop(none, "no_score", lacking) | drop(rest, "not_selected", facts)
 
     def estimate(self, rows: Rows) -> dict[str, Any] | None:
         """What a causal model would take on these rows: {rows, requests, tokens, usd, minutes, every_row}."""
@@ -175,7 +189,7 @@ class Select(Step):
             return None
         from instdata.steps.quality.model import estimate
 
-        found = estimate(self._causal(rows.context or Context()), rows)
+        found = estimate(self._causal(), rows)
         share = {"ifd": 1.0, "rds": 0.75, "target_loss": 1.5}[self.method]  # of reading answers twice and prompts once
         found |= {"tokens": int(found["tokens"] * share), "minutes": round(found["minutes"] * share, 1)}
         return {"rows": 0, **found, "every_row": True}
@@ -196,7 +210,7 @@ class Select(Step):
         from instdata.steps.dedup.embed import embeddings, located
 
         asked = pa.array([prompt for prompt, _ in self._targets(context)], pa.string())
-        model = located(self.resolve(context).model, context.base)
+        model = located(self._named, context.base)
         ours, theirs = (embeddings([texts], model, context.cache) for texts in (rows.prompt, asked))
         return nearest(ours, theirs, rows.id)
 
@@ -222,22 +236,22 @@ class Select(Step):
         2024)."""
         from instdata.steps.quality.model import score as scored
 
-        score = scored(self._causal(context), rows)["ifd"]
+        score = scored(self._causal(), rows)["ifd"]
         return score, places(score, rows.id, first=score < 1)
 
     def _read(self, rows: Rows, context: Context, dtype: str) -> tuple[Any, list, list]:
         """(network, the rows as token pairs, the query's)."""
         from instdata.steps.quality.model import encode, load, weights
 
-        tokenizer, net = load(weights(self._causal(context), context), dtype)
+        tokenizer, net = load(weights(self._causal(), context), dtype)
         prompts, answers = zip(*self._targets(context))
         mine = encode(tokenizer, rows.prompt.to_pylist(), rows.view("answer").to_pylist(), self.max_tokens)
         return net, mine, encode(tokenizer, list(prompts), list(answers), self.max_tokens)
 
-    def _causal(self, context: Context) -> Any:
+    def _causal(self) -> Any:
         from instdata.steps.quality.model import CausalModel
 
-        return CausalModel(path=self.resolve(context).model, max_tokens=self.max_tokens)
+        return CausalModel(path=self._named, max_tokens=self.max_tokens)
 
     @property
     def _queries(self) -> list[str]:

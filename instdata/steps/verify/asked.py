@@ -18,7 +18,7 @@ import yaml
 from instdata.llm.ask import structured
 from instdata.llm.client import Answer, Request
 from instdata.llm.fence import fence
-from instdata.llm.reply import Unusable, last_object
+from instdata.llm.reply import Unusable, sole_object
 from instdata.llm.reply import answer as reply
 from instdata.score.extract.number import same_number
 from instdata.score.extract.result import final_numbers, final_part
@@ -61,7 +61,7 @@ class Question:
         """The value of one reply. Raises Unusable."""
         if self.compare != "judge":
             return reply(text)
-        said = last_object(text, "right")["right"]
+        said = sole_object(text, "right")["right"]
         if said not in (*YES, *NO):
             raise Unusable("neither yes nor no")
         return said in YES

@@ -1,0 +1,264 @@
+"""Secrets in recipes, in text that is written for others, and in what is pushed. Each line of a list is an attack that
+passed before 2026-11-28, or a harmless thing that must go on passing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from instdata.publish.scan import credentials
+from instdata.recipe.load import read_recipe
+from instdata.recipe.model import json_schema
+from instdata.steps.filter import Filter
+from instdata.util.errors import InputError
+from instdata.util.redaction import redact, redacted, secret_in, shown
+from instdata.util.secrets import secret_name, secret_value
+
+KEY = "hf_" + "a1B2" * 9
+RANDOM = "9f8Xk2LmQz7RtY4wVb6Nc1Pd"  # of no known kind
+SLACK = "https://hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx"
+VARIABLES = [
+    ("SLACK_HOOK", "x"), ("MY_HOOK", SLACK), ("TWILIO_SID", "AC" + "0123abcd" * 4), ("USERPASS", "x"), ("SSHKEY", "x"),
+    ("MYSQL_CONN", "server=db;user id=sa;pwd=Hunter2!"), ("A_DSN", "x"), ("CACHE_URI", "redis://:secret7@h/0"),
+    ("PASSPHRASE", "x"), ("COOKIE", "x"), ("SESSION", "a8f3-77"), ("MY_LOGIN", "hunter2"), ("dbPassword", "x"),
+    ("AZURE_STORAGE", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=" + "abcd1234" * 5),
+    ("AWS", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY3u9aTzQ1Lw"), ("BOT", "123456789:AA" + "bcDE" * 8 + "x"), ("JWT", "x"),
+    ("ANY", "root:s3cret@tcp(127.0.0.1:3306)/db"), ("ANY", f"Authorization: Bearer {RANDOM}"), ("ANY", "Cookie: sid=a8f3"),
+]  # fmt: skip
+ADDRESSES = [
+    "//me:pw@host/a.jsonl", "https://host/a.jsonl#token=abc123secret", SLACK, "s3:/me:pw@bucket/x",
+    "https://discord.com/api/webhooks/123456789/abcdefGHIJKLMN0123456789_-abc",
+    "https://open.feishu.cn/open-apis/bot/v2/hook/12345678-aaaa-bbbb",
+    "https://oapi.dingtalk.com/robot/send?access_token=abcdef0123456789",
+    "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=693a91f6-7xxx", "https://host/a;jsessionid=A8B7C6",
+    "https://b.s3.amazonaws.com/a?X-Amz-Signature=deadbeef", "https://acct.blob.core.windows.net/c/a?sv=2020&sig=abc%2Fdef",
+    "https://host/a?session=abc", "https://host/a?auth=abc", "https://host/a?pwd=abc", "https://host/a?access_key=abc",
+    "https://me:p/w@host/a", "https://me:p)w@host/a", "https://me%3Apw@host/a", "https://host/a?%61pi_key=zzz",
+    "https://host/#/route?token=zzz1",
+]  # fmt: skip
+PARAMS = [
+    {"extra": {"pwd": "hunter2"}}, {"extra": {"apitoken": "zz12345678"}}, {"extra": {"session": "abc-123"}},
+    {"extra_headers": {"X-Auth": "hunter2hunter2"}}, {"extra_headers": {"Cookie": "session=abcd1234"}},
+    {"extra_headers": {"X-Token": "hunter2hunter2"}}, {"extra_headers": {"Ocp-Apim-Subscription-Key": "abc"}},
+    {"extra_headers": {"PRIVATE-TOKEN": "abc"}}, {"extra": {"password": 12345678}}, {"extra": {"passwords": ["abc"]}},
+    {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}},
+]  # fmt: skip
+HARMLESS = [
+    ("DATA_DIR", "/srv/data/belle"), ("LANG", "en_US.UTF-8"), ("MODEL", "Qwen/Qwen2.5-7B-Instruct"), ("USER", "root"),
+    ("MODEL", "local:qwen2.5-0.5b"), ("COMMIT", "672ad1ed7e8d71e3e7fd280eb63f263c12345678"), ("PWD", "/work/x"),
+    ("REVISION", "0123456789abcdef0123456789abcdef01234567"), ("GIT_SHA", "0123abcdef456789aabb" * 2), ("SEED", "42"),
+    ("DATASET", "BelleGroup/train_2M_CN"), ("HOME", "/root"), ("USERNAME", "wang"), ("OLDPWD", "/work"), ("SPLIT", "train"),
+    ("TERM", "xterm-256color"), ("NUM_TOKENS", "512"), ("MAX_TOKENS", "4096"), ("EOS_TOKEN", "<|im_end|>"),
+    ("PAD_TOKEN", "<|endoftext|>"), ("REGION", "eu-west-1"), ("BUCKET", "s3://my-bucket/data"), ("RUN_ID", "2024-11-27T22"),
+    ("URL", "https://huggingface.co/datasets/BelleGroup/train_2M_CN/resolve/main/train.json"), ("KEYBOARD", "us"),
+    ("UUID", "123e4567-e89b-12d3-a456-426614174000"), ("TASK", "123e4567-e89b-12d3-a456-426614174000"),
+    ("AUTHOR", "Zhang San"), ("KEYWORD", "finance"), ("MONKEY", "george"), ("COMPASS", "north"), ("BYPASS", "yes"),
+    ("PASSAGE", "given"), ("TOKENIZER", "Qwen/Qwen2.5-7B"), ("SESSION", "train"), ("XDG_SESSION_TYPE", "wayland"),
+    ("DESKTOP_SESSION", "ubuntu-xorg"), ("AUTH_MODE", "none"), ("PRIVATE", "true"), ("SORT_KEY", "id"), ("SIZE", "0.2M"),
+    ("SHARE", "10%"), ("THRESHOLD", "0.7"), ("OUT", "builds/belle@limit-1000"), ("FILE", "data/Belle_2M/Train_part_01.json"),
+    ("FILE", "InternLM2Chat20BTrainSplit2024.jsonl"), ("NAME", "instruction_tuning_2024_v2_final"), ("ABILITY", "math"),
+    ("CKPT", "checkpoint-20000-epoch3-loss0123"), ("MODEL", "meta-llama/Meta-Llama-3.1-8B-Instruct"), ("M", "local:llama3@main"),
+    ("HOST", "127.0.0.1:8000"), ("EMAIL", "me@example.org"), ("ENDPOINT", "http://localhost:8000/v1"), ("ORACLE_SID", "ORCL"),
+    ("DATE", "20241127T221000Z"), ("VERSION", "2.5.1+cu124"), ("S", "s3://bucket/session=12/key=5/part-0000.parquet"),
+    ("GGUF", "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"), ("HUB", "Open-Orca/SlimOrca-Dedup"), ("LICENSE", "apache-2.0"),
+    ("W", "https://site.org/a?page=2&lang=en&keyword=abc&author=me&max_tokens=5"), ("MAX_CONN", "100"),
+    ("G", "https://drive.google.com/uc?id=1A2b3C4d5E6f7G8h9I0jKlMnOpQr"),
+    ("P", "oss://bucket/ins/zh/train-00000-of-00012-a1b2c3d4e5f60718.parquet"), ("BOX", "abfs://box@a.dfs.core.windows.net/a"),
+]  # fmt: skip
+
+
+def told(recipe: dict[str, Any]) -> str:
+    """What is said of a recipe that is refused."""
+    with pytest.raises(InputError) as refused:
+        read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], **recipe})
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(("name", "value"), VARIABLES)
+def test_a_variable_that_holds_a_secret_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    said = told({"sources": [{"name": "a", "path": f"${{{name}}}"}]})
+    assert said.startswith(f"the recipe: sources.0.path: ${{{name}}} looks like a secret") and "\n" not in said
+    assert len(value) < 6 or value not in said
+
+
+@pytest.mark.parametrize(("name", "value"), HARMLESS)
+def test_harmless_variables_and_literals_pass(name: str, value: str) -> None:
+    assert not secret_name(name, value) and not secret_value(value, name) and not secret_value(value, literal=True)
+    assert redact(value) == value and not secret_in(value)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_that_unlocks_is_refused_and_redacted(address: str) -> None:
+    assert told({"sources": [{"name": "a", "path": address}]}).startswith("the recipe: sources.0.path: ")
+    hidden = redact(f"cannot reach {address} now")
+    assert not re.search("pw|p/w|abc|zzz|hunter|deadbeef|A8B7C6|693a91f6|12345678", hidden), hidden
+
+
+@pytest.mark.parametrize("params", PARAMS)
+def test_params_that_unlock_are_refused(params: dict[str, Any]) -> None:
+    said = told({"steps": [{"generate": {"method": "respond", "params": params}}]})
+    assert said.startswith("the recipe: steps.0.generate.params.") and "looks like a" in said
+    assert not re.search("hunter2|zz123|abc|12345678", said) and RANDOM not in said
+
+
+@pytest.mark.parametrize("value", [RANDOM, KEY, f"response <> '{RANDOM}'", "server=db;pwd=Hunter2!", SLACK])
+def test_literals_are_refused_wherever_they_stand(value: str) -> None:
+    for recipe in (
+        {"steps": [{"filter": {"where": value}}]},
+        {"sources": [{"name": "a", "path": "a.jsonl", "origin": value}]},
+        {"description": value},
+        {"steps": [Filter(where=value if "'" in value else f"response <> '{value}'")]},
+    ):
+        said = told(recipe)
+        assert "looks like a key or token" in said and value not in said
+    with pytest.raises(InputError, match="looks like a key") as refused:
+        read_recipe({"sources": [{"name": "a", "path": "a.jsonl"}]}, sets=[f"sources.0.origin={json.dumps(value)}"])
+    assert value not in str(refused.value)
+
+
+def test_two_halves_of_a_secret_are_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A", KEY[:15])
+    monkeypatch.setenv("B", KEY[15:])
+    assert "with its ${…} filled in" in told({"sources": [{"name": "a", "path": "${A}${B}"}]})
+
+
+def test_no_option_of_ours_is_called_like_a_secret() -> None:
+    def names(node: Any) -> set[str]:
+        if isinstance(node, dict):
+            return set(node.get("properties", {})).union(*map(names, node.values()))
+        return set().union(*map(names, node)) if isinstance(node, list) else set()
+
+    assert {n for n in names(json_schema()) if secret_name(n, "some words that tell")} == {"private"}  # true or false
+
+
+def test_our_own_recipes_hold_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml"):
+        read_recipe(path)
+
+
+def coded(text: str) -> dict[str, str]:
+    raw = text.encode()
+    once = base64.b64encode(raw).decode()
+    return {
+        "base64": once, "base64 twice": base64.b64encode(once.encode()).decode(), "hexadecimals": raw.hex(),
+        "percents": quote(f"https://a:{text}@c/", safe=""), "twice": quote(quote(f"https://a:{text}@c/", safe=""), safe=""),
+        "wrapped": base64.encodebytes(b"some words before it, so that it wraps " + raw + b" end").decode(),
+        "behind a path": f"data/{once}", "url-safe": base64.urlsafe_b64encode(b"\xff\xfe" + raw).decode(),
+        "in JSON": json.dumps({"a": once}), "user and password": base64.b64encode(b"me:" + raw).decode(),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", [KEY, "correct-horse-battery"])
+@pytest.mark.parametrize("way", list(coded("")))
+def test_coded_secrets_are_found_and_redacted(way: str, secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "correct-horse-battery")
+    text = coded(secret)[way]
+    assert secret_in(f"say {text} now") and text.strip() not in redact(f"say {text} now")
+
+
+@pytest.mark.parametrize(
+    "text", [KEY[:9] + "\u200b" + KEY[9:], KEY.replace("h", "ｈ"), "hf_\\u0061" + KEY[4:], "&#104;f_" + KEY[3:], "h\xadf_" + KEY[3:]]
+)  # fmt: skip
+def test_disguised_keys_are_found(text: str) -> None:
+    assert secret_in(f"say {text}")
+
+
+def test_a_key_that_an_invisible_character_splits_is_not_shown() -> None:
+    assert KEY not in shown(KEY[:9] + "\u200b" + KEY[9:]) and KEY not in shown(KEY[:9] + "\x1b[0m" + KEY[9:])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Basic bWU6cHdwdw==", "x-auth-token: a8f3a8f3", "{'X-Api-Key': 'a8f3a8f3'}", "Cookie: sid=a8f3a8f3; b=1",
+        'headers={"authorization": "Bearer a8f3a8f3"}', '{\\"api-key\\": \\"a8f3a8f3\\"}', "password=a8f3a8f3;", "Bearer a8f3.a8f3-a8f3",
+    ],
+)  # fmt: skip
+def test_headers_in_messages_are_redacted(text: str) -> None:
+    assert not re.search("a8f3|bWU6", redact(f"HTTP 401 for {text}"))
+
+
+def test_names_and_plain_data_are_redacted() -> None:
+    found = redacted({KEY: [{"a": f"x {KEY}", "n": 1}, None], "keep": "this"})
+    assert KEY not in json.dumps(found) and found["keep"] == "this"
+
+
+def test_short_values_of_secret_variables_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_PASS", "hunt-2")
+    monkeypatch.setenv("XDG_SESSION_TYPE", "wayland")
+    assert redact("hunt-2 on wayland") == "[redacted] on wayland"
+
+
+PUSHED = {
+    "plain": f"my key is {KEY}", "address": "postgres://me:hunter2@db/x works", "webhook": SLACK, "groq": "gsk_" + "aB3x" * 13,
+    "base64": base64.b64encode(f"user:{KEY}".encode()).decode(), "hexadecimals": KEY.encode().hex(),
+    "percents": quote(f"https://me:{KEY}@h/", safe=""), "own": "opensesame-42-horse", "own, coded": b"opensesame-42-horse".hex(),
+    "disguised": KEY[:9] + "\u200b" + KEY[9:], "presigned": "https://b.s3.amazonaws.com/a?X-Amz-Signature=" + "ab12" * 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "where", ["row", "source_file", "ledger.parquet", "README.md", "recipe.yaml", "croissant.json", "name"]
+)
+def test_push_finds_keys_everywhere(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "opensesame-42-horse")
+    for number, (kind, text) in enumerate(PUSHED.items()):
+        folder = tmp_path / str(number)
+        (folder / "data").mkdir(parents=True)
+        turns = [
+            [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text if where == "row" else "Hi"}]
+        ]
+        table = pa.table(
+            {"id": ["a" * 32], "messages": turns, "source_file": [text if where == "source_file" else "a"]}
+        )
+        pq.write_table(table, folder / "data/00-full.parquet")
+        ledger = pa.table(
+            {"id": ["a" * 32], "evidence": [json.dumps({"x": text}) if where == "ledger.parquet" else None]}
+        )
+        pq.write_table(ledger, folder / "ledger.parquet")
+        if "." in where and where != "ledger.parquet":
+            (folder / where).write_text(f"a: {text}\n")
+        if where == "name":
+            (folder / f"{text.replace('/', '_')[:120]}.txt").write_text("x")
+        expected = where != "name" or kind not in ("address", "webhook")  # no file has a / in its name
+        found = credentials(folder)
+        assert [k for k, _ in found] == (["credentials"] if expected else []), (kind, found)
+        assert KEY not in str(found)
+
+
+def test_push_lists_its_own_secrets_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from instdata.publish import scan
+
+    listed: list[int] = []
+    real = scan.held_pattern
+    monkeypatch.setattr(scan, "held_pattern", lambda: listed.append(1) or real())
+    (tmp_path / "data").mkdir()
+    pq.write_table(
+        pa.table({"id": ["a"] * 9, "a": ["x"] * 9, "b": ["y"] * 9}), tmp_path / "data/00-full.parquet", row_group_size=2
+    )
+    assert credentials(tmp_path) == [] and listed == [1]
+
+
+def test_a_trace_of_a_crash_is_redacted(tmp_path: Path) -> None:
+    code = (
+        "import sys; from instdata.cli import main\n"
+        f"def app(**how): raise RuntimeError('https://me:pw7x@host/ {KEY} \\x1b[31m')\n"
+        "main.app = app; sys.argv = ['instdata', 'doctor', '--json']; main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "INSTDATA_DEBUG": "1"})  # fmt: skip
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    for text in (done.stdout, done.stderr):
+        assert KEY not in text and "pw7x" not in text and "\x1b" not in text
