@@ -163,6 +163,16 @@ def test_what_harms_is_refused(way: str, name: str, harmed: Callable[..., tuple[
 
 @needs
 @pytest.mark.parametrize("way", WAYS or ["none"])
+def test_the_working_folder_is_out_of_reach(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m instdata` has it first in sys.path. (Not a folder under /tmp, which another one hides.)"""
+    secret = Path(__file__).parents[2] / "pyproject.toml"
+    monkeypatch.syspath_prepend(str(secret.parent))
+    seen = attempt(way, f"try: print(open({str(secret)!r}).read())\nexcept OSError: print('out')", "", 5, 512, 16)
+    assert seen.output.strip() == "out", seen
+
+
+@needs
+@pytest.mark.parametrize("way", WAYS or ["none"])
 def test_the_tests_own_process_is_confined_too(way: str, tmp_path: Path) -> None:
     (tmp_path / "outside").write_text("x")
     for line in (f"open({str(tmp_path / 'outside')!r})", "import os; os.fork()", "import socket; socket.socket()"):

@@ -72,8 +72,17 @@ class Unconfined(Exception):
 
 
 def libraries() -> list[str]:
-    """Folders and files that Python reads its modules and shared libraries from."""
-    wanted = [*sys.path, os.path.join(sys.base_prefix, "lib"), "/usr/lib", "/usr/lib64", "/lib", "/lib64"]
+    """Folders and files that Python reads its standard library and shared libraries from. Not sys.path: what starts the
+    sandbox has its working folder there, with whatever lies in it."""
+    wanted = [
+        os.path.dirname(os.__file__),
+        os.path.join(sys.base_prefix, "lib"),
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/lib64",
+    ]
+    wanted.append(os.path.join(sys.base_exec_prefix, sys.platlibdir))
     found = [os.path.abspath(p) for p in [*wanted, "/usr/share/zoneinfo", "/etc/localtime"] if p and os.path.exists(p)]
     kept: list[str] = []
     for path in sorted(set(found), key=len):
