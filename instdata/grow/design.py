@@ -29,7 +29,7 @@ from instdata.grow.law import Law, MixtureRuns, best_mixture, fit_law, gain
 from instdata.grow.mixtures import bounded, dirichlet
 from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import items_of, manifest_digest, taxonomy_of, units_of, with_distractors
+from instdata.score.source import draws_of, items_of, manifest_digest, taxonomy_of, units_of, with_distractors
 from instdata.score.table import cells_of, groups, write_table
 from instdata.train.recipe import Training
 from instdata.util.atomic import write_text
@@ -141,7 +141,7 @@ def _thirds(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
 
 
 def _taking_part(pool: EqualPool, items: Sequence[Item], say: Say) -> list[str]:
-    counts, rows = Counter(i.ability for i in items), Counter(pool.values("ability").tolist())
+    counts, rows = Counter(draws_of(items)), Counter(pool.values("ability").tolist())
     found = sorted(a for a, n in counts.items() if n >= LEAST_ITEMS and rows.get(a, 0) and a != UNKNOWN)
     left = sorted((set(rows) | set(counts)) - set(found) - {UNKNOWN})
     if left:
