@@ -150,6 +150,14 @@ def test_llm(endpoint, tmp_path):
     assert np.isnan(scores.llm_quality[2:]).all()
     assert step.decide(scores).reason.to_pylist() == [None, "low_llm_quality", None, "no_llm_quality"]
     assert json.loads(step.decide(scores).evidence[3].as_py())["why"].startswith("no JSON with quality")
+    told = json.loads(step.decide(scores).evidence[1].as_py())
+    assert {k: told[k] for k in ("rule", "llm_quality", "min", "model")} == {
+        "rule": "low_llm_quality", "llm_quality": 2.0, "min": 3.0, "model": step.llm.model,
+    }  # fmt: skip
+    paths = ({"path": "/home/me/models/small"}, {"path": "me/small@main"}, {"path": "local:smollm2-135m-instruct"})
+    assert [Quality(model=m, max={"ifd": 1})._asked["model"] for m in paths] == [
+        "small", "me/small@main", "local:smollm2-135m-instruct",
+    ]  # fmt: skip
     with pytest.raises(
         BudgetReached, match=r"1 of 3 rows have no llm_quality, more than max_missing \(5.00%\).*no JSON with"
     ):

@@ -367,8 +367,9 @@ class Quality(Step):
 
     @property
     def _asked(self) -> dict[str, str]:
-        """The model whose score a row goes by, as evidence."""
-        return {"model": self.llm.model} if self.llm else {"model": self.model.path} if self.model else {}
+        """The model whose score a row goes by, as evidence; of a path the last part, since the ledger is published."""
+        name = self.llm.model if self.llm else self.model.path if self.model else None
+        return {} if name is None else {"model": name.rpartition("/")[2] if name.count("/") != 1 else name}
 
     def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
         from instdata.steps.quality.choose import top
