@@ -16,6 +16,7 @@ import pyarrow as pa
 from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
+from instdata.read.got import lettered
 from instdata.read.indexed import until_damage
 from instdata.read.nested import nested
 from instdata.read.parse import parse
@@ -208,9 +209,9 @@ def _labels(words: dict[str, Counter[str]], taxonomy: Taxonomy) -> tuple[str, st
 def _special(record: Mapping[str, Any]) -> set[str]:
     """The columns that feed something because of what stands beside them: of several questions, of options."""
     several = nested(record)
-    lettered = {k for k in record if len(k) == 1} if "a" in record and "b" in record else set()
-    options = lettered or not record.keys().isdisjoint(OPTIONS)
-    return {*(several[0] if several else ()), *lettered, *((*CHOSEN_OPTION, "text") if options else ())}
+    letters = lettered(record)
+    options = letters or not record.keys().isdisjoint(OPTIONS)
+    return {*(several[0] if several else ()), *letters, *((*CHOSEN_OPTION, "text") if options else ())}
 
 
 def looked(inputs: list[Input], context: Context, keep: bool) -> Look:
