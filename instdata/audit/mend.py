@@ -31,6 +31,9 @@ def write_mending(path: Path, subject: Subject, found: dict[str, Any], against: 
     parts.append("steps:\n")
     for why, step in _steps(found, [_moved(a, base) for a in against]):
         parts += [f"  # {why}\n", *(f"  {line}\n" for line in _yaml([step]).splitlines())]
+    parts.append(
+        "# to publish it: a license: of each source, and here  publish: {repo: owner/name, license: cc-by-4.0}\n"
+    )
     write_text(path, "".join(parts))
 
 

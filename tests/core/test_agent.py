@@ -20,7 +20,7 @@ from instdata.cli.main import app
 from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource
 from tests.conftest import rows
-from tests.core.test_cli import Shell
+from tests.core.test_cli import Shell, mistaken
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +144,11 @@ def test_ten_tasks_from_the_context_alone(tmp_path: Path, context: str) -> None:
         ),
     ],
 )
-def test_an_error_says_what_mends_it(tmp_path: Path, args: list[str], code: int, fix: dict[str, str]) -> None:
-    answer = json.loads(Shell(tmp_path)(*args, "--json", code=code).stdout)
+def test_an_error_says_what_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], args: list[str], code: int,
+    fix: dict[str, str],
+) -> None:  # fmt: skip
+    answer = mistaken(tmp_path, monkeypatch, capsys, args, code)
     assert fix in answer["fix"], answer
 
 

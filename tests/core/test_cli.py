@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from instdata.cli.main import main
 from tests.conftest import rows
 
 
@@ -36,6 +37,19 @@ class Shell:
 
     def json(self, *args: str, code: int = 0) -> dict:
         return json.loads(self(*args, "--json", code=code).stdout)
+
+
+def mistaken(folder: Path, monkeypatch, capsys, args: list[str], code: int) -> dict:
+    """What a command says that ends with an error, in this process: its JSON, and the same in one line on stderr."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["instdata", *args, "--json"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    told = capsys.readouterr()
+    answer = json.loads(told.out)
+    assert end.value.code == answer["exit_code"] == code and "Traceback" not in told.err
+    assert answer["error"].splitlines()[0] in told.err
+    return answer
 
 
 @pytest.fixture
@@ -224,10 +238,8 @@ def test_validate_lists_everything(shell):
         (["init", "../x"], 2, "letters"),
     ],
 )
-def test_errors_are_one_line_with_the_remedy(shell, args, code, says):
-    done = shell(*args, code=code)
-    assert says in done.stderr
-    assert json.loads(shell(*args, "--json", code=code).stdout)["exit_code"] == code
+def test_errors_are_one_line_with_the_remedy(tmp_path, monkeypatch, capsys, args, code, says):
+    assert says in mistaken(tmp_path, monkeypatch, capsys, args, code)["error"]
 
 
 def test_schema_doctor_cache_models(shell):

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 
 from instdata.build import build, prepare
-from instdata.cli.main import main
 from tests.conftest import rows
+from tests.core.test_cli import mistaken
 
 RECIPE = """
 name: small
@@ -62,7 +61,7 @@ compare s.csv other.csv | have no item in common |
 compare s.csv nameless.csv | add a column id |
 compare s.csv folder | folder: no log is in this folder |
 compare s.csv text.txt | text.txt: not a log that is read here |
-compare s.csv bad.json | bad.json: invalid JSON |
+compare s.csv bad.json | bad.json: the last value breaks off |
 compare s.csv other.csv --margin -1 | --margin -1.0: write a number above 0 |
 ablate small --filter nothing --plan | Steps: holdout, dedup, filter |
 ablate small --plan | say what to compare: --filter STEP |
@@ -203,16 +202,10 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_mistake_costs_one_clear_line(
     there: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, says: str, mends: str
 ) -> None:
-    monkeypatch.chdir(there)
     monkeypatch.setenv("INSTDATA_CACHE", str(there / "cache"))
-    monkeypatch.setattr(sys, "argv", ["instdata", *shlex.split(line), "--json"])
     before = sorted(p for p in there.rglob("*") if "cache" not in p.parts)
-    with pytest.raises(SystemExit) as end:
-        main()
-    told = capsys.readouterr()
-    answer = json.loads(told.out)
-    assert end.value.code == answer["exit_code"] == 2
-    assert says in answer["error"] and says in told.err
-    assert "\n" not in answer["error"].replace("\ns.csv:3", "") and "bug" not in answer["error"]
+    answer = mistaken(there, monkeypatch, capsys, [*shlex.split(line)], 2)
+    assert says in answer["error"] and "bug" not in answer["error"]
+    assert "\n" not in answer["error"].replace("\ns.csv:3", "")
     assert any(mends in str(f) for f in answer["fix"]) if mends else isinstance(answer["fix"], list)
     assert sorted(p for p in there.rglob("*") if "cache" not in p.parts) == before

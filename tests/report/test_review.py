@@ -366,7 +366,7 @@ def test_the_command_estimates_exports_and_says_what_is_wrong(mine: Path, tmp_pa
     assert out.returncode == 0 and "<Choice value=" in json.loads(out.stdout)["config"]
     for args, why in (
         ((), "--as NAME"), (("--as", " "), "--as: your name"), (("--estimate", "--export", "x.json"), "one at a time"),
-        (("--as", "a", "--by", "colour"), "Invalid value"), (("--import", tmp_path / "no.json"), "cannot be read"),
+        (("--as", "a", "--by", "colour"), "Invalid value"), (("--import", tmp_path / "no.json"), "no such file"),
     ):  # fmt: skip
         bad = instdata("review", mine, *args)
         assert bad.returncode == 2 and why in bad.stderr, bad.stderr
