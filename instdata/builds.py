@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.folder import data_files, manifest, recipe_of, run_record
+from instdata.corpus.named import copy_of, rows_named
 from instdata.corpus.records import DROPPED
 from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.again import source_records
@@ -63,20 +63,10 @@ def run_of(folder: Path) -> dict[str, Any] | None:
 
 
 def history(build: Path, wanted: str) -> list[dict[str, Any]]:
-    """Every row with this id or rid: where it came from, what each step scored, what became of it, and its text where
-    it is still to be had. Raises InputError where there is none."""
-    ledger = pq.ParquetFile(part(build, "ledger.parquet"))
-    found = []
-    for batch in ledger.iter_batches():
-        table = pa.table(batch)
-        was = (n for n in table.column_names if n.endswith("_derived_from"))  # the text it once had
-        named = ["rid", "id", *was]
-        mine = table.filter(
-            np.any([np.asarray(pc.fill_null(pc.equal(table[n], wanted), False)) for n in named], axis=0)
-        )
-        found += mine.to_pylist()
-    if not found:
-        raise _no_row(build, wanted)
+    """Every row with this id or rid (or the end of a rid, where it is one row's alone): where it came from, what each
+    step scored, what became of it, whether it went as an "exact" or a "near" `copy`, and its text where it is still to
+    be had. Raises InputError where there is none."""
+    found = rows_named(build, wanted)
     texts = _published(build, found) | messages_of(build, {r["rid"] for r in found if r["verdict"] != "kept"})
     raw, written = _raw(build, found), _written_by(build, found)
     steps = [s["name"] for s in manifest(build)["steps"]]
@@ -87,6 +77,7 @@ def history(build: Path, wanted: str) -> list[dict[str, Any]]:
         facts = {k: v for k, v in row.items() if not k.startswith("score_")}
         facts["evidence"] = json.loads(row["evidence"]) if row["evidence"] else None
         facts |= {"scores": scores, "messages": texts.get(row["rid"])}
+        facts |= {"copy": copied[0]} if (copied := copy_of(facts)) else {}
         facts |= {"raw": raw[row["rid"]]} if row["rid"] in raw else {}
         rows.append(facts | ({"written_by": written[row["rid"]]} if row["rid"] in written else {}))
     return rows
@@ -99,20 +90,6 @@ def _had(row: dict[str, Any], score: str, steps: list[str]) -> bool:
         return True
     own = max((name for name in steps if score.startswith(f"{name}_")), key=len, default=row["step"])
     return steps.index(own) <= steps.index(row["step"])
-
-
-def _no_row(build: Path, wanted: str) -> InputError:
-    """That no row has this id or rid, with one that has: of the file that is meant, where a path was given."""
-    rids = pq.read_table(part(build, "ledger.parquet"), columns=["rid"])["rid"]
-    name = Path(wanted).name
-    file = rids.filter(pc.match_substring(rids, f"/{name.partition(':')[0]}:"))
-    row = file.filter(pc.ends_with(file, f"/{name}"))
-    near = f' Did you mean "{row[0]}"?' if len(row) else ""
-    example = next((f", as {x[0]}" for x in (row, file, rids) if len(x)), "")
-    return InputError(
-        f'{build}: no row has the id or rid "{wanted}".{near} An id is 32 hex digits; a rid is source/file:row, rows '
-        f"counted from 0{example}. report.html shows some, ledger.parquet has all"
-    )
 
 
 def messages_of(build: Path, rids: set[str], tools: bool = False) -> dict[str, list[dict[str, Any]]]:

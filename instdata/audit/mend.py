@@ -26,6 +26,8 @@ def write_mending(path: Path, subject: Subject, found: dict[str, Any], against: 
     parts.append(_yaml(head))
     if counts["unlicensed"]:
         parts.append(f"  # {counts['unlicensed']:,} rows name no licence: where it is known, say license: here\n")
+    if labels := subject.look.labelled:
+        parts.append(f"  # column {plain(labels)}\n")
     parts.append("steps:\n")
     for why, step in _steps(found, [_moved(a, base) for a in against]):
         parts += [f"  # {why}\n", *(f"  {line}\n" for line in _yaml([step]).splitlines())]

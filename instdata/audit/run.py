@@ -40,6 +40,22 @@ COUNTS = {
     "unknown_ability": "rows whose ability is unknown",
     **{rule: measure.ABOUT[rule] for rule in measure.RULE_NAMES},
 }
+COUNTS_ZH = {  # of the page; rules have their Chinese words in report/rules.zh.json
+    "rows": "读入的行",
+    "unreadable": "无法读取的记录",
+    "damaged_files": "被截断或损坏的文件",
+    "unused_columns": "未使用的列",
+    "unanswered": "没有回复的行",
+    "exact_copies": "与另一行完全相同（包括回复）的行",
+    "near_copies": "与之前某行提问近似的行",
+    "leaks": "含评测题目的行",
+    "defects": "触发 `default` 中某条规则的行",
+    "personal_data": "含地址、电话、身份证号或卡号的行",
+    "secrets": "含密钥的行",
+    "unlicensed": "未注明许可证的行",
+    "languages": "语言数",
+    "unknown_ability": "能力未知的行",
+}
 
 
 def audit(
@@ -69,7 +85,9 @@ def audit(
     found["rows"] = _put_in(found, corpus)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "audit.json", found)
-    write_page(folder / "audit.html", "audit.html", found["set"], {"a": found, "counts_about": COUNTS})
+    write_page(
+        folder / "audit.html", "audit.html", found["set"], {"a": found, "counts_about": COUNTS, "counts_zh": COUNTS_ZH}
+    )
     if recipe is not None:
         write_mending(recipe, subject, found, against)
     return found, folder
@@ -101,8 +119,8 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
     clock.say(f"{_n(corpus.n, 'row')}, {bad['rows']:,} unreadable, {shape['unanswered']['rows']:,} without an answer, "
               f"{_most(shape['languages'], 'lang')}")  # fmt: skip
     rules = measure.rules(corpus, engine)
-    clock.say(f"{rules['defects']:,} rows with defects ({_most(rules['fired'], 'rule')})")
-    clock.say(f"{rules['secrets']:,} rows with keys, {rules['personal_data']:,} with personal data")
+    clock.say(f"{_n(rules['defects'], 'row')} with defects ({_most(rules['fired'], 'rule')})")
+    clock.say(f"{_n(rules['secrets'], 'row')} with keys, {rules['personal_data']:,} with personal data")
     warm(("dedup", "decontaminate", "categorize"), engine.jobs, clock.say)
     copies = measure.near_copies(corpus, engine)
     near = _n(copies["rows"], "near copy", "near copies")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, as_folder, result, sayer
 from instdata.cli.harness import MaxItems, Recipe, Sets, Suites, TaxonomyName
 
 
@@ -23,7 +23,7 @@ def arms(
         typer.Option(help="A step, STEP.REASON, or source=, origin=, ability=, lang=NAME.", show_default=False),
     ] = None,
     export: Annotated[str, typer.Option(help="Whose configs: trl, axolotl or llamafactory.")] = "trl",
-    out: Annotated[Path, typer.Option(help="The folder to write.")] = Path("arms"),
+    out: Annotated[Path, typer.Option(callback=as_folder, help="The folder to write.")] = Path("arms"),
     sizes: Annotated[str | None, typer.Option(help="Rows: 64,128,256 (default).", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(min=2, help="Trainings of every arm and size.")] = 3,
     model: Annotated[str | None, typer.Option(help="Default: the recipe's (auto).", show_default=False)] = None,
@@ -42,9 +42,10 @@ def arms(
     scores."""
     from instdata.builds import find_build
     from instdata.compare.experiment import prepare
-    from instdata.compare.export import export_arms
+    from instdata.compare.export import check_arms, export_arms
     from instdata.train.recipe import training
 
+    check_arms(export, out)
     say = sayer(quiet, "the arms")
     ablation = prepare(
         find_build(build), filter, None, sizes=sizes, seeds=seeds, most=seeds, model=model, match=match, metric="bits",

@@ -31,6 +31,69 @@ BuildDir = Annotated[
     typer.Argument(help="A build folder or its name under builds/; the newest by default.", show_default=False),
 ]
 
+Row = Annotated[
+    list[str],
+    typer.Argument(
+        help="An id (32 hex digits), a rid (source/file:row), or the end of one (file:row); before it the build.",
+        metavar="[BUILD] ID",
+        show_default=False,
+    ),
+]
+Of = Annotated[
+    Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
+]
+
+
+def as_folder(out: Path | None) -> Path | None:
+    """--out of a command that works for long: a folder, or what can become one. Raises InputError before the work."""
+    from instdata.util.errors import InputError
+
+    for path in (out, *out.parents) if out is not None else ():
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: a file is there; --out names a folder")
+    return out
+
+
+def as_name(name: Any) -> Any:
+    """A model's name, or several, as it was given. Raises InputError for an empty one: a variable that was not set."""
+    from instdata.util.errors import InputError
+
+    for one in name if isinstance(name, list) else [name]:
+        if one is not None and not one.strip():
+            raise InputError("the name of a model is empty: is a variable not set? Leave the option out, or name one")
+    return name
+
+
+Model = Annotated[
+    str,
+    typer.Option(callback=as_name, help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub."),
+]
+Judge = Annotated[
+    str | None,
+    typer.Option("--judge", callback=as_name, help="A model that judges abilities which ask it.", show_default=False),
+]
+
+
+def disk(keep: str) -> int:
+    """--keep in bytes. Raises InputError."""
+    from instdata.util.errors import InputError
+    from instdata.util.values import bytes_of
+
+    try:
+        return bytes_of(keep)
+    except ValueError as e:
+        raise InputError(f"--keep {e}") from None
+
+
+def row_of(words: list[str], build: Path | None) -> tuple[Path, str]:
+    """The build and the row that `[BUILD] ID` with `--build` mean. Raises InputError."""
+    from instdata.builds import find_build
+    from instdata.util.errors import InputError
+
+    if len(words) > 2 or (len(words) == 2 and build is not None):
+        raise InputError(f"{' '.join(words)}: name a build once, and one row: BUILD ID, or ID --build BUILD")
+    return find_build(Path(words[0]) if len(words) == 2 else build), words[-1]
+
 
 def runs_code(command: Callable[..., None]) -> Callable[..., None]:
     """A command in which models' code may run: it takes --sandbox and --i-know, which choose for the whole process."""
@@ -83,8 +146,13 @@ def sayer(quiet: bool, doing: str = "") -> Callable[[str], None]:
     context = running.get()
     if quiet or not doing or context is None:
         return told
+    if isinstance(context.find_root().obj, Heartbeat):  # it began before the command's libraries were loaded
+        context.find_root().obj.doing = doing
+        return context.find_root().obj.say
     beat = context.with_resource(Heartbeat(told, live=sys.stderr.isatty() and not wants_json()))
     beat.doing = doing
+    if context is context.find_root():
+        context.obj = beat
     return beat.say
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
+from instdata.cli.common import AsJson, BuildDir, Quiet, as_folder, as_name, result, runs_code, sayer
 from instdata.cli.harness import Judge, MaxItems, MaxUsd, Model, Recipe, Sets, Suites, TaxonomyName, drawn
 
 Plan = Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")]
@@ -45,7 +45,9 @@ def leaderboard(
     ] = None,
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
-    out: Annotated[Path | None, typer.Option(help="Default: leaderboards/<build>.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=as_folder, help="Default: leaderboards/<build>.", show_default=False)
+    ] = None,
     plan: Plan = False,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -79,7 +81,9 @@ def reproduce(
         Path | None,
         typer.Argument(help="A build, or a recipe to build first; by default builds/<paper>.", show_default=False),
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="May repeat; auto by default.", show_default=False)] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(callback=as_name, help="May repeat; auto by default.", show_default=False)
+    ] = None,
     scale: Annotated[
         str | None,
         typer.Option(
@@ -95,7 +99,7 @@ def reproduce(
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
     out: Annotated[Path | None,
-    typer.Option(help="Default: reproductions/<paper>-<build>.", show_default=False)] = None,
+    typer.Option(callback=as_folder, help="Default: reproductions/<paper>-<build>.", show_default=False)] = None,
     plan: Annotated[bool, typer.Option("--plan", help="List the protocol, each element done or differing, and the "
                                                       "cost.")] = False,
     json_: AsJson = False,

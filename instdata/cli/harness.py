@@ -9,9 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
+from instdata.cli.common import AsJson, BuildDir, Judge, Model, Quiet, as_folder, disk, result, runs_code, sayer
 
-Model = Annotated[str, typer.Option(help="auto, a folder, a .gguf file, local:NAME, or owner/name on the Hub.")]
 Recipe = Annotated[str, typer.Option("--recipe", help="How to train: proxy, belle or doit.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="Change it: --set lr=1e-5", metavar="KEY=VALUE")]
 Suites = Annotated[
@@ -29,11 +28,6 @@ MaxItems = Annotated[
 ]
 TaxonomyName = Annotated[
     str | None, typer.Option("--taxonomy", help="A taxonomy other than the build's.", show_default=False)
-]
-
-
-Judge = Annotated[
-    str | None, typer.Option("--judge", help="A model that judges abilities which ask for one.", show_default=False)
 ]
 JudgeCard = Annotated[
     Path | None, typer.Option(help="What judge-card --json said of it; without, undecided.", show_default=False)
@@ -70,7 +64,8 @@ def train(
     config: Annotated[str | None, typer.Option(help="Which size; full by default.", show_default=False)] = None,
     model: Model = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder (default under runs/).", show_default=False)
+        Path | None,
+        typer.Option(callback=as_folder, help="The run's folder (default under runs/).", show_default=False),
     ] = None,
     recipe: Recipe = "proxy",
     set_: Sets = None,
@@ -116,7 +111,9 @@ def evaluate(
     max_usd: MaxUsd = None,
     answer_tokens: AnswerTokens = None,
     with_: With = None,
-    out: Annotated[Path | None, typer.Option(help="Where scores.parquet goes.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=as_folder, help="Where scores.parquet goes.", show_default=False)
+    ] = None,
     taxonomy: TaxonomyName = None,
     json_: AsJson = False,
     quiet: Quiet = False,
@@ -243,7 +240,9 @@ def ablate(
     suite: Suites = None,
     max_items: MaxItems = None,
     taxonomy: TaxonomyName = None,
-    out: Annotated[Path | None, typer.Option(help="Default: ablations/<build>-<step>.", show_default=False)] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=as_folder, help="Default: ablations/<build>-<step>.", show_default=False)
+    ] = None,
     keep: Keep = "20GB",
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take and could see, and stop.")] = False,
     yes: Annotated[
@@ -351,17 +350,6 @@ def judge_card(
         context=context,
     )  # fmt: skip
     result(card, json_, lambda: show_card(card))
-
-
-def disk(keep: str) -> int:
-    """--keep in bytes. Raises InputError."""
-    from instdata.util.errors import InputError
-    from instdata.util.values import bytes_of
-
-    try:
-        return bytes_of(keep)
-    except ValueError as e:
-        raise InputError(f"--keep {e}") from None
 
 
 def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:

@@ -30,7 +30,19 @@ from instdata.cli import (
     review,
     stores,
 )
-from instdata.cli.common import AsJson, Quiet, json_text, result, running, runs_code, sayer, wants_json
+from instdata.cli.common import (
+    AsJson,
+    Of,
+    Quiet,
+    Row,
+    json_text,
+    result,
+    row_of,
+    running,
+    runs_code,
+    sayer,
+    wants_json,
+)
 from instdata.util.plain import plain
 from instdata.util.redaction import redacted, shown
 
@@ -96,6 +108,8 @@ def _top(
         from instdata.util.limits import enough
 
         enough(context.invoked_subcommand in HEAVY)
+    if context.invoked_subcommand in HEAVY:
+        sayer(bool({"--quiet", "-q"} & set(sys.argv)), "starting")  # loading what a command needs may take long
 
 
 OutOrAddress = Annotated[
@@ -204,21 +218,19 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
 
 @app.command()
 def why(
-    id: Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")],
-    build: Annotated[
-        Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
-    ] = None,
+    id: Row,
+    build: Of = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import find_build, history, recipe_of
+    from instdata.builds import history, recipe_of
     from instdata.cli.output import row_history
     from instdata.steps.bounds import bounds_of
 
-    folder = find_build(build)
+    folder, wanted = row_of(id, build)
     bounds = bounds_of(recipe_of(folder))
-    rows = [r | {"bounds": {k: v for k, v in bounds.items() if k in r["scores"]}} for r in history(folder, id)]
+    rows = [r | {"bounds": {k: v for k, v in bounds.items() if k in r["scores"]}} for r in history(folder, wanted)]
     result({"rows": rows}, json_, lambda: row_history(rows))
 
 
@@ -332,13 +344,19 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            _fail(f"{e.format_message()}{hint}", 2)
+            from instdata.cli.fix import usage
+
+            _fail(f"{usage(e.format_message())}{hint}", 2)
         from instdata.util.limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
             print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
         if line := trouble(e, elsewhere=_elsewhere()):
             _fail(line, 1)
+        if isinstance(e, (FileExistsError, NotADirectoryError, IsADirectoryError)):
+            _fail(
+                f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
+            )
         if isinstance(e, OSError):
             name = str(e.filename or "")
             short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from instdata.cli.evidence import evidence_lines
+from instdata.corpus.named import copy_of
 from instdata.util.plain import bounded, plain
 
 TEXT = 4000  # characters of one text of a row; --json has all
@@ -93,7 +94,8 @@ def build_summary(done: Any, verbose: bool = False) -> None:
     console.print(table)
     if any(item["precision"] is not None for item in found["abilities"]):
         console.print("\nprecision: the share of a model's labels expected to be right, by its calibration")
-    console.print(f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability\n")
+    share = f"\n{100 * unknown / full['rows']:.1f} % of the rows have no known ability" if unknown else ""
+    console.print(f"{share}\n" if share else "")
     if found["confusion"]:
         _confusion(console, found["confusion"])
     if verbose:
@@ -191,7 +193,9 @@ def _verdict(row: dict[str, Any]) -> str:
         return "kept, held out for evaluation (config holdout)" if row["config"] == "holdout" else "kept, for training"
     if row["step"] == "close":
         return f"{row['verdict']} at the end, after the last step: {row['reason']}"
-    return row["verdict"] + (f" by step {row['step']}: {row['reason']}" if row["step"] else "")
+    copied = copy_of(row)
+    how = f", as {'an exact' if copied[0] == 'exact' else 'a near'} copy of {copied[1]}" if copied else ""
+    return row["verdict"] + (f" by step {row['step']}: {row['reason']}{how}" if row["step"] else "")
 
 
 def _short(text: str, most: int) -> str:
@@ -291,7 +295,7 @@ def pushed(done: dict[str, Any]) -> None:
     word = "pushed" if done["changed"] else "up to date: nothing was sent"
     console.print(
         f"{word}\n{done['kind']:<8} {escape(done['url'])}\n{'commit':<8} {done['commit']}\n{'tag':<8} "
-        f"{escape(done['tag'])}\n{'seen':<8} {seen}",
+        f"{escape(done['tag'])}\n{'access':<8} {seen}",
         soft_wrap=True,
     )
 

@@ -26,7 +26,8 @@ def audit_summary(found: dict[str, Any], folder: Path, recipe: Path | None) -> N
     console = _console()
     console.print(shown)
     if len(fired) > RULES:
-        console.print(f"{len(fired) - RULES} more rules fire: the page has them")
+        more = len(fired) - RULES
+        console.print(f"{more} more rule{'s fire' if more > 1 else ' fires'}: the page has the rest")
     if found["objection"]:
         console.print(found["objection"])
     console.print(f"page: {folder / 'audit.html'}\njson: {folder / 'audit.json'}")

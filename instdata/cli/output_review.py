@@ -38,9 +38,11 @@ def estimates(found: dict[str, Any]) -> None:
     for s in found["strata"]:
         enough = "" if s["enough"] else "too wide yet" if s["reviewed"] else "not looked at"
         table.add_row(Text(bounded(s["name"])), f"{s['rows']:,}", f"{s['reviewed']:,}", interval(s), enough)
-    table.add_row("all", f"{found['all']['rows']:,}", f"{found['reviewed']:,}", interval(found["all"]), "")
+    kept = found["by"] == "rule"  # the whole is then the rules' drops; kept rows are a stratum of their own
+    seen = sum(s["reviewed"] for s in found["strata"] if not kept or s["measure"] == found["measure"])
+    table.add_row("all drops" if kept else "all", f"{found['all']['rows']:,}", f"{seen:,}", interval(found["all"]), "")
     console.print(table)
-    print(f"\n{found['measure']}: {WHAT[found['measure']]}; in brackets 95 % intervals")
+    console.print(f"\n{found['measure']}: {WHAT[found['measure']]}; in brackets 95 % intervals", markup=False)
     if difference := found.get("difference"):
         value, low, high = (f"{difference[k]:+.2f}" for k in ("value", "low", "high"))
         print(f"{plain(difference['what'])}: {value} [{low}, {high}]")
@@ -52,7 +54,7 @@ def estimates(found: dict[str, Any]) -> None:
                 f"  {name:<22}{interval({'value': agreement[key], 'low': agreement.get(key + '_low'), 'high': agreement.get(key + '_high')})}"  # noqa: E501
             )
     if found["self"]["n"]:
-        print(f"  with oneself          {interval(found['self'])}, {found['self']['n']} rows asked again")
+        print(f"  with oneself          {interval(found['self'])}, {found['self']['n']:,} asked again")
     for n, line in (
         (found["disagreements"], "disagreements wait: --queue disagreements"),
         (found["deferred"], "rows are put off"),

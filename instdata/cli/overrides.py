@@ -7,15 +7,11 @@ from typing import Annotated
 
 import typer
 
-from instdata.cli.common import AsJson, Quiet, result
+from instdata.cli.common import AsJson, Of, Quiet, Row, result, row_of
 from instdata.util.plain import plain
 
-Id = Annotated[str, typer.Argument(help="An id (32 hex digits) or a rid (source/file:row).")]
 Why = Annotated[str, typer.Option("--why", help="The reason, for the ledger.")]
 Who = Annotated[str | None, typer.Option("--who", help="Who decided; by default the user's name.", show_default=False)]
-Of = Annotated[
-    Path | None, typer.Option("--build", help="The build folder; the newest by default.", show_default=False)
-]
 To = Annotated[
     Path | None,
     typer.Option("--file", help="The overrides file; by default the one of the build's recipe.", show_default=False),
@@ -30,21 +26,21 @@ def register(app: typer.Typer) -> None:
 
 
 def keep(
-    id: Id, why: Why, who: Who = None, build: Of = None, file: To = None, json_: AsJson = False, quiet: Quiet = False
+    id: Row, why: Why, who: Who = None, build: Of = None, file: To = None, json_: AsJson = False, quiet: Quiet = False
 ) -> None:
     """Keep a row, whatever the steps after `overrides` say: append it to the build's overrides file."""
     _append("keep", id, None, why, who, build, file, json_, quiet)
 
 
 def drop(
-    id: Id, why: Why, who: Who = None, build: Of = None, file: To = None, json_: AsJson = False, quiet: Quiet = False
+    id: Row, why: Why, who: Who = None, build: Of = None, file: To = None, json_: AsJson = False, quiet: Quiet = False
 ) -> None:
     """Drop a row: append it to the build's overrides file."""
     _append("drop", id, None, why, who, build, file, json_, quiet)
 
 
 def relabel(
-    id: Id,
+    id: Row,
     ability: Annotated[str, typer.Option("--ability", help="The row's ability, of the build's taxonomy.")],
     why: Why,
     who: Who = None,
@@ -58,13 +54,12 @@ def relabel(
 
 
 def _append(
-    action: str, id: str, value: str | None, why: str, who: str | None, build: Path | None, file: Path | None,
+    action: str, id: list[str], value: str | None, why: str, who: str | None, build: Path | None, file: Path | None,
     json_: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    from instdata.builds import find_build
     from instdata.steps.overrides_file import append
 
-    done = append(find_build(build), id, action, value, why, who, file)
+    done = append(*row_of(id, build), action, value, why, who, file)
     rows = ", ".join(done["rids"])
     told = f"{done['file']}: {action} {rows}" + (f" ({done['hint']})" if done["hint"] else "")
     result(done, json_, lambda: print(plain(told)), quiet)

@@ -78,7 +78,10 @@ def verify(
     from instdata.builds import find_build
     from instdata.cli.output import verification
     from instdata.publish.verify import verify as check
+    from instdata.util.errors import InputError
 
+    if sources is not None and not rebuild:
+        raise InputError("--sources says where --rebuild finds the recipe's files: add --rebuild")
     meant = target or find_build(None)
     say = sayer(quiet, "checking")
     found = check(meant, revision)

@@ -71,7 +71,9 @@ def review(
     if len(ways) > 1:
         raise InputError(f"{' and '.join(ways)}: one at a time")
     if not ways and not who:
-        raise InputError("review: --as NAME says who reviews; --estimate prints what reviews say so far")
+        raise InputError(
+            "review: who reviews? `instdata review BUILD --as NAME` opens the page; --estimate prints what reviews say"
+        )
     session = Reviewing(find_build(build), who or "nobody", by.value, width, queue.value)
     if export or import_:
         done = _exchange(session, export, format, import_)

@@ -160,6 +160,11 @@ class Grid:
         """The scores that every cell needs. Answers to be judged are cells' own, verdicts on them are not."""
         return tasks(self.items, self.kinds, self.judge is not None)
 
+    @property
+    def question(self) -> list[Any]:
+        """What a look asks of a grid's cells, whatever the arms and seeds: the model, how it is trained, the scores."""
+        return [self.about()[1], self.recipe.model_dump(mode="json"), sorted(t.key for t in self.tasks)]
+
     def lacks(self, cell: Cell) -> list[ScoreTask]:
         """The scores that a cell does not have yet."""
         return lacking(cell.path, self.tasks)

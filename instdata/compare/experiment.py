@@ -30,7 +30,7 @@ from instdata.compare.power import planned_mde
 from instdata.corpus.write import locked
 from instdata.judge.grade import Asked, compared, graded, judging
 from instdata.score.item import Item
-from instdata.score.source import manifest_digest, slug, split_items, taxonomy_of, with_distractors
+from instdata.score.source import draws_of, manifest_digest, slug, split_items, taxonomy_of, with_distractors
 from instdata.score.table import write_table
 from instdata.train.forward import Validation
 from instdata.train.recipe import Training
@@ -127,8 +127,8 @@ def plan(ablation: Ablation) -> dict[str, Any]:
     due = looks.due(ablation.seeds, ablation.most)
     first, whole = (_cost(ablation, look.seeds) for look in (due[0], due[-1]))
     counts = dict(Counter(i.ability for i in ablation.told).most_common())
-    units = Counter(ability for ability, _ in {(i.ability, i.cluster or i.id) for i in ablation.told})
-    mde = planned_mde({a: units[a] for a in counts}, due[0].seeds, metric=ablation.metric, level=due[0].level)
+    draws = draws_of(ablation.told)
+    mde = planned_mde({a: draws[a] for a in counts}, due[0].seeds, metric=ablation.metric, level=due[0].level)
     return {
         "filter": ablation.pool.filter,
         "pool": len(ablation.pool),

@@ -28,14 +28,19 @@ CELLS = "cells.csv"
 ROWS = {"trl": "messages", "axolotl": "messages", "llamafactory": "sharegpt"}  # calls and thoughts as each reads them
 
 
-def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate
-    --cells`; returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds
-    something."""
+def check_arms(trainer: str, out: Path) -> None:
+    """Raise InputError for an unknown trainer and a folder that holds something."""
     if trainer not in TRAINERS:
         raise InputError(f"--export {trainer}: one of {', '.join(TRAINERS)}.{did_you_mean(trainer, TRAINERS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: holds something already; choose another --out")
+
+
+def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """Write every arm, size and seed of the first look as JSON lines and a config, and `cells.csv` for `ablate
+    --cells`; returns what `arms --json` prints. Raises InputError for an unknown trainer and a folder that holds
+    something."""
+    check_arms(trainer, out)
     model = _model(ablation, out, say)
     recipe = ablation.grid.recipe
     if recipe.reasoning != "learn":

@@ -21,6 +21,8 @@ import numpy as np
 from instdata.builds import manifest
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
+from instdata.compare.looks import one_look
+from instdata.compare.margin import published
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.compare.power import planned_mde
@@ -28,7 +30,15 @@ from instdata.corpus.rows import Rows, talks_of, weighed
 from instdata.corpus.write import locked
 from instdata.score.item import Item
 from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import items_of, manifest_digest, slug, split_items, taxonomy_of, with_distractors
+from instdata.score.source import (
+    draws_of,
+    items_of,
+    manifest_digest,
+    slug,
+    split_items,
+    taxonomy_of,
+    with_distractors,
+)
 from instdata.score.table import write_table
 from instdata.steps.select.order import places
 from instdata.steps.select.step import CAUSAL, TARGETED, Select
@@ -176,7 +186,7 @@ def plan(board: Board) -> dict[str, Any]:
     detectable effect of the mean."""
     grid, rows = board.grid, Rows(board.pool.table, board.context)
     counts = Counter(i.ability for i in grid.items if i.reference)
-    mde = planned_mde(counts, board.seeds, metric=board.metric)
+    mde = planned_mde(draws_of([i for i in grid.items if i.reference]), board.seeds, metric=board.metric)
     selecting = {
         name: (step.estimate(rows) or {"tokens": 0, "minutes": 0.0}) if isinstance(step, Select) else None
         for name, step in board.methods.items()
@@ -259,8 +269,10 @@ def _found(board: Board, streams: Sequence[Stream], scores: Any, took: dict[str,
     pairs = against(scores, board.metric, RANDOM)
     heads = {arm: by.get(MACRO) or next(iter(by.values())) for arm, by in pairs.items()}
     family = [m for m in board.methods]
-    verdicts = dict(zip(family, decide([heads[m] for m in family], [(kind, kind.margin)] * len(family))))
-    (alone,) = decide([heads[AGAIN]], [(kind, kind.margin)])
+    asked = [*board.grid.question, manifest_digest(board.pool.build), sorted(family), board.metric, board.rows]
+    look = one_look(board.grid.folder, asked, board.seeds)
+    verdicts = dict(zip(family, decide([heads[m] for m in family], [(kind, published(kind))] * len(family), look)))
+    (alone,) = decide([heads[AGAIN]], [(kind, published(kind))])
     first = {s.arm: s for s in streams if s.seed == 0}
     table = []
     for name, v in [*verdicts.items(), (AGAIN, alone)]:
@@ -279,7 +291,7 @@ def _found(board: Board, streams: Sequence[Stream], scores: Any, took: dict[str,
         "schema_version": SCHEMA_VERSION, "build": board.pool.build.resolve().name,
         "manifest_sha256": manifest_digest(board.pool.build), "model": board.grid.about()[0],
         "training": board.grid.recipe.model_dump(mode="json"), "metric": board.metric, "unit": kind.unit,
-        "lower_is_better": kind.lower_is_better, "seeds": board.seeds, "rows": board.rows,
+        "lower_is_better": kind.lower_is_better, "seeds": board.seeds, "level": look.level, "rows": board.rows,
         "supervised_tokens": board.budget,
         "pool": len(board.pool), "leaking_rows_left_out": board.pool.leaks, "items": len(board.grid.items),
         "query_items": len(board.query), "random_rows": len(first[RANDOM].ids), "selectors": table,

@@ -7,10 +7,12 @@ back for more seeds spends the same share of the rest. What was looked at stays 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from instdata.util import stats
 from instdata.util.atomic import write_text
@@ -82,6 +84,16 @@ def write_looks(folder: Path, question: str, looks: Looks) -> None:
     """Remember them."""
     kept = _all(folder) | {question: {"plans": looks.plans, "looks": [asdict(k) for k in looks.looks]}}
     write_text(folder / "looks.json", json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+
+
+def one_look(folder: Path, asked: Any, seeds: int) -> OneLook:
+    """The look, after all of so many seeds, at what was asked (anything that JSON holds, the number of seeds left out),
+    remembered: who comes back with more seeds spends a part of the error that is left, who asks again none."""
+    question = hashlib.blake2b(json.dumps(asked, sort_keys=True).encode(), digest_size=12).hexdigest()
+    looks = read_looks(folder, question).planned(seeds, seeds)
+    look = looks.due(seeds, seeds)[-1]
+    write_looks(folder, question, looks.after(look))
+    return replace(look, made=True)
 
 
 def others(folder: Path, question: str) -> int:

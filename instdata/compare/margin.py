@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.score.metric import MACRO, metric_of
+from instdata.score.metric import MACRO, Metric, metric_of
 from instdata.score.table import cells_of
 from instdata.util import stats
 
@@ -28,6 +28,12 @@ class Margin:
     value: float
     why: str
     doubling: float
+
+
+def published(kind: Metric) -> float:
+    """A quarter of what a doubling is published to bring: what counts as no difference between arms of one size, which
+    have no curve."""
+    return DOUBLINGS * kind.doubling
 
 
 def margin_of(scores: pa.Table, metric: str, control: str, build: Path, doublings: float = DOUBLINGS) -> Margin:

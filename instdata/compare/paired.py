@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from instdata.compare.effect import FEW
+from instdata.compare.looks import OneLook
 from instdata.score.metric import Metric
 from instdata.util import stats
 from instdata.util.stats import ALPHA
@@ -62,20 +63,23 @@ class Verdict:
     why: str | None
 
 
-def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]]) -> list[Verdict]:
+def decide(
+    pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]], look: OneLook | None = None
+) -> list[Verdict]:
     """Verdicts on pairs that are one family; kinds: the metric of each and its margin (None: equivalence is not
     claimed).
 
     better or worse: Holm's p over the family is at most ALPHA. equivalent: not that, and two one-sided tests, Holm's
     too, put the effect within the margin. Missing scores may be anything on the scale, so both have to hold for the
-    worst that they could be. Pairs of fewer than FEW items, or clusters, are not in the family.
-    """
+    worst that they could be. Pairs of fewer than FEW items, or clusters, are not in the family. look: one of several
+    at the same question, whose levels p is scaled to, so that ALPHA is its threshold."""
+    level, alike = (look.level, look.same) if look else (ALPHA, ALPHA)
     worlds = [_worlds(p) for p in pairs]
     reason = [_too_few(w[0]) for w in worlds]
     family = [i for i, why in enumerate(reason) if why is None]
-    p_of = _adjusted(family, [_unlike(worlds[i]) for i in family])
-    seen = _adjusted(family, [_unlike(worlds[i][:1]) for i in family])
-    same = _adjusted(family, [_alike(worlds[i], _margin(pairs[i], *kinds[i])) for i in family])
+    p_of = _adjusted(family, [_unlike(worlds[i]) for i in family], level)
+    seen = _adjusted(family, [_unlike(worlds[i][:1]) for i in family], level)
+    same = _adjusted(family, [_alike(worlds[i], _margin(pairs[i], *kinds[i])) for i in family], alike)
 
     def verdict(i: int) -> Verdict:
         pair, (kind, _), known, why = pairs[i], kinds[i], worlds[i][0], reason[i]
@@ -98,7 +102,7 @@ def decide(pairs: Sequence[Matched], kinds: Sequence[tuple[Metric, float | None]
         low, high = stats.t_interval(known.value, known.se, known.df)
         if unit_scale(pair):
             low, high = max(low, -1.0), min(high, 1.0)
-        mde = stats.minimum_detectable(known.se, known.df, ALPHA / len(family)) if i in p_of else None
+        mde = stats.minimum_detectable(known.se, known.df, level / len(family)) if i in p_of else None
         return Verdict(*counts, mean_a, mean_b, known.value, low, high, p_of.get(i), mde, word, why)
 
     return [verdict(i) for i in range(len(pairs))]
@@ -109,8 +113,8 @@ def unit_scale(pair: Matched) -> bool:
     return all(bool(((side >= 0) & (side <= 1) | np.isnan(side)).all()) for side in (pair.a, pair.b))
 
 
-def _adjusted(family: list[int], p: list[float]) -> dict[int, float]:
-    return dict(zip(family, stats.holm(p)))
+def _adjusted(family: list[int], p: list[float], level: float) -> dict[int, float]:
+    return dict(zip(family, stats.holm([min(1.0, x * ALPHA / level) for x in p])))
 
 
 def _too_few(known: Known) -> str | None:

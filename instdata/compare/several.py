@@ -26,6 +26,8 @@ from instdata.compare.arm import COLUMNS, Pool, pool_of
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, clean_pool, cost, equal_pool, run_grid
 from instdata.compare.exam import exam_items, passes
+from instdata.compare.looks import one_look
+from instdata.compare.margin import published
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import Matched, decide
 from instdata.corpus.rows import CORPUS, TURNS, Rows, with_fields
@@ -226,7 +228,8 @@ def run(several: Several) -> dict[str, Any]:
             "schema_version": SCHEMA_VERSION, "build": several.pool.build.resolve().name,
             "manifest_sha256": manifest_digest(several.pool.build), "asked": several.asked, "model": grid.about()[0],
             "training": grid.recipe.model_dump(mode="json"), "metric": several.metric, "unit": kind.unit,
-            "margin": kind.margin, "rows": several.rows, "supervised_tokens": several.budget, "seeds": several.seeds,
+            "margin": published(kind), "rows": several.rows, "supervised_tokens": several.budget,
+            "seeds": several.seeds,
             "items": len(grid.items), "pool": len(several.pool), "leaking_rows_left_out": several.pool.leaks,
             "effects": effects, "aa": alone, "decided": any(e["verdict"] != "undecided" for e in effects),
             "confirmation": confirmation,
@@ -250,14 +253,17 @@ def _effects(several: Several, scores: pa.Table) -> tuple[list[dict[str, Any]], 
         added = heads[a].b + heads[b].b - both.a  # what both would give if their effects just added up
         family[INTERACTION] = Matched(added, both.b, both.weights, both.cluster)
     kind = metric_of(several.metric)
-    verdicts = decide(list(family.values()), [(kind, kind.margin)] * len(family))
+    digest = manifest_digest(several.pool.build)
+    asked = [*several.grid.question, digest, several.asked, several.metric, several.rows]
+    look = one_look(several.grid.folder, asked, several.seeds)
+    verdicts = decide(list(family.values()), [(kind, published(kind))] * len(family), look)
     found = []
     for arm, v in zip(family, verdicts):
         by = {a: d for a, d in pairs.get(arm, {}).items() if a != MACRO}
         apart = decide(list(by.values()), [(kind, None)] * len(by))
         shown = [{"ability": a, "effect": x.effect, "low": x.low, "high": x.high, "n": x.n} for a, x in zip(by, apart)]
         found.append({"arm": arm, **_plain(v), "abilities": shown})
-    (alone,) = decide([heads[AGAIN]], [(kind, kind.margin)])
+    (alone,) = decide([heads[AGAIN]], [(kind, published(kind))])
     return found, {"arm": AGAIN, **_plain(alone)}
 
 
@@ -275,5 +281,5 @@ def _confirmed(several: Several, arm: str) -> tuple[dict[str, Any], pa.Table]:
     seeds = range(several.seeds, 2 * several.seeds)
     scores = run_grid(several.grid, several.streams(seeds, (CONTROL, arm)), base=False)
     kind = metric_of(several.metric)
-    (v,) = decide([_head(against(scores, several.metric, CONTROL)[arm])], [(kind, kind.margin)])
+    (v,) = decide([_head(against(scores, several.metric, CONTROL)[arm])], [(kind, published(kind))])
     return {"arm": arm, **_plain(v)}, scores

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from instdata.corpus.manifest import misfit
 from instdata.util.errors import InputError
 from instdata.util.sums import inside, part
 
@@ -24,7 +25,9 @@ def manifest(build: Path) -> dict[str, Any]:
         raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
     for name in names:
         if not isinstance(name, str) or not inside(build, name):
-            raise InputError(f"{path}: it names a file outside of the build: {name!r}")
+            raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")
+    if told := misfit(found):
+        raise InputError(f"{path}: this is no build's manifest ({told}); build it again")
     return found
 
 

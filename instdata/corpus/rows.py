@@ -254,7 +254,7 @@ class Rows:
         if name in ("prompt", "full", "system"):
             return getattr(self, name)
         if name in ("reasoning", "answer"):
-            inline, answer = views.thought_of(self.response)
+            inline, answer = self._thought
             return answer if name == "answer" else pc.coalesce(views.reasoning_of(self.messages), inline)
         if name == "answers":
             return views.answers_of(self.messages)
@@ -265,6 +265,10 @@ class Rows:
     @cached_property
     def _texts(self) -> tuple[pa.Array, pa.Array]:
         return split_messages(self.messages)
+
+    @cached_property
+    def _thought(self) -> tuple[pa.Array, pa.Array]:
+        return views.thought_of(self.response)
 
     def take(self, at: np.ndarray, columns: Collection[str] | None = None) -> Rows:
         """The rows at these positions, in this order; with `columns` (TEXT: what every view needs) only those."""

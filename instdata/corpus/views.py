@@ -131,9 +131,9 @@ def reasoning_of(messages: pa.Array) -> pa.Array:
 def thought_of(answers: pa.Array) -> tuple[pa.Array, pa.Array]:
     """(reasoning, answer without it) of assistant texts; reasoning is null where there is none."""
     thought = pc.struct_field(pc.extract_regex(answers, THOUGHT), "thought")
-    rest = pc.replace_substring_regex(answers, THOUGHT, "", max_replacements=1)
     if thought.null_count == len(thought):
-        return thought, rest
+        return thought, answers
+    rest = pc.replace_substring_regex(answers, THOUGHT, "", max_replacements=1)
     return thought, pc.if_else(pc.is_valid(thought), pc.replace_substring_regex(rest, ANSWER_MARK, ""), rest)
 
 

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
+from instdata.compare.margin import published
 from instdata.compare.outcome import run_facts
 from instdata.compare.paired import decide
 from instdata.corpus.rows import UNKNOWN
@@ -262,7 +263,7 @@ def confirmed(scores: pa.Table, metric: str) -> dict[str, Any]:
     heads = [p.get(MACRO) or next(iter(p.values())) for p in pairs]
     words = {"better": "yes", "worse": "no", "equivalent": "no", "undecided": "undecided"}
     found = {}
-    for name, v in zip((EVEN, PRESENT), decide(heads, [(kind, kind.margin)] * 2)):
+    for name, v in zip((EVEN, PRESENT), decide(heads, [(kind, published(kind))] * 2)):
         keys = ("effect", "low", "high", "p_holm", "mde", "n", "seeds", "verdict")
         found[name] = {"proposal": v.mean_b, "control": v.mean_a, **{k: getattr(v, k) for k in keys}}
     return {

@@ -16,13 +16,13 @@ from instdata.llm.models import AUTO, MODELS, find, pull
 from instdata.util.digests import file_digest
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import expanded
-from instdata.util.redaction import redact
+from instdata.util.redaction import REDACTED, redact
 from instdata.util.secrets import cleaned, secret_value
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
 LOCAL = "local:"
-RED = "***"
+RED = REDACTED
 # Models that an endpoint lists beside those that write: `auto` never takes one.
 NO_WRITER = re.compile(
     r"(?i)embed|(?:^|[/_-])(?:bge|gte|e5|m3e|jina|nomic)(?:[_-]|$)|rerank|whisper|tts|speech|audio|voice|transcri|asr|dall-?e|image|"

@@ -15,6 +15,7 @@ from instdata.publish.hub import told
 from instdata.publish.verify import CHECKS
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
+from instdata.util.yaml import did_you_mean
 
 OURS = "instdata: "  # how the title of a push's commit starts
 ALLOW = ("license", "unknown-license", "credentials", "moved-head", *CHECKS)  # objections to pass over by name
@@ -43,7 +44,7 @@ def repo_name(repo: str | None, remedy: str) -> str:
 def check_allowed(allow: Collection[str]) -> None:
     """Raise InputError for the name of an objection that there is not."""
     if unknown := sorted(set(allow) - set(ALLOW)):
-        raise InputError(f"--allow {unknown[0]}: known are {', '.join(ALLOW)}")
+        raise InputError(f"--allow {unknown[0]}: known are {', '.join(ALLOW)}.{did_you_mean(unknown[0], ALLOW)}")
 
 
 def objected(found: list[tuple[str, str]], allow: Collection[str]) -> list[str]:

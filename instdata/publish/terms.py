@@ -12,13 +12,13 @@ def objections(sources: list[dict[str, Any]], license: str | None) -> list[tuple
     "unknown-license", for what nobody stated, and "license", for terms that contradict."""
     found = []
     if _unknown(license):
-        found.append(
-            ("unknown-license", "the recipe does not say under which licence the set is published: add publish.license")
-        )
+        line = "the recipe does not say under which licence the set is published: add `publish: {license: cc-by-4.0}`"
+        found.append(("unknown-license", f"{line}, or another SPDX id, and build again"))
     for source in sources:
         name, theirs = source.get("name", "?"), (source.get("license") or "").lower()
         if _unknown(theirs):
-            found.append(("unknown-license", f"source {name}: its licence is not stated: add license: to the source"))
+            line = f"source {name}: its licence is not stated: add `license:` to the source in the recipe"
+            found.append(("unknown-license", f"{line}, and build again"))
         elif "-nd" in theirs:
             found.append(("license", f"source {name}: {theirs} does not allow adapted copies to be shared"))
         elif _unknown(license):

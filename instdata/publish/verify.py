@@ -60,13 +60,16 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
 def locate(target: str | Path, revision: str | None = None) -> Path:
     """The folder to check: a build, or the snapshot of a Hub dataset."""
     try:
-        return find_build(Path(target))
+        found = find_build(Path(target))
     except InputError:
         if str(target).count("/") != 1 or str(target).startswith((".", "/", "builds/")):
             raise
-    from instdata.publish.hub import snapshot
+        from instdata.publish.hub import snapshot
 
-    return snapshot(str(target), revision)
+        return snapshot(str(target), revision)
+    if revision is not None:
+        raise InputError(f"--revision {revision}: of a dataset on the Hub; {found} is a build on this machine")
+    return found
 
 
 def _check(

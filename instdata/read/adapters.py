@@ -64,7 +64,7 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
         common = got.columns()
         rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
     pair = _preference(got, roles, common)
-    system = re.sub(r"\ASYSTEM:\s*", "", plain_text(got.get("system"), "system"))  # Glaive names the speaker
+    system = plain_text(got["system"], "system").removeprefix("SYSTEM: ") if "system" in got else ""  # Glaive's prefix
     origin = got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
     for row in rows:

@@ -221,6 +221,7 @@ def _spread(head: bytes, encoding: str) -> bool:
     import orjson
 
     from instdata.read.json_values import split_values
+    from instdata.read.speakers import is_turn
 
     text = head if encoding == "utf-8" else head.decode(encoding, "ignore").encode("utf-8", "ignore")
     text = text.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -230,8 +231,9 @@ def _spread(head: bytes, encoding: str) -> bool:
         inner = text[1:].lstrip()
         if inner[:1] != b"{":
             return False
-        try:  # one line may be a record that is a list: broken, but alone
-            return line[-1:] != b"]" or isinstance(orjson.loads(line)[0], dict)
+        try:  # one line may be a record that is a list: of turns, or broken, but alone
+            first = orjson.loads(line)[0] if line[-1:] == b"]" else {}
+            return isinstance(first, dict) and not is_turn(first)
         except (ValueError, IndexError, TypeError):
             return True
     if line[:1] != b"{" or _loads(line.rstrip(b", ")) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from instdata.read.numbers import dumps
@@ -12,6 +13,7 @@ from instdata.read.shapes import CHOSEN_OPTION, MEDIA, Fields, placeholders
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 SCORES = ("overall_score", "score", "rating", "pm_score", "selected")  # of one of several answers; else its `rank`
 ANSWERS = ("response", "text", "content", "output", "answer", "completion")
+BEFORE_LETTER = ("", "op", "option_", "option ")
 PIECES = ("text", "paragraph_text", "content", "passage", "context")
 PLACEHOLDER_MEDIA = re.compile(r"<(image|video|audio)>")
 
@@ -89,6 +91,11 @@ class Got(dict):
         return as_text(value, "ability").strip() or None
 
     def output(self) -> str:
+        value = self.get("output")
+        if (
+            isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+        ):  # several: the best comes first
+            return value[0]
         return self.text("output") if "output" in self else self._best()
 
     def completion(self) -> str:
@@ -100,6 +107,8 @@ class Got(dict):
             options = self.get("options")
         if isinstance(value, dict):  # SQuAD: {text: […], answer_start: […]}
             value = _stated(value)
+        if isinstance(value, str) and self.used.get("completion") == ("solutions",):  # APPS: JSON text of several
+            value = json_text(value)
         if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):  # of a forum, of models
             value = _best(value) or value
         if isinstance(value, list):
@@ -131,13 +140,11 @@ class Got(dict):
         value = self.get("options")
         value = json_text(value) if isinstance(value, str) else value
         if value is None:
-            if "a" not in self.record or "b" not in self.record:
+            columns = lettered(self.record)
+            if not columns:
                 return ""
-            letters = [c for c in LETTERS.lower() if isinstance(self.record.get(c), (str, int, float))]
-            if len(letters) < 2 or letters != list(LETTERS.lower()[: len(letters)]):
-                return ""
-            value = {c.upper(): self.record[c] for c in letters}
-            self["options"], self.used["options"] = value, tuple(letters)
+            value = {letter: self.record[c] for letter, c in zip(LETTERS, columns)}
+            self["options"], self.used["options"] = value, columns
         if isinstance(value, dict) and isinstance(value.get("text"), list):  # ARC: {label: [A, B], text: […]}
             value = dict(zip(map(str, value.get("label") or LETTERS), value["text"]))
         if isinstance(value, dict):
@@ -145,8 +152,8 @@ class Got(dict):
         if not isinstance(value, list):
             return as_text(value, "options")
         texts = [as_text(v, "options") for v in value]
-        lettered = all(re.match(rf"\s*[(（]?{c}\s*[.．、:：)）]", t) for c, t in zip(LETTERS, texts))
-        return "\n".join(texts if lettered else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
+        already = all(re.match(rf"\s*[(（]?{c}\s*[.．、:：)）]", t) for c, t in zip(LETTERS, texts))
+        return "\n".join(texts if already else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
 
 
 def _best(several: list[dict[str, Any]]) -> str | None:
@@ -172,6 +179,16 @@ def _stated(value: dict[str, Any]) -> Any:
         found = " ".join(str(date[k]) for k in ("day", "month", "year") if date.get(k))
     several = isinstance(found, list) and found is value.get("spans") and "number" in value
     return ", ".join(map(str, found)) if several and found else found
+
+
+def lettered(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns A, B, C … (or opa, opb, … of MedMCQA, option_a, …) that hold a question's options."""
+    for before in BEFORE_LETTER:
+        if f"{before}a" in record and f"{before}b" in record:
+            found = [f"{before}{c}" for c in LETTERS.lower()]
+            some = [c for c in found if isinstance(record.get(c), (str, int, float))]
+            return tuple(some) if len(some) > 1 and some == found[: len(some)] else ()
+    return ()
 
 
 def no_media(record: dict[str, Any]) -> None:

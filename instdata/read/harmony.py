@@ -14,13 +14,14 @@ MESSAGE = re.compile(
     r"(?P<said>.*?)(?:<\|(?:end|call|return)\|>|(?=<\|(?:start|channel)\|>)|\Z)",
     re.S,
 )
+BEGINS = re.compile(r"\s*<\|(?:channel|start)\|>")
 RECIPIENT = re.compile(r"\bto=(\S+)")
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "": "assistant"}
 
 
 def is_harmony(text: str) -> bool:
     """Whether a text begins as harmony does: a quick look."""
-    return text.lstrip()[:9].startswith(("<|channel", "<|start|>"))
+    return BEGINS.match(text) is not None
 
 
 def turns(text: str) -> list[dict[str, Any]] | None:

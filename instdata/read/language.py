@@ -53,7 +53,7 @@ def detect(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
     """
     if not len(texts):
         return pa.array([], pa.string()), np.empty(0, np.float32)
-    sample = _sample(pc.fill_null(texts, ""))
+    sample = _sample(pc.fill_null(texts, "") if texts.null_count else texts)  # filling copies
     letters, words, han, dense = _scripts(sample)
     # A Chinese word is about 1.5 characters. Han without kana or hangul is Chinese, however short it is.
     share = han / np.maximum(han + 1.5 * words, 1)

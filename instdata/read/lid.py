@@ -26,6 +26,7 @@ WIDE_START, WIDE_PRIME = (
     14695981039346656037,
     1099511628211,
 )  # of the same hash in 64 bits, by which whole words are told apart
+DIM = 16  # numbers a word or piece: known to the compiler, so that adding one is an instruction or two
 DEEPEST = 256  # branches of the tree that wait to be looked at
 
 
@@ -79,9 +80,9 @@ def parse(data: bytes) -> FastText:
     """A model from the bytes of its file."""
     r = _Reader(data)
     magic, version = r.numbers("ii")
-    *_, grams, loss, _, buckets, least, most, _, _ = r.numbers("12id")
-    if (magic, version, grams, loss) != (MAGIC, VERSION, 1, 1):
-        raise ValueError("not a fastText model with hierarchical softmax and single words")
+    dim, *_, grams, loss, _, buckets, least, most, _, _ = r.numbers("12id")
+    if (magic, version, dim, grams, loss) != (MAGIC, VERSION, DIM, 1, 1):
+        raise ValueError(f"not a fastText model with hierarchical softmax, single words and {DIM} numbers each")
     size, words, _, _, pruned = r.numbers("iiiqq")
     entries = [(r.text(), *r.numbers("qb")) for _ in range(size)]
     places = r.array("<i4", 2 * pruned).reshape(-1, 2)
@@ -173,13 +174,13 @@ def predict(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 @jit
 def _predict(data, offsets, inputs, output, children, words, word, piece, sizes, best, probability):
-    dim = inputs.shape[1]
-    hidden = np.empty(dim, np.float32)
+    hidden = np.empty(DIM, np.float32)
     waiting, scores = np.empty(DEEPEST, np.int32), np.empty(DEEPEST, np.float32)
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    token = np.empty(longest + 2, np.uint8)
+    # What a text is made of is looked up first and added later: memory is asked for many times at once, not in turn.
+    token, made_of = np.empty(longest + 2, np.uint8), np.empty(2 * (longest + 2) * (sizes[2] + 1), np.int64)
     for row in range(len(offsets) - 1):
         hidden[:] = 0
         known = 0
@@ -199,14 +200,17 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, sizes,
             ):
                 break  # </s> ends a line, as a line break does
             if at > begin:
-                known += _word(data, begin, at, inputs, words, word, piece, sizes, token, hidden)
+                known = _word(data, begin, at, words, word, piece, sizes, token, made_of, known)
         if sizes[0] >= 0:
-            _add(hidden, inputs, sizes[0])
+            made_of[known] = sizes[0]
             known += 1
+        for i in range(known):
+            for k in range(DIM):
+                hidden[k] += inputs[made_of[i], k]
         best[row], probability[row] = -1, 0
         if known:
             scale = np.float32(1.0 / known)
-            for k in range(dim):
+            for k in range(DIM):
                 hidden[k] *= scale
             best[row], probability[row] = _best(hidden, output, children, waiting, scores)
 
@@ -217,15 +221,8 @@ def _blank(byte):
 
 
 @jit
-def _add(hidden, inputs, row):
-    for k in range(len(hidden)):
-        hidden[k] += inputs[row, k]
-
-
-@jit
-def _word(data, begin, end, inputs, words, word, piece, sizes, token, hidden):
-    """Add a word, where it is known, and its pieces; returns how many were added."""
-    added = 0
+def _word(data, begin, end, words, word, piece, sizes, token, made_of, known):
+    """Write the rows of a word, where it is known, and of its pieces from place `known`; returns the next place."""
     h = np.uint64(WIDE_START)
     for i in range(begin, end):
         h = (h ^ np.uint64(data[i])) * np.uint64(WIDE_PRIME)
@@ -234,8 +231,8 @@ def _word(data, begin, end, inputs, words, word, piece, sizes, token, hidden):
     while words[at] != 0 and words[at] != h:
         at = (at + np.uint64(1)) & mask
     if words[at] == h:
-        _add(hidden, inputs, np.int64(word[at]))
-        added += 1
+        made_of[known] = word[at]
+        known += 1
     size = end - begin
     token[0], token[size + 1] = 60, 62  # < and > mark the word's ends
     token[1 : size + 1] = data[begin : begin + size]
@@ -253,11 +250,9 @@ def _word(data, begin, end, inputs, words, word, piece, sizes, token, hidden):
                 j += 1
             chars += 1
             if chars >= sizes[1] and not (chars == 1 and (i == 0 or j == size)):
-                row = piece[hashed % buckets]
-                if row >= 0:
-                    _add(hidden, inputs, row)
-                    added += 1
-    return added
+                made_of[known] = piece[hashed % buckets]
+                known += made_of[known] >= 0
+    return known
 
 
 @jit
@@ -283,7 +278,7 @@ def _best(hidden, output, children, waiting, scores):
             found, best = node, score
             continue
         total = np.float32(0)
-        for k in range(len(hidden)):
+        for k in range(DIM):
             total += output[node - leaves, k] * hidden[k]
         right = np.float32(1.0 / np.float64(np.float32(1) + np.exp(-total)))
         waiting[top] = children[node, 1]

@@ -11,22 +11,27 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
+
 from instdata.corpus.corpus import Shard, read_cached
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
+from instdata.read.got import lettered
 from instdata.read.indexed import until_damage
 from instdata.read.nested import nested
 from instdata.read.parse import parse
-from instdata.read.shapes import CHOSEN_OPTION, OPTIONS, used_keys
+from instdata.read.shapes import CHOSEN_OPTION, COMMON, OPTIONS, used_keys
 from instdata.read.shards import answered, any_answered
 from instdata.read.sources import PEEK, Input
 from instdata.util.context import Context
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
-VERSION = 3  # raise it when the same records look otherwise
+VERSION = 4  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
 PLACE = re.compile(r":? (?:at )?line \d+,? column \d+(?: \(char \d+\))?")  # where in a record, which differs
 NAMED = 6  # columns that a line names
+LABEL = 40  # characters of a label at most
+KNOWN = 0.5  # share of a column's values that name an ability, from which it holds labels
 # Columns of text about a row, which nobody would take for its answer.
 ABOUT = frozenset(
     [
@@ -78,13 +83,15 @@ ABOUT = frozenset(
         "data_source",
     ]
 )
+CATEGORY = frozenset(COMMON["category"])  # feed a column of their own, and may hold labels
 
 
 @dataclass(frozen=True)
 class Look:
     """A source by its first records: its formats, how many rows were seen and answered, the columns that feed nothing
     with an example each, those of text that may be the answer, whether those records are all there are, and how many of
-    them cannot be read, by reason, with the first of each."""
+    them cannot be read, by reason, with the first of each. `labels`: the column whose words the taxonomy knows, with an
+    example, where no column feeds `ability`."""
 
     source: str
     formats: list[str]
@@ -95,6 +102,14 @@ class Look:
     whole: bool = True
     bad: dict[str, int] = field(default_factory=dict)
     first_bad: dict[str, str] = field(default_factory=dict)
+    labels: tuple[str, str] | None = None
+
+    @property
+    def labelled(self) -> str | None:
+        """How to take labels that came with the rows, where they did and nothing takes them."""
+        if self.labels is None:
+            return None
+        return f"{self.labels[0]} holds labels ({self.labels[1]}); to take them: map: {{ability: {self.labels[0]}}}"
 
     @property
     def line(self) -> str:
@@ -105,7 +120,8 @@ class Look:
         )
         none = "no row has an answer" if self.whole else f"none of the first {PEEK:,} rows of a file has an answer"
         silent = f"; {none}" if self.rows and not self.answered else ""
-        return f"{' and '.join(self.formats)}{silent}" + (f"; feed nothing: {shown}" if some else "")
+        hint = f"; {self.labelled}" if self.labelled else ""
+        return f"{' and '.join(self.formats)}{silent}" + (f"; feed nothing: {shown}" if some else "") + hint
 
     @property
     def glance(self) -> str:
@@ -144,8 +160,9 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     """The first PEEK records of each file of a source. Raises nothing for damage: reading does."""
     unused: dict[str, str] = {}
     perhaps: dict[str, None] = {}
+    words: dict[str, Counter[str]] = {}
     rows = said = 0
-    whole = True
+    whole, labelled = True, taxonomy is None
     bad: Counter[str] = Counter()
     first_bad: dict[str, str] = {}
     for item in inputs:
@@ -158,11 +175,14 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                 why = PLACE.sub("", error)
                 bad[why] += 1
                 first_bad.setdefault(why, f"{item.file} row {number}")
-        used, seen = used_keys(item.fields), 0
+        used, seen, own = used_keys(item.fields), 0, set(item.fields.get("ability", ()))
         for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
             seen += 1
             feeding = used | _special(record) if isinstance(record, dict) else used
             for key, value in record.items() if isinstance(record, dict) else ():
+                labelled = labelled or (key in own and bool(value))
+                if isinstance(value, str) and 0 < len(value) <= LABEL and (key not in feeding or key in CATEGORY):
+                    words.setdefault(key, Counter())[value] += 1
                 if key in feeding or value in (None, "", [], {}):
                     continue
                 if key not in unused:
@@ -171,15 +191,27 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                     perhaps.setdefault(key)
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
-    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, dict(bad), first_bad)
+    labels = None if labelled or taxonomy is None else _labels(words, taxonomy)
+    return Look(inputs[0].source, formats, rows, said, unused, list(perhaps), whole, dict(bad), first_bad, labels)
+
+
+def _labels(words: dict[str, Counter[str]], taxonomy: Taxonomy) -> tuple[str, str] | None:
+    """The first column of which at least KNOWN of the values name abilities, more than one, with its most frequent
+    word."""
+    for key, counts in words.items():
+        known = dict(zip(counts, taxonomy.match(pa.array(list(counts), pa.string())).to_pylist()))
+        mine = sum(n for word, n in counts.items() if known[word])
+        if mine >= KNOWN * counts.total() and len(set(known.values()) - {None}) > 1:
+            return key, next(word for word, _ in counts.most_common() if known[word])
+    return None
 
 
 def _special(record: Mapping[str, Any]) -> set[str]:
     """The columns that feed something because of what stands beside them: of several questions, of options."""
     several = nested(record)
-    lettered = {k for k in record if len(k) == 1} if "a" in record and "b" in record else set()
-    options = lettered or not record.keys().isdisjoint(OPTIONS)
-    return {*(several[0] if several else ()), *lettered, *((*CHOSEN_OPTION, "text") if options else ())}
+    letters = lettered(record)
+    options = letters or not record.keys().isdisjoint(OPTIONS)
+    return {*(several[0] if several else ()), *letters, *((*CHOSEN_OPTION, "text") if options else ())}
 
 
 def looked(inputs: list[Input], context: Context, keep: bool) -> Look:
@@ -189,7 +221,7 @@ def looked(inputs: list[Input], context: Context, keep: bool) -> Look:
     path = context.folder / "sources" / f"look-{hashlib.sha256(repr(told).encode()).hexdigest()[:32]}.json"
     found = None if context.fresh else read_sealed_json(path)
     if found is not None:
-        return Look(**found)
+        return Look(**found | {"labels": found["labels"] and tuple(found["labels"])})
     made = look(inputs, context.taxonomy)
     if keep:
         with suppress(OSError):  # where nothing can be written, the build says so

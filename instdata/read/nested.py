@@ -6,11 +6,13 @@ story), C3 and DREAM ([dialogue, questions, id]), and a document of records by t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from instdata.read.keys import Record, normalise_keys
 from instdata.read.pairs import VERDICTS, preferred
+from instdata.read.speakers import is_turn
 
 Flat = dict[str, Any]
 # What a record in a document of records by their ids has one of.
@@ -39,7 +41,11 @@ class Listed(dict):
 
 
 def listed(value: Any) -> Listed | None:
-    """The record that a list is: C3's and DREAM's [dialogue, questions, id]; None where it is something else."""
+    """The record that a list is: turns; C3's and DREAM's [dialogue, questions, id]. None where it is something else."""
+    if isinstance(value, list) and value and all(isinstance(t, dict) and is_turn(t) for t in value):
+        talk = Listed({"messages": value})
+        talk.original = value
+        return talk
     if not (isinstance(value, list) and 2 <= len(value) <= 3 and isinstance(value[0], list)):
         return None
     asked = value[1]
@@ -55,10 +61,10 @@ def listed(value: Any) -> Listed | None:
 def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | None:
     """(the columns that hold the questions, a flat record for each of them) of a record with normalised keys; None
     where it is one record."""
-    pair = preferred(record)
+    pair = preferred(record) if may_nest(tuple(record)) else None
     if pair:
         return pair[0], [normalise_keys(pair[1])]
-    for columns, read in NESTS:
+    for columns, read in NESTS if may_nest(tuple(record)) else ():
         if columns <= record.keys():
             found = read(record)
             if found:
@@ -69,6 +75,12 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
         if all(not RECORDS.isdisjoint(r) for r in records):
             return frozenset(record), records
     return None
+
+
+@lru_cache(maxsize=1024)
+def may_nest(keys: tuple[str, ...]) -> bool:
+    """Whether a record with these columns may hold several questions, or two answers and a verdict."""
+    return any(columns.issubset(keys) for columns, _ in NESTS) or any(set(v[:3]).issubset(keys) for v in VERDICTS)
 
 
 def _articles(record: Mapping[str, Any]) -> list[Flat]:
@@ -155,6 +167,17 @@ def _rank(reply: Mapping[str, Any]) -> float:
     return rank if isinstance(rank, (int, float)) else float("inf")
 
 
+def _asked(record: Mapping[str, Any]) -> list[Flat]:
+    """A request of a batch: its body."""
+    return [dict(record["body"])] if isinstance(record["body"], dict) else []
+
+
+def _outputs(record: Mapping[str, Any]) -> list[Flat]:
+    """OpenAI's preference format: {input: {messages, tools}, preferred_output, non_preferred_output}."""
+    pair = {"chosen": record["preferred_output"], "rejected": record["non_preferred_output"]}
+    return [{**record["input"], **pair}] if isinstance(record["input"], dict) else []
+
+
 def _steps(record: Mapping[str, Any]) -> list[Flat]:
     """PRM800K: a problem and its solution, a step from each of several completions that people rated."""
     question, label = record["question"], record["label"]
@@ -188,10 +211,7 @@ NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], .
     (frozenset(["questions", "answers"]), _zipped),
     (frozenset(["prompt", "message_tree_id"]), _tree),
     (frozenset(["question", "label"]), _steps),
+    (frozenset(["custom_id", "body"]), _asked),
+    (frozenset(["input", "preferred_output", "non_preferred_output"]), _outputs),
     (frozenset(["definition", "instances"]), _task),
 )
-
-
-def may_nest(keys: Set[str]) -> bool:
-    """Whether a record with these columns may hold several questions, or two answers and a verdict."""
-    return any(columns <= keys for columns, _ in NESTS) or any(set(v[:3]) <= keys for v in VERDICTS)

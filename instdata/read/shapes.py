@@ -14,7 +14,7 @@ from instdata.read.keys import normalise_key
 from instdata.read.nested import nested
 from instdata.read.plain import json_text
 from instdata.read.rendered import looks_rendered
-from instdata.read.speakers import PAIRS, SPEAKER, TEXT
+from instdata.read.speakers import PAIRS, SPEAKER, is_turn
 
 Feeds = dict[str, tuple[str, ...]]  # our field -> the columns or templates that may feed it, in order of preference
 
@@ -27,7 +27,13 @@ SAID = ("输出", "輸出", "回答", "答案", "回复", "回覆", "回应", "�
 
 # The answer to a conversation that ends with a question, in columns of its own.
 ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
-CHOSEN_OPTION = ("label", "correct_option", "correct", "gold")  # of a question with options that has no other answer
+CHOSEN_OPTION = (
+    "label",
+    "correct_option",
+    "correct",
+    "cop",
+    "gold",
+)  # of a question with options that has no other answer
 
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
@@ -42,7 +48,7 @@ KEYS: dict[str, Feeds] = {
     },
     "prompt_completion": {
         "prompt": ("prompt", "question", "query", "problem", "question_stem",
-                   "inputs_pretokenized", "inputs", "questions", "ask", "content",
+                   "inputs_pretokenized", "inputs", "questions", "ask", "content", "text", "input_text", "user_input",
                    "问题", "問題", "提问", "提問", "题目", "題目",
                    "提示", "提示词", "问", "問", "用户", "用戶", "使用者", "user", "human", "q", "input",
                    "输入", "輸入"),
@@ -50,6 +56,7 @@ KEYS: dict[str, Feeds] = {
                        "attempt", "solution", "answer", "answers", "answerkey", "generation",
         "target", "targets_pretokenized", "targets", "correct_answer", "best_answer", "answers_spans",
                        "generated_solution", "deepseek_solution", "r1_solution_1", "final_answer", "content", "summary",
+                       "code", "correct answer", "canonical_solution", "solutions", "output_text", "model_output",
                        *SAID, "答", "助手", "助理", "assistant", "bot", "gpt", "a"),
         "generations": ("generations",),
         "passage": (*PASSAGE, "paragraphs"),
@@ -57,7 +64,8 @@ KEYS: dict[str, Feeds] = {
         "history": ("history", "历史", "歷史"),
         "reasoning": REASONING,
     },
-    "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns",
+    "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "dialogues", "dialogs",
+                              "chat", "turns",
     "data",
                               "contents", "trajectory", "sample", "plain_text", "text", "对话", "對話"), **ANSWER},
     "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
@@ -117,7 +125,8 @@ BESIDE = {
         ("user human 用户 用戶 使用者", "assistant bot gpt 助手 助理"),
         ("assistant bot gpt 助手 助理", "user human 用户 用戶 使用者"),
         ("q", "a"), ("a", "q"), ("问 問", "答"), ("答", "问 問"), ("ask", "answer"), ("questions", "answers"),
-        ("prompt.content", "summary"), ("summary", "content"), ("definition", "inputs instances"),
+        ("prompt.content", "summary"), ("summary", "content"), ("prompt.text", "code"), ("code", "text"),
+        ("definition", "inputs instances"),
         ("attempt", "thinking_trajectories"), ("reward_model", "data_source"),
     )
     for column in columns.split()
@@ -203,8 +212,7 @@ def _first_turn(value: Any, key: str) -> Any:
         )
     keys = set(map(normalise_key, first)) if isinstance(first, dict) else set()
     paired = any(keys.issuperset(pair) for pair in PAIRS)
-    spoken = not keys.isdisjoint(SPEAKER) and not keys.isdisjoint((*TEXT, "tool_calls"))
-    return first if paired or spoken else None
+    return first if paired or is_turn(keys) else None
 
 
 def fields_of(format: str) -> Feeds:

@@ -275,11 +275,14 @@ def _understand(
     if not format and not seen:
         format = fitting[0]
     if not format:
-        raise InputError(
-            f"{where}: the format is not clear from its columns ({shown}): give format: or map: {{instruction: …, "
-            f"output: …}}"
-        )
+        raise InputError(f"{where}: the format is not clear from its columns ({shown}): {_remedy(seen)}")
     return format, columns(format, source.map, source.roles)
+
+
+def _remedy(seen: list[str]) -> str:
+    if {"message_id", "parent_id"} <= set(seen):
+        return "its records are single messages; name the file of whole threads (OpenAssistant: the one of trees)"
+    return "give format: or map: {instruction: …, output: …}"
 
 
 def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 CALL = "call"  # the role of a turn that is a call of a tool
 WORDS = {
@@ -29,7 +29,7 @@ MODEL = re.compile(
 AROUND = re.compile(r"\A(?:<\|?|\[|#+\s*)?\s*(.*?)\s*(?:\|?>|\])?\s*[:：]?\Z", re.S)  # "User:", "<|user|>", "[Human]:"
 
 # Keys of a turn: who speaks, what is said.
-SPEAKER = ("role", "from", "speaker", "author", "sender", "角色", "发言人")
+SPEAKER = ("role", "from", "speaker", "author", "sender", "角色", "发言人", "说话人")
 TEXT = ("content", "value", "text", "utterance", "message", "parts", "内容", "內容")
 # Keys of an item that holds a whole exchange: what is asked, what is answered (Firefly, XTuner, others).
 PAIRS = (
@@ -38,6 +38,11 @@ PAIRS = (
     ("instruction", "output"), ("instruction", "response"), ("q", "a"),
     ("问题", "回答"), ("问", "答"), ("用户", "助手"), ("提问", "回答"), ("問題", "回答"), ("用戶", "助手"),
 )  # fmt: skip
+
+
+def is_turn(keys: Container[str]) -> bool:
+    """Whether an object with these keys is a turn: it says who speaks, and what."""
+    return any(k in keys for k in SPEAKER) and any(k in keys for k in (*TEXT, "tool_calls"))
 
 
 def role_of(word: str, roles: Mapping[str, str] = SPEAKERS) -> str | None:

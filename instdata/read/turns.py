@@ -22,12 +22,12 @@ from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
 from instdata.read.rendered import rendered
 from instdata.read.shapes import ROLE_FIELD, Fields
 from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
-from instdata.read.thoughts import take_out
+from instdata.read.thoughts import may_hold, take_out
 
 Turn = dict[str, Any]
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
 CONFLICT = "weights that differ"  # the key in `extra` for a turn that says two things of whether it is learned
-WEIGHTS = ("weight", "loss", "train", "output_with_loss")
+WEIGHTS = ("weight", "loss", "train", "training", "output_with_loss")
 DIALOGUE = re.compile(
     r"(?:(?:\A|\n)\s*(?:###\s*)?|###\s*)"
     r"(Human|Assistant|User|Function Response|人类|人類|用户|用戶|助手)\s*[:：][ \t]*",
@@ -59,6 +59,7 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
             value = [LED[i % 2].sub("", v) for i, v in enumerate(value)]
         return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
     turns: list[Turn] = []
+    thought = False  # whether the item before was a thought alone, which the next one goes on with
     for i, item in enumerate(value):
         where = f"{field}[{i}]"
         if not isinstance(item, Mapping):
@@ -72,8 +73,8 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
             turns = _going_on(turns, found)
         else:
             made = _turn(item, where, roles)
-            thought = i > 0 and isinstance(value[i - 1], Mapping) and value[i - 1].get("type") == "reasoning"
             turns = _going_on(turns, made) if thought else [*turns, *made]
+        thought = not named and item.get("type") == "reasoning"
     return _answering(turns)
 
 
@@ -167,14 +168,14 @@ def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> list
     """The turn of an item; several where its content's parts hold what tools gave back."""
     key = next((k for k in SPEAKER if k in item), "")
     word = item.get(key)
-    word = word.get("role") if isinstance(word, Mapping) else word
+    word = word.get("role") if isinstance(word, dict) else word
     role = role_of(normalise_key(word), roles) if isinstance(word, str) else None
     if role is None:
         known = f"{where}: unknown role {word!r}"[:200]
         raise BadRow(f"{known}: name it in the source's roles: {{user: […], assistant: […]}}" if word else known)
     at = next((k for k in TEXT if item.get(k) is not None), "")
     content = item.get(at)
-    if isinstance(content, Mapping):
+    if isinstance(content, dict):
         content = content.get("parts") or ([content] if isinstance(content.get("text"), str) else content)
     rest = {k: v for k, v in item.items() if k not in (key, at) and (k, v) != ("type", "message")}
     if isinstance(content, list) and (role != "tool" or any(sort_of(p)[0] in RESULTS for p in content)):
@@ -191,6 +192,8 @@ def _turn(item: Mapping[str, Any], where: str, roles: Mapping[str, str]) -> list
 def answer_of(turn: Turn) -> Turn:
     """The turn; an assistant's with the reasoning that its content begins with taken out."""
     if turn["role"] == "assistant" and not turn.get("reasoning_content"):
+        if not may_hold(turn["content"]):
+            return turn
         said = harmony(turn["content"]) if is_harmony(turn["content"]) else None
         if said and len(said) == 1 and said[0].get("tool_calls") and "tool_calls" not in turn:
             turn |= said[0]

@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
+from instdata.read.got import BEFORE_LETTER
 from instdata.read.keys import normalise_keys
 from instdata.read.nested import may_nest
 from instdata.read.numbers import dumps
@@ -97,11 +98,11 @@ class Usual:
         except (BadRow, TypeError):  # two keys in one; a name that is not UTF-8
             return None
         if (
-            {"a", "b"} <= named.keys()
+            any(f"{b}a" in named and f"{b}b" in named for b in BEFORE_LETTER)
             or INPUT in named
             or "$" in record
             or any(k in named for k in MEDIA)
-            or may_nest(named.keys())
+            or may_nest(tuple(named))
         ):
             return None
         feeds: dict[str, str] = {}

@@ -162,7 +162,7 @@ def _step(i: int, item: Any, draft: Draft) -> Step | None:
     item = {item: {}} if isinstance(item, str) else item
     words = [k for k in item if k != "name"] if isinstance(item, dict) else []
     if len(words) != 1:
-        draft.problem(("steps", i), "a step is one `kind: {options}` (and perhaps `name:`)")
+        draft.problem(("steps", i), f"steps.{i}: a step is one `kind: {{options}}` (and perhaps `name:`)")
         return None
     kind = words[0]
     at = ("steps", i, kind)

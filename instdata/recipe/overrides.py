@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util.errors import InputError
-from instdata.util.redaction import REDACTED, redact
+from instdata.util.redaction import REDACTED, held_by, redact, secret_in
 from instdata.util.secrets import CREDENTIAL, secret_address, secret_name, secret_value
 from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
@@ -29,6 +29,10 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
             if isinstance(key, str) and secret_value(key, literal=True):
                 problem(f"{_where(path)}a key here looks like a secret: {KEPT}")
                 return {}
+        called = next((data[k] for k in ("name", "key", "header") if isinstance(data.get(k), str)), "")
+        if isinstance(given := data.get("value"), str) and secret_name(called, given):  # {name: X-Auth, value: …}
+            problem(f"{_where((*path, 'value'))}this looks like a key or token, by its name: {KEPT}")
+            return {**data, "value": REDACTED}
         return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
     if isinstance(data, list):
         return [substitute(v, (*path, i), document, problems) for i, v in enumerate(data)]
@@ -46,7 +50,7 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
 
     def value(match: re.Match[str]) -> str:
         found = os.environ.get(match[1])
-        if secret_name(match[1], found) or secret_value(found or "", match[1]):
+        if secret_name(match[1], found) or secret_value(found or "", match[1]) or secret_in(found or "", own=False):
             problem(f"{_where(path)}${{{match[1]}}} looks like a secret: {KEPT}")
             return REDACTED
         if found is None:
@@ -78,8 +82,10 @@ def _secret(text: str, name: str, document: Document) -> str | None:
         )
     if text and secret_name(name, text):
         return f"this looks like a key or token, by its name: {KEPT}"
-    if secret_value(text, name, literal=True) and not _file(text, document):
+    if (secret_value(text, name, literal=True) or secret_in(text, own=False)) and not _file(text, document):
         return f"this looks like a key or token: {KEPT}"
+    if variable := held_by(text):
+        return f"this holds the value of the secret variable {variable}: {KEPT}"
     return None
 
 

@@ -32,7 +32,8 @@
     const line = make("span", null, "line");
     line.append(make("span", word(row.verdict), "verdict"));
     if (row.reason) line.append(make("span", `${row.step}: ${row.reason}`));
-    if (row.similarity !== null) line.append(make("span", row.similarity.toFixed(3), "similarity"));
+    if (row.copy === "exact") line.append(make("span", say("exact copy", "完全相同"), "similarity"));
+    else if (row.similarity !== null) line.append(make("span", `${row.copy ? say("near copy ", "近似重复 ") : ""}${row.similarity.toFixed(3)}`, "similarity"));
     line.append(make("span", row.ability, "ability"), make("code", row.rid, "rid"));
     head.append(line, make("span", row.asked, "excerpt"), make("span", row.answer, "excerpt", "quiet"));
     box.append(head);
@@ -59,7 +60,7 @@
     top.append(head);
     for (const line of history) {
       const tr = make("tr");
-      tr.append(make("td", line.name), make("td", word(line.decision) + (line.reason ? `: ${line.reason}` : "")), make("td", Object.entries(line.scores).map(([k, v]) => `${k} = ${typeof v === "number" ? short(v) : v}`).join(", ")));
+      tr.append(make("td", line.name), make("td", word(line.decision) + (line.reason ? `: ${line.reason}` : "")), make("td", Object.entries(line.scores).filter(([, v]) => v !== "").map(([k, v]) => `${k} = ${typeof v === "number" ? short(v) : v}`).join(", ")));
       rows.append(tr);
     }
     table.append(top, rows);

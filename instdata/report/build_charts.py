@@ -3,6 +3,7 @@ set here; the page's script sets those of text and lines."""
 
 from __future__ import annotations
 
+import math
 from importlib.metadata import version
 from typing import Any
 
@@ -201,9 +202,11 @@ def _score(score: dict[str, Any]) -> Any:
     ]
     low, high = score["bins"][0]["low"], score["bins"][-1]["high"]
     small = max(abs(low), abs(high)) < 10
-    shown = {"format": ".2~f"} if small else {"labelExpr": COUNT}
+    digits = max(2, 1 - math.floor(math.log10(high - low))) if high > low else 2  # a tick differs from the next one
+    shown = {"format": f".{digits}~f"} if small else {"labelExpr": COUNT}
+    axis = alt.Axis(tickCount=4, grid=False, labelOverlap=True, **shown)
     bars = _chart(rows, 130).mark_bar(binSpacing=0).encode(
-        x=alt.X("from:Q", bin="binned", title=None, axis=alt.Axis(tickCount=5, grid=False, **shown)), x2="to:Q",
+        x=alt.X("from:Q", bin="binned", title=None, axis=axis), x2="to:Q",
         y=alt.Y("rows:Q", title=None, axis=alt.Axis(labelExpr=COUNT, tickMinStep=1, tickCount=4, grid=True)),
         color=alt.Color("what:N", legend=None, scale=alt.Scale(domain=list(names.values()), range=list(SCORED))),
         order="order:Q",

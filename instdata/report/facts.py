@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.corpus.named import copy_of
 from instdata.corpus.rows import UNKNOWN, split_messages
 from instdata.util.sums import part
 
@@ -206,6 +207,7 @@ def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str,
         row = {k: v for k, v in row.items() if not k.startswith("score_")}
         evidence = json.loads(row["evidence"]) if row["evidence"] else {}
         row["evidence"] = evidence if isinstance(evidence, dict) else {"value": evidence}
+        row["copy"] = copied[0] if (copied := copy_of(row)) else None
         row["history"] = row_history(row, scores, names)
         rows[row["rid"]] = row
     for limit in (800, 400, 200, 100, 50):

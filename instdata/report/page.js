@@ -30,7 +30,9 @@
       if (place.closest("[hidden]")) continue;
       await new Promise((next) => setTimeout(next));
       if (mine !== drawing) return;
-      const spec = specs[place.dataset.chart];
+      const spec = structuredClone(specs[place.dataset.chart]);
+      const legend = spec.encoding?.color?.legend; // a legend does not fold by itself
+      if (legend?.columns) legend.columns = Math.max(1, Math.min(legend.columns, Math.floor(place.clientWidth / 150)));
       await vegaEmbed(place, { ...(root.lang === "zh" ? inLanguage(spec) : spec), config }, { actions: false, ast: true, renderer: "svg", tooltip: { theme: root.dataset.theme } });
     }
   }

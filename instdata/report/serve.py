@@ -7,12 +7,14 @@ import json
 import logging
 import secrets
 import socket
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from instdata.report.page import HERE, environment
 from instdata.util.errors import InputError, MissingExtra
+from instdata.util.redaction import shown
 
 log = logging.getLogger(__name__)  # stderr, where nobody set it up otherwise
 HOST = "127.0.0.1"
@@ -118,10 +120,10 @@ class Server:
         try:
             return _json(await run_in_threadpool(self.answers[name], asked))
         except (InputError, ValueError) as e:
-            return _json({"error": str(e)}, 400)
+            return _json({"error": shown(e)}, 400)
         except Exception as e:  # a fault of ours: the page says so, the terminal says where
-            log.exception("%s could not be answered", name)
-            return _json({"error": f"{name} could not be answered: {type(e).__name__}: {e}"}, 500)
+            log.error("%s could not be answered\n%s", name, shown("".join(traceback.format_exception(e))))
+            return _json({"error": shown(f"{name} could not be answered: {type(e).__name__}: {e}")}, 500)
 
 
 async def _body(request: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -102,6 +103,14 @@ def units_of(items: Sequence[Item]) -> list[list[list[Item]]]:
     for item in sorted(items, key=lambda i: i.id):
         by.setdefault((item.suite, item.ability), {}).setdefault(item.cluster or item.id, []).append(item)
     return [list(units.values()) for units in by.values()]
+
+
+def draws_of(items: Sequence[Item]) -> dict[str, int]:
+    """How many draws each ability's items are, those of one cluster being one."""
+    found: Counter[str] = Counter()
+    for units in units_of(items):
+        found[units[0][0].ability] += len(units)
+    return dict(found)
 
 
 def rows_in_order(build: Path, config: str = "full", origin: str = "mixed") -> tuple[list[str], list[Messages]]:

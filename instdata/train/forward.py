@@ -17,6 +17,7 @@ from instdata.train.generation import answers, limits
 from instdata.train.pack import best_fit, keep_apart, pack, token_losses
 from instdata.train.render import encode
 from instdata.util.errors import InputError
+from instdata.util.progress import part
 
 BIN = 2048  # tokens that are scored at once
 
@@ -66,12 +67,14 @@ def answer_losses(
     was_training, was = net.training, net.config._attn_implementation
     net.eval()
     capacity = BIN if keep_apart(net) else 1  # one row a bin where the network would mix them
-    lengths = np.array([len(rows[i].ids) for i in fits])
+    lengths, done = np.array([len(rows[i].ids) for i in fits]), 0
     with torch.inference_mode(), torch.autocast(device.type, dtype=multiplied, enabled=multiplied != torch.float32):
         for bin_ in best_fit(lengths, capacity):
             mine = fits[bin_]
             packed = pack([rows[i] for i in mine], device)
             losses = token_losses(net, packed).double()
+            done += len(mine)
+            part(done, len(fits), "likelihoods")
             sums = torch.zeros(len(mine), dtype=torch.double, device=device).index_add_(0, packed["row"], losses)
             found[mine, 0] = sums.cpu().numpy()
             found[mine, 1] = [rows[i].supervised for i in mine]

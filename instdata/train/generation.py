@@ -9,6 +9,7 @@ from instdata.llm.causal import dtype_of
 from instdata.train.pack import NAME
 from instdata.train.render import Messages, prompt_ids, stop_ids
 from instdata.util.errors import InputError
+from instdata.util.progress import part
 
 BATCH_TOKENS = 8192  # of prompts and answers in a batch
 MOST = 256  # tokens of an answer, where its reference does not ask for more
@@ -41,6 +42,7 @@ def answers(
     Greedy decoding: the same model gives the same answers. Prompts of like length share a batch, padded on the left."""
     import torch
 
+    done = 0
     each = [most] * len(prompts) if isinstance(most, int) else list(most)
     ids = [_ids(tokenizer, p, context, thinking) for p in prompts]
     found: list[tuple[str | None, bool]] = [(None, False)] * len(ids)
@@ -65,6 +67,8 @@ def answers(
         for i, tokens in zip(batch, out[:, width:].tolist()):
             end = next((n for n, t in enumerate(tokens) if t in stops), None)
             found[i] = (_text(tokenizer, ids[i], tokens[:end], thinking), end is not None)
+        done += len(batch)
+        part(done, len(ids), "answers")
     net.set_attn_implementation(was)
     net.train(was_training)
     return found

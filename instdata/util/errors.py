@@ -15,6 +15,8 @@ EXIT_CODES = {
     130: "interrupted; the same command again resumes",
 }
 
+MOST = 1500  # characters of one message
+
 
 class InstdataError(Exception):
     """Something failed; the message says what, where and what to do about it."""
@@ -68,6 +70,7 @@ class MissingExtra(InputError):
 
 
 def format_problem(file: str, line: int | None, message: str) -> str:
-    """`file:line: message`, leaving out what is unknown."""
+    """`file:line: message`, leaving out what is unknown; a message that quotes a whole text is cut."""
     where = file if line is None else f"{file}:{line}"
+    message = message if len(message) <= MOST else f"{message[:MOST]} … ({len(message):,} characters)"
     return f"{where}: {message}" if where else message

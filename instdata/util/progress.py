@@ -1,5 +1,5 @@
 """A progress bar with rate and time left, or a clock beside what is being done, on a terminal; elsewhere lines, and one
-for every ten seconds of silence."""
+for every ten seconds of silence. Work that knows how much of it there is tells `part`, and both say how far it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import TypeVar
 from instdata.util.plain import plain
 
 T = TypeVar("T")
-SILENCE = 10.0  # seconds after which a person wonders whether anything happens
+SURE = 0.05  # share of the work that is done before what is left is guessed from it
+WIDTH = 20  # characters of a bar on the last line
+SILENCE = 9.0  # seconds; after ten a person wonders whether anything happens, and a look comes every second
 _bars: set[object] = set()  # those on the screen now: while one moves, nobody wonders
 _beats: list[Heartbeat] = []  # one in another: the innermost speaks
 
@@ -23,7 +25,9 @@ def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T],
     """The items, as they come. With `show`, a bar on stderr counts them against `total` (None: unknown) and says how
     many rows a second go by; it leaves when it is done."""
     if not show:
-        yield from items
+        for done, item in enumerate(items, 1):
+            part(done, total or 0)
+            yield item
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -59,6 +63,15 @@ def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
     with on_screen(progress), progress:
         task = progress.add_task(label, total=total)
         yield lambda: progress.advance(task)
+
+
+def part(done: float, total: float, what: str = "") -> None:
+    """So much of what the innermost heartbeat speaks of is done; `what`: of which part of it, with a time left of its
+    own. Nothing happens where no heartbeat is, or `total` is 0."""
+    for beat in _beats[-1:] if total else ():
+        if what != beat.what or not beat.share:
+            beat.what, beat.since = what, time.monotonic()
+        beat.share = min(1.0, done / total)
 
 
 @contextmanager
@@ -113,13 +126,15 @@ class Heartbeat:
     """
 
     def __init__(self, say: Callable[[str], None], every: float = SILENCE, live: bool = False):
-        self._say, self.every, self.live, self.doing = say, every, live, ""
-        self._last = self._began = time.monotonic()
+        self._say, self.every, self.live, self.share, self.what, self.doing = say, every, live, 0.0, "", ""
+        self._last = self._began = self.since = time.monotonic()
         self._over = threading.Event()
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "doing":
             object.__setattr__(self, "_began", time.monotonic())
+            object.__setattr__(self, "share", 0.0)
+            object.__setattr__(self, "what", "")
         object.__setattr__(self, name, value)
 
     def say(self, line: str) -> None:
@@ -144,9 +159,28 @@ class Heartbeat:
             if _bars or _beats[-1:] != [self]:
                 self._last = now
             elif self.live and self.doing:
-                _line.show(f"{self.doing:<14} {_clock(now - self._began)}")
+                _line.show(self._live(now))
             elif now - self._last >= self.every and self.doing:
-                self.say(f"{self.doing}: still at work, {now - self._began:.0f} s so far")
+                self.say(f"{self.doing}: still at work, {now - self._began:.0f} s so far{self._told(now)}")
+
+    def _left(self, now: float) -> float | None:
+        """Seconds that the part will take; None while nobody can tell."""
+        return (now - self.since) * (1 / self.share - 1) if SURE <= self.share < 1 else None
+
+    def _live(self, now: float) -> str:
+        """The last line of a terminal: what is being done, for how long; where it is known, a bar and the time left."""
+        clock = _clock(now - self._began)
+        if not self.share:
+            return f"{self.doing:<14} {clock}"
+        full, left = round(WIDTH * self.share), self._left(now)
+        rest = "" if left is None else f", {_clock(left)} left"
+        return f"{self.doing:<14} {'━' * full}{'╌' * (WIDTH - full)} {self.share:4.0%} {self.what}  {clock}{rest}"
+
+    def _told(self, now: float) -> str:
+        """`, texts 40 %, about 15 s left`; nothing where it is not known."""
+        left = self._left(now)
+        about = "" if left is None else f", about {left:.0f} s left"
+        return f", {self.what} {100 * self.share:.0f} %{about}".replace(",  ", ", ") if self.share else ""
 
 
 def _clock(seconds: float) -> str:

@@ -49,13 +49,13 @@ ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 def redact(text: str) -> str:
     """The text without keys, addresses' passwords, what headers and connection strings give, and the values of this
     process's secret variables, coded forms of each included."""
-    if held := _held():
+    if (held := _held()) is not None:
         text = held.sub(REDACTED, text)
     text = re.sub(CREDENTIAL, REDACTED, text)
     text = closed(ADDRESS.sub(lambda m: cleaned(m[0]), text))
     for form in (GIVEN, BEARER):
         text = form.sub(lambda m: m[1] + m[2] + REDACTED if is_given(m) else m[0], text)
-    return CODED.sub(lambda m: REDACTED if _holds(m[0]) else m[0], text)
+    return CODED.sub(lambda m: REDACTED if _holds(m[0], DEPTH - 1, True, held) else m[0], text)
 
 
 def shown(text: object) -> str:
@@ -74,11 +74,13 @@ def redacted(value: Any, name: str = "") -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
-def secret_in(text: str, addresses: bool = True) -> bool:
+def secret_in(text: str, addresses: bool = True, own: bool = True) -> bool:
     """Whether a text that will be published holds a secret, plainly, coded, or in letters written otherwise. Without
     `addresses`, of addresses only those with a user and a password count: in texts that people wrote, a query that says
-    token= is mostly an example."""
-    return _in(text, DEPTH, addresses) or ((other := undisguised(text)) != text and _in(other, DEPTH, addresses))
+    token= is mostly an example. Without `own`, the values of this process's secret variables do not count."""
+    held = _held() if own else None
+    other = undisguised(text)
+    return _in(text, DEPTH, addresses, held) or (other != text and _in(other, DEPTH, addresses, held))
 
 
 def undisguised(text: str) -> str:
@@ -87,26 +89,39 @@ def undisguised(text: str) -> str:
     return plain(unicodedata.normalize("NFKC", text))
 
 
-def _in(text: str, depth: int, addresses: bool = True) -> bool:
-    held = _held()
+Held = re.Pattern[str] | None
+
+
+def _in(text: str, depth: int, addresses: bool, held: Held) -> bool:
     return (
         (held is not None and held.search(text) is not None)
         or re.search(CREDENTIAL, text) is not None
         or (secret_address(text) is not None if addresses else closed(text) != text)
-        or (depth > 0 and any(_holds(m[0], depth - 1, addresses) for m in CODED.finditer(text)))
+        or (depth > 0 and any(_holds(m[0], depth - 1, addresses, held) for m in CODED.finditer(text)))
     )
 
 
 def held_values() -> Iterator[str]:
     """Values of secret variables: as they are, as JSON, HTML and addresses write them, as base64 and hexadecimals."""
+    for _, value in _variables():
+        raw = value.encode("utf-8", "surrogateescape")
+        spelled = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)]
+        percents = [quote(raw, safe=""), quote_plus(raw), quote(raw)]
+        coded = [base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
+        yield from dict.fromkeys([value, *spelled, *percents, *coded, raw.hex(), raw.hex().upper()])
+
+
+def held_by(text: str) -> str | None:
+    """The secret variable whose value a text holds, as it is; a single word may stand anywhere and is none."""
+    return next((name for name, value in _variables() if value in text and not value.isalpha()), None)
+
+
+def _variables() -> Iterator[tuple[str, str]]:
+    """Names and values of this process's secret variables that are looked for."""
     for name, value in os.environ.items():
         enough = len(value) >= (SHORT if re.search(r"\d", value) and re.search(r"\D", value) else 8)
         if enough and secret_name(name, value) and not os.path.exists(value):
-            raw = value.encode("utf-8", "surrogateescape")
-            spelled = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], html.escape(value)]
-            percents = [quote(raw, safe=""), quote_plus(raw), quote(raw)]
-            coded = [base64.b64encode(raw).decode().rstrip("="), base64.urlsafe_b64encode(raw).decode().rstrip("=")]
-            yield from dict.fromkeys([value, *spelled, *percents, *coded, raw.hex(), raw.hex().upper()])
+            yield name, value
 
 
 def held_pattern() -> str:
@@ -124,20 +139,20 @@ def _compiled(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | Non
     return re.compile(found) if found else None
 
 
-def _holds(run: str, depth: int = DEPTH - 1, addresses: bool = True) -> bool:
+def _holds(run: str, depth: int, addresses: bool, held: Held) -> bool:
     """Whether a coded run holds a key, an address with a password, or the value of a secret variable (user:password
     shifts it, so that its own base64 does not show)."""
     if len(run) > LONG:
         return False
     if "%" in run:
-        return _in(unquote(run, errors="replace"), depth, addresses)
+        return _in(unquote(run, errors="replace"), depth, addresses, held)
     run = re.sub(END, "", run)
     for data in _decoded(run):
         printed = len(data) - len(data.translate(None, PRINTED)) >= 0.9 * len(data)
         if len(data) > 1 << 12 and not printed:  # a picture; a key's base64 at another place
             continue
         text = data.decode("latin-1")
-        if BYTES.search(text) or ((held := _held()) and held.search(text)) or (printed and _in(text, depth, addresses)):
+        if BYTES.search(text) or (held and held.search(text)) or (printed and _in(text, depth, addresses, held)):
             return True
     return False
 

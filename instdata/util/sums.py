@@ -106,7 +106,10 @@ def inside(folder: Path, name: str) -> bool:
     """Whether a name leads to a place within a build's folder, or within the Hub's cache of one, which is links."""
     home = folder.resolve()
     home = home.parent.parent if home.parent.name == "snapshots" else home
-    return (folder / name).resolve().is_relative_to(home)
+    try:
+        return (folder / name).resolve().is_relative_to(home)
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def regular(path: Path) -> bool:

@@ -77,7 +77,7 @@ def test_a_missing_response_is_an_instruction_only(empty):
     ("record", "format", "says"),
     [
         ({"instruction": {"a": 5}, "output": "b"}, "alpaca", "instruction is an object"),
-        ({"instruction": "a", "output": ["b"]}, "alpaca", "output is a list"),
+        ({"instruction": "a", "output": [3]}, "alpaca", "output is a list"),
         ({"instruction": " ", "output": "b"}, "alpaca", "missing or empty"),
         ({"output": "b"}, "alpaca", "missing or empty"),
         ({"instruction": "a\0b", "output": "b"}, "alpaca", "NUL"),

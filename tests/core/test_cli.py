@@ -124,7 +124,9 @@ def test_why_tells_a_rows_history(built):
     ):
         told = shell("why", asked, code=2, env=cache).stderr
         assert f'builds/demo: no row has the id or rid "{asked}".' in told and says in told
-        assert ("Did you mean" in told) == (asked == "data/a.jsonl:31") and "report.html" in told
+        assert ("Did you mean" in told) == (asked == "data/a.jsonl:31") and "`instdata report builds/demo`" in told
+    tail = json.loads(shell("why", "demo", "a.jsonl:30", "--json", env=cache).stdout)["rows"][0]
+    assert (tail["rid"], tail["copy"]) == ("a/a.jsonl:30", "exact")
     for text in (dropped, broken):
         assert max(len(line) for line in text.splitlines()) <= 80
 

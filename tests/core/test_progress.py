@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
 
 import pytest
 import typer
@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from instdata.cli import common, main
 from instdata.corpus.said import fitting
-from instdata.util.progress import Heartbeat, counter, on_screen, rest
+from instdata.util.progress import Heartbeat, counter, on_screen, part, rest, track
+
+
+class Beat(Heartbeat):
+    """An impatient one."""
+
+    def __init__(self, say: Callable[[str], None], live: bool = False):
+        super().__init__(say, every=0.04, live=live)
 
 
 def test_silence_is_broken_and_talk_is_not() -> None:
@@ -28,6 +35,47 @@ def test_silence_is_broken_and_talk_is_not() -> None:
     n = len(said)
     time.sleep(0.2)
     assert len(said) == n, "it ends with the work"
+
+
+def test_work_that_knows_how_much_there_is_says_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In lines: the share and the seconds left of the part that is being done, each part from its own beginning."""
+    said: list[str] = []
+    with Heartbeat(said.append, every=10) as beat:
+        beat.doing = "dedup"
+        part(1, 100, "texts")
+        beat.since -= 10  # ten seconds ago
+        part(20, 100, "texts")
+        assert beat._told(time.monotonic()) == ", texts 20 %, about 40 s left"
+        assert beat._live(beat.since + 10) == f"dedup          {'━' * 4}{'╌' * 16}  20% texts  0:00, 0:40 left"
+        part(1, 100, "pairs")
+        assert beat._told(time.monotonic()) == ", pairs 1 %", "too early to tell"
+        part(3, 3, "pairs")
+        assert beat._told(time.monotonic()) == ", pairs 100 %"
+        beat.doing = "labels"
+        assert beat._told(time.monotonic()) == "" and beat._live(beat._began) == "labels         0:00"
+        assert list(track("abcd", "read", 4, len, show=False)) == list("abcd") and beat.share == 1
+    part(1, 2)  # nobody speaks: nothing happens
+
+
+def test_one_heart_beats_from_before_the_libraries_are_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(common, "Heartbeat", Beat)
+    monkeypatch.setattr(sys, "argv", ["instdata", "build"])
+    app = typer.Typer()
+    app.callback()(main._top)
+
+    @app.command()
+    def build() -> None:
+        time.sleep(0.2)
+        common.sayer(False, "opening the sources")
+        time.sleep(0.2)
+        rest()
+
+    app(["build"], standalone_mode=False)
+    said = capsys.readouterr().err
+    assert said.startswith("starting: still at work") and "opening the sources: still at work" in said
+    assert "starting" not in said.partition("opening")[2]
 
 
 def test_a_moving_bar_is_no_silence() -> None:
@@ -67,7 +115,7 @@ def test_a_person_at_a_terminal_sees_a_clock(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_command_that_takes_long_says_so_until_its_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(common, "Heartbeat", partial(Heartbeat, every=0.04))
+    monkeypatch.setattr(common, "Heartbeat", Beat)
     monkeypatch.setattr(sys, "argv", ["instdata", "slow"])
     app = typer.Typer()
     app.callback()(main._top)  # as every command of the program is called, whatever click typer stands on

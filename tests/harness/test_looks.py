@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from instdata.compare.looks import Looks, read_looks, write_looks
+from instdata.compare.looks import Looks, one_look, read_looks, write_looks
+from instdata.compare.paired import Matched, decide
+from instdata.score.metric import metric_of
 from instdata.util.errors import InputError
 from instdata.util.stats import spending_levels
 
@@ -42,6 +44,19 @@ def test_looks_that_were_planned_and_not_made_cost_nothing():
 def test_fewer_seeds_than_were_looked_at_show_the_last_look():
     done = made(Looks().planned(5, 5), 5)
     assert [k.seeds for k in done.planned(3, 3).due(3, 3)] == [5]
+
+
+def test_a_leaderboard_that_is_run_again_with_more_seeds_spends_what_is_left(tmp_path):
+    first = one_look(tmp_path, ["pool", "longest"], 5)
+    assert one_look(tmp_path, ["pool", "longest"], 5) == first
+    assert first.level == pytest.approx(0.04) and first.same == pytest.approx(0.04)
+    more = one_look(tmp_path, ["pool", "longest"], 8)
+    assert more.seeds == 8 and more.level < 0.05 and read_looks(tmp_path, "none") == Looks()
+    assert one_look(tmp_path, ["pool", "longest"], 5) == first  # what was looked at stays as it was
+    assert one_look(tmp_path, ["pool", "rds"], 5) == first  # another question
+    pair = Matched(np.zeros((3, 20)), np.random.default_rng(1).normal(0.4, 1, (3, 20)), np.ones(20))
+    (plain,), (looked,) = (decide([pair], [(metric_of("bits"), None)], look) for look in (None, first))
+    assert looked.p_holm == pytest.approx(min(1, plain.p_holm * 0.05 / 0.04)) and looked.mde > plain.mde
 
 
 def test_one_seed_is_refused():

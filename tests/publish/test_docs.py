@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.publish.conftest import RECIPE, make
 
 ROOT = Path(__file__).parents[2]
@@ -41,13 +43,17 @@ def test_the_page_shows_the_script_as_it_is() -> None:
 
 
 def pieces(name: str) -> dict[str, list[str]]:
-    """What README.md and README.zh.md must have in common: the levels of headings, commands and programs without their
-    comments, inline code, links, the numbers of tables."""
+    """What a page and its Chinese one must have in common: the levels of headings, commands and programs without their
+    comments, inline code, links (but to each other), the numbers of tables."""
     text = (ROOT / name).read_text("utf-8")
     fences = re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
     for fence in fences:
         text = text.replace(fence, "")
     plain = re.sub(r"\]\(README(\.zh)?\.md\)", "](README)", text)
+    plain = re.sub(r"^\[(English|中文)\]\(.*\)$", "", plain, flags=re.MULTILINE)
+    if name.startswith("docs/zh/"):
+        plain = plain.replace("](../", "](")
+    plain = plain.replace("](docs/zh/", "](docs/")  # a page that is there in Chinese
     indented = [line.partition("#")[0].strip() for line in text.splitlines() if line.startswith("    ")]
     return {
         "headings": [line.partition(" ")[0] for line in text.splitlines() if line.startswith("#")],
@@ -64,6 +70,17 @@ def test_the_chinese_readme_says_the_same() -> None:
     for part, found in english.items():
         assert found == chinese[part], f"README.zh.md has other {part} than README.md"
     assert len(english["headings"]) > 5 and len(english["programs"]) > 2 and len(english["commands"]) > 4
+
+
+TRANSLATED = sorted(p.name for p in (ROOT / "docs/zh").glob("*.md") if p.name not in ("index.md", "glossary.md"))
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_a_chinese_page_says_what_the_english_one_says(name: str) -> None:
+    english, chinese = pieces(f"docs/{name}"), pieces(f"docs/zh/{name}")
+    for part in ("headings", "programs", "commands", "links"):  # sentences and tables may follow later
+        assert english[part] == chinese[part], f"docs/zh/{name} has other {part} than docs/{name}"
+    assert f"](../{name})" in (ROOT / "docs/zh" / name).read_text("utf-8").partition("\n## ")[0]
 
 
 def test_pictures_are_there_and_small() -> None:

@@ -113,7 +113,15 @@ def test_the_workflow_on_the_ci_page_runs_commands_that_exist() -> None:
 
 
 def test_commands_on_the_new_pages_parse() -> None:
-    for name in ("index.md", "zh/index.md", "taxonomy.md", "agents.md", "from/llama-factory.md", "zh/tutorial.md"):
+    for name in (
+        "index.md",
+        "zh/index.md",
+        "taxonomy.md",
+        "agents.md",
+        "from/llama-factory.md",
+        "zh/tutorial.md",
+        "zh/audit.md",
+    ):
         text = (DOCS / name).read_text("utf-8")
         for line in re.findall(r"^    instdata (.+)$", text, re.MULTILINE):
             for part in line.partition("#")[0].replace("instdata ", "").split("&&"):

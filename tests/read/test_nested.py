@@ -9,7 +9,7 @@ import pytest
 
 from instdata.builds import export
 from instdata.read.keys import normalise_keys
-from instdata.read.nested import nested
+from instdata.read.nested import listed, nested
 from instdata.read.rendered import rendered
 from instdata.read.shapes import detect
 from tests.read.test_shapes import read
@@ -136,10 +136,20 @@ STEPS = {"question": {"problem": "q", "ground_truth_answer": "4"}, "label": {"st
     ({"definition": "Say it.", "inputs": "oak", "targets": "Oak.", "id": "1"}, ["Say it.\n\noak", "Oak."]),
     ({"questions": [["头疼怎么办", "头痛"]], "answers": ["喝水"]}, ["头疼怎么办", "喝水"]),
     ({"data": ["问：头疼", "答：喝水"]}, ["头疼", "喝水"]),
+    ({"instruction": "q", "input": "", "output": ["a", "worse"]}, ["q", "a"]),
     ({"question": "q", "answers": [{"text": "b", "pm_score": 1}, {"text": "a", "pm_score": 5}]}, ["q", "a"]),
     ({"prompt": "q", "answers": [{"answer": "b", "rank": 2}, {"answer": "a", "rank": 1}]}, ["q", "a"]),
     ({"input": "q", "output": "<think>t</think>a", "solution": "code"}, ["q", "a"]),
     ({"question": "q", "solution": "s", "thinking_trajectories": ["t"], "attempt": "a"}, ["q", "a"]),
+    ([{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], ["q", "a"]),
+    ({"input": {"messages": [{"role": "user", "content": "q"}]}, "preferred_output": [{"role": "assistant", "content": "a"}],
+      "non_preferred_output": [{"role": "assistant", "content": "b"}]}, ["q", "a"]),
+    ({"custom_id": "1", "body": {"model": "m", "messages": [{"role": "user", "content": "q"}, {"role": "assistant",
+                                                                                           "content": "a"}]}}, ["q", "a"]),
+    ({"question": "q", "opa": "x", "opb": "y", "cop": 1, "exp": "e"}, ["q\nA. x\nB. y", "B"]),
+    ({"question": "q", "solutions": '["a", "b"]', "input_output": "{}"}, ["q", "a"]),
+    ({"text": "q", "code": "a", "test_list": ["t"]}, ["q", "a"]),
+    ({"user_input": "q", "model_output": "a"}, ["q", "a"]), ({"input_text": "q", "output_text": "a"}, ["q", "a"]),
     ({"content": "q", "summary": "a", "category": "math"}, ["q", "a"]),
     ({"Question": "q", "Complex_CoT": "t", "Response": "a"}, ["q", "a"]),
     ({"ask": "q", "answer": "a", "title": "t"}, ["q", "a"]),
@@ -149,7 +159,7 @@ STEPS = {"question": {"problem": "q", "ground_truth_answer": "4"}, "label": {"st
     ({"system": "SYSTEM: S", "chat": "USER: q\n\n\nASSISTANT: a <|endoftext|>"}, ["S", "q", "a"]),
 ])  # fmt: skip
 def test_other_shapes_of_public_sets(record, turns):
-    assert [t["content"] for t in read(record).turns] == turns
+    assert [t["content"] for t in read(listed(record) or record).turns] == turns
 
 
 TEXTS = {
@@ -181,3 +191,17 @@ def test_hostile_texts_take_no_time():
     for text in ("[INST]" + " " * 50_000, "###" + " " * 50_000, "<user>" + " " * 50_000 + ":", "USER" + " " * 50_000,
                  "[INST] [/INST]" * 5_000, "<|im_start|>user\n" * 5_000):  # fmt: skip
         rendered(text)
+
+
+def test_lines_that_are_lists_of_turns(bench):
+    """Each line a conversation: not the one array of records that a .jsonl file may hold."""
+    talks = [
+        [{"role": "user", "content": f"Name tree {i}."}, {"role": "assistant", "content": f"Oak {i}."}]
+        for i in range(2)
+    ]
+    for name, some in (("a.jsonl", talks), ("b.jsonl", talks[:1])):
+        bench.jsonl(name, some)
+    done = bench.build(sources=[{"path": "a.jsonl"}, {"path": "b.jsonl"}])
+    assert done.manifest["totals"]["kept"] == 3 and done.manifest["fields"] == {"records": 3, "reconstructed": 3}
+    export(done.path, "source", bench.folder / "back.jsonl")
+    assert [json.loads(line) for line in (bench.folder / "back.jsonl").read_text().splitlines()] == [*talks, talks[0]]

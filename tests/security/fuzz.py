@@ -28,7 +28,9 @@ from instdata.llm.lenient import NoJson, find
 from instdata.llm.reply import Unusable, read_items, read_object, sole_object, thoughts
 from instdata.read.blocks import parse_json
 from instdata.read.json_values import split_values
+from instdata.read.numbers import dumps, loads
 from instdata.read.plain import BadRow
+from instdata.read.rendered import rendered
 from instdata.read.thoughts import put_back, take_out
 from instdata.read.turns import dialogue, read_turns
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
@@ -50,7 +52,8 @@ PIECES = [
     *'[]{}":,RKm\n\\*_$^=+-/%.()', "os", "list", "\x1b[", "<|im_end|>", "[INST]", "- ", "&a", "*a", "\ud800", "0", "-1",
     "https://a:b@c", "==",
     "```", "```python\n", "```json\n", "def f(x):\n    ", '{"instruction": "', '"response": ', '"role": "user"',
-    "<think>", "</think>", "Human: ",
+    "<think>", "</think>", "<|channel|>analysis", "<|message|>", "<|start|>user", "<|im_start|>user\n", "### Instruction:",
+    "[/INST]", "USER:", "ASSISTANT:", "<user>", "Human: ",
     "Assistant: ", "用户：", "助手：", "答案是", "the answer is ", "\\boxed{", "\\frac{1}{2}", "一百二十三", "1,234.5", "1e999", "A.",
     "(B)", "选C", "True",
     "不是", "，", "“", "”", "\t", "\x00", "\u202e", "\r\n", "null", "1/0", "9" * 40,
@@ -69,6 +72,8 @@ def _wire(text: str, rng: random.Random) -> None:
 
 def _turns(text: str, rng: random.Random) -> None:
     dialogue(text)
+    rendered(text)
+    loads(dumps(text.encode("utf-8", "replace").decode()))
     reasoning, rest = take_out(text)
     put_back(reasoning, rest)
     with contextlib.suppress(ValueError):  # what is JSON may be turns

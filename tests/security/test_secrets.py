@@ -52,7 +52,9 @@ PARAMS = [
     {"extra_headers": {"X-Auth": "hunter2hunter2"}}, {"extra_headers": {"Cookie": "session=abcd1234"}},
     {"extra_headers": {"X-Token": "hunter2hunter2"}}, {"extra_headers": {"Ocp-Apim-Subscription-Key": "abc"}},
     {"extra_headers": {"PRIVATE-TOKEN": "abc"}}, {"extra": {"password": 12345678}}, {"extra": {"passwords": ["abc"]}},
-    {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}},
+    {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}}, {"extra": {"密码": "hunter2"}},
+    {"extra": {"headers": [{"name": "X-Auth", "value": "hunter2hunter2"}]}}, {"extra": {"a": KEY.replace("h", "ｈ")}},
+    {"extra": {"a": KEY.encode().hex()}}, {"extra": {"a": KEY[:9] + "\u200b" + KEY[9:]}},
 ]  # fmt: skip
 HARMLESS = [
     ("DATA_DIR", "/srv/data/belle"), ("LANG", "en_US.UTF-8"), ("MODEL", "Qwen/Qwen2.5-7B-Instruct"), ("USER", "root"),
@@ -126,6 +128,14 @@ def test_literals_are_refused_wherever_they_stand(value: str) -> None:
     with pytest.raises(InputError, match="looks like a key") as refused:
         read_recipe({"sources": [{"name": "a", "path": "a.jsonl"}]}, sets=[f"sources.0.origin={json.dumps(value)}"])
     assert value not in str(refused.value)
+
+
+def test_the_value_of_a_secret_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_PASSWORD", "opensesame-42-horse")
+    monkeypatch.setenv("PGPASSWORD", "postgres")
+    said = told({"sources": [{"name": "a", "path": "opensesame-42-horse.jsonl"}]})
+    assert "secret variable MY_PASSWORD" in said and "opensesame" not in said
+    read_recipe({"sources": [{"name": "postgres", "path": "postgres.jsonl"}]})
 
 
 def test_two_halves_of_a_secret_are_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,15 +80,17 @@ class Browsing:
 
     def rows(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A page of rows that fit: {total, page, pages, rows: [{rid, id, verdict, config, step, reason, ability,
-        similarity, asked, answer}]}. Raises ValueError for a filter that is none."""
+        similarity, copy ("exact", "near" or null), asked, answer}]}. Raises ValueError for a filter that is none."""
         db = self.db.cursor()
         where, given = self._where(asked)
         total = db.execute(f"select count(*) from ledger l where {where}", given).fetchone()[0]
         pages = max(1, -(-total // PAGE))
         page = min(max(1, _whole(asked.get("page", 1))), pages)
-        sql = f"""select rid, id, verdict, config, step, reason, ability, try_cast(json_extract_string(evidence, '$.similarity') as double)
+        sql = f"""select rid, id, verdict, config, step, reason, ability,
+            try_cast(json_extract_string(evidence, '$.similarity') as double), case when verdict = 'dropped' and json_extract_string(evidence, '$.rid') is not null
+            and json_extract_string(evidence, '$.similarity') is not null then if(json_extract_string(evidence, '$.id') = id, 'exact', 'near') end
             from ledger l where {where} order by source, source_file, source_row, rid limit {PAGE} offset {(page - 1) * PAGE}"""
-        names = ("rid", "id", "verdict", "config", "step", "reason", "ability", "similarity")
+        names = ("rid", "id", "verdict", "config", "step", "reason", "ability", "similarity", "copy")
         found = [dict(zip(names, r)) for r in db.execute(sql, given).fetchall()]
         texts = self._messages({r["rid"]: r["id"] for r in found if r["id"]})
         for row in found:

@@ -3,12 +3,17 @@
 Label Studio: a list of tasks, https://labelstud.io/guide/tasks (`annotations` holds what people said). Argilla 2: a
 list of records as `dataset.records.to_json` writes them, {id, fields, metadata, responses: {question: [{value,
 user_id}]}}.
+
+Both know people by accounts of their own: Label Studio refuses a task whose `completed_by` has an e-mail that no member
+has, Argilla a `user_id` that is no UUID. So a name that is no e-mail stands in the results' `meta`, and in Argilla's
+metadata beside an id made of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,19 +72,35 @@ def _task(item: Picked, session: Reviewing, said: list[Opinion]) -> dict[str, An
             "value": {key: value if isinstance(value, list) else [value]},
         }
 
-    notes = [{"completed_by": {"email": o.who}, "result": [result(*v) for v in _values(o).items()]} for o in said]
+    def note(o: Opinion) -> dict[str, Any]:
+        results = [result(*v) for v in _values(o).items()]
+        if "@" in o.who:
+            return {"completed_by": {"email": o.who}, "result": results}
+        return {"result": [r | {"meta": {"who": o.who}} for r in results]}
+
+    notes = [note(o) for o in said]
     return {"data": {**_facts(item, session), **_texts(item, session)}, "annotations": notes}
 
 
 def _record(item: Picked, session: Reviewing, said: list[Opinion]) -> dict[str, Any]:
-    responses = {q: [{"value": v[q], "user_id": o.who} for o in said if q in (v := _values(o))] for q in QUESTIONS}
+    ids = {o.who: _user_id(o.who) for o in said}
+    responses = {q: [{"value": v[q], "user_id": ids[o.who]} for o in said if q in (v := _values(o))] for q in QUESTIONS}
+    people = [f"{id} {who}" for who, id in ids.items() if id != who]
     return {
         "id": hashlib.sha256(f"{item.rid}:{item.id}".encode()).hexdigest()[:32],
         "fields": _texts(item, session),
-        "metadata": _facts(item, session),
+        "metadata": _facts(item, session) | ({"people": people} if people else {}),
         "responses": {q: r for q, r in responses.items() if r},
         "suggestions": {},
     }
+
+
+def _user_id(who: str) -> str:
+    """A name as Argilla wants one: itself where it is a UUID, else one that is made of it."""
+    try:
+        return str(uuid.UUID(who))
+    except ValueError:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"instdata:{who}"))
 
 
 def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
@@ -87,6 +108,8 @@ def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
     InputError with every record that is not a row's, or whose answers are none of ours."""
     try:
         records = json.loads(file.read_text("utf-8-sig"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: no such file: name what --export wrote, once people have answered in it") from None
     except (OSError, ValueError) as e:
         raise InputError(f"{file}: cannot be read as JSON: {e}") from e
     if not isinstance(records, list):
@@ -120,7 +143,7 @@ def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
 def _said(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The reviews in a task or record."""
     facts = record["data"] if "data" in record else record["metadata"]
-    people = _of_task(record["annotations"]) if "data" in record else _of_record(record["responses"])
+    people = _of_task(record["annotations"]) if "data" in record else _of_record(record["responses"], facts)
     for who, values in people:
         if "verdict" not in values:
             continue
@@ -139,21 +162,26 @@ def _of_task(notes: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, A
     for note in notes:
         if note.get("was_cancelled"):
             continue
-        by = note["completed_by"]
+        by = note.get("completed_by")
+        named = [r["meta"]["who"] for r in note["result"] if "who" in (r.get("meta") or {})]
         values = {}
         for r in note["result"]:
             given = r["value"].get("choices") or r["value"].get("text") or []
             given = [given] if isinstance(given, str) else given
             if given and r["from_name"] in QUESTIONS:
                 values[r["from_name"]] = given if r["from_name"] == MULTIPLE else given[0]
-        yield (str(by.get("email") or by["id"]) if isinstance(by, dict) else f"user {by}"), values
+        who = str(by.get("email") or by["id"]) if isinstance(by, dict) else f"user {by}"
+        yield (named[0] if named else who), values
 
 
-def _of_record(responses: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _of_record(
+    responses: dict[str, list[dict[str, Any]]], facts: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    names = dict(line.split(" ", 1) for line in facts.get("people") or ())
     people: dict[str, dict[str, Any]] = {}
     for question, answers in responses.items():
         for answer in answers if question in QUESTIONS else []:
-            people.setdefault(str(answer["user_id"]), {})[question] = answer["value"]
+            people.setdefault(names.get(str(answer["user_id"]), str(answer["user_id"])), {})[question] = answer["value"]
     yield from people.items()
 
 

@@ -19,6 +19,7 @@ from instdata.util.atomic import whole
 from instdata.util.digests import file_digest
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.paths import expanded
+from instdata.util.progress import part
 from instdata.util.sealed import seal, sound
 
 BATCH = 4096
@@ -71,21 +72,24 @@ def embeddings(
     are there and what was sealed (that they are not is said). Raises MissingExtra, or InputError where the located
     model cannot be loaded."""
     key = hashlib.sha256(repr((sorted(versions().items()), _encoder_version(model), identity(model))).encode())
-    for part in texts:
-        key.update(f"{len(part)} texts".encode())
-        for at in range(0, len(part), BATCH):
-            key.update(json.dumps(part.slice(at, BATCH).to_pylist()).encode())
+    for piece in texts:
+        key.update(f"{len(piece)} texts".encode())
+        for at in range(0, len(piece), BATCH):
+            key.update(json.dumps(piece.slice(at, BATCH).to_pylist()).encode())
     path = cache / "embeddings" / f"{key.hexdigest()[:40]}.npy" if cache else None
     if path and sound(path):
         return np.load(path, allow_pickle=False).astype(np.float32)
     if path and path.exists():
         say("cached embeddings are damaged; they are computed again")
     encode = _encoder(model)
-    parts = [
-        encode(["" if t is None else t for t in part.slice(at, BATCH).to_pylist()])
-        for part in texts
-        for at in range(0, len(part), BATCH)
-    ]
+    parts: list[np.ndarray] = []
+    n, seen = sum(map(len, texts)), 0
+    for piece in texts:
+        for at in range(0, len(piece), BATCH):
+            batch = piece.slice(at, BATCH)
+            parts.append(encode(["" if t is None else t for t in batch.to_pylist()]))
+            seen += len(batch)
+            part(seen, n, "texts")
     vectors = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
     norm = np.linalg.norm(np.nan_to_num(vectors), axis=1, keepdims=True)
     vectors = (np.nan_to_num(vectors) / np.where(norm > 0, norm, 1)).astype(np.float16)

@@ -17,6 +17,7 @@ from instdata.steps.dedup.others import read
 from instdata.steps.dedup.result import Deduped
 from instdata.steps.dedup.sizes import parse_bytes
 from instdata.steps.dedup.text import SIDES
+from instdata.util.progress import part
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.options import DedupOptions
@@ -58,6 +59,7 @@ def _older(step: DedupOptions, rows: Rows) -> tuple[list[pa.Array], list[str]]:
 def _texts(step: DedupOptions, rows: Rows, older: list[pa.Array], keys: list[np.ndarray]) -> Iterator[pa.Array]:
     """The texts compared, older ones first; fills `keys` on the way."""
     yield from older
+    seen = 0
     for batch in rows.batches(columns=None if step.keep == "best" else TEXT):
         text = view(step, batch)
         blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(pc.fill_null(batch.response, "")), ""))
@@ -68,6 +70,8 @@ def _texts(step: DedupOptions, rows: Rows, older: list[pa.Array], keys: list[np.
         else:
             prefer = np.zeros(len(batch))
         keys.append(np.stack([blank.astype(np.float64), prefer]))
+        seen += len(batch)
+        part(seen, len(rows), "texts")
         yield text
 
 

@@ -163,6 +163,44 @@ def operator(chars, n, i, code, kind):
 
 
 @jit
+def break_end(chars, n, i):
+    """Where a line break in HTML that starts here ends (br or p in angle brackets); i for anything else."""
+    at = i + 2 if i + 1 < n and chars[i + 1] == 47 else i + 1
+    if at + 1 < n and chars[at] == 98 and chars[at + 1] == 114:
+        at += 2
+    elif at < n and chars[at] == 112:
+        at += 1
+    else:
+        return i
+    while at < n and (chars[at] == 32 or chars[at] == 47):
+        at += 1
+    return at + 1 if at < n and chars[at] == 62 else i
+
+
+@jit
+def body_start(chars, n, kind):
+    """Where a text begins behind the number that a list gave it: 12. or (3) or 7、 before a word, not before a number.
+    Line breaks in HTML become spaces."""
+    for at in range(n):
+        if chars[at] == 60:
+            chars[at : break_end(chars, n, at)] = 32
+    i = 1 if n and chars[0] == 40 else 0
+    start = i
+    while i < n and i - start < 3 and kind_of(chars[i], kind) & DIGIT:
+        i += 1
+    if (
+        i == start
+        or i >= n
+        or not (chars[i] == 46 or chars[i] == 41 or chars[i] == 0x3001 or chars[i] == 58 or chars[i] == 44)
+    ):
+        return 0
+    after = neighbour(chars, n, i, np.int64(1))
+    if chars[i] == 44 and not kind_of(after, kind) & WIDE:  # 、 is folded to a comma
+        return 0
+    return i + 1 if kind_of(after, kind) & WORD and not kind_of(after, kind) & DIGIT else 0
+
+
+@jit
 def wide_meaning(chars, n, i, t_longest, words, meaning):
     """(meaning of the longest listed word of an unspaced script that starts here, its characters); (0, 1) for none."""
     best, best_length, h = np.uint64(0), 1, np.uint64(0)
@@ -184,7 +222,7 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
     kind, longest, words, meaning = t.kind, t.longest, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
     # Not of plain 0 and False: numba would compile all that is called below once more for these values.
-    code, count, i = np.bool_(False), np.int64(0), np.int64(0)
+    code, count, i = np.bool_(False), np.int64(0), np.int64(body_start(chars, n, kind))
     while i < n:
         c = chars[i]
         k = kind_of(c, kind)

@@ -16,6 +16,7 @@ from instdata.steps.dedup.minhash import Scheme, Sketch
 from instdata.steps.dedup.search import Found, copies
 from instdata.util.errors import MissingExtra
 from instdata.util.kernels import jit
+from instdata.util.progress import part
 
 EXACT = 200_000  # rows
 LEVELS = (0.9, 0.925, 0.95, 0.97, 0.98, 0.99)
@@ -107,6 +108,7 @@ def _exact(vectors: np.ndarray, guard: Guard, floor: float) -> tuple[np.ndarray,
                 # Rounded, so that the last bits of a matrix product decide nothing.
                 found = np.round(found.astype(np.float64), 5)
                 take_pairs(found, y, x, *guard, levels, counts, hits, values, total)
+        part(rows.stop**2, n**2, "pairs")  # a row meets all before it
         filled = np.arange(hits.shape[1]) < total[:, None]
         later.append(np.repeat(np.arange(y, rows.stop), total))
         earlier.append(hits[filled])

@@ -37,7 +37,7 @@ class Quality(Step):
     and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     rules: str | list[str] | None = Threshold(
         None,

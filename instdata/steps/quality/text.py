@@ -98,16 +98,21 @@ class Text:
 
     @cached_property
     def prompt(self) -> pa.Array:
-        return pc.utf8_slice_codeunits(pc.fill_null(self.prompts, ""), 0, LIMIT)
+        return _begun(self.prompts)
 
     @cached_property
     def response(self) -> pa.Array:
-        return pc.utf8_slice_codeunits(pc.fill_null(self.responses, ""), 0, LIMIT)
+        return _begun(self.responses)
+
+    @cached_property
+    def trimmed(self) -> pa.Array:
+        """The whole response without white space around it, "" for none."""
+        return pc.utf8_trim_whitespace(_filled(self.responses))
 
     @cached_property
     def reasoning(self) -> pa.Array | None:
         """The reasoning of each row, "" for none; None where no row has any."""
-        return None if self.thoughts is None else pc.utf8_slice_codeunits(pc.fill_null(self.thoughts, ""), 0, LIMIT)
+        return None if self.thoughts is None else _begun(self.thoughts)
 
     @property
     def learned(self) -> list[str]:
@@ -117,7 +122,7 @@ class Text:
     @cached_property
     def chars(self) -> np.ndarray:
         """Characters of the whole response, without white space around it (int64)."""
-        return np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(pc.fill_null(self.responses, "")))).astype(np.int64)
+        return np.asarray(pc.utf8_length(self.trimmed)).astype(np.int64)
 
     @cached_property
     def prompt_chars(self) -> np.ndarray:
@@ -134,7 +139,7 @@ class Text:
     @cached_property
     def tail(self) -> pa.Array:
         """The last characters of the whole response."""
-        return pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(pc.fill_null(self.responses, "")), -80)
+        return pc.utf8_slice_codeunits(self.trimmed, -80)
 
     @cached_property
     def ask(self) -> pa.Array:
@@ -159,6 +164,18 @@ class Text:
     def response_language(self) -> tuple[pa.Array, np.ndarray]:
         """(code or null, confidence) of each response."""
         return detect(self.responses)
+
+
+def _filled(texts: pa.Array) -> pa.Array:
+    """The texts, "" for null; themselves where none is: filling copies."""
+    return pc.fill_null(texts, "") if texts.null_count else texts
+
+
+def _begun(texts: pa.Array) -> pa.Array:
+    """The first LIMIT characters of each text, "" for null; the texts themselves where none has as many bytes."""
+    texts = _filled(texts)
+    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    return texts if longest <= LIMIT else pc.utf8_slice_codeunits(texts, 0, LIMIT)
 
 
 CODE_SHOWN = (
