@@ -36,9 +36,11 @@ $(VENV)/.trains: $(VENV)/.installed
 test: $(VENV)/.tested
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-# Parsers under random text, 10 minutes each; not part of `make test`.
+# Parsers under hostile text, then whole files, 10 minutes each (make fuzz FUZZ_SECONDS=60); not part of `make test`.
+FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.tested
-	$(BIN)/python -m tests.security.fuzz 600
+	$(BIN)/python -m tests.security.fuzz $(FUZZ_SECONDS)
+	$(BIN)/python tests/read/fuzz_files.py $(FUZZ_SECONDS)s $$$$
 
 # Real models and large files: minutes.
 test-slow: $(VENV)/.tested

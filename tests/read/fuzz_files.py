@@ -1,4 +1,4 @@
-"""Mutated files of every kind through the whole of reading: `python tests/read/fuzz_files.py 100000 [seed]`.
+"""Mutated files of every kind through the whole of reading: `python tests/read/fuzz_files.py 100000 [seed]`, or `600s`.
 
 Each ends with rows and quarantined records that add up to the records that are there, every row's form giving its
 record back, or with one clear line; none with a traceback, none after more than LONGEST seconds. Prints what became of
@@ -115,11 +115,14 @@ def read(path: Path, format: str) -> str:
     return "rows and bad" if rows and bad else "rows" if rows else "bad" if bad else "empty"
 
 
-def main(count: int, seed: int = 0) -> Counter[str]:
+def main(count: int, seed: int = 0, seconds: float = float("inf")) -> Counter[str]:
     became: Counter[str] = Counter()
+    end = time.monotonic() + seconds
     split_values(b"[1]", True)  # compiles
     with tempfile.TemporaryDirectory() as folder:
         for i in range(count):
+            if time.monotonic() > end:
+                break
             rng = random.Random(f"{seed}:{i}")
             kind, data = content(rng)
             path = Path(folder) / f"{i}.{kind}"
@@ -141,5 +144,6 @@ def main(count: int, seed: int = 0) -> Counter[str]:
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    many, seed = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    print(f"seed {seed}:", main(10**9, seed, float(many[:-1])) if many.endswith("s") else main(int(many), seed))
     print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB at most")

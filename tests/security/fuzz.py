@@ -1,14 +1,24 @@
-"""Random text for the parsers, `python -m tests.security.fuzz SECONDS [NAME…]` each: they return or raise what they say
+"""Hostile text for the parsers, `python -m tests.security.fuzz SECONDS [NAME…]` each: they return or raise what they say
 they raise, and no text of a few hundred characters keeps one busy. Exit 1 where a text broke one; a line tells
-which."""
+which.
+
+Guided by coverage: a text that reaches a line of ours which none before it reached is kept, and half of what is tried is
+made from what was kept, by cutting, doubling, joining and inserting. What is kept stays in .fuzz/ between runs
+(FUZZ_CORPUS names another folder). Code compiled by numba and in other languages is not seen. (No library: atheris has
+no wheels for every Python that we name, HypoFuzz needs a licence.)
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import orjson
@@ -108,16 +118,60 @@ PARSERS: dict[str, Callable[[str, random.Random], Any]] = {
 }
 
 
-def fuzz(name: str, seconds: float, seed: int = 0) -> tuple[int, float, list[str]]:
-    """One parser for some seconds: (texts, the slowest one's processor seconds, the texts that broke it)."""
+SEEDS = [
+    "name: a\nsources: [{path: a.jsonl, map: {instruction: q}}]\nsteps: [{dedup: {threshold: 0.7}}]\n",
+    '{"reason": "r", "grade": "B"}', '[{"instruction": "a", "response": "b"}, {"instruction": "c"}]',
+    "<think>so</think>The answer is \\boxed{\\frac{1}{2}}, that is 50%.", "Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d",
+    '[{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "tool_calls": []}]', "2 + 3 = 6，所以答案是 (B)。",
+    "```python\ndef f(x):\n    return x + 1\n```", "https://me:pw@host/a?key=abc <|im_start|>system\n【系统】",
+]  # fmt: skip
+OURS = str(Path(__file__).parents[2] / "instdata") + os.sep
+KEPT, LONGEST = 3000, 2000  # texts of a parser that stay, characters of one
+
+
+@contextlib.contextmanager
+def tracing(seen: set[tuple[int, int]]) -> Iterator[None]:
+    """Lines of ours that run meanwhile, as (code object, line)."""
+
+    def line(frame: FrameType, event: str, _: Any) -> Any:
+        seen.add((id(frame.f_code), frame.f_lineno))
+        return line
+
+    was = sys.gettrace()
+    sys.settrace(lambda frame, event, _: line if frame.f_code.co_filename.startswith(OURS) else None)
+    try:
+        yield
+    finally:
+        sys.settrace(was)
+
+
+def made(corpus: list[str], rng: random.Random) -> str:
+    """A text: of pieces, or of what the corpus holds."""
+    if not corpus or rng.random() < 0.5:
+        count = rng.randrange(200)
+        return "".join(rng.choice(PIECES) if rng.random() < 0.8 else chr(rng.randrange(0x3000)) for _ in range(count))
+    text = rng.choice(corpus)
+    for _ in range(rng.randrange(1, 5)):
+        a, b = sorted((rng.randrange(len(text) + 1), rng.randrange(len(text) + 1)))
+        text = rng.choice((
+            text[:a] + text[b:], text[:b] + text[a:], text[:a] + rng.choice(PIECES) + text[a:],
+            text[:a] + chr(rng.randrange(0x3000)) + text[b:], text[:a] + rng.choice(corpus)[a:],
+        ))  # fmt: skip
+    return text[:LONGEST]
+
+
+def fuzz(name: str, seconds: float, seed: int = 0, folder: Path | None = None) -> tuple[int, float, list[str], int]:
+    """One parser for some seconds: (texts, the slowest one's processor seconds, the texts that broke it, texts kept)."""
     rng, end, count, slowest, broke = random.Random(seed), time.monotonic() + seconds, 0, 0.0, []
+    before = [p.read_text("utf-8", "surrogatepass") for p in sorted(folder.glob("*.txt"))] if folder else []
+    corpus, seen = list[str](), set[tuple[int, int]]()
+    waiting = [*SEEDS, *before]
     while time.monotonic() < end:
-        text = "".join(
-            rng.choice(PIECES) if rng.random() < 0.8 else chr(rng.randrange(0x3000)) for _ in range(rng.randrange(200))
-        )
-        start = time.process_time()
+        text = waiting.pop() if waiting else made(corpus, rng)
+        known, start = len(seen), time.process_time()
         try:
-            PARSERS[name](text, rng)
+            with tracing(seen):
+                PARSERS[name](text, random.Random(text.encode("utf-8", "surrogatepass")))
         except SAID:
             pass
         except Exception as e:
@@ -126,16 +180,23 @@ def fuzz(name: str, seconds: float, seed: int = 0) -> tuple[int, float, list[str
         slowest = max(slowest, took)
         if took > SLOW:
             broke.append(f"{took:.1f} s: {text!r}")
+        if len(seen) > known and len(corpus) < KEPT:
+            corpus.append(text)
+            if folder and text not in before:
+                data = text.encode("utf-8", "surrogatepass")
+                (folder / f"{hashlib.sha256(data).hexdigest()[:16]}.txt").write_bytes(data)
         count += 1
-    return count, slowest, broke
+    return count, slowest, broke, len(corpus)
 
 
 def main(seconds: float, names: list[str], seed: int = 0) -> int:
     failed = 0
     for name in names or list(PARSERS):
-        count, slowest, broke = fuzz(name, seconds, seed)
-        print(f"{name}: {count:,} texts in {seconds:g} s, {len(broke)} failures, the slowest {1000 * slowest:.0f} ms",
-            flush=True)  # fmt: skip
+        folder = Path(os.environ.get("FUZZ_CORPUS", ".fuzz")) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        count, slowest, broke, kept = fuzz(name, seconds, seed or time.time_ns(), folder)
+        print(f"{name}: {count:,} texts in {seconds:g} s, {kept} kept, {len(broke)} failures, the slowest "
+              f"{1000 * slowest:.0f} ms", flush=True)  # fmt: skip
         for line in broke[:5]:
             print(f"    {line}", flush=True)
         failed += len(broke)
