@@ -24,7 +24,7 @@ from instdata.publish.publication import joined_digest
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
 from instdata.util.limits import trouble
-from instdata.util.sums import AGAIN, SUMS, inside, regular, sums_of, unlisted
+from instdata.util.sums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
 
 HOLDOUT = "holdout"
 OPENED = ("manifest.json", "recipe.yaml", "ledger.parquet", "README.md")  # what the checks read beside the data
@@ -103,7 +103,9 @@ def _files(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
                 yield f"{name} is missing"
         elif not regular(found) or not inside(folder, name):
             yield f"{name} is no file of this set: a link that leads out of it, a pipe, a device or a folder"
-        elif sums and sums.get(name, "") != digest(found) and (name in sums or not published):
+        elif (
+            sums and sums.get(name, "") != (digest if published else sum_of)(found) and (name in sums or not published)
+        ):
             yield f"{name} has other bytes than {'were published' if published else 'the build wrote'}"
     beside = [] if published or sums is None else list(unlisted(folder, sums))
     yield from (f"{name}: the build did not write it" for name in beside if name.startswith("data/"))

@@ -1,18 +1,25 @@
 """The checksums of a build's files: SHA256SUMS, a list that `sha256sum --check` reads too, written last and checked
-before a file is used. What is not as it was written is never read as if it were."""
+before a file is used. What is not as it was written is never read as if it were. run.json, and the report that shows what
+stands in it, are other bytes each time: their sums are in run.json itself, so that the same build has the same list."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Collection, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from instdata.util.atomic import digest, write_text
 from instdata.util.errors import DamagedInput, InputError
+from instdata.util.plain import escaped
 
 SUMS = "SHA256SUMS"
+RUN = "run.json"
+VOLATILE = (RUN, "report.html")  # of these run.json has the sums, under "sha256"
 TOLD = '"checksums"'  # the manifest's key that says that there is a list
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n\\]+)\n")
 AGAIN = "take it from a copy, or run the same `instdata build` again: it is made anew"
@@ -20,19 +27,27 @@ AGAIN = "take it from a copy, or run the same `instdata build` again: it is made
 
 def write_sums(folder: Path) -> None:
     """List every file of a folder that holds nothing but a build, and hidden ones."""
-    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name != SUMS]
+    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, *VOLATILE)]
     names = [p.as_posix() for p in files if not any(part.startswith(".") for part in p.parts)]
-    _write(folder, {name: digest(folder / name) for name in names})
+    write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in sorted(names)))
+    for name in VOLATILE:
+        if (folder / name).is_file():
+            write_sum(folder, name)
 
 
 def write_sum(folder: Path, name: str) -> None:
-    """A file of a build was written again: its line in the list, where there is one, is the new one's."""
+    """One of VOLATILE was written: run.json of a build with a list gets its sum."""
     if (folder / SUMS).is_file():
-        _write(folder, {**(sums_of(folder) or {}), name: digest(folder / name)})
+        run = json.loads((folder / RUN).read_text("utf-8"))
+        sum_ = _own(run) if name == RUN else digest(folder / name)
+        run["sha256"] = {**run.get("sha256", {}), name: sum_}
+        write_text(folder / RUN, escaped(json.dumps(run, ensure_ascii=False, indent=2)) + "\n")
 
 
-def _write(folder: Path, sums: dict[str, str]) -> None:
-    write_text(folder / SUMS, "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)))
+def _own(run: dict[str, Any]) -> str:
+    """The digest of what run.json says, but for the sums."""
+    said = json.dumps({k: v for k, v in run.items() if k != "sha256"}, sort_keys=True)
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sums_of(folder: Path) -> dict[str, str] | None:
@@ -44,8 +59,24 @@ def sums_of(folder: Path) -> dict[str, str] | None:
         if regular(manifest) and TOLD in manifest.read_text("utf-8", "replace"):
             raise _damaged(path, "the list of this build's checksums is gone")
         return None
+    return _read(path, _written(path)) | _of_run(folder)
+
+
+def _of_run(folder: Path) -> dict[str, str]:
+    """The sums in run.json; one that nothing has, where they cannot be read."""
+    if not regular(folder / RUN):
+        return {RUN: ""}
+    try:
+        sums = json.loads((folder / RUN).read_text("utf-8"))["sha256"]
+        return {RUN: "", **{str(name): str(sum_) for name, sum_ in sums.items() if name in VOLATILE}}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {RUN: ""}
+
+
+def _written(path: Path) -> tuple[int, ...]:
+    """What is another number when a file was written again."""
     status = path.stat()
-    return _read(path, (status.st_mtime_ns, status.st_size, status.st_ino))
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 @lru_cache(maxsize=256)
@@ -72,7 +103,7 @@ def wrong(folder: Path, name: str, sums: dict[str, str] | None) -> str | None:
     """What is wrong with a file of a build; None where nothing is. Raises InputError as `part` does."""
     path = folder / name
     try:
-        status = path.stat()
+        path.stat()
     except OSError:
         if path.is_symlink():
             raise InputError(f"{path}: a link to nowhere, no file of a build") from None
@@ -85,8 +116,8 @@ def wrong(folder: Path, name: str, sums: dict[str, str] | None) -> str | None:
         return None
     if name not in sums:
         return f"no file of this build ({SUMS} does not list it)"
-    same = _digest(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)) == sums[name]
-    return None if same else f"its bytes are not those that the build wrote ({SUMS})"
+    same = _digest(path, _written(path)) == sums[name]
+    return None if same else f"its bytes are not those that the build wrote ({RUN if name in VOLATILE else SUMS})"
 
 
 def parts(folder: Path, names: Collection[str]) -> list[Path]:
@@ -119,7 +150,17 @@ def regular(path: Path) -> bool:
 
 @lru_cache(maxsize=1 << 14)
 def _digest(path: Path, written: tuple[int, ...]) -> str:
-    return digest(path)
+    return sum_of(path)
+
+
+def sum_of(path: Path) -> str:
+    """What `sums_of` has of a file that is as it was written."""
+    if path.name != RUN:
+        return digest(path)
+    try:
+        return _own(json.loads(path.read_text("utf-8")))
+    except (ValueError, AttributeError, RecursionError):
+        return "not JSON"
 
 
 def _damaged(path: Path, why: str) -> DamagedInput:

@@ -100,6 +100,15 @@ def test_300_flipped_bits_of_a_builds_files(made, tmp_path):
     assert tried >= 280 and stopped >= 140
 
 
+def test_two_builds_of_the_same_have_the_same_list(made, tmp_path):
+    bench = Bench(made.parent)
+    recipe = {"sources": [{"path": "a.jsonl", "max_bad": 0.5}], "steps": STEPS, "subsets": {"sizes": [10]}}
+    again = bench.build(out="again", **recipe).path
+    assert (again / SUMS).read_bytes() == (made / SUMS).read_bytes()
+    assert (again / "run.json").read_bytes() != (made / "run.json").read_bytes()
+    shutil.rmtree(again)
+
+
 def test_the_list_is_what_sha256sum_checks_and_names_every_file(built):
     assert verify(built)["ok"]
     listed = set(sums_of(built) or ())
