@@ -264,8 +264,8 @@ def test_push_lists_its_own_secrets_once(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_trace_of_a_crash_is_redacted(tmp_path: Path) -> None:
     code = (
         "import sys; from instdata.cli import main\n"
-        f"def app(**how): raise RuntimeError('https://me:pw7x@host/ {KEY} \\x1b[31m')\n"
-        "main.app = app; sys.argv = ['instdata', 'doctor', '--json']; main.main()"
+        f"def broken(): raise RuntimeError('https://me:pw7x@host/ {KEY} \\x1b[31m')\n"
+        "import instdata.cli.doctor as d; d.examine = broken; sys.argv = ['instdata', 'doctor', '--json']; main.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, "INSTDATA_DEBUG": "1"})  # fmt: skip
