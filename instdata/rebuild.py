@@ -19,10 +19,9 @@ from instdata.recipe.load import open_document, read_draft
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import cores
-from instdata.util.sums import SUMS
 
 # What may differ: when and where it ran; pictures, which fonts and chart libraries shape.
-VOLATILE = ("run.json", SUMS, "report.html", "charts/", ".")
+VOLATILE = ("run.json", "report.html", "charts/", ".")
 SHOWN = 10
 
 

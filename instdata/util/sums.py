@@ -1,6 +1,7 @@
 """The checksums of a build's files: SHA256SUMS, a list that `sha256sum --check` reads too, written last and checked
-before a file is used. What is not as it was written is never read as if it were. run.json, and the report that shows what
-stands in it, are other bytes each time: their sums are in run.json itself, so that the same build has the same list."""
+before a file is used. What is not as it was written is never read as if it were. run.json, and the report that shows
+what stands in it, are other bytes each time: their sums are in run.json itself, so that the same build has the same
+list."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ which.
 
 Guided by coverage: a text that reaches a line of ours which none before it reached is kept, and half of what is tried is
 made from what was kept, by cutting, doubling, joining and inserting. What is kept stays in .fuzz/ between runs
-(FUZZ_CORPUS names another folder). Code compiled by numba and in other languages is not seen. (No library: atheris has
-no wheels for every Python that we name, HypoFuzz needs a licence.)
+(FUZZ_CORPUS names another folder). Code compiled by numba and in other languages is not seen. (No library:
+HypoFuzz needs a licence, and this runs wherever our Python does; atheris, which has wheels for Linux, would guide it too.)
 """
 
 from __future__ import annotations
