@@ -8,6 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from instdata.cli.output import _console, _table
+from instdata.compare.effect import FEW
 from instdata.compare.outcome import plan_line
 
 MARKS = {"done": "=", "differs": "~", "missing": "-"}
@@ -164,25 +165,40 @@ def show_reproduction(found: dict[str, Any]) -> None:
 
 
 def _show_matrix(console: Any, matrix: list[dict[str, Any]]) -> None:
-    """Trained on a row's ability alone: the change of each column's score."""
+    """Trained on a row's ability alone: the change of each column's score. Columns have the numbers of the rows, since
+    ten names and ten intervals do not fit on 80 characters."""
     for model in dict.fromkeys(m["model"] for m in matrix):
         mine = [m for m in matrix if m["model"] == model]
-        columns = list(dict.fromkeys(m["examined"] for m in mine))
-        table = _table(
-            "trained on", *(f">{c}" for c in columns), title=escape(f"{model}: change against the untrained model")
-        )
-        for trained in dict.fromkeys(m["trained"] for m in mine):
-            by = {m["examined"]: m for m in mine if m["trained"] == trained}
-            cells = [_change(by.get(c)) for c in columns]
-            table.add_row(escape(trained), *cells)
+        examined = list(dict.fromkeys(m["examined"] for m in mine))
+        trained = list(dict.fromkeys(m["trained"] for m in mine))
+        names = [*trained, *(e for e in examined if e not in trained)]
+        title = f"{model}: change against the untrained model, and half of its 95 % interval"
+        table = _table("trained on", *(f">{names.index(e) + 1}" for e in examined), title=escape(title))
+        table.padding = (0, 1, 0, 0)
+        for row in trained:
+            by = {m["examined"]: m for m in mine if m["trained"] == row}
+            table.add_row(escape(f"{names.index(row) + 1} {row}"), *(_change(by.get(e)) for e in examined))
         console.print(table)
-        console.print("* better or worse after Holm's correction over the matrix\n")
+        apart = "; ".join(f"{names.index(e) + 1} {e}" for e in examined if e not in trained)
+        if apart:
+            console.print(escape(f"examined alone: {apart}"))
+        fewest = min(m["n"] for m in mine)
+        few = f"; ?: fewer than {FEW} items (as few as {fewest}), so no verdict" if fewest < FEW else ""
+        console.print(f"* better or worse after Holm's correction over the matrix{few}\n")
 
 
 def _change(cell: dict[str, Any] | None) -> str:
     if cell is None or cell["effect"] is None:
         return "-"
-    return f"{cell['effect']:+.3f}{'*' if cell['verdict'] in ('better', 'worse') else ''}"
+    star = "*" if cell["verdict"] in ("better", "worse") else ""
+    change = _short(f"{cell['effect']:+.2f}")
+    few = cell["n"] < FEW or cell["low"] is None
+    return f"{change}{star}\n±{'?' if few else _short(format((cell['high'] - cell['low']) / 2, '.2f'))}"
+
+
+def _short(number: str) -> str:
+    """.12, +.12 of 0.12, +0.12."""
+    return number.replace("0.", ".", 1) if number.lstrip("+-").startswith("0.") else number
 
 
 def _cell(point: dict[str, Any] | None) -> str:

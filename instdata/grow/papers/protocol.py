@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from instdata.builds import manifest, recipe_of
 from instdata.score.item import Item
 from instdata.train.recipe import RECIPES, Training
@@ -61,22 +63,40 @@ class Facts:
         return int(manifest(self.build)["configs"]["full"]["rows"]) if self.build else 0
 
 
-def same(element: str, paper: str, here: str, why: str, equal: bool | None = None) -> Element:
-    """An element that is done where both agree, else differs."""
-    alike = paper == here if equal is None else equal
-    return Element(element, paper, here, DONE if alike else DIFFERS, "" if alike else why)
+class Paper:
+    """The elements of a paper's protocol, made one by one: what the paper says of it stands in protocols.yaml."""
 
+    def __init__(self, name: str):
+        self.name = name
+        self.said: dict[str, str] = yaml.safe_load((Path(__file__).parent / "protocols.yaml").read_text("utf-8"))[name]
 
-def trained(facts: Facts, paper: str, words: Sequence[tuple[str, str, str]]) -> list[Element]:
-    """The settings of the paper's training recipe: (field, what the paper calls it, how it puts it)."""
-    named = RECIPES[paper]
-    found = []
-    for name, element, said in words:
-        mine, theirs = getattr(facts.training, name), getattr(named, name)
-        found.append(
-            same(element, said, said if mine == theirs else f"{mine}", "changed by --set or --recipe", mine == theirs)
-        )
-    return found
+    def done(self, element: str, here: str, why: str = "") -> Element:
+        return Element(element, self.said[element], here, DONE, why)
+
+    def differs(self, element: str, here: str, why: str) -> Element:
+        return Element(element, self.said[element], here, DIFFERS, why)
+
+    def missing(self, element: str, why: str, here: str = "none") -> Element:
+        return Element(element, self.said[element], here, MISSING, why)
+
+    def same(self, element: str, here: str, why: str, equal: bool) -> Element:
+        """One that is done where both are equal; elsewhere it differs, and why."""
+        return self.done(element, here) if equal else self.differs(element, here, why)
+
+    def runs(self, facts: Facts) -> Element:
+        here = f"{facts.seeds} of each size, 95 % intervals"
+        here += " over items and seeds" if self.name == "belle" else ""
+        return self.same("runs", here, "one run says nothing of the next", facts.seeds == 1)
+
+    def trained(self, facts: Facts, fields: Mapping[str, str]) -> list[Element]:
+        """The settings of the paper's training recipe: its field of each element."""
+        named, found = RECIPES[self.name], []
+        for element, field in fields.items():
+            mine = getattr(facts.training, field)
+            equal = mine == getattr(named, field)
+            here = self.said[element] if equal else f"{mine}"
+            found.append(self.same(element, here, "changed by --set or --recipe", equal))
+        return found
 
 
 def counted(items: Sequence[Item]) -> str:
@@ -97,125 +117,173 @@ NO_BUILD = Element("data", "the paper's training set", "no build yet", MISSING, 
 
 def belle(facts: Facts) -> list[Element]:
     """BELLE (Ji et al. 2023, arXiv 2303.14742)."""
-    generate = facts.step("generate")
-    dedup, quality = facts.step("dedup"), facts.step("quality")
-    data = [NO_BUILD]
-    if facts.build is not None:
-        how = (
-            f"{facts.rows:,} rows, generate {generate.get('method', 'self-instruct')} by "
-            f"{generate.get('model', 'auto')}, "
-            f"temperature {generate.get('temperature', 0.7)}" if generate else f"{facts.rows:,} rows of sources"
-        )  # fmt: skip
-        data = [
-            Element("data", ("2M Chinese rows that ChatGPT wrote from 175 seed tasks, "
-                            "temperature 1"), how, DIFFERS, ("the model and the number of rows are yours; the paper's "
-                                                            "set is not ours to ship")),
-            Element("prompt", "3 seed examples shown, 10 tasks a request",
-            f"{(generate or {}).get('examples') or 'auto'} shown, {(generate or {}).get('batch') or 'auto'} a request" if generate else "not generated", DIFFERS, "smaller requests parse more often with small models; set generate.batch and examples"),
-            same("filters", ("no image, file, link or GPT words; over 3 characters; cut last item "
-                            "dropped"),
-                            "quality: rules belle" if quality and "belle" in str(quality.get("rules")) else f"quality: rules {(quality or {}).get('rules', 'none')}", "say `quality: {rules: belle}` for the paper's own", bool(quality) and "belle" in str((quality or {}).get("rules"))),
-            Element("near copies", "BM25 over 18, against the seeds only", f"dedup {dedup.get('method', 'minhash')}, "
-                                                                           f"all rows" if dedup else "none", DIFFERS,
-                                                                           "new rows are compared with each other too, with a true similarity"),
-        ]  # fmt: skip
+    paper = Paper("belle")
     full = max(facts.sizes.values(), default=0)
     shares = [round(100 * n / full) for n in facts.sizes.values()] if full else []
-    judge = facts.judge
+    ladder = f"{', '.join(map(str, shares))} % of {full:,} rows" if full else "set by the build"
+    abilities = len({i.ability for i in facts.items})
     return [
-        *data,
-        same("ladder", "10, 30, 50, 100 % (0.2M, 0.6M, 1M, 2M)", f"{', '.join(map(str, shares))} % of {full:,} "
-                                                                 f"rows" if full else "set by the build",
-                                                                 "the build or --scale is too small for four sizes",
-                                                                 shares == [10, 30, 50, 100]),
-        Element("nested", "not stated", "every size holds the one before", DONE),
-        Element("model", "Bloomz-7B1-mt", ", ".join(facts.models),
-        *_or(facts.models == ["bigscience/bloomz-7b1-mt"], "the model is yours: --model bigscience/bloomz-7b1-mt")),
-        *trained(facts, "belle",
-        [("batch", "batch", "64"), ("epochs", "epochs", "2"), ("schedule", "schedule", "constant"),
-        ("lr", "learning rate", "3e-6"), ("weight_decay", "weight decay", "0.001")]),
-        Element("length and warm-up", "not stated", (f"{facts.training.length} tokens, {facts.training.warmup} "
-                                                    f"steps"), DONE, "ours"),
-        same("items", "2,210: 142 to 200 for each of 12 use cases", counted(facts.items), ("what the build held out, "
-                                                                                          "or --suite"),
-                                                                                          len(facts.items) == 2210),
-        same("use cases", "12 in one table, one macro mean", (f"{len({i.ability for i in facts.items})} in one table, "
-                                                             f"one macro mean"), "the others have no items",
-                                                             len({i.ability for i in facts.items}) == 12),
-        Element("scoring", "ChatGPT gives every answer 0..1, all twelve", f"{judge[0]} gives every answer 0..1, all "
-                                                                          f"twelve" if judge else "checked answers where a use case has a verifiable scorer, else whether the reference beats its distractors", DIFFERS, "another judge" if judge else "no --judge: not the paper's scale, so its table is not shown beside"),
-        same("judge runs", "mean of 3", f"mean of {judge[1]}" if judge else "none",
-        "say --judge MODEL (3 runs)" if not judge else "changed by --judge-runs"),
-        same("references", ("shown to the judge but for generation, brainstorming, rewrite; math, code, cot "
-                           "strict 0/1"), "shown to the judge but for generation, brainstorming, rewrite; math, "
-                                          "code, cot strict 0/1" if judge else "used by the scorers", "no --judge",
-                                          bool(judge)),
-        Element("runs", "1 of each size", (f"{facts.seeds} of each size, 95 % intervals over items and "
-                                          f"seeds"), DONE if facts.seeds == 1 else DIFFERS,
-                                          "" if facts.seeds == 1 else "one run says nothing of the next"),
-    ]  # fmt: skip
+        *(_written(paper, facts) if facts.build else [NO_BUILD]),
+        paper.same("ladder", ladder, "the build or --scale is too small for four sizes", shares == [10, 30, 50, 100]),
+        paper.done("nested", "every size holds the one before"),
+        paper.same(
+            "model",
+            ", ".join(facts.models),
+            "the model is yours: --model bigscience/bloomz-7b1-mt",
+            facts.models == ["bigscience/bloomz-7b1-mt"],
+        ),
+        *paper.trained(
+            facts,
+            {
+                "batch": "batch",
+                "epochs": "epochs",
+                "schedule": "schedule",
+                "learning rate": "lr",
+                "weight decay": "weight_decay",
+            },
+        ),
+        paper.done("length and warm-up", f"{facts.training.length} tokens, {facts.training.warmup} steps", "ours"),
+        paper.same("items", counted(facts.items), "what the build held out, or --suite", len(facts.items) == 2210),
+        paper.same(
+            "use cases", f"{abilities} in one table, one macro mean", "the others have no items", abilities == 12
+        ),
+        *_judged(paper, facts.judge),
+        paper.runs(facts),
+    ]
+
+
+def _written(paper: Paper, facts: Facts) -> list[Element]:
+    """How BELLE's rows came about."""
+    generate, dedup, quality = (facts.step(kind) for kind in ("generate", "dedup", "quality"))
+    how, asked = f"{facts.rows:,} rows of sources", "not generated"
+    if generate:
+        how = (
+            f"{facts.rows:,} rows, generate {generate.get('method', 'self-instruct')} by "
+            f"{generate.get('model', 'auto')}, temperature {generate.get('temperature', 0.7)}"
+        )
+        asked = f"{generate.get('examples') or 'auto'} shown, {generate.get('batch') or 'auto'} a request"
+    rules = (quality or {}).get("rules", "none")
+    own = quality is not None and "belle" in str(rules)
+    return [
+        paper.differs("data", how, "the model and the number of rows are yours; the paper's set is not ours to ship"),
+        paper.differs(
+            "prompt", asked, "smaller requests parse more often with small models; set generate.batch and examples"
+        ),
+        paper.same(
+            "filters",
+            "quality: rules belle" if own else f"quality: rules {rules}",
+            "say `quality: {rules: belle}` for the paper's own",
+            own,
+        ),
+        paper.differs(
+            "near copies",
+            f"dedup {dedup.get('method', 'minhash')}, all rows" if dedup else "none",
+            "new rows are compared with each other too, with a true similarity",
+        ),
+    ]
+
+
+def _judged(paper: Paper, judge: tuple[str, int] | None) -> list[Element]:
+    """Who scores BELLE's answers, and how."""
+    if judge is None:
+        return [
+            paper.differs(
+                "scoring",
+                "checked answers where a use case has a verifiable scorer, else whether the reference beats its distractors",
+                "no --judge: not the paper's scale, so its table is not shown beside",
+            ),
+            paper.differs("judge runs", "none", "say --judge MODEL (3 runs)"),
+            paper.differs("references", "used by the scorers", "no --judge"),
+        ]
+    model, runs = judge
+    return [
+        paper.differs("scoring", f"{model} gives every answer 0..1, all twelve", "another judge"),
+        paper.same("judge runs", f"mean of {runs}", "changed by --judge-runs", runs == 3),
+        paper.done("references", paper.said["references"]),
+    ]
 
 
 def doit(facts: Facts, arms: Sequence[str], epochs: Mapping[str, int], capped: bool = True) -> list[Element]:
-    """DoIT (Song et al. 2023, arXiv 2310.19651). epochs: of each size.
-    capped: the mixtures with caps can be made."""
-    abilities = {i.ability for i in facts.items if not i.out_of_domain}
+    """DoIT (Song et al. 2023, arXiv 2310.19651). epochs: of each size. capped: the mixtures with caps can be made."""
+    paper = Paper("doit")
     sizes = ", ".join(facts.sizes)
-    data = [NO_BUILD] if facts.build is None else [
-        Element("data", ("ten abilities, human rows, revised and passed by two reviewers "
-                        "each"), f"{facts.rows:,} rows of {facts.build.name}", DIFFERS, ("your rows; `instdata "
-                                                                                        "review` is the double "
-                                                                                        "review")),
-    ]  # fmt: skip
-    early = [epochs.get(k) for k in ("1", "4", "16") if k in epochs]
+    data = NO_BUILD
+    if facts.build is not None:
+        here = f"{facts.rows:,} rows of {facts.build.name}"
+        data = paper.differs("data", here, "your rows; `instdata review` is the double review")
     return [
-        *data,
-        same("ladder", "1, 4, 16, 64, 256, 1000 rows an ability",
-        f"{sizes} rows an ability" if sizes else "set by the build", "more rows than there are, or --scale",
-        sizes == "1, 4, 16, 64, 256, 1000"),
-        Element("nested", "every size drawn anew", "every size holds the one before", DIFFERS, ("a difference between "
-                                                                                               "sizes is then one of "
-                                                                                               "rows, not of draws")),
-        same("arms", "human, synthetic, mixed", ", ".join(arms) or "set by the build", ("the build has no rows of the "
-                                                                                       "others"),
-                                                                                       list(arms) == ["human",
-                                                                                       "synthetic", "mixed"]),
-        same("models", "7B, 13B, 33B of one family", ", ".join(facts.models), ("the models are yours: --model may "
-                                                                              "repeat"), False),
-        *trained(facts, "doit",
-        [("batch", "batch", "64"), ("schedule", "schedule", "linear, 1e-5 to 1e-6"), ("lr", "learning rate", "1e-5"),
-        ("betas", "AdamW betas", "0.9, 0.95"), ("weight_decay", "weight decay", "0.1"), ("length", "length", "2048")]),
-        same("epochs", "15; 25, 20, 18 at the three smallest sizes",
-        ", ".join(f"{k}: {n}" for k, n in epochs.items()) or "15; 25, 20, 18 at the three smallest sizes",
-        "changed by --set, or sizes that are not there",
-        early == [25, 20, 18][: len(early)] and all(n == 15 for k, n in epochs.items() if k not in ("1", "4", "16"))),
-        same("checkpoint", "the best epoch after the fifth by the scorer on validation", (f"the best after epoch "
-                                                                                         f"{facts.training.best_after} by the scorer on {facts.validation:,} validation items"), "changed by --set", facts.training.best_after == 5),
-        Element("loss", "assistant turns only", "assistant turns only, summed over the step's tokens", DONE),
-        same("abilities", "10", str(len(abilities)), "the others have no items", len(abilities) == 10),
-        same("items", ("100 an ability in the first round (43,490 in "
-                      "all)"), counted([i for i in facts.items if not i.out_of_domain]), ("what the build held out, "
-                                                                                         "less the half that validates; or --suite"), False),
-        Element("scoring", ("exact match, or a true answer likelier than every "
-                           "distractor"), ("the same; strictly likelier (its code counts ties as right), distractors "
-                                          "made by rule where an item has none"), DIFFERS, ("the paper's text says "
-                                                                                           "strictly lower perplexity; its distractors are by hand")),
-        Element("out of domain", ("three professional exams, 40 questions each, "
-                                 "5-shot"), ", ".join(facts.suites) or "none", DIFFERS if facts.suites else MISSING,
-                                 "your suites, beside the holdout in one run" if facts.suites else "give --suite FILE with out_of_domain: true"),
-        Element("averages", ("its scorer divides by twice the number of files; plots "
-                            "smoothed"), "the mean over abilities; nothing is smoothed", DIFFERS,
-                            "faults of the released scorer are not reproduced"),
-        Element("runs", "1 of each size", f"{facts.seeds} of each size, 95 % intervals",
-        DONE if facts.seeds == 1 else DIFFERS, "" if facts.seeds == 1 else "one run says nothing of the next"),
-        Element("matrix", "not in the paper", "trained on one ability, examined on all, with intervals", DONE),
-        Element("Reconstruct, Maximum", ("10k and 40k rows with caps on ethics, role-play, creative "
-                                        "writing"), *((("arms reconstruct and maximum, caps scaled to the ladder's "
-                                                       "largest size"), DIFFERS,
-                                                       "the pool is yours") if capped else ("not run", MISSING,
-                                                       "the build has no ethics, role_play and creative_writing rows"))),
-    ]  # fmt: skip
+        data,
+        paper.same(
+            "ladder",
+            f"{sizes} rows an ability" if sizes else "set by the build",
+            "more rows than there are, or --scale",
+            sizes == "1, 4, 16, 64, 256, 1000",
+        ),
+        paper.differs(
+            "nested", "every size holds the one before", "a difference between sizes is then one of rows, not of draws"
+        ),
+        paper.same(
+            "arms",
+            ", ".join(arms) or "set by the build",
+            "the build has no rows of the others",
+            list(arms) == ["human", "synthetic", "mixed"],
+        ),
+        paper.differs("models", ", ".join(facts.models), "the models are yours: --model may repeat"),
+        *paper.trained(
+            facts,
+            {
+                "batch": "batch",
+                "schedule": "schedule",
+                "learning rate": "lr",
+                "AdamW betas": "betas",
+                "weight decay": "weight_decay",
+                "length": "length",
+            },
+        ),
+        *_examined(paper, facts, epochs),
+        paper.runs(facts),
+        paper.done("matrix", "trained on one ability, examined on all, with intervals"),
+        paper.differs(
+            "Reconstruct, Maximum",
+            "arms reconstruct and maximum, caps scaled to the ladder's largest size",
+            "the pool is yours",
+        )
+        if capped
+        else paper.missing(
+            "Reconstruct, Maximum", "the build lacks one of ethics, role_play, creative_writing", "not run"
+        ),
+    ]
 
 
-def _or(equal: bool, why: str) -> tuple[str, str]:
-    return (DONE, "") if equal else (DIFFERS, why)
+def _examined(paper: Paper, facts: Facts, epochs: Mapping[str, int]) -> list[Element]:
+    """For how long DoIT's models are trained, and by what they are chosen and scored."""
+    inside = [i for i in facts.items if not i.out_of_domain]
+    abilities = len({i.ability for i in inside})
+    early = [epochs.get(k) for k in ("1", "4", "16") if k in epochs]
+    late = [n for k, n in epochs.items() if k not in ("1", "4", "16")]
+    best = f"the best after epoch {facts.training.best_after} by the scorer on {facts.validation:,} validation items"
+    return [
+        paper.same(
+            "epochs",
+            ", ".join(f"{k}: {n}" for k, n in epochs.items()) or paper.said["epochs"],
+            "changed by --set, or sizes that are not there",
+            early == [25, 20, 18][: len(early)] and all(n == 15 for n in late),
+        ),
+        paper.same("checkpoint", best, "changed by --set", facts.training.best_after == 5),
+        paper.done("loss", "assistant turns only, summed over the step's tokens"),
+        paper.same("abilities", str(abilities), "the others have no items", abilities == 10),
+        paper.differs("items", counted(inside), "what the build held out, less the half that validates; or --suite"),
+        paper.differs(
+            "scoring",
+            "the same; strictly likelier (its code counts ties as right), distractors made by rule where an item has none",
+            "the paper's text says strictly lower perplexity; its distractors are by hand",
+        ),
+        paper.differs("out of domain", ", ".join(facts.suites), "your suites, beside the holdout in one run")
+        if facts.suites
+        else paper.missing("out of domain", "give --suite FILE with out_of_domain: true"),
+        paper.differs(
+            "averages",
+            "the mean over abilities; nothing is smoothed",
+            "faults of the released scorer are not reproduced",
+        ),
+    ]
