@@ -160,9 +160,10 @@ def build(
     from instdata.util.addresses import Place, is_url
     from instdata.util.lean import lean
     from instdata.util.paths import cores, expanded
+    from instdata.util.scheduler import number_of
 
     lean()
-    me, say = ranks.number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
+    me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
     if dry_run:

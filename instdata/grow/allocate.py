@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from instdata.grow import fit as fits
-from instdata.grow.fit import Fit
+from instdata.grow import curve_fit as fits
+from instdata.grow.curve_fit import Fit
 from instdata.util.errors import InputError
 
 POINTS = 200  # of each gain curve; rows in between are shared out in proportion

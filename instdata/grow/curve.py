@@ -17,7 +17,7 @@ from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_
 from instdata.compare.cost import estimate
 from instdata.compare.outcome import curve_rows, run_facts
 from instdata.corpus.write import locked
-from instdata.grow.fit import FLAT, fit
+from instdata.grow.curve_fit import FLAT, fit
 from instdata.judge.grade import Asked, graded, judging
 from instdata.score.metric import MACRO, metric_of
 from instdata.score.source import (

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.rows import UNKNOWN
-from instdata.grow import fit as fits
+from instdata.grow import curve_fit as fits
 from instdata.grow.allocate import CurveTable, Growth, plan
 from instdata.score.table import Cells, cells_of
 from instdata.util.errors import InputError

@@ -18,10 +18,12 @@ from instdata.read.nested import nested
 from instdata.read.pairs import TIE
 from instdata.read.parts import ITEMS, plain_text
 from instdata.read.plain import BadRow, is_nan, json_text, kind
-from instdata.read.shapes import MAIN, Fields
+from instdata.read.shapes import KEYS, MAIN, Fields
 from instdata.read.thoughts import put_back, unclosed
 from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
+INSTRUCTIONS = KEYS["alpaca"]["instruction"]
+INPUTS = ("input", "输入", "輸入")  # feed a question where nothing else does
 UNFOLDED = 256 << 20  # characters of the rows of one record
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
 
@@ -172,6 +174,10 @@ def _seeds(got: Got) -> list[Conversation]:
 
 def _question(got: Got, roles: dict[str, str]) -> Conversation:
     prompt, completion = got.get("prompt"), got.get("completion")
+    fed = got.used.get("prompt", ("",))[0]
+    more = next((k for k in INSTRUCTIONS if got.record.get(k)), "") if fed in INPUTS else ""
+    if more:
+        raise BadRow(f'"{more}" beside "{fed}" in a file of questions: split the file by shape')
     before = read_turns(prompt, "prompt", roles) if isinstance(prompt, list) else None
     if (
         isinstance(completion, list)
@@ -239,6 +245,9 @@ def _preference(got: Got, roles: dict[str, str], columns: dict[str, Any]) -> lis
     for name in ("chosen", "rejected"):
         value = got.get(name)
         value = json_text(value) if isinstance(value, str) else value
+        if isinstance(value, list) and value and all(isinstance(v, str) for v in value) and "prompt" in got:
+            # Several answers, the best one first, unless the first is the prompt again.
+            value = value if value[0].strip() == str(got["prompt"]).strip() else value[0]
         if isinstance(value, str):
             turns = dialogue(value) or [{"role": "assistant", "content": value}]
         elif isinstance(value, (list, dict)) and value:
@@ -299,8 +308,9 @@ def cut_back(row: Conversation) -> Conversation:
     """The conversation up to its last answer, where turns without an answer follow one: a "thanks", a tool's result."""
     if row.turns[-1]["role"] == "assistant":
         return row
-    answers = [i for i, t in enumerate(row.turns) if t["role"] == "assistant" and _says(t)]
-    if not answers:
+    asked = next((i for i, t in enumerate(row.turns) if t["role"] == "user"), len(row.turns))
+    answers = [i for i, t in enumerate(row.turns) if t["role"] == "assistant" and _says(t) and i > asked]
+    if not answers:  # what is said before anybody asked is no answer
         return row
     row.turns, row.notes = row.turns[: answers[-1] + 1], tuple(sorted({*row.notes, "cut_back"}))
     return row

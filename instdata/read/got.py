@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from instdata.read.numbers import dumps
@@ -117,9 +118,11 @@ class Got(dict):
                 return dumps(value).decode()
             letters = all(len(v) == 1 and v in LETTERS for v in several)
             return "".join(several) if letters else several[0] if several else ""
-        if type(value) is int and isinstance(options, (list, dict)) and 0 <= value < len(options):
-            return LETTERS[value]
-        return as_text(value, "completion") if value is not None else self._best()
+        if value is None:
+            return self._best()
+        if isinstance(options, (list, dict)) and (number := _number(value, options)) is not None:
+            return LETTERS[number] if 0 <= number < len(options) else ""  # -1: the answers are held back
+        return as_text(value, "completion")
 
     def _best(self) -> str:
         """The first of several generations, or the one that was scored best."""
@@ -143,7 +146,7 @@ class Got(dict):
             columns = lettered(self.record)
             if not columns:
                 return ""
-            value = {letter: self.record[c] for letter, c in zip(LETTERS, columns)}
+            value = {c[-1].upper(): self.record[c] for c in columns}
             self["options"], self.used["options"] = value, columns
         if isinstance(value, dict) and isinstance(value.get("text"), list):  # ARC: {label: [A, B], text: […]}
             value = dict(zip(map(str, value.get("label") or LETTERS), value["text"]))
@@ -154,6 +157,22 @@ class Got(dict):
         texts = [as_text(v, "options") for v in value]
         already = all(re.match(rf"\s*[(（]?{c}\s*[.．、:：)）]", t) for c, t in zip(LETTERS, texts))
         return "\n".join(texts if already else [f"{c}. {t}" for c, t in zip(LETTERS, texts)])
+
+
+def _number(value: Any, options: list[Any] | dict[str, Any]) -> int | None:
+    """The number of an option, from 0, that an answer is: a number that is no option's text or letter itself."""
+    if type(value) is not int and not (isinstance(value, str) and re.fullmatch(r"\s*-?\d{1,3}\s*", value)):
+        return None
+    number = int(value)
+    if type(value) is int and 0 <= number < len(options):
+        return number
+    texts = _flat(options if isinstance(options, list) else [*options, *options.values()])
+    return None if any(str(t).strip() == str(value).strip() for t in texts) else number
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        yield from value if isinstance(value, list) else [value]
 
 
 def _best(several: list[dict[str, Any]]) -> str | None:
@@ -185,9 +204,9 @@ def lettered(record: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns A, B, C … (or opa, opb, … of MedMCQA, option_a, …) that hold a question's options."""
     for before in BEFORE_LETTER:
         if f"{before}a" in record and f"{before}b" in record:
-            found = [f"{before}{c}" for c in LETTERS.lower()]
-            some = [c for c in found if isinstance(record.get(c), (str, int, float))]
-            return tuple(some) if len(some) > 1 and some == found[: len(some)] else ()
+            there = takewhile(lambda c: c in record, (f"{before}{c}" for c in LETTERS.lower()))
+            some = tuple(c for c in there if isinstance(record[c], (str, int, float)) and record[c] != "")
+            return some if len(some) > 1 else ()  # one that is empty leaves its letter out
     return ()
 
 

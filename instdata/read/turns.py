@@ -206,6 +206,17 @@ def answer_of(turn: Turn) -> Turn:
     return turn
 
 
+def _weight(value: Any) -> float | None:
+    """A turn's weight, also where it is written as text: "0", "false"."""
+    text = value.strip().casefold() if isinstance(value, str) else value
+    if text in ("true", "false"):
+        return float(text == "true")
+    try:
+        return float(text) if isinstance(text, (bool, int, float, str)) else None
+    except ValueError:
+        return None
+
+
 def _optional(turn: Turn, rest: Mapping[str, Any]) -> None:
     """Put the optional fields among `rest` into the turn, and what nobody knows into `extra`."""
     extra: dict[str, Any] = {}
@@ -216,8 +227,8 @@ def _optional(turn: Turn, rest: Mapping[str, Any]) -> None:
         if key in THOUGHTS and isinstance(value, str) and "reasoning_content" not in turn:
             if value.strip():
                 turn["reasoning_content"] = value
-        elif key in WEIGHTS and isinstance(value, (bool, int, float)):
-            weights[key] = value
+        elif key in WEIGHTS and (weight := _weight(value)) is not None:
+            weights[key] = weight
         elif key in ("name", "tool_call_id") and isinstance(value, str):
             if value:
                 turn[key] = value

@@ -24,13 +24,13 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.cli.ranks import number_of
 from instdata.read.bytes import Bad
 from instdata.steps.ranks import BuildCalls, _records_of, _table_of
 from instdata.util import ranks, tasks
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from instdata.util.ranks import attend, driving
+from instdata.util.scheduler import number_of
 from instdata.util.tasks import Rank
 from tests.core import squares
 from tests.core.squares import Squares, slow_square

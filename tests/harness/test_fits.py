@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.grow.fit import curve, fit
+from instdata.grow.curve_fit import curve, fit
 from instdata.score.table import cells_of
 from instdata.util.errors import InputError
 

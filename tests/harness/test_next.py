@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from instdata.cli.output_curves import show_next
 from instdata.grow.allocate import CurveTable, Growth, allocate, plan
-from instdata.grow.fit import fit
+from instdata.grow.curve_fit import fit
 from instdata.grow.next import next_recipe, published
 from instdata.util.errors import InputError
 from instdata.util.sums import write_sums

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.grow.fit import fit
+from instdata.grow.curve_fit import fit
 from instdata.score.table import SCHEMA, cells_of, groups, summary
 from instdata.util.errors import InputError
 from tests.harness.known import paired_difference
