@@ -151,7 +151,8 @@ class Fields(dict):
                 (name, key, tuple(placeholders(key)))
                 for name, feeding in self.items()
                 for key in (() if name.startswith(ROLE_FIELD) else feeding)
-                if (key in record and stands(key, record, name)) or placeholders(key)
+                # What a map names stands alone, and always stands for its field.
+                if (key in record and (len(feeding) == 1 or stands(key, record, name))) or placeholders(key)
             ]
         return plans[keys]
 

@@ -38,7 +38,7 @@ def write_sums(folder: Path) -> None:
 
 def write_sum(folder: Path, name: str) -> None:
     """One of VOLATILE was written: run.json of a build with a list gets its sum."""
-    if (folder / SUMS).is_file():
+    if (folder / SUMS).is_file() and (folder / RUN).is_file():
         run = json.loads((folder / RUN).read_text("utf-8"))
         sum_ = _own(run) if name == RUN else digest(folder / name)
         run["sha256"] = {**run.get("sha256", {}), name: sum_}

@@ -78,3 +78,12 @@ def test_what_is_said_before_anybody_asked_is_no_answer():
     assert read({"messages": greeting}, "messages").turns[-1]["role"] == "user"
     kept = [*greeting, {"role": "assistant", "content": "a"}, {"role": "user", "content": "thanks"}]
     assert texts(read({"messages": kept}, "messages")) == ["hi", "q", "a"]
+
+
+@pytest.mark.parametrize("format", ["alpaca", "prompt_completion"])
+@pytest.mark.parametrize("asked", ["q", "a", "b", "text", "user", "content", "label", "gold", "code", "summary", "cot"])
+def test_a_column_that_a_map_names_feeds_its_field_whatever_its_name(format, asked):
+    field = {"alpaca": "instruction", "prompt_completion": "prompt"}[format]
+    record = {asked: "Feed the cat.", "class": "cats"}
+    row = adapt(record, format, columns(format, {field: asked, "ability": "class"}))[0]
+    assert (texts(row), row.ability) == (["Feed the cat."], "cats")
