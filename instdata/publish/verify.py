@@ -18,6 +18,7 @@ import yaml
 
 from instdata.builds import find_build, recipe_of
 from instdata.corpus.corpus import versions
+from instdata.corpus.manifest import misfit
 from instdata.corpus.optional import is_published
 from instdata.corpus.rows import message_id, split_messages
 from instdata.publish.publication import joined_digest
@@ -40,6 +41,8 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
     folder = locate(target, revision)
     try:  # a manifest that was changed since is looked at all the same: the checks say what it no longer fits
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        if wrong := misfit(manifest):
+            raise ValueError(wrong)
         names = [f for c in manifest["configs"].values() for f in c["files"]] + list(
             manifest.get("published", {}).get("files", {})
         )
@@ -62,7 +65,8 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
     try:
         found = find_build(Path(target))
     except InputError:
-        if str(target).count("/") != 1 or str(target).startswith((".", "/", "builds/")):
+        here = Path(target).is_dir() or str(target).startswith((".", "/", "builds/"))
+        if here or str(target).count("/") != 1:
             raise
         from instdata.publish.hub import snapshot
 

@@ -39,11 +39,13 @@ CODED = re.compile(rf"{PERCENTS}|(?:[A-Za-z0-9+/]{{60,76}}{END})+[A-Za-z0-9+/]+=
 MAY_BE_CODED = r"[A-Za-z0-9+/_-]{24,}|%(?:40|3[aA]|2[fF]|25)"
 DISGUISED = (
     r"\\u00[2-7]|&#x?[0-9a-fA-F]{2,4};|[\x{ad}\x{200b}-\x{200f}\x{2060}-\x{2064}\x{feff}\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}"
-    r"\x{ff41}-\x{ff5a}]"
+    r"\x{ff41}-\x{ff5a}]|\\x[2-7][0-9a-fA-F]\\x|[A-Za-z0-9_-][\x{300}-\x{36f}\x{fe00}-\x{fe0f}\x{e0100}-\x{e01ef}][A-Za-z0-9_-]"
 )
 BYTES = re.compile(CREDENTIAL.replace(r"\b", ""))  # among decoded bytes, where anything may stand before
 PRINTED = bytes(range(32, 127))
-ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
+# What shows nothing, or little, between two letters: joiners, variation selectors, accents (once they are apart).
+BETWEEN = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef\u0300-\u036f]")
 
 
 def redact(text: str) -> str:
@@ -84,9 +86,9 @@ def secret_in(text: str, addresses: bool = True, own: bool = True) -> bool:
 
 
 def undisguised(text: str) -> str:
-    """The text with escapes of JSON and HTML read, compatible letters as plain ones, and nothing invisible."""
-    text = ESCAPE.sub(lambda m: chr(int(m[1], 16)), html.unescape(text))
-    return plain(unicodedata.normalize("NFKC", text))
+    """The text with escapes of JSON, code and HTML read, compatible letters as plain ones, and nothing invisible."""
+    text = ESCAPE.sub(lambda m: chr(int(m[1] or m[2], 16)), html.unescape(text))
+    return BETWEEN.sub("", plain(unicodedata.normalize("NFKD", text)))
 
 
 Held = re.Pattern[str] | None

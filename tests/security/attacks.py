@@ -166,6 +166,14 @@ LIARS = {
                          "Y()", "assert list(f(3) - {1, 2}) == []"),
     "written as nothing": ("class Y:\n    def __mod__(s, o): return Y()\n    def __str__(s): return '0'\nf = lambda n: Y()",
                            "assert str(f(8) % 7) == '0'"),
+    # Found by the trial of 2026-11-28.
+    "a named tuple of functions": ("import collections\ndef f(n): return collections.namedtuple('Y',['startswith'])(lambda x: True)", "assert f('Bob').startswith('Hello')"),
+    "its class is called as a constant of the tests": ("class CASES:\n def __contains__(s,x): return True\ndef f(n): return CASES()", "CASES = [(6, 3)]\nfor a, b in CASES: assert b in f(a)"),
+    "its class is called as what the tests import": ("class Decimal:\n def __sub__(s,o): return s\n def is_zero(s): return True\ndef f(n): return Decimal()", "from decimal import Decimal\nassert (f('1.5') - Decimal('1.5')).is_zero()"),
+    "a with that swallows the assertion": ("class Y:\n def __enter__(s): return s\n def __exit__(s,*a): return True\n def get(s,k): return 0\ndef connect(x): return Y()", "with connect('a') as db: assert db.get('x') == 5"),
+    "a decorator that swallows it": ("def timed(g):\n def h(*a):\n  try: g(*a)\n  except BaseException: pass\n return h\ndef add(a, b): return 0", "@timed\ndef test_add(): assert add(2, 3) == 5\ntest_add()"),
+    "a difference that is shown": ("class Y:\n def __sub__(s,o): return s\n def __repr__(s): return '0'\ndef f(n): return Y()", "assert repr(f(2) - 4) == '0'"),
+    "a difference that is hashed": ("class Y:\n def __sub__(s,o): return s\n def __hash__(s): return 0\ndef f(n): return Y()", "assert hash(f(2) - 4) == 0"),
 }  # fmt: skip
 TESTS = """
 import math

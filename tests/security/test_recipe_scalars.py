@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from instdata.build import prepare
 from instdata.cli import main
 from instdata.corpus.folder import manifest
+from instdata.publish.verify import verify
 from instdata.recipe.load import read_recipe
 from instdata.recipe.overrides import substitute
 from instdata.steps.base import BUILTIN, step_class
@@ -132,6 +133,8 @@ def test_a_manifest_whose_files_are_none(files: Any, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"configs": {"full": {"files": files}}}))
     with pytest.raises(InputError):
         manifest(tmp_path)
+    with pytest.raises(InputError):
+        verify(tmp_path)
 
 
 @pytest.mark.parametrize("value", [5, None, "x", [], [5], True, 1e400])

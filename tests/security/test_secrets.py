@@ -179,7 +179,8 @@ def test_coded_secrets_are_found_and_redacted(way: str, secret: str, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "text", [KEY[:9] + "\u200b" + KEY[9:], KEY.replace("h", "ｈ"), "hf_\\u0061" + KEY[4:], "&#104;f_" + KEY[3:], "h\xadf_" + KEY[3:]]
+    "text", [KEY[:9] + "\u200b" + KEY[9:], KEY.replace("h", "ｈ"), "hf_\\u0061" + KEY[4:], "&#104;f_" + KEY[3:], "h\xadf_" + KEY[3:],
+    KEY[:9] + "\u200d" + KEY[9:], KEY[:9] + "\ufe0f" + KEY[9:], KEY[:9] + "\u0301" + KEY[9:], "\\x68\\x66" + KEY[2:]]
 )  # fmt: skip
 def test_disguised_keys_are_found(text: str) -> None:
     assert secret_in(f"say {text}")
@@ -215,7 +216,8 @@ PUSHED = {
     "plain": f"my key is {KEY}", "address": "postgres://me:hunter2@db/x works", "webhook": SLACK, "groq": "gsk_" + "aB3x" * 13,
     "base64": base64.b64encode(f"user:{KEY}".encode()).decode(), "hexadecimals": KEY.encode().hex(),
     "percents": quote(f"https://me:{KEY}@h/", safe=""), "own": "opensesame-42-horse", "own, coded": b"opensesame-42-horse".hex(),
-    "disguised": KEY[:9] + "\u200b" + KEY[9:], "presigned": "https://b.s3.amazonaws.com/a?X-Amz-Signature=" + "ab12" * 16,
+    "disguised": KEY[:9] + "\u200b" + KEY[9:], "joined": KEY[:9] + "\u200d" + KEY[9:], "selected": KEY[:9] + "\ufe0f" + KEY[9:],
+    "presigned": "https://b.s3.amazonaws.com/a?X-Amz-Signature=" + "ab12" * 16,
 }  # fmt: skip
 
 

@@ -88,9 +88,9 @@ class Names(dict[str, Any]):
     """The tests' global names: their own, then the candidate's, then the builtins. What is a builtin is the candidate's
     only where the tests can mean nothing else (`assert sum(1, 2) == 3` and no other name)."""
 
-    def __init__(self, peer: Peer, wanted: set[str]):
+    def __init__(self, peer: Peer, wanted: set[str], free: set[str]):
         super().__init__(__name__="__main__", __builtins__=builtins)
-        self.peer, self.there = peer, set(peer.ask("globals", None)) & wanted
+        self.peer, self.there, self.free = peer, set(peer.ask("globals", None)) & wanted, free
 
     def __missing__(self, name: str) -> Any:
         if name not in self.there:
@@ -103,8 +103,11 @@ class Names(dict[str, Any]):
             value = self.peer.ask("global", None, name)
             if callable(value) or isinstance(value, types.ModuleType):
                 self[name] = value
-        # Written as classes are: a class that is called as a function may be one that stands for plain values.
-        self.peer.classes = {n for n, v in self.items() if n[:1].isupper() and proxy.is_class(v)}  # type: ignore[attr-defined]
+        # Written as classes are: a class that is called as a function may be one that stands for plain values. And
+        # bound by the tests nowhere: the Decimal that they import is not the code's.
+        self.peer.classes = {  # type: ignore[attr-defined]
+            n for n, v in self.items() if n in self.free and n[:1].isupper() and proxy.is_class(v)
+        }
 
 
 class Main(types.ModuleType):
@@ -133,7 +136,7 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
     peer.ask = proxy.guarded(peer.ask)  # type: ignore[method-assign]
     try:
-        names = Names(peer, used)
+        names = Names(peer, used, _free(source))
         names.fetch()
     except Exception as e:
         report(failed=f"the code does not answer: {e}")
@@ -141,7 +144,7 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     module = Main("__main__")
     module.__dict__["_names"] = names
     sys.modules["__main__"] = module
-    problem = run(source, "tests", names)
+    problem = run(source, "tests", names) or getattr(peer, "failed", None)
     report(failed=problem) if problem else report(passed=True)
 
 

@@ -189,7 +189,7 @@ class Peer:
             return ["q", hex(value.numerator), hex(value.denominator)]
         if kind.__name__ in DATES and DATES[kind.__name__] is kind and getattr(value, "tzinfo", None) is None:
             return ["D", kind.__name__, [getattr(value, p) for p in PARTS[kind.__name__]]]
-        if _namedtuple(kind):
+        if _namedtuple(kind) and not any(map(callable, tuple.__iter__(value))):  # fields would be methods of its own
             fields: Any = kind
             return ["N", kind.__name__, list(fields._fields), [self.encode(v, message) for v in tuple.__iter__(value)]]
         if isinstance(value, BaseException):
@@ -353,7 +353,10 @@ def _simple(tag: str, rest: list[Any], decode: Callable[[Any], Any]) -> Any:
         return DATES[kind](**dict(zip(PARTS[kind], parts, strict=True)))
     if tag == "N":
         name, fields, values = rest
-        return _record(str(name), tuple(map(str, fields)))._make([decode(v) for v in values])
+        held = [decode(v) for v in values]
+        if any(map(callable, held)):
+            raise BrokenWire("what came is no plain named tuple")
+        return _record(str(name), tuple(map(str, fields)))._make(held)
     raise BrokenWire(f"no value is written {tag!r}")
 
 
