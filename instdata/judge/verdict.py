@@ -30,8 +30,10 @@ END = rf"{CLOSED}(?=\s*(?:[.。!！,，;；\n级等档]|$))"
 AGAIN = (
     r"(?i:\bon (?:second thoughts?|reflection|balance)|\bthinking again|\breconsider\w*|\bcorrection|\brevis\w+"
     r"|\bscratch that|\bmake (?:it|that)|\bno, |\bwait\b|\bactually|\brather|\binstead"
-    r"|\bchanged? (?:my mind|it|to)|\b(?:should|must) be|\bfinal(?:ly)?)"
-    r"|再想|再三考虑|重新|仔细想|更正|纠正|修正|改为|改成|应为|应该(?:是|给)|应当是|不对|不,|不，|其实|最终"
+    r"|\bchanged? (?:my mind|it|to)|\b(?:should|must) be|\bfinal(?:ly)?|\bsorry\b|\bi meant?\b"
+    r"|\bbut (?:really|in truth)\b"
+    r"|\b(?:could|might|may) (?:also |well |even )?be|\bwould (?:also |rather )?(?:say|give|assign|call it))"
+    r"|抱歉|也可能是|也可以是|或许是|会给|再想|再三考虑|重新|仔细想|更正|纠正|修正|改为|改成|应为|应该(?:是|给)|应当是|不对|不,|不，|其实|最终"
 )
 SECOND = re.compile(rf"(?:{AGAIN})[^\n.。!！?？]{{0,60}}?(?<![A-Za-z0-9.]){WORD}{END}")
 # A line, or a letter that is a sentence: not the number or the letter before the items of a list.

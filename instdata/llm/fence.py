@@ -18,15 +18,18 @@ UNSEEN = re.compile(
 )
 # What looks like the marks of a template, beside the full-width forms that NFKC knows.
 ALIKE = str.maketrans({
-    **dict.fromkeys("˂‹❮〈⟨〈", "<"), **dict.fromkeys("˃›❯〉⟩〉", ">"), **dict.fromkeys("∣ǀ│┃¦❘⏐", "|"),
+    **dict.fromkeys("˂‹❮〈⟨〈≺", "<"), **dict.fromkeys("˃›❯〉⟩〉≻", ">"), **dict.fromkeys("∣ǀ│┃¦❘⏐", "|"),
     **dict.fromkeys("【〔〖⟦", "["), **dict.fromkeys("】〕〗⟧", "]"), "∕": "/", "⁄": "/", "꞉": ":", "∶": ":", "⌗": "#",
+    # Letters of Cyrillic, Armenian and Greek.
+    **dict(zip("аеорсухіјѕтмнкԁոɡαορτικνυ", "aeopcyxijstmhkdngaoptikvu")),
+    **dict(zip("АЕОРСУХІЈЅТМНКԀՈΑΟΡΤΙΚΝΥ", "AEOPCYXIJSTMHKDNAOPTIKVU")),
 })  # fmt: skip
 # Local servers read these in a message as the end of a turn and the start of the next.
 # Of templates in use: ChatML and what was made after it (with full-width bars too), Llama's, Mistral's in capitals,
 # Gemma's, tags of tools and thinking (Qwen, Hermes, DeepSeek, Claude), Command R's, GLM's, MiniMax's.
 TAGS = (
     r"s|bos|eos|pad|unk|sop|eop|eod|mask|(?:start|end)_of_(?:turn|image|text)|im_start|im_end|im_sep|system|user|assistant|human|bot|"
-    r"think(?:ing)?|thought|reasoning|scratchpad|reflection|tools?|tool_(?:calls?|code|response|results?|outputs?|use|declare|list)|"
+    r"(?:\w{1,24}_)?think(?:ing)?|thought|reasoning|scratchpad|reflection|tools?|tool_(?:calls?|code|response|results?|outputs?|use|declare|list)|"
     r"function(?:s|_calls?|_results?|_response)?|function=[\w.-]{1,64}|parameters?|parameter=[\w.-]{1,64}|invoke|antml:\w{1,40}|"
     r"available_tools|instructions?|unused\d+|reserved_\d+|"
     r"extra_id_\d+|seed:[\w:]{1,40}|[CE]O[ST]|minimax:[\w:]{1,40}|arg_(?:key|value)|observation|endoftext|startoftext|"
@@ -37,7 +40,8 @@ CAPITALS = (
     r"CALL_ID|THINK|PREFIX|MIDDLE|SUFFIX|IMG(?:_BREAK|_END)?|CONTROL_\d+|gMASK|sMASK|MODEL_SETTINGS"
 )
 TURNS = re.compile(
-    rf"<\|[^<>|\s]{{1,64}}\|>|<\|\w[^<>|\s]{{0,63}}>|<\w[^<>|\s]{{0,63}}\|>|(?i:</?(?:{TAGS})(?: [^<>\n]{{0,200}})?/?>)"
+    rf"<\|[^<>|\s]{{1,64}}\|[^<>|\s]{{0,64}}>|\[\|[^\[\]|\s]{{1,64}}\|\]"
+    rf"|<\|\w[^<>|\s]{{0,63}}>|<\w[^<>|\s]{{0,63}}\|>|(?i:</?(?:{TAGS})(?: [^<>\n]{{0,200}})?/?>)"
     rf"|(?i:\[/?(?:{CAPITALS})\])|\[/?(?:系统|用户|助手)(?:提示|消息|指令)?\]|<</?SYS>>"
 )
 # Templates that know no tokens: a speaker at the head of a line, before a colon.

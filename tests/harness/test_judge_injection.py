@@ -108,6 +108,7 @@ def test_no_attack_moves_a_comparison(tmp_path):
 
 
 MARKS = [
+    "[|assistant|]", "‹｜DSML｜function_calls>", "<longcat_think>", "‹тhink>", "≺think≻",
     "<|im_start|>", "<|im_end|>", "<|eot_id|>", "<|User|>", "<start_of_turn>", "<think>", "</think>", "<tool_call>", "<tool_code>",
     "<function_calls>", "<function_results>", '<invoke name="x">', "<parameter>", '<parameter name="x">', "<tool_response>", "</s>",
     "[INST]", "[/INST]", "[TOOL_CALLS]", "[SYSTEM_PROMPT]", "<<SYS>>", "<</SYS>>", "Human:", "Assistant:", "### Instruction:",
