@@ -38,7 +38,7 @@ from instdata.score.extract.number import numbers
 from instdata.score.extract.result import final_numbers, stated, worked_out
 from instdata.score.extract.text import code_in
 from instdata.score.extract.verdict import verdict_in
-from instdata.score.sandbox import proxy
+from instdata.score.sandbox import proxy, serving
 from instdata.score.sandbox.wire import BrokenWire, Message, Peer
 from instdata.steps.quality.parse import bad_json, bad_python
 from instdata.steps.quality.sums import false_sums
@@ -66,7 +66,7 @@ def _wire(text: str, rng: random.Random) -> None:
             return [value(depth - 1) for _ in range(rng.randrange(5))]
         return rng.choice([0, -1, 2**60, None, True, "K", "R", "m", "o", "E", "list", "os", "system", "", 0.5])
 
-    peer = Peer(lambda data: None, lambda: b"", False, proxy.strict_stand_in, proxy.facts_of, proxy.serve_tests)
+    peer = Peer(lambda data: None, lambda: b"", False, proxy.strict_stand_in, proxy.facts_of, serving.serve_tests)
     peer.decode(value(4), Message())
 
 

@@ -19,7 +19,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from instdata.score.sandbox import proxy
+from instdata.score.sandbox import proxy, serving
 from instdata.score.sandbox.confine import Unconfined, confine
 from instdata.score.sandbox.wire import MOST, BrokenWire, Peer
 
@@ -60,7 +60,7 @@ def _candidate(source: str, write: Callable[..., Any], read: Callable[..., Any],
     if problem:
         report(failed=problem)
         return
-    peer = Peer(write, read, True, proxy.stand_in, proxy.facts_of, _printing(proxy.serve_code))
+    peer = Peer(write, read, True, proxy.stand_in, proxy.facts_of, _printing(serving.serve_code))
     peer.module = vars(module)  # type: ignore[attr-defined]
     report(loaded=True)
     while data := read():
@@ -129,12 +129,12 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     def serve(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
         if op == "print":
             return sys.stdout.write(arguments[0]) and None
-        return proxy.serve_tests(peer, op, target, arguments)
+        return serving.serve_tests(peer, op, target, arguments)
 
     read()  # the harness says that the code has run
     used = names_in(source)
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
-    peer.ask = proxy.guarded(peer.ask)  # type: ignore[method-assign]
+    peer.ask = serving.guarded(peer.ask)  # type: ignore[method-assign]
     try:
         names = Names(peer, used, _free(source))
         names.fetch()
