@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from instdata.read.separator import separator
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
-MANY_KEYS = 32
 NOT_JSON = re.compile(rb"\b(?:NaN|Infinity)\b")
 
 
@@ -187,24 +185,23 @@ def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
         return record
     if not isinstance(record, dict):
         return listed(record) or Bad(f"expected a JSON object, got {type(record).__name__}")
-    # orjson keeps the last of two equal keys; where a key's text occurs twice, look closer. (Many keys: at once, since
-    # looking for each of them is quadratic.)
-    if len(record) > MANY_KEYS:
-        double = _has_duplicate_key(raw)
-    else:
-        double = False
-        for key in _quoted(tuple(record)):
-            if raw.count(key) > 1:
-                double = _has_duplicate_key(raw)
-                break
-    if double:
+    if _may_repeat(raw, record) and _has_duplicate_key(raw):
         return Bad("a key stands in the record twice")
     return record
 
 
-@lru_cache(maxsize=1024)
-def _quoted(keys: tuple[str, ...]) -> list[bytes]:
-    return [b'"%s"' % key.encode() for key in keys]
+def _may_repeat(raw: bytes, record: dict[str, Any]) -> bool:
+    """Whether a key may stand in an object twice, at any depth: the parser keeps the last. Each key ends in a quote and
+    a colon, and within texts that quote is escaped."""
+    if b'" :' in raw or b'"\t:' in raw or b'"\n:' in raw or b'"\r:' in raw:  # a blank between them
+        return True
+    keys = 0
+    containers: list[Any] = [record]
+    for held in containers:  # which grows
+        keys += len(held) if type(held) is dict else 0
+        inner: Any = held.values() if type(held) is dict else held
+        containers += [v for v in inner if type(v) is dict or type(v) is list]
+    return raw.count(b'":') - raw.count(b'\\":') != keys
 
 
 def _almost_json(raw: bytes, why: str) -> Any:

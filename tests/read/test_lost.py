@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from instdata.read.adapters import adapt, cut_back
+from instdata.read.blocks import Bad, parse_json
 from instdata.read.keys import normalise_keys
 from instdata.read.plain import BadRow
 from instdata.read.shapes import columns
@@ -87,3 +88,19 @@ def test_a_column_that_a_map_names_feeds_its_field_whatever_its_name(format, ask
     record = {asked: "Feed the cat.", "class": "cats"}
     row = adapt(record, format, columns(format, {field: asked, "ability": "class"}))[0]
     assert (texts(row), row.ability) == (["Feed the cat."], "cats")
+
+
+@pytest.mark.parametrize(
+    ("text", "doubled"),
+    [
+        ('{"a": 1, "x": {"k": 1, "k": 2}}', True),
+        ('{"a": [{"role": "user"}, {"role": "user", "role": "system"}]}', True),
+        ('{"a" : 1, "b": 2, "b": 3}', True),
+        ('{"k": 1, "\\u006b": 2}', True),
+        ('{"a": [{"role": "user"}, {"role": "user"}], "x": {"a": 1}}', False),
+        (r'{"a": "{\"k\": 1, \"k\": 2}", "b\\": 1, "c": "\":"}', False),
+        ('{"a" : 1, "b":{"a":2}}', False),
+    ],
+)
+def test_a_key_that_stands_twice_at_any_depth_is_said(text, doubled):
+    assert isinstance(parse_json(text.encode()), Bad) == doubled
