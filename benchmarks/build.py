@@ -54,7 +54,8 @@ def load() -> str:
 
 
 def build(folder: Path, recipe: Path, *more: str) -> tuple[float, float, dict]:
-    command = [sys.executable, "-m", "instdata", "build", str(recipe), "--out", str(folder / "out"), "--json", *more]
+    out = folder / f"out-{zlib.crc32(' '.join(more).encode()):x}"  # other settings never overwrite a build
+    command = [sys.executable, "-m", "instdata", "build", str(recipe), "--out", str(out), "--json", *more]
     wall, cpu, printed = timed(command, INSTDATA_CACHE=str(folder / "cache"))
     return wall, cpu, json.loads(printed)
 
@@ -110,7 +111,8 @@ def run(data: Path, rows: int) -> None:
         print(f"{'':<22}{'wall s':>9}{'CPU-s':>9}{'of cold':>9}{'MB per CPU-s':>14}")
         for name, (wall, cpu, _) in table.items():
             print(f"{name:<22}{wall:>9.1f}{cpu:>9.1f}{cpu / base:>9.2f}{size / cpu:>14.1f}")
-        steps = json.loads((folder / "out/run.json").read_text())["steps"]
+        last = max(folder.glob("out-*/run.json"), key=lambda p: p.stat().st_mtime)
+        steps = json.loads(last.read_text("utf-8"))["steps"]
         print("steps of the last one:", {k: round(v, 2) for k, v in steps.items()})
 
 
