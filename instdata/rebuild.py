@@ -19,9 +19,10 @@ from instdata.recipe.load import open_document, read_draft
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from instdata.util.paths import cores
+from instdata.util.sums import VOLATILE
 
 # What may differ: when and where it ran; pictures, which fonts and chart libraries shape.
-VOLATILE = ("run.json", "report.html", "charts/", ".")
+OTHER = (*VOLATILE, "charts/", ".")
 SHOWN = 10
 
 
@@ -78,7 +79,7 @@ def _other_versions(manifest: dict[str, Any]) -> list[str]:
 def _differences(again: Path, folder: Path) -> list[str]:
     names = sorted(p.relative_to(again).as_posix() for p in again.rglob("*") if p.is_file())
     wrong = []
-    for name in (n for n in names if not n.startswith(VOLATILE)):
+    for name in (n for n in names if not n.startswith(OTHER)):
         if not (folder / name).is_file():
             wrong.append(f"{name} is missing")
         elif digest(again / name) != digest(folder / name):

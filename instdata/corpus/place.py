@@ -10,10 +10,9 @@ from typing import Any
 from instdata.corpus.corpus import versions
 from instdata.corpus.write import is_build
 from instdata.util.errors import DamagedInput, InputError
-from instdata.util.sums import SUMS, regular, sums_of, wrong
+from instdata.util.sums import REPORT, SUMS, regular, sums_of, wrong
 
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
-REPORT = "report.html"  # may be missing: it needs an extra
 
 
 def asked(name: str, file: str | None, sets: list[str], limit: int | None) -> dict[str, Any]:
@@ -38,6 +37,7 @@ def finished(out: Path, sha256: str, say: Callable[[str], None]) -> tuple[dict[s
         say(f"{out}: built before there was a {SUMS}: the build is made anew")
         return None
     for name in sums:
+        # The report may be missing: it needs an extra.
         why = None if name == REPORT and not (out / name).exists() else wrong(out, name, sums)
         if why:
             say(f"{out / name}: {why}: the build is made anew")

@@ -11,7 +11,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-JOINERS = "\u200c\u200d"  # invisible, but emoji and several scripts are spelled with them
+from instdata.util.plain import JOINERS
+
 # Invisible though they are letters or marks by category: fillers, selectors of a glyph's form, joiners of graphemes.
 UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200c\u200d\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"

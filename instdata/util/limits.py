@@ -46,11 +46,16 @@ def enough(heavy: bool) -> None:
 
 def _seconds() -> int | None:
     """What `ulimit -t` gives a process, in seconds of the processor; None where it is unbounded."""
+    return _soft("RLIMIT_CPU")
+
+
+def _soft(name: str) -> int | None:
+    """This process's soft limit of a kind; None where it is unbounded, or the system has none."""
     try:
         import resource
     except ImportError:
         return None
-    soft = resource.getrlimit(resource.RLIMIT_CPU)[0]
+    soft = resource.getrlimit(getattr(resource, name))[0]
     return None if soft == resource.RLIM_INFINITY else soft
 
 
@@ -129,12 +134,7 @@ def _free(place: str) -> int:
 
 def _bound() -> int | None:
     """What `ulimit -v` leaves this process, in bytes; None where it is unbounded."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    soft = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if soft == resource.RLIM_INFINITY else soft
+    return _soft("RLIMIT_AS")
 
 
 def _memory() -> str:

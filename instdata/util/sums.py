@@ -19,8 +19,8 @@ from instdata.util.errors import DamagedInput, InputError
 from instdata.util.plain import escaped
 
 SUMS = "SHA256SUMS"
-RUN = "run.json"
-VOLATILE = (RUN, "report.html")  # of these run.json has the sums, under "sha256"
+RUN, REPORT = "run.json", "report.html"
+VOLATILE = (RUN, REPORT)  # of these run.json has the sums, under "sha256"
 TOLD = '"checksums"'  # the manifest's key that says that there is a list
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n\\]+)\n")
 AGAIN = "take it from a copy, or run the same `instdata build` again: it is made anew"
@@ -60,18 +60,20 @@ def sums_of(folder: Path) -> dict[str, str] | None:
         if regular(manifest) and TOLD in manifest.read_text("utf-8", "replace"):
             raise _damaged(path, "the list of this build's checksums is gone")
         return None
-    return _read(path, _written(path)) | _of_run(folder)
+    run = folder / RUN
+    return _all_sums(path, _written(path), run, _written(run) if regular(run) else ())
 
 
-def _of_run(folder: Path) -> dict[str, str]:
-    """The sums in run.json; one that nothing has, where they cannot be read."""
-    if not regular(folder / RUN):
-        return {RUN: ""}
+@lru_cache(maxsize=256)
+def _all_sums(path: Path, written: tuple[int, ...], run: Path, run_written: tuple[int, ...]) -> dict[str, str]:
+    """The list's sums and those in run.json, read once as they are; of run.json one that nothing has, where it is gone
+    or its sums cannot be read."""
+    listed = _read(path)
     try:
-        sums = json.loads((folder / RUN).read_text("utf-8"))["sha256"]
-        return {RUN: "", **{str(name): str(sum_) for name, sum_ in sums.items() if name in VOLATILE}}
+        sums = json.loads(run.read_text("utf-8"))["sha256"] if run_written else {}
+        return listed | {RUN: ""} | {str(name): str(sum_) for name, sum_ in sums.items() if name in VOLATILE}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {RUN: ""}
+        return listed | {RUN: ""}
 
 
 def _written(path: Path) -> tuple[int, ...]:
@@ -80,8 +82,7 @@ def _written(path: Path) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
-@lru_cache(maxsize=256)
-def _read(path: Path, written: tuple[int, ...]) -> dict[str, str]:
+def _read(path: Path) -> dict[str, str]:
     text = path.read_text("utf-8", "replace")
     found = {name: sha256 for sha256, name in LINE.findall(text)}
     if not found or LINE.sub("", text):

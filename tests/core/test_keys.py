@@ -390,6 +390,7 @@ def test_exports_at_once_are_all_remembered(tmp_path: Path) -> None:
     for path in (one, other):
         with claimed(path) as file:
             file.write(b"again")
+        assert path.read_bytes() == b"again"
 
 
 @pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])

@@ -201,9 +201,11 @@ def test_a_small_record_does_not_unfold_to_gigabytes():
 
 
 def test_hostile_texts_take_no_time():
+    read = []
     for text in ("[INST]" + " " * 50_000, "###" + " " * 50_000, "<user>" + " " * 50_000 + ":", "USER" + " " * 50_000,
                  "[INST] [/INST]" * 5_000, "<|im_start|>user\n" * 5_000):  # fmt: skip
-        rendered(text)
+        read.append(len(rendered(text) or ()))
+    assert read == [0, 0, 0, 0, 10_000, 0]
 
 
 def test_lines_that_are_lists_of_turns(bench):

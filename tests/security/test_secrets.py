@@ -58,9 +58,9 @@ PARAMS = [
 ]  # fmt: skip
 HARMLESS = [
     ("DATA_DIR", "/srv/data/belle"), ("LANG", "en_US.UTF-8"), ("MODEL", "Qwen/Qwen2.5-7B-Instruct"), ("USER", "root"),
-    ("MODEL", "local:qwen2.5-0.5b"), ("COMMIT", "672ad1ed7e8d71e3e7fd280eb63f263c12345678"), ("PWD", "/work/x"),
+    ("MODEL", "local:qwen2.5-0.5b"), ("COMMIT", "672ad1ed7e8d71e3e7fd280eb63f263c12345678"), ("PWD", "/srv/x"),
     ("REVISION", "0123456789abcdef0123456789abcdef01234567"), ("GIT_SHA", "0123abcdef456789aabb" * 2), ("SEED", "42"),
-    ("DATASET", "BelleGroup/train_2M_CN"), ("HOME", "/root"), ("USERNAME", "wang"), ("OLDPWD", "/work"), ("SPLIT", "train"),
+    ("DATASET", "BelleGroup/train_2M_CN"), ("HOME", "/root"), ("USERNAME", "wang"), ("OLDPWD", "/srv"), ("SPLIT", "train"),
     ("TERM", "xterm-256color"), ("NUM_TOKENS", "512"), ("MAX_TOKENS", "4096"), ("EOS_TOKEN", "<|im_end|>"),
     ("PAD_TOKEN", "<|endoftext|>"), ("REGION", "eu-west-1"), ("BUCKET", "s3://my-bucket/data"), ("RUN_ID", "2024-11-27T22"),
     ("URL", "https://huggingface.co/datasets/BelleGroup/train_2M_CN/resolve/main/train.json"), ("KEYBOARD", "us"),
@@ -155,7 +155,7 @@ def test_no_option_of_ours_is_called_like_a_secret() -> None:
 
 def test_our_own_recipes_hold_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for path in (Path(__file__).parents[2] / "recipes").glob("*.yaml"):
-        read_recipe(path)
+        assert read_recipe(path).name
 
 
 def coded(text: str) -> dict[str, str]:

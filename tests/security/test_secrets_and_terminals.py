@@ -57,7 +57,8 @@ def test_what_unlocks_an_endpoint_is_refused_in_params(key: str) -> None:
 
 def test_other_params_are_no_secrets() -> None:
     steps = [{"generate": {"method": "respond", "params": {"stop_token": "<|im_end|>", "max_tokens": 5}}}]
-    read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], "steps": steps})
+    read = read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], "steps": steps})
+    assert read.steps[0].params["stop_token"] == "<|im_end|>"
 
 
 def test_secrets_are_redacted_as_json_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
