@@ -1,14 +1,19 @@
-"""A first recipe for an empty folder: shipped seed tasks, the steps that need no extra, and where to go from there."""
+"""`instdata init`: a first recipe for an empty folder: shipped seed tasks, steps that need no extra, and what next."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from instdata.cli.common import AsJson, Quiet, result
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
-from instdata.util.values import WORD
+from instdata.util.safe_text import plain
+from instdata.util.sizes_and_shares import WORD
 
 RECIPE = """\
 # yaml-language-server: $schema=recipe.schema.json
@@ -84,3 +89,27 @@ def write_recipe(name: str, folder: Path) -> list[Path]:
         shutil.copyfile(ours, target)
     write_text(recipe, RECIPE.format(name=name, file=recipe.name))
     return [recipe, *files]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    taxonomy: Annotated[
+        bool, typer.Option("--taxonomy", help="Write a taxonomy file to begin with instead: NAME.taxonomy.yaml.")
+    ] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a first recipe and the seed tasks that it reads, ready to build."""
+    files = write_taxonomy(name, Path()) if taxonomy else write_recipe(name, Path())
+    now = f"now: taxonomy: {files[0]} in a recipe here" if taxonomy else f"now: instdata build {files[0]}"
+    result(
+        {"files": [str(f) for f in files]},
+        json_,
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\n{now}")),
+        quiet,
+    )
