@@ -40,7 +40,7 @@ COUNTS = {
     "unknown_ability": "rows whose ability is unknown",
     **{rule: findings.ABOUT[rule] for rule in findings.RULE_NAMES},
 }
-COUNTS_ZH = {  # of the page; rules have their Chinese words in report/rules.zh.json
+COUNTS_ZH = {  # of the page; rules have their Chinese words in report/rule_meanings.zh.json
     "rows": "读入的行",
     "unreadable": "无法读取的记录",
     "damaged_files": "被截断或损坏的文件",

@@ -184,7 +184,7 @@ def distractors(path: Path) -> dict[str, Any] | None:
 @cache
 def belle() -> dict[str, Any]:
     """BELLE's published curve: {source, rows, scores: {ability: [..]}}."""
-    return json.loads((Path(__file__).parent / "belle.json").read_text("utf-8"))
+    return json.loads((Path(__file__).parent / "belle_published_scores.json").read_text("utf-8"))
 
 
 def belle_scores(ability: str) -> list[float] | None:

@@ -43,7 +43,7 @@ def render(found: dict[str, Any]) -> str:
         specs |= curve_and_effect_charts.specs(found["curves"]["views"], "curves")
     for i, ablation in enumerate(found["ablations"]):
         specs |= curve_and_effect_charts.ablation_specs(ablation, f"ablation{i}")
-    return _render("page.html", found["manifest"]["name"], specs, found)
+    return _render("build_report.html", found["manifest"]["name"], specs, found)
 
 
 def ablation_page(folder: Path) -> Path:
@@ -146,7 +146,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.globals["rules_zh"] = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
+    env.globals["rules_zh"] = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     env.filters |= {
         "json": as_json,
         "n": lambda n: f"{n:,}",

@@ -30,7 +30,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 TYPES = {".js": "text/javascript", ".css": "text/css"}
-FILES = ("page.css", "serve.css", "serve.js", "talk.js", "review.js", "browse.js")
+FILES = ("page.css", "served_page.css", "served_page.js", "conversation.js", "review.js", "browse.js")
 
 # What a page's script asks: the name in the address -> a function of what it sent (JSON), which returns JSON.
 Answers = Mapping[str, Callable[[dict[str, Any]], Any]]

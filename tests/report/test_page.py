@@ -273,6 +273,6 @@ def test_every_rule_is_told_in_chinese_too() -> None:
     from instdata.report.page import HERE
     from instdata.steps.quality.rule_table import MEASURED, RULES
 
-    told = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
+    told = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     assert set(told) == {r.name for r in RULES} | set(MEASURED)
     assert all(any("\u4e00" <= c <= "\u9fff" for c in text) for text in told.values())

@@ -29,7 +29,7 @@ from instdata.util.errors import InputError
 
 SCHEMA_VERSION = 1
 IN_DOMAIN = "in domain"
-PUBLISHED = Path(__file__).parents[2] / "report" / "belle.json"
+PUBLISHED = Path(__file__).parents[2] / "report" / "belle_published_scores.json"
 
 
 def plan(study: Study) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from pydantic import Field
 from typing_extensions import Self
 
 from instdata.llm.budget import Price, Wait
-from instdata.steps.ability.train_file import TrainFile
-from instdata.steps.ability.training_examples import inputs
+from instdata.steps.ability.training_examples import TrainFile, inputs
 from instdata.steps.base import Scope, Step, Threshold
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError

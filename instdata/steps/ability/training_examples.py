@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ConfigDict, Field
 
 from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.steps.ability.label_inputs import known_labels, texts, was_generated
 from instdata.steps.ability.linear import MAX_ROWS
-from instdata.steps.ability.train_file import TrainFile
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 FEW = 20
 TEXTS = pa.schema([("prompt", pa.string()), ("response", pa.string()), ("ability", pa.string()), ("row", pa.int64())])
+
+
+class TrainFile(BaseModel):
+    """categorize's option `train`: a file of labelled rows to learn from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | list[str] = Field(description="A file, folder or glob; relative to the recipe.")
+    map: dict[str, str] = Field(
+        {}, description="Our field: their column, e.g. {instruction: question, ability: class}."
+    )
 
 
 @dataclass(frozen=True)
