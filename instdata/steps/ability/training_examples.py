@@ -26,7 +26,7 @@ TEXTS = pa.schema([("prompt", pa.string()), ("response", pa.string()), ("ability
 
 
 class TrainFile(BaseModel):
-    """categorize's option `train`: a file of labelled rows to learn from."""
+    """Labelled rows to learn from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
