@@ -13,7 +13,6 @@ from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
 from instdata.util.safe_text import plain
-from instdata.util.sizes_and_shares import WORD
 
 RECIPE = """\
 # yaml-language-server: $schema=recipe.schema.json
@@ -61,10 +60,16 @@ abilities:
 """  # noqa: E501
 
 
-def write_taxonomy(name: str, folder: Path) -> list[Path]:
-    """Write <name>.taxonomy.yaml, a taxonomy to begin with, into a folder. Raises InputError rather than overwrite."""
+def _check_name(name: str) -> None:
+    from instdata.util.sizes_and_shares import WORD
+
     if not WORD.match(name):
         raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+
+
+def write_taxonomy(name: str, folder: Path) -> list[Path]:
+    """Write <name>.taxonomy.yaml, a taxonomy to begin with, into a folder. Raises InputError rather than overwrite."""
+    _check_name(name)
     path = folder / f"{name}.taxonomy.yaml"
     if path.exists():
         raise InputError(f"{path} is there already: choose another name, or remove it")
@@ -74,8 +79,7 @@ def write_taxonomy(name: str, folder: Path) -> list[Path]:
 
 def write_recipe(name: str, folder: Path) -> list[Path]:
     """Write <name>.yaml and seeds/ into a folder; returns the files. Raises InputError rather than overwrite."""
-    if not WORD.match(name):
-        raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+    _check_name(name)
     recipe = folder / f"{name}.yaml"
     files = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
     files[folder / "recipe.schema.json"] = resource("recipes/recipe.schema.json")
