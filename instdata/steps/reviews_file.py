@@ -25,7 +25,6 @@ VERDICTS = ("pass", "fail", "unsure")
 DEFER = "defer"  # asked again later: no verdict
 REASONS = {"w": "wrong", "i": "incomplete", "l": "label", "f": "format", "a": "language", "o": "off_topic",
            "s": "unsafe", "c": "copy", "q": "poor"}  # fmt: skip
-BYS = ("ability", "rule", "arm", "source")  # what a sample is drawn by
 TEXTS = ("uid", "by", "rid", "id", "was", "who", "verdict", "label", "note", "undo", "when", "stratum")
 KEYS = (*TEXTS, "reasons", "value", "repeat", "settles")
 BOM = b"\xef\xbb\xbf"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +19,7 @@ from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cache_folder
 from instdata.util.remote_files import Place, fetched
 from tests.conftest import Bench, rows
+from tests.loopback import serving
 
 pytest.importorskip("aiohttp")
 
@@ -98,17 +98,14 @@ class Web:
                     self.wfile.write(b"0\r\n\r\n")
                 self.close_connection = cut or "no length" in web.how
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server, self.url = ThreadingHTTPServer(("127.0.0.1", 0), Handler), ""
 
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    running = Web()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+    found = Web()
+    with serving(found.server) as found.url:
+        yield found
 
 
 def lines(records: list[Any]) -> bytes:

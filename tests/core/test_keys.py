@@ -391,13 +391,3 @@ def test_exports_at_once_are_all_remembered(tmp_path: Path) -> None:
         with claimed(path) as file:
             file.write(b"again")
         assert path.read_bytes() == b"again"
-
-
-@pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])
-def test_a_manifest_that_is_none_means_a_new_build(bench: Bench, text: str) -> None:
-    from instdata.corpus.output_folder import finished
-
-    for name, other in (("manifest.json", "run.json"), ("run.json", "manifest.json")):
-        (bench.folder / name).write_text(text)
-        (bench.folder / other).write_text('{"sizes": {}, "recipe_sha256": "x", "versions": {}}')
-        assert finished(bench.folder, "x", print) is None

@@ -15,7 +15,6 @@ from instdata.steps.reviews_file import DEFER, REASONS, REVIEWS, VERDICTS, appen
 from instdata.util.errors import InputError
 
 AHEAD = 20  # rows whose text is read at once
-QUEUES = ("sample", "disagreements")
 
 
 class Reviewing:
