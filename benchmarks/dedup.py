@@ -250,7 +250,7 @@ def big_run(rows: int, memory: str) -> None:
 
     from instdata.steps.dedup.api import find_in, sketch_all
     from instdata.steps.dedup.minhash import scheme
-    from instdata.steps.dedup.sizes import parse_bytes
+    from instdata.steps.dedup.option_values import parse_bytes
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"

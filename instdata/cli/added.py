@@ -10,21 +10,21 @@ from rich.markup import escape
 
 from instdata.cli.common import result, sayer
 from instdata.cli.output import _console, _table
-from instdata.compare.outcome import plan_line
-from instdata.util.plain import plain
+from instdata.compare.grid_summary import plan_line
+from instdata.util.safe_text import plain
 
 
 def ablate_several(build: Path | None, plan: bool, json_: bool, quiet: bool, **wanted: Any) -> None:
     """Added sources, or a factorial of two filters. Exit code 3 where all stays undecided."""
-    from instdata.builds import find_build
-    from instdata.compare import several
+    from instdata.compare import several_arms
+    from instdata.finished_build import find_build
 
-    found = several.prepare(find_build(build), **wanted, say=sayer(quiet, "the arms"))
+    found = several_arms.prepare(find_build(build), **wanted, say=sayer(quiet, "the arms"))
     if plan:
-        took = several.plan(found)
+        took = several_arms.plan(found)
         result(took, json_, lambda: _show_plan(took))
         return
-    done = several.run(found)
+    done = several_arms.run(found)
     result(done, json_, lambda: show_several(done), quiet)
     if not done["decided"]:
         raise typer.Exit(3)
@@ -71,8 +71,8 @@ def show_several(found: dict[str, Any]) -> None:
 
 def export_items_of(build: Path, format: str, out: Path, json_: bool, quiet: bool) -> None:
     """The items that a build held out, as a task of lm-eval or inspect."""
+    from instdata.score.from_build import items_of, taxonomy_of, with_distractors
     from instdata.score.harness_tasks import export_items
-    from instdata.score.source import items_of, taxonomy_of, with_distractors
 
     items = with_distractors(items_of(build, taxonomy_of(build)), ["distractors"])
     done = export_items(items, build.resolve().name, format, out)

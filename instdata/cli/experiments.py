@@ -54,10 +54,10 @@ def leaderboard(
 ) -> None:  # fmt: skip
     """Selectors against random rows of a build, at equal supervised tokens: a table with Holm's verdicts, and a
     page."""
-    from instdata.builds import find_build
     from instdata.cli.output_experiments import leaderboard_page, show_leaderboard, show_leaderboard_plan
     from instdata.compare import leaderboard as board
-    from instdata.train.recipe import training
+    from instdata.finished_build import find_build
+    from instdata.train.training_recipe import training
 
     say = sayer(quiet, "leaderboard")
     found = board.prepare(
@@ -156,10 +156,10 @@ def next_(
     """The next recipe: by the curves, which promise nothing; or, with --design, by mixtures, with an interval,
     confirmed."""
     from instdata.api import recipe_problems
-    from instdata.builds import find_build
     from instdata.cli.output_curves import show_next
+    from instdata.finished_build import find_build
     from instdata.grow.next import next_recipe
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
     from instdata.util.errors import InputError
 
     table = build is not None and build.suffix.lower() == ".csv"
@@ -184,7 +184,7 @@ def _design(
     """Plan or run a design, write its recipe, print."""
     from instdata.api import recipe_problems
     from instdata.cli.output_experiments import show_design, show_design_plan
-    from instdata.grow import design as mixtures
+    from instdata.grow import mixture_design as mixtures
     from instdata.grow.next import mixture_recipe
 
     found = mixtures.prepare(build, **wanted, say=sayer(quiet, "the mixtures"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 class Format(str, Enum):
@@ -64,10 +64,10 @@ def export(
 ) -> None:
     """Write a config of a build as a file that trainers read, its items as another harness' task, or what it
     dropped."""
-    from instdata.builds import export as write
-    from instdata.builds import find_build
-    from instdata.publish.trainers import check_trainer, tell_trainer
-    from instdata.read.dropped import export_dropped
+    from instdata.finished_build import export as write
+    from instdata.finished_build import find_build
+    from instdata.publish.trainer_configs import check_trainer, tell_trainer
+    from instdata.read.export_dropped import export_dropped
 
     if format in (Format.lm_eval, Format.inspect):
         from instdata.cli.added import export_items_of

@@ -77,10 +77,10 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a model on a size of a build. Run it again to resume: the result is the same to the bit on a CPU."""
-    from instdata.builds import find_build
     from instdata.cli.output_train import show_rows, show_run
-    from instdata.train.recipe import training
+    from instdata.finished_build import find_build
     from instdata.train.run import shown_rows, train_build
+    from instdata.train.training_recipe import training
 
     found, how, say = find_build(build), training(recipe, set_ or []), sayer(quiet, "training")
     if show:
@@ -159,13 +159,13 @@ def curves(
     quiet: Quiet = False,
 ) -> None:
     """Train on every size and score every ability: the growth curves, with intervals. Run it again to resume."""
-    from instdata.builds import find_build
     from instdata.cli.output_curves import show_curves
-    from instdata.compare.outcome import plan_line
+    from instdata.compare.grid_summary import plan_line
+    from instdata.finished_build import find_build
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
-    from instdata.score.source import ORIGINS
-    from instdata.train.recipe import training
+    from instdata.score.from_build import ORIGINS
+    from instdata.train.training_recipe import training
     from instdata.util.errors import InputError
     from instdata.util.yaml import did_you_mean
 
@@ -253,13 +253,13 @@ def ablate(
 ) -> None:
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
     from instdata.api import build_to_compare
-    from instdata.builds import find_build
     from instdata.cli.output_ablate import show_ablation, show_plan
-    from instdata.compare.experiment import plan as planned
-    from instdata.compare.experiment import prepare, run, transferred
-    from instdata.compare.outcome import plan_line
+    from instdata.compare.ablate import plan as planned
+    from instdata.compare.ablate import prepare, run, transferred
+    from instdata.compare.grid_summary import plan_line
+    from instdata.finished_build import find_build
     from instdata.report.page import ablation_page
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     say = sayer(quiet, "the cells")
     if add or "," in (filter or ""):
@@ -304,7 +304,7 @@ def _several(
 
     from instdata.cli.added import ablate_several
     from instdata.util.errors import InputError
-    from instdata.util.values import count
+    from instdata.util.sizes_and_shares import count
 
     if add and filter:
         raise InputError("--add and --filter are two questions: ask one of them")
@@ -340,9 +340,9 @@ def judge_card(
 ) -> None:
     """How far to trust a judge: agreement with people, swaps, length, cost, against saying "the longer one"."""
     from instdata.cli.output_cards import show_card
-    from instdata.judge.trust import judge_card as measure
-    from instdata.llm.ask import Options
-    from instdata.util.context import Context
+    from instdata.judge.judge_card import judge_card as measure
+    from instdata.llm.structured_asks import Options
+    from instdata.util.build_context import Context
 
     context = Context(say=sayer(quiet, "the judge"), bars=sys.stderr.isatty() and not quiet)
     card = measure(
@@ -365,7 +365,7 @@ def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]
 
 def _curve_pages(build: Path) -> Path:
     """The curves as PNG and in the build's report; returns that."""
-    from instdata.report.growth_charts import curve_charts
+    from instdata.report.curve_and_effect_charts import curve_charts
     from instdata.report.page import write_report
 
     curve_charts(build / "curves")

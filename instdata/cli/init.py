@@ -8,7 +8,7 @@ from pathlib import Path
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
-from instdata.util.values import WORD
+from instdata.util.sizes_and_shares import WORD
 
 RECIPE = """\
 # yaml-language-server: $schema=recipe.schema.json

@@ -22,13 +22,13 @@ from instdata.cli import (
     experiments,
     export,
     harness,
-    overrides,
+    job_array,
+    keep_drop_relabel,
+    models_and_cache,
     publish,
-    ranks,
     registry,
     report,
     review,
-    stores,
 )
 from instdata.cli.common import (
     AsJson,
@@ -43,8 +43,8 @@ from instdata.cli.common import (
     sayer,
     wants_json,
 )
-from instdata.util.plain import plain
 from instdata.util.redaction import redacted, shown
+from instdata.util.safe_text import plain
 
 if TYPE_CHECKING:
     from instdata.build import Plan
@@ -105,7 +105,7 @@ def _top(
     token = running.set(context)
     context.call_on_close(lambda: running.reset(token))
     if context.invoked_subcommand not in BARE:
-        from instdata.util.limits import enough
+        from instdata.util.machine_limits import enough
 
         enough(context.invoked_subcommand in HEAVY)
     if context.invoked_subcommand in HEAVY:
@@ -156,10 +156,10 @@ def build(
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
-    from instdata.corpus.place import not_another
-    from instdata.util.addresses import Place, is_url
-    from instdata.util.lean import lean
+    from instdata.corpus.output_folder import not_another
+    from instdata.util.import_guards import lean
     from instdata.util.paths import cores, expanded
+    from instdata.util.remote_files import Place, is_url
     from instdata.util.scheduler import number_of
 
     lean()
@@ -171,13 +171,13 @@ def build(
         return
     local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     if me is not None and me[0]:
-        did = ranks.take_part(plan, local, *me, wait, say)
+        did = job_array.take_part(plan, local, *me, wait, say)
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
         return
     place = Place(out) if out and is_url(out) else None
     if place is not None:
         not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
-    with ranks.running(engine.value, plan, local, me, say) as (on, told):
+    with job_array.running(engine.value, plan, local, me, say) as (on, told):
         done = run(plan, local, on)
     if place is not None:
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
@@ -190,7 +190,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
     from instdata.build import prepare
     from instdata.util.errors import InputError
-    from instdata.util.lean import lean
+    from instdata.util.import_guards import lean
 
     lean()
     path = recipe
@@ -204,7 +204,7 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
     except InputError as e:
         problems, code = e.problems, e.exit_code
     if json_:
-        from instdata.cli.fix import fixes
+        from instdata.cli.error_fixes import fixes
 
         told = [{"file": f, "line": n, "message": shown(m), "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
         print(json_text({"errors": told}))
@@ -225,9 +225,9 @@ def why(
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import history, recipe_of
     from instdata.cli.output import row_history
-    from instdata.steps.bounds import bounds_of
+    from instdata.finished_build import history, recipe_of
+    from instdata.steps.threshold_bounds import bounds_of
 
     folder, wanted = row_of(id, build)
     bounds = bounds_of(recipe_of(folder))
@@ -243,8 +243,8 @@ def diff(
     quiet: Quiet = False,
 ) -> None:
     """Show what the second build has that the first has not: rows in and out, labels and decisions that changed."""
-    from instdata.builds import difference, find_build
     from instdata.cli.output import build_difference
+    from instdata.finished_build import difference, find_build
 
     found = difference(find_build(before), find_build(after))
     result(found, json_, lambda: build_difference(found))
@@ -290,7 +290,20 @@ def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
     result(found, json_, lambda: examination(found))
 
 
-for room in (export, publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
+for room in (
+    export,
+    publish,
+    arms,
+    audit,
+    compare,
+    experiments,
+    harness,
+    keep_drop_relabel,
+    report,
+    review,
+    agent,
+    models_and_cache,
+):
     room.register(app)
 registry.tell(app)
 
@@ -345,10 +358,10 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            from instdata.cli.fix import usage
+            from instdata.cli.error_fixes import usage
 
             _fail(f"{usage(e.format_message())}{hint}", 2)
-        from instdata.util.limits import trouble
+        from instdata.util.machine_limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
             print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
@@ -382,7 +395,7 @@ def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] |
     message = shown(message)
     print(message, file=sys.stderr)
     if wants_json():
-        from instdata.cli.fix import fixes
+        from instdata.cli.error_fixes import fixes
 
         fix = redacted(fixes([(f, n, shown(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:]))
         print(json_text({"error": message, "exit_code": code, "fix": fix}))

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from instdata.cli.output import _console, _table
 from instdata.cli.output_cards import show_agreement, show_judge, show_transfer
-from instdata.compare.outcome import plan_line
+from instdata.compare.grid_summary import plan_line
 from instdata.score.metric import MACRO, metric_of
 
 

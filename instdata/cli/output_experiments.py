@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from instdata.cli.output import _console, _table
 from instdata.compare.effect import FEW
-from instdata.compare.outcome import plan_line
+from instdata.compare.grid_summary import plan_line
 
 MARKS = {"done": "=", "differs": "~", "missing": "-"}
 

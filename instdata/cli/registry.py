@@ -151,7 +151,7 @@ def step_of(kind: str) -> dict[str, Any]:
 
 def source_keys() -> list[str]:
     """What an item of a recipe's `sources` may have."""
-    from instdata.read.source import Source
+    from instdata.read.source_options import Source
 
     return [f.alias or name for name, f in Source.model_fields.items()]
 
@@ -169,8 +169,8 @@ def _plain(value: Any) -> Any:
 
 def formats() -> dict[str, Any]:
     """{files: suffixes that are read, read: what a record of each format has}."""
-    from instdata.read.container import PACKED, SUFFIXES
-    from instdata.read.shapes import KEYS
+    from instdata.read.file_kind import PACKED, SUFFIXES
+    from instdata.read.formats import KEYS
 
     fields = {name: list(keys)[:4] for name, keys in KEYS.items()}
     return {

@@ -26,7 +26,7 @@ const page = (() => {
     if (!answer.ok) throw Object.assign(new Error(said.error), { said: true });
     return said;
   }
-  // What commands, moves or hides characters is spelled out, as util/plain.py does for pages that are written.
+  // What commands, moves or hides characters is spelled out, as util/safe_text.py does for pages that are written.
   const HIDDEN = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}]/gu;
   const visible = (text) => String(text).replace(HIDDEN, (c) => `⟨U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
   const make = (tag, text, ...classes) => {

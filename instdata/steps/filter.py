@@ -14,9 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import SEEN_BY_STEPS, UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
-from instdata.util.values import Count, Share
+from instdata.util.sizes_and_shares import Count, Share
 from instdata.util.yaml import did_you_mean
 
 HIDDEN = ("rid", "messages", "chosen", "rejected", "asked_span")  # columns of the corpus that a filter does not see

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from instdata.cli import registry
-from instdata.cli.fix import fixes
+from instdata.cli.error_fixes import fixes
 from instdata.cli.main import app
 from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource

@@ -16,12 +16,12 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.corpus.write import locked
-from instdata.read.files import find_files
-from instdata.read.source import Source
-from instdata.util.addresses import Place, fetched, is_url
+from instdata.corpus.write_build_folder import locked
+from instdata.read.find_files import find_files
+from instdata.read.source_options import Source
 from instdata.util.errors import BuildError, InputError
 from instdata.util.paths import cache_folder
+from instdata.util.remote_files import Place, fetched, is_url
 from tests.conftest import Bench, rows
 
 pytest.importorskip("moto")
@@ -124,7 +124,7 @@ def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, benc
     done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
     Place("s3://bench/out").send(done.path)
     (done.path / "README.md").write_text("changed")
-    monkeypatch.setattr("instdata.util.addresses.TRIES", 2)
+    monkeypatch.setattr("instdata.util.remote_files.TRIES", 2)
     store.fails = lambda method, path, count: "500" if method == "PUT" and "README" in path else ""
     place = Place("s3://bench/out")
     with pytest.raises(BuildError, match="run the same command again to go on"):

@@ -5,9 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.overlap import read_folded
-from instdata.steps.dedup.text import WHOLE, WIDE
+from instdata.steps.dedup.character_tables import prepare, tables
+from instdata.steps.dedup.folding import WHOLE, WIDE
+from instdata.steps.dedup.shared_ngrams import read_folded
 
 
 def folded(text: str) -> str:

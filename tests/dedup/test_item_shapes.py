@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.steps.dedup.items import EvalItem, read_items
+from instdata.steps.dedup.eval_items import EvalItem, read_items
 from instdata.steps.dedup.leaks import leaks, parts_of
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 # passage, question, options, the right one's place
 TASKS = [

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.compare.compare_logs import compare
 from instdata.compare.logs import inspect_log
-from instdata.compare.logs.form import Asked
+from instdata.compare.logs.log_rows import Asked
 from instdata.compare.logs.read import read_log
-from instdata.compare.paired import Matched, decide
-from instdata.compare.verdicts import compare
+from instdata.compare.paired_comparison import Matched, decide
 from instdata.score.metric import BITS, SCORE
-from instdata.score.table import SCHEMA, write_table
+from instdata.score.score_table import SCHEMA, write_table
 from instdata.util import stats
 from instdata.util.errors import InputError
 from tests.harness.conftest import run
@@ -507,7 +507,7 @@ def test_the_table_fits_80_columns(tmp_path, monkeypatch):
 
 def test_it_needs_no_model_and_no_torch():
     code = (
-        "import sys; from pathlib import Path; from instdata.compare.verdicts import compare\n"
+        "import sys; from pathlib import Path; from instdata.compare.compare_logs import compare\n"
         f"compare([Path({str(LOGS / 'tiny0')!r}), Path({str(LOGS / 'tiny1')!r})])\n"
         "print([m for m in ('torch', 'transformers', 'inspect_ai', 'lm_eval', 'pickle5') if m in sys.modules])"
     )

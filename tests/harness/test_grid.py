@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.compare.arm import pool_of
-from instdata.score.table import SCHEMA
+from instdata.score.score_table import SCHEMA
+from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from instdata.util.sums import write_sums
 
 from .conftest import EFFECT_KEYS, SET, run
 
@@ -85,7 +85,7 @@ def test_curves_by_origin_and_sizes(home):
 def test_streams_in_processes_of_their_own_give_the_same_cells(home):
     from instdata.compare.cell import read_cells, run_streams
     from instdata.grow.curve import grids
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     how = training("proxy", [x for x in SET.split() if "=" in x])
     made = []
@@ -204,8 +204,8 @@ def test_scores_on_a_suite_stand_beside_those_on_the_holdout(home):
 
 
 def test_arms_are_coupled_and_hold_no_evaluation_item(home):
-    from instdata.compare.experiment import prepare
-    from instdata.train.recipe import training
+    from instdata.compare.ablate import prepare
+    from instdata.train.training_recipe import training
 
     build = home / "builds/planted"
     ablation = prepare(
@@ -226,8 +226,8 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
 
 def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
     """With few and uneven rows two sizes can end at the same row of an arm that is matched in tokens."""
-    from instdata.compare.experiment import prepare
-    from instdata.train.recipe import training
+    from instdata.compare.ablate import prepare
+    from instdata.train.training_recipe import training
 
     ablation = prepare(
         home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="supervised",
@@ -290,7 +290,7 @@ def test_what_shapes_a_cell_is_in_its_name(home, monkeypatch):
 
     from instdata.grow.curve import grids
     from instdata.train.forward import Validation
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     [(grid, [stream])] = grids(
         home / "builds/planted", ["./tiny"], 1, training("proxy"), ["bits"], sizes="16", say=print
@@ -327,7 +327,7 @@ def test_models_and_taxonomies_that_cannot_be_told_apart_or_found(home):
 def test_filters_in_any_script_have_folders_of_their_own():
     from pathlib import Path
 
-    from instdata.compare.experiment import folder_of
+    from instdata.compare.ablate import folder_of
 
     assert folder_of(Path("builds/b"), "ability=数学") != folder_of(Path("builds/b"), "ability=翻译")
     assert folder_of(Path("builds/b"), "quality.refusal") == Path("ablations/b-quality.refusal")
@@ -366,8 +366,8 @@ def test_a_holdout_that_passed_the_step_cannot_judge_it(home, planted):
 
 
 def test_items_that_the_step_passes_are_told_apart(home):
-    from instdata.compare.exam import passing
-    from instdata.score.source import taxonomy_of
+    from instdata.compare.exam_items import passing
+    from instdata.score.from_build import taxonomy_of
 
     build = home / "builds/planted"
     told = passing(build, "filter", taxonomy_of(build))
@@ -442,7 +442,7 @@ def test_models_are_kept_within_a_limit_and_what_is_gone_is_trained_again(home, 
 
 def test_a_changed_label_costs_no_score(home, counted):
     """What an item is called shapes no score: another taxonomy's ability, another name of a suite."""
-    from instdata.compare.store import score_key
+    from instdata.compare.cell_store import score_key
     from instdata.score.item import Item
 
     item = Item("1", "sums", [{"role": "user", "content": "1+1?"}], "2", None, "number", None, "a")

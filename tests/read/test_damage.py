@@ -17,14 +17,14 @@ import pytest
 import zstandard
 
 from instdata.build import build, prepare
-from instdata.read import bytes as reading
-from instdata.read import elements
+from instdata.read import bytes_to_records as reading
+from instdata.read import json_documents
 from instdata.read.blocks import raw_blocks, records
-from instdata.read.bytes import Bad
-from instdata.read.container import Damaged
+from instdata.read.bytes_to_records import Bad
 from instdata.read.encoding import guess
-from instdata.read.source import Source
-from instdata.read.sources import PEEK, open_sources
+from instdata.read.file_kind import Damaged
+from instdata.read.open_sources import PEEK, open_sources
+from instdata.read.source_options import Source
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
@@ -412,7 +412,7 @@ def test_small_files_that_unpack_to_gigabytes_take_a_bounded_memory(tmp_path):
 
 
 def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
-    for module in (reading, elements):
+    for module in (reading, json_documents):
         monkeypatch.setattr(module, "RECORD_LIMIT", 4000)
         monkeypatch.setattr(module, "PIECE", 500)
     long = json.dumps({"instruction": "x" * 9000, "output": "y"}).encode()

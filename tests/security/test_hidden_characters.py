@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from instdata.audit.shown import visible as spelled
+from instdata.audit.masked_rows import visible as spelled
 from instdata.cli.common import json_text
-from instdata.corpus.write import write_json
+from instdata.corpus.write_build_folder import write_json
 from instdata.publish.card import environment as card_environment
 from instdata.report.page import LONGEST, environment
-from instdata.util.plain import HIDDEN, escaped, plain, visible
+from instdata.util.safe_text import HIDDEN, escaped, plain, visible
 from instdata.util.yaml import parse_yaml, written_yaml
 
 BAD = [

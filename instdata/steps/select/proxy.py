@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.steps.quality.model import batches, losses
+from instdata.steps.quality.perplexity_and_ifd import batches, losses
 
 Pair = tuple[list[int], list[int]]  # tokens of a prompt, of its answer
 TUNED, TOGETHER, RATE = 256, 8, 5e-5  # queries learned from at most; queries a step; learning rate
