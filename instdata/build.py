@@ -27,7 +27,7 @@ from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, r
 from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
-from instdata.corpus.output_folder import UNREADABLE, asked, finished, may_replace
+from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of, may_replace
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.write_build_folder import locked, move_into_place, write_data, write_json
@@ -37,7 +37,7 @@ from instdata.read.open_sources import Input, manifest_of, reopened, try_sources
 from instdata.read.shards import Changed, Unreadable, read_sources
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
-from instdata.recipe.resolved import digested, folder_of, published
+from instdata.recipe.resolved import digested, published
 from instdata.steps.compile_kernels import warm
 from instdata.steps.overrides import files_of
 from instdata.steps.run import apply, close

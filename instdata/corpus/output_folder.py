@@ -1,9 +1,11 @@
-"""The folder that a build goes to: what is there already, and whether it may be replaced."""
+"""The folder that a build goes to: its name, what is there already, and whether it may be replaced."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,23 @@ from instdata.util.checksums import REPORT, SUMS, regular, sums_of, wrong
 from instdata.util.errors import DamagedInput, InputError
 
 UNREADABLE = "unreadable.jsonl"  # what a build that stopped at max_bad could not read
+
+
+def folder_of(name: str, sets: Sequence[str] = (), limit: int | None = None) -> Path:
+    """Where a build goes by default: builds/<name>, and for one of other settings than the recipe's a folder of its
+    own, so that no trial overwrites the build: builds/<name>@limit-1000."""
+    told = [f"limit-{limit}"] if limit is not None else []
+    told += [_label(item) for item in sorted(sets) if not item.startswith("name=")]
+    label = "@".join(told)
+    if len(label) > 60:
+        label = f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+    return Path("builds") / (f"{name}@{label}" if label else name)
+
+
+def _label(item: str) -> str:
+    """KEY=VALUE as a part of a folder's name; where more than = had to go, a digest keeps settings apart (< and >)."""
+    label = re.sub(r"[^\w.\-]+", "-", item).strip("-")
+    return label if label == item.replace("=", "-", 1) else f"{label}-{hashlib.sha256(item.encode()).hexdigest()[:6]}"
 
 
 def asked(name: str, file: str | None, sets: list[str], limit: int | None) -> dict[str, Any]:

@@ -1,32 +1,13 @@
-"""A recipe beyond its file: as it is kept in the build and hashed, and the folder that its builds go to."""
+"""A recipe beyond its file: resolved, as it is kept in the build and shown, and as it is hashed."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from instdata.recipe.model import Recipe
 from instdata.util.atomic import digest
-
-
-def folder_of(name: str, sets: Sequence[str] = (), limit: int | None = None) -> Path:
-    """Where a build goes by default: builds/<name>, and for one of other settings than the recipe's a folder of its
-    own, so that no trial overwrites the build: builds/<name>@limit-1000."""
-    told = [f"limit-{limit}"] if limit is not None else []
-    told += [_label(item) for item in sorted(sets) if not item.startswith("name=")]
-    label = "@".join(told)
-    if len(label) > 60:
-        label = f"{label[:40]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-    return Path("builds") / (f"{name}@{label}" if label else name)
-
-
-def _label(item: str) -> str:
-    """KEY=VALUE as a part of a folder's name; where more than = had to go, a digest keeps settings apart (< and >)."""
-    label = re.sub(r"[^\w.\-]+", "-", item).strip("-")
-    return label if label == item.replace("=", "-", 1) else f"{label}-{hashlib.sha256(item.encode()).hexdigest()[:6]}"
 
 
 def published(recipe: Recipe) -> dict[str, Any]:

@@ -17,6 +17,7 @@ SCORED = (VERDICTS["kept"], VERDICTS["dropped"], "#b9b9c4")
 BOUND = "#7c5cd6"
 COUNT = "format(datum.value, '~s')"  # each label by itself; an axis format gives all the largest one's prefix: 0k
 BAR = 20  # pixels of one horizontal bar, its gap included
+CHARTS = ("funnel", "reasons", "abilities", "sizes", "prompt", "response", "languages", "similarity")
 
 
 def require() -> Any:

@@ -132,12 +132,11 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
         return serving.serve_tests(peer, op, target, arguments)
 
     read()  # the harness says that the code has run
-    free = _free(source)
-    used = _used(source, free)
+    used = names_in(source)
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
     peer.ask = serving.guarded(peer.ask)  # type: ignore[method-assign]
     try:
-        names = Names(peer, used, free)
+        names = Names(peer, used, _free(source))
         names.fetch()
     except Exception as e:
         report(failed=f"the code does not answer: {e}")
@@ -149,12 +148,12 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     report(failed=problem) if problem else report(passed=True)
 
 
-def _used(source: str, free: set[str]) -> set[str]:
+def names_in(source: str) -> set[str]:
     """Names of the tests that may be the candidate's."""
     tree = ast.parse(source)
     loaded = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     plain = loaded - set(vars(builtins)) - {"__name__"}
-    if not free - set(vars(builtins)):  # nothing but builtins: the innermost calls are what is tested
+    if not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls are what is tested
         calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
         plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
     return plain
