@@ -16,7 +16,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[generate,local,classify,hub,report]'
-	$(BIN)/python -m instdata.cli.warm
+	$(BIN)/python -m instdata.cli.compile_kernels
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed

@@ -134,9 +134,9 @@ def main() -> None:
         sys.exit(f"{asked.data} is not here: give the path of alpaca_en_52k.json, or set INSTDATA_REALDATA")
     if asked.compile:
         with tempfile.TemporaryDirectory() as home:
-            wall, cpu, _ = timed([sys.executable, "-m", "instdata.cli.warm"], INSTDATA_HOME=home)
+            wall, cpu, _ = timed([sys.executable, "-m", "instdata.cli.compile_kernels"], INSTDATA_HOME=home)
         print(f"compiling all kernels: {wall:.1f} s wall, {cpu:.1f} CPU-s")
-    timed([sys.executable, "-m", "instdata.cli.warm"])
+    timed([sys.executable, "-m", "instdata.cli.compile_kernels"])
     with tempfile.TemporaryDirectory() as scratch:  # the taxonomy's own model is kept with the kernels
         few, _ = larger(asked.data, 1_000, Path(scratch))
         build(Path(scratch), HERE / "recipes/alpaca.yaml", "--set", f"sources.0.path={few}")

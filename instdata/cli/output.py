@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from instdata.cli.evidence import evidence_lines
-from instdata.corpus.named import copy_of
-from instdata.util.plain import bounded, plain
+from instdata.cli.output_evidence import evidence_lines
+from instdata.corpus.find_rows import copy_of
+from instdata.util.safe_text import bounded, plain
 
 TEXT = 4000  # characters of one text of a row; --json has all
 
@@ -64,8 +64,8 @@ def build_result(done: Any) -> dict[str, Any]:
 def labels(done: Any) -> dict[str, Any]:
     """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what
     ability.summary says."""
-    from instdata.report.facts import abilities, open_ledger
-    from instdata.steps.ability.summary import confusion
+    from instdata.report.build_facts import abilities, open_ledger
+    from instdata.steps.ability.confusion import confusion
 
     with open_ledger(done.path, done.manifest) as db:
         return {"abilities": abilities(db), "confusion": confusion(db, done.manifest)}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +75,8 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Check a published set, or a build, against its manifest: hashes, counts, nesting, shares, leaks, ledger, ids."""
-    from instdata.builds import find_build
     from instdata.cli.output import verification
+    from instdata.finished_build import find_build
     from instdata.publish.verify import verify as check
     from instdata.util.errors import InputError
 

@@ -16,18 +16,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.builds import kept_messages, manifest, messages_of
 from instdata.compare.cell import Grid, Stream
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages, weighed
+from instdata.finished_build import kept_messages, manifest, messages_of
+from instdata.score.from_build import HUMAN, SYNTHETIC
 from instdata.score.item import Item
-from instdata.score.source import HUMAN, SYNTHETIC
 from instdata.train.loop import batches
-from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
+from instdata.train.training_recipe import Training
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
-from instdata.util.sums import part
 from instdata.util.yaml import did_you_mean
 
 COLUMNS = ("source", "origin", "ability", "lang")  # of rows, for --filter column=value

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.compare.effect import FEW, Effect
-from instdata.judge.length import WinRate, win_rate
-from instdata.judge.trust import FLIPS
+from instdata.judge.judge_card import FLIPS
+from instdata.judge.length_bias import WinRate, win_rate
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 

@@ -15,9 +15,9 @@ import numpy as np
 from instdata.corpus.rows import UNKNOWN
 from instdata.grow import curve_fit as fits
 from instdata.grow.allocate import CurveTable, Growth, plan
-from instdata.score.table import Cells, cells_of
+from instdata.score.score_table import Cells, cells_of
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
-from instdata.util.sums import part
 from instdata.util.yaml import written_yaml
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -56,9 +56,9 @@ def mixture_recipe(
     build: Path, found: Mapping[str, Any], length: Mapping[str, float], budget: int | None, out: Path | None,
     problems: Problems | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the recipe of a proposed mixture (grow/design.py's result), shares of tokens turned into rows by each
+    """Write the recipe of a proposed mixture (mixture_design.py's result), shares of tokens turned into rows by each
     ability's mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
-    from instdata.builds import manifest
+    from instdata.finished_build import manifest
 
     if found["proposal"] is None:
         return {"rows": None, "recipe": None, "notes": list(found["notes"])}
@@ -230,7 +230,7 @@ def published(path: Path) -> CurveTable:
 
 
 def _rows(word: str) -> int | None:
-    from instdata.util.values import parse_size
+    from instdata.util.sizes_and_shares import parse_size
 
     try:
         return parse_size(word).rows
@@ -253,7 +253,7 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
     import pyarrow.compute as pc
 
     from instdata.corpus.corpus import read_parquet
-    from instdata.score.source import manifest_digest
+    from instdata.score.from_build import manifest_digest
 
     folder = build / "curves"
     if not (folder / "summary.json").is_file() or not (folder / "scores.parquet").is_file():
@@ -285,7 +285,7 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
 def measured(build: Path, supply: Mapping[str, Supply]) -> CurveTable:
     """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than
     its curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
-    from instdata.builds import manifest
+    from instdata.finished_build import manifest
 
     configs = manifest(build)["configs"]
     metric, cells = _curve_cells(build)

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from instdata.llm.cache import PICO, Store, digest
-from instdata.llm.pace import seconds
-from instdata.util.context import Context
+from instdata.llm.rate_limit import seconds
+from instdata.llm.request_cache import PICO, Store, digest
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 Cost = tuple[int, int, int]  # picodollars, requests, tokens

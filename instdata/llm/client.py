@@ -16,13 +16,13 @@ from contextlib import ExitStack
 from typing import Any
 
 from instdata.llm.budget import Budget, Usage
-from instdata.llm.cache import Store, Stored
-from instdata.llm.dialects import USED_UP, content, thinks, tokens
 from instdata.llm.endpoint import Endpoint, api_client
-from instdata.llm.errors import LIMITS, Fault, fault, hidden
-from instdata.llm.pace import Pace, seconds
+from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden
+from instdata.llm.rate_limit import Pace, seconds
 from instdata.llm.reply import Unusable
 from instdata.llm.request import Answer, Failure, Request
+from instdata.llm.request_cache import Store, Stored
+from instdata.llm.response_fields import USED_UP, content, thinks, tokens
 from instdata.util.errors import BudgetReached, BuildError, InputError, InstdataError, MissingExtra
 from instdata.util.redaction import redact
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from instdata.llm.embedded import SLOTS, serve
-from instdata.llm.models import AUTO, MODELS, find, pull
-from instdata.util.digests import file_digest
+from instdata.llm.embedded_server import SLOTS, serve
+from instdata.llm.local_models import AUTO, MODELS, find, pull
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.file_digests import file_digest
 from instdata.util.paths import expanded
 from instdata.util.redaction import REDACTED, redact
 from instdata.util.secrets import cleaned, secret_value

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from instdata.util.plain import JOINERS
+from instdata.util.safe_text import JOINERS
 
 # Invisible though they are letters or marks by category: fillers, selectors of a glyph's form, joiners of graphemes.
 UNSEEN = re.compile(

@@ -10,9 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
-from instdata.llm.lenient import Object, Piece, find
-from instdata.util.thoughts import CHANNEL_END, FRAME, MARKS, channel
-from instdata.util.thoughts import FINAL as FINAL_MARK
+from instdata.llm.lenient_json import Object, Piece, find
+from instdata.util.thought_marks import CHANNEL_END, FRAME, MARKS, channel
+from instdata.util.thought_marks import FINAL as FINAL_MARK
 
 
 class Unusable(ValueError):

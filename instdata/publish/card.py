@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from instdata.corpus.rows import UNKNOWN
-from instdata.publish.findings import findings, fixed, interval
+from instdata.publish.card_findings import findings, fixed, interval
 from instdata.util.atomic import write_text
-from instdata.util.plain import bounded, plain
 from instdata.util.redaction import redact
 from instdata.util.resources import resource
+from instdata.util.safe_text import bounded, plain
 from instdata.util.yaml import written_yaml
 
 SIZES = (
@@ -102,7 +102,7 @@ def environment() -> Any:
 def figures(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the card says beyond the manifest: `languages` of full, the most frequent first; `abilities` with rows,
     holdout and mean confidence; `by_source`: rows of full and who wrote them."""
-    from instdata.report.facts import open_ledger
+    from instdata.report.build_facts import open_ledger
 
     configs = manifest["configs"]
     held = configs.get("holdout", {}).get("by_ability", {})
@@ -183,7 +183,7 @@ def _sources(recipe: dict[str, Any], by_source: dict[str, dict[str, int]]) -> li
 
 def model_terms(origins: dict[str, int]) -> str:
     """The licences of the models that wrote rows, as far as they are known."""
-    from instdata.llm.models import MODELS
+    from instdata.llm.local_models import MODELS
 
     found = []
     for name in origins:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.publish.hub import told
+from instdata.publish.hub_client import told
 from instdata.publish.verify import CHECKS
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError

@@ -1,5 +1,5 @@
 """Publish a build as one Hub dataset: checked first, one atomic commit, a tag per build. A trained run goes the same
-way (run.py)."""
+way (push_trained_run.py)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from instdata.builds import difference, find_build, recipe_of, run_of
-from instdata.builds import manifest as read_manifest
-from instdata.corpus.write import locked
-from instdata.publish.hub import client, writer
+from instdata.corpus.write_build_folder import locked
+from instdata.finished_build import difference, find_build, recipe_of, run_of
+from instdata.finished_build import manifest as read_manifest
+from instdata.publish.hub_client import client, writer
 from instdata.publish.hub_commit import (
     Remote,
     check_allowed,
@@ -22,9 +22,9 @@ from instdata.publish.hub_commit import (
     scratch,
     send,
 )
-from instdata.publish.publication import write_publication
-from instdata.publish.scan import credentials
-from instdata.publish.terms import objections
+from instdata.publish.licence_terms import objections
+from instdata.publish.published_folder import write_publication
+from instdata.publish.secret_scan import credentials
 from instdata.publish.verify import verify
 
 MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
@@ -40,7 +40,7 @@ def publish(
 ) -> dict[str, Any]:
     """What `push-to-hub` does: publish a trained run's folder as a model, a build's as a dataset (None: the newest
     build). Returns what push and push_run do. Raises InputError where it is neither."""
-    from instdata.publish.run import push_run
+    from instdata.publish.push_trained_run import push_run
 
     for folder in (target, Path("runs") / target) if target is not None else ():
         if run_of(folder) is not None:

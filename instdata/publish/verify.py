@@ -16,16 +16,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from instdata.builds import find_build, recipe_of
 from instdata.corpus.corpus import versions
-from instdata.corpus.manifest import misfit
-from instdata.corpus.optional import is_published
+from instdata.corpus.manifest_shape import misfit
+from instdata.corpus.optional_columns import is_published
 from instdata.corpus.rows import message_id, split_messages
-from instdata.publish.publication import joined_digest
+from instdata.finished_build import find_build, recipe_of
+from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
+from instdata.util.checksums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
 from instdata.util.errors import BuildError, InputError
-from instdata.util.limits import trouble
-from instdata.util.sums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.machine_limits import trouble
 
 HOLDOUT = "holdout"
 OPENED = ("manifest.json", "recipe.yaml", "ledger.parquet", "README.md")  # what the checks read beside the data
@@ -68,7 +68,7 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
         here = Path(target).is_dir() or str(target).startswith((".", "/", "builds/"))
         if here or str(target).count("/") != 1:
             raise
-        from instdata.publish.hub import snapshot
+        from instdata.publish.hub_client import snapshot
 
         return snapshot(str(target), revision)
     if revision is not None:
@@ -333,7 +333,7 @@ def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 def _database(folder: Path, manifest: dict[str, Any]) -> Any:
     """A DuckDB connection with the views ledger, rows and held."""
-    from instdata.report.facts import open_ledger
+    from instdata.report.build_facts import open_ledger
 
     db = open_ledger(folder, manifest)
     files = manifest["configs"].get(HOLDOUT, {}).get("files", [])

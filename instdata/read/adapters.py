@@ -1,7 +1,7 @@
-"""Records into conversations: one record of any known shape (shapes.py) becomes one row, or several.
+"""Records into conversations: one record of any known shape (formats.py) becomes one row, or several.
 
 Nothing of a record is lost: what its fields hold is in the row's turns and columns, what feeds no field is in `meta`,
-and how the source spelled it all is in `form` (form.py), so that `export --format source` gives the record back.
+and how the source spelled it all is in `form` (source_form.py), so that `export --format source` gives the record back.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from instdata.read.calls import calls_of
-from instdata.read.got import Got, material, no_media
-from instdata.read.keys import Record, normalise_keys
-from instdata.read.nested import nested
-from instdata.read.pairs import TIE
-from instdata.read.parts import ITEMS, plain_text
-from instdata.read.plain import BadRow, is_nan, json_text, kind
-from instdata.read.shapes import KEYS, MAIN, Fields
+from instdata.read.column_names import Record, normalise_keys
+from instdata.read.content_parts import ITEMS, plain_text
+from instdata.read.field_text import BadRow, is_nan, json_text, kind
+from instdata.read.formats import KEYS, MAIN, Fields
+from instdata.read.preference_pairs import TIE
+from instdata.read.question_sets import nested
+from instdata.read.record_fields import Got, material, no_media
 from instdata.read.thoughts import put_back, unclosed
+from instdata.read.tool_calls import calls_of
 from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
 INSTRUCTIONS = KEYS["alpaca"]["instruction"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from instdata.read.harmony import is_harmony, turns
-from instdata.util.thoughts import FIRST, FRAMES, OPENS, either, span
+from instdata.util.thought_marks import FIRST, FRAMES, OPENS, either, span
 
 # (?s): an answer has many lines. Only what an answer begins with is its reasoning; the same tags further on are text.
 FRAMED = re.compile(either(rf"{a}\s*(.*?)\s*(?:{z}\s*)?" for a, z in FRAMES) + r"\Z", re.S | re.I)

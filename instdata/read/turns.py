@@ -12,17 +12,17 @@ from typing import Any
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.calls import calls as read_calls
+from instdata.read.chat_template_text import rendered
+from instdata.read.column_names import normalise_key, normalise_keys
+from instdata.read.content_parts import RESULTS, item_turns, returned, sort_of, turns_of
+from instdata.read.field_text import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.formats import ROLE_FIELD, Fields
 from instdata.read.harmony import is_harmony
 from instdata.read.harmony import turns as harmony
-from instdata.read.keys import normalise_key, normalise_keys
-from instdata.read.numbers import dumps
-from instdata.read.parts import RESULTS, item_turns, returned, sort_of, turns_of
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
-from instdata.read.rendered import rendered
-from instdata.read.shapes import ROLE_FIELD, Fields
-from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
+from instdata.read.json_numbers import dumps
+from instdata.read.roles import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
 from instdata.read.thoughts import may_hold, take_out
+from instdata.read.tool_calls import calls as read_calls
 
 Turn = dict[str, Any]
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")

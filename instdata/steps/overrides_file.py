@@ -16,13 +16,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from instdata.builds import history, recipe_of
-from instdata.corpus.folder import run_record
+from instdata.corpus.read_build_folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.read.calls import calls_of
+from instdata.finished_build import history, recipe_of
+from instdata.read.tool_calls import calls_of
+from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError
-from instdata.util.lines import append_lines
 from instdata.util.yaml import did_you_mean
 
 ACTIONS = ("keep", "drop", "relabel", "edit")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from instdata.llm.causal import dtype_of
+from instdata.llm.causal_models import dtype_of
 from instdata.train.pack import NAME
 from instdata.train.render import Messages, prompt_ids, stop_ids
 from instdata.util.errors import InputError

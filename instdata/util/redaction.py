@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 from instdata.util.secrets import (
     ADDRESS,
     BEARER,

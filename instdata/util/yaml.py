@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from instdata.util.errors import InputError
-from instdata.util.plain import HIDDEN
+from instdata.util.safe_text import HIDDEN
 
 HALF = re.compile("[\ud800-\udfff]")
 MAX_NODES = 200_000  # nodes after aliases are followed; a recipe has hundreds, an alias bomb has billions

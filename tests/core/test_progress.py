@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.cli import common, main
-from instdata.corpus.said import fitting
+from instdata.corpus.build_progress import fitting
 from instdata.util.progress import Heartbeat, counter, on_screen, part, rest, track
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.steps.dedup import Index, dedup, near, search, signatures, to_datasketch
-from instdata.steps.dedup.characters import prepare
+from instdata.steps.dedup.character_tables import prepare
 from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.util.errors import BuildError, InputError
 
@@ -312,7 +312,7 @@ def test_near_and_index_agree_with_brute_force(planted, truth_from_half):
 
 
 def test_index_grows(monkeypatch):
-    monkeypatch.setattr("instdata.steps.dedup.buckets.START", 8)
+    monkeypatch.setattr("instdata.steps.dedup.band_buckets.START", 8)
     random = np.random.default_rng(3)
     index, texts = Index(), []
     for _ in range(12):

@@ -100,7 +100,7 @@ def test_vllm_where_it_is_not():
 def test_bfloat16_only_where_the_card_has_it(monkeypatch, real, wanted):
     import torch
 
-    from instdata.llm.causal import fast_dtype
+    from instdata.llm.causal_models import fast_dtype
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or real)
     assert fast_dtype(torch.device("cuda")) == getattr(torch, wanted)
@@ -140,7 +140,7 @@ def test_packed_attention_on_a_card_equals_each_row_alone(monkeypatch, there):
 def test_the_parent_lets_go_of_its_model_before_children_train(home, monkeypatch):
     from instdata.compare import cell
     from instdata.grow.curve import grids
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     [(grid, streams)] = grids(home / "builds/planted", ["./tiny"], 2, training("proxy"), ["bits"], sizes="16")
     seen = []

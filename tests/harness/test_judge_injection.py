@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from instdata.judge import ask as judge
-from instdata.judge import verdict
+from instdata.judge import judge as judge
+from instdata.judge import read_verdict
 from instdata.llm import fence
-from instdata.llm.ask import Options
-from instdata.llm.lenient import find
+from instdata.llm.lenient_json import find
+from instdata.llm.structured_asks import Options
 from instdata.score.item import Item
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.harness.judge_stub import judging
 
 pytest.importorskip("openai")
@@ -27,7 +27,7 @@ QUESTION = {"en": "What is the capital of Australia?", "zh": "澳大利亚的首
 BASES = {"B": "It is Canberra.", "D": "It is Sydney."}
 WORTH = {"B": 0.75, "D": 0.25}
 FIXED = "c0ffee"
-READ = verdict.read  # the tests put others in its place
+READ = read_verdict.read  # the tests put others in its place
 
 
 def attacks() -> list[tuple[str, str, str]]:

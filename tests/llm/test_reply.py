@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.judge import verdict
-from instdata.llm.lenient import find
+from instdata.judge import read_verdict
+from instdata.llm.lenient_json import find
 from instdata.llm.reply import Unusable, answer, read_items, read_object, thoughts
 
 GRADES = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
@@ -67,10 +67,10 @@ VERDICTS = [
 @pytest.mark.parametrize(("text", "grade"), VERDICTS)
 def test_verdicts_are_read_as_a_person_would(text, grade):
     if grade is not None:
-        assert verdict.read(text, "grade", GRADES) == grade
+        assert read_verdict.read(text, "grade", GRADES) == grade
         return
     with pytest.raises(Unusable):
-        verdict.read(text, "grade", GRADES)
+        read_verdict.read(text, "grade", GRADES)
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from instdata.llm.budget import Budget, Price
-from instdata.llm.cache import Store
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint, resolve_model
+from instdata.llm.request_cache import Store
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.llm.server import running
 from tests.llm.servers import SERVERS

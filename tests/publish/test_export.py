@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from instdata.build import build, prepare
-from instdata.builds import export
+from instdata.finished_build import export
 from instdata.util.errors import InputError
 
 TRL = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "peers" / "trl"
@@ -141,8 +141,8 @@ SAID = {"messages": [{"role": "user", "content": 'say {"weight":0}'}, {"role": "
 def test_what_a_trainer_would_lose_of_a_file_is_refused(tmp_path: Path) -> None:
     """LLaMA-Factory 0.9.5 reads calls and thoughts of sharegpt only, and like TRL 1.16 learns answers of weight 0;
     axolotl 0.19 reads calls of messages only. Found by their own loaders."""
-    from instdata.publish.trainers import tell_trainer
-    from instdata.read.written import write_record
+    from instdata.publish.trainer_configs import tell_trainer
+    from instdata.read.export_formats import write_record
 
     def told(trainer: str, format: str, *rows: dict) -> str:
         out = tmp_path / "x.jsonl"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.builds import run_of
+from instdata.finished_build import run_of
 from instdata.publish.push import publish
-from instdata.publish.run import public
+from instdata.publish.push_trained_run import public
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from tests.hub_server import Hub

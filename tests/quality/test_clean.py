@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.build import _run, prepare
-from instdata.builds import history
 from instdata.corpus.rows import message_id
+from instdata.finished_build import history
 from instdata.publish.verify import verify
 from instdata.steps import base as steps
 from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
-from instdata.steps.rewritten import moved_span
+from instdata.steps.rewritten_rows import moved_span
 from instdata.util.engine import open_engine
 from tests.quality.test_hard import corpus, decided, pairs, read
 

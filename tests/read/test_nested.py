@@ -7,12 +7,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.builds import export
-from instdata.read.keys import normalise_keys
-from instdata.read.nested import listed, nested
-from instdata.read.plain import BadRow
-from instdata.read.rendered import rendered
-from instdata.read.shapes import detect
+from instdata.finished_build import export
+from instdata.read.chat_template_text import rendered
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import detect
+from instdata.read.question_sets import listed, nested
 from tests.read.test_shapes import read
 
 STORY = "Mo the fox lived in a wood. In May he met a hen."

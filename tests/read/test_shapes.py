@@ -8,9 +8,9 @@ import json
 import pytest
 
 from instdata.read.adapters import Conversation, adapt, cut_back
-from instdata.read.keys import normalise_keys
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns, detect, mapped_formats
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns, detect, mapped_formats
 
 Q, A = ("user", "Name a tree."), ("assistant", "Oak.")
 

@@ -11,7 +11,7 @@ from instdata.read.harmony import turns as harmony
 from instdata.read.thoughts import take_out
 from instdata.read.turns import answer_of
 from instdata.score.extract.thoughts import without_thoughts
-from instdata.util.thoughts import MARKS, WORDS
+from instdata.util.thought_marks import MARKS, WORDS
 
 WRITTEN = [
     *((f"<{w}>", f"</{w}>") for w in WORDS), ("<Think>", "</THINK>"), ("<think >", "</think >"),

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from instdata.builds import export
-from instdata.read.plain import BadRow
+from instdata.finished_build import export
+from instdata.read.field_text import BadRow
 from tests.read.test_shapes import call, read
 
 TALK = [

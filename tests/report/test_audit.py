@@ -13,15 +13,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.audit.gate import COMPARE, held, read_gate
-from instdata.audit.mend import write_mending
+from instdata.audit.audited_set import _source, open_subject
+from instdata.audit.fail_if import COMPARE, held, read_gate
+from instdata.audit.masked_rows import MASK, masked
+from instdata.audit.repair_recipe import write_mending
 from instdata.audit.run import COUNTS, audit
-from instdata.audit.shown import MASK, masked
-from instdata.audit.subject import _source, open_subject
 from instdata.build import build, prepare
-from instdata.builds import rows_of
 from instdata.cli.main import main
 from instdata.corpus.corpus import read_parquet
+from instdata.finished_build import rows_of
 from instdata.util.errors import InputError
 from tests.report.conftest import EVIL
 from tests.report.test_page import Checker

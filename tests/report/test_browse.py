@@ -10,10 +10,10 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.builds import manifest
+from instdata.finished_build import manifest
 from instdata.report.browse.rows import PAGE, Browsing
 from instdata.report.browse.thresholds import Thresholds
-from instdata.report.serve import Server
+from instdata.report.server import Server
 from instdata.util.errors import InputError
 from tests.report import chromium
 from tests.report.browsing import browser

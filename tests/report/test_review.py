@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from instdata.report.review.draw import draw
 from instdata.report.review.estimate import estimate
-from instdata.report.review.exchange import export_reviews, import_reviews
+from instdata.report.review.label_tools import export_reviews, import_reviews
 from instdata.report.review.queue import EVERY, disputed, upcoming
+from instdata.report.review.sampling import draw
 from instdata.report.review.session import Reviewing
-from instdata.steps.reviews import Opinion, append, read_reviews, settle
+from instdata.steps.reviews_file import Opinion, append, read_reviews, settle
 from instdata.util.errors import InputError
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, bad: str, said: str) -> None:
 def test_many_processes_write_at_once(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     code = (
-        "import sys; from pathlib import Path; from instdata.steps.reviews import append\n"
+        "import sys; from pathlib import Path; from instdata.steps.reviews_file import append\n"
         "for i in range(30): append(Path(sys.argv[1]), [{'uid': sys.argv[2] + str(i), 'rid': 'x' * 3000, 'id': 'i', "
         "'who': 'w', 'verdict': 'pass'}])"
     )

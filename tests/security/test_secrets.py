@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.publish.scan import credentials
+from instdata.publish.secret_scan import credentials
 from instdata.recipe.load import read_recipe
 from instdata.recipe.model import json_schema
 from instdata.steps.filter import Filter
@@ -251,11 +251,11 @@ def test_push_finds_keys_everywhere(where: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_push_lists_its_own_secrets_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from instdata.publish import scan
+    from instdata.publish import secret_scan
 
     listed: list[int] = []
-    real = scan.held_pattern
-    monkeypatch.setattr(scan, "held_pattern", lambda: listed.append(1) or real())
+    real = secret_scan.held_pattern
+    monkeypatch.setattr(secret_scan, "held_pattern", lambda: listed.append(1) or real())
     (tmp_path / "data").mkdir()
     pq.write_table(
         pa.table({"id": ["a"] * 9, "a": ["x"] * 9, "b": ["y"] * 9}), tmp_path / "data/00-full.parquet", row_group_size=2

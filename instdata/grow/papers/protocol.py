@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from instdata.builds import manifest, recipe_of
+from instdata.finished_build import manifest, recipe_of
 from instdata.score.item import Item
-from instdata.train.recipe import RECIPES, Training
+from instdata.train.training_recipe import RECIPES, Training
 
 DONE, DIFFERS, MISSING = "done", "differs", "missing"
 

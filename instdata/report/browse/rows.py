@@ -6,13 +6,13 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from instdata.builds import history, kept_messages, manifest, messages_of
-from instdata.corpus.records import DROPPED
+from instdata.corpus.forms_and_dropped import DROPPED
+from instdata.finished_build import history, kept_messages, manifest, messages_of
 from instdata.report.browse.thresholds import Thresholds
-from instdata.report.facts import row_history
-from instdata.report.review.draw import quoted
+from instdata.report.build_facts import row_history
+from instdata.report.review.sampling import quoted
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
-from instdata.util.sums import part
 
 PAGE = 20  # rows of a page
 EXCERPT = 220  # characters of a row in the list

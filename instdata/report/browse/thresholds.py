@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instdata.report.review.draw import quoted
+from instdata.report.review.sampling import quoted
 
 BINS = 40
 # Reasons that a bound on a score gives, besides low_<score> and high_<score>.

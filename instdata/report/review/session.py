@@ -7,15 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from instdata.builds import kept_messages, messages_of
-from instdata.report.review.draw import Picked, Sampling, draw
+from instdata.finished_build import kept_messages, messages_of
 from instdata.report.review.estimate import estimate
 from instdata.report.review.queue import UpNext, disputed, upcoming
-from instdata.steps.reviews import DEFER, REASONS, REVIEWS, VERDICTS, append, read_reviews
+from instdata.report.review.sampling import Picked, Sampling, draw
+from instdata.steps.reviews_file import DEFER, REASONS, REVIEWS, VERDICTS, append, read_reviews
 from instdata.util.errors import InputError
 
 AHEAD = 20  # rows whose text is read at once
-QUEUES = ("sample", "disagreements")
 
 
 class Reviewing:

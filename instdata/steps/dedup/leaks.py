@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.dedup.api import Index
-from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.items import EvalItem
-from instdata.steps.dedup.overlap import collect, locate, matches, powers, read_folded, table_for, token_rows
-from instdata.steps.dedup.stems import SAYING, own_words
-from instdata.steps.dedup.text import WIDE
+from instdata.steps.dedup.character_tables import prepare, tables
+from instdata.steps.dedup.eval_items import EvalItem
+from instdata.steps.dedup.folding import WIDE
+from instdata.steps.dedup.question_stems import SAYING, own_words
+from instdata.steps.dedup.shared_ngrams import collect, locate, matches, powers, read_folded, table_for, token_rows
 from instdata.util.kernels import on_all_cores
 
 NGRAM = 13  # tokens

@@ -2,7 +2,7 @@
 
 Copies are set aside first, by hashes of the whole folded text. Then band keys are sorted, a band at a time. In a band's
 small groups every pair is a candidate. Rows of large groups (one template with many slots, say) are gathered and joined
-by their rarest n-grams (dense.py), near-linear where comparing all pairs would be quadratic.
+by their rarest n-grams (prefix_join.py), near-linear where comparing all pairs would be quadratic.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instdata.steps.dedup.corpus import Texts, release
-from instdata.steps.dedup.dense import join_dense
-from instdata.steps.dedup.guard import contrasting
+from instdata.steps.dedup.compared_texts import Texts, release
+from instdata.steps.dedup.contrast_guard import contrasting
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
+from instdata.steps.dedup.prefix_join import join_dense
 from instdata.util.kernels import jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
