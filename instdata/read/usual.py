@@ -21,7 +21,8 @@ from instdata.read.keys import normalise_keys
 from instdata.read.nested import may_nest
 from instdata.read.numbers import dumps
 from instdata.read.plain import BadRow
-from instdata.read.shapes import MAIN, MEDIA, Fields, used_keys
+from instdata.read.rendered import may_be_rendered
+from instdata.read.shapes import INSTRUCTIONS, MAIN, MEDIA, Fields, used_keys
 from instdata.read.speakers import CALL, SPEAKER, TEXT
 from instdata.read.thoughts import may_hold
 from instdata.read.turns import speakers
@@ -103,6 +104,7 @@ class Usual:
             or "$" in record
             or any(k in named for k in MEDIA)
             or may_nest(tuple(named))
+            or (not named.keys().isdisjoint(INSTRUCTIONS) and self.format == "prompt_completion")
         ):
             return None
         feeds: dict[str, str] = {}
@@ -137,7 +139,7 @@ class Usual:
         asked, said = record[plan.asked], record[plan.said]
         if type(asked) is not str or type(said) is not str or "\0" in asked or "\0" in said:
             return False
-        if not asked.strip() or not said.strip() or may_hold(said) or DIALOGUE.match(asked):
+        if not asked.strip() or not said.strip() or may_hold(said) or DIALOGUE.match(asked) or may_be_rendered(asked):
             return False
         given = record[plan.given] if plan.given else None
         span = -1

@@ -18,12 +18,13 @@ EVERY = 5.0  # seconds between two lines about it
 def small() -> None:
     """Kernels of reading, rules and the ladder."""
     from instdata.corpus.interleave import chairman
-    from instdata.read.json_values import split_values
+    from instdata.read.json_values import Skip, split_values
     from instdata.read.language import warm as language
     from instdata.steps.quality.repeats import warm as quality
 
     chairman(np.array([1, 2]))
     split_values(b"{}", True)
+    Skip().over(b"{}")
     language()
     quality()
 
