@@ -137,11 +137,14 @@ def thread(messages: list[Message]) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     while node is not None and len(turns) <= len(held):
         turns.append({"role": node["role"], "text": node.get("text", node.get("content"))})
-        node = min((m for m in replies.get(str(node[OWN]), ()) if not m.get("deleted")), key=rank, default=None)
+        node = min((m for m in replies.get(str(node[OWN]), ()) if m.get("deleted") not in (True, "True", "true")), key=rank, default=None)
     return turns
 
 
 def rank(reply: Mapping[str, Any]) -> float:
     """What the best of several replies has least of."""
-    found = reply.get("rank")
-    return float(found) if isinstance(found, (int, float)) and found == found else float("inf")
+    try:
+        found = float(reply.get("rank"))  # type: ignore[arg-type]  # of CSV a text
+    except (TypeError, ValueError):
+        return float("inf")
+    return found if found == found else float("inf")

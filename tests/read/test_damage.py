@@ -502,3 +502,41 @@ def test_what_the_first_records_hold_is_not_kept(tmp_path):
         assert item.format == "alpaca" and tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_times_that_python_has_not_are_text_at_any_depth():
+    from instdata.read.columnar import rows_of_batch
+
+    times = {
+        "stamp": pa.array([1], pa.timestamp("ns")),
+        "time": pa.array([86_399_999_999_999], pa.time64("ns")),
+        "span": pa.array([5], pa.duration("ns")),
+        "list": pa.array([[1]], pa.list_(pa.time64("ns"))),
+        "struct": pa.array([{"a": [1]}], pa.struct({"a": pa.list_(pa.timestamp("ns"), 1)})),
+        "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.timestamp("ns"))),
+        "far": pa.array([[2**40]], pa.list_(pa.timestamp("s"))),
+    }
+    (row,) = rows_of_batch(pa.record_batch(times))
+    first = "1970-01-01 00:00:00.000000001"
+    assert row.pop("far")[0].startswith("<value out of range")
+    assert row == {
+        "stamp": first, "time": "23:59:59.999999999", "span": 5, "list": ["00:00:00.000000001"],
+        "struct": {"a": [first]}, "map": [("k", first)],
+    }  # fmt: skip
+
+
+def test_an_exam_in_logiqas_text_format(bench):
+    block = "\nc\nSome like it.\nWho does?\nA.One\nB.Two\nC.Three\nD.Four\n"
+    (bench.folder / "in").mkdir()
+    (bench.folder / "in/Train.txt").write_text(block * 2 + "\nno answer\nA.x\n")
+    (bench.folder / "in/README.txt").write_text("Exams.\n")
+    done = bench.build(sources=[{"path": "in", "name": "s", "max_bad": 1.0}])
+    assert done.manifest["totals"] == {"in": 3, "generated": 0, "kept": 2, "dropped": 0, "quarantined": 1}
+    row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
+    asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
+    assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"instruction,output\rName a tree.,Oak.\rName a cup.,Mug.\r")
+    assert [r["output"] for r in read(tmp_path / "a.csv")] == ["Oak.", "Mug."]
