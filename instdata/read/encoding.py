@@ -13,6 +13,9 @@ SURE = 0.7  # share of a text's characters that must be usual ones before an enc
 TRIED = ("gb18030", "shift_jis", "euc_jp", "big5", "euc_kr", "cp1251", "cp1252")
 
 
+NO_TEXT = "not text in an encoding known here"
+
+
 def known(name: str) -> bool:
     """Whether Python can decode an encoding of this name into text."""
     try:
@@ -46,7 +49,7 @@ def guess(head: bytes) -> tuple[str | None, str]:
 
 def _fitting(fits: list[str]) -> str:
     if not fits:
-        return "not text in an encoding known here"
+        return NO_TEXT
     return f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}"
 
 

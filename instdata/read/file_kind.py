@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from instdata.read.encoding import HEAD, guess
+from instdata.read.encoding import HEAD, NO_TEXT, guess
 from instdata.read.parquet_footer import sound_footer
 from instdata.util.errors import InputError, InstdataError
 
@@ -23,6 +23,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
 PACKED = (".gz", ".zst")
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 KEPT = 10_000  # characters of a document's other keys that the manifest keeps, each
+# A block of LogiQA's text files: the letter of the answer, a text, a question, options.
+EXAM = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*[a-fA-F][ \t]*\r?\n[^\r\n]+\r?\n[^\r\n]+\r?\n[ \t]*\W{0,3}A\W[^\n]*\n[ \t]*\W{0,3}B\W"
+)
 FEED = 1 << 10  # packed bytes that are unpacked at once: zstandard makes at most 32 MB of them
 # Packings that are told, not read.
 FOREIGN = {
@@ -106,6 +110,14 @@ def kind_of(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
 
 
+def is_data(path: Path) -> bool:
+    """Whether a file is one that is read: by its name, and a .txt by its first bytes (LogiQA's)."""
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return kind_of(path) is not None
+    with open(path, "rb") as file:
+        return EXAM.match(file.read(HEAD)) is not None
+
+
 def form_of(path: Path, encoding: str | None = None) -> Form:
     """How to read a file, by its first bytes and its name. Raises Damaged for what is no data (a Git LFS pointer, a web
     page, half a Parquet file), InputError where its encoding is not clear."""
@@ -115,6 +127,8 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
 
 @lru_cache(maxsize=4096)
 def _form(path: Path, encoding: str | None, written: int, size: int) -> Form:
+    if not size and path.suffix.lower() not in (".parquet", ".xlsx"):
+        raise Damaged("the file is empty (0 bytes): half a download? Fetch it again, or leave it out by exclude:")
     with open(path, "rb") as file:
         first = file.read(512)
         packing = next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "")
@@ -156,6 +170,8 @@ def _form(path: Path, encoding: str | None, written: int, size: int) -> Form:
 
 def _encoding(head: bytes) -> str:
     name, why = guess(head)
+    if why == NO_TEXT:
+        raise Damaged(f"{why}: the file is damaged, or is no data; fetch it again")
     if name is None:
         raise InputError(f"{why}: give the source its encoding:")
     return name

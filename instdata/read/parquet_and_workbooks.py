@@ -190,27 +190,55 @@ def rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
 
 
 def _values(column: Any) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        return column.cast(pa.string()).to_pylist()  # as_py would give what pandas makes of it, where there is pandas
+    exact = _exact(column.type)
+    if exact != column.type:
+        column = column.cast(exact)
     try:
         return column.to_pylist()
     except (ValueError, OverflowError, TypeError, pa.ArrowException):
         return [_cell(v) for v in column]
 
 
+def _exact(kind: pa.DataType) -> pa.DataType:
+    """The type with text in place of what as_py would give as pandas has it, or not at all: nanoseconds, at any
+    depth."""
+    if getattr(kind, "unit", "") == "ns":
+        return pa.int64() if pa.types.is_duration(kind) else pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([kind.field(i).with_type(_exact(kind.field(i).type)) for i in range(kind.num_fields)])
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, _exact(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_exact(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_exact(kind.value_type)))
+    return _exact(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
 def _cell(value: Any) -> Any:
+    if isinstance(value, pa.StructScalar) and value.is_valid:
+        return _whole({name: _cell(inner) for name, inner in value.items()})
+    if isinstance(value, pa.ListScalar) and not isinstance(value, pa.MapScalar) and value.is_valid:
+        return _whole(list(map(_cell, value.values)))
     try:
         return value.as_py()
     except UnicodeDecodeError:
         return Bad(
             "is not UTF-8",
-            str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct",
+            str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else str(value.type),
         )
     except (ValueError, OverflowError, TypeError, pa.ArrowException) as e:
         try:
             return value.cast(pa.string()).as_py()
         except (pa.ArrowException, UnicodeDecodeError):
             return Bad(f"cannot be read: {e}", str(value.type))
+
+
+def _whole(held: Any) -> Any:
+    """The list or object, or what is wrong with the first of its cells that cannot be read."""
+    broken = [v for v in (held.values() if isinstance(held, dict) else held) if isinstance(v, Bad)]
+    return broken[0] if broken else held
 
 
 def _json(record: Any) -> str:
