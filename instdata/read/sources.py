@@ -33,7 +33,7 @@ from instdata.util.context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 10  # of everything that turns a file into shards
+VERSION = 11  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -279,7 +279,7 @@ def _understand(
     if not format:
         raise InputError(
             f"{where}: the format is not clear from its columns ({shown}): give format: or map: "
-            "{instruction: …, output: …}"
+            "{instruction: …, output: …}" + (", or its delimiter:" if len(seen) == 1 and ".csv" in where else "")
         )
     return format, columns(format, source.map, source.roles)
 

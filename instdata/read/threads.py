@@ -137,7 +137,11 @@ def thread(messages: list[Message]) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     while node is not None and len(turns) <= len(held):
         turns.append({"role": node["role"], "text": node.get("text", node.get("content"))})
-        node = min((m for m in replies.get(str(node[OWN]), ()) if m.get("deleted") not in (True, "True", "true")), key=rank, default=None)
+        node = min(
+            (m for m in replies.get(str(node[OWN]), ()) if m.get("deleted") not in (True, "True", "true")),
+            key=rank,
+            default=None,
+        )
     return turns
 
 

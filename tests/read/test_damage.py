@@ -55,6 +55,10 @@ def parquet(path, rows=2000):
         ("b.jsonl", b"", "the file is empty.*half a download.*exclude:"),
         ("b.csv.gz", b"", "the file is empty"),
         ("b.jsonl", bytes(range(128, 256)) * 40, "not text in an encoding known here.*fetch it again"),
+        ("b.jsonl", b"Entry not found", "a server's error message"),
+        ("b.json", b'{"error": "Repository not found"}', "a server's error message"),
+        ("b.jsonl", b"x/".ljust(257, b"a") + b"ustar\x0000", "a tar archive.*unpack it"),
+        ("b.json", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}", "a Python pickle.*run code"),
         ("b.csv", b"\0" * 5000, "zero bytes stand where its text should go on"),
         ("b.parquet", b"x" * 400, "not a Parquet file: it begins with b'xxxx'"),
     ],
@@ -535,6 +539,19 @@ def test_an_exam_in_logiqas_text_format(bench):
     row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
     asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
     assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
+    for text in (b"sep=;\ninstruction;output\na,b;c\n", b"instruction^output\na,b^c\n"):
+        (tmp_path / "a.csv").write_bytes(text)
+        assert [dict(r) for r in read(tmp_path / "a.csv")] == [{"instruction": "a,b", "output": "c"}]
+
+
+def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
+    """An indented document: its keys and brackets stand on lines of their own."""
+    records = [{"instruction": CHINESE, "n": i, "m": [1, 2, 3], "output": "a"} for i in range(9)]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == records
 
 
 def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
