@@ -18,7 +18,7 @@ import zstandard
 
 from instdata.build import build, prepare
 from instdata.read import bytes as reading
-from instdata.read import elements
+from instdata.read import columnar, elements
 from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes import Bad
 from instdata.read.container import Damaged
@@ -506,6 +506,19 @@ def test_what_the_first_records_hold_is_not_kept(tmp_path):
         assert item.format == "alpaca" and tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_large_parquet_file_is_read_in_a_bounded_memory(tmp_path, monkeypatch, dictionary):
+    """A reader of dictionaries keeps all of their entries: of 2 GB of texts 6 GB were held."""
+    monkeypatch.setattr(columnar, "RUN", 1 << 20)
+    texts = [f"{i} is a number of {i * 7}. " * 20 for i in range(20_000)]
+    table = pa.table({"instruction": texts, "output": texts})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=dictionary, row_group_size=500, compression="none")
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for batch in columnar.parquet_batches(tmp_path / "a.parquet", False):
+        most, seen = max(most, pa.total_allocated_bytes() - before), seen + batch.num_rows
+    assert seen == 20_000 and most < 12 << 20 < table.nbytes
 
 
 def test_times_that_python_has_not_are_text_at_any_depth():
