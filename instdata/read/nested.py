@@ -71,8 +71,8 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
             found = read(record)
             if found:
                 return frozenset(k for k in record if k in columns or k in PASSAGES), [normalise_keys(f) for f in found]
-    if columns := _of_columns(record):
-        return columns
+    if of_columns := _of_columns(record):
+        return of_columns
     values = list(record.values())
     if values and all(isinstance(v, dict) for v in values):  # {"id 1": {…}, "id 2": {…}}
         records = [normalise_keys(v) for v in values]
