@@ -126,6 +126,8 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
     for row, error, taken in feed.records():
         if error is None and len(taken) == 1 and not taken[0].strip():
             continue
+        if header is None and len(taken) == 1 and taken[0].lstrip("\ufeff").startswith(("sep=", '"sep=')):
+            continue  # Excel's word for the delimiter
         if header is None and error is None:
             header = [name.removeprefix("\ufeff") for name in row]
             if len(set(header)) < len(header):

@@ -279,7 +279,7 @@ def _understand(
     if not format:
         raise InputError(
             f"{where}: the format is not clear from its columns ({shown}): give format: or map: "
-            "{instruction: …, output: …}"
+            "{instruction: …, output: …}" + (", or its delimiter:" if len(seen) == 1 and ".csv" in where else "")
         )
     return format, columns(format, source.map, source.roles)
 

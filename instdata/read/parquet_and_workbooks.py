@@ -24,6 +24,7 @@ from instdata.util.yaml import did_you_mean
 
 BATCH_ROWS = 16_384
 GROUP_BYTES = 1 << 30  # a page may be as large as its row group says: one that is mostly air is refused beyond this
+RUN = 64 << 20  # bytes of row groups that one reader goes over
 AIR = 1_000  # unpacked bytes, or values, that a packed byte may claim to hold
 WORKBOOK_BYTES = 512 << 20  # of a workbook's parts, unpacked
 SHEET, FORMULA = re.compile(r"/?xl/worksheets/.*\.xml$"), re.compile(rb"<(?:\w+:)?f[ >/]")
@@ -73,12 +74,31 @@ def _opened(source: Any) -> tuple[int, Iterator[pa.RecordBatch]]:
         batches = found.to_batches(batch_size=BATCH_ROWS // 16, batch_readahead=1, fragment_readahead=1)
         return found.count_rows(), batches
     _refuse_air(metadata)
-    columns = [metadata.schema.column(i) for i in range(metadata.num_columns)]
-    texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY"]
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    # A text that a page holds once is held once: dictionaries are written out by slices.
-    file = pq.ParquetFile(source, read_dictionary=texts)
-    return metadata.num_rows, file.iter_batches(batch_size=rows_a_block(size, metadata.num_rows))
+    return metadata.num_rows, _batches(source, metadata, rows_a_block(size, metadata.num_rows))
+
+
+def _batches(source: Any, metadata: pq.FileMetaData, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows in batches. A text that a page holds once is held once: dictionaries are written out by slices. A reader
+    goes over RUN bytes of row groups: it never forgets an entry of a dictionary, those that it makes of plain pages
+    (every writer's, where a dictionary grew too long) included."""
+    run: list[int] = []
+    size = 0
+    for i in range(metadata.num_row_groups):
+        run.append(i)
+        size += metadata.row_group(i).total_byte_size
+        if size < RUN and i + 1 < metadata.num_row_groups:
+            continue
+        held = [metadata.row_group(g) for g in run]
+        texts = [
+            metadata.schema.column(c).path
+            for c in range(metadata.num_columns)
+            if metadata.schema.column(c).physical_type == "BYTE_ARRAY"
+            and any(g.column(c).has_dictionary_page for g in held)
+        ]
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=texts)
+        yield from file.iter_batches(batch_size=rows, row_groups=run)
+        run, size = [], 0
 
 
 def _refuse_air(metadata: pq.FileMetaData) -> None:

@@ -32,6 +32,7 @@ RECORDS = frozenset(
         "指令",
     )
 )
+ASKED = ("instruction", "prompt", "question", "query", "problem", "问题", "指令")
 PASSAGES = ("context", "context_text", "passage", "article", "story", "text")
 
 
@@ -70,12 +71,30 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
             found = read(record)
             if found:
                 return frozenset(k for k in record if k in columns or k in PASSAGES), [normalise_keys(f) for f in found]
+    if of_columns := _of_columns(record):
+        return of_columns
     values = list(record.values())
     if values and all(isinstance(v, dict) for v in values):  # {"id 1": {…}, "id 2": {…}}
         records = [normalise_keys(v) for v in values]
         if all(not RECORDS.isdisjoint(r) for r in records):
             return frozenset(record), records
     return None
+
+
+def _of_columns(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | None:
+    """The rows of a document of columns, as pandas writes it: {instruction: {"0": …}, …}, {instruction: […], …}."""
+    asked = next((record[k] for k in ASKED if k in record), None)
+    if not isinstance(asked, (list, dict)) or len(record) < 2:
+        return None
+    if isinstance(asked, dict) and not all(str(k).isdigit() for k in asked):
+        return None
+    if not all(type(v) is type(asked) and len(v) == len(asked) for v in record.values()):
+        return None
+    columns = {k: list(v.values()) if isinstance(v, dict) else v for k, v in record.items()}
+    said = [v for k, v in columns.items() if record[k] is not asked]
+    if not asked or not all(isinstance(t, str) for t in (*columns[next(k for k in ASKED if k in record)], *said[0])):
+        return None
+    return frozenset(record), [normalise_keys(dict(zip(columns, row))) for row in zip(*columns.values())]
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ import zstandard
 
 from instdata.build import build, prepare
 from instdata.read import bytes_to_records as reading
-from instdata.read import json_documents
+from instdata.read import json_documents, parquet_and_workbooks
 from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes_to_records import Bad
 from instdata.read.encoding import guess
@@ -55,6 +55,10 @@ def parquet(path, rows=2000):
         ("b.jsonl", b"", "the file is empty.*half a download.*exclude:"),
         ("b.csv.gz", b"", "the file is empty"),
         ("b.jsonl", bytes(range(128, 256)) * 40, "not text in an encoding known here.*fetch it again"),
+        ("b.jsonl", b"Entry not found", "a server's error message"),
+        ("b.json", b'{"error": "Repository not found"}', "a server's error message"),
+        ("b.jsonl", b"x/".ljust(257, b"a") + b"ustar\x0000", "a tar archive.*unpack it"),
+        ("b.json", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}", "a Python pickle.*run code"),
         ("b.csv", b"\0" * 5000, "zero bytes stand where its text should go on"),
         ("b.parquet", b"x" * 400, "not a Parquet file: it begins with b'xxxx'"),
     ],
@@ -504,6 +508,19 @@ def test_what_the_first_records_hold_is_not_kept(tmp_path):
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_large_parquet_file_is_read_in_a_bounded_memory(tmp_path, monkeypatch, dictionary):
+    """A reader of dictionaries keeps all of their entries: of 2 GB of texts 6 GB were held."""
+    monkeypatch.setattr(parquet_and_workbooks, "RUN", 1 << 20)
+    texts = [f"{i} is a number of {i * 7}. " * 20 for i in range(20_000)]
+    table = pa.table({"instruction": texts, "output": texts})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=dictionary, row_group_size=500, compression="none")
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for batch in parquet_and_workbooks.parquet_batches(tmp_path / "a.parquet", False):
+        most, seen = max(most, pa.total_allocated_bytes() - before), seen + batch.num_rows
+    assert seen == 20_000 and most < 12 << 20 < table.nbytes
+
+
 def test_times_that_python_has_not_are_text_at_any_depth():
     from instdata.read.parquet_and_workbooks import rows_of_batch
 
@@ -535,6 +552,19 @@ def test_an_exam_in_logiqas_text_format(bench):
     row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
     asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
     assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
+    for text in (b"sep=;\ninstruction;output\na,b;c\n", b"instruction^output\na,b^c\n"):
+        (tmp_path / "a.csv").write_bytes(text)
+        assert [dict(r) for r in read(tmp_path / "a.csv")] == [{"instruction": "a,b", "output": "c"}]
+
+
+def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
+    """An indented document: its keys and brackets stand on lines of their own."""
+    records = [{"instruction": CHINESE, "n": i, "m": [1, 2, 3], "output": "a"} for i in range(9)]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == records
 
 
 def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
