@@ -13,6 +13,7 @@ from instdata.read.file_kind import MAGIC, PIECE, RECORD_LIMIT, Damaged, unpacke
 from instdata.read.truncated_json import TRUNCATED
 from instdata.util.errors import InputError
 
+HOLE = b"\0" * 64  # no text has as many
 SHOWN = 10_000  # bytes of a record that is too long to be kept
 
 
@@ -57,6 +58,18 @@ def pieces(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
         raise error
 
 
+def text_pieces(path: Path, encoding: str) -> Iterator[bytes]:
+    """The same of a text. Raises Damaged where it has a hole: what a download that was never ended leaves."""
+    for piece in pieces(path, encoding):
+        at = piece.find(HOLE)
+        if at < 0:
+            yield piece
+            continue
+        if at:
+            yield piece[:at]
+        raise Damaged("zero bytes stand where its text should go on: half a download; fetch the file again")
+
+
 def lines(
     path: Path, encoding: str = "utf-8", cut: Callable[[bytes], bool] = lambda last: False
 ) -> Iterator[list[bytes | Bad]]:
@@ -64,11 +77,13 @@ def lines(
     all lists; a last line without an end counts where it is not empty. A line longer than RECORD_LIMIT is a Bad one.
     Raises Damaged as `pieces` does, and where `cut` says so of a last line without an end."""
     carry: list[bytes] = []
+    end = b""  # of a line
     held = 0  # bytes of the line that is not yet at its end; only its start is kept past RECORD_LIMIT
     error = None
     try:
-        for piece in pieces(path, encoding):
-            *whole, rest = piece.split(b"\n")
+        for piece in text_pieces(path, encoding):
+            end = end or (b"\r" if b"\r" in piece and b"\n" not in piece else b"\n")  # an old Macintosh's
+            *whole, rest = piece.split(end)
             if whole:
                 yield [_joined([*carry, whole[0]], held + len(whole[0])), *whole[1:]]
                 carry, held = [rest], len(rest)
@@ -91,9 +106,11 @@ def _joined(parts: list[bytes], size: int) -> bytes | Bad:
     return too_long(parts[0]) if size > RECORD_LIMIT else b"".join(parts)
 
 
-def too_long(start: bytes) -> Bad:
+def too_long(start: bytes, size: int = 0) -> Bad:
+    """A record of which this is the start; its `size` where it is known where it ends."""
     shown = start[:SHOWN].decode("utf-8", "backslashreplace")
-    return Bad(f"longer than {RECORD_LIMIT >> 20} MB: a quote or bracket may not be closed", f"{shown} … (its start)")
+    why = f"it has {size >> 20:,} MB" if size else "a quote or bracket may not be closed"
+    return Bad(f"longer than {RECORD_LIMIT >> 20} MB: {why}", f"{shown} … (its start)")
 
 
 def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator[dict[str, str] | tuple[str, str]]:
@@ -109,6 +126,8 @@ def csv_records(path: Path, delimiter: str, encoding: str = "utf-8") -> Iterator
     for row, error, taken in feed.records():
         if error is None and len(taken) == 1 and not taken[0].strip():
             continue
+        if header is None and len(taken) == 1 and taken[0].lstrip("\ufeff").startswith(("sep=", '"sep=')):
+            continue  # Excel's word for the delimiter
         if header is None and error is None:
             header = [name.removeprefix("\ufeff") for name in row]
             if len(set(header)) < len(header):

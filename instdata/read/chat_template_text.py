@@ -40,6 +40,16 @@ def looks_rendered(text: str) -> bool:
     return rendered(text[:LOOK]) is not None
 
 
+def may_be_rendered(text: str) -> bool:
+    """Whether a text begins as a template's marks do: a quick look."""
+    return text.lstrip()[:1] in ("<", "[", "#")
+
+
+def rendered_prompt(text: str) -> list[dict[str, Any]] | None:
+    """The turns of a prompt as a template wrote it, up to where the assistant is to answer (an empty turn)."""
+    return rendered(text) if may_be_rendered(text) else None
+
+
 def _start(text: str) -> int:
     found = START.match(text)
     return found.end() if found else 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import re
 from itertools import islice
 from pathlib import Path
 
 from instdata.read.bytes_to_records import Bad, lines
 from instdata.read.file_kind import Damaged, Form
 
-TRIED = (",", "\t", ";", "|", "\x01")
+TRIED = (",", "\t", ";", "|", "\x01", "\x1f", "^", "~")
+SAID = re.compile(r"\ufeff?\"?sep=(.)\"?\r?\Z")  # a first line of Excel's
 LOOKED_AT = 50  # records
 
 
@@ -21,6 +23,8 @@ def separator(path: Path, form: Form) -> str:
         block = next(lines(path, form.encoding), [])
     except Damaged:
         return usual
+    if block and not isinstance(block[0], Bad) and (said := SAID.match(block[0].decode("utf-8", "replace"))):
+        return said[1]
     text = [x.decode("utf-8", "replace") + "\n" for x in block[: LOOKED_AT * 10] if not isinstance(x, Bad)]
 
     def equal(delimiter: str) -> tuple[float, int]:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from instdata.corpus.forms_and_dropped import DROPPED, FORMS
 from instdata.corpus.read_build_folder import data_files
-from instdata.read.json_numbers import dumps, loads
+from instdata.read.json_numbers import loads
 from instdata.read.source_form import record_of
+from instdata.read.threads import TREE, lines
 from instdata.util.checksums import part
 from instdata.util.errors import InputError
 
@@ -57,8 +58,7 @@ def _rebuild(db: Any, forms: Path, path: Path) -> None:
     )
     for batch in rows.to_arrow_reader(BATCH):
         records = batch.to_pylist()
-        lines = [dumps(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records]
-        _add(db, records, lines)
+        _add(db, records, [lines(record_of(r["form"], r["messages"], r, r.get("meta"))) for r in records])
 
 
 def _add_unreadable(db: Any, build: Path, ledger_file: Path) -> None:
@@ -85,10 +85,10 @@ def _add(db: Any, records: list[dict[str, Any]], lines: list[bytes]) -> None:
 
 def _one_line(raw: str) -> bytes:
     """A record's text on one line: JSON that took several is written anew, anything else is a JSON text there."""
-    if "\n" not in raw and "\r" not in raw:
+    if "\n" not in raw and "\r" not in raw and TREE not in raw:
         return raw.encode()
     try:
-        return dumps(loads(raw))
+        return lines(loads(raw))
     except ValueError:
         return orjson.dumps(raw)
 

@@ -16,9 +16,10 @@ import orjson
 import pyarrow as pa
 
 from instdata.corpus.rows import TURN, TURNS
+from instdata.read.chat_template_text import may_be_rendered
 from instdata.read.column_names import normalise_keys
 from instdata.read.field_text import BadRow
-from instdata.read.formats import MAIN, MEDIA, Fields, used_keys
+from instdata.read.formats import INSTRUCTIONS, MAIN, MEDIA, Fields, used_keys
 from instdata.read.json_numbers import dumps
 from instdata.read.question_sets import may_nest
 from instdata.read.record_fields import BEFORE_LETTER
@@ -103,6 +104,7 @@ class Usual:
             or "$" in record
             or any(k in named for k in MEDIA)
             or may_nest(tuple(named))
+            or (not named.keys().isdisjoint(INSTRUCTIONS) and self.format == "prompt_completion")
         ):
             return None
         feeds: dict[str, str] = {}
@@ -137,7 +139,7 @@ class Usual:
         asked, said = record[plan.asked], record[plan.said]
         if type(asked) is not str or type(said) is not str or "\0" in asked or "\0" in said:
             return False
-        if not asked.strip() or not said.strip() or may_hold(said) or DIALOGUE.match(asked):
+        if not asked.strip() or not said.strip() or may_hold(said) or DIALOGUE.match(asked) or may_be_rendered(asked):
             return False
         given = record[plan.given] if plan.given else None
         span = -1

@@ -6,7 +6,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from instdata.read.json_numbers import loads
+from instdata.read.json_numbers import holds_float, loads, spelled
 
 
 class BadRow(ValueError):
@@ -19,10 +19,11 @@ def said_of(error: Exception) -> str:
 
 
 def json_text(text: str) -> Any:
-    """What a column of JSON text holds; the text itself where it is no JSON list or object."""
+    """What a column of JSON text holds, numbers as written; the text itself where it is no JSON list or object."""
     if text.lstrip()[:1] in ("[", "{"):
         try:
-            return loads(text)
+            found = loads(text)
+            return spelled(text) if holds_float(found) else found
         except (ValueError, RecursionError):
             return text
     return text

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from instdata.read.encoding import HEAD, guess
+from instdata.read.encoding import HEAD, NO_TEXT, guess
 from instdata.read.parquet_footer import sound_footer
 from instdata.util.errors import InputError, InstdataError
 
@@ -23,6 +23,10 @@ SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
 PACKED = (".gz", ".zst")
 MAGIC = {b"\x1f\x8b": ".gz", b"\x28\xb5\x2f\xfd": ".zst"}
 KEPT = 10_000  # characters of a document's other keys that the manifest keeps, each
+# A block of LogiQA's text files: the letter of the answer, a text, a question, options.
+EXAM = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*[a-fA-F][ \t]*\r?\n[^\r\n]+\r?\n[^\r\n]+\r?\n[ \t]*\W{0,3}A\W[^\n]*\n[ \t]*\W{0,3}B\W"
+)
 FEED = 1 << 10  # packed bytes that are unpacked at once: zstandard makes at most 32 MB of them
 # Packings that are told, not read.
 FOREIGN = {
@@ -31,6 +35,10 @@ FOREIGN = {
     b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "unpack it"), b"ARROW1": ("an Arrow file", "write it as Parquet"),
     b"\x89PNG": ("a picture", "name a data file"), b"%PDF": ("a PDF", "name a data file"),
     b"Obj\x01": ("an Avro file", "write it as Parquet"),
+    b'\x04"M\x18': ("packed by lz4", "unlz4 it"),
+    b"SQLite format 3\0": ("a SQLite database", "export its table as .csv"),
+    b"\x93NUMPY": ("a NumPy array", "write it as .jsonl"), b"ORC": ("an ORC file", "write it as Parquet"),
+    b"\x89HDF": ("an HDF5 file", "write it as Parquet"), b"\xff\xd8\xff": ("a picture", "name a data file"),
     b"\xd0\xcf\x11\xe0": ("an old Excel file", "save it as .xlsx or .csv"),
 }  # fmt: skip
 
@@ -43,6 +51,17 @@ class Damaged(InstdataError):
     def __init__(self, message: str, tail: bytes = b""):
         super().__init__(message)
         self.tail = tail
+
+
+PICKLE = re.compile(rb"\x80[\x02-\x05][\x95cq}\](]")
+# What servers and hubs answer in place of a file, in a few words or as a small JSON object.
+ERROR = re.compile(
+    rb"(?i)(?:entry|repository|revision|page|file|404:?)\s+not\s+found|not found|forbidden|unauthorized|"
+    rb"access (?:denied|to .{1,200} is restricted)|invalid (?:username|credentials)|bad gateway|rate limit"
+)
+ERROR_KEYS = frozenset(
+    ["error", "errors", "message", "documentation_url", "status", "code", "statuscode", "detail", "details", "type"]
+)
 
 
 @dataclass
@@ -106,6 +125,14 @@ def kind_of(path: Path) -> str | None:
     return suffixes[-1] if suffixes and suffixes[-1] in SUFFIXES else None
 
 
+def is_data(path: Path) -> bool:
+    """Whether a file is one that is read: by its name, and a .txt by its first bytes (LogiQA's)."""
+    if path.suffix.lower() != ".txt" or not path.is_file():
+        return kind_of(path) is not None
+    with open(path, "rb") as file:
+        return EXAM.match(file.read(HEAD)) is not None
+
+
 def form_of(path: Path, encoding: str | None = None) -> Form:
     """How to read a file, by its first bytes and its name. Raises Damaged for what is no data (a Git LFS pointer, a web
     page, half a Parquet file), InputError where its encoding is not clear."""
@@ -115,6 +142,8 @@ def form_of(path: Path, encoding: str | None = None) -> Form:
 
 @lru_cache(maxsize=4096)
 def _form(path: Path, encoding: str | None, written: int, size: int) -> Form:
+    if not size and path.suffix.lower() not in (".parquet", ".xlsx"):
+        raise Damaged("the file is empty (0 bytes): half a download? Fetch it again, or leave it out by exclude:")
     with open(path, "rb") as file:
         first = file.read(512)
         packing = next((kind for magic, kind in MAGIC.items() if first.startswith(magic)), "")
@@ -156,6 +185,8 @@ def _form(path: Path, encoding: str | None, written: int, size: int) -> Form:
 
 def _encoding(head: bytes) -> str:
     name, why = guess(head)
+    if why == NO_TEXT:
+        raise Damaged(f"{why}: the file is damaged, or is no data; fetch it again")
     if name is None:
         raise InputError(f"{why}: give the source its encoding:")
     return name
@@ -166,6 +197,10 @@ def _foreign(path: Path, first: bytes, suffix: str, size: int | None) -> None:
     for magic, (what, remedy) in FOREIGN.items():
         if first.startswith(magic) and not (suffix == ".xlsx" and magic.startswith(b"PK")):
             raise Damaged(f"this is {what}, not {suffix[1:]}: {remedy}, then name what comes out")
+    if first[257:262] == b"ustar":
+        raise Damaged(f"this is a tar archive, not {suffix[1:]}: unpack it, then name what comes out")
+    if PICKLE.match(first):
+        raise Damaged("this is a Python pickle, which may run code when it is read: write it as .jsonl or Parquet")
     if suffix == ".xlsx" and size and not first.startswith(b"PK"):
         raise Damaged(f"not an .xlsx workbook: it begins with {first[:8]!r}; fetch or save it again")
 
@@ -179,8 +214,19 @@ def _pointer(head: bytes) -> None:
         raise Damaged(f"a Git LFS pointer, not the file{lost} itself: run `git lfs pull` where it came from")
     if re.match(rb"(?i)<(!doctype html|html|head|body)\b", text):
         raise Damaged("a web page, not data: the download gave an error or a login page; fetch it again")
-    if re.match(rb"<\?xml", text) and b"<Error>" in text:
+    if (re.match(rb"<\?xml", text) and b"<Error>" in text) or _error(text):
         raise Damaged("a server's error message, not data: fetch it again")
+
+
+def _error(text: bytes) -> bool:
+    """Whether a whole file is what a server said in its place."""
+    if len(text) > 2_000:
+        return False
+    held = _loads(text)
+    if isinstance(held, dict):
+        keys = {str(k).casefold() for k in held}
+        return bool(held) and keys <= ERROR_KEYS and not keys.isdisjoint(("error", "errors", "message", "detail"))
+    return b"\n" not in text.strip() and ERROR.match(text) is not None
 
 
 def _whole_parquet(path: Path, size: int) -> None:

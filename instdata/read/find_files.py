@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-from instdata.read.file_kind import SUFFIXES, kind_of
+from instdata.read.file_kind import SUFFIXES, is_data
 from instdata.read.source_options import Source
 from instdata.util.errors import DamagedInput, InputError
 from instdata.util.paths import cache_folder, expanded
@@ -97,7 +97,7 @@ def _matches(given: Path, text: str, skipped: list[tuple[Path, str]]) -> list[Pa
     if given.is_dir():
         return _data_files(_below(given, skipped), skipped, f"{text}: the folder has no data file ({_kinds()})")
     if given.exists() or given.is_symlink():
-        if not kind_of(given):
+        if not is_data(given):
             raise InputError(f"{text}: unknown kind of file; known are {_kinds()}")
         return [given]
     if set("*?[") & set(text):
@@ -119,13 +119,13 @@ def _matches(given: Path, text: str, skipped: list[tuple[Path, str]]) -> list[Pa
 
 
 def _kinds() -> str:
-    return f"{', '.join(SUFFIXES)}, also .gz and .zst"
+    return f"{', '.join(SUFFIXES)}, also .gz and .zst, and LogiQA's .txt"
 
 
 def _data_files(files: list[Path] | Iterator[Path], skipped: list[tuple[Path, str]], none: str) -> list[Path]:
     data = []
     for path in files:
-        if kind_of(path):
+        if is_data(path):
             data.append(path)
         else:
             skipped.append((path, "no data file"))

@@ -20,13 +20,13 @@ from instdata.read.formats import CHOSEN_OPTION, COMMON, OPTIONS, used_keys
 from instdata.read.open_sources import PEEK, Input
 from instdata.read.parse_blocks import parse
 from instdata.read.question_sets import nested
-from instdata.read.record_fields import lettered
+from instdata.read.record_fields import RATINGS, lettered
 from instdata.read.shard_index import until_damage
 from instdata.read.shards import answered, any_answered
 from instdata.util.build_context import Context
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
-VERSION = 4  # raise it when the same records look otherwise
+VERSION = 5  # raise it when the same records look otherwise
 SHOWN = 40  # characters of an example
 PLACE = re.compile(r":? (?:at )?line \d+,? column \d+(?: \(char \d+\))?")  # where in a record, which differs
 NAMED = 6  # columns that a line names
@@ -166,6 +166,7 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
     bad: Counter[str] = Counter()
     first_bad: dict[str, str] = {}
     for item in inputs:
+        used, seen, own = used_keys(item.fields), 0, set(item.fields.get("ability", ()))
         for start, block in until_damage(item.blocks(PEEK), []):
             read = parse(block, start, item, taxonomy)
             table = read.table(item)
@@ -175,20 +176,19 @@ def look(inputs: list[Input], taxonomy: Taxonomy | None) -> Look:
                 why = PLACE.sub("", error)
                 bad[why] += 1
                 first_bad.setdefault(why, f"{item.file} row {number}")
-        used, seen, own = used_keys(item.fields), 0, set(item.fields.get("ability", ()))
-        for record in islice(records(until_damage(item.blocks(PEEK), [])), PEEK):
-            seen += 1
-            feeding = used | _special(record) if isinstance(record, dict) else used
-            for key, value in record.items() if isinstance(record, dict) else ():
-                labelled = labelled or (key in own and bool(value))
-                if isinstance(value, str) and 0 < len(value) <= LABEL and (key not in feeding or key in CATEGORY):
-                    words.setdefault(key, Counter())[value] += 1
-                if key in feeding or value in (None, "", [], {}):
-                    continue
-                if key not in unused:
-                    unused[key] = _example(value)
-                if key not in ABOUT and _holds_text(value):
-                    perhaps.setdefault(key)
+            for record in islice(records(iter([(start, block)])), PEEK - seen):
+                seen += 1
+                feeding = used | _special(record) if isinstance(record, dict) else used
+                for key, value in record.items() if isinstance(record, dict) else ():
+                    labelled = labelled or (key in own and bool(value))
+                    if isinstance(value, str) and 0 < len(value) <= LABEL and (key not in feeding or key in CATEGORY):
+                        words.setdefault(key, Counter())[value] += 1
+                    if key in feeding or value in (None, "", [], {}):
+                        continue
+                    if key not in unused:
+                        unused[key] = _example(value)
+                    if key not in ABOUT and _holds_text(value):
+                        perhaps.setdefault(key)
         whole = whole and seen < PEEK
     formats = list(dict.fromkeys(i.format for i in inputs))
     labels = None if labelled or taxonomy is None else _labels(words, taxonomy)
@@ -211,7 +211,8 @@ def _special(record: Mapping[str, Any]) -> set[str]:
     several = nested(record)
     letters = lettered(record)
     options = letters or not record.keys().isdisjoint(OPTIONS)
-    return {*(several[0] if several else ()), *letters, *((*CHOSEN_OPTION, "text") if options else ())}
+    rated = RATINGS if "generations" in record else ()
+    return {*rated, *(several[0] if several else ()), *letters, *((*CHOSEN_OPTION, "text") if options else ())}
 
 
 def looked(inputs: list[Input], context: Context, keep: bool) -> Look:

@@ -23,10 +23,29 @@ OPTIONS = ("options", "choices", "choice", "选项", "選項")
 REASONING = ("reasoning_content", "reasoning", "thinking", "deepseek_reasoning", "complex_cot", "思考", "思考过程",
              "思考過程", "推理", "reasoning (reasoning_content)", "deepseek_thinking_trajectory",
              "gemini_thinking_trajectory", "thinking_trajectories")  # fmt: skip
-SAID = ("输出", "輸出", "回答", "答案", "回复", "回覆", "回应", "回應", "响应", "解答")
+SAID = (
+    "输出",
+    "輸出",
+    "回答",
+    "答案",
+    "回复",
+    "回覆",
+    "回应",
+    "回應",
+    "响应",
+    "解答",
+    "模型输出",
+    "模型回答",
+    "模型回复",
+    "输出文本",
+    "标准答案",
+    "正确答案",
+    "参考答案",
+)
 
 # The answer to a conversation that ends with a question, in columns of its own.
 ANSWER = {"completion": ("completion", "response", "answer", "output"), "reasoning": REASONING}
+INSTRUCTIONS = ("instruction", "definition", "指令", "指示")
 CHOSEN_OPTION = (
     "label",
     "correct_option",
@@ -38,7 +57,7 @@ CHOSEN_OPTION = (
 # Our field -> the columns that feed it where `map` names none, per format.
 KEYS: dict[str, Feeds] = {
     "alpaca": {
-        "instruction": ("instruction", "definition", "指令", "指示"),
+        "instruction": INSTRUCTIONS,
         "input": ("input", "inputs", "输入", "輸入", *PASSAGE),
         "output": ("output", "response", "generation", "completion", "answer", "targets", *SAID),
         "generations": ("generations", "completions"),
@@ -51,11 +70,13 @@ KEYS: dict[str, Feeds] = {
                    "inputs_pretokenized", "inputs", "questions", "ask", "content", "text", "input_text", "user_input",
                    "问题", "問題", "提问", "提問", "题目", "題目",
                    "提示", "提示词", "问", "問", "用户", "用戶", "使用者", "user", "human", "q", "input",
-                   "输入", "輸入"),
+                   "输入", "輸入", "用户输入", "用户问题", "用户提问", "输入文本", "题干",
+                   "article", "document", "dialogue"),
         "completion": ("completion", "response", "response (content)", "output", "deepseek_attempt", "gemini_attempt",
                        "attempt", "solution", "answer", "answers", "answerkey", "generation",
         "target", "targets_pretokenized", "targets", "correct_answer", "best_answer", "answers_spans",
                        "generated_solution", "deepseek_solution", "r1_solution_1", "final_answer", "content", "summary",
+                       "highlights",
                        "code", "correct answer", "canonical_solution", "solutions", "output_text", "model_output",
                        *SAID, "答", "助手", "助理", "assistant", "bot", "gpt", "a"),
         "generations": ("generations",),
@@ -65,9 +86,11 @@ KEYS: dict[str, Feeds] = {
         "reasoning": REASONING,
     },
     "messages": {"messages": ("messages", "conversations", "conversation", "dialogue", "dialog", "dialogues", "dialogs",
-                              "chat", "turns",
+                              "chat", "turns", "items",
+                              "transcript",
     "data",
-                              "contents", "trajectory", "sample", "plain_text", "text", "对话", "對話"), **ANSWER},
+                              "contents", "trajectory", "segments",
+                              "sample", "plain_text", "text", "对话", "對話"), **ANSWER},
     "sharegpt": {"conversations": ("conversations", "conversation"), **ANSWER},
     "preference": {"prompt": ("prompt", "question", "query")},
     "seeds": {"instruction": ("instruction",), "instances": ("instances",)},
@@ -91,7 +114,7 @@ COMMON: Feeds = {
     ),
     "tools": ("tools", "functions"),
     "chosen": ("chosen",),
-    "rejected": ("rejected",),
+    "rejected": ("rejected", "rejected_response", "rejected_messages"),
     "chosen_score": ("chosen_score", "score_chosen", "chosen_rating", "chosen-rating", "rating_chosen"),
     "rejected_score": ("rejected_score", "score_rejected", "rejected_rating", "rejected-rating", "rating_rejected"),
     "reference": (
@@ -125,7 +148,9 @@ BESIDE = {
         ("user human 用户 用戶 使用者", "assistant bot gpt 助手 助理"),
         ("assistant bot gpt 助手 助理", "user human 用户 用戶 使用者"),
         ("q", "a"), ("a", "q"), ("问 問", "答"), ("答", "问 問"), ("ask", "answer"), ("questions", "answers"),
-        ("prompt.content", "summary"), ("summary", "content"), ("prompt.text", "code"), ("code", "text"),
+        ("prompt.content", "summary"), ("summary highlights", "content article document dialogue"),
+        ("prompt.article prompt.document prompt.dialogue", "summary highlights"),
+        ("prompt.text", "code"), ("code", "text"),
         ("definition", "inputs instances"),
         ("attempt", "thinking_trajectories"), ("reward_model", "data_source"),
     )
@@ -147,14 +172,21 @@ class Fields(dict):
         if keys not in plans:
             if len(plans) > 256:  # a file of which no two records have the same keys
                 plans.clear()
+            spelled = joined(keys)
             plans[keys] = [
-                (name, key, tuple(placeholders(key)))
+                (name, spelled.get(key, key), tuple(placeholders(key)))
                 for name, feeding in self.items()
                 for key in (() if name.startswith(ROLE_FIELD) else feeding)
                 # What a map names stands alone, and always stands for its field.
-                if (key in record and (len(feeding) == 1 or stands(key, record, name))) or placeholders(key)
+                if (key in spelled and (len(feeding) == 1 or stands(key, spelled, name))) or placeholders(key)
             ]
         return plans[keys]
+
+
+def joined(keys: Iterable[str]) -> dict[str, str]:
+    """Column names, those of several words in the tables' spelling too: "system prompt" is "system_prompt"."""
+    names = dict.fromkeys(keys)
+    return {re.sub(r"[ -]", "_", key): key for key in names} | {key: key for key in names}
 
 
 def stands(key: str, record: Mapping[str, Any], field: str) -> bool:
@@ -180,8 +212,9 @@ def detect(records: Iterable[dict[str, Any]]) -> str | None:
             if first is not None:
                 shared = isinstance(first, dict) and "from" in first and key in KEYS["sharegpt"]["conversations"]
                 return "sharegpt" if shared else "messages"
+        names = joined(record)
         for format in ("seeds", "alpaca", "prompt_completion"):
-            if any(k in record and stands(k, record, MAIN[format]) for k in KEYS[format][MAIN[format]]):
+            if any(k in names and stands(k, names, MAIN[format]) for k in KEYS[format][MAIN[format]]):
                 return format
         if isinstance(record.get("chosen"), (str, list)):
             return "preference"
@@ -212,6 +245,8 @@ def _first_turn(value: Any, key: str) -> Any:
             else None
         )
     keys = set(map(normalise_key, first)) if isinstance(first, dict) else set()
+    if keys == {"label", "text"} and key == "segments":  # axolotl's texts without a template
+        return first
     paired = key != "data" and any(keys.issuperset(pair) for pair in PAIRS)  # a document's data: records, not exchanges
     return first if paired or is_turn(keys) else None
 

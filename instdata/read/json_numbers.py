@@ -58,6 +58,13 @@ def _told(text: str, number: float) -> Written:
     return out
 
 
+def holds_float(value: Any) -> bool:
+    """Whether any number in JSON is no whole one: `spelled` would know how it was written."""
+    if isinstance(value, dict):
+        return any(map(holds_float, value.values()))
+    return type(value) is float or (isinstance(value, list) and any(map(holds_float, value)))
+
+
 def spelled(raw: bytes | str) -> Any:
     """JSON whose numbers remember how they were written; NaN is let pass."""
     return json.loads(raw, parse_float=written, parse_int=whole, parse_constant=lambda word: math.nan)

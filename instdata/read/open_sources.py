@@ -33,7 +33,7 @@ from instdata.util.build_context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.yaml import did_you_mean
 
-VERSION = 9  # of everything that turns a file into shards
+VERSION = 10  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 
@@ -171,6 +171,8 @@ def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None
                 say(f"{file} {said}")
             for record in records(raw_blocks(str(path), None, PEEK, **how)):
                 peeked.add(record)
+            if not peeked.columns:
+                say(f"{file} holds no record that can be read")
         except Damaged as e:
             message = str(e) if str(e).startswith(path.name) else f"{path.name}: {e}"
             if source.damaged != "keep":
@@ -275,14 +277,11 @@ def _understand(
     if not format and not seen:
         format = fitting[0]
     if not format:
-        raise InputError(f"{where}: the format is not clear from its columns ({shown}): {_remedy(seen)}")
+        raise InputError(
+            f"{where}: the format is not clear from its columns ({shown}): give format: or map: "
+            "{instruction: …, output: …}" + (", or its delimiter:" if len(seen) == 1 and ".csv" in where else "")
+        )
     return format, columns(format, source.map, source.roles)
-
-
-def _remedy(seen: list[str]) -> str:
-    if {"message_id", "parent_id"} <= set(seen):
-        return "its records are single messages; name the file of whole threads (OpenAssistant: the one of trees)"
-    return "give format: or map: {instruction: …, output: …}"
 
 
 def _fitting(fitting: list[str], detected: str | None, mapping: dict[str, str], seen: list[str]) -> str | None:

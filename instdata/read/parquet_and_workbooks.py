@@ -24,6 +24,7 @@ from instdata.util.yaml import did_you_mean
 
 BATCH_ROWS = 16_384
 GROUP_BYTES = 1 << 30  # a page may be as large as its row group says: one that is mostly air is refused beyond this
+RUN = 64 << 20  # bytes of row groups that one reader goes over
 AIR = 1_000  # unpacked bytes, or values, that a packed byte may claim to hold
 WORKBOOK_BYTES = 512 << 20  # of a workbook's parts, unpacked
 SHEET, FORMULA = re.compile(r"/?xl/worksheets/.*\.xml$"), re.compile(rb"<(?:\w+:)?f[ >/]")
@@ -73,12 +74,31 @@ def _opened(source: Any) -> tuple[int, Iterator[pa.RecordBatch]]:
         batches = found.to_batches(batch_size=BATCH_ROWS // 16, batch_readahead=1, fragment_readahead=1)
         return found.count_rows(), batches
     _refuse_air(metadata)
-    columns = [metadata.schema.column(i) for i in range(metadata.num_columns)]
-    texts = [c.path for c in columns if c.physical_type == "BYTE_ARRAY"]
     size = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-    # A text that a page holds once is held once: dictionaries are written out by slices.
-    file = pq.ParquetFile(source, read_dictionary=texts)
-    return metadata.num_rows, file.iter_batches(batch_size=rows_a_block(size, metadata.num_rows))
+    return metadata.num_rows, _batches(source, metadata, rows_a_block(size, metadata.num_rows))
+
+
+def _batches(source: Any, metadata: pq.FileMetaData, rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows in batches. A text that a page holds once is held once: dictionaries are written out by slices. A reader
+    goes over RUN bytes of row groups: it never forgets an entry of a dictionary, those that it makes of plain pages
+    (every writer's, where a dictionary grew too long) included."""
+    run: list[int] = []
+    size = 0
+    for i in range(metadata.num_row_groups):
+        run.append(i)
+        size += metadata.row_group(i).total_byte_size
+        if size < RUN and i + 1 < metadata.num_row_groups:
+            continue
+        held = [metadata.row_group(g) for g in run]
+        texts = [
+            metadata.schema.column(c).path
+            for c in range(metadata.num_columns)
+            if metadata.schema.column(c).physical_type == "BYTE_ARRAY"
+            and any(g.column(c).has_dictionary_page for g in held)
+        ]
+        file = pq.ParquetFile(source, metadata=metadata, read_dictionary=texts)
+        yield from file.iter_batches(batch_size=rows, row_groups=run)
+        run, size = [], 0
 
 
 def _refuse_air(metadata: pq.FileMetaData) -> None:
@@ -190,27 +210,55 @@ def rows_of_batch(batch: Any) -> Iterator[dict[str, Any] | Bad]:
 
 
 def _values(column: Any) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        return column.cast(pa.string()).to_pylist()  # as_py would give what pandas makes of it, where there is pandas
+    exact = _exact(column.type)
+    if exact != column.type:
+        column = column.cast(exact)
     try:
         return column.to_pylist()
     except (ValueError, OverflowError, TypeError, pa.ArrowException):
         return [_cell(v) for v in column]
 
 
+def _exact(kind: pa.DataType) -> pa.DataType:
+    """The type with text in place of what as_py would give as pandas has it, or not at all: nanoseconds, at any
+    depth."""
+    if getattr(kind, "unit", "") == "ns":
+        return pa.int64() if pa.types.is_duration(kind) else pa.string()
+    if pa.types.is_struct(kind):
+        return pa.struct([kind.field(i).with_type(_exact(kind.field(i).type)) for i in range(kind.num_fields)])
+    if pa.types.is_map(kind):
+        return pa.map_(kind.key_type, _exact(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_exact(kind.value_type)), kind.list_size)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_exact(kind.value_type)))
+    return _exact(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
 def _cell(value: Any) -> Any:
+    if isinstance(value, pa.StructScalar) and value.is_valid:
+        return _whole({name: _cell(inner) for name, inner in value.items()})
+    if isinstance(value, pa.ListScalar) and not isinstance(value, pa.MapScalar) and value.is_valid:
+        return _whole(list(map(_cell, value.values)))
     try:
         return value.as_py()
     except UnicodeDecodeError:
         return Bad(
             "is not UTF-8",
-            str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else "a list or struct",
+            str(value.cast(pa.binary()).as_py()) if pa.types.is_string(value.type) else str(value.type),
         )
     except (ValueError, OverflowError, TypeError, pa.ArrowException) as e:
         try:
             return value.cast(pa.string()).as_py()
         except (pa.ArrowException, UnicodeDecodeError):
             return Bad(f"cannot be read: {e}", str(value.type))
+
+
+def _whole(held: Any) -> Any:
+    """The list or object, or what is wrong with the first of its cells that cannot be read."""
+    broken = [v for v in (held.values() if isinstance(held, dict) else held) if isinstance(v, Bad)]
+    return broken[0] if broken else held
 
 
 def _json(record: Any) -> str:

@@ -19,7 +19,7 @@ from instdata.read.column_names import Record, normalise_keys
 from instdata.read.fast_path import INPUT, PLAIN, Usual
 from instdata.read.field_text import is_nan, said_of
 from instdata.read.formats import used_keys
-from instdata.read.json_numbers import dumps, spelled
+from instdata.read.json_numbers import dumps, holds_float, spelled
 from instdata.read.language import detect as detect_languages
 from instdata.read.open_sources import Input
 from instdata.read.question_sets import listed
@@ -95,19 +95,13 @@ def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[R
     """A record and its conversations. Where a number stands where text is expected, the record is read again as it is
     written: 0.10 is not 0.1."""
     rows = adapt(record, item.format, item.fields)
-    if isinstance(records, list) and isinstance(records[i], bytes) and _has_float(record):
+    if isinstance(records, list) and isinstance(records[i], bytes) and holds_float(record):
         found = spelled(records[i].removeprefix(b"\xef\xbb\xbf").strip().removesuffix(b","))
         record = normalise_keys(listed(found) or found)
         rows = adapt(record, item.format, item.fields)
     if item.format in ("messages", "sharegpt"):
         rows = [cut_back(row) for row in rows]
     return record, rows
-
-
-def _has_float(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_float, value.values()))
-    return type(value) is float or (isinstance(value, list) and any(map(_has_float, value)))
 
 
 def _described(

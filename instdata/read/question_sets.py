@@ -13,6 +13,7 @@ from typing import Any
 from instdata.read.column_names import Record, normalise_keys
 from instdata.read.preference_pairs import VERDICTS, preferred
 from instdata.read.roles import is_turn
+from instdata.read.threads import TREE, rank, thread
 
 Flat = dict[str, Any]
 # What a record in a document of records by their ids has one of.
@@ -31,6 +32,7 @@ RECORDS = frozenset(
         "指令",
     )
 )
+ASKED = ("instruction", "prompt", "question", "query", "problem", "问题", "指令")
 PASSAGES = ("context", "context_text", "passage", "article", "story", "text")
 
 
@@ -69,12 +71,30 @@ def nested(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | N
             found = read(record)
             if found:
                 return frozenset(k for k in record if k in columns or k in PASSAGES), [normalise_keys(f) for f in found]
+    if of_columns := _of_columns(record):
+        return of_columns
     values = list(record.values())
     if values and all(isinstance(v, dict) for v in values):  # {"id 1": {…}, "id 2": {…}}
         records = [normalise_keys(v) for v in values]
         if all(not RECORDS.isdisjoint(r) for r in records):
             return frozenset(record), records
     return None
+
+
+def _of_columns(record: Mapping[str, Any]) -> tuple[frozenset[str], list[Record]] | None:
+    """The rows of a document of columns, as pandas writes it: {instruction: {"0": …}, …}, {instruction: […], …}."""
+    asked = next((record[k] for k in ASKED if k in record), None)
+    if not isinstance(asked, (list, dict)) or len(record) < 2:
+        return None
+    if isinstance(asked, dict) and not all(str(k).isdigit() for k in asked):
+        return None
+    if not all(type(v) is type(asked) and len(v) == len(asked) for v in record.values()):
+        return None
+    columns = {k: list(v.values()) if isinstance(v, dict) else v for k, v in record.items()}
+    said = [v for k, v in columns.items() if record[k] is not asked]
+    if not asked or not all(isinstance(t, str) for t in (*columns[next(k for k in ASKED if k in record)], *said[0])):
+        return None
+    return frozenset(record), [normalise_keys(dict(zip(columns, row))) for row in zip(*columns.values())]
 
 
 @lru_cache(maxsize=1024)
@@ -158,18 +178,30 @@ def _tree(record: Mapping[str, Any]) -> list[Flat]:
         turns.append({k: node[k] for k in ("role", "text") if k in node})
         replies = node.get("replies")
         replies = [r for r in replies if isinstance(r, dict)] if isinstance(replies, list) else []
-        node = min(replies, key=_rank, default=None)
+        node = min(replies, key=rank, default=None)
     return [{"messages": turns}]
 
 
-def _rank(reply: Mapping[str, Any]) -> float:
-    rank = reply.get("rank")
-    return rank if isinstance(rank, (int, float)) else float("inf")
+def _flat_tree(record: Mapping[str, Any]) -> list[Flat]:
+    """The same as a table of messages."""
+    return [{"messages": thread(record[TREE])}] if isinstance(record[TREE], list) else []
 
 
 def _asked(record: Mapping[str, Any]) -> list[Flat]:
     """A request of a batch: its body."""
     return [dict(record["body"])] if isinstance(record["body"], dict) else []
+
+
+def _logged(record: Mapping[str, Any]) -> list[Flat]:
+    """A request to a chat interface and its answer, as gateways log them: {messages, choices}, {request, response}."""
+    asked, said = (record["request"], record["response"]) if "request" in record else (record, record)
+    choices = said.get("choices") if isinstance(said, dict) else None
+    first = (
+        choices[0].get("message") if choices and isinstance(choices, list) and isinstance(choices[0], dict) else None
+    )
+    if not (isinstance(asked, dict) and isinstance(asked.get("messages"), list) and isinstance(first, dict)):
+        return []
+    return [{k: v for k, v in asked.items() if k != "choices"} | {"messages": [*asked["messages"], first]}]
 
 
 def _outputs(record: Mapping[str, Any]) -> list[Flat]:
@@ -210,8 +242,11 @@ NESTS: tuple[tuple[frozenset[str], Callable[[Mapping[str, Any]], list[Flat]]], .
     (frozenset(["story", "questions", "answers"]), _story),
     (frozenset(["questions", "answers"]), _zipped),
     (frozenset(["prompt", "message_tree_id"]), _tree),
+    (frozenset([TREE]), _flat_tree),
     (frozenset(["question", "label"]), _steps),
     (frozenset(["custom_id", "body"]), _asked),
+    (frozenset(["messages", "choices"]), _logged),
+    (frozenset(["request", "response"]), _logged),
     (frozenset(["input", "preferred_output", "non_preferred_output"]), _outputs),
     (frozenset(["definition", "instances"]), _task),
 )

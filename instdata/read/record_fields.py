@@ -12,7 +12,15 @@ from instdata.read.formats import CHOSEN_OPTION, MEDIA, Fields, placeholders
 from instdata.read.json_numbers import dumps
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-SCORES = ("overall_score", "score", "rating", "pm_score", "selected")  # of one of several answers; else its `rank`
+SCORES = (
+    "overall_score",
+    "fine-grained_score",
+    "score",
+    "rating",
+    "pm_score",
+    "selected",
+)  # of one of several answers; else its `rank`
+RATINGS = ("ratings", "rating", "scores")  # of answers that stand in a list beside them
 ANSWERS = ("response", "text", "content", "output", "answer", "completion")
 BEFORE_LETTER = ("", "op", "option_", "option ")
 PIECES = ("text", "paragraph_text", "content", "passage", "context")
@@ -66,12 +74,7 @@ class Got(dict):
                 out[name] = as_text(value, name)
             elif value is not None:
                 self.drop(name)
-        for name in ("chosen_score", "rejected_score"):
-            value = self.get(name)
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                out[name] = float(value)
-            elif value is not None:
-                self.drop(name)
+        out |= self.scores()
         tools = self.get("tools")
         if tools is not None:
             found = json_text(tools) if isinstance(tools, str) else tools
@@ -82,6 +85,17 @@ class Got(dict):
                     out["tools"] = tools if isinstance(tools, str) else dumps(found).decode()
             else:
                 self.drop("tools")
+        return out
+
+    def scores(self) -> dict[str, float]:
+        """The scores of the two answers of a preference."""
+        out = {}
+        for name in ("chosen_score", "rejected_score"):
+            value = self.get(name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                out[name] = float(value)
+            elif value is not None:
+                self.drop(name)
         return out
 
     def label(self) -> str | None:
@@ -111,7 +125,7 @@ class Got(dict):
         if isinstance(value, str) and self.used.get("completion") == ("solutions",):  # APPS: JSON text of several
             value = json_text(value)
         if isinstance(value, list) and value and all(isinstance(v, dict) for v in value):  # of a forum, of models
-            value = _best(value) or value
+            value = self._preferred(value) or value
         if isinstance(value, list):
             several = [as_text(v, "answer") for v in value if not isinstance(v, (list, dict))]
             if len(several) < len(value):
@@ -132,11 +146,26 @@ class Got(dict):
             self.drop("generations")
             return ""
         if all(isinstance(s, str) or s is None for s in several):
-            return next((s for s in several if s), "")
-        found = _best(several) if all(isinstance(s, dict) for s in several) else None
+            ratings = next((self.record[k] for k in RATINGS if isinstance(self.record.get(k), list)), ())
+            if len(ratings) != len(several):
+                return next((s for s in several if s), "")
+            several = [{"text": s, "score": r} for s, r in zip(several, ratings) if s]
+        found = self._preferred(several) if several and all(isinstance(s, dict) for s in several) else None
         if found is None:
             self.drop("generations")
         return found or ""
+
+    def _preferred(self, several: list[dict[str, Any]]) -> str | None:
+        """The text of the answer that was scored best, the first of equals; None where it has none. Where another was
+        scored worst, both are a preference."""
+        best, worst = max(several, key=_score), min(several, key=_score)
+        chosen, rejected = _text_of(best), _text_of(worst)
+        if chosen and rejected and _score(best) > _score(worst) and self.keys().isdisjoint(("chosen", "rejected")):
+            self["chosen"], self["rejected"] = chosen, rejected
+            for name, one in (("chosen_score", best), ("rejected_score", worst)):
+                scored = next((one[k] for k in SCORES if k in one), None)
+                self[name] = scored if not isinstance(scored, bool) else None
+        return chosen
 
     def options(self) -> str:
         """The options of a question, a line each, lettered where they are not; from the columns A, B, C … too."""
@@ -175,10 +204,8 @@ def _flat(values: Iterable[Any]) -> Iterator[Any]:
         yield from value if isinstance(value, list) else [value]
 
 
-def _best(several: list[dict[str, Any]]) -> str | None:
-    """The text of the answer that was scored best, the first of equals; None where they have no text."""
-    best = max(several, key=_score)
-    found = next((best[k] for k in ANSWERS if isinstance(best.get(k), (str, int, float))), None)
+def _text_of(one: dict[str, Any]) -> str | None:
+    found = next((one[k] for k in ANSWERS if isinstance(one.get(k), (str, int, float))), None)
     return None if found is None else as_text(found, "answers")
 
 

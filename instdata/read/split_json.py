@@ -8,6 +8,10 @@ from instdata.util.kernels import jit
 
 QUOTE, BACKSLASH, COMMA, NEWLINE = ord('"'), ord("\\"), ord(","), ord("\n")
 OPEN, OPEN2, CLOSE, CLOSE2 = ord("{"), ord("["), ord("}"), ord("]")
+DEEP = 1 << 12  # brackets in one another
+# What may stand outside of strings; anything else says that a quote before it was not closed.
+OUTSIDE = np.zeros(256, np.bool_)
+OUTSIDE[list(b' \t\r\n,:{}[]"+-.0123456789eEtrufalsnNIity')] = True
 
 
 def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], int, bool]:
@@ -21,6 +25,55 @@ def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], in
     """
     spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
     return [(int(start), int(end)) for start, end in spans], int(used), bool(closed)
+
+
+class Skip:
+    """The way to the end of a JSON value that is too long to be held, a piece at a time. Brackets and quotes tell where
+    it ends, and that it is none: a bracket that closes another kind, a line break or nothing but text where a string
+    should have ended."""
+
+    def __init__(self) -> None:
+        self._state, self._stack = np.zeros(3, np.int64), np.zeros(DEEP, np.uint8)
+
+    def over(self, data: bytes) -> int:
+        """How many bytes of `data` the value still has: all of them and it goes on (0), or a number; -1 where it is no
+        JSON."""
+        return int(_skip(np.frombuffer(data, np.uint8), OUTSIDE, self._state, self._stack))
+
+
+@jit
+def _skip(data, outside, state, stack):
+    depth, in_string, escaped = state[0], state[1], state[2]
+    for i in range(len(data)):
+        c = data[i]
+        if in_string:
+            if escaped:
+                escaped = 0
+            elif c == BACKSLASH:
+                escaped = 1
+            elif c == QUOTE:
+                in_string = 0
+                if depth == 0:
+                    return i + 1
+            elif c == NEWLINE:
+                return -1
+        elif c == QUOTE:
+            in_string = 1
+        elif c == OPEN or c == OPEN2:
+            if depth == len(stack):
+                return -1
+            stack[depth] = c + 2  # the bracket that closes it
+            depth += 1
+        elif c == CLOSE or c == CLOSE2:
+            depth -= 1
+            if depth < 0 or stack[depth] != c:
+                return -1
+            if depth == 0:
+                return i + 1
+        elif not outside[c] or depth == 0:
+            return -1
+    state[0], state[1], state[2] = depth, in_string, escaped
+    return 0
 
 
 @jit

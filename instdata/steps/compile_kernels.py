@@ -19,11 +19,12 @@ def small() -> None:
     """Kernels of reading, rules and the ladder."""
     from instdata.corpus.interleave import chairman
     from instdata.read.language import warm as language
-    from instdata.read.split_json import split_values
+    from instdata.read.split_json import Skip, split_values
     from instdata.steps.quality.repeats import warm as quality
 
     chairman(np.array([1, 2]))
     split_values(b"{}", True)
+    Skip().over(b"{}")
     language()
     quality()
 

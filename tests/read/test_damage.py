@@ -16,7 +16,7 @@ import zstandard
 
 from instdata.build import build, prepare
 from instdata.read import bytes_to_records as reading
-from instdata.read import json_documents
+from instdata.read import json_documents, parquet_and_workbooks
 from instdata.read.blocks import raw_blocks, records
 from instdata.read.bytes_to_records import Bad
 from instdata.read.file_kind import Damaged
@@ -49,6 +49,14 @@ def parquet(path, rows=2000):
         ("b.jsonl", b"PK\x03\x04" + b"\0" * 60, "a zip archive.*unzip it"),
         ("b.jsonl.gz", b"\x00\x01\x02" * 50, "not gz data.*half a download"),
         ("b.parquet", b"", "not a Parquet file: it has 0 bytes"),
+        ("b.jsonl", b"", "the file is empty.*half a download.*exclude:"),
+        ("b.csv.gz", b"", "the file is empty"),
+        ("b.jsonl", bytes(range(128, 256)) * 40, "not text in an encoding known here.*fetch it again"),
+        ("b.jsonl", b"Entry not found", "a server's error message"),
+        ("b.json", b'{"error": "Repository not found"}', "a server's error message"),
+        ("b.jsonl", b"x/".ljust(257, b"a") + b"ustar\x0000", "a tar archive.*unpack it"),
+        ("b.json", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}", "a Python pickle.*run code"),
+        ("b.csv", b"\0" * 5000, "zero bytes stand where its text should go on"),
         ("b.parquet", b"x" * 400, "not a Parquet file: it begins with b'xxxx'"),
     ],
 )
@@ -64,6 +72,23 @@ def test_what_is_no_data_fails_before_any_work(bench, name, content, says):
     assert done.manifest["totals"] == {"in": 20, "generated": 0, "kept": 20, "dropped": 0, "quarantined": 0}
     (lost,) = [f["lost"] for f in done.manifest["sources"][0]["files"] if "lost" in f]
     assert name in lost
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_hole_in_a_text_is_damage(bench, name):
+    """A download that reserves a file's whole size first, and was ended."""
+    text = {
+        "a.jsonl": TEXT,
+        "a.json": b"[" + b",\n".join(TEXT.splitlines()) + b"]",
+        "a.csv": b"instruction,output\n" + b"".join(b"Name %d,Thing %d\n" % (i, i) for i in range(20)),
+    }[name]
+    for hole in (text[: len(text) // 2].ljust(len(text), b"\0"), text[:200] + b"\0" * 200 + text[400:]):
+        (bench.folder / name).write_bytes(hole)
+        with pytest.raises(InputError, match="half a download") as stopped:
+            bench.build(sources=[{"path": name}])
+        assert stopped.value.exit_code == 4
+    done = bench.build(sources=[{"path": name, "damaged": "keep"}])
+    assert done.manifest["totals"]["kept"] > 2 and "zero bytes" in done.manifest["sources"][0]["files"][0]["lost"]
 
 
 def test_half_a_parquet_file_and_one_with_a_hole(bench):
@@ -275,8 +300,31 @@ def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
     found = read(tmp_path / "a.jsonl")
     assert [isinstance(r, Bad) for r in found] == [False] * 20 + [True] + [False] * 20
     (tmp_path / "a.json").write_bytes(b"[" + b",\n".join([*TEXT.splitlines(), long, *TEXT.splitlines()]) + b"]")
-    found = read(tmp_path / "a.json")
-    assert sum(not isinstance(r, Bad) for r in found) >= 38 and any(isinstance(r, Bad) for r in found)
+    assert [isinstance(r, Bad) for r in read(tmp_path / "a.json")] == [False] * 20 + [True] + [False] * 20
+
+
+def test_a_record_of_many_records_that_is_too_long_is_one(tmp_path, monkeypatch):
+    """Joints of objects within it are its own; one that is no JSON costs itself, wherever that is noticed."""
+    monkeypatch.setattr(reading, "RECORD_LIMIT", 4000)
+    monkeypatch.setattr(json_documents, "RECORD_LIMIT", 4000)
+    monkeypatch.setattr(reading, "PIECE", 500)
+    few = TEXT.splitlines()[:6]
+    long = json.dumps({"instruction": "a", "turns": [{"a": "]}[{", "b": [i]} for i in range(900)]}).encode()
+    for name, begins, ends in (
+        ("a.json", b"[", b"]"),
+        ("b.json", b'{"n": 1, "data": [', b'], "end": 2}'),
+        ("c.json", b"", b""),
+    ):
+        for joint in (b", ", b",\n", b"\n" if not begins else b" ,"):
+            (tmp_path / name).write_bytes(begins + joint.join([*few, long, *few, long]) + ends)
+            found = read(tmp_path / name)
+            assert [isinstance(r, Bad) for r in found] == [*[False] * 6, True] * 2, (name, joint)
+            assert f"it has {len(long) >> 20} MB" in found[6].error
+    for broken in (long[:-1], long.replace(b'"b": [7]', b'"b": [7'), long.replace(b'"a": "]', b'"a": ]', 1)):
+        (tmp_path / "d.json").write_bytes(b"[" + b",\n".join([*few, broken, *few]) + b"]")
+        found = read(tmp_path / "d.json")
+        assert [isinstance(r, Bad) for r in found[:6]] == [False] * 6 and any(isinstance(r, Bad) for r in found)
+        assert [dict(r) for r in found[-6:]] == RECORDS[:6]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the child measures itself by Linux' /proc")
@@ -313,3 +361,67 @@ def test_what_the_first_records_hold_is_not_kept(tmp_path):
         assert item.format == "alpaca" and tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_large_parquet_file_is_read_in_a_bounded_memory(tmp_path, monkeypatch, dictionary):
+    """A reader of dictionaries keeps all of their entries: of 2 GB of texts 6 GB were held."""
+    monkeypatch.setattr(parquet_and_workbooks, "RUN", 1 << 20)
+    texts = [f"{i} is a number of {i * 7}. " * 20 for i in range(20_000)]
+    table = pa.table({"instruction": texts, "output": texts})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=dictionary, row_group_size=500, compression="none")
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for batch in parquet_and_workbooks.parquet_batches(tmp_path / "a.parquet", False):
+        most, seen = max(most, pa.total_allocated_bytes() - before), seen + batch.num_rows
+    assert seen == 20_000 and most < 12 << 20 < table.nbytes
+
+
+def test_times_that_python_has_not_are_text_at_any_depth():
+    from instdata.read.parquet_and_workbooks import rows_of_batch
+
+    times = {
+        "stamp": pa.array([1], pa.timestamp("ns")),
+        "time": pa.array([86_399_999_999_999], pa.time64("ns")),
+        "span": pa.array([5], pa.duration("ns")),
+        "list": pa.array([[1]], pa.list_(pa.time64("ns"))),
+        "struct": pa.array([{"a": [1]}], pa.struct({"a": pa.list_(pa.timestamp("ns"), 1)})),
+        "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.timestamp("ns"))),
+        "far": pa.array([[2**40]], pa.list_(pa.timestamp("s"))),
+    }
+    (row,) = rows_of_batch(pa.record_batch(times))
+    first = "1970-01-01 00:00:00.000000001"
+    assert row.pop("far")[0].startswith("<value out of range")
+    assert row == {
+        "stamp": first, "time": "23:59:59.999999999", "span": 5, "list": ["00:00:00.000000001"],
+        "struct": {"a": [first]}, "map": [("k", first)],
+    }  # fmt: skip
+
+
+def test_an_exam_in_logiqas_text_format(bench):
+    block = "\nc\nSome like it.\nWho does?\nA.One\nB.Two\nC.Three\nD.Four\n"
+    (bench.folder / "in").mkdir()
+    (bench.folder / "in/Train.txt").write_text(block * 2 + "\nno answer\nA.x\n")
+    (bench.folder / "in/README.txt").write_text("Exams.\n")
+    done = bench.build(sources=[{"path": "in", "name": "s", "max_bad": 1.0}])
+    assert done.manifest["totals"] == {"in": 3, "generated": 0, "kept": 2, "dropped": 0, "quarantined": 1}
+    row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
+    asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
+    assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
+    for text in (b"sep=;\ninstruction;output\na,b;c\n", b"instruction^output\na,b^c\n"):
+        (tmp_path / "a.csv").write_bytes(text)
+        assert [dict(r) for r in read(tmp_path / "a.csv")] == [{"instruction": "a,b", "output": "c"}]
+
+
+def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
+    """An indented document: its keys and brackets stand on lines of their own."""
+    records = [{"instruction": CHINESE, "n": i, "m": [1, 2, 3], "output": "a"} for i in range(9)]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == records
+
+
+def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"instruction,output\rName a tree.,Oak.\rName a cup.,Mug.\r")
+    assert [r["output"] for r in read(tmp_path / "a.csv")] == ["Oak.", "Mug."]

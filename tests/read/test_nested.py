@@ -220,3 +220,15 @@ def test_lines_that_are_lists_of_turns(bench):
     assert done.manifest["totals"]["kept"] == 3 and done.manifest["fields"] == {"records": 3, "reconstructed": 3}
     export(done.path, "source", bench.folder / "back.jsonl")
     assert [json.loads(line) for line in (bench.folder / "back.jsonl").read_text().splitlines()] == [*talks, talks[0]]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"instruction": ["a", "b"], "output": ["c", "d"], "n": [1, 2]},
+        {"instruction": {"0": "a", "1": "b"}, "output": {"0": "c", "1": "d"}},
+    ],
+)
+def test_a_document_of_columns_is_its_rows(columns):
+    _, rows = nested(normalise_keys(columns))
+    assert [(r["instruction"], r["output"]) for r in rows] == [("a", "c"), ("b", "d")]

@@ -55,6 +55,20 @@ def test_what_is_no_thought_stays(text):
     assert take_out(text) == (None, text) and thought_of(pa.array([text]))[1].to_pylist() == [text]
 
 
+@pytest.mark.parametrize(
+    "text", ["hm.</think>Oak.", "hm. </think> Oak.", "hm.◁/think▷Oak.", "hm.[/THINK]\nOak.", "hm.</seed:think>Oak."]
+)
+def test_an_opening_that_stood_in_the_prompt_is_not_needed(text):
+    assert take_out(text) == ("hm.", "Oak.")
+
+
+@pytest.mark.parametrize(
+    "text", ["The tag </think> ends it.", "Use `</think>` there.", "hm</think>", "Say (</think>)."]
+)
+def test_a_mark_that_is_talked_about_is_text(text):
+    assert take_out(text) == (None, text)
+
+
 def test_harmony_has_its_channels():
     text = "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Oak.<|return|>"
     assert take_out(text) == thoughts(text) == ("Hm.", "Oak.") and without_thoughts(text) == "Oak."
