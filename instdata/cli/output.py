@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from instdata.cli.output_evidence import evidence_lines
-from instdata.corpus.find_rows import copy_of
 from instdata.util.safe_text import bounded, plain
 
 TEXT = 4000  # characters of one text of a row; --json has all
@@ -193,6 +192,8 @@ def _verdict(row: dict[str, Any]) -> str:
         return "kept, held out for evaluation (config holdout)" if row["config"] == "holdout" else "kept, for training"
     if row["step"] == "close":
         return f"{row['verdict']} at the end, after the last step: {row['reason']}"
+    from instdata.corpus.find_rows import copy_of  # of a build, with its libraries; `doctor` needs none
+
     copied = copy_of(row)
     how = f", as {'an exact' if copied[0] == 'exact' else 'a near'} copy of {copied[1]}" if copied else ""
     return row["verdict"] + (f" by step {row['step']}: {row['reason']}{how}" if row["step"] else "")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.util.redaction import DISGUISED, MAY_BE_CODED, held_pattern, redact, secret_in
+from instdata.util.redaction import APART, DISGUISED, MAY_BE_CODED, held_pattern, redact, secret_in
 from instdata.util.secrets import CREDENTIAL, NAMED, UNLOCKED, named_secret
 
 DIGESTS = ("id", "rid")  # columns of our own hashes
@@ -86,7 +86,7 @@ def _finder() -> Find:
     """What finds both kinds of rows in a text column. The values of this process's secret variables are listed once."""
     held = held_pattern().encode("utf-8", "ignore").decode()
     sure = f"{CREDENTIAL}|{held}" if held else CREDENTIAL
-    perhaps = f"{UNLOCKED}|{MAY_BE_CODED}|{DISGUISED}"
+    perhaps = f"{UNLOCKED}|{MAY_BE_CODED}|{DISGUISED}" + (f"|{APART}" if held else "")
 
     def find(column: pa.Array) -> tuple[set[int], set[int]]:
         keys = _matching(column, sure)

@@ -10,10 +10,12 @@ from typing import Any
 
 from instdata.util.errors import InputError
 from instdata.util.redaction import REDACTED, held_by, redact, secret_in
-from instdata.util.secrets import CREDENTIAL, secret_address, secret_name, secret_value
+from instdata.util.secrets import CREDENTIAL, PLAIN, secret_address, secret_header, secret_name, secret_value
 from instdata.util.yaml import HALF, Document, did_you_mean, parse_yaml
 
 _NAME = re.compile(r"\$\{(\w+)\}")
+# Keys that say that a value follows, but not of what.
+VALUES = {"value", "values", "data", "raw", "content", "text", "v"}
 KEPT = "recipes are kept and published; keys are read from the environment by themselves (OPENAI_API_KEY, HF_TOKEN …)"
 
 
@@ -35,6 +37,10 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
             return {**data, "value": REDACTED}
         return {k: substitute(v, (*path, k), document, problems) for k, v in data.items()}
     if isinstance(data, list):
+        named = len(data) == 2 and all(isinstance(v, str) for v in data) and "params" in path
+        if named and (secret_name(*data) or (_of_headers(path) and secret_header(*data))):  # [X-Auth, …]
+            problem(f"{_where((*path, 1))}this looks like a key or token, by its name: {KEPT}")
+            return [data[0], REDACTED]
         return [substitute(v, (*path, i), document, problems) for i, v in enumerate(data)]
     name = next((str(p) for p in reversed(path) if isinstance(p, str)), "")
     if isinstance(data, int) and not isinstance(data, bool) and "params" in path and secret_name(name, str(data)):
@@ -44,7 +50,7 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
     if "\0" in data:
         problem(f"{_where(path)}a text holds the character NUL, which no file name and no text has")
         return data.replace("\0", "")
-    if told := _secret(data, name, document):
+    if told := _secret(data, name, document) or _told_above(data, path):
         problem(f"{_where(path)}{told}")
         return REDACTED
 
@@ -65,6 +71,26 @@ def substitute(data: Any, path: tuple[Any, ...], document: Document, problems: l
         problem(f"{_where(path)}with its ${{…}} filled in, {told}")
         return REDACTED
     return filled
+
+
+def _of_headers(path: tuple[Any, ...]) -> bool:
+    return any(isinstance(p, str) and p.lower().endswith("headers") for p in path)
+
+
+def _told_above(text: str, path: tuple[Any, ...]) -> str | None:
+    """What is wrong with a text of `params` that the keys above it tell: a header's value, `X-Auth: …` in a list of
+    headers, `auth: {value: …}`. A header that may hold a secret is refused, whatever it is called."""
+    if "params" not in path or not text:
+        return None
+    words = [p for p in path[path.index("params") + 1 :] if isinstance(p, str)]
+    if _of_headers(path):
+        line = re.match(r"([\w-]+):\s*(\S.*)", text) if isinstance(path[-1], int) else None
+        if secret_header(line[1], line[2]) if line else isinstance(path[-1], str) and secret_header(path[-1], text):
+            return f"this header may hold a key or token: {KEPT}"
+    deep = len(words) > 1 and words[-1].lower() in VALUES and not PLAIN.fullmatch(text)
+    if deep and any(secret_name(w, text) for w in words[:-1]):
+        return f"this looks like a key or token, by its name: {KEPT}"
+    return None
 
 
 def _where(path: tuple[Any, ...]) -> str:

@@ -23,6 +23,7 @@ from instdata.finished_build import history, recipe_of
 from instdata.read.tool_calls import calls_of
 from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError
+from instdata.util.redaction import no_secret
 from instdata.util.yaml import did_you_mean
 
 ACTIONS = ("keep", "drop", "relabel", "edit")
@@ -68,7 +69,7 @@ def read_lines(path: Path, taxonomy: Any = None) -> list[Line]:
                 lines.append(_line(number, json.loads(raw), taxonomy))
             except json.JSONDecodeError as e:
                 problems.append((str(path), number, f"not JSON: {e.msg}"))
-            except ValueError as e:
+            except (ValueError, InputError) as e:
                 problems.append((str(path), number, str(e)))
     if problems:
         raise InputError(problems)
@@ -87,6 +88,8 @@ def _line(number: int, record: Any, taxonomy: Any) -> Line:
     for key in ("id", "rid", "who", "why"):
         if not isinstance(record.get(key), (str, type(None))):
             raise ValueError(f"{key}: text is needed")
+    for key in ("who", "why"):  # the ledger holds them
+        no_secret(record.get(key) or "", key)
     if not (record.get("id") or record.get("rid")):
         raise ValueError("id or rid is missing: which row?")
     if action == "relabel":
@@ -158,6 +161,8 @@ def append(
     does not exist, an ability that the taxonomy lacks, an empty reason, a file that cannot be read."""
     if not why.strip():
         raise InputError("--why: say why, for those who read the ledger")
+    no_secret(why, "--why")
+    no_secret(who or "", "--who")
     rows = [row for row in history(build, wanted) if row["id"]]
     if not rows:
         raise InputError(

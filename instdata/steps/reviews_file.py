@@ -13,11 +13,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError
+from instdata.util.redaction import no_secret
 from instdata.util.yaml import did_you_mean
 
 REVIEWS = "reviews.jsonl"  # in the build folder
@@ -123,9 +125,19 @@ def checked(record: Any) -> dict[str, Any]:
         raise ValueError(f"reasons: a list of {', '.join(REASONS.values())}")
     if any(not isinstance(record.get(key, False), bool) for key in ("repeat", "settles")):
         raise ValueError("repeat and settles: true or false")
+    for key in ("who", "note"):
+        _unsaid(record.get(key) or "", key)
     if not isinstance(record.get("value"), (str, type(None))) or record.get("value") == "":
         raise ValueError("value: the new answer, as text")
     return record
+
+
+@lru_cache(maxsize=1 << 16)  # a page reads the file again and again
+def _unsaid(text: str, what: str) -> None:
+    try:
+        no_secret(text, what)
+    except InputError as e:
+        raise ValueError(str(e)) from None
 
 
 def _opinion(at: int, record: dict[str, Any]) -> Opinion:
