@@ -80,16 +80,17 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
+    from instdata.util.import_guards import lean
+
+    lean()  # before anything loads numba
     from instdata.build import build as run
     from instdata.build import folder_of, prepare
     from instdata.cli.output import build_result, build_summary
     from instdata.corpus.output_folder import not_another
-    from instdata.util.import_guards import lean
     from instdata.util.paths import cores, expanded
     from instdata.util.remote_files import Place, is_url
     from instdata.util.scheduler import number_of
 
-    lean()
     me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
@@ -114,11 +115,12 @@ def build(
 
 def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False, quiet: Quiet = False) -> None:
     """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
-    from instdata.build import prepare
-    from instdata.util.errors import InputError
     from instdata.util.import_guards import lean
 
     lean()
+    from instdata.build import prepare
+    from instdata.util.errors import InputError
+
     path = recipe
     problems: list[tuple[str, int | None, str]] = []
     code = 2

@@ -23,7 +23,7 @@ EXTRAS = {
     "math": (["math_verify"], "references that are mathematics beyond one number"),
     "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
     "ray": (["ray"], "--engine ray"),
-    "report": (["altair", "vl_convert"], "report.html"),
+    "report": (["vl_convert"], "report.html"),
     "review": (["starlette", "uvicorn"], "review, report --serve"),
 }
 

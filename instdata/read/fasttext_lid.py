@@ -183,7 +183,7 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, sizes,
     token, made_of = np.empty(longest + 2, np.uint8), np.empty(2 * (longest + 2) * (sizes[2] + 1), np.int64)
     for row in range(len(offsets) - 1):
         hidden[:] = 0
-        known = 0
+        known = np.int64(0)  # a plain 0 is a type of its own, and what it is given to is compiled for it too
         at, end = offsets[row], offsets[row + 1]
         while at < end:
             while at < end and _blank(data[at]):
@@ -235,7 +235,8 @@ def _word(data, begin, end, words, word, piece, sizes, token, made_of, known):
         known += 1
     size = end - begin
     token[0], token[size + 1] = 60, 62  # < and > mark the word's ends
-    token[1 : size + 1] = data[begin : begin + size]
+    for i in range(size):  # not by a slice: to word its error takes two seconds of compiling
+        token[1 + i] = data[begin + i]
     size += 2
     buckets = np.uint32(len(piece))
     for i in range(size):

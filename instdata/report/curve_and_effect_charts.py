@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from instdata.report import curves_and_effects
-from instdata.report.build_charts import require
+from instdata.report.build_charts import Spec, drawn, name, number, require, whole_spec
 from instdata.util.atomic import whole
 
 SERIES = ("#2a9d8f", "#c77f2a", "#6a7fdb", "#b5578d", "#7a8a3c", "#8d8d99")  # read on light and dark
@@ -37,50 +37,47 @@ def colours(names: list[str]) -> list[str]:
 
 def ability_growth(view: dict[str, Any]) -> list[dict[str, Any]]:
     """The small multiples of a view, a spec for each ability: a line with its interval for each series over the rows it
-    was trained on, the chance level, and BELLE's published curve. They differ in their data alone, so altair, which
-    takes its time, makes one."""
-    template = _growth(view).to_dict(validate=False)
+    was trained on, the chance level, and BELLE's published curve. They differ in their data alone."""
     found = []
     for ability in view["abilities"]:
         data = _growth_data(view, ability)
-        named = [(layer, data[layer["data"]["name"]]) for layer in template["layer"]]
-        layers = [{**layer, "data": {"values": values}} for layer, values in named if values]
-        found.append({**template, "layer": layers})
+        layers = [{"data": {"values": data[of]}, **layer} for of, layer in _growth(view) if data[of]]
+        found.append(whole_spec({"layer": layers, "height": FACET}))
     return found
 
 
-def _growth(view: dict[str, Any]) -> Any:
-    """The layers over data named chance, belle and points. Scores share the scale 0 to 1; bits have their own in
-    each."""
-    import altair as alt
-
+def _growth(view: dict[str, Any]) -> list[tuple[str, Spec]]:
+    """The layers, each with the name of its data: chance, belle, points. Scores share the scale 0 to 1; bits have their
+    own in each."""
     rows = sorted({r for r, _ in view["sizes"]})
     least, most = min((r for r in rows if r), default=1), max([*rows, 1])
     # Base stands at 0, so the axis is logarithmic but for its start.
-    scale = alt.Scale(type="symlog", constant=max(1, least / 2), domain=[0 if 0 in rows else least, most], nice=False)
+    domain = [0 if 0 in rows else least, most]
+    scale = {"type": "symlog", "constant": max(1, least / 2), "domain": domain, "nice": False}
     label = "datum.value == 0 ? 'base' : format(datum.value, '~s')"
-    x = alt.X("rows:Q", title=None, scale=scale, axis=alt.Axis(values=rows, labelExpr=label, grid=False))
-    y_scale = alt.Scale(zero=False, padding=6) if view["lower"] else alt.Scale(domain=[0, 1])
-    y = alt.Y("value:Q", title=None, scale=y_scale, axis=alt.Axis(tickCount=4, grid=True))
-    low = alt.Y("from:Q", title=None, scale=y_scale)
-    palette = alt.Scale(domain=view["series"], range=colours(view["series"]))
-    three = [alt.Tooltip(f"{k}:Q", format=".3f") for k in ("value", "low", "high")]
-    tips = ["series:N", "config:N", alt.Tooltip("rows:Q", format=","), *three, "n:Q", "seeds:Q"]
-    chance = alt.Chart(alt.NamedData("chance")).mark_rule(strokeDash=[2, 3], color=QUIET).encode(y=y)
-    belle = alt.Chart(alt.NamedData("belle")).encode(x=x, y=y)
-    belle_tips = [alt.Tooltip("BELLE:N"), alt.Tooltip("value:Q", title="judge score", format=".3f")]
-    mine = alt.Chart(alt.NamedData("points")).encode(x=x, color=alt.Color("series:N", scale=palette, legend=None))
-    known = mine.transform_filter("isValid(datum.from)")
+    x = number("rows", title=None, scale=scale, axis={"values": rows, "labelExpr": label, "grid": False})
+    y_scale = {"zero": False, "padding": 6} if view["lower"] else {"domain": [0, 1]}
+    y = number("value", title=None, scale=y_scale, axis={"tickCount": 4, "grid": True})
+    low = number("from", title=None, scale=y_scale)
+    palette = {"domain": view["series"], "range": colours(view["series"])}
+    three = [number(k, format=".3f") for k in ("value", "low", "high")]
+    tips = [name("series"), name("config"), number("rows", format=","), *three, number("n"), number("seeds")]
+    belle_tips = [name("BELLE"), number("value", title="judge score", format=".3f")]
+    mine = {"x": x, "color": name("series", scale=palette, legend=None)}
     # An area needs two sizes.
-    interval = known.mark_area(opacity=0.22) if len(rows) > 1 else known.mark_rule(strokeWidth=2)
-    return alt.layer(
-        chance,
-        belle.mark_line(strokeDash=[5, 3], strokeWidth=1.4, color=QUIET),
-        belle.mark_point(shape="diamond", size=22, filled=True, color=QUIET, opacity=1).encode(tooltip=belle_tips),
-        interval.encode(y=low, y2="to:Q"),
-        mine.mark_line(strokeWidth=1.8).encode(y=y),
-        mine.mark_point(filled=True, size=28, opacity=1).encode(y=y, tooltip=tips),
-    ).properties(height=FACET)
+    interval = {"type": "area", "opacity": 0.22} if len(rows) > 1 else {"type": "rule", "strokeWidth": 2}
+    dashed = {"type": "line", "color": QUIET, "strokeDash": [5, 3], "strokeWidth": 1.4}
+    diamond = {"type": "point", "color": QUIET, "filled": True, "opacity": 1, "shape": "diamond", "size": 22}
+    dot = {"type": "point", "filled": True, "opacity": 1, "size": 28}
+    known = [{"filter": "isValid(datum.from)"}]
+    return [
+        ("chance", {"mark": {"type": "rule", "color": QUIET, "strokeDash": [2, 3]}, "encoding": {"y": y}}),
+        ("belle", {"mark": dashed, "encoding": {"x": x, "y": y}}),
+        ("belle", {"mark": diamond, "encoding": {"x": x, "y": y, "tooltip": belle_tips}}),
+        ("points", {"mark": interval, "encoding": {**mine, "y": low, "y2": {"field": "to"}}, "transform": known}),
+        ("points", {"mark": {"type": "line", "strokeWidth": 1.8}, "encoding": {**mine, "y": y}}),
+        ("points", {"mark": dot, "encoding": {**mine, "y": y, "tooltip": tips}}),
+    ]
 
 
 def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
@@ -108,37 +105,36 @@ def _growth_data(view: dict[str, Any], ability: dict[str, Any]) -> dict[str, lis
     }
 
 
-def forest(effects: list[dict[str, Any]], found: dict[str, Any]) -> Any:
+def forest(effects: list[dict[str, Any]], found: dict[str, Any]) -> Spec | None:
     """Effects with their intervals, one line an ability, the margin of equivalence as a band; None where there is
     nothing to draw. The axis spans the effects and the A/A pair, so that both forests of an ablation compare."""
-    import altair as alt
-
     keys = ("ability", "effect", "low", "high", "n", "seeds", "verdict", "limit")
     rows = [{k: e.get(k) for k in keys} for e in effects if e["effect"] is not None]
     if not rows:
         return None
-    span = alt.Scale(domain=_reach([*found["effects"], *found["aa"]]), nice=True)
-    axis = alt.Axis(tickCount=5, grid=True, format="~g")
+    span = {"domain": _reach([*found["effects"], *found["aa"]]), "nice": True}
+    axis = {"tickCount": 5, "grid": True, "format": "~g"}
 
-    def x(field: str) -> Any:
-        return alt.X(f"{field}:Q", scale=span, title=None, axis=axis)
+    def x(field: str) -> Spec:
+        return number(field, scale=span, title=None, axis=axis)
 
-    colour = alt.Color("verdict:N", scale=alt.Scale(domain=list(VERDICTS), range=list(VERDICTS.values())), legend=None)
-    shape = alt.Shape("verdict:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())), legend=None)
-    y = alt.Y("ability:N", sort=[e["ability"] for e in rows], title=None)
-    tips = [alt.Tooltip(f"{k}:Q", format=".4f") for k in ("effect", "low", "high")]
+    colour = name("verdict", scale={"domain": list(VERDICTS), "range": list(VERDICTS.values())}, legend=None)
+    shape = name("verdict", scale={"domain": list(SHAPES), "range": list(SHAPES.values())}, legend=None)
+    y = name("ability", sort=[e["ability"] for e in rows], title=None)
+    tips = [number(k, format=".4f") for k in ("effect", "low", "high")]
+    tips = [name("ability"), *tips, number("n"), number("seeds"), name("verdict")]
     some = [{**row, "under": -row["limit"]} for row in rows if row["limit"]]
-    margins = alt.Chart(alt.Data(values=some)).mark_rule(strokeWidth=LINE, opacity=0.14, color=VERDICTS["equivalent"])
-    base = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
+    band = {"type": "rule", "color": VERDICTS["equivalent"], "opacity": 0.14, "strokeWidth": LINE}
+    interval = {"type": "rule", "clip": True, "strokeWidth": 2}
+    dot = {"type": "point", "filled": True, "opacity": 1, "size": 70}
     layers = [
-        alt.Chart(alt.Data(values=[{"at": 0}])).mark_rule(color=QUIET).encode(x=x("at")),
-        base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, clip=True).encode(x=x("low"), x2="high:Q"),
-        base.mark_point(filled=True, size=70, opacity=1).encode(
-            x=x("effect"), shape=shape, tooltip=["ability:N", *tips, "n:Q", "seeds:Q", "verdict:N"]
-        ),
+        drawn([{"at": 0}], {"type": "rule", "color": QUIET}, {"x": x("at")}),
+        drawn(rows, interval, {"x": x("low"), "x2": {"field": "high"}, "y": y, "color": colour})
+        | {"transform": [{"filter": "isValid(datum.low)"}]},
+        drawn(rows, dot, {"x": x("effect"), "y": y, "color": colour, "shape": shape, "tooltip": tips}),
     ]
-    layers = [margins.encode(x=x("under"), x2="limit:Q", y=y), *layers] if some else layers
-    return alt.layer(*layers).properties(height=LINE * len(rows) + 8)
+    margins = [drawn(some, band, {"x": x("under"), "x2": {"field": "limit"}, "y": y})] if some else []
+    return whole_spec({"layer": [*margins, *layers], "height": LINE * len(rows) + 8})
 
 
 def _reach(effects: list[dict[str, Any]]) -> list[float]:
@@ -154,14 +150,14 @@ def _reach(effects: list[dict[str, Any]]) -> list[float]:
 
 def ablation_specs(found: dict[str, Any], prefix: str) -> dict[str, dict[str, Any]]:
     """The specs of an ablation: `<prefix>-effects`, `<prefix>-aa` and its arms' curves."""
-    drawn = {side: forest(found[side], found) for side in ("effects", "aa")}
-    made = {f"{prefix}-{k}": c.properties(width="container").to_dict(validate=False) for k, c in drawn.items() if c}
+    forests = {side: forest(found[side], found) for side in ("effects", "aa")}
+    made = {f"{prefix}-{k}": {**spec, "width": "container"} for k, spec in forests.items() if spec}
     return made | specs(found["views"], prefix)
 
 
 def curve_charts(folder: Path) -> list[Path]:
     """Write a PNG beside curves.parquet for each metric and suite: small multiples of every ability, as in the report.
-    Returns their paths. Raises MissingExtra where altair or vl-convert is absent."""
+    Returns their paths. Raises MissingExtra where vl-convert is absent."""
     require()
     points = curves_and_effects.views(curves_and_effects._points(folder), [])
     return [write_png(folder / f"{_slug(v['suite'])}-{_slug(v['metric'])}.png", small_multiples(v)) for v in points]
@@ -182,7 +178,7 @@ def small_multiples(view: dict[str, Any], columns: int = 4) -> dict[str, Any]:
 def forest_png(found: dict[str, Any]) -> bytes | None:
     """The effects of an ablation as a picture; None where there are none."""
     chart = forest(found["effects"], found)
-    return None if chart is None else png(chart.properties(width=560).to_dict(validate=False))
+    return None if chart is None else png({**chart, "width": 560})
 
 
 def png(spec: dict[str, Any]) -> bytes:

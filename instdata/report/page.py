@@ -22,7 +22,7 @@ LONGEST = 4000  # characters of one value on a page; row texts are cut before
 
 def write_report(folder: Path) -> Path:
     """Write report.html of a build folder; returns its path. The same folder and cache give the same bytes. Raises
-    MissingExtra where altair or vl-convert are absent."""
+    MissingExtra where vl-convert is absent."""
     path = folder / "report.html"
     write_text(path, page(folder))
     write_sum(folder, path.name)
@@ -48,7 +48,7 @@ def render(found: dict[str, Any]) -> str:
 
 def ablation_page(folder: Path) -> Path:
     """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where
-    files are missing or not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
+    files are missing or not as the harness writes them, MissingExtra where vl-convert is absent."""
     build_charts.require()
     found = curves_and_effects.read_ablation(folder)
     text = _render(

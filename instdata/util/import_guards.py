@@ -29,7 +29,7 @@ class _Absent(MetaPathFinder):
     """Finds that a module is not there. (Cython takes a None in sys.modules for a module.)"""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name in NAMES:
+        if name.partition(".")[0] in NAMES:  # a part of one that was loaded before, too
             raise ModuleNotFoundError(name, name=name)
 
 

@@ -64,7 +64,11 @@ BETWEEN = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef\u0300-\u03
 def redact(text: str) -> str:
     """The text without keys, addresses' passwords, what headers and connection strings give, and the values of this
     process's secret variables, coded forms of each included."""
-    if (held := _held()) is not None:
+    return _redact(text, _held())
+
+
+def _redact(text: str, held: re.Pattern[str] | None) -> str:
+    if held is not None:
         text = held.sub(REDACTED, text)
     text = re.sub(CREDENTIAL, REDACTED, text)
     text = closed(ADDRESS.sub(lambda m: cleaned(m[0]), text))
@@ -79,14 +83,18 @@ def shown(text: object) -> str:
     return redact(plain(text))
 
 
-def redacted(value: Any, name: str = "") -> Any:
-    """Plain data without secrets: every text in it, keys of mappings included, and what stands under a secret's
-    name."""
-    if isinstance(value, dict):
-        return {redact(k) if isinstance(k, str) else k: redacted(v, str(k)) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redacted(v, name) for v in value]
-    return redact(value) if isinstance(value, str) else value
+def redacted(value: Any) -> Any:
+    """Plain data without secrets: every text in it, keys of mappings included."""
+    held = _held()  # looked up once: that reads the whole environment
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {clean(k): clean(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [clean(v) for v in value]
+        return _redact(value, held) if isinstance(value, str) else value
+
+    return clean(value)
 
 
 def secret_in(text: str, addresses: bool = True, own: bool = True) -> bool:

@@ -216,7 +216,7 @@ def _source(folder: Path) -> str:
 
 
 def test_a_report_that_is_written_again_is_the_builds_own(built):
-    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
     from instdata.report.page import write_report
 
     (built / "report.html").write_text("damaged")

@@ -28,7 +28,8 @@ def gather(data, offsets, rows, at, out, out_offsets):
     for i in range(len(rows)):
         start, stop = offsets[rows[i]], offsets[rows[i] + 1]
         to = out_offsets[at + i]
-        out[to : to + stop - start] = data[start:stop]
+        for k in range(stop - start):
+            out[to + k] = data[start + k]
 
 
 class Texts:

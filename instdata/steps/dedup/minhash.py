@@ -151,7 +151,8 @@ def sign_rows(data, offsets, t, s, signatures):
     for row in range(len(offsets) - 1):
         count, _ = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
         smallest(mixed, count, a, b, signature)
-        signatures[row] = signature[: signatures.shape[1]]
+        for k in range(signatures.shape[1]):
+            signatures[row, k] = signature[k]
 
 
 @jit

@@ -70,7 +70,8 @@ def token_rows(data, offsets, t, at, hashes, columns):
         for i in range(n):
             columns[row] += kind_of(chars[i], t.kind) & 1
         if len(hashes):
-            hashes[at[row] : at[row] + count] = own[:count]
+            for i in range(count):
+                hashes[at[row] + i] = own[i]
 
 
 @jit
