@@ -34,6 +34,7 @@ NEXT = {
     "arms": "train them with your trainer, then ablate --cells DIR/cells.csv",
     "next": "validate and build the recipe it wrote",
     "push-to-hub": "verify REPO",
+    "sign": "verify BUILD --signed-by KEYS",
     "doctor": "the install line of a missing extra",
 }
 

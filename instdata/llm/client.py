@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from instdata.llm.budget import Budget, Usage
-from instdata.llm.endpoint import Endpoint, api_client
+from instdata.llm.endpoint import ADDRESS, Endpoint, api_client, cause, timeouts, unconnected
 from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden
 from instdata.llm.rate_limit import Pace, seconds
 from instdata.llm.reply import Unusable
@@ -29,7 +29,9 @@ from instdata.util.redaction import redact
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
 BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
-ARRIVAL = 12.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
+ARRIVAL = 10.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
+LATE = "no answer in time"
+LOOK = 0.25  # seconds between two looks whether the run is to stop
 TOLD = 10.0  # seconds; a longer wait that a server asks for is told
 MAX_WAIT = 600.0  # seconds; a longer one ends the run, to be gone on with
 REFUSALS = 8  # refusals without one answer that mean: not the content is wrong
@@ -205,14 +207,22 @@ class Client:
                 )
             limited, reason, after = wait
             tries += not limited
-            slow += reason == "APITimeoutError"
+            slow += reason == LATE
             if tries >= TRIES:
                 raise BuildError(
                     f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; "
                     f"run again to go on"
                 )
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
-            await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
+            if self.faulty and not self.usage.requests:
+                pause = min(pause, ARRIVAL / 6)  # the last of these attempts is what tells the user
+            await self._pause(max(after or 0.0, 0.0 if limited and after else pause))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt, unless the run is to stop: what stopped it need not wait for that."""
+        until = time.monotonic() + seconds
+        while not self.stop and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, LOOK))
 
     async def _reserve(self, worst: tuple[int, int, int]) -> None:
         """Wait until the worst case fits; it never will once nothing is under way that could be cheaper than feared."""
@@ -243,7 +253,7 @@ class Client:
             raw = await (api.chat if request.raw is None else api).completions.with_raw_response.create(
                 model=body["model"],
                 extra_body={k: v for k, v in body.items() if k not in ("model", name)},
-                timeout=timeout,
+                timeout=timeouts(timeout),
                 **{name: body[name]},
             )
             text = raw.http_response.text
@@ -270,11 +280,11 @@ class Client:
             return self._failed(fault(e.status_code, said, body), e.response.headers, key)
         except (self.openai.APIConnectionError, ValueError, OSError) as e:  # a ValueError is a body that is no JSON
             self.usage.lost += 1
-            if isinstance(e, self.openai.APITimeoutError):
+            if late := isinstance(e, self.openai.APITimeoutError) and not unconnected(e):
                 self.pace.overloaded()
             else:
                 self._unreachable(e)
-            return False, type(e).__name__, None
+            return False, LATE if late else self.at.clean(cause(e)), None
         finally:
             self.budget.settle(worst, actual)
             self.unsettled -= 1
@@ -286,14 +296,9 @@ class Client:
         self.faulty = self.faulty or now
         if self.usage.requests or now - self.faulty < ARRIVAL:
             return
-        cause: BaseException = e
-        while (deeper := cause.__cause__ or cause.__context__) is not None:
-            cause = deeper
-        said = self.at.clean(" ".join(str(cause).split()))[:200]
         raise BuildError(
-            f"{self.at.where} cannot be used: {type(cause).__name__}: {said}. Is the address right (it mostly ends "
-            f"in /v1), "
-            "the server up, the proxy (HTTPS_PROXY) right? Everything so far is saved; run again to go on"
+            f"{self.at.where} cannot be used: {self.at.clean(cause(e))}. {ADDRESS}? Everything so far is saved; run "
+            "again to go on"
         )
 
     def keep(

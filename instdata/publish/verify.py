@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from instdata.corpus.manifest_shape import misfit
 from instdata.corpus.optional_columns import is_published
 from instdata.corpus.rows import message_id, split_messages
 from instdata.finished_build import find_build, recipe_of
+from instdata.publish import signature
 from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
-from instdata.util.checksums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.checksums import AGAIN, SIGNATURE, SUMS, inside, regular, sum_of, sums_of, unlisted
 from instdata.util.errors import BuildError, InputError
 from instdata.util.machine_limits import trouble
 
@@ -32,12 +34,14 @@ OPENED = ("manifest.json", "recipe.yaml", "ledger.parquet", "README.md")  # what
 NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
 
 
-def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
-    """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first.
+def verify(target: str | Path, revision: str | None = None, signers: Path | None = None) -> dict[str, Any]:
+    """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first; and that it is signed by
+    one of `signers` (publish/signature.py).
 
     Returns {ok, problems, checks: [{name, detail, problems}], target}. Raises InputError where there is nothing to
     check.
     """
+    keys = None if signers is None else signature.signers_of(signers)
     folder = locate(target, revision)
     try:  # a manifest that was changed since is looked at all the same: the checks say what it no longer fits
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
@@ -55,6 +59,9 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
         raise InputError(f"{target}: its manifest names files outside of it: {outside[0]!r}")
     odd = any(regular(folder / n) != (folder / n).exists() or not inside(folder, n) for n in [*names, *OPENED])
     wanted = {"files": _files} if odd else CHECKS  # nothing is opened that is no file, or elsewhere
+    name = signature.signed(folder, "published" in manifest) + SIGNATURE
+    if signers is not None or (folder / name).exists():
+        wanted = {**wanted, "signature": partial(signature.check, signers=keys)}
     checks = [_check(name, check, folder, manifest) for name, check in wanted.items()]
     problems = [f"{c['name']}: {p}" for c in checks for p in c["problems"]]
     return {"ok": not problems, "problems": problems, "checks": checks, "target": str(target)}

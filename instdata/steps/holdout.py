@@ -154,7 +154,7 @@ def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items(rows.take(chosen, TEXT).prompt, threshold=None)
-    found = items.search((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT))
+    found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])
     counting = items.counting(found)

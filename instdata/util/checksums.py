@@ -19,6 +19,8 @@ from instdata.util.errors import DamagedInput, InputError
 from instdata.util.safe_text import escaped
 
 SUMS = "SHA256SUMS"
+SIGNATURE = ".sig"  # what the name of its signature ends with (publish/signature.py)
+LIST = (SUMS, SUMS + SIGNATURE)
 RUN, REPORT = "run.json", "report.html"
 VOLATILE = (RUN, REPORT)  # of these run.json has the sums, under "sha256"
 TOLD = '"checksums"'  # the manifest's key that says that there is a list
@@ -28,7 +30,7 @@ AGAIN = "take it from a copy, or run the same `instdata build` again: it is made
 
 def write_sums(folder: Path) -> None:
     """List every file of a folder that holds nothing but a build, and hidden ones."""
-    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name not in (SUMS, *VOLATILE)]
+    files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name not in (*LIST, *VOLATILE)]
     names = [p.as_posix() for p in files if not any(part.startswith(".") for part in p.parts)]
     write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in sorted(names)))
     for name in VOLATILE:
@@ -131,7 +133,7 @@ def unlisted(folder: Path, sums: dict[str, str]) -> Iterator[str]:
     """The files of a build's folder and of its data/ that it did not write, hidden ones and links included."""
     for path in sorted([*folder.iterdir(), *((folder / "data").iterdir() if (folder / "data").is_dir() else ())]):
         name = path.relative_to(folder).as_posix()
-        if name not in sums and name != SUMS and not path.name.startswith(".") and not path.is_dir():
+        if name not in sums and name not in LIST and not path.name.startswith(".") and not path.is_dir():
             yield name
 
 

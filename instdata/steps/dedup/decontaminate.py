@@ -92,7 +92,7 @@ class Decontaminate(Step):
         ngram = self.resolve(rows.context).ngram
         ours = self.preset == "ours"
         searched = Items(parts_of(items), int(ngram), self.threshold if ours else None, short=ours)
-        found = searched.search((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT))
+        found = searched.search(((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
         if self.preset == "tulu3":
             return searched.covered(found, COVERED, lambda at: rows.take(at, TEXT).full)
         along = searched.along(found) if ours else {}

@@ -191,7 +191,7 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
         pairs, links = (np.concatenate(part) for part in zip(*found))
         return pairs, links
 
-    found = on_all_cores(band, range(len(keys)))
+    found = on_all_cores(band, range(len(keys)), "bands")
     for _, links in found:
         unite(root, links)
     flatten(root)
@@ -256,5 +256,5 @@ def similarities(
         part = slice(at, at + 8192)
         verify(*sets, words, first[part], second[part], floor, out[part], same[part])
 
-    on_all_cores(work, range(0, len(first), 8192))
+    on_all_cores(work, range(0, len(first), 8192), "candidates")
     return out, same
