@@ -20,7 +20,8 @@ from instdata.cli.main import app
 from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource
 from tests.conftest import rows
-from tests.core.test_cli import Shell, mistaken
+from tests.core.test_cli import mistaken
+from tests.shell import Shell
 
 
 @pytest.fixture(scope="module")

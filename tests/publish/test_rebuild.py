@@ -13,7 +13,7 @@ from instdata.rebuild import rebuild
 from instdata.steps.base import step_class
 from instdata.util.errors import InputError
 from instdata.util.sums import write_sums
-from tests.core.test_cli import Shell
+from tests.shell import Shell
 
 
 @pytest.fixture
