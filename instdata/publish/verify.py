@@ -7,7 +7,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from instdata.finished_build import find_build, recipe_of
 from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
 from instdata.util.checksums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.database import as_pattern
 from instdata.util.errors import BuildError, InputError
 from instdata.util.machine_limits import trouble
 
@@ -338,9 +338,10 @@ def _database(folder: Path, manifest: dict[str, Any]) -> Any:
     db = open_ledger(folder, manifest)
     files = manifest["configs"].get(HOLDOUT, {}).get("files", [])
     if files:
-        db.read_parquet([escape(str(folder / f)) for f in files]).create_view("held")
+        paths = ", ".join(f"'{as_pattern(folder / f)}'" for f in files)
+        db.execute(f"create temp view held as select * from read_parquet([{paths}])")
     else:
-        db.execute("create view held as from rows where false")
+        db.execute("create temp view held as from rows where false")
     return db
 
 

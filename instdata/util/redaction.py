@@ -51,7 +51,11 @@ BETWEEN = re.compile("[\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef\u0300-\u03
 def redact(text: str) -> str:
     """The text without keys, addresses' passwords, what headers and connection strings give, and the values of this
     process's secret variables, coded forms of each included."""
-    if (held := _held()) is not None:
+    return _redact(text, _held())
+
+
+def _redact(text: str, held: Held) -> str:
+    if held is not None:
         text = held.sub(REDACTED, text)
     text = re.sub(CREDENTIAL, REDACTED, text)
     text = closed(ADDRESS.sub(lambda m: cleaned(m[0]), text))
@@ -66,14 +70,17 @@ def shown(text: object) -> str:
     return redact(plain(text))
 
 
-def redacted(value: Any, name: str = "") -> Any:
-    """Plain data without secrets: every text in it, keys of mappings included, and what stands under a secret's
-    name."""
+def redacted(value: Any) -> Any:
+    """Plain data without secrets: every text in it, keys of mappings included."""
+    return _redacted(value, _held())  # the environment is looked through once, not once a text
+
+
+def _redacted(value: Any, held: Held) -> Any:
     if isinstance(value, dict):
-        return {redact(k) if isinstance(k, str) else k: redacted(v, str(k)) for k, v in value.items()}
+        return {_redact(k, held) if isinstance(k, str) else k: _redacted(v, held) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [redacted(v, name) for v in value]
-    return redact(value) if isinstance(value, str) else value
+        return [_redacted(v, held) for v in value]
+    return _redact(value, held) if isinstance(value, str) else value
 
 
 def secret_in(text: str, addresses: bool = True, own: bool = True) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from instdata.util import stats
 from instdata.util.errors import InputError
 from tests.harness.conftest import run
 from tests.harness.known import paired_difference
+from tests.shell import forked
 
 LOGS = Path(__file__).parent / "logs"
 KEYS = ["task", "metric", "a", "b", "n", "n_effective", "mean_a", "mean_b", "effect", "low", "high", "p_holm", "mde",
@@ -484,8 +486,7 @@ def test_bits_have_a_margin_relative_to_a():
 
 
 def shown(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "instdata", "compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return forked(("compare", *map(str, arguments)), Path.cwd(), dict(os.environ))
 
 
 def test_the_table_fits_80_columns(tmp_path, monkeypatch):
