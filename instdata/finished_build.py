@@ -22,6 +22,7 @@ from instdata.read.export_source import source_records
 from instdata.read.fast_path import INPUT
 from instdata.read.json_numbers import loads
 from instdata.util.checksums import part, parts, regular
+from instdata.util.database import connected
 from instdata.util.errors import InputError
 from instdata.util.output_files import claimed
 from instdata.util.paths import cache_folder
@@ -194,11 +195,7 @@ def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
 
 def difference(a: Path, b: Path) -> dict[str, Any]:
     """What build b has that a has not, by id: rows in and out, labels and decisions that changed."""
-    import duckdb
-
-    with duckdb.connect() as db:
-        for name, build in (("a", a), ("b", b)):
-            db.read_parquet(str(part(build, "ledger.parquet"))).create_view(name)
+    with connected(a=[part(a, "ledger.parquet")], b=[part(b, "ledger.parquet")]) as db:
         # An id may have several rows: it is kept where any is; its label and what became of it are then that row's.
         best = "arg_min({}, case verdict when 'kept' then 0 else 1 end)"
         one = f"""select id, bool_or(verdict = 'kept') kept, {best.format("ability")} ability,

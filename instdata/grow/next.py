@@ -17,6 +17,7 @@ from instdata.grow import curve_fit as fits
 from instdata.grow.allocate import CurveTable, Growth, plan
 from instdata.score.score_table import Cells, cells_of
 from instdata.util.checksums import part
+from instdata.util.database import connected
 from instdata.util.errors import InputError
 from instdata.util.yaml import written_yaml
 
@@ -135,12 +136,9 @@ def _writer(steps: list[dict[str, Any]]) -> int | None:
 
 def _supply(build: Path, steps: list[dict[str, Any]]) -> dict[str, Supply]:
     """What the build's ledger says of each ability."""
-    import duckdb
-
     at = _writer(steps)
     name = None if at is None else _options(steps[at]).get("name", "generate")
-    with duckdb.connect() as db:
-        db.read_parquet(str(part(build, "ledger.parquet"))).create_view("ledger")
+    with connected(ledger=[part(build, "ledger.parquet")]) as db:
         # Rows that an earlier next recipe left out are there to be taken again.
         rows = db.execute(
             """select ability, count(*) filter (free and source is distinct from $name), count(*) filter (free),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,10 @@ def write_cards(
         write_text(folder / name, redact(plain(env.get_template(template).render(content, words=words))))
 
 
+@cache
 def environment() -> Any:
-    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through
-    `cell`."""
+    """Jinja as the cards use it, each template compiled once a process. Markdown is not escaped by itself: templates
+    pass what the data says through `cell`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     env = Environment(

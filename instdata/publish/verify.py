@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from instdata.publish import signature
 from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
 from instdata.util.checksums import AGAIN, SIGNATURE, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.database import as_pattern
 from instdata.util.errors import BuildError, InputError
 from instdata.util.machine_limits import trouble
 
@@ -345,9 +345,10 @@ def _database(folder: Path, manifest: dict[str, Any]) -> Any:
     db = open_ledger(folder, manifest)
     files = manifest["configs"].get(HOLDOUT, {}).get("files", [])
     if files:
-        db.read_parquet([escape(str(folder / f)) for f in files]).create_view("held")
+        paths = ", ".join(f"'{as_pattern(folder / f)}'" for f in files)
+        db.execute(f"create temp view held as select * from read_parquet([{paths}])")
     else:
-        db.execute("create view held as from rows where false")
+        db.execute("create temp view held as from rows where false")
     return db
 
 

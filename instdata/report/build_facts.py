@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from instdata.corpus.find_rows import copy_of
 from instdata.corpus.rows import UNKNOWN, split_messages
 from instdata.util.checksums import part
+from instdata.util.database import connected
 
 SAMPLE = 10  # dropped rows shown for a step and reason, fewer where there are many reasons
 SAMPLES = 320  # dropped rows shown in all
@@ -30,12 +30,8 @@ TEXT_BYTES = 1_200_000  # of rows' text in the page, which stays under 3 MB with
 
 def open_ledger(folder: Path, manifest: dict[str, Any]) -> Any:
     """A DuckDB connection with the views `ledger` and `rows` (data/*.parquet of full) of a build folder."""
-    import duckdb
-
-    db = duckdb.connect()
-    db.read_parquet(escape(str(part(folder, "ledger.parquet")))).create_view("ledger")
-    db.read_parquet([escape(str(part(folder, f))) for f in manifest["configs"]["full"]["files"]]).create_view("rows")
-    return db
+    full = [part(folder, f) for f in manifest["configs"]["full"]["files"]]
+    return connected(ledger=[part(folder, "ledger.parquet")], rows=full)
 
 
 def abilities(db: Any) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from instdata.report.build_facts import _dicts
 from instdata.score.metric import MACRO, metric_of
 from instdata.util.atomic import digest
+from instdata.util.database import connected
 from instdata.util.errors import InputError
 from instdata.util.paths import beside
 
@@ -153,8 +154,6 @@ def distractors(path: Path) -> dict[str, Any] | None:
     kind, item, prompt, reference, distractor}. None where scores.parquet holds none."""
     if not path.is_file():
         return None
-    import duckdb
-
     # What made a fine distractor stands before the colon of its reason (evaluate.py).
     base = f"""create temp table base as select *, replace(metric, 'distractor_', '') as side,
                case when metric = 'distractor_fine' then split_part(reason, ':', 1) else 'other answer' end as kind
@@ -164,7 +163,7 @@ def distractors(path: Path) -> dict[str, Any] | None:
                 own as (select item, any_value(answer) as reference from read_parquet($path) where config = 'base' and metric in ('bits', 'distractors') group by item)
                 select ability, side, kind, item, prompt, reference, answer as distractor from one join own using (item)
                 where rank <= 2 and answer is not null and reference is not null order by side desc, kind, rank limit {SHOWN}"""
-    with duckdb.connect() as db:
+    with connected() as db:
         place = {"path": _glob(str(path))}
         db.execute(base, place)
         found = {

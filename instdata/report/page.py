@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,10 @@ def _spent(run: dict[str, Any], private: bool) -> list[dict[str, Any]]:
     return [{"step": n, "seconds": seconds.get(n), **usage.get(n, {})} for n in names]
 
 
+@cache
 def environment() -> Any:
-    """The templates beside this file, every value in them escaped."""
+    """The templates beside this file, every value in them escaped; each is compiled once a process (a third of a
+    second)."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 

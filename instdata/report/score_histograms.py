@@ -20,13 +20,13 @@ def histograms(db: Any, manifest: dict[str, Any], recipe: dict[str, Any]) -> lis
         for name, kind, *_ in db.execute("describe ledger").fetchall()
         if name.startswith("score_") and kind != "VARCHAR"
     }
-    thresholds = Thresholds(db, kinds, manifest["steps"])
+    thresholds = Thresholds(kinds, manifest["steps"])
     bounds, steps = _bounds(recipe), {s["name"]: s["kind"] for s in manifest["steps"]}
     places = [(known["step"], known["score"]) for known in thresholds.ranges(db)]
     found: list[dict[str, Any]] = []
     for step, score in sorted(places, key=lambda place: place not in bounds):  # stable: else in the ledger's order
         name = f"score_{step}_{score}"
-        now = thresholds.what_if({"score": name})
+        now = thresholds.what_if(db, {"score": name})
         if now["kept"] and len(found) < MOST:  # what only dropped rows have (similarity) is no score to choose by
             low, high = bounds.get((step, score), (None, None))
             found.append({"step": step, "kind": steps.get(step), "score": score, "low": low, "high": high, **now})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pydantic import Field, field_validator
 
 from instdata.corpus.rows import SEEN_BY_STEPS, UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.util.database import connected
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 
@@ -37,15 +39,12 @@ class Filter(Step):
         import duckdb
 
         try:
-            with duckdb.connect() as db:
-                if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
-                    raise ValueError("one expression, without a semicolon")
-                tree = _tree(db, value)
-                names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
-                impure = {name for (name,) in db.execute(names).fetchall()}
+            if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
+                raise ValueError("one expression, without a semicolon")
+            tree = _tree(value)
         except duckdb.Error as e:
             raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
-        for word in _beyond_the_row(tree, impure):
+        for word in _beyond_the_row(tree, _impure()):
             raise ValueError(
                 f"{word}: the expression must say the same of a row whatever the other rows, the time or chance"
             )
@@ -54,13 +53,9 @@ class Filter(Step):
     def unknown_column(self, before: Collection[str]) -> str | None:
         """What is wrong with the first column that is none and that no step of these names, which come before this one,
         can score; None where all are fine. Which scores a step gives is known only when it has run."""
-        import duckdb
-
         scores = [f"score_{name}_" for name in before]
         known = [*COLUMNS, *(f"{prefix}…" for prefix in scores)]
-        with duckdb.connect() as db:
-            named = [*_columns(_tree(db, self.where))]
-        for name in named:
+        for name in _columns(_tree(self.where)):
             if name.lower() not in COLUMNS and not name.lower().startswith(tuple(s.lower() for s in scores)):
                 quoted = " Text stands in single quotes." if f'"{name}"' in self.where else ""
                 return f'no column "{name}".{did_you_mean(name.lower(), known)}{quoted} There are {", ".join(known)}'
@@ -74,10 +69,8 @@ class Filter(Step):
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():
             table = table.append_column(name, column)
-        options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
-        with duckdb.connect(config=options) as db:
+        with _locked().cursor() as db:
             db.register("rows", table)
-            db.execute("set lock_configuration = true")
             try:
                 found = db.sql(f"select ({self.where}\n) as keep from rows")
                 if str(found.types[0]) not in ("BOOLEAN", '"NULL"', "NULL"):
@@ -99,9 +92,28 @@ IMPURE = "function_type in ('aggregate', 'window', 'table', 'pragma') or stabili
 CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 
 
-def _tree(db: Any, where: str) -> Any:
+def _tree(where: str) -> Any:
     """The expression as DuckDB parses it: nested dicts and lists."""
-    return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+    with connected() as db:
+        return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+
+
+@cache
+def _impure() -> set[str]:
+    with connected() as db:
+        names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
+        return {name for (name,) in db.execute(names).fetchall()}
+
+
+@cache
+def _locked() -> Any:
+    """The database of this process in which expressions run: without files, network, or a word of SET."""
+    import duckdb
+
+    options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
+    db = duckdb.connect(config=options)
+    db.execute("set lock_configuration = true")
+    return db
 
 
 def _columns(tree: Any, own: frozenset[str] = frozenset()) -> Iterator[str]:

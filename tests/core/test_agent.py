@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from instdata.cli.main import app
 from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource
 from tests.conftest import rows
-from tests.core.test_cli import Shell, mistaken
+from tests.core.test_cli import mistaken
+from tests.shell import Shell, forked
 
 
 @pytest.fixture(scope="module")
@@ -158,10 +158,7 @@ def test_a_problem_of_a_recipe_is_mended_by_its_fix(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("name: x\nsources:\n  - pth: a.jsonl\nsteps:\n  - dedup: {treshold: 0.7}\n  - qualty\n")
     for _ in range(4):
-        done = subprocess.run(
-            [sys.executable, "-m", "instdata", "validate", "r.yaml", "--json"], cwd=tmp_path, capture_output=True,
-            text=True, timeout=60,
-        )  # fmt: skip
+        done = forked(("validate", "r.yaml", "--json"), tmp_path, dict(os.environ))
         errors = json.loads(done.stdout)["errors"]
         if not errors:
             break

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from instdata.compare.compare_logs import compare
 from instdata.compare.logs import inspect_log
 from instdata.score.score_table import SCHEMA, write_table
+from tests.shell import forked
 
 LOGS = Path(__file__).parent / "logs"
 
@@ -77,5 +78,4 @@ def inspect_json(source: Path, path: Path, change=lambda log: None) -> Path:
 
 
 def shown(*arguments) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "instdata", "compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return forked(("compare", *map(str, arguments)), Path.cwd(), dict(os.environ))

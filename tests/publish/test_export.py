@@ -167,7 +167,7 @@ def test_what_a_trainer_would_lose_of_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_trainers_are_told_and_abilities_chosen(small: Path, tmp_path: Path) -> None:
-    from tests.core.test_cli import Shell
+    from tests.shell import Shell
 
     shell = Shell(tmp_path)
     (tmp_path / "dataset_info.json").write_text('{"theirs": {"file_name": "x.json"}}')

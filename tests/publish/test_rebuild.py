@@ -13,7 +13,7 @@ from instdata.rebuild import rebuild
 from instdata.steps.base import step_class
 from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from tests.core.test_cli import Shell
+from tests.shell import Shell
 
 
 @pytest.fixture

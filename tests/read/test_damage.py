@@ -417,7 +417,15 @@ def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
 
 def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
     """An indented document: its keys and brackets stand on lines of their own."""
-    records = [{"instruction": CHINESE, "n": i, "m": [1, 2, 3], "output": "a"} for i in range(9)]
+    records = [
+        {
+            "instruction": "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。",
+            "n": i,
+            "m": [1, 2, 3],
+            "output": "a",
+        }
+        for i in range(9)
+    ]
     (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
     assert [dict(r) for r in read(tmp_path / "a.json")] == records
 

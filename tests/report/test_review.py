@@ -19,6 +19,7 @@ from instdata.report.review.sampling import draw
 from instdata.report.review.session import Reviewing
 from instdata.steps.reviews_file import Opinion, append, read_reviews, settle
 from instdata.util.errors import InputError
+from tests.shell import forked
 
 
 @pytest.fixture
@@ -350,8 +351,7 @@ def test_other_tools_files_that_are_none_are_refused(mine: Path, tmp_path: Path)
 
 
 def instdata(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "instdata", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ, timeout=120)
+    return forked(tuple(map(str, args)), cwd or Path.cwd(), dict(os.environ))
 
 
 def test_the_command_estimates_exports_and_says_what_is_wrong(mine: Path, tmp_path: Path) -> None:

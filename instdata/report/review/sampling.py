@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any
 
 from instdata.finished_build import manifest as read_manifest
 from instdata.util.checksums import part
+from instdata.util.database import connected
 from instdata.util.errors import InputError
 
 MOST = 1000  # rows of a stratum that may be asked about: an interval of 0.1 needs 385 at most
@@ -53,14 +53,10 @@ class Sampling:
 
 def draw(build: Path, by: str) -> Sampling:
     """The sample of a build. Raises InputError where there is no row to ask about."""
-    import duckdb
-
     found = read_manifest(build)
     names = found["configs"]["full"]["files"]
     skip = [s["name"] for s in found["steps"] if s["kind"] in NOT_RULES] + ["close"]
-    with duckdb.connect() as db:
-        db.read_parquet(escape(str(part(build, "ledger.parquet")))).create_view("ledger")
-        db.read_parquet([escape(str(part(build, f))) for f in names]).create_view("data")
+    with connected(ledger=[part(build, "ledger.parquet")], data=[part(build, f) for f in names]) as db:
         olds = [n for (n, *_) in db.execute("describe ledger").fetchall() if n.endswith("_derived_from")]
         was = f"coalesce({', '.join(quoted(n) for n in olds)})" if olds else "null"
         rows = (
