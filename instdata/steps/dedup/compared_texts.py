@@ -86,6 +86,13 @@ class Texts:
         """N-gram sets of these rows (sorted positions)."""
         return ngram_sets(*self.fetch(rows), s)
 
+    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(bytes, offsets) of all texts, a chunk at a time."""
+        for data, offsets in self.chunks:
+            yield frozen(self._bytes(data)), frozen(np.asarray(offsets, np.int64))
+            if self._map is not None:
+                forget(self._map)
+
     def _bytes(self, data: np.ndarray | int) -> np.ndarray:
         if not isinstance(data, int):
             return data

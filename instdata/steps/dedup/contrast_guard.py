@@ -305,6 +305,23 @@ def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
 
 
 @jit
+def one_each(tokens, i, x_end, j, y_end):
+    """Whether of two sorted runs of tokens each has just one that the other lacks."""
+    mine, yours = 0, 0
+    while i < x_end or j < y_end:
+        if j == y_end or (i < x_end and tokens[i] < tokens[j]):
+            mine += 1
+            i += 1
+        elif i == x_end or tokens[j] < tokens[i]:
+            yours += 1
+            j += 1
+        else:
+            i += 1
+            j += 1
+    return mine == 1 and yours == 1
+
+
+@jit
 def opposed(x, x_start, x_end, y, y_start, y_end):
     """Whether of one set of alternatives each text holds one that the other lacks."""
     for i in range(x_start, x_end):

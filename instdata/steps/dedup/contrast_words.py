@@ -329,6 +329,25 @@ defend, guard, protect
 找出, 识别, 确定
 文章, 短文, 文本, 段落"""
 
+# Words one letter from others that are words too, so no typing errors: slips.py.
+REAL_WORDS = """county country costal coastal patent patient trial trail angel angle quite quiet desert dessert diary dairy dinner diner
+super supper later latter comma coma brain brian united untied martial marital cavalry calvary silver sliver server sever severe
+defuse diffuse though through thorough insulin inulin carton cartoon moral morale human humane plane plan planing planning hoping hopping
+scared scarred taping tapping breath breathe cloth clothe bath bathe loath loathe adverse averse affect effect elicit illicit
+aisle isle assent ascent access excess adapt adopt adept allusion illusion formally formerly personal personnel principal principle
+statue statute status stature perspective prospective precede proceed prescribe proscribe conscience conscious decent descent
+eminent imminent ethnic ethic expand expend lightning lightening envelop envelope casual causal abjure adjure bland blend
+stripe strip twice twine witch winch stock stork coral choral corral coarse course curse heroin heroine immoral immortal moment memento
+parity party pasty pastry pretty petty price prince print point poison potion prison prism quarter quartet revel reveal scene scent
+sever seven shift shirt skill skull slide glide snack snake spade space spear spare stack stake start state stead steed steam stream
+strain train terrain thing think thirst third tired tried tiring trying topic tropic towel tower trace trade truck trunk waist waste
+weather whether weight height women woman world word sword worth wrath write writhe fiend friend bread board beard breed brand brad
+chat chart cheat chef chief chili child china chain clam claim clean clear close closet coast coat cost count court crash crush cream
+create crate dose does fair fairy fare farm form from frame flour floor flow flower fight fright filed field find fined found fund
+glass gas grass grease greece hose horse house hours inflation inflection inspection infection ingenious ingenuous lever liver live lively
+lose loose loss mental metal metre meter model modal month mouth mouse moose nitrate nitrite ethane ethene methane methanol ethanol
+propane propene butane butene sulfate sulfite chlorate chlorite glucose glycose neuron neutron proton protein carbon carton"""
+
 
 def lexicon() -> dict[str, int]:
     """Every word and what it means; the first meaning of several."""
