@@ -16,15 +16,15 @@ from contextlib import ExitStack
 from typing import Any
 
 from instdata.llm.budget import Budget, Usage
-from instdata.llm.endpoint import ADDRESS, Endpoint, api_client, cause, timeouts, unconnected
-from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden
-from instdata.llm.rate_limit import Pace, seconds
+from instdata.llm.endpoint import Endpoint, api_client, cause, timeouts, unconnected
+from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden, wait
+from instdata.llm.rate_limit import Pace
 from instdata.llm.reply import Unusable
-from instdata.llm.request import Answer, Failure, Request
+from instdata.llm.request import Answer, Failure, Request, trials_of
 from instdata.llm.request_cache import Store, Stored
 from instdata.llm.response_fields import USED_UP, content, thinks, tokens
-from instdata.util.errors import BudgetReached, BuildError, InputError, InstdataError, MissingExtra
-from instdata.util.redaction import redact
+from instdata.llm.told import SAVED, gone, page, refusal, turned, unreachable
+from instdata.util.errors import BuildError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
@@ -35,7 +35,10 @@ LOOK = 0.25  # seconds between two looks whether the run is to stop
 TOLD = 10.0  # seconds; a longer wait that a server asks for is told
 MAX_WAIT = 600.0  # seconds; a longer one ends the run, to be gone on with
 REFUSALS = 8  # refusals without one answer that mean: not the content is wrong
+DOUBT = 8.0  # seconds after an answer in which a quota that is said to be gone may be one of tokens a minute
 MOST_THINKING = 32_768  # tokens
+
+Wait = tuple[bool, str, float | None]  # (was it a wait and no failure, why it failed, seconds to wait)
 
 
 class Client:
@@ -68,8 +71,9 @@ class Client:
         self.without = {q for q in known if not q.isdigit()}  # parameters that the endpoint said it does not know
         learned = max((int(q) for q in known if q.isdigit()), default=0)
         self.thinking = max(learned, 4096 if thinks(at.model) and not at.base.startswith("sha256:") else 0)
-        self.unclear: Fault | None = None
-        self.refused = 0  # requests, while none was answered
+        self.unclear: Fault | None = None  # the first refusal that said nothing more
+        self.refused = 0  # such refusals since the last answer
+        self.last: tuple[str, Request, int] | None = None  # the request that was answered last
         self.faulty: float | None = None  # when an endpoint that has not answered yet first failed
         self.excess = 1.0  # how far a bill went beyond the worst case: some count otherwise
         self.told: set[str] = set()
@@ -129,7 +133,7 @@ class Client:
     def check_refused(self) -> None:
         """Raise where everything asked was refused."""
         if self.unclear and not self.usage.requests + self.usage.cache_hits:
-            raise self._refusal(self.unclear)
+            raise refusal(self.at, self.unclear)
 
     async def ask(self, request: Request, read: Callable[[str], Any] = str, attempts: int = 3) -> Answer:
         """One answer, from the cache or the endpoint. `read` turns its text into a value, or raises Unusable."""
@@ -168,9 +172,8 @@ class Client:
         self.thinking = min(MOST_THINKING, max(self.thinking, 8192 * 4**attempt))
         self.store.put_quirk(self.at.base, self.at.model, str(self.thinking))
         self._once_said(
-            f"{self.at.model}: an answer was used up by thinking; thoughts may take {self.thinking:,} tokens from "
-            f"now on. "
-            "params: can tell it to think less (reasoning_effort: low, enable_thinking: false)"
+            f"{self.at.model}: an answer was used up by thinking; thoughts may take {self.thinking:,} tokens from now "
+            "on. params: can tell it to think less (reasoning_effort: low, enable_thinking: false)"
         )
 
     def _once_said(self, line: str) -> None:
@@ -186,33 +189,31 @@ class Client:
         return await asyncio.shield(self.pending[key])
 
     async def _send(self, key: str, request: Request, attempt: int) -> Stored | Failure:
-        tries = slow = 0
+        tries, slow, failing = 0, 0, float("inf")
+        trial, trials = set[str](), trials_of(request)
         while True:
-            extra = self.thinking
-            worst = self.budget.worst(request.prompt_bytes(), self._most(request) + extra)
-            worst = (int(worst[0] * self.excess), 1, int(worst[2] * self.excess))
-            await self.pace.admit(int(self.typical or worst[2]))
-            try:
-                await self._reserve(worst)
-                wait = await self._try(key, request, attempt, worst, extra, slow)
-            finally:
-                self.pace.release()
-            if isinstance(wait, (Stored, Failure)):
-                return wait
+            got = await self._once_tried(key, request, attempt, trial, slow)
+            if isinstance(got, Stored):
+                self.last = key, request, attempt
+                for name in sorted(trial - self.without):
+                    self._learn(name, "nothing said why it refused, and without it it answers")
+            if isinstance(got, (Stored, Failure)):
+                return got
+            if isinstance(got, Fault):
+                if trials and not self.usage.requests + self.usage.cache_hits:
+                    trial = trials.pop(0)
+                    continue
+                return await self._unclear(key, got)
             self.usage.retries += 1
             if time.monotonic() - self.answered > self.patience:
-                raise BuildError(
-                    f"{self.at.where} has answered nothing for {self.patience:.0f} s. Everything so far is saved; "
-                    f"run again to go on"
-                )
-            limited, reason, after = wait
+                raise BuildError(f"{self.at.where} has answered nothing for {self.patience:.0f} s. {SAVED} to go on")
+            limited, reason, after = got
             tries += not limited
             slow += reason == LATE
             if tries >= TRIES:
-                raise BuildError(
-                    f"{self.at.where} failed {TRIES} times on one request ({reason}). Everything so far is saved; "
-                    f"run again to go on"
-                )
+                if self.answered > failing:  # others were answered meanwhile: it is this one
+                    return Failure(key, reason, f"failed {TRIES} times ({reason})")
+                raise BuildError(f"{self.at.where} failed {TRIES} times on one request ({reason}). {SAVED} to go on")
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             if self.faulty and not self.usage.requests:
                 pause = min(pause, ARRIVAL / 6)  # the last of these attempts is what tells the user
@@ -223,6 +224,35 @@ class Client:
         until = time.monotonic() + seconds
         while not self.stop and (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, LOOK))
+
+    async def _once_tried(
+        self, key: str, request: Request, attempt: int, trial: set[str], slow: int
+    ) -> Stored | Failure | Fault | Wait:
+        """Send once, when pace and budget let it."""
+        extra = self.thinking
+        worst = self.budget.worst(request.prompt_bytes(), request.most(self.params) + extra)
+        worst = (int(worst[0] * self.excess), 1, int(worst[2] * self.excess))
+        await self.pace.admit(int(self.typical or worst[2]))
+        try:
+            await self._reserve(worst)
+            body = request.body(self.at.model, attempt, self.without | trial, self.params, extra)
+            return await self._try(key, request, body, worst, slow)
+        finally:
+            self.pace.release()
+
+    async def _unclear(self, key: str, f: Fault) -> Failure:
+        """A refusal that says nothing more costs its row, as long as others are answered: after some in a row what was
+        answered before is asked again."""
+        self.unclear = self.unclear or f
+        self.refused += 1
+        if self.refused >= REFUSALS:
+            if self.last is None and not self.usage.cache_hits:
+                raise refusal(self.at, f)
+            self.refused = 0
+            if self.last and isinstance(await self._send(*self.last), Failure):
+                raise turned(self.at, f)
+        said = self.at.clean(f.said)
+        return Failure(key, said, f"refused with {f.status}: {said}")
 
     async def _reserve(self, worst: tuple[int, int, int]) -> None:
         """Wait until the worst case fits; it never will once nothing is under way that could be cheaper than feared."""
@@ -235,17 +265,12 @@ class Client:
             raise self.stop
         self.unsettled += 1
 
-    def _most(self, request: Request) -> int:
-        """The tokens that an answer may have: the request's, or the user's own limit."""
-        return max([request.max_tokens, *(v for n in LIMITS if isinstance(v := self.params.get(n), int))])
-
     async def _try(
-        self, key: str, request: Request, attempt: int, worst: tuple[int, int, int], extra: int, slow: int
-    ) -> Stored | Failure | tuple[bool, str, float | None]:
-        """Send once: the stored answer, why this request is refused, or (was it a wait, why it failed, seconds to
-        wait). After `slow` time-outs it may take twice as long for each."""
+        self, key: str, request: Request, body: dict[str, Any], worst: tuple[int, int, int], slow: int
+    ) -> Stored | Failure | Fault | Wait:
+        """Send once: the stored answer, why this request is refused, a refusal that says no more, or a wait. After
+        `slow` time-outs it may take twice as long for each."""
         actual = worst  # unless we learn better: what was sent may have been billed, so its reservation stays
-        body = request.body(self.at.model, attempt, self.without, self.params, extra)
         try:
             timeout = min(self.timeout * 2**slow, self.patience)
             name = "messages" if request.raw is None else "prompt"
@@ -259,12 +284,12 @@ class Client:
             text = raw.http_response.text
             spent = tokens(text)
             if spent is None:
-                raise ValueError(_page(text, raw.headers))
+                raise ValueError(page(text, raw.headers))
             if hidden(found := json.loads(text)):
                 actual = (0, 0, 0)
                 return self._failed(fault(200, found, body), raw.headers, key)
             actual = self.keep(key, body, text, spent, worst)
-            self.answered, self.faulty = time.monotonic(), None
+            self.answered, self.faulty, self.refused = time.monotonic(), None, 0
             total = actual[2]
             if total > worst[2]:
                 self.excess *= total / worst[2]
@@ -294,12 +319,8 @@ class Client:
         """Raise where an endpoint that has never answered goes on failing to: it is not there, or no such endpoint."""
         now = time.monotonic()
         self.faulty = self.faulty or now
-        if self.usage.requests or now - self.faulty < ARRIVAL:
-            return
-        raise BuildError(
-            f"{self.at.where} cannot be used: {self.at.clean(cause(e))}. {ADDRESS}? Everything so far is saved; run "
-            "again to go on"
-        )
+        if not self.usage.requests and now - self.faulty >= ARRIVAL:
+            raise unreachable(self.at, e)
 
     def keep(
         self,
@@ -327,57 +348,58 @@ class Client:
         """What a coroutine on this client's connection comes to."""
         return self.loop.run_until_complete(work)
 
-    def _failed(self, f: Fault, headers: Any, key: str) -> Failure | tuple[bool, str, float | None]:
+    def _failed(self, f: Fault, headers: Any, key: str) -> Failure | Fault | Wait:
         """What a refusal means: wait and send again, give up this request, or all at once with one clear line."""
         said = self.at.clean(f.said)
-        after = seconds(headers.get("retry-after-ms", "") and headers["retry-after-ms"] + "ms") or seconds(
-            headers.get("retry-after")
-        )
+        after = wait(f, headers)
         if f.kind == "parameter":
             return self._drop(f, key, said)
-        if f.kind == "quota" or (f.kind == "wait" and after and after > self.max_wait):
-            until = f" until {time.strftime('%Y-%m-%d %H:%M', time.localtime(time.time() + after))}" if after else ""
-            raise BudgetReached(f"{self.at.where} answers nothing more{until} ({f.status}: {said}). Everything so far is saved; run again then")  # fmt: skip  # noqa: E501
-        if f.kind == "wait":
+        # Some say that the quota is gone where it is that of a minute: it is where nothing is answered any more.
+        minute = f.kind == "quota" and f.status == 429 and time.monotonic() - self.answered < DOUBT
+        if f.kind == "quota" and not (minute and self.usage.requests):
+            raise gone(self.at, f, after)
+        if f.kind in ("wait", "quota"):
+            if after and after > self.max_wait:
+                raise gone(self.at, f, after)
             self.usage.rate_limited += 1
             self.pace.limited(after)
             if after and after > TOLD:
-                until = time.strftime("%H:%M:%S", time.localtime(time.time() + after))
-                self._once_said(f"{self.at.where} wants us to wait until {until} ({said})")
+                at = time.strftime("%H:%M:%S", time.localtime(time.time() + after))
+                self._once_said(f"{self.at.where} wants us to wait until {at} ({said})")
             return True, "429", after
         if f.kind == "server":
             if f.status in (502, 503, 504, 529):
                 self.pace.overloaded()
+            if f.status == 200:  # not even an error as endpoints have them: is it one?
+                self._unreachable(ValueError(said))
             return False, f"HTTP {f.status}" if f.status != 200 else f"an error inside an answer: {said}", after
         if f.kind == "content":
             return Failure(key, said, f"refused with {f.status}: {said}")
-        if f.kind == "unclear":
-            self.refused += 1
-            if self.usage.requests + self.usage.cache_hits or self.refused < REFUSALS:
-                self.unclear = self.unclear or f
-                return Failure(key, said, f"refused with {f.status}: {said}")
-        raise self._refusal(f)
+        if f.kind != "unclear":
+            raise refusal(self.at, f)
+        return f
 
-    def _refusal(self, f: Fault) -> InstdataError:
-        hint = {
-            401: ": check OPENAI_API_KEY",
-            403: ": check OPENAI_API_KEY and its rights",
-            404: f": is there a model {self.at.model}, and does the address end as it should (mostly in /v1)?",
-        }.get(f.status, "")
-        kind = BuildError if f.status == 422 else InputError
-        return kind(f"{self.at.where} refused the request with {f.status}{hint} ({self.at.clean(f.said)})")
-
-    def _drop(self, f: Fault, key: str, said: str) -> Failure | tuple[bool, str, float | None]:
+    def _drop(self, f: Fault, key: str, said: str) -> Failure | Wait:
         """Leave out what the endpoint does not know, from now on: nobody relies on it (a prompt asks for JSON in words
-        as well). Of the two names of the limit the other one is taken, never none."""
+        as well). Of the two names of the limit the other one is taken, never none: where both are refused, it is the
+        number, and less is left to think with."""
         without = self.without | f.without
         if without >= set(LIMITS):
-            return Failure(key, said, f"refused with {f.status}: {said}")
+            if not self.thinking:
+                return Failure(key, said, f"refused with {f.status}: {said}")
+            self.thinking //= 4
+            self.without -= set(LIMITS)
+            self._once_said(f"{self.at.where}: thoughts may take {self.thinking:,} tokens only ({said})")
+            return True, "fewer tokens", 0.001
         for name in sorted(f.without - self.without):
-            self.store.put_quirk(self.at.base, self.at.model, name)
-            self._once_said(f"{self.at.where} does not take {name} for {self.at.model}: left out from now on ({said})")
-        self.without = without
+            self._learn(name, said)
         return True, f"no {min(f.without)}", 0.001
+
+    def _learn(self, name: str, why: str) -> None:
+        """Leave a parameter out from now on, in later runs, too."""
+        self.without |= {name}
+        self.store.put_quirk(self.at.base, self.at.model, name)
+        self._once_said(f"{self.at.where} does not take {name} for {self.at.model}: left out from now on ({why})")
 
     def connect(self) -> Any:
         """The connection, made when the first request is sent: a run answered by the cache starts no server."""
@@ -385,11 +407,3 @@ class Client:
             self.api = api_client(self.at.open(self.stack), self.at.key, self.timeout)
             self.answered = time.monotonic()
         return self.api
-
-
-def _page(text: str, headers: Any) -> str:
-    """What came instead of JSON."""
-    kind = headers.get("content-type", "").split(";")[0]
-    if "event-stream" in kind or text.startswith("data:"):
-        return "it answers as an event stream (SSE) only, where one JSON body was asked for"
-    return f"a page ({kind or 'no content type'}) came instead of JSON: {redact(text[:2000])[:80]!r}"

@@ -69,6 +69,10 @@ class Request:
         """The request's id: 32 hex digits over everything that shapes the answer."""
         return digest([at.base, self.body(at.model, attempt, params=params), self.draw, attempt])
 
+    def most(self, params: dict[str, Any]) -> int:
+        """The tokens that an answer may have: the request's, or the user's own limit."""
+        return max([self.max_tokens, *(v for n in LIMITS if isinstance(v := params.get(n), int))])
+
     def prompt_bytes(self) -> int:
         """An upper bound of the prompt's tokens: its bytes, the schema's (some servers put it into the prompt), those
         of tools and their calls, and the template."""
@@ -76,6 +80,14 @@ class Request:
         schema = sum(len(json.dumps(part)) for part in told if part)
         raw = len(self.raw.encode()) if self.raw else 0
         return sum(len(c.encode()) + MESSAGE_TOKENS for _, c in self.messages) + schema + raw
+
+
+def trials_of(request: Request) -> list[set[str]]:
+    """What an endpoint may be unable to take and not name: left out in turn where a request is refused, nothing says
+    why, and none was answered yet."""
+    parts = ({"system"}, {"response_format"}, {"seed", "temperature", *(n for n in request.more if n != "tools")})
+    body = request.body("", 0)
+    return [part for part in parts if request.body("", 0, part) != body]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from instdata.llm.reply import thoughts, undecodable
 
-WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "", None)  # reasons to end that mean: it is whole
-CUT = ("length", "max_tokens", "model_length")
+# Reasons to end, in lower case, that mean: it is whole; its tokens were used up.
+WHOLE = ("stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "", None)
+CUT = ("length", "max_tokens", "model_length", "max_length", "max_output_tokens")
 USED_UP = "used up by thinking"
 # Families that think before they answer, unless told not to.
 THINKING = re.compile(
@@ -51,6 +52,7 @@ def content(response: str) -> Content:
     inside, text = thoughts(raw)
     thought = "\n".join(t for t in dict.fromkeys((thought, inside)) if t)
     finish = choice.get("finish_reason")
+    finish = finish.casefold() if isinstance(finish, str) else finish
     cut = finish in CUT
     if not text.strip():
         why: str | None = USED_UP if thought and (cut or inside) else "empty answer"
@@ -103,11 +105,11 @@ def tokens(response: str) -> tuple[int, int, int] | None:
         _count(usage.get("cached_tokens")),
         read,
     )
-    if read > prompt:  # Anthropic counts what was cached beside the prompt
-        prompt += read
+    if read > prompt or "prompt_tokens" not in usage:  # Anthropic counts what its cache gave or took beside the rest
+        prompt += read + _count(usage.get("cache_creation_input_tokens"))
     completion = max(completion, _count(usage.get("total_tokens")) - prompt)
     return prompt, min(cached, prompt), completion
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return int(value) if isinstance(value, (int, float)) and value is not True and 0 < value < 1e12 else 0

@@ -31,6 +31,12 @@ PARAMETERS = {
     "fastapi": ("seed", 422, {"detail": [{"loc": ["body", "seed"], "msg": "extra fields", "type": "extra_forbidden"}]}),
     "no-format": ("response_format", 400, error("This response_format type is unavailable now")),
 }  # fmt: skip
+# The same where nothing says what it was: the names of which one must not be in the request.
+SILENT = {
+    "gemma": ("system", 400, error("System role not supported", type="BadRequestError", param=None, code=400)),
+    "mute-format": ("response_format", 400, {"detail": "An error occurred (ValidationException)"}),
+    "mute-seed": ("seed", 422, {"detail": "bad request"}),
+}
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 CHOICES = {
     "reasoning_content": {"content": "yes", "reasoning_content": "hm"},
@@ -63,6 +69,22 @@ async def respond(server: Any, method: str, path: str, request: dict, writer: St
         return await send(writer, *CONTENT[quirk])
     if quirk in PARAMETERS and PARAMETERS[quirk][0] in request:
         return await send(writer, *PARAMETERS[quirk][1:])
+    roles = [m["role"] for m in request.get("messages", [])]
+    if quirk in SILENT and (SILENT[quirk][0] in request or SILENT[quirk][0] in roles):
+        return await send(writer, *SILENT[quirk][1:])
+    if quirk == "spent" and server.sent.total() > 3:
+        return await send(writer, 400, error("Your credit balance is too low", type="invalid_request_error"))
+    if quirk == "breaks" and bad:
+        return await send(writer, 500, error("cannot decode", type="InternalServerError"))
+    if quirk == "firewall" and bad:
+        return await send(writer, 403, "<html>Attention Required</html>")
+    if quirk == "elsewhere":
+        return await send(writer, 200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"})
+    if quirk == "minute" and server.sent.total() % 3 == 0:
+        return await send(writer, 429, error("You exceeded your current quota", code="insufficient_quota"))
+    limits = [n for n in ("max_tokens", "max_completion_tokens") if request.get(n, 0) > 2000]
+    if quirk == "small" and limits:
+        return await send(writer, 400, error(f"{limits[0]} is too large", param=limits[0], code="invalid_value"))
     if quirk == "quota":
         return await send(writer, 429, error("You exceeded your current quota", code="insufficient_quota"))
     if quirk == "hours":

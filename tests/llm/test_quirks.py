@@ -9,12 +9,13 @@ import pytest
 from instdata.llm.budget import Budget, Price, price_of
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint, resolve_model
-from instdata.llm.endpoint_errors import fault
+from instdata.llm.endpoint_errors import fault, hidden
 from instdata.llm.request_cache import Store
 from instdata.llm.response_fields import tokens
 from instdata.util.errors import BudgetReached, BuildError, InputError
-from tests.llm.quirks import CHOICES, CONTENT, PARAMETERS
+from tests.llm.quirks import CHOICES, CONTENT, PARAMETERS, SILENT
 from tests.llm.server import running
+from tests.llm.vendor_errors import SENT, VENDORS
 
 
 @pytest.fixture
@@ -56,6 +57,56 @@ def test_a_parameter_that_is_refused_is_left_out_and_remembered(client, quirk):
             assert answer.value == "yes"
         assert server.stats()["requests"] == 3, "the second client knows it"
     assert len(said) == 1 and PARAMETERS[quirk][0] in said[0]
+
+
+@pytest.mark.parametrize("quirk", SILENT)
+def test_what_an_endpoint_does_not_take_and_does_not_name_is_found(client, quirk):
+    said: list[str] = []
+    schema = {"type": "object", "properties": {"x": {"type": "string"}}}
+    with running(quirk=quirk) as server:
+        for text in ("one", "two"):
+            (answer,) = client(server.url, say=said.append).ask_all(asks(text, schema=schema))
+            assert answer.value == "yes"
+        assert server.stats()["requests"] <= 5, "the second client knows it"
+    assert any(SILENT[quirk][0] in line for line in said)
+
+
+def test_a_refusal_of_everything_ends_the_run_however_late(client):
+    with running(quirk="spent") as server, pytest.raises(BuildError, match="refuses everything.*credit balance"):
+        one = client(server.url)
+        assert [a.value for a in one.ask_all(asks("a", "b", "c"))] == ["yes"] * 3
+        one.ask_all(asks(*map(str, range(20))))
+
+
+@pytest.mark.parametrize("quirk", ["breaks", "firewall"])
+def test_what_fails_for_one_content_alone_costs_its_row(client, quirk, monkeypatch):
+    monkeypatch.setattr("instdata.llm.client.TRIES", 3)
+    with running(quirk=quirk) as server:
+        one = client(server.url)
+        assert one.ask_all(asks("good"))[0].value == "yes"
+        answers = one.ask_all(asks("bad", *map(str, range(20))))
+    assert [a.value for a in answers] == [None] + ["yes"] * 20
+
+
+def test_an_error_in_every_200_is_no_endpoint(client, monkeypatch):
+    monkeypatch.setattr("instdata.llm.client.ARRIVAL", 0.1)
+    with running(quirk="elsewhere") as server, pytest.raises(BuildError, match="Unexpected endpoint"):
+        client(server.url).ask_all(asks("one"))
+
+
+def test_a_quota_of_a_minute_is_waited_for(client):
+    with running(quirk="minute") as server:
+        assert [a.value for a in client(server.url).ask_all(asks("a"))] == ["yes"]
+        one = client(server.url)
+        one.ask_all(asks("b"))
+        assert [a.value for a in one.ask_all(asks("c", "d", "e"))] == ["yes"] * 3
+
+
+def test_a_limit_too_large_leaves_less_to_think_with(client, tmp_path):
+    with running(quirk="small") as server:
+        one = client(server.url)
+        one.thinking = 8192
+        assert one.ask_all(asks("a"))[0].value == "yes" and one.thinking < 2000
 
 
 def test_params_reach_the_endpoint_and_are_in_the_key(client):
@@ -162,18 +213,12 @@ def test_tokens_in_every_dialect(usage, want):
     assert tokens(f'{{"usage": {usage}}}') == want
 
 
-@pytest.mark.parametrize(
-    ("status", "error", "kind"),
-    [
-        (401, {"code": "invalid_api_key"}, "address"), (404, {"code": "model_not_found"}, "address"),
-        (400, {"code": "model_not_found", "param": "model"}, "address"),
-        (402, {"message": "Insufficient Balance"}, "quota"),
-        (429, {"code": "1113"}, "quota"), (429, {"code": "rate_limit_exceeded"}, "wait"), (503, {}, "server"),
-        (400, {"message": "invalid api key and model quota"}, "unclear"),
-    ],
-)  # fmt: skip
-def test_refusals_are_told_apart_by_fields(status, error, kind):
-    assert fault(status, {"error": error}, ("temperature",)).kind == kind
+@pytest.mark.parametrize(("who", "status", "body", "kind", "more"), VENDORS, ids=[v[0] for v in VENDORS])
+def test_refusals_are_told_apart_by_fields(who, status, body, kind, more):
+    f = fault(status, body, SENT)
+    assert (f.kind, f.without) == (kind, frozenset(more if isinstance(more, set) else ()))
+    assert f.after == (more if isinstance(more, float) else None)
+    assert status != 200 or hidden(body)
 
 
 def test_an_unknown_model_has_no_price():
