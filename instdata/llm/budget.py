@@ -84,6 +84,14 @@ class Usage:
     lost: int = 0
     unusable: int = 0
 
+    def add(self, prompt: int, cached: int, completion: int, picousd: int) -> None:
+        """Count one answered request."""
+        self.requests += 1
+        self.prompt_tokens += prompt
+        self.cached_tokens += cached
+        self.completion_tokens += completion
+        self.picousd += picousd
+
     def as_dict(self, priced: bool) -> dict[str, Any]:
         """For run.json; `usd` is null where the model's price is unknown."""
         found = dict(vars(self))

@@ -18,7 +18,7 @@ from typing import Any
 from instdata.llm.budget import Budget, Usage
 from instdata.llm.endpoint import Endpoint, api_client, cause, timeouts, unconnected
 from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden, wait
-from instdata.llm.rate_limit import Pace
+from instdata.llm.rate_limit import Pace, wait_unless
 from instdata.llm.reply import Unusable
 from instdata.llm.request import Answer, Failure, Request, trials_of
 from instdata.llm.request_cache import Store, Stored
@@ -31,7 +31,6 @@ PATIENCE = 600.0  # seconds without any answer after which the endpoint counts a
 BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
 ARRIVAL = 10.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
 LATE = "no answer in time"
-LOOK = 0.25  # seconds between two looks whether the run is to stop
 TOLD = 10.0  # seconds; a longer wait that a server asks for is told
 MAX_WAIT = 600.0  # seconds; a longer one ends the run, to be gone on with
 REFUSALS = 8  # refusals without one answer that mean: not the content is wrong
@@ -210,6 +209,7 @@ class Client:
             limited, reason, after = got
             tries += not limited
             slow += reason == LATE
+            failing = min(failing, time.monotonic())
             if tries >= TRIES:
                 if self.answered > failing:  # others were answered meanwhile: it is this one
                     return Failure(key, reason, f"failed {TRIES} times ({reason})")
@@ -217,13 +217,7 @@ class Client:
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
             if self.faulty and not self.usage.requests:
                 pause = min(pause, ARRIVAL / 6)  # the last of these attempts is what tells the user
-            await self._pause(max(after or 0.0, 0.0 if limited and after else pause))
-
-    async def _pause(self, seconds: float) -> None:
-        """Wait before the next attempt, unless the run is to stop: what stopped it need not wait for that."""
-        until = time.monotonic() + seconds
-        while not self.stop and (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, LOOK))
+            await wait_unless(lambda: self.stop, max(after or 0.0, 0.0 if limited and after else pause))
 
     async def _once_tried(
         self, key: str, request: Request, attempt: int, trial: set[str], slow: int
@@ -336,12 +330,7 @@ class Client:
         cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown[0]
         asked, told = json.dumps(body, ensure_ascii=False), cost if self.budget.known else None
         self.store.put(key, self.at.base, self.at.model, asked, text, spent, told)
-        u = self.usage
-        u.requests += 1
-        u.prompt_tokens += spent[0]
-        u.cached_tokens += spent[1]
-        u.completion_tokens += spent[2]
-        u.picousd += cost
+        self.usage.add(*spent, cost)
         return (cost, 1, spent[0] + spent[2] or unknown[2])
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

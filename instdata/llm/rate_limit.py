@@ -12,11 +12,12 @@ import math
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 WINDOW = 3.0  # seconds over which accepted requests are counted
 SETTLE = 1.0  # seconds between two cuts: answers to what was sent before a cut do not count against it
 LATE = 0.05  # seconds
+LOOK = 0.25  # seconds between two looks whether a run is to stop
 LONGEST = 366 * 86_400.0  # seconds: nobody waits longer, and clocks end
 
 
@@ -157,3 +158,10 @@ def _seconds(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp() - time.time()
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+async def wait_unless(stopped: Callable[[], object], seconds: float) -> None:
+    """Wait before the next attempt, unless the run is to stop: what stopped it need not wait for that."""
+    until = time.monotonic() + seconds
+    while not stopped() and (left := until - time.monotonic()) > 0:
+        await asyncio.sleep(min(left, LOOK))

@@ -101,11 +101,11 @@ def test_a_server_that_is_not_there_is_told_with_the_cause(tmp_path, monkeypatch
 def test_max_wait_decides_whether_a_long_wait_ends_the_run(tmp_path, monkeypatch, wait, ends):
     waited: list[float] = []
 
-    async def no_pause(client: Client, seconds: float) -> None:
+    async def no_pause(stopped: object, seconds: float) -> None:
         waited.append(seconds)
         raise BuildError("waits")
 
-    monkeypatch.setattr(Client, "_pause", no_pause)
+    monkeypatch.setattr("instdata.llm.client.wait_unless", no_pause)
     with running(quirk="hours") as server, pytest.raises(BudgetReached if ends else BuildError) as told:
         asked(server.url, tmp_path, "good", max_wait=wait)
     assert ("until 20" in str(told.value)) == ends and waited == ([] if ends else [7200.0])
