@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 @pytest.fixture
 def network(tiny_folder):
-    from instdata.llm.causal import load
+    from instdata.llm.causal_models import load
 
     return load(str(tiny_folder))
 
@@ -46,7 +46,7 @@ def test_the_kernel_runs_under_autocast_and_equals_each_row_alone(network, monke
 
 def test_a_run_on_a_card_says_what_it_used(network):
     from instdata.train.loop import batches, begin, train
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     recipe = training("proxy", ["batch=4", "length=256"])
     run = begin(network, recipe, 0)
