@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from instdata.cli.common import (
     Of,
     Quiet,
     Row,
+    as_folder,
     json_text,
     result,
     row_of,
@@ -87,6 +89,7 @@ HEAVY = {
     "report",
     "push-to-hub",
 }
+LONG = re.compile(r"\S{400,}")  # a name of thousands of characters is told by its ends
 BARE = {"init", "doctor", "cache", "models"}  # those that load nothing
 
 
@@ -166,10 +169,11 @@ def build(
     me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
+    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
+    as_folder(local)
     if dry_run:
         _estimated(plan, say, json_)
         return
-    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     if me is not None and me[0]:
         did = job_array.take_part(plan, local, *me, wait, say)
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
@@ -371,6 +375,8 @@ def main() -> None:
             _fail(
                 f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
             )
+        if isinstance(e, RuntimeError) and str(e).startswith("Symlink loop"):  # pathlib's word until Python 3.13
+            _fail(f"{e}: a link to itself", 2)
         if isinstance(e, OSError):
             name = str(e.filename or "")
             short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
@@ -392,7 +398,7 @@ def _elsewhere() -> str:
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = shown(message)
+    message = LONG.sub(lambda m: f"{m[0][:100]}…{m[0][-60:]}", shown(message))
     print(message, file=sys.stderr)
     if wants_json():
         from instdata.cli.error_fixes import fixes
