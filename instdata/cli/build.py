@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from instdata.cli import job_array
-from instdata.cli.common import AsJson, Quiet, json_text, result, runs_code, sayer
+from instdata.cli.common import AsJson, Quiet, as_folder, json_text, result, runs_code, sayer
 from instdata.util.redaction import shown
 from instdata.util.safe_text import plain
 
@@ -94,10 +94,11 @@ def build(
     me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
     path = _recipe(recipe)
     plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
+    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
+    as_folder(local)
     if dry_run:
         _estimated(plan, say, json_)
         return
-    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     if me is not None and me[0]:
         did = job_array.take_part(plan, local, *me, wait, say)
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)

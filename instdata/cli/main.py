@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import traceback
 from typing import Annotated
@@ -64,6 +65,7 @@ HEAVY = {
     "report",
     "push-to-hub",
 }
+LONG = re.compile(r"\S{400,}")  # a name of thousands of characters is told by its ends
 BARE = {"init", "doctor", "cache", "models"}  # those that load nothing
 
 
@@ -135,6 +137,8 @@ def main() -> None:
             _fail(
                 f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
             )
+        if isinstance(e, RuntimeError) and str(e).startswith("Symlink loop"):  # pathlib's word until Python 3.13
+            _fail(f"{e}: a link to itself", 2)
         if isinstance(e, OSError):
             name = str(e.filename or "")
             short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
@@ -156,7 +160,7 @@ def _elsewhere() -> str:
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = shown(message)
+    message = LONG.sub(lambda m: f"{m[0][:100]}…{m[0][-60:]}", shown(message))
     print(message, file=sys.stderr)
     if wants_json():
         from instdata.cli.error_fixes import fixes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from instdata.score.score_table import Cells, cells_of
 from instdata.util.checksums import part
 from instdata.util.database import connected
 from instdata.util.errors import InputError
+from instdata.util.paths import file_text
 from instdata.util.yaml import written_yaml
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -180,8 +182,7 @@ def published(path: Path) -> CurveTable:
     """A published table: a CSV file whose first column names the ability and whose columns named like sizes (0.2M, 600)
     hold its scores; or columns ability, size, score. Rows are taken to be shared evenly. Raises InputError."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            records = list(csv.DictReader(file))
+        records = list(csv.DictReader(io.StringIO(file_text(path), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise InputError(f"{path}: not a readable CSV table: {e}") from e
     if not records:

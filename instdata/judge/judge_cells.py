@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from instdata.corpus.taxonomy import Taxonomy
 from instdata.score.item import Item
 from instdata.score.score_table import groups
 from instdata.util.errors import InputError
+from instdata.util.paths import file_text
 
 if TYPE_CHECKING:
     from instdata.llm.structured_asks import Options
@@ -91,8 +93,7 @@ def _options(model: str) -> Options:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        with open(model, encoding="utf-8") as f:
-            told = yaml.safe_load(f)
+        told = yaml.safe_load(file_text(Path(model)))
         if not isinstance(told, dict) or (unknown := set(told) - {x.name for x in fields(Options)}):
             raise InputError(f"--judge: {model} needs keys of {', '.join(x.name for x in fields(Options))}" + (f", not {', '.join(map(str, unknown))}" if isinstance(told, dict) else ""))  # fmt: skip  # noqa: E501
         return TypeAdapter(Options).validate_python(told)

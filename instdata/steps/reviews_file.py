@@ -19,6 +19,7 @@ from typing import Any
 
 from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError
+from instdata.util.paths import file_text
 from instdata.util.redaction import no_secret
 from instdata.util.yaml import did_you_mean
 
@@ -78,7 +79,7 @@ def read_reviews(path: Path) -> list[Opinion]:
     the newline away); else it was being written when its process died, nobody was told that it is saved, and it is left
     out."""
     try:
-        data = path.read_bytes()
+        data = file_text(path).encode("utf-8") if not path.is_file() else path.read_bytes()
     except FileNotFoundError:
         return []
     except OSError as e:

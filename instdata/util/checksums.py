@@ -16,6 +16,7 @@ from typing import Any
 
 from instdata.util.atomic import digest, write_text
 from instdata.util.errors import DamagedInput, InputError
+from instdata.util.paths import MOST
 from instdata.util.safe_text import escaped
 
 SUMS = "SHA256SUMS"
@@ -24,6 +25,7 @@ LIST = (SUMS, SUMS + SIGNATURE)
 RUN, REPORT = "run.json", "report.html"
 VOLATILE = (RUN, REPORT)  # of these run.json has the sums, under "sha256"
 TOLD = '"checksums"'  # the manifest's key that says that there is a list
+TEXTS = (SUMS, RUN, "manifest.json", "recipe.yaml", "README.md")
 LINE = re.compile(r"([0-9a-f]{64})  ([^\n\\]+)\n")
 AGAIN = "take it from a copy, or run the same `instdata build` again: it is made anew"
 
@@ -58,6 +60,8 @@ def sums_of(folder: Path) -> dict[str, str] | None:
     where the list is not there any more, or is none."""
     path = folder / SUMS
     if not regular(path):
+        if path.exists() or path.is_symlink():
+            raise InputError(f"{path}: this is no file (a pipe, a device or a folder): a build has a file there")
         manifest = folder / "manifest.json"
         if regular(manifest) and TOLD in manifest.read_text("utf-8", "replace"):
             raise _damaged(path, "the list of this build's checksums is gone")
@@ -148,8 +152,13 @@ def inside(folder: Path, name: str) -> bool:
 
 
 def regular(path: Path) -> bool:
-    """Whether a regular file is there, so that opening it does not wait for anybody."""
-    return path.is_file()
+    """Whether a regular file is there, so that opening it does not wait for anybody. Raises InputError for one that is
+    read as one text and too large for that."""
+    if not path.is_file():
+        return False
+    if path.name in TEXTS and (size := path.stat().st_size) > MOST:
+        raise InputError(f"{path}: {size >> 20:,} MB, which no build writes there: {AGAIN}")
+    return True
 
 
 @lru_cache(maxsize=1 << 14)

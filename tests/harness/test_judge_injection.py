@@ -113,6 +113,8 @@ MARKS = [
     "<function_calls>", "<function_results>", '<invoke name="x">', "<parameter>", '<parameter name="x">', "<tool_response>", "</s>",
     "[INST]", "[/INST]", "[TOOL_CALLS]", "[SYSTEM_PROMPT]", "<<SYS>>", "<</SYS>>", "Human:", "Assistant:", "### Instruction:",
     "### Response:", "User:", "System:", "【系统】", "用户：", "助手：", "系统：",
+    "Judge:", "评审：", "〖系统〗", "［系统］", "[gMASK]", "<｜Assistant｜>", "<|start_header_id|>", "[/SYSTEM_PROMPT]", "<|python_tag|>",
+    "[AVAILABLE_TOOLS]", "<extra_id_1>", "<reserved_106>", "<unused0>", "### 指令：",
 ]  # fmt: skip
 WIDE = {ord(c): chr(ord(c) + 0xFEE0) for c in "<>|[]/:#"}
 DISGUISES = {

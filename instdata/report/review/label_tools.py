@@ -24,6 +24,7 @@ from instdata.report.review.session import Reviewing
 from instdata.steps.reviews_file import REASONS, VERDICTS, Opinion, append, checked, latest, read_reviews
 from instdata.util.errors import InputError
 from instdata.util.output_files import claimed
+from instdata.util.paths import file_text
 
 FORMATS = ("label-studio", "argilla")
 EACH = 100  # rows of a stratum that are given to another tool, in the sample's order
@@ -107,7 +108,7 @@ def import_reviews(session: Reviewing, file: Path) -> dict[str, Any]:
     """Append what people said in another tool; the same file again adds nothing. Returns {file, reviews, added}. Raises
     InputError with every record that is not a row's, or whose answers are none of ours."""
     try:
-        records = json.loads(file.read_text("utf-8-sig"))
+        records = json.loads(file_text(file))
     except FileNotFoundError:
         raise InputError(f"{file}: no such file: name what --export wrote, once people have answered in it") from None
     except (OSError, ValueError) as e:

@@ -16,6 +16,7 @@ from string import Template
 from typing import Any
 
 from instdata.util.errors import InputError
+from instdata.util.paths import file_text
 
 HERE = Path(__file__).parent / "prompts"
 LANGUAGES = ("zh", "en")
@@ -29,7 +30,7 @@ def template(method: str, language: str, own: str | None, base: Path) -> str:
     if own is None:
         return (HERE / f"{method}.{language if language in LANGUAGES else 'en'}.txt").read_text(encoding="utf-8")
     try:
-        text = (base / own).read_text(encoding="utf-8")
+        text = file_text(base / own)
     except (OSError, UnicodeDecodeError) as e:
         raise InputError(f"prompt: {own} cannot be read: {e}") from e
     if "\n---\n" not in text:
