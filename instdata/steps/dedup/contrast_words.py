@@ -346,7 +346,10 @@ chat chart cheat chef chief chili child china chain clam claim clean clear close
 create crate dose does fair fairy fare farm form from frame flour floor flow flower fight fright filed field find fined found fund
 glass gas grass grease greece hose horse house hours inflation inflection inspection infection ingenious ingenuous lever liver live lively
 lose loose loss mental metal metre meter model modal month mouth mouse moose nitrate nitrite ethane ethene methane methanol ethanol
-propane propene butane butene sulfate sulfite chlorate chlorite glucose glycose neuron neutron proton protein carbon carton"""
+propane propene butane butene sulfate sulfite chlorate chlorite glucose glycose neuron neutron proton protein carbon carton
+plant planet father farther brother bother learned leaned heart heat hearing heating poster porter formal former lawyer layer
+farmer framer barley barely burred blurred boarder border bridge bride garden harden charge change singed signed singer signer
+stared starred staring starring robed robbed filing filling writing writhing dining dinning later latter bitter biter butter"""
 
 
 def lexicon() -> dict[str, int]:

@@ -14,7 +14,7 @@ from instdata.steps.dedup.contrast_words import REAL_WORDS
 from instdata.steps.dedup.folding import BASE, mix, slot
 from instdata.util.kernels import jit, on_all_cores
 
-LETTERS = 5  # of the longer word; shorter words have too many neighbours that are words
+LETTERS = 6  # of the longer word; shorter words have too many neighbours that are words (bears, beats)
 TIMES = 20  # as many rows as hold the misspelling must hold the word at least
 KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
@@ -134,12 +134,12 @@ def slips(texts: Texts, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     candidates(data, offsets, *at, BESIDE, words, either)
     some = np.flatnonzero(either)
     held = _rows_with(texts, np.unique(words[some])) if len(some) else {}
-    found = np.zeros(len(first), bool)
+    found, real = np.zeros(len(first), bool), _real() if len(some) else set()
     for i in some.tolist():
         x, y = (int(w) for w in words[i])
         mine, yours = held[x], held[y]
         typed = (either[i] & 1 and yours >= TIMES * mine) or (either[i] & 2 and mine >= TIMES * yours)
-        found[i] = typed and not (x in _real() and y in _real())
+        found[i] = typed and not (x in real and y in real)
     return found
 
 
@@ -159,5 +159,6 @@ def _rows_with(texts: Texts, words: np.ndarray) -> dict[int, int]:
 
 
 def _real() -> set[int]:
-    """The hashes of words that look like slips of others, and are none."""
-    return {int(spelling(np.frombuffer(word.encode(), np.uint8), 0, len(word))) for word in REAL_WORDS.split()}
+    """The hashes of words that look like slips of others, and are none, and of their plurals."""
+    forms = [f for w in REAL_WORDS.split() for f in (w, f"{w}s", f"{w[:-1]}ies" if w[-1] == "y" else w)]
+    return {int(spelling(np.frombuffer(f.encode(), np.uint8), 0, len(f))) for f in forms}
