@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from instdata.build import Plan, build, prepare
+from instdata.builds import manifest as read_manifest
+from instdata.builds import recipe_of
 from instdata.corpus.corpus import versions
-from instdata.finished_build import manifest as read_manifest
-from instdata.finished_build import recipe_of
 from instdata.llm.endpoint import LOCAL
 from instdata.publish.published_folder import write_publication
 from instdata.publish.verify import locate

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from instdata.build import as_read
+from instdata.builds import find_build, manifest
 from instdata.corpus.corpus import Corpus
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.finished_build import find_build, manifest
 from instdata.read.file_kind import SUFFIXES
 from instdata.read.find_files import find_files
 from instdata.read.first_look import Look, look

@@ -91,11 +91,11 @@ def ablate(
 ) -> None:
     """With and without a step: what it did to each ability, with intervals. Exit code 3 where that stays undecided."""
     from instdata.api import build_to_compare
+    from instdata.builds import find_build
     from instdata.cli.output_ablate import show_ablation, show_plan
     from instdata.compare.ablate import plan as planned
     from instdata.compare.ablate import prepare, run, transferred
     from instdata.compare.grid_summary import plan_line
-    from instdata.finished_build import find_build
     from instdata.report.page import ablation_page
     from instdata.train.training_recipe import training
 
@@ -159,9 +159,9 @@ def _several(
 
 def ablate_several(build: Path | None, plan: bool, json_: bool, quiet: bool, **wanted: Any) -> None:
     """Added sources, or a factorial of two filters. Exit code 3 where all stays undecided."""
+    from instdata.builds import find_build
     from instdata.cli.output_ablate import show_several, show_several_plan
     from instdata.compare import several_arms
-    from instdata.finished_build import find_build
 
     found = several_arms.prepare(find_build(build), **wanted, say=sayer(quiet, "the arms"))
     if plan:

@@ -40,9 +40,9 @@ def arms(
 ) -> None:
     """The arms of an ablation for your own trainer: rows, a config for each, and the table that `ablate --cells`
     scores."""
+    from instdata.builds import find_build
     from instdata.compare.ablate import prepare
     from instdata.compare.export_arms import check_arms, export_arms
-    from instdata.finished_build import find_build
     from instdata.train.training_recipe import training
 
     check_arms(export, out)

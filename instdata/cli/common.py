@@ -87,7 +87,7 @@ def disk(keep: str) -> int:
 
 def row_of(words: list[str], build: Path | None) -> tuple[Path, str]:
     """The build and the row that `[BUILD] ID` with `--build` mean. Raises InputError."""
-    from instdata.finished_build import find_build
+    from instdata.builds import find_build
     from instdata.util.errors import InputError
 
     if len(words) > 2 or (len(words) == 2 and build is not None):

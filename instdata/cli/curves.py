@@ -43,9 +43,9 @@ def curves(
     quiet: Quiet = False,
 ) -> None:
     """Train on every size and score every ability: the growth curves, with intervals. Run it again to resume."""
+    from instdata.builds import find_build
     from instdata.cli.output_curves import show_curves
     from instdata.compare.grid_summary import plan_line
-    from instdata.finished_build import find_build
     from instdata.grow.curve import grids, planned, run_curves
     from instdata.score.evaluate import metrics as kinds
     from instdata.score.from_build import ORIGINS

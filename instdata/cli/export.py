@@ -64,8 +64,8 @@ def export(
 ) -> None:
     """Write a config of a build as a file that trainers read, its items as another harness' task, or what it
     dropped."""
-    from instdata.finished_build import export as write
-    from instdata.finished_build import find_build
+    from instdata.builds import export as write
+    from instdata.builds import find_build
     from instdata.publish.trainer_configs import check_trainer, tell_trainer
     from instdata.read.export_dropped import export_dropped
 

@@ -50,9 +50,9 @@ def leaderboard(
 ) -> None:  # fmt: skip
     """Selectors against random rows of a build, at equal supervised tokens: a table with Holm's verdicts, and a
     page."""
+    from instdata.builds import find_build
     from instdata.cli.output_leaderboard import leaderboard_page, show_leaderboard, show_leaderboard_plan
     from instdata.compare import leaderboard as board
-    from instdata.finished_build import find_build
     from instdata.train.training_recipe import training
 
     say = sayer(quiet, "leaderboard")

@@ -45,8 +45,8 @@ def next_(
     """The next recipe: by the curves, which promise nothing; or, with --design, by mixtures, with an interval,
     confirmed."""
     from instdata.api import recipe_problems
+    from instdata.builds import find_build
     from instdata.cli.output_next import show_next
-    from instdata.finished_build import find_build
     from instdata.grow.next import next_recipe
     from instdata.train.training_recipe import training
     from instdata.util.errors import InputError

@@ -85,8 +85,8 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Check a published set, or a build, against its manifest: hashes, counts, nesting, shares, leaks, ledger, ids."""
+    from instdata.builds import find_build
     from instdata.cli.output import verification
-    from instdata.finished_build import find_build
     from instdata.publish.verify import verify as check
     from instdata.util.errors import InputError
 
@@ -117,7 +117,7 @@ def sign(
     quiet: Quiet = False,
 ) -> None:
     """Sign a build's checksums with an SSH key: SHA256SUMS.sig; `verify --signed-by` checks it."""
-    from instdata.finished_build import find_build
+    from instdata.builds import find_build
     from instdata.publish.signature import sign as signature
 
     folder = find_build(build)

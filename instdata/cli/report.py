@@ -25,7 +25,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Write report.html of a build again: one page, no network. Or serve a page that browses all of its rows."""
-    from instdata.finished_build import find_build
+    from instdata.builds import find_build
 
     folder = find_build(build)
     if serve_:

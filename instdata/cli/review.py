@@ -62,8 +62,8 @@ def review(
     quiet: Quiet = False,
 ) -> None:
     """Look at a sample of rows in the browser, blind, until what is asked is known well enough."""
+    from instdata.builds import find_build
     from instdata.cli.output_review import estimates
-    from instdata.finished_build import find_build
     from instdata.report.review.session import Reviewing
     from instdata.util.errors import InputError
 

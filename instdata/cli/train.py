@@ -34,8 +34,8 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Fine-tune a model on a size of a build. Run it again to resume: the result is the same to the bit on a CPU."""
+    from instdata.builds import find_build
     from instdata.cli.output_train import show_rows, show_run
-    from instdata.finished_build import find_build
     from instdata.train.run import shown_rows, train_build
     from instdata.train.training_recipe import training
 

@@ -26,8 +26,8 @@ def why(
     quiet: Quiet = False,
 ) -> None:
     """Show a row's history: where it came from, what each step scored and decided, and its text."""
+    from instdata.builds import history, recipe_of
     from instdata.cli.output import row_history
-    from instdata.finished_build import history, recipe_of
     from instdata.steps.threshold_bounds import bounds_of
 
     folder, wanted = row_of(id, build)
@@ -43,8 +43,8 @@ def diff(
     quiet: Quiet = False,
 ) -> None:
     """Show what the second build has that the first has not: rows in and out, labels and decisions that changed."""
+    from instdata.builds import difference, find_build
     from instdata.cli.output import build_difference
-    from instdata.finished_build import difference, find_build
 
     found = difference(find_build(before), find_build(after))
     result(found, json_, lambda: build_difference(found))

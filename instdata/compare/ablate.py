@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from instdata.builds import manifest, recipe_of
 from instdata.compare.ablation_results import Looked, arm_curves, counts_of, effects_found, tell_replaced
 from instdata.compare.ablation_setup import Ablation
 from instdata.compare.arm import ARMS, CONTROL, pool_against, pool_of
@@ -27,7 +28,6 @@ from instdata.compare.power import planned_mde
 from instdata.compare.sequential_looks import made, write_looks
 from instdata.compare.trained_elsewhere import read_outside, score_outside
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import manifest, recipe_of
 from instdata.judge.judge_cells import Asked, compared, graded, judging
 from instdata.score.from_build import draws_of, manifest_digest, slug, split_items, taxonomy_of, with_distractors
 from instdata.score.item import Item

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.builds import kept_messages, manifest, messages_of
 from instdata.compare.cell import Grid, Stream
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages, weighed
-from instdata.finished_build import kept_messages, manifest, messages_of
 from instdata.score.from_build import HUMAN, SYNTHETIC
 from instdata.score.item import Item
 from instdata.train.loop import batches

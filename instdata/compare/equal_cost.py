@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.builds import rows_of
 from instdata.compare.cell import Grid, Stream, read_cells, run_base, run_streams
 from instdata.compare.grid_cost import estimate
 from instdata.compare.paired_comparison import Matched
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
-from instdata.finished_build import rows_of
 from instdata.score.metric import MACRO
 from instdata.score.score_table import cells_of, groups
 from instdata.train.render import encode

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from instdata.builds import find_build, run_of
 from instdata.compare.run_lm_eval import by_lm_eval, tasks_of
-from instdata.finished_build import find_build, run_of
 from instdata.judge.judge_cells import Asked, graded, judging
 from instdata.score.evaluate import score
 from instdata.score.from_build import items_of, manifest_digest, slug, taxonomy_of, with_distractors

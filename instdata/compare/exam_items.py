@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from instdata.builds import manifest
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
-from instdata.finished_build import manifest
 from instdata.recipe.load import read_recipe
 from instdata.score.from_build import items_of
 from instdata.score.holdout_items import holdout_items

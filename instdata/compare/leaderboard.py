@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from instdata.builds import manifest
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool, run_grid
 from instdata.compare.equivalence_margin import published
@@ -27,7 +28,6 @@ from instdata.compare.power import planned_mde
 from instdata.compare.sequential_looks import one_look
 from instdata.corpus.rows import Rows, talks_of, weighed
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import manifest
 from instdata.score.from_build import (
     draws_of,
     items_of,

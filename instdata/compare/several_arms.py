@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from instdata.builds import manifest, rows_of
 from instdata.compare.arm import COLUMNS, Pool, pool_of
 from instdata.compare.cell import Grid, Stream
 from instdata.compare.equal_cost import EqualPool, against, clean_pool, cost, equal_pool, run_grid
@@ -31,7 +32,6 @@ from instdata.compare.paired_comparison import Matched, decide
 from instdata.compare.sequential_looks import one_look
 from instdata.corpus.rows import CORPUS, TURNS, Rows, with_fields
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import manifest, rows_of
 from instdata.recipe.load import read_recipe
 from instdata.score.from_build import items_of, manifest_digest, slug, taxonomy_of, with_distractors
 from instdata.score.metric import MACRO, metric_of

@@ -61,7 +61,7 @@ def mixture_recipe(
 ) -> dict[str, Any]:  # fmt: skip
     """Write the recipe of a proposed mixture (mixture_design.py's result), shares of tokens turned into rows by each
     ability's mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
-    from instdata.finished_build import manifest
+    from instdata.builds import manifest
 
     if found["proposal"] is None:
         return {"rows": None, "recipe": None, "notes": list(found["notes"])}
@@ -284,7 +284,7 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
 def measured(build: Path, supply: Mapping[str, Supply]) -> CurveTable:
     """The curves of a build, its last model, in-domain items; no ability gets more rows than there are, nor fewer than
     its curve begins with. Raises InputError where curves are missing, too short, or rest on one seed."""
-    from instdata.finished_build import manifest
+    from instdata.builds import manifest
 
     configs = manifest(build)["configs"]
     metric, cells = _curve_cells(build)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from instdata.finished_build import kept_messages, messages_of
+from instdata.builds import kept_messages, messages_of
 from instdata.llm.request_cache import digest
 from instdata.read.blocks import Bad, kind_of, raw_blocks, records
 from instdata.read.column_names import normalise_key, normalise_keys

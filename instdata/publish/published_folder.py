@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from instdata.builds import manifest as read_manifest
 from instdata.corpus.corpus import ROW_GROUP
 from instdata.corpus.read_build_folder import data_files, run_record
 from instdata.corpus.write_build_folder import write_json
-from instdata.finished_build import manifest as read_manifest
 from instdata.publish.card import write_cards
 from instdata.publish.card_findings import findings
 from instdata.publish.proof_files import write_proofs

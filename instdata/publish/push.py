@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import difference, find_build, recipe_of, run_of
+from instdata.builds import manifest as read_manifest
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import difference, find_build, recipe_of, run_of
-from instdata.finished_build import manifest as read_manifest
 from instdata.publish.hub_client import client, writer
 from instdata.publish.hub_commit import (
     Remote,

@@ -14,8 +14,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from instdata.builds import recipe_of
 from instdata.corpus.write_build_folder import write_json
-from instdata.finished_build import recipe_of
 from instdata.publish.card import environment, yaml_text
 from instdata.publish.hub_client import client, writer
 from instdata.publish.hub_commit import check_allowed, listed, objected, refuse, repo_name, scratch, send

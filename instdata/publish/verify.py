@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from instdata.builds import find_build, recipe_of
 from instdata.corpus.corpus import versions
 from instdata.corpus.manifest_shape import misfit
 from instdata.corpus.optional_columns import is_published
 from instdata.corpus.rows import message_id, split_messages
-from instdata.finished_build import find_build, recipe_of
 from instdata.publish import signature
 from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest

@@ -190,7 +190,7 @@ def duplicates(db: Any) -> dict[str, Any]:
 def rows_by_rid(db: Any, build: Path, rids: Iterable[str], steps: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The rows with these rids: their ledger columns, `history` (a line for each step: name, decision, scores) and
     `turns`, the text, shortened so that all of them fit the page; rows whose text is gone have none."""
-    from instdata.finished_build import messages_of
+    from instdata.builds import messages_of
 
     wanted = sorted(set(rids))
     db.register("wanted", pa.table({"rid": pa.array(wanted, pa.string())}))

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import manifest as read_manifest
+from instdata.builds import recipe_of
 from instdata.corpus.read_build_folder import run_record
-from instdata.finished_build import manifest as read_manifest
-from instdata.finished_build import recipe_of
 from instdata.report import build_charts, build_facts, curve_and_effect_charts, curves_and_effects
 from instdata.report.funnel import HIGH, WIDE, flow
 from instdata.report.score_histograms import histograms

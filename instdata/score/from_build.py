@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
+from instdata.builds import manifest, recipe_of, rows_of
 from instdata.corpus.rows import UNKNOWN, Messages, talks_of
 from instdata.corpus.taxonomy import Ability, Taxonomy, load_taxonomy
-from instdata.finished_build import manifest, recipe_of, rows_of
 from instdata.score.holdout_items import HOLDOUT, holdout_items
 from instdata.score.item import Item
 from instdata.score.suites import read_suite

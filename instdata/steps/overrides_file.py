@@ -16,10 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from instdata.builds import history, recipe_of
 from instdata.corpus.read_build_folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.finished_build import history, recipe_of
 from instdata.read.tool_calls import calls_of
 from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from instdata.builds import RUN, manifest, recipe_of, run_of
 from instdata.corpus.rows import weighed
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import RUN, manifest, recipe_of, run_of
 from instdata.llm.causal_models import Loaded, load, save
 from instdata.score.from_build import (
     items_of,

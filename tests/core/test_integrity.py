@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import build, folder_of, prepare
-from instdata.finished_build import export, history
+from instdata.builds import export, history
 from instdata.read.export_dropped import export_dropped
 from instdata.util.errors import InputError, InstdataError
 from instdata.util.sealed import read_sealed_json, seal, sound, write_sealed_json

@@ -13,7 +13,7 @@ import pytest
 
 import instdata
 from instdata.api import open_build
-from instdata.finished_build import export, find_build, history, rows_of
+from instdata.builds import export, find_build, history, rows_of
 from instdata.publish.verify import verify
 from instdata.read.export_dropped import export_dropped
 from instdata.report.build_facts import open_ledger

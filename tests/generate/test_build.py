@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import build, prepare
-from instdata.finished_build import history
+from instdata.builds import history
 from instdata.util.errors import BudgetReached
 from tests.generate.conftest import PRICE, recipe
 from tests.llm.server import running

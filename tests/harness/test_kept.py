@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from instdata.builds import find_build
 from instdata.compare import cell as cells
 from instdata.compare import cell_store, exam_items
 from instdata.compare.arm import pool_against, texts_of
 from instdata.compare.cell import Cell, Grid, Stream, read_cells, score_cell
 from instdata.corpus.rows import message_id
-from instdata.finished_build import find_build
 from instdata.score.from_build import taxonomy_of
 from instdata.score.suites import read_suite
 from instdata.steps.base import Step, drop

@@ -109,7 +109,7 @@ def test_tools_survive_a_fold() -> None:
 
 def test_a_builds_tools_reach_training_scoring_and_both_arms(tmp_path, monkeypatch) -> None:
     from instdata.build import build, prepare
-    from instdata.finished_build import kept_messages, messages_of
+    from instdata.builds import kept_messages, messages_of
     from instdata.score.from_build import rows_in_order, taxonomy_of
     from instdata.score.holdout_items import holdout_items
 

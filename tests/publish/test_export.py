@@ -14,7 +14,7 @@ import orjson
 import pytest
 
 from instdata.build import build, prepare
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.util.errors import InputError
 
 TRL = Path(os.environ.get("INSTDATA_HOME") or "~/.cache/instdata").expanduser() / "peers" / "trl"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.finished_build import run_of
+from instdata.builds import run_of
 from instdata.publish.push import publish
 from instdata.publish.push_trained_run import public
 from instdata.util.atomic import digest

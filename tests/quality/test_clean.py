@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.build import _run, prepare
+from instdata.builds import history
 from instdata.corpus.rows import message_id
-from instdata.finished_build import history
 from instdata.publish.verify import verify
 from instdata.steps import base as steps
 from instdata.steps.base import RewriteStep, Rewritten

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from instdata.builds import export, history
 from instdata.corpus.rows import CORPUS, MESSAGES, PUBLISHED
-from instdata.finished_build import export, history
 from instdata.publish.verify import verify
 from instdata.score.from_build import rows_in_order
 from tests.conftest import rows

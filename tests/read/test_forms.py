@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.read.blocks import decode
 from instdata.read.column_names import normalise_keys
 from instdata.read.field_text import BadRow

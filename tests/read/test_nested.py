@@ -7,7 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.read.chat_template_text import rendered
 from instdata.read.column_names import normalise_keys
 from instdata.read.field_text import BadRow

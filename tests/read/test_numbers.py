@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.read.json_numbers import Written, dumps, loads
 
 ODD = ["1267650600228229401496703205376", "-0", "1e400", "-1E-400", "18446744073709551616", "-9223372036854775809",

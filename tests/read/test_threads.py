@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.read import threads
 from instdata.read.blocks import raw_blocks
 from instdata.util.errors import InputError

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from instdata.finished_build import export
+from instdata.builds import export
 from instdata.read.field_text import BadRow
 from tests.read.test_shapes import call, read
 

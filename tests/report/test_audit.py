@@ -19,9 +19,9 @@ from instdata.audit.masked_rows import MASK, masked
 from instdata.audit.repair_recipe import write_mending
 from instdata.audit.run import COUNTS, audit
 from instdata.build import build, prepare
+from instdata.builds import rows_of
 from instdata.cli.main import main
 from instdata.corpus.corpus import read_parquet
-from instdata.finished_build import rows_of
 from instdata.util.errors import InputError
 from tests.report.conftest import EVIL
 from tests.report.test_page import Checker

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.finished_build import manifest
+from instdata.builds import manifest
 from instdata.report.browse.rows import PAGE, Browsing
 from instdata.report.browse.thresholds import Thresholds
 from instdata.report.server import Server

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import build, prepare
-from instdata.finished_build import history
+from instdata.builds import history
 from instdata.judge.label_files import read
 from instdata.report.review.session import Reviewing
 from instdata.steps.reviews_file import append, read_reviews

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from instdata.builds import manifest
 from instdata.corpus.write_build_folder import locked
-from instdata.finished_build import manifest
 from instdata.recipe.load import read_recipe
 from instdata.util import kernels
 from instdata.util.atomic import write_text

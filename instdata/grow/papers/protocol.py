@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from instdata.finished_build import manifest, recipe_of
+from instdata.builds import manifest, recipe_of
 from instdata.score.item import Item
 from instdata.train.training_recipe import RECIPES, Training
 

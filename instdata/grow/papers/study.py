@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from instdata.builds import rows_of
 from instdata.compare.cell import Grid, Stream
 from instdata.corpus.rows import UNKNOWN, Messages, talks_of
-from instdata.finished_build import rows_of
 from instdata.grow.papers import protocol
 from instdata.grow.papers.primary_score import Examined
 from instdata.grow.papers.protocol import Element, Facts

@@ -6,8 +6,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from instdata.builds import history, kept_messages, manifest, messages_of
 from instdata.corpus.forms_and_dropped import DROPPED
-from instdata.finished_build import history, kept_messages, manifest, messages_of
 from instdata.report.browse.thresholds import Thresholds
 from instdata.report.build_facts import row_history
 from instdata.report.review.sampling import quoted

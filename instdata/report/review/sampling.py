@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from instdata.finished_build import manifest as read_manifest
+from instdata.builds import manifest as read_manifest
 from instdata.util.checksums import part
 from instdata.util.database import connected
 from instdata.util.errors import InputError

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from instdata.finished_build import kept_messages, messages_of
+from instdata.builds import kept_messages, messages_of
 from instdata.report.review.estimate import estimate
 from instdata.report.review.queue import UpNext, disputed, upcoming
 from instdata.report.review.sampling import Picked, Sampling, draw
