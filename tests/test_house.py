@@ -21,7 +21,7 @@ import instdata
 HERE = Path(instdata.__file__).parent
 # From the ground up; a room imports itself and what stands before it. A module at the top level is a room of its own.
 ROOMS = (
-    "util", "llm", "corpus", "read", "finished_build", "score", "steps", "recipe", "train", "judge", "compare", "grow",
+    "util", "llm", "corpus", "read", "builds", "score", "steps", "recipe", "train", "judge", "compare", "grow",
     "report", "publish", "build", "rebuild", "audit", "api", "cli",
 )  # fmt: skip
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60

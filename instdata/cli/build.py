@@ -97,8 +97,7 @@ def build(
     local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     as_folder(local)
     if dry_run:
-        _estimated(plan, say, json_)
-        return
+        return _estimated(plan, say, json_)
     if me is not None and me[0]:
         did = job_array.take_part(plan, local, *me, wait, say)
         result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
