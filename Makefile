@@ -16,7 +16,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --prefer-binary -e '.[generate,local,classify,hub,report]'
-	$(BIN)/python -m instdata.cli.warm
+	$(BIN)/python -m instdata.cli.compile_kernels
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
@@ -34,7 +34,7 @@ $(VENV)/.trains: $(VENV)/.installed
 	@touch $@
 
 test: $(VENV)/.tested
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 # Parsers under hostile text, then whole files, 10 minutes each (make fuzz FUZZ_SECONDS=60); not part of `make test`.
 FUZZ_SECONDS ?= 600

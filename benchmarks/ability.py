@@ -20,9 +20,9 @@ import pyarrow as pa
 from instdata.corpus.rows import CORPUS, Rows
 from instdata.corpus.taxonomy import load_taxonomy
 from instdata.steps.ability.calibration import calibration_error
-from instdata.steps.ability.examples import labelled
 from instdata.steps.ability.linear import train
-from instdata.util.context import Context
+from instdata.steps.ability.training_examples import labelled
+from instdata.util.build_context import Context
 from instdata.util.resources import resource
 
 FILES = {

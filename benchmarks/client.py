@@ -18,10 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from instdata.llm.budget import Budget, Price
-from instdata.llm.cache import Store
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint
-from instdata.llm.pace import Pace
+from instdata.llm.rate_limit import Pace
+from instdata.llm.request_cache import Store
 from tests.llm.server import running
 
 AT_ONCE, ALLOWED = 64, 50

@@ -250,7 +250,7 @@ def big_run(rows: int, memory: str) -> None:
 
     from instdata.steps.dedup.api import find_in, sketch_all
     from instdata.steps.dedup.minhash import scheme
-    from instdata.steps.dedup.sizes import parse_bytes
+    from instdata.steps.dedup.option_values import parse_bytes
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.arrow"
@@ -287,7 +287,8 @@ def main() -> None:
     parser.add_argument("--max-memory", default="4GB")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    from instdata.util.kernels import threads, warm
+    from instdata.steps.compile_kernels import warm
+    from instdata.util.kernels import threads
 
     warm()
     print(f"{threads()} cores; load {os.getloadavg()[0]:.1f} at the start")

@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from instdata.corpus.rows import CORPUS, Rows, message_id
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.llm.flow import flow
+from instdata.llm.ordered_jobs import flow
 from instdata.llm.request import Answer
-from instdata.steps.generate.check import Novelty
+from instdata.steps.generate.new_row_checks import Novelty
 from instdata.steps.generate.self_instruct import produce
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 WORDS = [
     f"{a}{b}"

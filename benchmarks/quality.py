@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.quality.form import repetition
-from instdata.steps.quality.rules import RULES, fired, flags
-from instdata.steps.quality.text import Text
+from instdata.steps.quality.rule_table import RULES, fired, flags
+from instdata.steps.quality.rule_text import Text
 
 FILTERS = (
     "alphanumeric_filter", "average_line_length_filter", "maximum_line_length_filter", "character_repetition_filter",

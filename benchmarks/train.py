@@ -27,8 +27,8 @@ BATCH = 8  # rows a step
 OURS = """
 import json, sys, time
 from instdata.train.render import encode
-from instdata.llm.causal import load
-from instdata.train.recipe import RECIPES
+from instdata.llm.causal_models import load
+from instdata.train.training_recipe import RECIPES
 from instdata.train.loop import begin, schedule, train
 spec, data, length, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 loaded = load(spec, lambda line: None)
@@ -82,7 +82,7 @@ def tiny_model(folder: Path) -> str:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from instdata.llm.causal import load, save
+    from instdata.llm.causal_models import load, save
 
     tokenizer = load("auto").tokenizer
     torch.manual_seed(0)
@@ -154,7 +154,7 @@ def main() -> None:
         sys.exit(f"no real data at {REALDATA}: set INSTDATA_REALDATA")
     import torch
 
-    from instdata.llm.causal import fast_device, fast_dtype
+    from instdata.llm.causal_models import fast_device, fast_dtype
 
     device = fast_device()
     dtype = str(fast_dtype(device)).removeprefix("torch.")

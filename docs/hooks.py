@@ -7,9 +7,9 @@ from typing import Any
 
 def reference() -> str:
     """Every command, step, source key and exit code, as Markdown."""
+    from instdata.cli.help_and_reference import describe
     from instdata.cli.main import app
-    from instdata.cli.registry import describe
-    from instdata.read.source import Source
+    from instdata.read.source_options import Source
 
     found = describe(app)
     lines = [

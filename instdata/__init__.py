@@ -19,7 +19,7 @@ _PUBLIC = {
     "build": "instdata.build",  # a module that can be called: see its end
     "open_build": "instdata.api",
     "dedup": "instdata.steps.dedup",
-    "Source": "instdata.read.source",
+    "Source": "instdata.read.source_options",
     "Step": "instdata.steps.base",
     "Threshold": "instdata.steps.base",
     "Rows": "instdata.corpus.rows",

@@ -9,7 +9,7 @@ def run() -> None:
         from instdata.cli.main import main
 
         main()
-    except MemoryError:
+    except (MemoryError, SystemError):  # the compiler of Python may give up without the first
         sys.stderr.write("out of memory before anything was done: a higher ulimit -v, or a larger machine\n")
         sys.exit(1)
 

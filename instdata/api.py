@@ -15,14 +15,14 @@ import yaml
 from instdata import build as making
 from instdata.builds import find_build, history, manifest, rows_of
 from instdata.corpus.corpus import read_parquet
-from instdata.read.memory import is_rows, stored
-from instdata.read.source import Source
+from instdata.read.in_memory import is_rows, stored
+from instdata.read.source_options import Source
 from instdata.recipe import model
 from instdata.recipe.load import read_recipe
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
 from instdata.util.notebook import CellBar, in_notebook
 from instdata.util.paths import cache_folder, cores
-from instdata.util.sums import part
 
 if TYPE_CHECKING:
     import datasets

@@ -22,40 +22,40 @@ from typing import Any
 
 import numpy as np
 
+from instdata.corpus.build_progress import Clock, told_drops, told_of
 from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, read_cached, versions
+from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
-from instdata.corpus.place import UNREADABLE, asked, finished, may_replace
-from instdata.corpus.records import DROPPED, FORMS, notes_of, write_dropped, write_forms
+from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of, may_replace
 from instdata.corpus.rows import UNKNOWN
-from instdata.corpus.said import Clock, told_drops, told_of
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
-from instdata.corpus.write import locked, move_into_place, write_data, write_json
-from instdata.llm.causal import AUTO
-from instdata.read.look import Look, looked, objection, say_sources
+from instdata.corpus.write_build_folder import locked, move_into_place, write_data, write_json
+from instdata.llm.causal_models import AUTO
+from instdata.read.first_look import Look, looked, objection, say_sources
+from instdata.read.open_sources import Input, manifest_of, reopened, try_sources, with_commit
 from instdata.read.shards import Changed, Unreadable, read_sources
-from instdata.read.sources import Input, manifest_of, reopened, try_sources, with_commit
-from instdata.recipe.kept import digested, folder_of, published
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
+from instdata.recipe.resolved import digested, published
+from instdata.steps.compile_kernels import warm
 from instdata.steps.overrides import files_of
 from instdata.steps.run import apply, close
-from instdata.steps.warm import warm
 from instdata.util.atomic import write_text
+from instdata.util.build_context import Context
 from instdata.util.caches import in_use
-from instdata.util.context import Context
+from instdata.util.checksums import SUMS, write_sums
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
-from instdata.util.limits import writing
+from instdata.util.machine_limits import writing
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
-from instdata.util.sums import SUMS, write_sums
 from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 SCHEMA_VERSION = 1
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
-READY = "instdata.steps.ready"  # what workers have loaded when they begin
+READY = "instdata.steps.worker_preload"  # what workers have loaded when they begin
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ def as_read(shards: list, context: Context) -> Corpus:
 def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
     from instdata.publish.card import write_cards
-    from instdata.publish.proofs import write_proofs
+    from instdata.publish.proof_files import write_proofs
 
     recipe = plan.recipe
     pool = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == TRAIN))

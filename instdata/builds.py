@@ -13,19 +13,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import read_parquet
-from instdata.corpus.folder import data_files, manifest, recipe_of, run_record
-from instdata.corpus.named import copy_of, rows_named
-from instdata.corpus.records import DROPPED
+from instdata.corpus.find_rows import copy_of, rows_named
+from instdata.corpus.forms_and_dropped import DROPPED
+from instdata.corpus.read_build_folder import data_files, manifest, recipe_of, run_record
 from instdata.corpus.rows import talks_of, told, with_tools
-from instdata.read.again import source_records
-from instdata.read.numbers import loads
-from instdata.read.usual import INPUT
-from instdata.read.written import ALPACA_KEYS, write_record
-from instdata.util.claimed import claimed
+from instdata.read.export_formats import ALPACA_KEYS, write_record
+from instdata.read.export_source import source_records
+from instdata.read.fast_path import INPUT
+from instdata.read.json_numbers import loads
+from instdata.util.checksums import part, parts, regular
+from instdata.util.database import connected
 from instdata.util.errors import InputError
+from instdata.util.output_files import claimed
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import sound
-from instdata.util.sums import part, parts, regular
 from instdata.util.yaml import did_you_mean
 
 __all__ = ["find_build", "manifest", "recipe_of"]
@@ -153,8 +154,8 @@ def _written_by(build: Path, rows: list[dict[str, Any]]) -> dict[str, dict[str, 
     for rid, meta in metas.items():
         made = loads(meta or "{}").get("generate") or {}
         if key := made.get("request"):
-            from instdata.llm.cache import show
-            from instdata.llm.dialects import content
+            from instdata.llm.request_cache import show
+            from instdata.llm.response_fields import content
 
             asked = show(key)
             if asked is not None:
@@ -194,11 +195,7 @@ def _raw(build: Path, rows: list[dict[str, Any]]) -> dict[str, str]:
 
 def difference(a: Path, b: Path) -> dict[str, Any]:
     """What build b has that a has not, by id: rows in and out, labels and decisions that changed."""
-    import duckdb
-
-    with duckdb.connect() as db:
-        for name, build in (("a", a), ("b", b)):
-            db.read_parquet(str(part(build, "ledger.parquet"))).create_view(name)
+    with connected(a=[part(a, "ledger.parquet")], b=[part(b, "ledger.parquet")]) as db:
         # An id may have several rows: it is kept where any is; its label and what became of it are then that row's.
         best = "arg_min({}, case verdict when 'kept' then 0 else 1 end)"
         one = f"""select id, bool_or(verdict = 'kept') kept, {best.format("ability")} ability,

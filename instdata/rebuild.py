@@ -13,13 +13,13 @@ from instdata.builds import manifest as read_manifest
 from instdata.builds import recipe_of
 from instdata.corpus.corpus import versions
 from instdata.llm.endpoint import LOCAL
-from instdata.publish.publication import write_publication
+from instdata.publish.published_folder import write_publication
 from instdata.publish.verify import locate
 from instdata.recipe.load import open_document, read_draft
 from instdata.util.atomic import digest
+from instdata.util.checksums import VOLATILE
 from instdata.util.errors import InputError
 from instdata.util.paths import cores
-from instdata.util.sums import VOLATILE
 
 # What may differ: when and where it ran; pictures, which fonts and chart libraries shape.
 OTHER = (*VOLATILE, "charts/", ".")

@@ -14,10 +14,13 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback import serving
 
 DATE = "2026-01-01T00:00:00.000Z"
 USER = "me"
@@ -99,14 +102,11 @@ class Hub:
         self.failures: list[Failure] = []
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"hub": self})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        self.running = ExitStack()
+        self.url = self.running.enter_context(serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)))
 
     def close(self) -> None:
-        self.server.shutdown()
-        self.server.server_close()
+        self.running.close()
 
     def fail(self, method: str, path: str, how: int | str | Callable[[], None], times: int = 1, after: int = 0) -> None:
         """Answer the next `times` requests whose path matches the regex, after `after` that may pass, with a status,

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from typing import Any
 
 
@@ -37,9 +37,9 @@ def answering(says: Callable[[str, dict[str, Any]], tuple[int, Any]]) -> Iterato
 
 
 @contextmanager
-def serving(server: ThreadingHTTPServer) -> Iterator[str]:
+def serving(server: HTTPServer) -> Iterator[str]:
     """The address of a server that answers until the block ends."""
-    server.daemon_threads = True
+    server.daemon_threads = True  # type: ignore[attr-defined]
     # Looked for every 10 ms, the order to shut down costs a test no half second.
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

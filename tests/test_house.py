@@ -27,9 +27,9 @@ ROOMS = (
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 # Longer, with the reason.
 LONG_FUNCTIONS = {
-    "cli.harness.ablate": "a command's options, a line or two each",
-    "read.json_values._spans": "a compiled kernel: one loop over the bytes",
-    "steps.dedup.text.fold": "a compiled kernel: one loop over the characters",
+    "cli.ablate.ablate": "a command's options, a line or two each",
+    "read.split_json._spans": "a compiled kernel: one loop over the bytes",
+    "steps.dedup.folding.fold": "a compiled kernel: one loop over the characters",
     "steps.ability.features.read": "a compiled kernel",
 }
 # Imported, but declared nowhere: with the reason.

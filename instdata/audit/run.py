@@ -7,16 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from instdata.audit import measure
-from instdata.audit.mend import write_mending
-from instdata.audit.shown import masked, rows_shown
-from instdata.audit.subject import Subject, files_of, open_subject, read
+from instdata.audit import findings
+from instdata.audit.audited_set import Subject, files_of, open_subject, read
+from instdata.audit.masked_rows import masked, rows_shown
+from instdata.audit.repair_recipe import write_mending
 from instdata.corpus.corpus import Corpus, versions
 from instdata.corpus.rows import UNKNOWN
-from instdata.corpus.write import write_json
+from instdata.corpus.write_build_folder import write_json
 from instdata.report.page import write_page
+from instdata.steps.compile_kernels import warm
 from instdata.steps.dedup.decontaminate import Decontaminate
-from instdata.steps.warm import warm
 from instdata.util.engine import Engine, open_engine
 from instdata.util.errors import InputError
 
@@ -38,9 +38,9 @@ COUNTS = {
     "unlicensed": "rows that name no licence",
     "languages": "languages",
     "unknown_ability": "rows whose ability is unknown",
-    **{rule: measure.ABOUT[rule] for rule in measure.RULE_NAMES},
+    **{rule: findings.ABOUT[rule] for rule in findings.RULE_NAMES},
 }
-COUNTS_ZH = {  # of the page; rules have their Chinese words in report/rules.zh.json
+COUNTS_ZH = {  # of the page; rules have their Chinese words in report/rule_meanings.zh.json
     "rows": "读入的行",
     "unreadable": "无法读取的记录",
     "damaged_files": "被截断或损坏的文件",
@@ -74,7 +74,7 @@ def audit(
         raise InputError([("", None, f"--{p}") for p in problems])
     clock = _Clock(say, started)
     clock.say(f"{subject.name}: {subject.look.line}")
-    first, early = measure.preview(subject.inputs[0], subject.context)
+    first, early = findings.preview(subject.inputs[0], subject.context)
     if first:
         clock.say(
             f"of the first {_n(first, 'row')}: {early['defects']:,} with defects ({_most(early['fired'], 'rule')})"
@@ -105,7 +105,7 @@ class _Clock:
 
 def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[str], clock: _Clock) -> dict[str, Any]:
     """Everything that is found, quick things first."""
-    bad = measure.unreadable(corpus)
+    bad = findings.unreadable(corpus)
     if not corpus.n:
         names = ", ".join(i.file for i in subject.inputs[:3])
         first = next(iter(bad["examples"]), None)
@@ -113,22 +113,22 @@ def _measured(subject: Subject, corpus: Corpus, engine: Engine, against: list[st
             raise InputError(f"{names}: no record is in it")
         why = f"record {first['row']} of {first['file']}: {first['error']}"
         raise InputError(f"{names}: none of {_n(bad['rows'], 'record')} can be read; {masked(why)}")
-    shape = measure.shape(corpus)
+    shape = findings.shape(corpus)
     counted = shape.pop("files")
     files = [f | {"rows": counted.get(f["file"], 0)} for f in files_of(subject)]
     clock.say(f"{_n(corpus.n, 'row')}, {bad['rows']:,} unreadable, {shape['unanswered']['rows']:,} without an answer, "
               f"{_most(shape['languages'], 'lang')}")  # fmt: skip
-    rules = measure.rules(corpus, engine)
+    rules = findings.rules(corpus, engine)
     clock.say(f"{_n(rules['defects'], 'row')} with defects ({_most(rules['fired'], 'rule')})")
     clock.say(f"{_n(rules['secrets'], 'row')} with keys, {rules['personal_data']:,} with personal data")
     warm(("dedup", "decontaminate", "categorize"), engine.jobs, clock.say)
-    copies = measure.near_copies(corpus, engine)
+    copies = findings.near_copies(corpus, engine)
     near = _n(copies["rows"], "near copy", "near copies")
     clock.say(f"{near} at {copies['threshold']}, {shape['exact_copies']:,} exact")
-    leaked = measure.leaks(corpus, engine, against) if against else None
+    leaked = findings.leaks(corpus, engine, against) if against else None
     if leaked:
         clock.say(f"{leaked['rows']:,} rows hold items of {', '.join(against)}")
-    labels = measure.abilities(corpus, engine)
+    labels = findings.abilities(corpus, engine)
     unknown = sum(a["rows"] for a in labels if a["ability"] == UNKNOWN)
     clock.say(f"abilities: {_most(labels, 'ability')}; {unknown:,} unknown")
     fired = {f["rule"]: f["rows"] for f in rules["fired"]}

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, as_folder, result, sayer
-from instdata.cli.harness import MaxItems, Recipe, Sets, Suites, TaxonomyName
+from instdata.cli.harness_options import MaxItems, Recipe, Sets, Suites, TaxonomyName
 
 
 def register(app: typer.Typer) -> None:
@@ -41,9 +41,9 @@ def arms(
     """The arms of an ablation for your own trainer: rows, a config for each, and the table that `ablate --cells`
     scores."""
     from instdata.builds import find_build
-    from instdata.compare.experiment import prepare
-    from instdata.compare.export import check_arms, export_arms
-    from instdata.train.recipe import training
+    from instdata.compare.ablate import prepare
+    from instdata.compare.export_arms import check_arms, export_arms
+    from instdata.train.training_recipe import training
 
     check_arms(export, out)
     say = sayer(quiet, "the arms")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, Quiet, result, sayer
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 def register(app: typer.Typer) -> None:
@@ -40,8 +40,8 @@ def audit(
 ) -> None:
     """Look a set over, without a recipe: its shape, defects, copies, leaks, keys, abilities, as one page and one
     JSON."""
-    from instdata.audit.gate import held, read_gate
-    from instdata.audit.mend import check_recipe_name
+    from instdata.audit.fail_if import held, read_gate
+    from instdata.audit.repair_recipe import check_recipe_name
     from instdata.audit.run import COUNTS
     from instdata.audit.run import audit as run
     from instdata.cli.output_audit import audit_summary

@@ -14,9 +14,9 @@ from typing import Annotated, Any
 
 import typer
 
-from instdata.util.plain import escaped
 from instdata.util.progress import Heartbeat, rest
 from instdata.util.redaction import redact, shown
+from instdata.util.safe_text import escaped
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]
@@ -77,7 +77,7 @@ Judge = Annotated[
 def disk(keep: str) -> int:
     """--keep in bytes. Raises InputError."""
     from instdata.util.errors import InputError
-    from instdata.util.values import bytes_of
+    from instdata.util.sizes_and_shares import bytes_of
 
     try:
         return bytes_of(keep)
@@ -172,8 +172,19 @@ def result(value: dict[str, Any], as_json: bool, show: Callable[[], Any], quiet:
 
 
 def serve(server: Any, as_json: bool, say: Callable[[str], None]) -> None:
-    """Say where a page is (report/serve.py), and serve it until Ctrl+C."""
+    """Say where a page is (report/server.py), and serve it until Ctrl+C."""
     print(json_text({"url": server.address}) if as_json else server.address, flush=True)
     say("open this address; Ctrl+C ends")
     with suppress(KeyboardInterrupt):
         server.run()
+
+
+def drawn(draw: Callable[[Path], Path], folder: Path, say: Callable[[str], None]) -> str | None:
+    """The page that `draw` makes of a folder; None, and said, where the report extra is missing."""
+    from instdata.util.errors import MissingExtra
+
+    try:
+        return str(draw(folder))
+    except MissingExtra as e:
+        say(str(e))
+        return None

@@ -45,7 +45,7 @@ def compare(
     """Compare evaluation logs, paired by item: effect, interval, what could have been seen, a verdict of B against
     A."""
     from instdata.cli.output_compare import show_comparisons
-    from instdata.compare.verdicts import compare as run
+    from instdata.compare.compare_logs import compare as run
 
     found = run(logs, metric or (), margin, cluster, lower_is_better)
     result(found, json_, lambda: show_comparisons(found), quiet)

@@ -1,4 +1,4 @@
-"""What is installed, configured and here; keys are never shown, only whether there is one."""
+"""`instdata doctor`: what is installed, configured and here; of keys only whether there is one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
+import typer
+
 from instdata import __version__
+from instdata.cli.common import AsJson, Quiet, result
 from instdata.util.paths import cache_folder, cores
 
 EXTRAS = {
@@ -20,7 +23,7 @@ EXTRAS = {
     "math": (["math_verify"], "references that are mathematics beyond one number"),
     "hub": (["datasets", "huggingface_hub"], "hub: sources and publishing"),
     "ray": (["ray"], "--engine ray"),
-    "report": (["altair", "vl_convert"], "report.html"),
+    "report": (["vl_convert"], "report.html"),
     "review": (["starlette", "uvicorn"], "review, report --serve"),
 }
 
@@ -91,3 +94,16 @@ def _hub_token() -> bool:
     from huggingface_hub import get_token
 
     return get_token() is not None
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(doctor)
+
+
+def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
+    """Show what is installed, configured and cached, and what to install for the rest."""
+    from instdata.cli.output import examination
+
+    found = examine()
+    result(found, json_, lambda: examination(found))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 class Format(str, Enum):
@@ -66,13 +66,11 @@ def export(
     dropped."""
     from instdata.builds import export as write
     from instdata.builds import find_build
-    from instdata.publish.trainers import check_trainer, tell_trainer
-    from instdata.read.dropped import export_dropped
+    from instdata.publish.trainer_configs import check_trainer, tell_trainer
+    from instdata.read.export_dropped import export_dropped
 
     if format in (Format.lm_eval, Format.inspect):
-        from instdata.cli.added import export_items_of
-
-        export_items_of(find_build(build), format.value, out, json_, quiet)
+        _export_items(find_build(build), format.value, out, json_, quiet)
         return
     if dropped is not None:
         gone = export_dropped(find_build(build), dropped, out)
@@ -89,4 +87,21 @@ def export(
     left = f", {done['left_out']:,} left out ({format.value} cannot hold them)" if done["left_out"] else ""
     result(
         {"out": str(out), **done}, json_, lambda: print(f"{plain(out)}: {done['written']:,} rows{left}{told}"), quiet
+    )
+
+
+def _export_items(build: Path, format: str, out: Path, json_: bool, quiet: bool) -> None:
+    """The items that a build held out, as a task of lm-eval or inspect."""
+    from instdata.score.from_build import items_of, taxonomy_of, with_distractors
+    from instdata.score.harness_tasks import export_items
+
+    items = with_distractors(items_of(build, taxonomy_of(build)), ["distractors"])
+    done = export_items(items, build.resolve().name, format, out)
+    left = "".join(f", {n:,} left out ({why})" for why, n in done["left_out"].items())
+    tasks = ", ".join(done["tasks"])
+    result(
+        {"out": str(out), **done},
+        json_,
+        lambda: print(plain(f"{out}: {done['written']:,} items as {tasks}{left}")),
+        quiet,
     )

@@ -1,14 +1,18 @@
-"""A first recipe for an empty folder: shipped seed tasks, the steps that need no extra, and where to go from there."""
+"""`instdata init`: a first recipe for an empty folder: shipped seed tasks, steps that need no extra, and what next."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from instdata.cli.common import AsJson, Quiet, result
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
-from instdata.util.values import WORD
+from instdata.util.safe_text import plain
 
 RECIPE = """\
 # yaml-language-server: $schema=recipe.schema.json
@@ -56,10 +60,16 @@ abilities:
 """  # noqa: E501
 
 
-def write_taxonomy(name: str, folder: Path) -> list[Path]:
-    """Write <name>.taxonomy.yaml, a taxonomy to begin with, into a folder. Raises InputError rather than overwrite."""
+def _check_name(name: str) -> None:
+    from instdata.util.sizes_and_shares import WORD
+
     if not WORD.match(name):
         raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+
+
+def write_taxonomy(name: str, folder: Path) -> list[Path]:
+    """Write <name>.taxonomy.yaml, a taxonomy to begin with, into a folder. Raises InputError rather than overwrite."""
+    _check_name(name)
     path = folder / f"{name}.taxonomy.yaml"
     if path.exists():
         raise InputError(f"{path} is there already: choose another name, or remove it")
@@ -69,8 +79,7 @@ def write_taxonomy(name: str, folder: Path) -> list[Path]:
 
 def write_recipe(name: str, folder: Path) -> list[Path]:
     """Write <name>.yaml and seeds/ into a folder; returns the files. Raises InputError rather than overwrite."""
-    if not WORD.match(name):
-        raise InputError(f'init {name}: a name is letters, digits, "_", "-" and "."')
+    _check_name(name)
     recipe = folder / f"{name}.yaml"
     files = {folder / "seeds" / f.name: f for f in sorted(resource("recipes/seeds").glob("belle_*.jsonl"))}
     files[folder / "recipe.schema.json"] = resource("recipes/recipe.schema.json")
@@ -84,3 +93,27 @@ def write_recipe(name: str, folder: Path) -> list[Path]:
         shutil.copyfile(ours, target)
     write_text(recipe, RECIPE.format(name=name, file=recipe.name))
     return [recipe, *files]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
+    taxonomy: Annotated[
+        bool, typer.Option("--taxonomy", help="Write a taxonomy file to begin with instead: NAME.taxonomy.yaml.")
+    ] = False,
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a first recipe and the seed tasks that it reads, ready to build."""
+    files = write_taxonomy(name, Path()) if taxonomy else write_recipe(name, Path())
+    now = f"now: taxonomy: {files[0]} in a recipe here" if taxonomy else f"now: instdata build {files[0]}"
+    result(
+        {"files": [str(f) for f in files]},
+        json_,
+        lambda: print(plain(f"wrote {', '.join(map(str, files))}\n{now}")),
+        quiet,
+    )

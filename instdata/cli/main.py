@@ -1,72 +1,50 @@
-"""The commands: parse, call, print. What they do lives in the modules they import."""
+"""The program: its commands, and every error as one clear line and its exit code.
+
+Commands parse, call and print, each in the file of its name; what they do lives in the modules they import."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from instdata.cli import (
+    ablate,
     agent,
     arms,
     audit,
+    build,
     compare,
-    experiments,
+    curves,
+    doctor,
+    evaluate,
     export,
-    harness,
-    overrides,
+    help_and_reference,
+    init,
+    judge_card,
+    keep_drop_relabel,
+    leaderboard,
+    models_and_cache,
     publish,
-    ranks,
-    registry,
     report,
+    reproduce,
     review,
-    stores,
+    train,
+    why_and_diff,
 )
-from instdata.cli.common import (
-    AsJson,
-    Of,
-    Quiet,
-    Row,
-    json_text,
-    result,
-    row_of,
-    running,
-    runs_code,
-    sayer,
-    wants_json,
-)
-from instdata.util.plain import plain
+from instdata.cli import next as next_
+from instdata.cli.common import json_text, running, sayer, wants_json
 from instdata.util.redaction import redacted, shown
-
-if TYPE_CHECKING:
-    from instdata.build import Plan
 
 app = typer.Typer(
     help="From raw instruction data to nested, ability-labelled subsets, and what each choice did.",
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
-
-RecipeFile = Annotated[
-    Path | None, typer.Argument(help="The recipe; by default the only *.yaml here.", show_default=False)
-]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a value: --set dedup.threshold=0.8", metavar="KEY=VALUE")
-]
-
-
-class EngineName(str, Enum):
-    local = "local"
-    ray = "ray"
-    slurm = "slurm"
-    array = "local-array"
 
 
 # A name that no file can have: too long, a link to itself, bytes that the file system refuses.
@@ -87,6 +65,7 @@ HEAVY = {
     "report",
     "push-to-hub",
 }
+LONG = re.compile(r"\S{400,}")  # a name of thousands of characters is told by its ends
 BARE = {"init", "doctor", "cache", "models"}  # those that load nothing
 
 
@@ -105,219 +84,19 @@ def _top(
     token = running.set(context)
     context.call_on_close(lambda: running.reset(token))
     if context.invoked_subcommand not in BARE:
-        from instdata.util.limits import enough
+        from instdata.util.machine_limits import enough
 
         enough(context.invoked_subcommand in HEAVY)
     if context.invoked_subcommand in HEAVY:
         sayer(bool({"--quiet", "-q"} & set(sys.argv)), "starting")  # loading what a command needs may take long
 
 
-OutOrAddress = Annotated[
-    str | None,
-    typer.Option(
-        help="The build folder (default builds/<name>), or an address that it is sent to (s3://bucket/name).",
-        metavar="DIR",
-        show_default=False,
-    ),
-]
-
-
-@app.command()
-@runs_code
-def build(
-    recipe: RecipeFile = None,
-    out: OutOrAddress = None,
-    set_: Sets = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Read at most N rows of each source.", show_default=False)
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan, counts, cost and time; write nothing.")
-    ] = False,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes (default: the cores there are).", show_default=False)
-    ] = None,
-    engine: Annotated[EngineName, typer.Option(help="Where row-wise work runs.")] = EngineName.local,
-    rank: Annotated[
-        int | None, typer.Option(help="With slurm or local-array: which of the processes.", show_default=False)
-    ] = None,
-    world: Annotated[int | None, typer.Option(help="… of how many.", show_default=False)] = None,
-    wait: Annotated[float, typer.Option(min=0, help="… and how many seconds it waits for rank 0.")] = 600,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Read and score again what is cached (answers of models stay).")
-    ] = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="List every reason of every step at the end.")
-    ] = False,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
-    from instdata.build import build as run
-    from instdata.build import folder_of, prepare
-    from instdata.cli.output import build_result, build_summary
-    from instdata.corpus.place import not_another
-    from instdata.util.addresses import Place, is_url
-    from instdata.util.lean import lean
-    from instdata.util.paths import cores, expanded
-    from instdata.util.scheduler import number_of
-
-    lean()
-    me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
-    path = _recipe(recipe)
-    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
-    if dry_run:
-        _estimated(plan, say, json_)
-        return
-    local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
-    if me is not None and me[0]:
-        did = ranks.take_part(plan, local, *me, wait, say)
-        result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
-        return
-    place = Place(out) if out and is_url(out) else None
-    if place is not None:
-        not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
-    with ranks.running(engine.value, plan, local, me, say) as (on, told):
-        done = run(plan, local, on)
-    if place is not None:
-        say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
-        told["sent"] = place.url
-    result(build_result(done) | told, json_, lambda: build_summary(done, verbose), quiet)
-
-
-@app.command()
-def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Report every problem of a recipe at once, with lines and fixes. Runs nothing."""
-    from instdata.build import prepare
-    from instdata.util.errors import InputError
-    from instdata.util.lean import lean
-
-    lean()
-    path = recipe
-    problems: list[tuple[str, int | None, str]] = []
-    code = 2
-    say = sayer(quiet or json_, "opening the sources")
-    try:
-        path = _recipe(recipe)
-        for seen in prepare(path, set_ or [], say=say, online=False).looks:
-            say(f"source {seen.source}: {seen.glance}")
-    except InputError as e:
-        problems, code = e.problems, e.exit_code
-    if json_:
-        from instdata.cli.fix import fixes
-
-        told = [{"file": f, "line": n, "message": shown(m), "fix": fixes([(f, n, m)], 2, [])} for f, n, m in problems]
-        print(json_text({"errors": told}))
-    elif problems:
-        print(shown(InputError(problems)), file=sys.stderr)
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
-    elif not quiet:
-        print(f"{plain(path)}: fine")
-    if problems:
-        raise typer.Exit(code)
-
-
-@app.command()
-def why(
-    id: Row,
-    build: Of = None,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Show a row's history: where it came from, what each step scored and decided, and its text."""
-    from instdata.builds import history, recipe_of
-    from instdata.cli.output import row_history
-    from instdata.steps.bounds import bounds_of
-
-    folder, wanted = row_of(id, build)
-    bounds = bounds_of(recipe_of(folder))
-    rows = [r | {"bounds": {k: v for k, v in bounds.items() if k in r["scores"]}} for r in history(folder, wanted)]
-    result({"rows": rows}, json_, lambda: row_history(rows))
-
-
-@app.command()
-def diff(
-    before: Annotated[Path, typer.Argument(metavar="BUILD")],
-    after: Annotated[Path, typer.Argument(metavar="BUILD")],
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Show what the second build has that the first has not: rows in and out, labels and decisions that changed."""
-    from instdata.builds import difference, find_build
-    from instdata.cli.output import build_difference
-
-    found = difference(find_build(before), find_build(after))
-    result(found, json_, lambda: build_difference(found))
-
-
-@app.command()
-def schema(json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Print the JSON schema of recipes, for editors."""
-    from instdata.recipe.model import json_schema
-
-    print(json.dumps(json_schema(), ensure_ascii=False, indent=None if json_ else 2))
-
-
-@app.command()
-def init(
-    name: Annotated[str, typer.Argument(help="The recipe's name.")] = "dataset",
-    taxonomy: Annotated[
-        bool, typer.Option("--taxonomy", help="Write a taxonomy file to begin with instead: NAME.taxonomy.yaml.")
-    ] = False,
-    json_: AsJson = False,
-    quiet: Quiet = False,
-) -> None:
-    """Write a first recipe and the seed tasks that it reads, ready to build."""
-    from instdata.cli.init import write_recipe, write_taxonomy
-
-    files = write_taxonomy(name, Path()) if taxonomy else write_recipe(name, Path())
-    now = f"now: taxonomy: {files[0]} in a recipe here" if taxonomy else f"now: instdata build {files[0]}"
-    result(
-        {"files": [str(f) for f in files]},
-        json_,
-        lambda: print(plain(f"wrote {', '.join(map(str, files))}\n{now}")),
-        quiet,
-    )
-
-
-@app.command()
-def doctor(json_: AsJson = False, quiet: Quiet = False) -> None:
-    """Show what is installed, configured and cached, and what to install for the rest."""
-    from instdata.cli.doctor import examine
-    from instdata.cli.output import examination
-
-    found = examine()
-    result(found, json_, lambda: examination(found))
-
-
-for room in (export, publish, arms, audit, compare, experiments, harness, overrides, report, review, agent, stores):
-    room.register(app)
-registry.tell(app)
-
-
-def _estimated(plan: Plan, say: Callable[[str], None], json_: bool) -> None:
-    """Print what a build would do and cost."""
-    from instdata.cli.output import plan_summary
-    from instdata.recipe.estimate import estimate
-
-    for seen in plan.looks:
-        say(f"source {seen.source}: {seen.glance}")
-    estimated = estimate(plan.recipe, plan.inputs, plan.context)
-    result(estimated, json_, lambda: plan_summary(estimated))
-
-
-def _recipe(given: Path | None) -> Path:
-    """The recipe that is meant."""
-    from instdata.util.errors import InputError
-
-    if given is not None:
-        return given
-    here = sorted(p for p in [*Path().glob("*.yaml"), *Path().glob("*.yml")] if not p.name.startswith("."))
-    if len(here) == 1:
-        return here[0]
-    raise InputError(
-        f"which recipe? {'Here are ' + ', '.join(map(str, here)) if here else 'None is here: `instdata init` writes one'}"  # noqa: E501
-    )
+for commands in (
+    build, why_and_diff, init, doctor, export, publish, arms, audit, compare, leaderboard, reproduce, next_, train,
+    evaluate, curves, ablate, judge_card, keep_drop_relabel, report, review, agent, models_and_cache,
+):  # fmt: skip
+    commands.register(app)
+help_and_reference.tell(app)
 
 
 def main() -> None:
@@ -345,10 +124,10 @@ def main() -> None:
     except Exception as e:
         if hasattr(e, "exit_code") and hasattr(e, "format_message"):  # a usage error of the command line
             hint = f" See: {e.ctx.command_path} --help" if getattr(e, "ctx", None) else ""  # type: ignore[attr-defined]
-            from instdata.cli.fix import usage
+            from instdata.cli.error_fixes import usage
 
             _fail(f"{usage(e.format_message())}{hint}", 2)
-        from instdata.util.limits import trouble
+        from instdata.util.machine_limits import trouble
 
         if os.environ.get("INSTDATA_DEBUG"):
             print(shown("".join(traceback.format_exception(e))), file=sys.stderr)
@@ -358,6 +137,8 @@ def main() -> None:
             _fail(
                 f"{e.filename}: a {'folder' if isinstance(e, IsADirectoryError) else 'file'} is there; name another", 2
             )
+        if isinstance(e, RuntimeError) and str(e).startswith("Symlink loop"):  # pathlib's word until Python 3.13
+            _fail(f"{e}: a link to itself", 2)
         if isinstance(e, OSError):
             name = str(e.filename or "")
             short = name if len(name) <= 200 else f"{name[:100]}…{name[-60:]}"
@@ -379,10 +160,10 @@ def _elsewhere() -> str:
 
 def _fail(message: str, code: int, problems: list[tuple[str, int | None, str]] | None = None) -> None:
     """Say an error on stderr, as JSON on stdout where that was asked for, and leave."""
-    message = shown(message)
+    message = LONG.sub(lambda m: f"{m[0][:100]}…{m[0][-60:]}", shown(message))
     print(message, file=sys.stderr)
     if wants_json():
-        from instdata.cli.fix import fixes
+        from instdata.cli.error_fixes import fixes
 
         fix = redacted(fixes([(f, n, shown(m)) for f, n, m in problems or [("", None, message)]], code, sys.argv[1:]))
         print(json_text({"error": message, "exit_code": code, "fix": fix}))

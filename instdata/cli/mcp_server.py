@@ -1,6 +1,6 @@
 """`agent mcp`: the commands that change nothing, as tools of the Model Context Protocol over stdin and stdout.
 
-Each tool is a command of the registry, run as a program of its own with --json in the folder where the server was
+Each tool is a command of the program, run as a program of its own with --json in the folder where the server was
 started, so that what a tool answers is what the command prints, errors and their `fix` included.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from instdata.cli import registry
+from instdata.cli.help_and_reference import COMMON, command_of, parsers
 from instdata.util.errors import MissingExtra
 
 # A tool -> the words of its command. None of them writes, sends, trains or asks a model.
@@ -33,8 +33,8 @@ WORDS = (
 )
 
 
-def serve(app: typer.Typer) -> None:
-    """Serve until the client goes. Raises MissingExtra."""
+def serve(app: typer.Typer, context: str) -> None:
+    """Serve until the client goes, who is told `context` first. Raises MissingExtra."""
     try:
         from mcp.server.mcpserver import MCPServer
         from mcp_types import ToolAnnotations
@@ -42,7 +42,6 @@ def serve(app: typer.Typer) -> None:
         raise MissingExtra("agent mcp", "mcp") from e
     from instdata import __version__
 
-    context = registry.as_text(registry.brief(registry.describe(app)))
     server = MCPServer("instdata", instructions=context, version=__version__, log_level="ERROR")
     reads = ToolAnnotations(readOnlyHint=True, destructiveHint=False, idempotentHint=True, openWorldHint=False)
 
@@ -51,9 +50,9 @@ def serve(app: typer.Typer) -> None:
 
     about = "What instdata can do: all of it in short, or every option of one command or step (name)."
     server.add_tool(context_of, "context", description=about, annotations=reads)
-    known = registry.parsers(app)
+    known = parsers(app)
     for tool, command in TOOLS.items():
-        told = registry.command_of(command[0], *known[command[0]])
+        told = command_of(command[0], *known[command[0]])
         server.add_tool(_runs(command), tool, description=_described(command, told), annotations=reads)
     server.run("stdio")
 
@@ -68,7 +67,7 @@ def _runs(command: tuple[str, ...]) -> Any:
 def _described(command: tuple[str, ...], told: dict[str, Any]) -> str:
     """A tool's description, from the command's own help."""
     options = "; ".join(f"{o['option']}: {o['help']}" for o in told["options"]
-                        if o["option"] not in (*registry.COMMON, *command, *REFUSED))  # fmt: skip
+                        if o["option"] not in (*COMMON, *command, *REFUSED))  # fmt: skip
     usage = " ".join(["instdata", *command, *told["arguments"]])
     return f"`{usage}`: {told['does']} {WORDS} Options: {options or 'none'}."
 

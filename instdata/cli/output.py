@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from instdata.cli.evidence import evidence_lines
-from instdata.corpus.named import copy_of
-from instdata.util.plain import bounded, plain
+from instdata.cli.output_evidence import evidence_lines
+from instdata.util.safe_text import bounded, plain
 
 TEXT = 4000  # characters of one text of a row; --json has all
 
@@ -64,8 +63,8 @@ def build_result(done: Any) -> dict[str, Any]:
 def labels(done: Any) -> dict[str, Any]:
     """{abilities, confusion} of a build: rows, mean confidence and expected precision of each label, and what
     ability.summary says."""
-    from instdata.report.facts import abilities, open_ledger
-    from instdata.steps.ability.summary import confusion
+    from instdata.report.build_facts import abilities, open_ledger
+    from instdata.steps.ability.confusion import confusion
 
     with open_ledger(done.path, done.manifest) as db:
         return {"abilities": abilities(db), "confusion": confusion(db, done.manifest)}
@@ -193,6 +192,8 @@ def _verdict(row: dict[str, Any]) -> str:
         return "kept, held out for evaluation (config holdout)" if row["config"] == "holdout" else "kept, for training"
     if row["step"] == "close":
         return f"{row['verdict']} at the end, after the last step: {row['reason']}"
+    from instdata.corpus.find_rows import copy_of  # of a build, with its libraries; `doctor` needs none
+
     copied = copy_of(row)
     how = f", as {'an exact' if copied[0] == 'exact' else 'a near'} copy of {copied[1]}" if copied else ""
     return row["verdict"] + (f" by step {row['step']}: {row['reason']}{how}" if row["step"] else "")

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from instdata.cli.output import _console, _table
 from instdata.cli.output_cards import show_agreement, show_judge, show_transfer
-from instdata.compare.outcome import plan_line
+from instdata.compare.grid_summary import plan_line
 from instdata.score.metric import MACRO, metric_of
 
 
@@ -148,3 +148,42 @@ def _what_could_be_seen(effects: list[dict[str, Any]]) -> str:
     lost = sum(e["missing"] for e in effects if e["ability"] != MACRO)
     left = f"; {lost} items without a score in some cell are left out" if lost else ""
     return f"effects seen 8 times in 10 (mde): {', '.join(parts) or 'none'}{left}"
+
+
+def show_several_plan(took: dict[str, Any]) -> None:
+    console = _console()
+    console.print(
+        f"{len(took['arms'])} arms x {took['seeds']} seeds, {took['supervised_tokens']:,} supervised tokens each "
+        f"(about {took['rows']:,} rows of {took['pool']:,})"
+    )
+    for arm, rows in took["passed"].items():
+        console.print(escape(f"{arm}: draws from {rows:,} rows"))
+    console.print(escape(plan_line(took)))
+
+
+def show_several(found: dict[str, Any]) -> None:
+    """Every arm against the base."""
+    console = _console()
+    table = _table(
+        "arm",
+        ">base",
+        ">arm",
+        ">effect",
+        ">95 %",
+        ">p (Holm)",
+        "verdict",
+        title=escape(f"{found['model']}: {found['unit']}"),
+    )
+    for e in [*found["effects"], found["aa"]]:
+        digits = {k: "-" if e[k] is None else f"{e[k]:.4f}" for k in ("without", "with")}
+        span = "-" if e["low"] is None else f"{e['low']:+.4f} to {e['high']:+.4f}"
+        p = "-" if e["p_holm"] is None or e is found["aa"] else f"{e['p_holm']:.3f}"
+        effect = "-" if e["effect"] is None else f"{e['effect']:+.4f}"
+        table.add_row(escape(e["arm"]), digits["without"], digits["with"], effect, span, p, e["verdict"])
+    console.print(table)
+    again = found["confirmation"]
+    if again:
+        console.print(
+            f"\n{escape(again['arm'])}, the best of several, on fresh seeds: {again['effect']:+.4f}, {again['verdict']}"
+        )
+    console.print(escape(f"{found['folder']}: several.json, scores.parquet"), soft_wrap=True)

@@ -12,7 +12,7 @@ RULES = 8  # that are named; the page has all
 
 def audit_summary(found: dict[str, Any], folder: Path, recipe: Path | None) -> None:
     """The counts, the rules that fire most, and where the page lies."""
-    from instdata.audit.measure import ABOUT
+    from instdata.audit.findings import ABOUT
     from instdata.audit.run import COUNTS
 
     counts, rows = found["counts"], found["counts"]["rows"]

@@ -7,7 +7,7 @@ from typing import Any
 from rich.markup import escape
 
 from instdata.cli.output import _console, _table
-from instdata.judge.trust import FLIPS, named, percent, points
+from instdata.judge.judge_card import FLIPS, named, percent, points
 
 
 def show_agreement(card: list[dict[str, Any]]) -> None:

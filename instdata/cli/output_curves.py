@@ -1,4 +1,4 @@
-"""The tables of `curves` and `next`."""
+"""The tables of `curves`."""
 
 from __future__ import annotations
 
@@ -73,24 +73,3 @@ def _slope(fit: dict[str, Any] | None) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def show_next(found: dict[str, Any]) -> None:
-    """The plan for people: rows now and next, and which curve says so."""
-    console = _console()
-    table = _table(
-        "ability", ">now", ">next", ">per doubling", "curve",
-        title=f"{found['budget']:,} rows by the curves of {found['metric']}",
-    )  # fmt: skip
-    for a in sorted(found["abilities"], key=lambda a: (-a["rows"], a["ability"])):
-        slope = "-" if a["slope"] is None else f"{a['slope']:+.4f}"
-        table.add_row(
-            escape(a["ability"]), f"{a['rows_now']:,}", f"{a['rows']:,}{'*' if a['extrapolated'] else ''}", slope,
-            a["label"]
-        )  # fmt: skip
-    console.print(table)
-    console.print()
-    for note in found["notes"]:
-        console.print(escape(note if not note.startswith("extrapolated") else f"* {note}"))
-    if found["recipe"]:
-        console.print(f"\n{'recipe':<8} {escape(found['recipe'])}", soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instdata.util.plain import bounded, plain
+from instdata.util.safe_text import bounded, plain
 
 WHAT = {
     "precision": "share of a rule's drops that people would drop too; of kept rows: that are right",

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from instdata.cli.output import _console, _table
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 def show_evaluation(found: dict[str, Any]) -> None:

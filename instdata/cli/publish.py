@@ -1,4 +1,4 @@
-"""`push-to-hub` and `verify`: the published dataset."""
+"""`push-to-hub`, `verify` and `sign`: the published dataset."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result, runs_code, sayer
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("push-to-hub")(push_to_hub)
     app.command()(verify)
+    app.command()(sign)
 
 
 def push_to_hub(
@@ -35,6 +36,9 @@ def push_to_hub(
         list[str] | None,
         typer.Option(help="Pass over an objection; the refusal names it.", metavar="NAME", show_default=False),
     ] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="Sign it with this SSH key.", metavar="KEY", show_default=False)
+    ] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -44,7 +48,7 @@ def push_to_hub(
     from instdata.publish.push import publish
 
     named = [w for item in allow or [] for w in item.split(",")] + ["unknown-license"] * accept_unknown_license
-    done = publish(build, repo, private, dry_run, named, sayer(quiet, "sending"))
+    done = publish(build, repo, private, dry_run, named, sayer(quiet, "sending"), sign)
     result(done, json_, lambda: pushed(done), quiet)
     if done["objections"]:
         print(plain("\n".join(done["objections"])), file=sys.stderr)
@@ -71,6 +75,12 @@ def verify(
         Path | None,
         typer.Option(help="With --rebuild: where the recipe's paths start (default: here).", show_default=False),
     ] = None,
+    signed_by: Annotated[
+        Path | None,
+        typer.Option(
+            help="It must be signed by one of these: a .pub, or allowed signers.", metavar="KEYS", show_default=False
+        ),
+    ] = None,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -84,7 +94,7 @@ def verify(
         raise InputError("--sources says where --rebuild finds the recipe's files: add --rebuild")
     meant = target or find_build(None)
     say = sayer(quiet, "checking")
-    found = check(meant, revision)
+    found = check(meant, revision, signed_by)
     if rebuild:
         from instdata.rebuild import rebuild as again
 
@@ -95,3 +105,21 @@ def verify(
     result(found, json_, lambda: verification(found), quiet)
     if not found["ok"]:
         raise typer.Exit(1)
+
+
+def sign(
+    build: BuildDir = None,
+    key: Annotated[
+        Path,
+        typer.Option(help="A private SSH key, or its .pub where an agent holds it.", metavar="KEY", show_default=False),
+    ] = ...,  # type: ignore[assignment]
+    json_: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Sign a build's checksums with an SSH key: SHA256SUMS.sig; `verify --signed-by` checks it."""
+    from instdata.builds import find_build
+    from instdata.publish.signature import sign as signature
+
+    folder = find_build(build)
+    made = signature(folder, key)
+    result({"build": str(folder), "signature": str(made)}, json_, lambda: print(plain(str(made))), quiet)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer, serve
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def report(
     folder = find_build(build)
     if serve_:
         from instdata.report.browse.rows import Browsing
-        from instdata.report.serve import Server
+        from instdata.report.server import Server
 
         rows = Browsing(folder)
         shown = {"title": rows.manifest["name"], "totals": rows.manifest["totals"]}

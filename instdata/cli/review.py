@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Quiet, result, sayer, serve
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 
 class By(str, Enum):
@@ -81,7 +81,7 @@ def review(
         return
     if not estimate:
         from instdata.report.review.session import shown
-        from instdata.report.serve import Server
+        from instdata.report.server import Server
 
         serve(Server("review.html", shown(session), session.answers(), port), json_, sayer(quiet))
         if json_:
@@ -91,7 +91,7 @@ def review(
 
 
 def _exchange(session: Any, out: Path | None, format: Tool, file: Path | None) -> dict[str, Any]:
-    from instdata.report.review.exchange import export_reviews, import_reviews, label_config
+    from instdata.report.review.label_tools import export_reviews, import_reviews, label_config
 
     if file is not None:
         return import_reviews(session, file)

@@ -21,13 +21,13 @@ from instdata.compare.cell import Grid, Stream
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages, weighed
+from instdata.score.from_build import HUMAN, SYNTHETIC
 from instdata.score.item import Item
-from instdata.score.source import HUMAN, SYNTHETIC
 from instdata.train.loop import batches
-from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
+from instdata.train.training_recipe import Training
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
-from instdata.util.sums import part
 from instdata.util.yaml import did_you_mean
 
 COLUMNS = ("source", "origin", "ability", "lang")  # of rows, for --filter column=value

@@ -1,8 +1,8 @@
 """Cells: a model trained on one size of one stream of rows with one seed.
 
 Curves and ablations are grids of cells. A cell's files are named after everything that shaped the training, and nothing
-that did not: items, metrics and judges come and go, the model stays (compare/store.py). So a run that was killed goes
-on with what is missing, and nothing old is ever taken for new.
+that did not: items, metrics and judges come and go, the model stays (cell_store.py). So a run that was killed goes on
+with what is missing, and nothing old is ever taken for new.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.store import ScoreTask, append, gathered, lacking, prune, tasks
+from instdata.compare.cell_store import ScoreTask, append, gathered, lacking, prune, tasks
 from instdata.corpus.rows import weighed
-from instdata.judge.grade import Judging
-from instdata.llm.causal import Loaded, fast_device, fast_dtype, load
+from instdata.judge.judge_cells import Judging
+from instdata.llm.causal_models import Loaded, fast_device, fast_dtype, load
 from instdata.score.evaluate import runnable, score
 from instdata.score.item import Item
 from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox
-from instdata.score.table import groups
+from instdata.score.score_table import groups
 from instdata.train.forward import Network, Validation
-from instdata.train.recipe import Training
 from instdata.train.render import Encoded, Messages, encode
 from instdata.train.state import Run
+from instdata.train.training_recipe import Training
 from instdata.util.redaction import shown
 
 SPEAK = 30  # seconds between lines
@@ -327,7 +327,7 @@ def _keep(grid: Grid, cell: Cell, run: Run, start: dict[str, Any]) -> None:
 def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = None) -> list[Cell]:
     """The cells of all streams. With several GPUs each trains a stream of its own, in a process of its own; `workers`
     overrides their number."""
-    from instdata.llm.causal import gpus
+    from instdata.llm.causal_models import gpus
 
     workers = workers or gpus()
     waiting = [s for s in streams if any(grid.lacks(c) for c in grid.cells(s))]

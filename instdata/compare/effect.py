@@ -113,7 +113,7 @@ def decide(
     `aa` only lends its seed variance; for verdicts on it call decide(aa, ...), so that it stands on its own noise. An
     ability with fewer than FEW items, or clusters, gets no verdict and is not in the family. look counts from 1 to
     looks; each look has one seed more than the one before; or `levels`: the nominal levels of this look, two-sided for
-    a difference and one-sided for equivalence (compare/looks.py). margin is a share of the control's value for bits,
+    a difference and one-sided for equivalence (sequential_looks.py). margin is a share of the control's value for bits,
     absolute for scores. Scores that are missing in some cells only may be anything from 0 to 1: a verdict has to hold
     for the worst and the best. Raises InputError for fewer than two seeds or arrays that do not fit."""
     kind = metric_of(metric)

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.builds import find_build, run_of
-from instdata.compare.harnesses import by_lm_eval, tasks_of
-from instdata.judge.grade import Asked, graded, judging
+from instdata.compare.run_lm_eval import by_lm_eval, tasks_of
+from instdata.judge.judge_cells import Asked, graded, judging
 from instdata.score.evaluate import score
-from instdata.score.source import items_of, manifest_digest, slug, taxonomy_of, with_distractors
-from instdata.score.table import not_judged, summary, write_table
+from instdata.score.from_build import items_of, manifest_digest, slug, taxonomy_of, with_distractors
+from instdata.score.score_table import not_judged, summary, write_table
 from instdata.train.backend import only_writes, open_model
 from instdata.train.forward import Network
 from instdata.util.errors import InputError

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.compare.effect import FEW, Effect
-from instdata.judge.length import WinRate, win_rate
-from instdata.judge.trust import FLIPS
+from instdata.judge.judge_card import FLIPS
+from instdata.judge.length_bias import WinRate, win_rate
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.paths import file_text
 
 UNCHECKED = (
     "this judge was never checked: instdata judge-card --judge {} --on LABELS --json > card.json, "
@@ -36,7 +37,7 @@ def carded(judge: str | None, path: Path | None, say: Say) -> dict[str, Any] | N
     if judge is None:
         raise InputError("--judge-card is the card of a judge: it needs --judge MODEL")
     try:
-        card = json.loads(path.read_text("utf-8"))
+        card = json.loads(file_text(path))
         name, bars = card["judge"], [str(b) for b in card["barred"]]
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(

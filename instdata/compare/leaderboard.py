@@ -20,17 +20,15 @@ import numpy as np
 
 from instdata.builds import manifest
 from instdata.compare.cell import Grid, Stream
-from instdata.compare.equal import EqualPool, against, cost, equal_pool, run_grid
-from instdata.compare.looks import one_look
-from instdata.compare.margin import published
-from instdata.compare.outcome import run_facts
-from instdata.compare.paired import decide
+from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool, run_grid
+from instdata.compare.equivalence_margin import published
+from instdata.compare.grid_summary import run_facts
+from instdata.compare.paired_comparison import decide
 from instdata.compare.power import planned_mde
+from instdata.compare.sequential_looks import one_look
 from instdata.corpus.rows import Rows, talks_of, weighed
-from instdata.corpus.write import locked
-from instdata.score.item import Item
-from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import (
+from instdata.corpus.write_build_folder import locked
+from instdata.score.from_build import (
     draws_of,
     items_of,
     manifest_digest,
@@ -39,16 +37,18 @@ from instdata.score.source import (
     taxonomy_of,
     with_distractors,
 )
-from instdata.score.table import write_table
-from instdata.steps.select.order import places
+from instdata.score.item import Item
+from instdata.score.metric import MACRO, metric_of
+from instdata.score.score_table import write_table
+from instdata.steps.select.ranking import places
 from instdata.steps.select.step import CAUSAL, TARGETED, Select
-from instdata.train.recipe import Training
+from instdata.train.training_recipe import Training
 from instdata.util.atomic import whole, write_text
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import seal, sound
-from instdata.util.values import parse_size
+from instdata.util.sizes_and_shares import parse_size
 from instdata.util.yaml import did_you_mean
 
 SCHEMA_VERSION = 1
@@ -174,7 +174,7 @@ def _chosen(methods: str | None, folder: Path, model: str, keep: str, say: Say) 
 
 def _spec(model: str) -> str:
     """A model as the harness names it, as the step does: a path is relative to where the command runs."""
-    from instdata.llm.models import MODELS
+    from instdata.llm.local_models import MODELS
 
     if model == "auto" or not (Path(model).exists() or model in MODELS):
         return model

@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from instdata import __version__
 from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Lazily, Rows, bytes_of_ids
-from instdata.corpus.tables import Recent, rows_at, spread
+from instdata.corpus.shard_tables import Recent, rows_at, spread
 from instdata.util.atomic import whole
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BuildError
 from instdata.util.sealed import seal, sound
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.corpus.rows import UNKNOWN, bytes_of_ids
-from instdata.corpus.subsets import Subsets
+from instdata.corpus.subset_options import Subsets
 from instdata.util.errors import InputError
 
 Ids: TypeAlias = "pa.Array | pa.ChunkedArray | np.ndarray"  # 32 hex digits each, or their bytes: uint64[ids, 2]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.corpus import views
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ OPTIONAL = pa.schema(
 
 # What a shard holds. `asked_span`: where the last user turn holds what is asked, bytes [start, end); the rest of that turn  # noqa: E501
 # is given material (passage, input); null where nobody told them apart. `form`: how the source wrote the record
-# (read/form.py).
+# (read/source_form.py).
 SPAN = pa.struct([("start", pa.int32()), ("end", pa.int32())])
 READ = pa.schema([CORPUS.field(n) if n != "messages" else ("messages", TURNS) for n in CORPUS.names])
 SHARD = pa.schema([*READ, *OPTIONAL, ("asked_span", SPAN), ("form", pa.string())])

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, StringConstraints, TypeAdap
 from instdata.corpus.rows import UNKNOWN
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
-from instdata.util.values import Strict
+from instdata.util.sizes_and_shares import Strict
 from instdata.util.yaml import did_you_mean, load_yaml
 
 SCORERS = ("exact", "number", "choice", "label", "contains", "f1", "json", "unit_tests", "distractors", "judge")

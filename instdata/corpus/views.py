@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.util.thoughts import CLOSES, FRAME, OPENS
+from instdata.util.thought_marks import CLOSES, FRAME, OPENS
 
 VIEWS = ("system", "given", "asked", "prompt", "reasoning", "answer", "answers", "full")
 # Reasoning that stands inside an answer, as models mark it, and what marks the rest as the answer.

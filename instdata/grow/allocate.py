@@ -3,8 +3,7 @@
 Each ability's gain is taken as a concave function of its own rows, and a budget of rows goes, row by row, where the
 next one gains most (water-filling). DoIT (arXiv 2310.19651) did so by hand: its "Reconstruct" capped what had stopped
 growing and refilled the rest. In a ladder all abilities grow together, so whether one grew by its own rows or by the
-others' cannot be told: nothing is said of what the new split would gain. `grow/design.py` varies the mixture and can
-say it.
+others' cannot be told: nothing is said of what the new split would gain. mixture_design.py varies the mixture.
 """
 
 from __future__ import annotations

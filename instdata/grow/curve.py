@@ -12,15 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.card import metric_card
 from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_streams
-from instdata.compare.cost import estimate
-from instdata.compare.outcome import curve_rows, run_facts
-from instdata.corpus.write import locked
+from instdata.compare.grid_cost import estimate
+from instdata.compare.grid_summary import curve_rows, run_facts
+from instdata.compare.metric_card import metric_card
+from instdata.corpus.write_build_folder import locked
 from instdata.grow.curve_fit import FLAT, fit
-from instdata.judge.grade import Asked, graded, judging
-from instdata.score.metric import MACRO, metric_of
-from instdata.score.source import (
+from instdata.judge.judge_cells import Asked, graded, judging
+from instdata.score.from_build import (
     items_of,
     manifest_digest,
     rows_in_order,
@@ -29,13 +28,14 @@ from instdata.score.source import (
     taxonomy_of,
     with_distractors,
 )
-from instdata.score.table import Cells, cells_of, groups, not_judged, write_table
+from instdata.score.metric import MACRO, metric_of
+from instdata.score.score_table import Cells, cells_of, groups, not_judged, write_table
 from instdata.train.forward import Validation
-from instdata.train.recipe import Training
+from instdata.train.training_recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
+from instdata.util.sizes_and_shares import count
 from instdata.util.stats import by_cluster
-from instdata.util.values import count
 from instdata.util.yaml import did_you_mean
 
 SCHEMA_VERSION = 1

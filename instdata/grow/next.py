@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -15,9 +16,11 @@ import numpy as np
 from instdata.corpus.rows import UNKNOWN
 from instdata.grow import curve_fit as fits
 from instdata.grow.allocate import CurveTable, Growth, plan
-from instdata.score.table import Cells, cells_of
+from instdata.score.score_table import Cells, cells_of
+from instdata.util.checksums import part
+from instdata.util.database import connected
 from instdata.util.errors import InputError
-from instdata.util.sums import part
+from instdata.util.paths import file_text
 from instdata.util.yaml import written_yaml
 
 OVERALL = ("overall", "macro", "mean", "average")
@@ -56,7 +59,7 @@ def mixture_recipe(
     build: Path, found: Mapping[str, Any], length: Mapping[str, float], budget: int | None, out: Path | None,
     problems: Problems | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Write the recipe of a proposed mixture (grow/design.py's result), shares of tokens turned into rows by each
+    """Write the recipe of a proposed mixture (mixture_design.py's result), shares of tokens turned into rows by each
     ability's mean `length`; returns {rows, recipe, notes}, recipe None where nothing is proposed."""
     from instdata.builds import manifest
 
@@ -135,12 +138,9 @@ def _writer(steps: list[dict[str, Any]]) -> int | None:
 
 def _supply(build: Path, steps: list[dict[str, Any]]) -> dict[str, Supply]:
     """What the build's ledger says of each ability."""
-    import duckdb
-
     at = _writer(steps)
     name = None if at is None else _options(steps[at]).get("name", "generate")
-    with duckdb.connect() as db:
-        db.read_parquet(str(part(build, "ledger.parquet"))).create_view("ledger")
+    with connected(ledger=[part(build, "ledger.parquet")]) as db:
         # Rows that an earlier next recipe left out are there to be taken again.
         rows = db.execute(
             """select ability, count(*) filter (free and source is distinct from $name), count(*) filter (free),
@@ -182,8 +182,7 @@ def published(path: Path) -> CurveTable:
     """A published table: a CSV file whose first column names the ability and whose columns named like sizes (0.2M, 600)
     hold its scores; or columns ability, size, score. Rows are taken to be shared evenly. Raises InputError."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            records = list(csv.DictReader(file))
+        records = list(csv.DictReader(io.StringIO(file_text(path), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as e:
         raise InputError(f"{path}: not a readable CSV table: {e}") from e
     if not records:
@@ -230,7 +229,7 @@ def published(path: Path) -> CurveTable:
 
 
 def _rows(word: str) -> int | None:
-    from instdata.util.values import parse_size
+    from instdata.util.sizes_and_shares import parse_size
 
     try:
         return parse_size(word).rows
@@ -253,7 +252,7 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
     import pyarrow.compute as pc
 
     from instdata.corpus.corpus import read_parquet
-    from instdata.score.source import manifest_digest
+    from instdata.score.from_build import manifest_digest
 
     folder = build / "curves"
     if not (folder / "summary.json").is_file() or not (folder / "scores.parquet").is_file():

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from instdata.llm.cache import PICO, Store, digest
-from instdata.llm.pace import seconds
-from instdata.util.context import Context
+from instdata.llm.rate_limit import seconds
+from instdata.llm.request_cache import PICO, Store, digest
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 Cost = tuple[int, int, int]  # picodollars, requests, tokens
@@ -83,6 +83,14 @@ class Usage:
     rate_limited: int = 0
     lost: int = 0
     unusable: int = 0
+
+    def add(self, prompt: int, cached: int, completion: int, picousd: int) -> None:
+        """Count one answered request."""
+        self.requests += 1
+        self.prompt_tokens += prompt
+        self.cached_tokens += cached
+        self.completion_tokens += completion
+        self.picousd += picousd
 
     def as_dict(self, priced: bool) -> dict[str, Any]:
         """For run.json; `usd` is null where the model's price is unknown."""

@@ -16,20 +16,21 @@ from contextlib import ExitStack
 from typing import Any
 
 from instdata.llm.budget import Budget, Usage
-from instdata.llm.cache import Store, Stored
-from instdata.llm.dialects import USED_UP, content, thinks, tokens
-from instdata.llm.endpoint import Endpoint, api_client
-from instdata.llm.errors import LIMITS, Fault, fault, hidden, wait
-from instdata.llm.pace import Pace
+from instdata.llm.endpoint import Endpoint, api_client, cause, timeouts, unconnected
+from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden, wait
+from instdata.llm.rate_limit import Pace, wait_unless
 from instdata.llm.reply import Unusable
 from instdata.llm.request import Answer, Failure, Request, trials_of
+from instdata.llm.request_cache import Store, Stored
+from instdata.llm.response_fields import USED_UP, content, thinks, tokens
 from instdata.llm.told import SAVED, gone, page, refusal, turned, unreachable
 from instdata.util.errors import BuildError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count
 PATIENCE = 600.0  # seconds without any answer after which the endpoint counts as gone, if no request may take so long
 BACKOFF = 0.5  # seconds before the first retry; twice as long before each one after it
-ARRIVAL = 12.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
+ARRIVAL = 10.0  # seconds in which an endpoint that has never answered may refuse connections or send no JSON
+LATE = "no answer in time"
 TOLD = 10.0  # seconds; a longer wait that a server asks for is told
 MAX_WAIT = 600.0  # seconds; a longer one ends the run, to be gone on with
 REFUSALS = 8  # refusals without one answer that mean: not the content is wrong
@@ -207,14 +208,16 @@ class Client:
                 raise BuildError(f"{self.at.where} has answered nothing for {self.patience:.0f} s. {SAVED} to go on")
             limited, reason, after = got
             tries += not limited
-            slow += reason == "APITimeoutError"
+            slow += reason == LATE
             failing = min(failing, time.monotonic())
             if tries >= TRIES:
                 if self.answered > failing:  # others were answered meanwhile: it is this one
                     return Failure(key, reason, f"failed {TRIES} times ({reason})")
                 raise BuildError(f"{self.at.where} failed {TRIES} times on one request ({reason}). {SAVED} to go on")
             pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
-            await asyncio.sleep(max(after or 0.0, 0.0 if limited and after else pause))
+            if self.faulty and not self.usage.requests:
+                pause = min(pause, ARRIVAL / 6)  # the last of these attempts is what tells the user
+            await wait_unless(lambda: self.stop, max(after or 0.0, 0.0 if limited and after else pause))
 
     async def _once_tried(
         self, key: str, request: Request, attempt: int, trial: set[str], slow: int
@@ -269,7 +272,7 @@ class Client:
             raw = await (api.chat if request.raw is None else api).completions.with_raw_response.create(
                 model=body["model"],
                 extra_body={k: v for k, v in body.items() if k not in ("model", name)},
-                timeout=timeout,
+                timeout=timeouts(timeout),
                 **{name: body[name]},
             )
             text = raw.http_response.text
@@ -296,11 +299,11 @@ class Client:
             return self._failed(fault(e.status_code, said, body), e.response.headers, key)
         except (self.openai.APIConnectionError, ValueError, OSError) as e:  # a ValueError is a body that is no JSON
             self.usage.lost += 1
-            if isinstance(e, self.openai.APITimeoutError):
+            if late := isinstance(e, self.openai.APITimeoutError) and not unconnected(e):
                 self.pace.overloaded()
             else:
                 self._unreachable(e)
-            return False, type(e).__name__, None
+            return False, LATE if late else self.at.clean(cause(e)), None
         finally:
             self.budget.settle(worst, actual)
             self.unsettled -= 1
@@ -327,12 +330,7 @@ class Client:
         cost = self.budget.price.picousd(*spent) // parts if spent != (0, 0, 0) else unknown[0]
         asked, told = json.dumps(body, ensure_ascii=False), cost if self.budget.known else None
         self.store.put(key, self.at.base, self.at.model, asked, text, spent, told)
-        u = self.usage
-        u.requests += 1
-        u.prompt_tokens += spent[0]
-        u.cached_tokens += spent[1]
-        u.completion_tokens += spent[2]
-        u.picousd += cost
+        self.usage.add(*spent, cost)
         return (cost, 1, spent[0] + spent[2] or unknown[2])
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:

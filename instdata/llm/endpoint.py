@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from instdata.llm.embedded import SLOTS, serve
-from instdata.llm.models import AUTO, MODELS, find, pull
-from instdata.util.digests import file_digest
+from instdata.llm.embedded_server import SLOTS, serve
+from instdata.llm.local_models import AUTO, MODELS, find, pull
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.file_digests import file_digest
 from instdata.util.paths import expanded
 from instdata.util.redaction import REDACTED, redact
 from instdata.util.secrets import cleaned, secret_value
@@ -23,6 +23,8 @@ OPENAI = "https://api.openai.com/v1"
 OPENAI_MODEL = "gpt-4.1-mini"  # what `auto` means for a bare OPENAI_API_KEY
 LOCAL = "local:"
 RED = REDACTED
+CONNECT = 5.0  # seconds for one attempt to reach a server
+ADDRESS = "Is the address right (it mostly ends in /v1), the server up, the proxy (HTTPS_PROXY) right"
 # Models that an endpoint lists beside those that write: `auto` never takes one.
 NO_WRITER = re.compile(
     r"(?i)embed|(?:^|[/_-])(?:bge|gte|e5|m3e|jina|nomic)(?:[_-]|$)|rerank|whisper|tts|speech|audio|voice|transcri|asr|dall-?e|image|"
@@ -151,23 +153,50 @@ def api_client(url: str, key: str, timeout: float, asynchronous: bool = True, re
             base_url=urlunsplit(plain),
             api_key=key,
             max_retries=retries,
-            timeout=timeout,
-            http_client=http(trust_env=not here, timeout=timeout),
+            timeout=timeouts(timeout),
+            http_client=http(trust_env=not here, timeout=timeouts(timeout)),
             **more,
         )
     except (ImportError, ValueError) as e:  # a SOCKS proxy without its package, or a proxy's address that is none
         raise InputError(f"the proxy of the environment (ALL_PROXY, HTTPS_PROXY) cannot be used: {e}") from None
 
 
+def timeouts(seconds: float) -> Any:
+    """So long for an answer; a server that cannot even be reached is told much sooner."""
+    from openai import Timeout
+
+    return Timeout(seconds, connect=min(CONNECT, seconds))
+
+
+def unconnected(e: BaseException) -> bool:
+    """Whether a time-out is one of the way to the server: nobody was there to ask."""
+    return type(e.__cause__).__name__ == "ConnectTimeout"  # of whichever library the client speaks HTTP with
+
+
+def cause(e: BaseException) -> str:
+    """What lies under an error of the libraries between us and a server: `ConnectionRefusedError: …`."""
+    if unconnected(e):
+        return f"nothing answers at that address (no connection within {CONNECT:.0f} s)"
+    while (deeper := e.__cause__ or e.__context__) is not None:
+        e = deeper
+    number = e.errno if isinstance(e, OSError) and e.errno else 0
+    said = os.strerror(number) if number > 0 else " ".join(str(e).split())[:200]
+    return f"{type(e).__name__}: {said}" if said else type(e).__name__
+
+
 def models_at(url: str) -> list[str]:
     """The names that an endpoint lists. Raises BuildError."""
     try:
-        from openai import OpenAIError
+        from openai import APIConnectionError, APITimeoutError, OpenAIError
     except ImportError as e:
         raise MissingExtra("a language model", "generate") from e
     try:
-        with api_client(url, os.environ.get("OPENAI_API_KEY") or "none", 10, asynchronous=False, retries=1) as client:
+        with api_client(url, os.environ.get("OPENAI_API_KEY") or "none", 8, asynchronous=False, retries=1) as client:
             return [m.id for m in client.models.list()]
+    except APIConnectionError as e:
+        late = isinstance(e, APITimeoutError) and not unconnected(e)
+        why = "it does not answer within 8 s" if late else redact(cause(e))
+        raise BuildError(f"{public(url)} cannot be reached: {why}. {ADDRESS}?") from None
     except (OpenAIError, ValueError, AttributeError, TypeError) as e:
         raise BuildError(
             f"{public(url)} does not list its models ({type(e).__name__}): name one with model: …"

@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from instdata.util.plain import JOINERS
+from instdata.util.safe_text import JOINERS
 
 # Invisible though they are letters or marks by category: fillers, selectors of a glyph's form, joiners of graphemes.
 UNSEEN = re.compile(
@@ -47,8 +47,8 @@ TURNS = re.compile(
 )
 # Templates that know no tokens: a speaker at the head of a line, before a colon.
 SPEAKERS = (
-    r"Human|Assistant|User|System|AI|Bot|GPT|Instructions?|Response|Input|Output|"
-    r"系统(?:提示|消息|指令)?|用户|助手|人类|指令|回复|问|答"
+    r"Human|Judge|Evaluator|Grader|Assistant|User|System|AI|Bot|GPT|Instructions?|Response|Input|Output|"
+    r"系统(?:提示|消息|指令)?|用户|评审|评委|裁判|助手|人类|指令|回复|问|答"
 )
 HEADS = re.compile(rf"^[ \t]{{0,8}}(?:#{{1,6}} ?|\*\*|\[)?(?i:{SPEAKERS})(?:\*\*|\])?(?=[ \t]?:)", re.M)
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from html import unescape
 from typing import Any
 
-from instdata.llm.lenient import Object, Piece, find
-from instdata.util.thoughts import CHANNEL_END, FRAME, MARKS, channel
-from instdata.util.thoughts import FINAL as FINAL_MARK
+from instdata.llm.lenient_json import Object, Piece, find
+from instdata.util.thought_marks import CHANNEL_END, FRAME, MARKS, channel
+from instdata.util.thought_marks import FINAL as FINAL_MARK
 
 VERSION = 2  # raise it when a reply is read otherwise: steps that ask models score anew, from the answers they have
 

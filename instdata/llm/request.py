@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from instdata.llm.cache import digest
 from instdata.llm.endpoint import Endpoint
-from instdata.llm.errors import LIMITS
+from instdata.llm.endpoint_errors import LIMITS
+from instdata.llm.request_cache import digest
 
 NEWER = re.compile(r"(?:^|/)(?:gpt-5|o[134](?:-|$))")  # models that take max_completion_tokens
 MESSAGE_TOKENS = 64  # what a chat template may add, in the worst case

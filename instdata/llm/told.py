@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from instdata.llm.endpoint import Endpoint
-from instdata.llm.errors import Fault
+from instdata.llm.endpoint import ADDRESS, Endpoint, cause
+from instdata.llm.endpoint_errors import Fault
 from instdata.util.errors import BudgetReached, BuildError, InputError, InstdataError
 from instdata.util.redaction import redact
 
@@ -40,14 +40,7 @@ def gone(at: Endpoint, f: Fault, after: float | None) -> BudgetReached:
 
 def unreachable(at: Endpoint, e: BaseException) -> BuildError:
     """It is not there, or no such endpoint."""
-    cause: BaseException = e
-    while (deeper := cause.__cause__ or cause.__context__) is not None:
-        cause = deeper
-    said = at.clean(" ".join(str(cause).split()))[:200]
-    return BuildError(
-        f"{at.where} cannot be used: {type(cause).__name__}: {said}. Is the address right (it mostly ends in /v1), "
-        f"the server up, the proxy (HTTPS_PROXY) right? {SAVED} to go on"
-    )
+    return BuildError(f"{at.where} cannot be used: {at.clean(cause(e))}. {ADDRESS}? {SAVED} to go on")
 
 
 def page(text: str, headers: Any) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from instdata.corpus.rows import UNKNOWN
-from instdata.publish.findings import findings, fixed, interval
+from instdata.publish.card_findings import findings, fixed, interval
 from instdata.util.atomic import write_text
-from instdata.util.plain import bounded, plain
 from instdata.util.redaction import redact
 from instdata.util.resources import resource
+from instdata.util.safe_text import bounded, plain
 from instdata.util.yaml import written_yaml
 
 SIZES = (
@@ -75,9 +76,10 @@ def write_cards(
         write_text(folder / name, redact(plain(env.get_template(template).render(content, words=words))))
 
 
+@cache
 def environment() -> Any:
-    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through
-    `cell`."""
+    """Jinja as the cards use it, each template compiled once a process. Markdown is not escaped by itself: templates
+    pass what the data says through `cell`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     env = Environment(
@@ -102,7 +104,7 @@ def environment() -> Any:
 def figures(folder: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     """What the card says beyond the manifest: `languages` of full, the most frequent first; `abilities` with rows,
     holdout and mean confidence; `by_source`: rows of full and who wrote them."""
-    from instdata.report.facts import open_ledger
+    from instdata.report.build_facts import open_ledger
 
     configs = manifest["configs"]
     held = configs.get("holdout", {}).get("by_ability", {})
@@ -183,7 +185,7 @@ def _sources(recipe: dict[str, Any], by_source: dict[str, dict[str, int]]) -> li
 
 def model_terms(origins: dict[str, int]) -> str:
     """The licences of the models that wrote rows, as far as they are known."""
-    from instdata.llm.models import MODELS
+    from instdata.llm.local_models import MODELS
 
     found = []
     for name in origins:

@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.publish.hub import told
+from instdata.publish.hub_client import told
 from instdata.publish.verify import CHECKS
 from instdata.util.atomic import digest
 from instdata.util.errors import BuildError, InputError
+from instdata.util.progress import part
 from instdata.util.yaml import did_you_mean
 
 OURS = "instdata: "  # how the title of a push's commit starts
 ALLOW = ("license", "unknown-license", "credentials", "moved-head", *CHECKS)  # objections to pass over by name
+TOGETHER = 5  # files that are sent at once: as many as the client has threads for
 NEW_REPO = {".gitattributes", "README.md"}  # what the Hub itself puts into one
 
 
@@ -128,6 +130,7 @@ class Remote:
         operations = [
             CommitOperationAdd(f, folder / f) if new else CommitOperationDelete(f) for f, new in changed.items()
         ]
+        self._upload([o for o in operations if isinstance(o, CommitOperationAdd)], folder)
         made = self.api.create_commit(
             self.repo,
             operations,
@@ -137,6 +140,16 @@ class Remote:
             parent_commit=self.head,
         )
         self.head = made.oid
+
+    def _upload(self, files: list[Any], folder: Path) -> None:
+        """Send what is large before the commit that names it, and say how far it is."""
+        sizes = listed(folder)
+        total, sent = sum(sizes[f.path_in_repo] for f in files), 0
+        for at in range(0, len(files), TOGETHER):
+            some = files[at : at + TOGETHER]
+            self.api.preupload_lfs_files(self.repo, some, repo_type=self.kind)
+            sent += sum(sizes[f.path_in_repo] for f in some)
+            part(sent, total, "of the bytes")
 
     def tag(self, name: str) -> None:
         """Make the tag name the head; an older push of the same name gives it up."""

@@ -1,5 +1,5 @@
 """Publish a build as one Hub dataset: checked first, one atomic commit, a tag per build. A trained run goes the same
-way (run.py)."""
+way (push_trained_run.py)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from instdata.builds import difference, find_build, recipe_of, run_of
 from instdata.builds import manifest as read_manifest
-from instdata.corpus.write import locked
-from instdata.publish.hub import client, writer
+from instdata.corpus.write_build_folder import locked
+from instdata.publish.hub_client import client, writer
 from instdata.publish.hub_commit import (
     Remote,
     check_allowed,
@@ -22,12 +22,21 @@ from instdata.publish.hub_commit import (
     scratch,
     send,
 )
-from instdata.publish.publication import write_publication
-from instdata.publish.scan import credentials
-from instdata.publish.terms import objections
+from instdata.publish.licence_terms import objections
+from instdata.publish.published_folder import write_publication
+from instdata.publish.secret_scan import credentials
+from instdata.publish.signature import PUBLISHED, sign
 from instdata.publish.verify import verify
+from instdata.util.checksums import SIGNATURE
+from instdata.util.errors import InputError
 
-MANAGED = ("data/", "charts/", "curves/", "ablations/")  # where files that the build does not have are deleted
+MANAGED = (
+    "data/",
+    "charts/",
+    "curves/",
+    "ablations/",
+    PUBLISHED + SIGNATURE,
+)  # where files that the build does not have are deleted
 
 
 def publish(
@@ -37,15 +46,18 @@ def publish(
     dry_run: bool = False,
     allow: Collection[str] = (),
     say: Callable[[str], None] = lambda line: None,
+    key: Path | None = None,
 ) -> dict[str, Any]:
     """What `push-to-hub` does: publish a trained run's folder as a model, a build's as a dataset (None: the newest
     build). Returns what push and push_run do. Raises InputError where it is neither."""
-    from instdata.publish.run import push_run
+    from instdata.publish.push_trained_run import push_run
 
     for folder in (target, Path("runs") / target) if target is not None else ():
         if run_of(folder) is not None:
+            if key is not None:
+                raise InputError(f"{folder}: --sign is for builds, whose manifest names every file; a run has none")
             return push_run(folder, repo, private, dry_run, allow, say)
-    return push(find_build(target), repo, private, dry_run, allow, say)
+    return push(find_build(target), repo, private, dry_run, allow, say, key)
 
 
 def push(
@@ -55,9 +67,10 @@ def push(
     dry_run: bool = False,
     allow: Collection[str] = (),
     say: Callable[[str], None] = lambda line: None,
+    key: Path | None = None,
 ) -> dict[str, Any]:
     """Publish a build folder as the dataset `repo` (default: the recipe's). A new dataset is private unless the recipe
-    or `private` says otherwise. `allow` names objections (ALLOW) to pass over.
+    or `private` says otherwise. `allow` names objections (ALLOW) to pass over; `key` is an SSH key that signs it.
 
     Returns {kind, repo, commit, changed, tag, url, summary, files: {path: bytes}, objections, private}; with dry_run
     nothing is sent, commit is None and `objections` are what a push would be refused for (a damaged build is refused at
@@ -78,6 +91,8 @@ def push(
     with locked(build), scratch(build) as folder:
         write_publication(build, folder, repo, bool(wishes.get("meta")))
         found += credentials(folder)
+        if key is not None:
+            sign(folder, key, published=True)
         hidden = wishes.get("private", True) if private is None else private
         tag = f"{manifest['name']}@{manifest['recipe_sha256'][:16]}"
         done = {"kind": "dataset", "repo": repo, "commit": None, "changed": False, "tag": tag,

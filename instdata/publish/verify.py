@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from glob import escape
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,30 @@ import yaml
 
 from instdata.builds import find_build, recipe_of
 from instdata.corpus.corpus import versions
-from instdata.corpus.manifest import misfit
-from instdata.corpus.optional import is_published
+from instdata.corpus.manifest_shape import misfit
+from instdata.corpus.optional_columns import is_published
 from instdata.corpus.rows import message_id, split_messages
-from instdata.publish.publication import joined_digest
+from instdata.publish import signature
+from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
+from instdata.util.checksums import AGAIN, SIGNATURE, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.database import as_pattern
 from instdata.util.errors import BuildError, InputError
-from instdata.util.limits import trouble
-from instdata.util.sums import AGAIN, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.machine_limits import trouble
 
 HOLDOUT = "holdout"
 OPENED = ("manifest.json", "recipe.yaml", "ledger.parquet", "README.md")  # what the checks read beside the data
 NAME = re.compile(r"(?:\w[\w.%-]*/)?\w[\w.%-]*")  # a file of the set, in at most one folder
 
 
-def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
-    """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first.
+def verify(target: str | Path, revision: str | None = None, signers: Path | None = None) -> dict[str, Any]:
+    """Check a build folder, or a dataset of the Hub (`owner/name`), which is downloaded first; and that it is signed by
+    one of `signers` (publish/signature.py).
 
     Returns {ok, problems, checks: [{name, detail, problems}], target}. Raises InputError where there is nothing to
     check.
     """
+    keys = None if signers is None else signature.signers_of(signers)
     folder = locate(target, revision)
     try:  # a manifest that was changed since is looked at all the same: the checks say what it no longer fits
         manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
@@ -55,6 +59,9 @@ def verify(target: str | Path, revision: str | None = None) -> dict[str, Any]:
         raise InputError(f"{target}: its manifest names files outside of it: {outside[0]!r}")
     odd = any(regular(folder / n) != (folder / n).exists() or not inside(folder, n) for n in [*names, *OPENED])
     wanted = {"files": _files} if odd else CHECKS  # nothing is opened that is no file, or elsewhere
+    name = signature.signed(folder, "published" in manifest) + SIGNATURE
+    if signers is not None or (folder / name).exists():
+        wanted = {**wanted, "signature": partial(signature.check, signers=keys)}
     checks = [_check(name, check, folder, manifest) for name, check in wanted.items()]
     problems = [f"{c['name']}: {p}" for c in checks for p in c["problems"]]
     return {"ok": not problems, "problems": problems, "checks": checks, "target": str(target)}
@@ -68,7 +75,7 @@ def locate(target: str | Path, revision: str | None = None) -> Path:
         here = Path(target).is_dir() or str(target).startswith((".", "/", "builds/"))
         if here or str(target).count("/") != 1:
             raise
-        from instdata.publish.hub import snapshot
+        from instdata.publish.hub_client import snapshot
 
         return snapshot(str(target), revision)
     if revision is not None:
@@ -333,14 +340,15 @@ def _schema(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 def _database(folder: Path, manifest: dict[str, Any]) -> Any:
     """A DuckDB connection with the views ledger, rows and held."""
-    from instdata.report.facts import open_ledger
+    from instdata.report.build_facts import open_ledger
 
     db = open_ledger(folder, manifest)
     files = manifest["configs"].get(HOLDOUT, {}).get("files", [])
     if files:
-        db.read_parquet([escape(str(folder / f)) for f in files]).create_view("held")
+        paths = ", ".join(f"'{as_pattern(folder / f)}'" for f in files)
+        db.execute(f"create temp view held as select * from read_parquet([{paths}])")
     else:
-        db.execute("create view held as from rows where false")
+        db.execute("create temp view held as from rows where false")
     return db
 
 

@@ -1,7 +1,7 @@
-"""Records into conversations: one record of any known shape (shapes.py) becomes one row, or several.
+"""Records into conversations: one record of any known shape (formats.py) becomes one row, or several.
 
 Nothing of a record is lost: what its fields hold is in the row's turns and columns, what feeds no field is in `meta`,
-and how the source spelled it all is in `form` (form.py), so that `export --format source` gives the record back.
+and how the source spelled it all is in `form` (source_form.py), so that `export --format source` gives the record back.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from instdata.read.calls import calls_of
-from instdata.read.got import Got, material, no_media
-from instdata.read.keys import Record, normalise_keys
-from instdata.read.nested import nested
-from instdata.read.pairs import TIE
-from instdata.read.parts import ITEMS, plain_text
-from instdata.read.plain import BadRow, is_nan, json_text, kind
-from instdata.read.shapes import KEYS, MAIN, Fields
+from instdata.read.chat_template_text import rendered_prompt
+from instdata.read.column_names import Record, normalise_keys
+from instdata.read.content_parts import ITEMS, plain_text
+from instdata.read.field_text import BadRow, is_nan, json_text, kind
+from instdata.read.formats import COMMON, INSTRUCTIONS, MAIN, Fields
+from instdata.read.preference_pairs import TIE
+from instdata.read.question_sets import nested
+from instdata.read.record_fields import Got, material, no_media
 from instdata.read.thoughts import put_back, unclosed
+from instdata.read.tool_calls import calls_of
 from instdata.read.turns import CONFLICT, Turn, answer_of, dialogue, read_turns, speakers
 
-INSTRUCTIONS = KEYS["alpaca"]["instruction"]
 INPUTS = ("input", "输入", "輸入")  # feed a question where nothing else does
 UNFOLDED = 256 << 20  # characters of the rows of one record
 SWITCHES = ("", "on", "off", "true", "false", "yes", "no")  # a column `reasoning` that says whether, not what
@@ -64,9 +64,11 @@ def adapt(record: dict[str, Any], format: str, fields: Fields) -> list[Conversat
     if format in ("messages", "sharegpt"):
         rows, common = [_messages(got, format, roles)], got.columns()
     else:
+        _leave_to_chosen(got)
         common = got.columns()
         rows = _seeds(got) if format == "seeds" else [_alpaca(got) if format == "alpaca" else _question(got, roles)]
-    pair = _preference(got, roles, common)
+        common |= got.scores()
+    pair = _preference(got, roles, common, rows[0].turns)
     system = plain_text(got["system"], "system").removeprefix("SYSTEM: ") if "system" in got else ""  # Glaive's prefix
     origin = got.text("origin").strip()
     used = frozenset(c for columns in got.used.values() for c in columns)
@@ -189,7 +191,8 @@ def _question(got: Got, roles: dict[str, str]) -> Conversation:
         answer = [_said(got, got.completion())]
     if before is not None:
         return Conversation([*before, *answer])
-    if isinstance(prompt, str) and (told := dialogue(prompt)) and len(told) > 1 and not told[-1]["content"]:
+    told = (dialogue(prompt) or rendered_prompt(prompt)) if isinstance(prompt, str) else None
+    if told and len(told) > 1 and not told[-1]["content"]:
         return Conversation([*_history(got), *told[:-1], *answer])
     passage, question, options = material(got.get("passage"), "passage"), got.text("prompt"), got.options()
     if options and "passage" not in got and isinstance(got.record.get("text"), str):  # LogiQA 2.0
@@ -239,8 +242,9 @@ def _said(got: Got, output: str) -> Turn:
 # ---------------------------------------------------------------- preferences
 
 
-def _preference(got: Got, roles: dict[str, str], columns: dict[str, Any]) -> list[Turn]:
-    """The chosen conversation, where there is one; `columns` gets the two answers."""
+def _preference(got: Got, roles: dict[str, str], columns: dict[str, Any], own: list[Turn]) -> list[Turn]:
+    """The chosen conversation, where there is one; `columns` gets the two answers. Beside one that is rejected alone
+    (ms-swift) the row's own is the chosen one."""
     found: list[Turn] = []
     for name in ("chosen", "rejected"):
         value = got.get(name)
@@ -257,11 +261,29 @@ def _preference(got: Got, roles: dict[str, str], columns: dict[str, Any]) -> lis
                 got.drop(name)
             continue
         found = turns if name == "chosen" else found
-        last = max((i for i, t in enumerate(turns) if t["role"] != "assistant"), default=-1)
-        if turns[last + 1 :]:
-            said = [{**t, "content": put_back(t.get("reasoning_content"), t["content"])} for t in turns[last + 1 :]]
-            columns[name] = [{"role": t["role"], "content": t["content"]} for t in said]
+        if said := _last_said(turns):
+            columns[name] = said
+    if "rejected" in columns and "chosen" not in columns and (said := _last_said(own)):
+        columns["chosen"] = said
     return found
+
+
+def _leave_to_chosen(got: Got) -> None:
+    """Of a preference the chosen answer is the row's: another is what it can be verified against, or left to meta."""
+    if not all(isinstance(got.get(name), (str, list, dict)) for name in ("chosen", "rejected")):
+        return
+    for name in ("completion", "output"):
+        value, column = got.get(name), got.used.get(name, ())
+        got.drop(name)
+        if set(column) & set(COMMON["reference"]) and "reference" not in got:
+            got["reference"], got.used["reference"] = value, column
+
+
+def _last_said(turns: list[Turn]) -> list[Turn]:
+    """What the assistant says last, thoughts inline."""
+    last = max((i for i, t in enumerate(turns) if t["role"] != "assistant"), default=-1)
+    texts = [put_back(t.get("reasoning_content"), t["content"]) for t in turns[last + 1 :]]
+    return [{"role": "assistant", "content": text} for text in texts]
 
 
 def _answered(turns: list[Turn], chosen: list[Turn], got: Got, roles: dict[str, str]) -> list[Turn]:

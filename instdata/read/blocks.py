@@ -10,17 +10,19 @@ from typing import Any
 
 import orjson
 
-from instdata.read.bytes import Bad, csv_records, lines
-from instdata.read.columnar import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
-from instdata.read.container import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
-from instdata.read.elements import elements
+from instdata.read.bytes_to_records import Bad, csv_records, lines
+from instdata.read.column_names import Record, normalise_keys
+from instdata.read.csv_separator import separator
 from instdata.read.encoding import advice
-from instdata.read.ends import breaks_off
-from instdata.read.keys import Record, normalise_keys
-from instdata.read.nested import listed
-from instdata.read.numbers import dumps, loads, spelled
-from instdata.read.plain import BadRow
-from instdata.read.separator import separator
+from instdata.read.exam_text import exam_records
+from instdata.read.field_text import BadRow
+from instdata.read.file_kind import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
+from instdata.read.json_documents import elements
+from instdata.read.json_numbers import dumps, loads, spelled
+from instdata.read.parquet_and_workbooks import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
+from instdata.read.question_sets import listed
+from instdata.read.threads import threaded
+from instdata.read.truncated_json import breaks_off
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
@@ -55,7 +57,7 @@ def raw_blocks(
     its encoding is not clear."""
     first, left = 0, limit
     try:
-        for records in _blocks(path, hub, encoding, delimiter, sheets, beside):
+        for records in threaded(_blocks(path, hub, encoding, delimiter, sheets, beside)):
             step = len(records)
             if left is not None:
                 records, taken = _first(records, left)
@@ -109,6 +111,8 @@ def _blocks(
         yield from _in_blocks(workbook_rows(file, sheets, beside))
     elif form.suffix in (".csv", ".tsv"):
         yield from _in_blocks(csv_records(file, delimiter or separator(file, form), form.encoding))
+    elif form.suffix == ".txt":
+        yield from _in_blocks(exam_records(file, form.encoding))
     elif form.suffix == ".json":
         yield from elements(file, form.encoding, beside)
     else:

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 HEAD = 1 << 16  # bytes of a file that are looked at
+SOME = 5  # lines that are not UTF-8, where no other is more than ASCII: it may be the file that is none
 SURE = 0.7  # share of a text's characters that must be usual ones before an encoding is believed
 # What a file that is not UTF-8 is tried as, for advice: the encodings of the languages that instruction data comes in.
 TRIED = ("gb18030", "shift_jis", "euc_jp", "big5", "euc_kr", "cp1251", "cp1252")
+
+
+NO_TEXT = "not text in an encoding known here"
 
 
 def known(name: str) -> bool:
@@ -39,14 +43,14 @@ def guess(head: bytes) -> tuple[str | None, str]:
         korean = "euc_kr" in fits and _share(head, "euc_kr", _hangul) > SURE
         if not korean:
             return "gb18030", ""
-    if not _all_broken(head):
+    if not _all_broken(head) and not (fits and _none_utf8(head)):
         return "utf-8", ""
     return None, _fitting(fits)
 
 
 def _fitting(fits: list[str]) -> str:
     if not fits:
-        return "not text in an encoding known here"
+        return NO_TEXT
     return f"not UTF-8; these encodings fit its bytes: {', '.join(fits)}"
 
 
@@ -54,6 +58,12 @@ def _all_broken(head: bytes) -> bool:
     """Whether nearly no line is UTF-8: then it is the file that is in another encoding, not some of its lines."""
     rows = [line for line in head.split(b"\n") if line.strip()]
     return sum(not _decodes(line, "utf-8") for line in rows) >= 0.9 * len(rows)
+
+
+def _none_utf8(head: bytes) -> bool:
+    """Whether there are SOME lines beyond ASCII and none of them is UTF-8."""
+    marked = [line for line in head.split(b"\n") if not line.isascii()]
+    return len(marked) >= SOME and not any(_decodes(line, "utf-8") for line in marked)
 
 
 def advice(line: bytes) -> str:
@@ -94,7 +104,7 @@ def _mostly_utf8(head: bytes) -> bool:
     marked = [line for line in head.split(b"\n") if not line.isascii()]
     good = sum(_decodes(line, "utf-8") for line in marked)
     # Lines of plain ASCII say nothing. One broken line among ASCII ones is a broken line, not a file's encoding.
-    return good * 2 > len(marked) or (good == 0 and len(marked) * 4 <= head.count(b"\n"))
+    return good * 2 > len(marked) or (good == 0 and len(marked) < SOME and len(marked) * 4 <= head.count(b"\n"))
 
 
 def _decodes(data: bytes, encoding: str) -> bool:

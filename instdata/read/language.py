@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.read import lid
+from instdata.read import fasttext_lid
 from instdata.util.kernels import jit
 
 SAMPLE = 100  # characters that the model sees: more cost time and change nothing
@@ -59,7 +59,7 @@ def detect(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
     share = han / np.maximum(han + 1.5 * words, 1)
     chinese = (han > 0) & (share >= 0.4) & (dense - han <= 0.05 * han)
     ask = np.flatnonzero(~chinese & (letters + DENSE * dense >= LEAST_LETTERS))
-    guess, probability = lid.predict(sample.take(pa.array(ask)))
+    guess, probability = fasttext_lid.predict(sample.take(pa.array(ask)))
     length = np.minimum(letters + DENSE * dense, ENOUGH_LETTERS)[ask] / ENOUGH_LETTERS
     sure = (probability >= LEAST_SHORT + (LEAST - LEAST_SHORT) * length) & (guess >= 0)
 
@@ -131,7 +131,7 @@ def _count(data, offsets, counts):
 @cache
 def _codes() -> pa.Array:
     """The code that each label of the model goes by; null for a language without one of two letters."""
-    found = [MACRO.get(name, name if len(name) == 2 else None) for name in lid.model().labels]
+    found = [MACRO.get(name, name if len(name) == 2 else None) for name in fasttext_lid.model().labels]
     return pa.array(found, pa.string())
 
 

@@ -22,11 +22,11 @@ from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import block_count
-from instdata.read.container import Beside, Damaged
-from instdata.read.indexed import indexed, keep_index, until_damage
-from instdata.read.parse import parse
-from instdata.read.sources import Input
-from instdata.util.context import Context
+from instdata.read.file_kind import Beside, Damaged
+from instdata.read.open_sources import Input
+from instdata.read.parse_blocks import parse
+from instdata.read.shard_index import indexed, keep_index, until_damage
+from instdata.util.build_context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, DamagedInput, InputError
 from instdata.util.progress import track

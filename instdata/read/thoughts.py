@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 
 from instdata.read.harmony import is_harmony, turns
-from instdata.util.thoughts import FIRST, FRAMES, OPENS, either, span
+from instdata.util.thought_marks import FIRST, FRAMES, OPENS, either, span
 
+CLOSES = ("</think>", "◁/think▷", "[/THINK]", "</seed:think>")  # of thoughts whose opening a chat template gives
+END = re.compile(either(map(re.escape, CLOSES)))
+QUOTES = frozenset("`'\"“”‘’«»()[]<>*_")  # around a mark that is talked about
 # (?s): an answer has many lines. Only what an answer begins with is its reasoning; the same tags further on are text.
 FRAMED = re.compile(either(rf"{a}\s*(.*?)\s*(?:{z}\s*)?" for a, z in FRAMES) + r"\Z", re.S | re.I)
-CLOSED = re.compile(
-    r"\A(?P<thought>(?:(?!<think).)+?)\n?</think>\s*\n(?P<answer>.*)\Z", re.S
-)  # its opening stood in the prompt
 OPENED = re.compile(rf"\s*{OPENS}", re.I)
 
 
 def may_hold(content: str) -> bool:
     """Whether an answer may hold reasoning: a quick look."""
-    return "</think>" in content or content.lstrip().startswith(FIRST)
+    return any(mark in content for mark in CLOSES) or content.lstrip().startswith(FIRST)
 
 
 def take_out(content: str) -> tuple[str | None, str]:
@@ -36,10 +36,22 @@ def take_out(content: str) -> tuple[str | None, str]:
         return _unwrapped(content[start:end].strip()), next(
             t for t in framed.groups() if t is not None
         ) if framed else answer
-    closed = CLOSED.match(content)
-    if closed:
-        return closed["thought"].strip(), closed["answer"]
+    for mark in END.finditer(content):  # its opening stood in the prompt
+        thought, answer = content[: mark.start()], content[mark.end() :]
+        if thought.strip() and _ends(thought, answer):
+            return (None, content) if "<think" in thought else (thought.strip(), answer.lstrip())
     return None, content
+
+
+def _ends(thought: str, answer: str) -> bool:
+    """Whether a mark between these texts ends a thought, and is not talked about ("the tag </think> ends it"): it ends
+    a line or a sentence, or stands there without a blank."""
+    told = answer.lstrip(" \t")
+    if told[:1] == "\n":
+        return True
+    if not told or thought[-1] in QUOTES or answer[0] in QUOTES:
+        return False
+    return thought.rstrip()[-1] in ".。!！?？…" or not (thought[-1].isspace() or answer[0].isspace())
 
 
 def _unwrapped(thought: str) -> str:

@@ -7,22 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import orjson
 
 from instdata.corpus.rows import ROLES
-from instdata.read.calls import calls as read_calls
+from instdata.read.chat_template_text import rendered
+from instdata.read.column_names import normalise_key, normalise_keys
+from instdata.read.content_parts import RESULTS, item_turns, returned, sort_of, turns_of
+from instdata.read.field_text import BadRow, as_text, is_nan, json_text, kind
+from instdata.read.formats import ROLE_FIELD, Fields
 from instdata.read.harmony import is_harmony
 from instdata.read.harmony import turns as harmony
-from instdata.read.keys import normalise_key, normalise_keys
-from instdata.read.numbers import dumps
-from instdata.read.parts import RESULTS, item_turns, returned, sort_of, turns_of
-from instdata.read.plain import BadRow, as_text, is_nan, json_text, kind
-from instdata.read.rendered import rendered
-from instdata.read.shapes import ROLE_FIELD, Fields
-from instdata.read.speakers import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
+from instdata.read.json_numbers import dumps
+from instdata.read.roles import CALL, PAIRS, SPEAKER, SPEAKERS, TEXT, role_of
 from instdata.read.thoughts import may_hold, take_out
+from instdata.read.tool_calls import calls as read_calls
 
 Turn = dict[str, Any]
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thoughts")
@@ -35,6 +36,7 @@ DIALOGUE = re.compile(
 )
 LED = (re.compile(r"\A(?:问|問|用户|患者|Human|User|Q)[:：]\s*"), re.compile(r"\A(?:答|助手|医生|Assistant|A)[:：]\s*"))
 ENDS = "<|endoftext|>"  # what some write behind an answer
+MARKED = re.compile(r"\A\s*<s>|</s>\s*\Z")
 MOSS = re.compile(r"\[(Human|MOSS)\]:\s*(.*?)\s*<eo[a-z]>", re.S)
 MOSS_MARKS = re.compile(r"\A\s*<\|[^|]*\|>:\s*|<eo[a-z]>\s*\Z")
 
@@ -58,6 +60,8 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
         if all(LED[i % 2].match(v) for i, v in enumerate(value)):  # Huatuo: 问：…, 答：…
             value = [LED[i % 2].sub("", v) for i, v in enumerate(value)]
         return [answer_of({"role": ROLES[1 + i % 2], "content": v}) for i, v in enumerate(value)]
+    if value and all(isinstance(v, Mapping) and v.keys() == {"label", "text"} for v in value):
+        value = _segments(value)
     turns: list[Turn] = []
     thought = False  # whether the item before was a thought alone, which the next one goes on with
     for i, item in enumerate(value):
@@ -76,6 +80,19 @@ def read_turns(value: Any, field: str, roles: Mapping[str, str] = SPEAKERS) -> l
             turns = _going_on(turns, made) if thought else [*turns, *made]
         thought = not named and item.get("type") == "reasoning"
     return _answering(turns)
+
+
+def _segments(parts: list[Mapping[str, Any]]) -> list[Turn]:
+    """The turns of axolotl's texts that are learned (label true) or not, one after the other: those that a chat
+    template's marks in them say; else what is not learned is the user's."""
+    told = rendered("".join(str(p["text"]) for p in parts))
+    if told:
+        return told
+    runs = [
+        (learned, "".join(str(p["text"]) for p in run)) for learned, run in groupby(parts, lambda p: bool(p["label"]))
+    ]
+    texts = [(learned, MARKED.sub("", text).strip()) for learned, text in runs]
+    return [{"role": "assistant" if learned else "user", "content": text} for learned, text in texts if text]
 
 
 def _going_on(turns: list[Turn], more: list[Turn]) -> list[Turn]:
@@ -229,9 +246,11 @@ def _optional(turn: Turn, rest: Mapping[str, Any]) -> None:
                 turn["reasoning_content"] = value
         elif key in WEIGHTS and (weight := _weight(value)) is not None:
             weights[key] = weight
-        elif key in ("name", "tool_call_id") and isinstance(value, str):
+        elif key in ("name", "tool_call_id", "tool_name") and isinstance(value, str):
             if value:
-                turn[key] = value
+                turn["name" if key == "tool_name" else key] = value
+        elif key == "refusal" and isinstance(value, str) and not turn["content"]:
+            turn["content"] = value
         elif key in ("tool_calls", "function_call", "function_calls"):
             calls = read_calls(json_text(value) if isinstance(value, str) else value)
             if calls and "tool_calls" not in turn:

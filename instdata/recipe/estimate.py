@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.corpus.rows import SHARD, Rows
-from instdata.read.indexed import until_damage
+from instdata.read.open_sources import Input
+from instdata.read.shard_index import until_damage
 from instdata.read.shards import tables
-from instdata.read.sources import Input
 from instdata.recipe.model import Recipe
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 # Rows a second on one core, measured (docs/benchmarks.md); a plan needs the order of magnitude only.
 RATES = {"read": 15_000, "quality": 8_000, "dedup": 25_000, "categorize": 10_000}

@@ -11,14 +11,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from instdata.read.source import Source
+from instdata.read.source_options import Source
 from instdata.recipe.model import Recipe, named_step
-from instdata.recipe.overrides import override, substitute
+from instdata.recipe.set_and_environment import override, substitute
 from instdata.steps.base import Step, kinds, step_class
 from instdata.steps.filter import Filter
-from instdata.steps.local import local_step
+from instdata.steps.local_step import local_step
 from instdata.util.errors import InputError
-from instdata.util.values import WORD
+from instdata.util.sizes_and_shares import WORD
 from instdata.util.yaml import HALF, Document, did_you_mean, load_yaml
 
 Problem = tuple[str, "int | None", str]

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from instdata.corpus.subsets import Subsets
-from instdata.read.source import Source
+from instdata.corpus.subset_options import Subsets
+from instdata.read.source_options import Source
 from instdata.steps.base import BUILTIN, Step, kinds, step_class
 from instdata.util.licences import hub_licence
-from instdata.util.values import WORD, Strict
+from instdata.util.sizes_and_shares import WORD, Strict
 from instdata.util.yaml import did_you_mean
 
 

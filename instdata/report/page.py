@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from instdata.builds import manifest as read_manifest
 from instdata.builds import recipe_of
-from instdata.corpus.folder import run_record
-from instdata.report import build_charts, facts, growth, growth_charts
-from instdata.report.flow import HIGH, WIDE, flow
-from instdata.report.scores import histograms
+from instdata.corpus.read_build_folder import run_record
+from instdata.report import build_charts, build_facts, curve_and_effect_charts, curves_and_effects
+from instdata.report.funnel import HIGH, WIDE, flow
+from instdata.report.score_histograms import histograms
 from instdata.util.atomic import write_text
-from instdata.util.plain import visible
-from instdata.util.sums import write_sum
+from instdata.util.checksums import write_sum
+from instdata.util.safe_text import visible
 
 HERE = Path(__file__).parent
 LONGEST = 4000  # characters of one value on a page; row texts are cut before
@@ -22,7 +23,7 @@ LONGEST = 4000  # characters of one value on a page; row texts are cut before
 
 def write_report(folder: Path) -> Path:
     """Write report.html of a build folder; returns its path. The same folder and cache give the same bytes. Raises
-    MissingExtra where altair or vl-convert are absent."""
+    MissingExtra where vl-convert is absent."""
     path = folder / "report.html"
     write_text(path, page(folder))
     write_sum(folder, path.name)
@@ -40,18 +41,20 @@ def render(found: dict[str, Any]) -> str:
     specs = build_charts.specs(found)
     specs.pop("funnel", None)  # for pictures; the page has the flow
     if found["curves"]:
-        specs |= growth_charts.specs(found["curves"]["views"], "curves")
+        specs |= curve_and_effect_charts.specs(found["curves"]["views"], "curves")
     for i, ablation in enumerate(found["ablations"]):
-        specs |= growth_charts.ablation_specs(ablation, f"ablation{i}")
-    return _render("page.html", found["manifest"]["name"], specs, found)
+        specs |= curve_and_effect_charts.ablation_specs(ablation, f"ablation{i}")
+    return _render("build_report.html", found["manifest"]["name"], specs, found)
 
 
 def ablation_page(folder: Path) -> Path:
     """Write report.html of an ablation's folder, where its effects.json lies; returns its path. Raises InputError where
-    files are missing or not as the harness writes them, MissingExtra where altair or vl-convert are absent."""
+    files are missing or not as the harness writes them, MissingExtra where vl-convert is absent."""
     build_charts.require()
-    found = growth.read_ablation(folder)
-    text = _render("ablation.html", found["name"], growth_charts.ablation_specs(found, "ablation0"), {"a": found})
+    found = curves_and_effects.read_ablation(folder)
+    text = _render(
+        "ablation.html", found["name"], curve_and_effect_charts.ablation_specs(found, "ablation0"), {"a": found}
+    )
     path = folder / "report.html"
     write_text(path, text)
     return path
@@ -81,10 +84,10 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
     """Everything that the page shows, as plain data."""
     manifest = read_manifest(folder)
     run = run_record(folder)
-    with facts.open_ledger(folder, manifest) as db:
-        groups, duplicates = facts.dropped(db, [s["name"] for s in manifest["steps"]]), facts.duplicates(db)
+    with build_facts.open_ledger(folder, manifest) as db:
+        groups, duplicates = build_facts.dropped(db, [s["name"] for s in manifest["steps"]]), build_facts.duplicates(db)
         rids = _shown(groups, duplicates) if private else set()
-        rows = facts.rows_by_rid(db, folder, rids, manifest["steps"]) if rids else {}
+        rows = build_facts.rows_by_rid(db, folder, rids, manifest["steps"]) if rids else {}
         return {
             "private": private,
             "manifest": manifest,
@@ -97,14 +100,16 @@ def gather(folder: Path, private: bool = True) -> dict[str, Any]:
             "duplicates": duplicates,
             "rows": rows,
             "flow": {"parts": flow(manifest), "wide": WIDE, "high": HIGH},
-            "abilities": facts.abilities(db),
-            "by_source": facts.by_source(db),
+            "abilities": build_facts.abilities(db),
+            "by_source": build_facts.by_source(db),
             "scores": histograms(db, manifest, recipe_of(folder)),
-            "confusion": facts.confusion(db, manifest),
-            "languages": facts.languages(db),
-            "lengths": facts.lengths(folder, manifest["configs"]["full"]["files"]),
-            "curves": growth.read_curves(folder),
-            "ablations": [a | {"views": a["views"][:1]} for a in growth.read_ablations(folder)],  # all: its own page
+            "confusion": build_facts.confusion(db, manifest),
+            "languages": build_facts.languages(db),
+            "lengths": build_facts.lengths(folder, manifest["configs"]["full"]["files"]),
+            "curves": curves_and_effects.read_curves(folder),
+            "ablations": [
+                a | {"views": a["views"][:1]} for a in curves_and_effects.read_ablations(folder)
+            ],  # all: its own page
         }
 
 
@@ -121,8 +126,10 @@ def _spent(run: dict[str, Any], private: bool) -> list[dict[str, Any]]:
     return [{"step": n, "seconds": seconds.get(n), **usage.get(n, {})} for n in names]
 
 
+@cache
 def environment() -> Any:
-    """The templates beside this file, every value in them escaped."""
+    """The templates beside this file, every value in them escaped; each is compiled once a process (a third of a
+    second)."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -142,7 +149,7 @@ def environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    env.globals["rules_zh"] = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
+    env.globals["rules_zh"] = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     env.filters |= {
         "json": as_json,
         "n": lambda n: f"{n:,}",
@@ -151,7 +158,7 @@ def environment() -> Any:
         "bound": lambda value: f"{value:,.6g}",
         "fixed": lambda value, digits=3: "" if value is None else f"{value:.{digits}f}".replace("-", "\u2212"),
         "signed": lambda value, digits=3: "" if value is None else f"{value:+.{digits}f}".replace("-", "\u2212"),
-        "colours": growth_charts.colours,
+        "colours": curve_and_effect_charts.colours,
     }
     return env
 

@@ -14,8 +14,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 
 from instdata.score.extract.text import UNSPACED, normalise
+from instdata.score.holdout_items import choices_in
 from instdata.score.item import LETTERS, Item
-from instdata.score.items import choices_in
 
 NEAR = 12  # answers of about the same length that a coarse distractor is chosen from
 SHORT = 24  # characters of an answer that may be a label

@@ -13,7 +13,7 @@ from instdata.score.item import Item
 from instdata.score.likelihood import by_likelihood
 from instdata.score.model import Model
 from instdata.score.sandbox import run as sandbox
-from instdata.score.table import SCHEMA
+from instdata.score.score_table import SCHEMA
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean
 

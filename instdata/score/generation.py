@@ -9,8 +9,8 @@ from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.item import Item
 from instdata.score.likelihood import likeliest
 from instdata.score.model import Model
+from instdata.score.score_table import score_row
 from instdata.score.scorers import score_answer
-from instdata.score.table import score_row
 
 
 def by_answer(model: Model, items: Sequence[Item]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.score.extract.choice import reference_letters
-from instdata.score.extract.reference import reference_of
+from instdata.score.extract.number_reference import reference_of
 from instdata.score.item import LETTERS, Item
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError

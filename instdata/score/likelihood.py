@@ -10,8 +10,8 @@ import numpy as np
 
 from instdata.score.item import LETTERS, Item
 from instdata.score.model import Model
+from instdata.score.score_table import score_row
 from instdata.score.scorers import score_answer
-from instdata.score.table import score_row
 
 
 def by_likelihood(model: Model, items: Sequence[Item], kinds: Sequence[str]) -> list[dict[str, Any]]:

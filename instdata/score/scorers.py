@@ -16,11 +16,11 @@ from typing import Any
 
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import Number, same_number
-from instdata.score.extract.reference import Reference, reference_of
-from instdata.score.extract.result import final_numbers, final_part, last_marked, without_stop_words
+from instdata.score.extract.number_reference import Reference, reference_of
+from instdata.score.extract.stated_result import final_numbers, final_part, last_marked, without_stop_words
 from instdata.score.extract.text import blanks, code_in, fences, named, normalise, spans, tokens
 from instdata.score.extract.thoughts import without_thoughts
-from instdata.score.extract.verdict import verdict_in, verdict_of, verdicts
+from instdata.score.extract.yes_no import verdict_in, verdict_of, verdicts
 from instdata.score.item import LETTERS, Item
 
 
@@ -123,11 +123,11 @@ def _no_number(reference: Reference) -> str | None:
     """Why nothing can be compared with a reference of `number`."""
     if reference.expression is None:
         return reference.problem
-    from instdata.score.extract import symbolic
+    from instdata.score.extract import mathematics
 
-    if not symbolic.available():
+    if not mathematics.available():
         return f"the reference is not one plain number: {_short(reference.expression)} (pip install instdata[math])"
-    if not symbolic.readable(reference.expression):
+    if not mathematics.readable(reference.expression):
         return f"the reference is neither a number nor mathematics that can be read: {_short(reference.expression)}"
     return None
 
@@ -137,9 +137,9 @@ def number(item: Item, answer: str) -> Scored:
     is mathematics beyond one number is compared by math-verify."""
     reference = reference_of(item.right)
     if reference.expression is not None:
-        from instdata.score.extract import symbolic
+        from instdata.score.extract import mathematics
 
-        right, said = symbolic.same(reference.expression, answer)
+        right, said = mathematics.same(reference.expression, answer)
         return Scored(float(right), f"math-verify: {_short(said) or 'no mathematics'}")
     wanted, found = reference.number, final_numbers(answer)
     if wanted is None:

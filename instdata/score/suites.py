@@ -11,11 +11,11 @@ from typing import Any
 from instdata.corpus.taxonomy import SCORERS, Taxonomy
 from instdata.read.adapters import adapt
 from instdata.read.blocks import Bad, decode, kind_of, raw_blocks
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns
-from instdata.score.extract.reference import reference_of
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns
+from instdata.score.extract.number_reference import reference_of
+from instdata.score.holdout_items import OPTION, choices_in, cluster_of, item_id, option_letter
 from instdata.score.item import LETTERS, Item
-from instdata.score.items import OPTION, choices_in, cluster_of, item_id, option_letter
 from instdata.score.scorers import unusable
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean, load_yaml

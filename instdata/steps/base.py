@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import Self
 
 from instdata.corpus.rows import Rows
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 # rows:   sees a batch, scores every readable row (cheap, row-wise)
@@ -41,8 +41,8 @@ BUILTIN = {
     "categorize": "instdata.steps.ability.step:Categorize",
     "holdout": "instdata.steps.holdout:Holdout",
     "filter": "instdata.steps.filter:Filter",
-    "sample": "instdata.steps.filter:Sample",
-    "mix": "instdata.steps.filter:Mix",
+    "sample": "instdata.steps.sample_and_mix:Sample",
+    "mix": "instdata.steps.sample_and_mix:Mix",
     "select": "instdata.steps.select.step:Select",
     "clean": "instdata.steps.clean:Clean",
     "overrides": "instdata.steps.overrides:Overrides",
@@ -64,7 +64,7 @@ class Step(BaseModel):
 
     kind: ClassVar[str]
     scope: ClassVar[Scope] = "rows"  # an instance may override it with a property, where options make the step costly
-    code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local.py)
+    code: ClassVar[str] = ""  # sha256 of the file that a step of one's own comes from (local_step.py)
     version: ClassVar[int] = 1  # raise it when score changes its mind
     # Options, at any depth, whose text may be a path: a file's content is part of the recipe's hash, and of a path that
     # is absolute only the last part is published. Every other text is just text.

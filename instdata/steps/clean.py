@@ -16,9 +16,9 @@ from pydantic import Field
 
 from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.base import RewriteStep, Rewritten
-from instdata.steps.pairs import PAIR, Found, Mended, with_pairs
-from instdata.steps.quality import says
-from instdata.steps.quality.text import BATCH, Text, asks, has
+from instdata.steps.preference_columns import PAIR, Found, Mended, with_pairs
+from instdata.steps.quality import wording
+from instdata.steps.quality.rule_text import BATCH, Text, asks, has
 
 Kind = Literal["mojibake", "invisible", "entities", "escapes", "leftovers", "full_width"]
 KINDS: tuple[Kind, ...] = ("mojibake", "invisible", "entities", "escapes", "leftovers", "full_width")  # in this order
@@ -28,10 +28,10 @@ FIELDS = ("content", "reasoning_content")  # of a turn
 
 # Looser than the rule: ftfy says itself whether the text is broken.
 PERHAPS_MOJIBAKE = r"[\x{c2}-\x{ef}][\x{80}-\x{bf}\x{2010}-\x{2122}ŒœŠšŽžŸƒˆ˜]"
-PERHAPS_INVISIBLE = rf"{says.CONTROL}|{says.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]"
+PERHAPS_INVISIBLE = rf"{wording.CONTROL}|{wording.EMBEDDING}|[\x{{200b}}\x{{2060}}\x{{feff}}]"
 PERHAPS_FULL_WIDTH = r"[\x{ff10}-\x{ff19}\x{ff21}-\x{ff3a}\x{ff41}-\x{ff5a}]"
 PERHAPS = "|".join(
-    f"(?:{p})" for p in (PERHAPS_MOJIBAKE, PERHAPS_INVISIBLE, says.ENTITY, says.ESCAPE, PERHAPS_FULL_WIDTH)
+    f"(?:{p})" for p in (PERHAPS_MOJIBAKE, PERHAPS_INVISIBLE, wording.ENTITY, wording.ESCAPE, PERHAPS_FULL_WIDTH)
 )
 SOURCE = r"</?[a-z][a-z0-9]*(?: [^<>]{0,100})?>|\\[nu]"
 CALL = r"\w\([\"']"  # code in passing: printf("a.\nB")
@@ -107,18 +107,18 @@ def _candidates(rows: Rows) -> tuple[dict[Kind, np.ndarray], dict[Kind, set[Plac
         masks = ((False, asked), (True, said))
         return {(int(row[i]), int(number[i]), answer) for answer, mask in masks for i in np.flatnonzero(mask)}
 
-    escaped = (anywhere(says.ESCAPE) & prose & ~anywhere(CALL))[row]
+    escaped = (anywhere(wording.ESCAPE) & prose & ~anywhere(CALL))[row]
     asked = text.only(escaped, _asked_escaped)
     places: dict[Kind, set[Place]] = {
         "escapes": sides(asked, asked | text.unless(escaped, lambda f: has(f.prompt, SOURCE))),
         "leftovers": sides(
-            _trailing(text), says.merged_task(text) | says.template_token(text) | says.chat_marker(text)
+            _trailing(text), wording.merged_task(text) | wording.template_token(text) | wording.chat_marker(text)
         ),
     }
     rest: dict[Kind, np.ndarray] = {
         "mojibake": anywhere(PERHAPS_MOJIBAKE) & ~about,
         "invisible": anywhere(PERHAPS_INVISIBLE) & ~about,
-        "entities": anywhere(says.ENTITY) & prose,
+        "entities": anywhere(wording.ENTITY) & prose,
         "full_width": anywhere(PERHAPS_FULL_WIDTH) & ~about,
     }
     return rest | {k: np.isin(np.arange(len(rows)), [at for at, _, _ in v]) for k, v in places.items()}, places
@@ -146,17 +146,17 @@ def _asked_escaped(text: Text) -> np.ndarray:
     """Prompts that hold line breaks as escapes, and neither another backslash nor a quoted one nor markup."""
     rest = _unescaped(text.prompt)
     odd = has(rest, r"\\") | has(rest, SOURCE) | has(text.prompt, QUOTED_BREAK) | has(text.prompt, BREAK_ASKED)
-    return has(text.prompt, says.ESCAPE) & ~odd
+    return has(text.prompt, wording.ESCAPE) & ~odd
 
 
 def _trailing(text: Text) -> np.ndarray:
     """Prompts that end with a template's token."""
-    ends = text.only(says.LEFTOVERS.has(text, "prompt", says.template_mark()), _ends_with_mark)
+    ends = text.only(wording.LEFTOVERS.has(text, "prompt", wording.template_mark()), _ends_with_mark)
     return text.unless(ends, lambda f: asks(f.ask, "format_asked"))
 
 
 def _ends_with_mark(text: Text) -> np.ndarray:
-    return has(text.prompt, f"(?:{says.template_mark()})\\s*$")
+    return has(text.prompt, f"(?:{wording.template_mark()})\\s*$")
 
 
 def _mend_turn(turn: dict[str, Any], kind: Kind, number: int) -> list[dict[str, Any]]:
@@ -211,13 +211,13 @@ ZERO_WIDTH = re.compile("[\u200b\u2060\ufeff\u202a-\u202c]")
 def _invisible(text: str) -> tuple[str, list[Change]]:
     """Control characters go; zero-width ones too, but where a script has no spaces or runs from right to left."""
     new, changes = _replaced(CONTROLS, lambda m: "", text)
-    if not has(pa.array([new]), says.SPACELESS)[0]:
+    if not has(pa.array([new]), wording.SPACELESS)[0]:
         new, more = _replaced(ZERO_WIDTH, lambda m: "", new)
         changes += more
     return new, changes
 
 
-ENTITIES = re.compile(says.ENTITY.removeprefix("(?i)"), re.IGNORECASE)
+ENTITIES = re.compile(wording.ENTITY.removeprefix("(?i)"), re.IGNORECASE)
 
 
 def _entities(text: str) -> tuple[str, list[Change]]:

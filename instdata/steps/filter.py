@@ -1,22 +1,20 @@
-"""The small steps that choose rows: filter (an SQL expression), sample and mix."""
+"""The filter step: rows for which an SQL expression over columns and scores holds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from instdata.corpus.ladder import priority
 from instdata.corpus.rows import SEEN_BY_STEPS, UNKNOWN, Rows
-from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop
-from instdata.util.context import Context
+from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.util.database import connected
 from instdata.util.errors import InputError
-from instdata.util.values import Count, Share
 from instdata.util.yaml import did_you_mean
 
 HIDDEN = ("rid", "messages", "chosen", "rejected", "asked_span")  # columns of the corpus that a filter does not see
@@ -41,15 +39,12 @@ class Filter(Step):
         import duckdb
 
         try:
-            with duckdb.connect() as db:
-                if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
-                    raise ValueError("one expression, without a semicolon")
-                tree = _tree(db, value)
-                names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
-                impure = {name for (name,) in db.execute(names).fetchall()}
+            if len(duckdb.extract_statements(f"select ({value}\n) from rows")) != 1:
+                raise ValueError("one expression, without a semicolon")
+            tree = _tree(value)
         except duckdb.Error as e:
             raise ValueError(f"not an SQL expression: {str(e).splitlines()[0]}") from e
-        for word in _beyond_the_row(tree, impure):
+        for word in _beyond_the_row(tree, _impure()):
             raise ValueError(
                 f"{word}: the expression must say the same of a row whatever the other rows, the time or chance"
             )
@@ -58,13 +53,9 @@ class Filter(Step):
     def unknown_column(self, before: Collection[str]) -> str | None:
         """What is wrong with the first column that is none and that no step of these names, which come before this one,
         can score; None where all are fine. Which scores a step gives is known only when it has run."""
-        import duckdb
-
         scores = [f"score_{name}_" for name in before]
         known = [*COLUMNS, *(f"{prefix}…" for prefix in scores)]
-        with duckdb.connect() as db:
-            named = [*_columns(_tree(db, self.where))]
-        for name in named:
+        for name in _columns(_tree(self.where)):
             if name.lower() not in COLUMNS and not name.lower().startswith(tuple(s.lower() for s in scores)):
                 quoted = " Text stands in single quotes." if f'"{name}"' in self.where else ""
                 return f'no column "{name}".{did_you_mean(name.lower(), known)}{quoted} There are {", ".join(known)}'
@@ -78,10 +69,8 @@ class Filter(Step):
         table = table.set_column(table.column_names.index("ability"), "ability", pc.fill_null(rows.ability, UNKNOWN))
         for name, column in rows.scores.items():
             table = table.append_column(name, column)
-        options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
-        with duckdb.connect(config=options) as db:
+        with _locked().cursor() as db:
             db.register("rows", table)
-            db.execute("set lock_configuration = true")
             try:
                 found = db.sql(f"select ({self.where}\n) as keep from rows")
                 if str(found.types[0]) not in ("BOOLEAN", '"NULL"', "NULL"):
@@ -103,9 +92,28 @@ IMPURE = "function_type in ('aggregate', 'window', 'table', 'pragma') or stabili
 CLOCK = {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
 
 
-def _tree(db: Any, where: str) -> Any:
+def _tree(where: str) -> Any:
     """The expression as DuckDB parses it: nested dicts and lists."""
-    return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+    with connected() as db:
+        return json.loads(db.execute("select json_serialize_sql(?)", [f"select ({where}\n) from rows"]).fetchone()[0])
+
+
+@cache
+def _impure() -> set[str]:
+    with connected() as db:
+        names = f"select lower(function_name) from duckdb_functions() where {IMPURE}"
+        return {name for (name,) in db.execute(names).fetchall()}
+
+
+@cache
+def _locked() -> Any:
+    """The database of this process in which expressions run: without files, network, or a word of SET."""
+    import duckdb
+
+    options = {"enable_external_access": "false", "threads": "1", "python_enable_replacements": "false"}
+    db = duckdb.connect(config=options)
+    db.execute("set lock_configuration = true")
+    return db
 
 
 def _columns(tree: Any, own: frozenset[str] = frozenset()) -> Iterator[str]:
@@ -145,92 +153,3 @@ def _beyond_the_row(tree: Any, impure: set[str]) -> Iterator[str]:
 def _first_lines(error: Exception) -> str:
     lines = [x.strip() for x in str(error).splitlines() if x.strip() and "^" not in x and "LINE" not in x]
     return " ".join(lines)[:400]
-
-
-class _Chosen(Step):
-    """Steps that choose by a pseudo-random priority of (seed, step, id)."""
-
-    scope: ClassVar[Scope] = "corpus"
-
-    def scoring(self, context: Context) -> dict[str, Any]:
-        return {**super().scoring(context), "seed": context.seed, "name": self.name}
-
-    def _priority(self, rows: Rows) -> np.ndarray:
-        # A permutation rank: smaller comes first; equal ids in their order.
-        order = np.argsort(priority(rows.id, rows.context.seed, self.name), kind="stable")
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        return rank
-
-
-class Sample(_Chosen):
-    """Keep a random sample: a number of rows or a share."""
-
-    kind: ClassVar[str] = "sample"
-
-    rows: Count | None = Threshold(None, ge=1, description="How many rows to keep.")
-    share: Share | None = Threshold(None, description="Which share to keep: 10% or 0.1.")
-
-    @model_validator(mode="after")
-    def _one(self) -> Sample:
-        if (self.rows is None) == (self.share is None):
-            raise ValueError("give either rows: or share:")
-        return self
-
-    def score(self, rows: Rows) -> Mapping[str, Any]:
-        return {"_rank": self._priority(rows)}
-
-    def decide(self, scores: Scores) -> Verdicts:
-        n = self.rows if self.rows is not None else int(len(scores) * (self.share or 0) + 0.5)
-        return drop(scores._rank >= n, "not_sampled", _places(scores._rank, n))
-
-
-def _places(rank: np.ndarray, kept: int) -> pa.Array:
-    """The evidence of rows that a draw left out: their place in it, and how many it took."""
-    place = pc.cast(pa.array(rank + 1), pa.string())
-    told = pc.binary_join_element_wise('{"place": ', place, f', "kept": {kept}}}', "")
-    return pc.if_else(pa.array(rank >= kept), told, None)
-
-
-class Mix(_Chosen):
-    """Keep as many rows as possible so that sources (or origins, languages, abilities) have the given weights."""
-
-    kind: ClassVar[str] = "mix"
-    reads_labels: ClassVar[bool] = True
-
-    by: str = Field("source", pattern="^(source|origin|lang|ability)$", description="source, origin, lang or ability.")
-    weights: dict[str, float] = Threshold(..., description="Relative weights; a value that is not named is left out.")
-
-    @field_validator("weights")
-    @classmethod
-    def _positive(cls, value: dict[str, float]) -> dict[str, float]:
-        if not value or any(not 0 <= w < float("inf") for w in value.values()) or not sum(value.values()):
-            raise ValueError("weights are numbers of at least 0, one of them more")
-        return value
-
-    def score(self, rows: Rows) -> Mapping[str, Any]:
-        return {"_rank": self._priority(rows), "_value": pa.array(pc.fill_null(getattr(rows, self.by), UNKNOWN))}
-
-    def decide(self, scores: Scores) -> Verdicts:
-        values = pc.dictionary_encode(scores.column("_value")).combine_chunks()
-        words, codes = values.dictionary.to_pylist(), np.asarray(values.indices)
-        counts = np.bincount(codes, minlength=len(words))
-        missing = [v for v, w in self.weights.items() if w and v not in words]
-        if missing:
-            raise InputError(
-                f'step {self.name}: no row has {self.by} "{missing[0]}"; there are {", ".join(map(str, words))}'
-            )
-        total = min(int(counts[words.index(v)] / w) for v, w in self._shares().items() if w)
-        dropped = np.ones(len(codes), bool)
-        for code, word in enumerate(words):
-            mine = np.flatnonzero(codes == code)
-            take = int(total * self._shares().get(word, 0) + 1e-9)
-            dropped[mine[np.argsort(scores._rank[mine])[:take]]] = False
-        facts = {w: json.dumps({self.by: w, "rows": int(n), "kept": int(k)}, ensure_ascii=False)
-                 for w, n, k in zip(words, counts, np.bincount(codes[~dropped], minlength=len(words)))}  # fmt: skip
-        told = pa.array([facts[w] for w in words], pa.string()).take(pa.array(codes))
-        return drop(dropped, "over_share", pc.if_else(pa.array(dropped), told, None))
-
-    def _shares(self) -> dict[str, float]:
-        whole = sum(self.weights.values())
-        return {v: w / whole for v, w in self.weights.items()}

@@ -16,10 +16,10 @@ from pydantic import Field
 from instdata.corpus.corpus import Words
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import TEXT, UNKNOWN, Rows
-from instdata.corpus.tables import spread
-from instdata.steps.ability.views import was_generated
+from instdata.corpus.shard_tables import spread
+from instdata.steps.ability.label_inputs import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.api import Near
@@ -154,7 +154,7 @@ def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items(rows.take(chosen, TEXT).prompt, threshold=None)
-    found = items.search((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT))
+    found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])
     counting = items.counting(found)

@@ -18,7 +18,7 @@ from instdata.corpus.rows import Rows
 from instdata.steps.base import Rewritten, Scope, Scores, Step, Verdicts, drop
 from instdata.steps.overrides_file import Line, read_lines
 from instdata.util.atomic import digest
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 HUMAN = "human-revised"  # the origin of a row whose text a person changed

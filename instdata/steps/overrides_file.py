@@ -17,13 +17,15 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.builds import history, recipe_of
-from instdata.corpus.folder import run_record
+from instdata.corpus.read_build_folder import run_record
 from instdata.corpus.rows import ROLES, TURN
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.read.calls import calls_of
+from instdata.read.tool_calls import calls_of
+from instdata.util.append_lines import append_lines
 from instdata.util.errors import InputError
-from instdata.util.lines import append_lines
-from instdata.util.yaml import did_you_mean
+from instdata.util.paths import expanded, file_text
+from instdata.util.redaction import no_secret
+from instdata.util.yaml import HALF, did_you_mean
 
 ACTIONS = ("keep", "drop", "relabel", "edit")
 KEYS = ("id", "rid", "action", "value", "who", "why", "when")
@@ -55,7 +57,7 @@ class Line:
 def read_lines(path: Path, taxonomy: Any = None) -> list[Line]:
     """The decisions of a file, in its order. Raises InputError with every problem, each with its line."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = file_text(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. `instdata keep ID --why TEXT` writes one") from None
     except (OSError, ValueError) as e:
@@ -68,7 +70,7 @@ def read_lines(path: Path, taxonomy: Any = None) -> list[Line]:
                 lines.append(_line(number, json.loads(raw), taxonomy))
             except json.JSONDecodeError as e:
                 problems.append((str(path), number, f"not JSON: {e.msg}"))
-            except ValueError as e:
+            except (ValueError, InputError) as e:
                 problems.append((str(path), number, str(e)))
     if problems:
         raise InputError(problems)
@@ -87,6 +89,10 @@ def _line(number: int, record: Any, taxonomy: Any) -> Line:
     for key in ("id", "rid", "who", "why"):
         if not isinstance(record.get(key), (str, type(None))):
             raise ValueError(f"{key}: text is needed")
+    if odd := next((k for k, v in record.items() if isinstance(v, str) and HALF.search(v)), None):
+        raise ValueError(f"{odd}: half a character, no text")
+    for key in ("who", "why"):  # the ledger holds them
+        no_secret(record.get(key) or "", key)
     if not (record.get("id") or record.get("rid")):
         raise ValueError("id or rid is missing: which row?")
     if action == "relabel":
@@ -158,6 +164,10 @@ def append(
     does not exist, an ability that the taxonomy lacks, an empty reason, a file that cannot be read."""
     if not why.strip():
         raise InputError("--why: say why, for those who read the ledger")
+    no_secret(why, "--why")
+    no_secret(who or "", "--who")
+    if value is not None and (value != value.strip() or len(value) > 200):
+        raise InputError(f"--ability {value[:200]!r}: no name: it is too long, or has blanks or a line end around it")
     rows = [row for row in history(build, wanted) if row["id"]]
     if not rows:
         raise InputError(
@@ -165,7 +175,7 @@ def append(
         )
     recipe = recipe_of(build)
     known = _own_file(build)
-    path = file or known or Path(FILE)
+    path = expanded(file) if file else known or Path(FILE)
     taxonomy = load_taxonomy(recipe["taxonomy"], build) if action == "relabel" and recipe.get("taxonomy") else None
     if path.exists():
         read_lines(path)

@@ -14,9 +14,9 @@ from instdata.corpus.rows import Rows
 from instdata.steps.base import Scope, Scores, Step, Verdicts
 from instdata.steps.overrides import decided, decisions, where
 from instdata.steps.overrides_file import Line
-from instdata.steps.reviews import Settled, agreed, read_reviews, settle
+from instdata.steps.reviews_file import Settled, agreed, read_reviews, settle
 from instdata.util.atomic import digest
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 

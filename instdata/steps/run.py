@@ -25,14 +25,14 @@ from instdata.corpus.corpus import (
 )
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.score.sandbox.run import chosen, use
-from instdata.steps.added import produce
+from instdata.steps.added_rows import produce
 from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
-from instdata.steps.rewritten import rewritten
-from instdata.steps.sidecars import RAISED, part_of, place, seen, wanted
-from instdata.util.context import Context
+from instdata.steps.rewritten_rows import rewritten
+from instdata.steps.score_files import RAISED, part_of, place, seen, wanted
+from instdata.util.build_context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
-from instdata.util.limits import trouble
+from instdata.util.machine_limits import trouble
 from instdata.util.progress import track
 
 MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.rows import Messages
-from instdata.llm.ask import Options, ask
-from instdata.llm.causal import digest_of, dtype_of, fast_device, load
+from instdata.llm.causal_models import digest_of, dtype_of, fast_device, load
 from instdata.llm.endpoint import public
 from instdata.llm.request import Request
+from instdata.llm.structured_asks import Options, ask
 from instdata.score.model import Model
 from instdata.train.forward import Network
 from instdata.train.generation import LONGEST, MOST, THINKING
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 VLLM = "vllm:"

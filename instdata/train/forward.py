@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.rows import Messages
-from instdata.llm.causal import Loaded, dtype_of, fast_device
+from instdata.llm.causal_models import Loaded, dtype_of, fast_device
 from instdata.score.item import Item
 from instdata.train.generation import answers, limits
 from instdata.train.pack import best_fit, keep_apart, pack, token_losses

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from instdata.llm.causal import dtype_of
+from instdata.llm.causal_models import dtype_of
 from instdata.train.pack import NAME
 from instdata.train.render import Messages, prompt_ids, stop_ids
 from instdata.util.errors import InputError
 from instdata.util.progress import part
 
-BATCH_TOKENS = 8192  # of prompts and answers in a batch
+BATCH_TOKENS = 8192  # of prompts and answers in a batch, on a CPU
+CARD_TOKENS = 131_072  # the same on a GPU, as far as a quarter of its memory holds their keys and values
 MOST = 256  # tokens of an answer, where its reference does not ask for more
 LONGEST = 4096  # however long the reference is
 THINKING = 2048  # tokens more, for thoughts
@@ -53,7 +54,7 @@ def answers(
     net.eval()
     if was == NAME:  # made for packed rows, without a cache
         net.set_attn_implementation(net.instdata_attention)
-    for batch in _batches([len(i) for i in ids], each, context):
+    for batch in _batches([len(i) for i in ids], each, context, _at_once(net, device)):
         width = max(len(ids[i]) for i in batch)
         padded = torch.tensor([[stops[0]] * (width - len(ids[i])) + ids[i] for i in batch], device=device)
         seen = torch.tensor([[0] * (width - len(ids[i])) + [1] * len(ids[i]) for i in batch], device=device)
@@ -97,12 +98,27 @@ def _ids(tokenizer: Any, messages: Messages, context: int, thinking: bool) -> li
         return [0] * context
 
 
-def _batches(lengths: list[int], most: list[int], context: int) -> list[list[int]]:
+def _at_once(net: Any, device: Any) -> int:
+    """Tokens that a batch may have: by the card's whole memory, not by what is free, so that the same card always
+    makes the same batches."""
+    import torch
+
+    if device.type != "cuda":
+        return BATCH_TOKENS
+    config = net.config.get_text_config() if hasattr(net.config, "get_text_config") else net.config
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    bytes_each = 2 * config.num_hidden_layers * heads * width * next(net.parameters()).element_size()
+    room = torch.cuda.get_device_properties(device).total_memory // 4 // bytes_each
+    return max(BATCH_TOKENS, min(CARD_TOKENS, room))
+
+
+def _batches(lengths: list[int], most: list[int], context: int, at_once: int) -> list[list[int]]:
     """Prompts (numbers) that are answered together, of one limit each; those that leave no room are left out."""
     order = sorted((i for i, n in enumerate(lengths) if n < context), key=lambda i: (most[i], lengths[i], i))
     found: list[list[int]] = []
     for i in order:
-        full = found and (len(found[-1]) + 1) * (lengths[i] + most[i]) > BATCH_TOKENS
+        full = found and (len(found[-1]) + 1) * (lengths[i] + most[i]) > at_once
         if not found or full or most[found[-1][0]] != most[i]:
             found.append([])
         found[-1].append(i)

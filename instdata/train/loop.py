@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from instdata.llm.causal import Loaded, dtype_of, fast_device, flops_per_token, matmul_peak
+from instdata.llm.causal_models import Loaded, dtype_of, fast_device, flops_per_token, matmul_peak
 from instdata.train.checkpoint import best_loss, read_checkpoint, restore, snapshot, write_checkpoint
 from instdata.train.fsdp import full, my_bins, shard, summed, world
 from instdata.train.pack import best_fit, keep_apart, losses_of
-from instdata.train.recipe import Training
 from instdata.train.render import CUT, NONE, Encoded
 from instdata.train.state import Run
+from instdata.train.training_recipe import Training
 from instdata.util.errors import BuildError, InputError, MissingExtra
 
 Bin = list[int]  # numbers of rows that are packed together

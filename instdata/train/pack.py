@@ -172,18 +172,26 @@ def _attend_varlen(
     module, query, key, value, attention_mask, scaling=None, dropout=0.0, cu_seq_lens_q=None, max_length_q=0, **_
 ):
     """The same on a GPU, by torch's variable-length kernel (half precision; no flash-attn package), where torch has
-    it."""
+    it.
+
+    Under autocast the rotary embedding gives back float32 queries and keys beside half precision values: they are
+    multiplied in autocast's type, as torch's own attention would. torch 2.10 and 2.11 have the kernel without
+    `enable_gqa`, so heads that share a key get a copy of it, as in _attend_each."""
     import torch
 
     try:
         from torch.nn.attention.varlen import varlen_attn
-    except ImportError:  # torch < 2.12
+    except ImportError:  # torch < 2.10
         varlen_attn = None
-    if varlen_attn is None or query.dtype == torch.float32:
+    kind = query.device.type
+    multiplied = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else query.dtype
+    if varlen_attn is None or multiplied == torch.float32:
         return _attend_each(module, query, key, value, attention_mask, scaling, dropout, cu_seq_lens_q)
-    q, k, v = (x[0].transpose(0, 1).contiguous() for x in (query, key, value))
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    q, k, v = (x[0].transpose(0, 1).to(multiplied).contiguous() for x in (query, key, value))
     out = varlen_attn(
-        q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q,
-        scale=scaling, window_size=(-1, 0), enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
+        q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scale=scaling, window_size=(-1, 0)
+    )
     return out[None], None

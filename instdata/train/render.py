@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from instdata.corpus.rows import Messages
 from instdata.read.thoughts import take_out
-from instdata.train.template import WORDS, TemplateForm, form_of, parsed_call, special_texts, tools_of
+from instdata.train.chat_template import WORDS, TemplateForm, form_of, parsed_call, special_texts, tools_of
 from instdata.util.errors import InputError
-from instdata.util.thoughts import MARKS, either
+from instdata.util.thought_marks import MARKS, either
 
 Reasoning = Literal["learn", "mask", "drop"]
 # Why an assistant's turn is not learned.

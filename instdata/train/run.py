@@ -16,10 +16,9 @@ import numpy as np
 
 from instdata.builds import RUN, manifest, recipe_of, run_of
 from instdata.corpus.rows import weighed
-from instdata.corpus.write import locked
-from instdata.llm.causal import Loaded, load, save
-from instdata.score.item import Item
-from instdata.score.source import (
+from instdata.corpus.write_build_folder import locked
+from instdata.llm.causal_models import Loaded, load, save
+from instdata.score.from_build import (
     items_of,
     manifest_digest,
     rows_in_order,
@@ -28,10 +27,11 @@ from instdata.score.source import (
     split_items,
     taxonomy_of,
 )
+from instdata.score.item import Item
 from instdata.train.forward import Validation
 from instdata.train.fsdp import gathered, is_first, world
-from instdata.train.recipe import Training
 from instdata.train.render import encode, template_notes
+from instdata.train.training_recipe import Training
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.yaml import did_you_mean

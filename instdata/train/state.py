@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from instdata.train.recipe import Training
+from instdata.train.training_recipe import Training
 
 
 @dataclass

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from instdata.util import paths as places
+from instdata.util.progress import part
 
 T = TypeVar("T")
 ROOMS = ("corpus", "read", "steps/ability", "steps/dedup", "steps/quality", "train")  # where kernels lie
@@ -70,10 +71,19 @@ def threads() -> int:
     return places.cores()
 
 
-def on_all_cores(work: Callable[[Any], T], items: Iterable[Any]) -> list[T]:
-    """`work` of every item, in the order of the items."""
+def on_all_cores(work: Callable[[Any], T], items: Iterable[Any], what: str = "") -> list[T]:
+    """`work` of every item, in the order of the items; where they have a name (`what`), people are told how far it
+    is."""
     items = list(items)
     if len(items) < 2 or threads() == 1:
-        return [work(item) for item in items]
+        return _told(map(work, items), len(items), what)
     with ThreadPoolExecutor(min(threads(), len(items))) as pool:
-        return list(pool.map(work, items))
+        return _told(pool.map(work, items), len(items), what)
+
+
+def _told(found: Iterable[T], total: int, what: str) -> list[T]:
+    done: list[T] = []
+    for one in found:
+        done.append(one)
+        part(len(done), total if what else 0, what)
+    return done

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from instdata.util.errors import InputError
+
+MOST = 256 << 20  # bytes of a file that is read as one text
 
 
 def home() -> Path:
@@ -39,7 +42,7 @@ def expanded(name: str | Path) -> Path:
     """A path with its ~ resolved. Raises InputError for the home of a user that there is not, for NUL, a line end at
     the end, for characters that no file name has, and for what is too long for one."""
     text = str(name)
-    if "\0" in text or text != text.rstrip("\r\n") or any("\ud800" <= c <= "\udbff" for c in text):
+    if "\0" in text or text != text.rstrip("\r\n") or any("\ud800" <= c <= "\udfff" for c in text):
         raise InputError(f"{text!r} is no file name: it holds a character that none has")
     if len(text) > 4000 or any(len(part.encode("utf-8", "surrogateescape")) > 255 for part in text.split("/")):
         raise InputError(f"{text[:60]}… is no file name: it is too long")
@@ -47,6 +50,19 @@ def expanded(name: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError as e:
         raise InputError(f"{text}: there is no such user") from e
+
+
+def file_text(path: Path) -> str:
+    """The text of a file that a person may name, and that is no data set (a taxonomy, decisions, a card). Raises
+    InputError for a pipe or a device, which might never end, and for what is too large; OSError, UnicodeDecodeError."""
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise InputError(f"{path}: this is no file (a pipe or a device): name one")
+    if status.st_size > MOST:
+        raise InputError(
+            f"{path}: {status.st_size >> 20:,} MB, which is no file of this kind: they have {MOST >> 20} MB at most"
+        )
+    return path.read_text("utf-8-sig")
 
 
 def beside(build: Path, name: str) -> Path:

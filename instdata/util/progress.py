@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from instdata.util.plain import plain
+from instdata.util.safe_text import plain
 
 T = TypeVar("T")
 SURE = 0.05  # share of the work that is done before what is left is guessed from it

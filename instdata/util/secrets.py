@@ -55,8 +55,8 @@ SURE = PASSWORDS | {
     "密码", "密钥", "口令", "令牌", "凭证", "凭据", "授权码", "访问密钥", "パスワード", "ПАРОЛЬ",
 }  # fmt: skip
 MAYBE = {"AUTH", "PRIVATE", "SESSION", "SESS", "CONNECTION", "SAS", "LOGIN", "SID", "TICKET", "ACCESS", "NETRC", "OTP"}
-ENDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASS", "PWD", "PASSPHRASE", "CREDENTIALS", "COOKIE", "WEBHOOK",
-    "CONNECTIONSTRING", "CONNSTR")  # fmt: skip
+ENDS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASS", "PWD", "PW", "PSWD", "PASSWRD", "PWORD", "PASSPHRASE",
+    "CREDENTIALS", "COOKIE", "WEBHOOK", "CONNECTIONSTRING", "CONNSTR")  # fmt: skip
 WORDS = re.compile(  # that end as those do and mean something else
     "(?:COM|BY|TRES|OVER|UNDER|SUR|ENCOM|MULTI|SINGLE|TWO|LOW|HIGH|BAND|FORWARD|BACKWARD)PASS|"
     "(?:MON|TUR|DON|HOT|WHIS|JOC|HOC|MIC|TUNE)KEY"
@@ -85,7 +85,7 @@ IDS = re.compile(r"(?:drive|docs)\.google\.com/")  # what is there for all to re
 ADDRESS = re.compile(r"(?:\b[A-Za-z][A-Za-z0-9+.-]{1,15}:/{1,3}|//)[^\s'\"<>\\)\]}`]+")
 WHERE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?(/{1,3})([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
 PARAMETER = re.compile(r"[?&;#]([^=&;#?]{1,64})=([^&;#]*)")
-UNLOCKED = r"(?:[A-Za-z][A-Za-z0-9+.-]{1,15}:/{1,3}|//)[^\s/:@'\"<>]{1,64}:[^\s@'\"<>]{1,128}@"  # RE2 reads it
+UNLOCKED = r"(?:[A-Za-z][A-Za-z0-9+.-]{1,15}:[/\\]{1,4}|//)[^\s/:@'\"<>]{1,64}:[^\s@'\"<>]{1,128}@"  # RE2 reads it
 OPENED = re.compile(UNLOCKED)
 # user:password@host without a scheme; `mailto:me@host` and `local:model@main` are none.
 BARE = re.compile(
@@ -111,6 +111,20 @@ BEARER = re.compile(r"(?i)\b(bearer|basic)(\s{1,3})((?=[A-Za-z._~+/=-]*\d)[A-Za-
 COUNTING = re.compile(
     r"(?i)abcdefg|0123456|1234567|x{5}|example|sample|dummy|your|change.?me|placeholder|secret_here|\*{3}|\.\.\."
 )  # an alphabet or a stand-in, no key
+
+
+# Headers that hold no secret; of any other one a value that is no plain word may be one.
+HEADERS = re.compile(
+    r"(?i)accept(-\w+)*|content-(type|length|encoding|language)|user-agent|(http-)?referer|origin|host|connection|cache-control|"
+    r"x-title|x-request-id|x-(stainless|ds|dashscope)-\w[\w-]*|(openai|anthropic)-(version|beta|organization|project)|date|via"
+)
+
+
+def secret_header(name: str, value: str) -> bool:
+    """Whether a header may hold a secret: a value after `Bearer` and the like, and under a name that tells nothing
+    (X-Team) whatever is no plain word."""
+    scheme = re.match(r"(?i)(?:bearer|basic|digest|token|apikey)\s+\S", value)
+    return bool(scheme) or not (HEADERS.fullmatch(name) or PLAIN.fullmatch(value) or COUNT.fullmatch(value))
 
 
 def secret_name(name: str, value: str | None = None) -> bool:
@@ -209,7 +223,7 @@ def closed(text: str) -> str:
     """A text whose addresses have no user and password, whatever characters a password holds."""
 
     def without(match: re.Match[str]) -> str:
-        start, _, rest = match[0].partition("//") if "//" in match[0] else match[0].partition(":/")
+        start, rest = re.split(r"(?<=:)[/\\]+|//", match[0], maxsplit=1)
         return match[0] if re.match(r"[^:]*:\d+(?:/|$)", rest) else f"{start}//"  # a port
 
     return OPENED.sub(without, text)
@@ -236,8 +250,10 @@ def cleaned(address: str) -> str:
 
 def _unlocks(match: re.Match[str]) -> bool:
     name, value = unquote(match[1], errors="replace"), unquote(match[2], errors="replace")
-    if not value or re.fullmatch(r"(?i)true|false|yes|no|[01]", value):
+    if not value or re.fullmatch(r"(?i)true|false|yes|no", value):
         return False
+    if value in "01":  # of a sole word (?key=1) a switch
+        return len(PART.findall(name)) > 1 and secret_name(name)
     return (
         secret_name(name)
         or (name.lower() == "code" and not PLAIN.fullmatch(value))

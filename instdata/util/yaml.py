@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from instdata.util.errors import InputError
-from instdata.util.plain import HIDDEN
+from instdata.util.paths import file_text
+from instdata.util.safe_text import HIDDEN
 
 HALF = re.compile("[\ud800-\udfff]")
 MAX_NODES = 200_000  # nodes after aliases are followed; a recipe has hundreds, an alias bomb has billions
@@ -38,7 +39,7 @@ def load_yaml(path: Path) -> Document:
     """Read a YAML file. Raises InputError naming file and line."""
     file = str(path)
     try:
-        text = path.read_text("utf-8-sig")
+        text = file_text(path)
     except UnicodeDecodeError as e:
         raise InputError([(file, None, f"not UTF-8 (byte {e.start}): save it as UTF-8")]) from e
     except OSError as e:

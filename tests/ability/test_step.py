@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
-from instdata.steps.ability.examples import labelled
 from instdata.steps.ability.step import Categorize, fit, label
+from instdata.steps.ability.training_examples import labelled
 from instdata.steps.base import Scores
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from tests.ability.ability_rows import rows_of
 
@@ -169,7 +169,7 @@ def test_an_answer_that_cannot_be_used_is_unknown(belle, tmp_path, monkeypatch):
 
 
 def test_many_labelled_rows_are_thinned_evenly(belle, monkeypatch):
-    from instdata.steps.ability import examples
+    from instdata.steps.ability import training_examples as examples
 
     monkeypatch.setattr(examples, "MAX_ROWS", 60)
     tasks = [(f"{t} {i}", r, "code" if i % 10 else "math") for i in range(100) for t, r, _ in TASKS[:2]]

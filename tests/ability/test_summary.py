@@ -6,11 +6,11 @@ import pyarrow as pa
 import pytest
 
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.steps.ability.examples import labelled
+from instdata.steps.ability.confusion import confusion
 from instdata.steps.ability.step import Categorize
-from instdata.steps.ability.summary import confusion
+from instdata.steps.ability.training_examples import labelled
 from instdata.steps.base import Scores
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.ability.ability_rows import rows_of
 
 STEPS = {"steps": [{"name": "make", "kind": "generate"}, {"name": "c", "kind": "categorize"}]}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 import sys
 
-from instdata.read.json_values import split_values
+from instdata.read.split_json import split_values
 
 SEEDS = [
     b'[{"instruction":"a","output":"b"},{"instruction":"c","output":"d"}]',

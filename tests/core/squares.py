@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from instdata.util.errors import BudgetReached
-from instdata.util.ranks import attend
-from instdata.util.tasks import Rank
+from instdata.util.job_array import attend
+from instdata.util.job_array_tasks import Rank
 
 
 def slow_square(item: int) -> int:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.read.adapters import adapt
-from instdata.read.keys import normalise_keys
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns, detect
-from instdata.read.written import write_record
+from instdata.read.column_names import normalise_keys
+from instdata.read.export_formats import write_record
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns, detect
 
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(lambda s: s.strip())
 turns = st.lists(st.tuples(text, text), min_size=1, max_size=4)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,23 +13,24 @@ from typing import Any
 import pytest
 import yaml
 
-from instdata.cli import registry
-from instdata.cli.fix import fixes
+from instdata.cli import agent, help_and_reference
+from instdata.cli.error_fixes import fixes
 from instdata.cli.main import app
 from instdata.cli.mcp_server import TOOLS
 from instdata.util.resources import resource
 from tests.conftest import rows
-from tests.core.test_cli import Shell, mistaken
+from tests.core.test_cli import mistaken
+from tests.shell import Shell, forked
 
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, Any]:
-    return registry.describe(app)
+    return help_and_reference.describe(app)
 
 
 @pytest.fixture(scope="module")
 def context(found: dict[str, Any]) -> str:
-    return registry.as_text(registry.brief(found))
+    return agent.as_text(agent.brief(found))
 
 
 def tokens(text: str) -> int:
@@ -39,8 +39,8 @@ def tokens(text: str) -> int:
 
 
 def test_it_is_short(found: dict[str, Any], context: str) -> None:
-    assert tokens(context) < registry.LIMIT
-    assert tokens(json.dumps(registry.brief(found), ensure_ascii=False)) < registry.LIMIT * 1.2  # quotes are signs, too
+    assert tokens(context) < agent.LIMIT
+    assert tokens(json.dumps(agent.brief(found), ensure_ascii=False)) < agent.LIMIT * 1.2  # quotes are signs, too
 
 
 def test_it_is_the_program(found: dict[str, Any], context: str) -> None:
@@ -67,7 +67,7 @@ def commands_in(text: str) -> list[str]:
 def parse(line: str) -> None:
     """Parse a command line as the program would; raises for a command or option that there is not."""
     words = shlex.split(line.partition(" #")[0])
-    known = registry.parsers(app)
+    known = help_and_reference.parsers(app)
     name = " ".join(words[:2]) if " ".join(words[:2]) in known else words[0]
     assert name in known, line
     command, _ = known[name]
@@ -75,14 +75,14 @@ def parse(line: str) -> None:
 
 
 def test_what_comes_next_and_the_skill_name_commands_that_exist(found: dict[str, Any]) -> None:
-    assert set(registry.NEXT) <= set(found["commands"])
+    assert set(help_and_reference.NEXT) <= set(found["commands"])
     text = resource("skill/SKILL.md").read_text("utf-8")
     assert text.startswith("---\nname: instdata\ndescription: ")
     said = commands_in(text)
     assert len(said) > 12
     for line in said:
         parse(line)
-    for rule in (*registry.RULES, *registry.NEXT.values()):
+    for rule in (*agent.RULES, *help_and_reference.NEXT.values()):
         for name in re.findall(r"\b([a-z-]+) --(?!json|quiet)", rule):
             assert name in found["commands"], rule
 
@@ -109,7 +109,7 @@ def test_ten_tasks_from_the_context_alone(tmp_path: Path, context: str) -> None:
     shell = Shell(tmp_path)
     records = [*rows(30), rows(1)[0]]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
-    recipe = yaml.safe_load(registry.EXAMPLE)
+    recipe = yaml.safe_load(agent.EXAMPLE)
     recipe["sources"] = [{"path": "rows.jsonl", "license": "cc-by-4.0"}]
     recipe["steps"] = [s for s in recipe["steps"] if s not in ("categorize",)]
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -158,10 +158,7 @@ def test_a_problem_of_a_recipe_is_mended_by_its_fix(tmp_path: Path) -> None:
     path = tmp_path / "r.yaml"
     path.write_text("name: x\nsources:\n  - pth: a.jsonl\nsteps:\n  - dedup: {treshold: 0.7}\n  - qualty\n")
     for _ in range(4):
-        done = subprocess.run(
-            [sys.executable, "-m", "instdata", "validate", "r.yaml", "--json"], cwd=tmp_path, capture_output=True,
-            text=True, timeout=60,
-        )  # fmt: skip
+        done = forked(("validate", "r.yaml", "--json"), tmp_path, dict(os.environ))
         errors = json.loads(done.stdout)["errors"]
         if not errors:
             break

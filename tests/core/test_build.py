@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from instdata.build import build, prepare
-from instdata.corpus.write import locked
+from instdata.corpus.write_build_folder import locked
+from instdata.util.checksums import SUMS
 from instdata.util.engine import Engine, Processes
 from instdata.util.errors import BuildError, InputError
-from instdata.util.sums import SUMS
 from tests.core.test_steps import distinct
 
 STEPS = [
@@ -56,7 +56,7 @@ def corpus(n: int) -> list[dict]:
 
 
 def test_one_and_two_workers_give_the_same_bytes(bench, monkeypatch):
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 20_000)
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 20_000)
     bench.jsonl("a.jsonl", corpus(1500))
     (bench.folder / "a.jsonl").open("a").write("{bad\n")
     content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": STEPS, "subsets": SUBSETS}

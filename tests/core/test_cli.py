@@ -15,28 +15,7 @@ import pytest
 
 from instdata.cli.main import main
 from tests.conftest import rows
-
-
-class Shell:
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __call__(self, *args: str, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "instdata.cli.main", *args]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "COLUMNS": "80", **(env or {})},
-            timeout=120,
-        )
-        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        return done
-
-    def json(self, *args: str, code: int = 0) -> dict:
-        return json.loads(self(*args, "--json", code=code).stdout)
+from tests.shell import Shell
 
 
 def mistaken(folder: Path, monkeypatch, capsys, args: list[str], code: int) -> dict:
@@ -58,8 +37,8 @@ def shell(tmp_path):
 
 
 def test_init_and_build_work_in_an_empty_folder(shell):
-    assert "now: instdata build dataset.yaml" in shell("init").stdout
-    done = shell("build")
+    assert "now: instdata build dataset.yaml" in shell.fresh("init").stdout
+    done = shell.fresh("build")
     assert re.search(r"in 216 \+ generated 0 = kept 2\d\d \+ dropped", done.stdout)
     for line in [*done.stdout.splitlines(), *done.stderr.splitlines()]:
         assert len(line) <= 80, line
@@ -96,10 +75,8 @@ def built(tmp_path_factory):
         "name: demo\nsources: [{path: a.jsonl}]\nsteps: [{dedup: {method: exact}}, quality, {holdout: {per_ability: "
         "3}}]\nsubsets: {sizes: [10, 50%]}\n"
     )
-    call = shell.__call__
-    shell.env = cache
-    Shell.__call__(shell, "build", "r.yaml", env=cache)
-    return shell, cache, call
+    shell("build", "r.yaml", env=cache)
+    return shell, cache
 
 
 def test_code_that_why_shows_can_be_copied(capsys):
@@ -119,7 +96,7 @@ def test_code_that_why_shows_can_be_copied(capsys):
 
 
 def test_why_tells_a_rows_history(built):
-    shell, cache, _ = built
+    shell, cache = built
     dropped = shell("why", "a/a.jsonl:31", env=cache).stdout
     assert (
         "dropped by step quality: self_reference" in " ".join(dropped.split()) and "As an AI language model" in dropped
@@ -146,7 +123,7 @@ def test_why_tells_a_rows_history(built):
 
 
 def test_an_unknown_build_says_which_there_are(built):
-    shell, cache, _ = built
+    shell, cache = built
     for args in (("report", "dmeo"), ("train", "builds/dmeo"), ("verify", "builds/dmeo")):
         told = shell(*args, code=2, env=cache).stderr
         assert 'dmeo: no finished build there (no manifest.json). Did you mean "demo"? Under builds/: ' in told
@@ -154,7 +131,7 @@ def test_an_unknown_build_says_which_there_are(built):
 
 
 def test_diff_export_report(built):
-    shell, cache, _ = built
+    shell, cache = built
     shell("build", "r.yaml", "--out", "builds/two", "--set", "quality.rules=[too_short]", env=cache)
     found = json.loads(shell("diff", "demo", "two", "--json", env=cache).stdout)
     assert (found["rows_in"], found["rows_out"]) == (1, 0)
@@ -192,7 +169,7 @@ def test_diff_export_report(built):
 
 
 def test_dry_run_writes_nothing(built):
-    shell, _, _ = built
+    shell, _ = built
     before = sorted(shell.folder.rglob("*"))
     plan = shell.json("build", "r.yaml", "--dry-run", "--out", "builds/three")
     assert (

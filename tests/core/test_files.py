@@ -15,10 +15,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.read import bytes as files
-from instdata.read.bytes import Damaged, csv_records, lines, pieces
-from instdata.read.elements import elements
-from instdata.read.json_values import split_values
+from instdata.read import bytes_to_records as files
+from instdata.read.bytes_to_records import Damaged, csv_records, lines, pieces
+from instdata.read.json_documents import elements
+from instdata.read.split_json import split_values
 from instdata.util.atomic import whole
 
 json_values = st.recursive(
@@ -86,7 +86,7 @@ def test_stray_brackets_and_open_quotes_end(tmp_path, text, found):
     """Each of these wrote outside an array or never came back. In a child: a crash is its own."""
     (tmp_path / "a.json").write_text(text)
     code = (
-        "import sys; from instdata.read.elements import elements; print([e.decode() if type(e) is bytes else e.raw for b in "
+        "import sys; from instdata.read.json_documents import elements; print([e.decode() if type(e) is bytes else e.raw for b in "
         "elements(__import__('pathlib').Path(sys.argv[1])) for e in b])"
     )
     done = subprocess.run(

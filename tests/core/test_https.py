@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,11 +14,12 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.util import addresses
-from instdata.util.addresses import Place, fetched
+from instdata.util import remote_files
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cache_folder
+from instdata.util.remote_files import Place, fetched
 from tests.conftest import Bench, rows
+from tests.loopback import serving
 
 pytest.importorskip("aiohttp")
 
@@ -98,17 +98,14 @@ class Web:
                     self.wfile.write(b"0\r\n\r\n")
                 self.close_connection = cut or "no length" in web.how
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.server, self.url = ThreadingHTTPServer(("127.0.0.1", 0), Handler), ""
 
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    running = Web()
-    yield running
-    running.server.shutdown()
-    running.server.server_close()
+    found = Web()
+    with serving(found.server) as found.url:
+        yield found
 
 
 def lines(records: list[Any]) -> bytes:
@@ -137,14 +134,14 @@ def test_a_connection_that_is_cut_or_fails_costs_nothing(web: Web, how: set[str]
 
 
 def test_a_server_that_fails_is_not_one_that_lacks_the_file(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "TRIES", 2)
+    monkeypatch.setattr(remote_files, "TRIES", 2)
     web.files["a.jsonl"], web.fails, web.how = lines(rows(10)), 10**6, {"no head"}
     with pytest.raises(BuildError, match="a.jsonl: 500"):
         fetched(f"{web.url}/a.jsonl", cache_folder())
 
 
 def test_a_server_that_always_cuts_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "TRIES", 2)
+    monkeypatch.setattr(remote_files, "TRIES", 2)
     web.files["a.jsonl"], web.cuts, web.how = lines(rows(100)), 10**6, {"no range"}
     with pytest.raises(BuildError, match=r"a\.jsonl: .*\(2 tries\)") as told:
         fetched(f"{web.url}/a.jsonl", cache_folder())

@@ -13,7 +13,7 @@ import pytest
 
 from instdata.build import build, folder_of, prepare
 from instdata.builds import export, history
-from instdata.read.dropped import export_dropped
+from instdata.read.export_dropped import export_dropped
 from instdata.util.errors import InputError, InstdataError
 from instdata.util.sealed import read_sealed_json, seal, sound, write_sealed_json
 from tests.conftest import rows

@@ -18,24 +18,24 @@ import pytest
 
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.llm.cache import Store
 from instdata.llm.endpoint import endpoint, server
-from instdata.llm.models import MODELS
+from instdata.llm.local_models import MODELS
+from instdata.llm.request_cache import Store
 from instdata.steps import base as steps
-from instdata.steps.ability.examples import Examples, labelled
 from instdata.steps.ability.llm import taught
 from instdata.steps.ability.step import Categorize, key
+from instdata.steps.ability.training_examples import Examples, labelled
 from instdata.steps.base import RewriteStep, Rewritten, Scope, Scores, Step, Verdicts
-from instdata.steps.dedup import embed
+from instdata.steps.dedup import embeddings
 from instdata.steps.generate.step import Generate
-from instdata.steps.quality import learned
-from instdata.steps.quality.model import CausalModel, digest
+from instdata.steps.quality import classifier
+from instdata.steps.quality.perplexity_and_ifd import CausalModel, digest
 from instdata.steps.quality.step import Quality
 from instdata.steps.verify.step import Verify
-from instdata.util import digests
-from instdata.util.claimed import claimed
-from instdata.util.context import Context
+from instdata.util import file_digests
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
+from instdata.util.output_files import claimed
 from tests.ability.ability_rows import rows_of
 from tests.conftest import Bench, rows
 from tests.loopback import answering, said
@@ -300,29 +300,29 @@ def test_all_of_the_weights_count(tmp_path: Path) -> None:
 def test_a_file_is_read_again_when_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "w"
     path.write_bytes(b"one")
-    first = digests.file_digest(path)
+    first = file_digests.file_digest(path)
     path.write_bytes(b"two")  # perhaps within the same tick of the clock
-    second = digests.file_digest(path)
+    second = file_digests.file_digest(path)
     assert first != second
-    monkeypatch.setattr(digests, "SETTLED", -1.0)
-    assert digests.file_digest(path) == second
-    monkeypatch.setattr(digests, "digest", lambda path: "read again")
-    assert digests.file_digest(path) == second
+    monkeypatch.setattr(file_digests, "SETTLED", -1.0)
+    assert file_digests.file_digest(path) == second
+    monkeypatch.setattr(file_digests, "digest", lambda path: "read again")
+    assert file_digests.file_digest(path) == second
     time.sleep(0.05)
     path.write_bytes(b"six")
-    assert digests.file_digest(path) == "read again"
+    assert file_digests.file_digest(path) == "read again"
 
 
 def test_embeddings_are_of_these_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embed, "_encoder", lambda model: lambda batch: np.array([[len(t), 1.0] for t in batch]))
+    monkeypatch.setattr(embeddings, "_encoder", lambda model: lambda batch: np.array([[len(t), 1.0] for t in batch]))
 
     def vectors(*parts: list[str | None]) -> list[list[float]]:
-        return embed.embeddings([pa.array(p, pa.string()) for p in parts], embed.EMBEDDING, tmp_path).tolist()
+        return embeddings.embeddings([pa.array(p, pa.string()) for p in parts], embeddings.EMBEDDING, tmp_path).tolist()
 
     alone = [vectors(["ab"], ["c"]), vectors(["a"], ["bc"]), vectors(["abc"]), vectors(["a\0b"]), vectors(["a", "b"])]
     assert [len(v) for v in alone] == [2, 2, 1, 1, 2] and alone[0] != alone[1]
     assert vectors([None]) != vectors(["\1"]) or len(list((tmp_path / "embeddings").glob("*.npy"))) == 7
-    monkeypatch.setattr(embed, "versions", lambda: {"numpy": "other"})
+    monkeypatch.setattr(embeddings, "versions", lambda: {"numpy": "other"})
     before = len(list((tmp_path / "embeddings").glob("*.npy")))
     vectors(["abc"])
     assert len(list((tmp_path / "embeddings").glob("*.npy"))) == before + 1
@@ -338,16 +338,16 @@ def test_a_classifier_that_was_cut_is_trained_again(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)))
     said: list[str] = []
     context = Context(base=tmp_path, cache=tmp_path / "cache", say=said.append)
-    options = learned.Learned(good="good.jsonl", bad="bad.jsonl")
-    learned.classifier(options, context)
+    options = classifier.Learned(good="good.jsonl", bad="bad.jsonl")
+    classifier.classifier(options, context)
     (file,) = (tmp_path / "cache" / "learned").glob("*.bin")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    learned.classifier(options, context)
+    classifier.classifier(options, context)
     assert file.read_bytes() == whole and said == [
         "quality: learned: the cached classifier is damaged; it is trained again"
     ]
-    learned.classifier(options, context)
+    classifier.classifier(options, context)
     assert len(said) == 1
 
 
@@ -391,13 +391,3 @@ def test_exports_at_once_are_all_remembered(tmp_path: Path) -> None:
         with claimed(path) as file:
             file.write(b"again")
         assert path.read_bytes() == b"again"
-
-
-@pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])
-def test_a_manifest_that_is_none_means_a_new_build(bench: Bench, text: str) -> None:
-    from instdata.corpus.place import finished
-
-    for name, other in (("manifest.json", "run.json"), ("run.json", "manifest.json")):
-        (bench.folder / name).write_text(text)
-        (bench.folder / other).write_text('{"sizes": {}, "recipe_sha256": "x", "versions": {}}')
-        assert finished(bench.folder, "x", print) is None

@@ -123,6 +123,11 @@ verify rows.jsonl | no finished build there | build RECIPE
 verify small --rebuild --sources gone | rows.jsonl: no such file or folder |
 verify small --sources folder | add --rebuild |
 verify small --revision x | of a dataset on the Hub |
+verify small --signed-by gone.pub | gone.pub: cannot be read: a public key |
+sign small | Missing option '--key' |
+sign smal --key k | Did you mean "small"? | small
+sign small --key gone | gone: no such key |
+sign small --key rows.jsonl | ssh-keygen cannot sign with it |
 verify small --source x | No such option: --source | --sources
 arms small | say what to compare: --filter STEP |
 arms small --filter fliter | no step "fliter". Did you mean "filter"? | filter

@@ -80,3 +80,13 @@ def test_a_folder_that_a_build_left_half_moved_is_built_on(two, bench):
     (done.path / "README.md").unlink()
     assert two().changed
     assert {p.name: p.read_bytes() for p in done.path.rglob("*.parquet")} == whole
+
+
+@pytest.mark.parametrize("text", ["[]", "3", '{"recipe_sha256": []}', "null", '{"versions": 1}'])
+def test_a_manifest_that_is_none_means_a_new_build(bench: Bench, text: str) -> None:
+    from instdata.corpus.output_folder import finished
+
+    for name, other in (("manifest.json", "run.json"), ("run.json", "manifest.json")):
+        (bench.folder / name).write_text(text)
+        (bench.folder / other).write_text('{"sizes": {}, "recipe_sha256": "x", "versions": {}}')
+        assert finished(bench.folder, "x", print) is None

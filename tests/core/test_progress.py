@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.cli import common, main
-from instdata.corpus.said import fitting
+from instdata.corpus.build_progress import fitting
 from instdata.util.progress import Heartbeat, counter, on_screen, part, rest, track
 
 
@@ -143,3 +143,15 @@ def test_reasons_are_cut_whole(reasons: dict[str, int]) -> None:
     line = fitting("1,000 kept, 12 quarantined", drops, 50)
     assert line.count("(") == line.count(")") and len(line) <= max(50, len("1,000 kept, 12 quarantined, ") + 17)
     assert line.startswith("1,000 kept, 12 quarantined, ") and "…)" not in line.partition("(")[0]
+
+
+def test_work_on_all_cores_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bands of dedup, its candidates: in order, whatever the number of cores."""
+    from instdata.util import kernels
+
+    told: list[tuple[float, float, str]] = []
+    monkeypatch.setattr(kernels, "part", lambda *said: told.append(said))
+    for cores in (1, 2):
+        monkeypatch.setattr(kernels, "threads", lambda cores=cores: cores)
+        assert kernels.on_all_cores(lambda x: x * x, range(3), "bands") == [0, 1, 4]
+    assert told == [(i, 3, "bands") for i in (1, 2, 3)] * 2

@@ -24,14 +24,14 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.read.bytes import Bad
-from instdata.steps.ranks import BuildCalls, _records_of, _table_of
-from instdata.util import ranks, tasks
+from instdata.read.bytes_to_records import Bad
+from instdata.steps.job_array import BuildCalls, _records_of, _table_of
+from instdata.util import job_array, job_array_tasks
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InputError
-from instdata.util.ranks import attend, driving
+from instdata.util.job_array import attend, driving
+from instdata.util.job_array_tasks import Rank
 from instdata.util.scheduler import number_of
-from instdata.util.tasks import Rank
 from tests.core import squares
 from tests.core.squares import Squares, slow_square
 from tests.core.test_build import SUBSETS, corpus, fingerprint
@@ -58,11 +58,11 @@ def start() -> Iterator[Start]:
 
 
 def claims(folder: Path) -> list[dict[str, Any]]:
-    return [c for p in folder.glob("*/claims/*") if (c := tasks.read_json(p))]
+    return [c for p in folder.glob("*/claims/*") if (c := job_array_tasks.read_json(p))]
 
 
 def test_two_ranks_share_the_work_and_one_is_killed(start: Start, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(ranks, "STALE", 3.0)
+    monkeypatch.setattr(job_array, "STALE", 3.0)
     said: list[str] = []
     other = start(squares.__file__, 1, 2, tmp_path / "job")
     with driving(Rank(0, 2, 1, tmp_path / "job", "same"), Squares(), said.append) as engine:
@@ -78,14 +78,14 @@ def test_two_ranks_share_the_work_and_one_is_killed(start: Start, tmp_path: Path
     assert killed.is_set() and got == [i * i for i in range(len(got))]
     assert any(line.startswith("rank 1 (process") and "its task goes to another" in line for line in said)
     assert engine.done[0] + engine.done[1] == len(got)
-    assert tasks.read_json(tmp_path / "job/state.json")["state"] == "done"
+    assert job_array_tasks.read_json(tmp_path / "job/state.json")["state"] == "done"
     assert [p.name for p in (tmp_path / "job").iterdir() if p.is_dir()] == []
 
 
 def test_a_rank_outlives_a_killed_rank_0_and_serves_the_next(start: Start, tmp_path: Path) -> None:
     me = Rank(0, 2, 1, tmp_path / "job", "same")
     (tmp_path / "job/gone/ranks").mkdir(parents=True)
-    tasks.write_state(me, "gone", "running")  # what a killed rank 0 leaves
+    job_array_tasks.write_state(me, "gone", "running")  # what a killed rank 0 leaves
     other = start(squares.__file__, 1, 2, tmp_path / "job")
     while not (tmp_path / "job/gone/ranks/1").exists():
         assert other.poll() is None
@@ -104,11 +104,11 @@ def test_what_a_task_raises_is_raised_by_rank_0(tmp_path: Path) -> None:
         run = tmp_path / str(number)
         for name in ("tasks", "claims", "results"):
             (run / name).mkdir(parents=True)
-        tasks.put(run, "1", *Squares().pack(slow_square, number))
+        job_array_tasks.put(run, "1", *Squares().pack(slow_square, number))
         me = Rank(3, 4, 1, tmp_path, "same")
-        assert tasks.claim(run, me) == "1" and tasks.claim(run, me) is None
-        tasks.do(run, "1", me, Squares())
-        return tasks.raised(tasks.read_json(run / "results/1.json"))
+        assert job_array_tasks.claim(run, me) == "1" and job_array_tasks.claim(run, me) is None
+        job_array_tasks.do(run, "1", me, Squares())
+        return job_array_tasks.raised(job_array_tasks.read_json(run / "results/1.json"))
 
     missing, stopped, full = of(-1), of(-3), of(-4)
     assert type(missing).__name__ == "KeyError" and str(missing) == "'minus one'"
@@ -123,8 +123,8 @@ def test_a_task_that_kills_who_works_on_it_is_to_blame(tmp_path: Path) -> None:
         list(on.map(slow_square, [1, -2]))
     assert len(said) == 2
     with pytest.raises(BuildError, match="rank 0 failed: one task ended 3 processes"):
-        state = tasks.read_json(tmp_path / "job/state.json")
-        tasks.write_state(Rank(0, 2, 1, tmp_path / "job", "same"), state["run"], "running")
+        state = job_array_tasks.read_json(tmp_path / "job/state.json")
+        job_array_tasks.write_state(Rank(0, 2, 1, tmp_path / "job", "same"), state["run"], "running")
         _attend_until(tmp_path / "job", state)
 
 
@@ -135,12 +135,14 @@ def _attend_until(folder: Path, state: dict[str, Any]) -> None:
     class Failing(Squares):
         pass
 
-    start = ranks.Workers.start
+    start = job_array.Workers.start
     try:
-        ranks.Workers.start = lambda self: tasks.write_text(folder / "state.json", json.dumps({**state, "world": 2}))  # type: ignore[method-assign]
+        job_array.Workers.start = lambda self: job_array_tasks.write_text(
+            folder / "state.json", json.dumps({**state, "world": 2})
+        )  # type: ignore[method-assign]
         attend(Rank(1, 2, 1, folder, "same"), Failing(), 30, print)
     finally:
-        ranks.Workers.start = start  # type: ignore[method-assign]
+        job_array.Workers.start = start  # type: ignore[method-assign]
 
 
 def test_ranks_that_do_not_belong_together_are_told(tmp_path: Path) -> None:
@@ -204,10 +206,10 @@ class ByFile(Engine):
             assert packed, item
             name = f"{len(self.made):04d}"
             self.made.append(packed[0]["call"])
-            tasks.put(self.folder, name, *packed)
-            assert tasks.claim(self.folder, me) == name
-            tasks.do(self.folder, name, me, self.calls)
-            found = tasks.read_json(self.folder / "results" / f"{name}.json")
+            job_array_tasks.put(self.folder, name, *packed)
+            assert job_array_tasks.claim(self.folder, me) == name
+            job_array_tasks.do(self.folder, name, me, self.calls)
+            found = job_array_tasks.read_json(self.folder / "results" / f"{name}.json")
             yield self.calls.result(function, found["value"])
 
 
@@ -216,7 +218,7 @@ STEPS = [{"quality": {"rules": "default"}}, {"filter": {"where": "score_quality_
 
 
 def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 20_000)
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 20_000)
     bench.jsonl("a.jsonl", corpus(300))
     (bench.folder / "a.jsonl").open("a").write("{bad\n")
     text = "".join(f'"say {i}","{i} is it, and ""so"" on"\n' for i in range(50))
@@ -256,9 +258,9 @@ def test_records_that_json_would_change_stay() -> None:
 COMMAND = """
 import sys
 from instdata.util import ranks
-import instdata.read.bytes
+import instdata.read.bytes_to_records
 from instdata.cli.main import main
-ranks.STALE, instdata.read.bytes.PIECE = 4.0, 10_000
+ranks.STALE, instdata.read.bytes_to_records.PIECE = 4.0, 10_000
 if __name__ == "__main__":
     main()
 """
@@ -298,7 +300,7 @@ def test_four_ranks_one_killed_and_all_resumed_give_the_same_bytes(bench: Any, s
     assert [t.get("rank", 0) for t in told] == [0, 1, 2, 3] and {t["world"] for t in told[1:]} == {4}
     assert told[0]["ranks"]["tasks"].get("1", 0) == told[1]["tasks"]
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-local"))
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 10_000)
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 10_000)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the step's
     assert fingerprint(build(prepare(recipe), bench.folder / "local").path) == fingerprint(bench.folder / "out")
 

@@ -88,7 +88,7 @@ class Slow(Step):
 def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: Bench,
     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """Blocks are read and shards scored on two nodes, of which one dies in the middle of the scoring."""
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 10_000)
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 10_000)
     (bench.folder / "slow.py").write_text(SLOW)
     bench.jsonl("a.jsonl", corpus(1000))
     steps = [{"slow.py:Slow": {}}, *STEPS, {"clean": {}}]

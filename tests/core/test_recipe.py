@@ -14,7 +14,7 @@ from instdata.recipe.load import read_recipe
 from instdata.recipe.model import json_schema
 from instdata.util.errors import InputError
 from instdata.util.resources import resource
-from instdata.util.values import parse_size, share
+from instdata.util.sizes_and_shares import parse_size, share
 from instdata.util.yaml import parse_yaml
 from tests.conftest import rows
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +15,14 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.corpus.write import locked
-from instdata.read.files import find_files
-from instdata.read.source import Source
-from instdata.util.addresses import Place, fetched, is_url
+from instdata.corpus.write_build_folder import locked
+from instdata.read.find_files import find_files
+from instdata.read.source_options import Source
 from instdata.util.errors import BuildError, InputError
 from instdata.util.paths import cache_folder
+from instdata.util.remote_files import Place, fetched, is_url
 from tests.conftest import Bench, rows
+from tests.loopback import serving
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
@@ -39,8 +39,7 @@ class Store:
         self.fails: Callable[[str, str, int], str] = lambda method, path, count: ""
         self.asked: list[str] = []
         self.server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.port}"
+        self.url = ""
 
     def _answer(self, environ: dict[str, Any], start: Any) -> Any:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
@@ -67,12 +66,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)  # ours are tried, and soon
-    running = Store()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
-    urllib.request.urlopen(urllib.request.Request(f"{running.url}/moto-api/reset", method="POST")).close()
-    running.client().mkdir("bench")
-    yield running
-    running.server.shutdown()
+    found = Store()
+    with serving(found.server) as found.url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
+        urllib.request.urlopen(urllib.request.Request(f"{found.url}/moto-api/reset", method="POST")).close()
+        found.client().mkdir("bench")
+        yield found
 
 
 def put(store: Store, name: str, records: list[Any]) -> None:
@@ -124,7 +123,7 @@ def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, benc
     done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
     Place("s3://bench/out").send(done.path)
     (done.path / "README.md").write_text("changed")
-    monkeypatch.setattr("instdata.util.addresses.TRIES", 2)
+    monkeypatch.setattr("instdata.util.remote_files.TRIES", 2)
     store.fails = lambda method, path, count: "500" if method == "PUT" and "README" in path else ""
     place = Place("s3://bench/out")
     with pytest.raises(BuildError, match="run the same command again to go on"):

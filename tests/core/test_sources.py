@@ -299,7 +299,7 @@ def test_small_files_go_to_the_engine_in_one_stream_and_are_remembered_one_by_on
     for i in range(6):
         bench.jsonl(f"in/{i}.jsonl", rows(3) if i % 2 else rows(i + 1))
     (bench.folder / "in/empty.jsonl").write_text("")
-    plan = prepare(bench.recipe(sources=[{"path": "in", "name": "d"}]))
+    plan = prepare(bench.recipe(sources=[{"path": "in", "name": "d", "damaged": "keep"}]))
     stopped = Stops(4)
     with pytest.raises(KeyboardInterrupt):
         read_sources(plan.inputs, [0.0], stopped, plan.context)

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pytest
 
 from instdata.build import READY
-from instdata.corpus.tables import Recent, rows_at
-from instdata.read import look as looks
-from instdata.steps.ability import kept as keeping
-from instdata.steps.ability.examples import Examples
+from instdata.corpus.shard_tables import Recent, rows_at
+from instdata.read import first_look as looks
+from instdata.steps.ability import kept_model as keeping
 from instdata.steps.ability.linear import train
+from instdata.steps.ability.training_examples import Examples
 from instdata.util.engine import Processes
 from tests.conftest import rows
 
@@ -162,7 +162,7 @@ def _runs(pid: int) -> bool:
 def test_a_process_of_our_own_loads_neither_pandas_nor_scipy_until_they_are_asked_for():
     told = """
 import sys
-from instdata.util.lean import lean
+from instdata.util.import_guards import lean
 lean()
 from instdata.read.language import warm
 warm()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from instdata.corpus.interleave import chairman
 from instdata.corpus.ladder import ladder, priority
-from instdata.corpus.subsets import Subsets
+from instdata.corpus.subset_options import Subsets
 from instdata.util.errors import InputError
 
 counts = st.lists(st.integers(0, 60), min_size=1, max_size=15).filter(any)

@@ -15,11 +15,11 @@ import instdata
 from instdata.api import open_build
 from instdata.builds import export, find_build, history, rows_of
 from instdata.publish.verify import verify
-from instdata.read.dropped import export_dropped
-from instdata.report.facts import open_ledger
-from instdata.report.review.draw import draw
+from instdata.read.export_dropped import export_dropped
+from instdata.report.build_facts import open_ledger
+from instdata.report.review.sampling import draw
+from instdata.util.checksums import SUMS, part, sums_of, write_sums
 from instdata.util.errors import DamagedInput, InputError, InstdataError
-from instdata.util.sums import SUMS, part, sums_of, write_sums
 from tests.conftest import Bench, rows
 
 STEPS = [{"dedup": {"threshold": 0.9}}, {"quality": {"rules": ["secret"]}}]
@@ -216,7 +216,7 @@ def _source(folder: Path) -> str:
 
 
 def test_a_report_that_is_written_again_is_the_builds_own(built):
-    pytest.importorskip("altair")
+    pytest.importorskip("vl_convert")
     from instdata.report.page import write_report
 
     (built / "report.html").write_text("damaged")
@@ -247,7 +247,13 @@ def test_no_code_reads_a_builds_file_past_its_checksum():
     """Every way to a file of a build goes through `part`, but for what writes or checks them."""
     ours = Path(instdata.__file__).parent
     names = r'/ (?:"(?:ledger|dropped|forms)\.parquet"|"quarantine\.jsonl"|"recipe\.yaml"|DROPPED\b|FORMS\b)'
-    writers = {"build.py", "corpus/write.py", "publish/verify.py", "publish/publication.py", "publish/facts.py"}
+    writers = {
+        "build.py",
+        "corpus/write_build_folder.py",
+        "publish/verify.py",
+        "publish/published_folder.py",
+        "publish/set_facts.py",
+    }
     for path in ours.rglob("*.py"):
         name = path.relative_to(ours).as_posix()
         if name not in writers | {"publish/card.py"}:

@@ -14,10 +14,10 @@ from instdata.corpus import corpus as core
 from instdata.corpus.ladder import ladder, priority
 from instdata.corpus.ledger import write_ledger
 from instdata.corpus.rows import SHARD, bytes_of_ids
-from instdata.corpus.subsets import Subsets
-from instdata.corpus.write import write_data
+from instdata.corpus.subset_options import Subsets
+from instdata.corpus.write_build_folder import write_data
 from instdata.steps import run
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.conftest import rows
 
 SHARDS = [400, pytest.param(5000, marks=pytest.mark.slow)]

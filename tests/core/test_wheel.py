@@ -22,9 +22,10 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path):
     assert not [n for n in names if n.startswith(("tests", "benchmarks", "docs"))]
     assert wheel.stat().st_size < 3_000_000
     # A new environment whose own packages come first, and which borrows the dependencies of this one.
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
     python = tmp_path / "venv/bin/python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=300)
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=300)
     site = next((tmp_path / "venv/lib").glob("python*/site-packages"))
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     empty = tmp_path / "empty"

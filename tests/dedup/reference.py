@@ -1,13 +1,13 @@
-"""Jaccard similarity the slow way: Python sets of n-grams as text.py describes them, all pairs compared."""
+"""Jaccard similarity the slow way: Python sets of n-grams as folding.py describes them, all pairs compared."""
 
 from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 
-from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.overlap import read_folded
-from instdata.steps.dedup.text import WHOLE, WIDE
+from instdata.steps.dedup.character_tables import prepare, tables
+from instdata.steps.dedup.folding import WHOLE, WIDE
+from instdata.steps.dedup.shared_ngrams import read_folded
 
 
 def folded(text: str) -> str:

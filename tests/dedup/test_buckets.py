@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from instdata.steps.dedup import buckets
-from instdata.steps.dedup.buckets import Buckets, Heap
-from instdata.steps.dedup.characters import buffers
+from instdata.steps.dedup import band_buckets
+from instdata.steps.dedup.band_buckets import Buckets, Heap
+from instdata.steps.dedup.character_tables import buffers
 
 KEYS = arrays(np.uint32, st.tuples(st.just(3), st.integers(1, 30)),
     elements=st.integers(0, 12) | st.integers(0, 2**32 - 1))  # fmt: skip
@@ -19,7 +19,7 @@ KEYS = arrays(np.uint32, st.tuples(st.just(3), st.integers(1, 30)),
 @given(KEYS, KEYS, st.lists(st.integers(1, 9), max_size=10))
 @settings(max_examples=60, deadline=None)
 def test_pairs_that_share_a_key(held, asked, cuts):
-    start, buckets.START = buckets.START, 4
+    start, band_buckets.START = band_buckets.START, 4
     try:
         grown = Buckets(3)
         at = 0
@@ -27,7 +27,7 @@ def test_pairs_that_share_a_key(held, asked, cuts):
             grown.add(np.ascontiguousarray(held[:, at : at + cut]))
             at += cut
     finally:
-        buckets.START = start
+        band_buckets.START = start
     wanted = sorted(
         (q, r) for q in range(asked.shape[1]) for r in range(held.shape[1]) if (asked[:, q] == held[:, r]).any()
     )

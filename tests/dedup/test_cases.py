@@ -10,7 +10,7 @@ import pytest
 from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.dedup import dedup
 from instdata.steps.dedup.step import Dedup
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 from .test_step import run
 

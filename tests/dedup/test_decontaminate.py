@@ -159,8 +159,8 @@ def test_a_file_without_any_question_is_an_error(tmp_path):
 
 
 def test_evaluation_files_of_many_shapes(realdata, tmp_path):
-    from instdata.steps.dedup.others import read
-    from instdata.util.context import Context
+    from instdata.steps.dedup.outside_texts import read
+    from instdata.util.build_context import Context
 
     for name, least in (
         ("belle/eval_v1_labelled.jsonl", 1172),

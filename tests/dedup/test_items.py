@@ -9,8 +9,8 @@ import pytest
 from instdata.steps.base import Scores
 from instdata.steps.dedup import suites
 from instdata.steps.dedup.decontaminate import Decontaminate
-from instdata.steps.dedup.items import read_items
-from instdata.util.context import Context
+from instdata.steps.dedup.eval_items import read_items
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 
 from .test_step import rows
@@ -218,7 +218,7 @@ def test_suites_by_name(tmp_path, monkeypatch):
         (suites.Pointer("a/b", "0" * 40, "test.jsonl", "1" * 64), "is not the file pointed at"),
         (suites.Pointer("gone", "0" * 40, "test.jsonl", right), "go online once"),
     ):
-        monkeypatch.setattr("instdata.steps.dedup.others.suites", lambda p=pointer: {"harbours": p})
+        monkeypatch.setattr("instdata.steps.dedup.outside_texts.suites", lambda p=pointer: {"harbours": p})
         monkeypatch.setattr(suites, "suites", lambda p=pointer: {"harbours": p})
         problems = Decontaminate(against=["harbours"]).check(Context(base=tmp_path))
         assert bool(problems) == bool(said) and (not said or said in problems[0])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.steps.dedup import Index, dedup, near, search, signatures, to_datasketch
-from instdata.steps.dedup.characters import prepare
+from instdata.steps.dedup.character_tables import prepare
 from instdata.steps.dedup.minhash import ngram_sets, scheme
 from instdata.util.errors import BuildError, InputError
 
@@ -312,7 +312,7 @@ def test_near_and_index_agree_with_brute_force(planted, truth_from_half):
 
 
 def test_index_grows(monkeypatch):
-    monkeypatch.setattr("instdata.steps.dedup.buckets.START", 8)
+    monkeypatch.setattr("instdata.steps.dedup.band_buckets.START", 8)
     random = np.random.default_rng(3)
     index, texts = Index(), []
     for _ in range(12):
@@ -341,3 +341,20 @@ def test_equal_values_are_in_one_part(values, part):
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(values)))
     held = [set(values[at].tolist()) for at in parts]
     assert sum(map(len, held)) == len(set(values.tolist()))
+
+
+def test_a_misspelt_word_is_no_word_of_its_own_where_the_corpus_says_so():
+    """A slip of a word that many rows hold goes; another word, a name and a word of a small corpus stay."""
+    many = [f"Please describe the {w} winter over the mountains near town number {i}" for i, w in enumerate("ab" * 30)]
+    task = "Tell me how the farmers over there predict the winter before harvest time comes"
+    for slip in ("witer", "wintter", "wniter", "wintwr"):
+        assert len(dedup([*many, task, task.replace("winter", slip)]).dropped) == 1, slip
+        assert not len(dedup([task, task.replace("winter", slip)]).dropped), "too few rows to say which words there are"
+    for other in ("winner", "wander", "Witer", "whiter", "weather"):
+        assert not len(dedup([*many, task, task.replace("winter", other)]).dropped), other
+
+
+def test_listed_real_words_are_no_slips_of_each_other():
+    many = [f"Please describe the {w} country over the mountains near town number {i}" for i, w in enumerate("ab" * 30)]
+    task = "Which is the largest country that a traveller from the north can reach on foot within a week"
+    assert not len(dedup([*many, task, task.replace("country", "county")]).dropped)

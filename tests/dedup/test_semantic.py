@@ -8,7 +8,7 @@ import pytest
 
 from instdata.steps.dedup import dedup, semantic
 from instdata.steps.dedup.step import Dedup
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 from .test_step import rows, run

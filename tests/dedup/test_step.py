@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.base import Scores
 from instdata.steps.dedup.step import Dedup
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 LONG = "The quick brown fox jumps over the lazy dog near the river bank at dawn"
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.dedup.characters import prepare
-from instdata.steps.dedup.contrast import lexicon
-from instdata.steps.dedup.guard import contrasting
+from instdata.steps.dedup.character_tables import prepare
+from instdata.steps.dedup.contrast_guard import contrasting
+from instdata.steps.dedup.contrast_words import lexicon
 from instdata.steps.dedup.minhash import ngram_sets, scheme
-from instdata.steps.dedup.sizes import bands, parse_bytes
+from instdata.steps.dedup.option_values import bands, parse_bytes
 from instdata.util.errors import InputError
 
 from .reference import folded, folded_all, ngram_set

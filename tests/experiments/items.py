@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from instdata.score.evaluate import CELL
 from instdata.score.item import Item
-from instdata.score.table import SCHEMA, score_row
+from instdata.score.score_table import SCHEMA, score_row
 
 
 def item(name: str, ability: str = "x", scorer: str = "exact") -> Item:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from instdata.compare.harnesses import imported, tasks_of
+from instdata.compare.run_lm_eval import imported, tasks_of
 from instdata.score.harness_tasks import export_items
 from instdata.score.item import Item
 from instdata.util.errors import InputError, MissingExtra

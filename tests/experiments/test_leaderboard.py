@@ -52,7 +52,7 @@ def test_it_finds_what_was_planted(noisy, monkeypatch):
 
 
 def test_arms_hold_as_many_supervised_tokens(noisy):
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     board = leaderboard.prepare(
         noisy / "builds/noisy", methods="longest", keep="30", seeds=5, model="./tiny", proxy=None, metric="bits",

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.grow import design
-from instdata.grow.law import MixtureRuns, best_mixture, fit_law, gain
-from instdata.grow.mixtures import bounded, dirichlet
+from instdata.grow import mixture_design
+from instdata.grow.mixture_draws import bounded, dirichlet
+from instdata.grow.mixture_law import MixtureRuns, best_mixture, fit_law, gain
 from instdata.util.errors import InputError
 from tests.experiments.worlds import WORLDS, study
 from tests.harness.conftest import SET, run
@@ -111,8 +111,10 @@ def test_a_design_runs_and_writes_a_recipe(trained, monkeypatch):
     assert plan["cells"] == 1 + 6 * 2 and plan["confirmation"]["cells"] == 1 + 2 * 3
     assert not (trained / "builds/planted/design").exists()
     told, early = trained / "builds/planted/design/design.json", []
-    confirmed = design.confirmed
-    monkeypatch.setattr(design, "confirmed", lambda *a: early.append(json.loads(told.read_text())) or confirmed(*a))
+    confirmed = mixture_design.confirmed
+    monkeypatch.setattr(
+        mixture_design, "confirmed", lambda *a: early.append(json.loads(told.read_text())) or confirmed(*a)
+    )
     found = run(f"{DESIGN} --budget 60")
     assert found["identified"] and len(found["mixtures"]) == 6 and found["items"] + found["fresh_items"] == 24
     assert all(sum(m.values()) == pytest.approx(1, abs=1e-3) for m in found["mixtures"])

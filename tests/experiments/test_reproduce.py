@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from instdata.grow.papers.primary import Examined, primary_metric
+from instdata.grow.papers.primary_score import Examined, primary_metric
 from instdata.grow.papers.study import refilled
-from instdata.train.recipe import training
+from instdata.train.training_recipe import training
 from instdata.util.errors import InputError
 from tests.experiments.items import item, table
 from tests.harness import judge_stub
@@ -107,7 +107,7 @@ def test_a_row_with_nothing_to_learn_is_left_out_of_a_study(home, planted):
 
 def test_the_epoch_is_chosen_by_scores_not_by_loss(tiny_folder, monkeypatch):
     """Of two epochs the one that answers better is kept, though its loss is higher; equal ones are told by loss."""
-    from instdata.grow.papers import primary as module
+    from instdata.grow.papers import primary_score as module
     from instdata.train.forward import Validation
 
     items = [item("a"), item("b")]

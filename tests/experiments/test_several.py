@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.compare.paired import decide
+from instdata.compare.paired_comparison import decide
 from instdata.score.metric import metric_of
 from instdata.util.errors import InputError
 from tests.harness.conftest import SET, rows, run
@@ -86,8 +86,8 @@ def test_what_does_not_fit_is_exit_2(mixed, line, words):
 
 
 def test_macro_weighs_abilities_alike():
-    from instdata.compare.equal import macro
-    from instdata.compare.paired import Matched
+    from instdata.compare.equal_cost import macro
+    from instdata.compare.paired_comparison import Matched
 
     parts = [
         Matched(np.zeros((2, 4)), np.ones((2, 4)), np.ones(4)),
@@ -99,8 +99,8 @@ def test_macro_weighs_abilities_alike():
 
 def test_items_about_one_passage_are_one_draw_of_the_mean_over_abilities_too():
     """Six passages with five questions each, in two abilities: what an arm does to a passage it does to its questions."""
-    from instdata.compare.equal import against
-    from instdata.score.table import SCHEMA
+    from instdata.compare.equal_cost import against
+    from instdata.score.score_table import SCHEMA
 
     rng, table = np.random.default_rng(0), []
     for seed in range(2):
@@ -118,9 +118,9 @@ def test_items_about_one_passage_are_one_draw_of_the_mean_over_abilities_too():
 
 
 def test_halves_and_thirds_of_items_keep_passages_together():
-    from instdata.grow.design import _thirds
+    from instdata.grow.mixture_design import _thirds
+    from instdata.score.from_build import split_items
     from instdata.score.item import Item
-    from instdata.score.source import split_items
 
     def item(i: int, cluster: str | None) -> Item:
         return Item(f"i{i:02}", "a", [{"role": "user", "content": "?"}], "x", None, "exact", None, "s", cluster=cluster)

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from instdata.grow.law import MixtureRuns, best_mixture, fit_law, gain
-from instdata.grow.mixtures import dirichlet
+from instdata.grow.mixture_draws import dirichlet
+from instdata.grow.mixture_law import MixtureRuns, best_mixture, fit_law, gain
 
 ABILITIES, BUDGET = 5, 20_000
 SLOPES = np.array([0.05, 0.03, 0.02, 0.01, 0.0])

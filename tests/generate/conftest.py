@@ -14,7 +14,7 @@ from instdata.corpus.rows import CORPUS, Rows, message_id
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.steps.base import Produced
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 PRICE = {"input": 1.0, "output": 2.0}
 ABILITIES = ("math", "code", "chat", "story")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import NewRow, Novelty, judge
-from instdata.util.context import Context
+from instdata.steps.generate.new_row_checks import NewRow, Novelty, judge
+from instdata.steps.generate.right_ability import other_ability
+from instdata.util.build_context import Context
 from tests.generate.conftest import ABILITIES, rows, seeds, taxonomy
 
 THINGS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instdata.steps.generate.check import NewRow, plain_faults, wrong_language
+from instdata.steps.generate.new_row_checks import NewRow, plain_faults, wrong_language
 
 
 @pytest.mark.parametrize(

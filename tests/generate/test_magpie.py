@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from instdata.steps.generate.prompt import families, prefix_of
+from instdata.steps.generate.prompt_templates import families, prefix_of
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from tests.generate.conftest import accepted, seeds, taxonomy
 from tests.llm.server import han

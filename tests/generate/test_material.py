@@ -7,7 +7,7 @@ import json
 import pytest
 
 from instdata.llm.request import Request
-from instdata.steps.generate.prompt import TaskForm, forms, tasks_schema
+from instdata.steps.generate.prompt_templates import TaskForm, forms, tasks_schema
 from instdata.steps.generate.self_instruct import Goal, Ordered, Shown, _copied, _fields, _item
 
 SHOWN = Shown("把下面的话说得委婉一些。\n你的报告写得太乱了，重写。", "您的报告如果条理再清楚一些就更好了。")

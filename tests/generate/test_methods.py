@@ -7,15 +7,15 @@ import json
 import pytest
 
 from instdata.corpus.rows import told
-from instdata.llm.cache import show
 from instdata.llm.client import Unusable
 from instdata.llm.reply import read_items, read_object
-from instdata.steps.generate.prompt import render
+from instdata.llm.request_cache import show
+from instdata.steps.generate.prompt_templates import render
 from instdata.steps.generate.respond import agreed, final_answer, verified
 from instdata.steps.generate.rounds import Given
 from instdata.steps.generate.step import Generate
 from instdata.steps.generate.translate import words_left
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BuildError
 from tests.generate.conftest import accepted, reasons, rows, seeds, taxonomy
 from tests.llm.server import running
@@ -220,7 +220,7 @@ def test_a_template_evaluates_nothing_that_a_row_says():
 
 def test_estimate_asks_nothing(produce, tmp_path):
     from instdata.steps.generate.step import Generate
-    from instdata.util.context import Context
+    from instdata.util.build_context import Context
     from tests.generate.conftest import taxonomy
 
     context = Context(taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]), cache=tmp_path)
@@ -233,7 +233,7 @@ def test_estimate_asks_nothing(produce, tmp_path):
 
 def test_estimate_of_answers_counts_every_row_and_the_judge(tmp_path):
     from instdata.steps.generate.step import Generate
-    from instdata.util.context import Context
+    from instdata.util.build_context import Context
 
     context = Context(cache=tmp_path, say=pytest.fail)
     given = rows(

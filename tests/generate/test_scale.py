@@ -11,13 +11,13 @@ from collections import Counter
 import pyarrow.compute as pc
 import pytest
 
-from instdata.llm.flow import flow
+from instdata.llm.ordered_jobs import flow
 from instdata.llm.request import Answer
 from instdata.steps.dedup import Index
-from instdata.steps.generate import records
+from instdata.steps.generate import written_records
 from instdata.steps.generate.self_instruct import MOST, produce
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.generate.conftest import seeds, taxonomy
 from tests.llm.server import han
 from tests.llm.test_flow import Loop
@@ -60,7 +60,7 @@ def made(seed: int, target: int):
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr(records, "AT_ONCE", 64)
+    monkeypatch.setattr(written_records, "AT_ONCE", 64)
 
 
 def test_the_same_rows_whatever_answer_comes_first():

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.generate.conftest import accepted, rows
 from tests.harness.conftest import tiny_folder as tiny_folder  # a fixture
 from tests.llm.server import han, number
@@ -23,7 +23,7 @@ def step_of(folder: Path, **more) -> Generate:
 
 def test_the_likeliest_answer_is_taken(tiny_folder, model, tmp_path):
     pytest.importorskip("torch")
-    from instdata.steps.quality.model import encode, load, losses
+    from instdata.steps.quality.perplexity_and_ifd import encode, load, losses
 
     def given(context):
         return rows([[("user", "请回答：什么是山")]], [None], context, "mine")

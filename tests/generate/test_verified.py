@@ -11,7 +11,7 @@ import pytest
 
 from instdata.recipe.load import read_recipe
 from instdata.steps.generate.step import Generate
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from tests.generate.conftest import accepted, reasons, seeds, taxonomy
 from tests.llm.server import han
@@ -98,7 +98,7 @@ def test_other_methods_have_the_step(tmp_path):
 
 def test_what_repeats_its_prompt_is_no_task(model, tmp_path):
     """The words that tell the form, or the material of an example, handed back as a task."""
-    from instdata.steps.generate.prompt import forms
+    from instdata.steps.generate.prompt_templates import forms
 
     form = forms("zh")["math"]
     told = form.told.split("；")[0]

@@ -62,7 +62,7 @@ def tiny_folder(tmp_path_factory):
 @pytest.fixture
 def tiny(tiny_folder):
     """A fresh copy each time: training happens in place."""
-    from instdata.llm.causal import load
+    from instdata.llm.causal_models import load
 
     return load(str(tiny_folder))
 

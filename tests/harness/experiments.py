@@ -18,9 +18,9 @@ from unittest import mock
 import numpy as np
 
 from instdata.compare.effect import FEW, Contrast, decide
-from instdata.compare.looks import Looks
-from instdata.compare.paired import Matched
-from instdata.compare.paired import decide as paired
+from instdata.compare.paired_comparison import Matched
+from instdata.compare.paired_comparison import decide as paired
+from instdata.compare.sequential_looks import Looks
 from instdata.score.metric import MACRO, metric_of
 
 

@@ -86,8 +86,8 @@ def test_a_judge_that_its_card_bars_does_not_decide(judged, home):
 def test_a_judge_that_was_never_checked_does_not_decide(judged, home, monkeypatch):
     line, _ = judged
     better = Effect("echo", "judge", "score", 0.2, 0.8, 0.6, 0.5, 0.7, 0.001, 16, 2, 0.1, "better")
-    monkeypatch.setattr("instdata.compare.experiment.effects_of", lambda *_: ([better], []))
-    monkeypatch.setattr("instdata.compare.experiment.win_rates", lambda *_: {})
+    monkeypatch.setattr("instdata.compare.ablate.effects_of", lambda *_: ([better], []))
+    monkeypatch.setattr("instdata.compare.ablate.win_rates", lambda *_: {})
     found = run(f"{line} --metric judge", 3)
     assert found["effects"][0]["verdict"] == "undecided" and found["judge_floor"]["card"] is None
     assert found["effects"][0]["why"].startswith("this judge was never checked: instdata judge-card --judge json --on")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.score.extract.number import chinese_value
-from instdata.score.extract.result import final_numbers
+from instdata.score.extract.stated_result import final_numbers
 from instdata.score.extract.text import code_in, normalise
 from instdata.score.item import Item
 from instdata.score.scorers import Scored, chance, score_answer, unusable

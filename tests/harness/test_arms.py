@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from instdata.compare.arm import Count
-from instdata.compare.export import TRAINERS, _lost, _schedule
-from instdata.train.recipe import training
+from instdata.compare.export_arms import TRAINERS, _lost, _schedule
+from instdata.train.training_recipe import training
 from instdata.util.errors import InputError
 
 from .conftest import SET, run

@@ -100,7 +100,7 @@ def test_vllm_where_it_is_not():
 def test_bfloat16_only_where_the_card_has_it(monkeypatch, real, wanted):
     import torch
 
-    from instdata.llm.causal import fast_dtype
+    from instdata.llm.causal_models import fast_dtype
 
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or real)
     assert fast_dtype(torch.device("cuda")) == getattr(torch, wanted)
@@ -108,14 +108,16 @@ def test_bfloat16_only_where_the_card_has_it(monkeypatch, real, wanted):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_packed_attention_on_a_card_equals_each_row_alone(monkeypatch, there):
-    """The kernel of torch >= 2.12 by a fake that does what it promises; without it rows are attended one by one."""
+    """The kernel by a fake that does what it promises (and takes what torch 2.10's takes, which knows no shared heads);
+    without it rows are attended one by one. tests/harness/test_card_path.py asks a real one."""
     import torch
 
     from instdata.train import pack
 
     calls = []
 
-    def varlen_attn(q, k, v, cu_q, cu_k, most_q, most_k, scale=None, window_size=None, enable_gqa=False):
+    def varlen_attn(q, k, v, cu_q, cu_k, most_q, most_k, scale=None, window_size=None):
+        assert q.dtype == k.dtype == v.dtype == torch.bfloat16 and q.shape == k.shape
         calls.append(window_size)
         out, _ = pack._attend_each(None, *(x.transpose(0, 1)[None] for x in (q, k, v)), None, scale, 0.0, cu_q)
         return out[0]
@@ -130,12 +132,15 @@ def test_packed_attention_on_a_card_equals_each_row_alone(monkeypatch, there):
     assert torch.equal(one, two) and calls == ([(-1, 0)] if there else [])
     pack._attend_varlen(None, q.float(), k.float(), v.float(), None, None, 0.0, starts, 6)
     assert len(calls) == there  # the kernel takes half precision only
+    with torch.autocast("cpu", dtype=torch.bfloat16):  # rotated queries and keys are float32 there, values are not
+        mixed, _ = pack._attend_varlen(None, q.float(), k.float(), v, None, None, 0.0, starts, 6)
+    assert len(calls) == 2 * there and torch.allclose(mixed.float(), one.float(), atol=1e-2)
 
 
 def test_the_parent_lets_go_of_its_model_before_children_train(home, monkeypatch):
     from instdata.compare import cell
     from instdata.grow.curve import grids
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     [(grid, streams)] = grids(home / "builds/planted", ["./tiny"], 2, training("proxy"), ["bits"], sizes="16")
     seen = []

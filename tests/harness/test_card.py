@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.compare.card import metric_card, reads, transfer_card
-from instdata.score.table import SCHEMA
+from instdata.compare.metric_card import metric_card, reads, transfer_card
+from instdata.score.score_table import SCHEMA
 
 
 def world(

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from instdata.score.distractors import KINDS, make, other_numbers
 from instdata.score.extract.text import normalise
+from instdata.score.holdout_items import item_id
 from instdata.score.item import Item
-from instdata.score.items import item_id
 
 
 def item(

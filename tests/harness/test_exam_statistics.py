@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from instdata.compare.effect import FEW, Contrast, decide
-from instdata.compare.margin import margin_of
+from instdata.compare.equivalence_margin import margin_of
 from instdata.score.metric import BITS, SCORE
 from tests.harness.experiments import (
     EXAM,
@@ -117,7 +117,7 @@ def test_an_item_that_was_never_scored_is_out_of_both_arms():
 def table(slope: float, sizes=(16, 32, 64), seeds=(0, 1, 2), base=1.0):
     import pyarrow as pa
 
-    from instdata.score.table import SCHEMA
+    from instdata.score.score_table import SCHEMA
 
     rng = np.random.default_rng(0)
     rows = []
@@ -153,8 +153,8 @@ def test_arms_make_equally_many_steps_for_any_lengths():
     from hypothesis import strategies as st
 
     from instdata.train.loop import batches
-    from instdata.train.recipe import training
     from instdata.train.render import Encoded
+    from instdata.train.training_recipe import training
 
     @given(st.lists(st.integers(2, 300), min_size=8, max_size=40), st.integers(8, 40))
     def check(lengths, planned):

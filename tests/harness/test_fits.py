@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from instdata.grow.curve_fit import curve, fit
-from instdata.score.table import cells_of
+from instdata.score.score_table import cells_of
 from instdata.util.errors import InputError
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from instdata.compare.effect import Effect
 from instdata.compare.judge_floor import below, by_length, carded, floored, win_rates
-from instdata.judge.length import win_rate
+from instdata.judge.length_bias import win_rate
 from instdata.util.errors import InputError
 
 

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.compare.arm import pool_of
-from instdata.score.table import SCHEMA
+from instdata.score.score_table import SCHEMA
+from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from instdata.util.sums import write_sums
 
 from .conftest import EFFECT_KEYS, SET, run
 
@@ -85,7 +85,7 @@ def test_curves_by_origin_and_sizes(home):
 def test_streams_in_processes_of_their_own_give_the_same_cells(home):
     from instdata.compare.cell import read_cells, run_streams
     from instdata.grow.curve import grids
-    from instdata.train.recipe import training
+    from instdata.train.training_recipe import training
 
     how = training("proxy", [x for x in SET.split() if "=" in x])
     made = []
@@ -204,8 +204,8 @@ def test_scores_on_a_suite_stand_beside_those_on_the_holdout(home):
 
 
 def test_arms_are_coupled_and_hold_no_evaluation_item(home):
-    from instdata.compare.experiment import prepare
-    from instdata.train.recipe import training
+    from instdata.compare.ablate import prepare
+    from instdata.train.training_recipe import training
 
     build = home / "builds/planted"
     ablation = prepare(
@@ -226,8 +226,8 @@ def test_arms_are_coupled_and_hold_no_evaluation_item(home):
 
 def test_sizes_that_one_long_row_fills_are_sizes_all_the_same(home):
     """With few and uneven rows two sizes can end at the same row of an arm that is matched in tokens."""
-    from instdata.compare.experiment import prepare
-    from instdata.train.recipe import training
+    from instdata.compare.ablate import prepare
+    from instdata.train.training_recipe import training
 
     ablation = prepare(
         home / "builds/planted", "filter", None, sizes="1,2,3,4,5", seeds=2, most=2, model="./tiny", match="supervised",
@@ -285,34 +285,6 @@ def test_a_finished_run_is_not_overwritten_and_a_full_disk_leaves_it_resumable(h
     assert run("evaluate runs/one --metrics bits")["build"].endswith("planted")
 
 
-def test_what_shapes_a_cell_is_in_its_name(home, monkeypatch):
-    from dataclasses import replace
-
-    from instdata.grow.curve import grids
-    from instdata.train.forward import Validation
-    from instdata.train.recipe import training
-
-    [(grid, [stream])] = grids(
-        home / "builds/planted", ["./tiny"], 1, training("proxy"), ["bits"], sizes="16", say=print
-    )
-    same = grid.cells(stream)[0].path.name
-    names = [same]
-    for change in ({"recipe": training("proxy", ["lr=1e-4"])}, {"validate": Validation(grid.items[:2])}):
-        names.append(replace(grid, **change).cells(stream)[0].path.name)
-    for change in (  # what is asked of a cell is no part of it
-        {"kinds": ["bits", "distractors"]},
-        {"items": [replace(grid.items[0], ability="other"), *grid.items[1:]]},
-        {"items": [replace(grid.items[0], tests="assert 1"), *grid.items[1:]]},
-    ):
-        assert replace(grid, **change).cells(stream)[0].path.name == same
-    with monkeypatch.context() as patch:
-        patch.setattr("transformers.__version__", "0.0.0")
-        names.append(replace(grid).cells(stream)[0].path.name)
-    for stream_change in ({"seed": 5}, {"arm": "human"}, {"ids": [*stream.ids[1:], stream.ids[0]]}):
-        names.append(grid.cells(replace(stream, **stream_change))[0].path.name)
-    assert len(set(names)) == len(names)
-
-
 def test_models_and_taxonomies_that_cannot_be_told_apart_or_found(home):
     with pytest.raises(InputError, match="the same model twice"):
         run("curves planted --model ./tiny --model ./tiny --plan")
@@ -327,18 +299,10 @@ def test_models_and_taxonomies_that_cannot_be_told_apart_or_found(home):
 def test_filters_in_any_script_have_folders_of_their_own():
     from pathlib import Path
 
-    from instdata.compare.experiment import folder_of
+    from instdata.compare.ablate import folder_of
 
     assert folder_of(Path("builds/b"), "ability=数学") != folder_of(Path("builds/b"), "ability=翻译")
     assert folder_of(Path("builds/b"), "quality.refusal") == Path("ablations/b-quality.refusal")
-
-
-def test_a_cut_line_of_metrics_costs_nothing(home):
-    command = f"curves planted --model ./tiny --seeds 1 --sizes 16 --metrics bits {SET}"
-    run(command)
-    with open(home / "builds/planted/curves/metrics.jsonl", "a") as file:
-        file.write('{"arm": "all", "se')
-    assert run(command)["cells"]
 
 
 def test_a_holdout_that_passed_the_step_cannot_judge_it(home, planted):
@@ -366,8 +330,8 @@ def test_a_holdout_that_passed_the_step_cannot_judge_it(home, planted):
 
 
 def test_items_that_the_step_passes_are_told_apart(home):
-    from instdata.compare.exam import passing
-    from instdata.score.source import taxonomy_of
+    from instdata.compare.exam_items import passing
+    from instdata.score.from_build import taxonomy_of
 
     build = home / "builds/planted"
     told = passing(build, "filter", taxonomy_of(build))
@@ -375,82 +339,6 @@ def test_items_that_the_step_passes_are_told_apart(home):
 
 
 # --- training once, scoring for ever
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """How many steps were trained, as a list that grows."""
-    from instdata.train import loop
-
-    steps, real = [], loop.train
-
-    def train(run, rows, plan, until, *more):
-        steps.extend(range(run.step, until))
-        return real(run, rows, plan, until, *more)
-
-    monkeypatch.setattr(loop, "train", train)
-    return steps
-
-
-def test_one_more_item_metric_or_suite_trains_nothing_and_gives_the_same_scores(home, counted):
-    line = f"curves planted --model ./tiny --seeds 1 --sizes 16,32 {SET}"
-    run(f"{line} --metrics bits --max-items 6")
-    trained = len(counted)
-    assert trained > 0
-    more = run(f"{line} --metrics bits,distractors,answers")  # more items, more metrics
-    suite = [{"ability": "sums", "instruction": f"What is {n} plus 1?", "reference": f"{n + 1}"} for n in range(3)]
-    (home / "more.jsonl").write_text("\n".join(map(json.dumps, suite)))
-    apart = run(f"{line} --metrics bits --suite more.jsonl")
-    assert len(counted) == trained and apart["items"] == 3
-    again = run(f"{line} --metrics bits,distractors,answers")
-    assert again["table"] == more["table"] and len(counted) == trained
-    shutil.rmtree(home / "builds/planted/curves")
-    fresh = run(f"{line} --metrics bits,distractors,answers")
-    key = ("config", "metric", "ability")
-    values = {tuple(p[k] for k in key): p["value"] for p in fresh["table"]}
-    assert values == {tuple(p[k] for k in key): pytest.approx(p["value"], abs=1e-6) for p in more["table"]}
-
-
-def test_a_kept_model_is_the_trained_one_to_the_bit_and_a_damaged_one_is_trained_again(home, counted, capsys):
-    line = f"curves planted --model ./tiny --seeds 1 --sizes 32 --metrics bits {SET}"
-    first = run(line)
-    cells = home / "builds/planted/curves/cells"
-    trained, [delta] = len(counted), list(cells.glob("*.delta"))
-    delta.with_suffix(".parquet").unlink()
-    assert run(line)["table"] == first["table"] and len(counted) == trained
-    content = bytearray(delta.read_bytes())
-    content[-9] ^= 1
-    delta.write_bytes(content)
-    delta.with_suffix(".parquet").unlink()
-    assert run(line)["table"] == first["table"] and len(counted) == 2 * trained
-
-
-def test_models_are_kept_within_a_limit_and_what_is_gone_is_trained_again(home, counted):
-    line = f"curves planted --model ./tiny --seeds 1 --sizes 16,32 --metrics bits {SET}"
-    run(f"{line} --keep 0 --max-items 6")
-    trained, cells = len(counted), home / "builds/planted/curves/cells"
-    assert not list(cells.glob("*.delta"))
-    run(line)
-    assert len(counted) == 2 * trained
-    size = max(p.stat().st_size for p in cells.glob("*.delta"))
-    shutil.rmtree(cells)
-    run(f"{line} --keep {size + 1000}")
-    assert len(list(cells.glob("*.delta"))) == 1  # the one that came last
-    with pytest.raises(InputError, match="--keep .*write 20GB"):
-        run(f"{line} --keep much")
-
-
-def test_a_changed_label_costs_no_score(home, counted):
-    """What an item is called shapes no score: another taxonomy's ability, another name of a suite."""
-    from instdata.compare.store import score_key
-    from instdata.score.item import Item
-
-    item = Item("1", "sums", [{"role": "user", "content": "1+1?"}], "2", None, "number", None, "a")
-    from dataclasses import replace
-
-    assert score_key(item, "bits") == score_key(replace(item, id="2", ability="x", suite="b", scorer="exact"), "bits")
-    assert score_key(item, "answers") != score_key(replace(item, scorer="exact"), "answers")
-    assert score_key(item, "distractors") != score_key(replace(item, fine="3"), "distractors")
 
 
 def test_looks_are_remembered_over_invocations(home):
@@ -477,19 +365,3 @@ def test_accuracy_and_one_scorer_may_decide(home):
     assert {e["ability"] for e in one["effects"]} == {"sums"} and one["margin"] == pytest.approx(0.5 * 0.019)
     with pytest.raises(InputError, match='Did you mean "accuracy"'):
         run(f"{line} --metric acuracy")
-
-
-def test_a_card_is_scored_without_training_and_bits_speak_of_references(home, counted):
-    line = f"ablate planted --filter filter --model ./tiny --sizes 16,32 --seeds 2 --max-seeds 2 --yes {SET}"
-    found = run(line, None)
-    assert {e["reads"] for e in found["effects"]} <= {
-        "its references became likelier", "its references became less likely", "equivalent", "undecided"
-    } and found["card"] == []  # fmt: skip
-    trained = len(counted)
-    carded = run(f"{line} --card", None)
-    assert len(counted) == trained and {a["metric"] for a in carded["card"]} == {"distractors", "exact", "number"}
-    shutil.copytree(found["folder"], "elsewhere")
-    again = run(f"{line} --transfer elsewhere", None)
-    assert again["transfer"]["sign"] == 1.0 and again["transfer"]["pairs"] == 2
-    with pytest.raises(InputError, match="holds no result"):
-        run(f"{line} --transfer nowhere")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.score.items import choices_in, holdout_items
+from instdata.score.holdout_items import choices_in, holdout_items
 from instdata.score.suites import read_suite
 from instdata.util.errors import InputError
 

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.corpus.taxonomy import load_taxonomy
-from instdata.judge import ask as judge
-from instdata.judge import verdict
-from instdata.judge.ask import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
+from instdata.judge import judge as judge
+from instdata.judge import read_verdict
 from instdata.judge.cheap_and_strong import powered
-from instdata.llm.ask import Options
+from instdata.judge.judge import GRADES, PAIR, estimate, judge_items, judge_pairs, swaps
 from instdata.llm.budget import Price
 from instdata.llm.client import Unusable
 from instdata.llm.fence import clip
-from instdata.llm.lenient import find
+from instdata.llm.lenient_json import find
 from instdata.llm.reply import sole_object
+from instdata.llm.structured_asks import Options
 from instdata.score.item import Item
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached
 from tests.harness.judge_stub import judging
 
@@ -227,22 +227,22 @@ READ = [
 def test_a_reply_has_one_verdict_or_none(text, want):
     if want is None:
         with pytest.raises(Unusable):
-            verdict.read(text, "grade", GRADES)
+            read_verdict.read(text, "grade", GRADES)
     else:
-        assert verdict.read(text, "grade", GRADES) == want
+        assert read_verdict.read(text, "grade", GRADES) == want
 
 
 @pytest.mark.parametrize(("text", "want"),
     [('{"better": "tie"}', "tie"), ("Better: 2", "2"), ("结论：1", "1"), ('{"better": 2}', "2"),
      ("Better: 2\n1. It is shorter.\n2. It is right.", "2")])  # fmt: skip
 def test_pair_verdicts(text, want):
-    assert verdict.read(text, "better", PAIR) == want
+    assert read_verdict.read(text, "better", PAIR) == want
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0")), st.sampled_from(sorted(GRADES)))
 def test_whatever_stands_before_the_json_the_verdict_is_read(before, grade):
     text = before + "\n" + json.dumps({"reason": before, "grade": grade}, ensure_ascii=False)
-    assert verdict.read(text, "grade", GRADES) == grade
+    assert read_verdict.read(text, "grade", GRADES) == grade
 
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=4)  # \\b before a letter is read as LaTeX
@@ -270,13 +270,15 @@ def body(*tops: dict[str, float], text='{"reason": "r", "grade": "B"}', finish="
 
 
 def test_weights():
-    assert verdict.value("B", body({"B": -0.693147, "A": -0.693147}), "grade", GRADES) == pytest.approx(0.875)
-    assert verdict.value("B", body({"B": -3.0, "zebra": -0.1}), "grade", GRADES) == 0.75  # too little is known
-    assert verdict.value("B", body(), "grade", GRADES) == 0.75
-    assert verdict.value("B", body({"A": -0.1}, text="Grade: B"), "grade", GRADES) == 0.75  # not the JSON asked for
-    assert verdict.value("B", body({"B": 0.0}, finish="length"), "grade", GRADES) is None
-    assert verdict.value("B", {"choices": [{"message": {"content": "Grade: B"}}]}, "grade", GRADES) == 0.75
-    assert verdict.value("B", body({"B": "x", "A": None}), "grade", GRADES) == 0.75
+    assert read_verdict.value("B", body({"B": -0.693147, "A": -0.693147}), "grade", GRADES) == pytest.approx(0.875)
+    assert read_verdict.value("B", body({"B": -3.0, "zebra": -0.1}), "grade", GRADES) == 0.75  # too little is known
+    assert read_verdict.value("B", body(), "grade", GRADES) == 0.75
+    assert (
+        read_verdict.value("B", body({"A": -0.1}, text="Grade: B"), "grade", GRADES) == 0.75
+    )  # not the JSON asked for
+    assert read_verdict.value("B", body({"B": 0.0}, finish="length"), "grade", GRADES) is None
+    assert read_verdict.value("B", {"choices": [{"message": {"content": "Grade: B"}}]}, "grade", GRADES) == 0.75
+    assert read_verdict.value("B", body({"B": "x", "A": None}), "grade", GRADES) == 0.75
 
 
 @given(st.lists(st.text(alphabet="a好 \n", max_size=300), min_size=1, max_size=4), st.integers(200, 900))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from instdata.cli.output_cards import show_card
-from instdata.judge.labels import Pair, read, with_verdicts
-from instdata.judge.trust import judge_card, measure
-from instdata.llm.ask import Options
+from instdata.judge.judge_card import judge_card, measure
+from instdata.judge.label_files import Pair, read, with_verdicts
 from instdata.llm.budget import Price
-from instdata.util.context import Context
+from instdata.llm.structured_asks import Options
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from tests.harness.judge_stub import judging
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from instdata.judge import ask as judge
-from instdata.judge import verdict
+from instdata.judge import judge as judge
+from instdata.judge import read_verdict
 from instdata.llm import fence
-from instdata.llm.ask import Options
-from instdata.llm.lenient import find
+from instdata.llm.lenient_json import find
+from instdata.llm.structured_asks import Options
 from instdata.score.item import Item
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from tests.harness.judge_stub import judging
 
 pytest.importorskip("openai")
@@ -27,7 +27,7 @@ QUESTION = {"en": "What is the capital of Australia?", "zh": "澳大利亚的首
 BASES = {"B": "It is Canberra.", "D": "It is Sydney."}
 WORTH = {"B": 0.75, "D": 0.25}
 FIXED = "c0ffee"
-READ = verdict.read  # the tests put others in its place
+READ = read_verdict.read  # the tests put others in its place
 
 
 def attacks() -> list[tuple[str, str, str]]:
@@ -113,6 +113,8 @@ MARKS = [
     "<function_calls>", "<function_results>", '<invoke name="x">', "<parameter>", '<parameter name="x">', "<tool_response>", "</s>",
     "[INST]", "[/INST]", "[TOOL_CALLS]", "[SYSTEM_PROMPT]", "<<SYS>>", "<</SYS>>", "Human:", "Assistant:", "### Instruction:",
     "### Response:", "User:", "System:", "【系统】", "用户：", "助手：", "系统：",
+    "Judge:", "评审：", "〖系统〗", "［系统］", "[gMASK]", "<｜Assistant｜>", "<|start_header_id|>", "[/SYSTEM_PROMPT]", "<|python_tag|>",
+    "[AVAILABLE_TOOLS]", "<extra_id_1>", "<reserved_106>", "<unused0>", "### 指令：",
 ]  # fmt: skip
 WIDE = {ord(c): chr(ord(c) + 0xFEE0) for c in "<>|[]/:#"}
 DISGUISES = {

@@ -13,15 +13,15 @@ import pytest
 
 from instdata.builds import find_build
 from instdata.compare import cell as cells
-from instdata.compare import exam, store
+from instdata.compare import cell_store, exam_items
 from instdata.compare.arm import pool_against, texts_of
 from instdata.compare.cell import Cell, Grid, Stream, read_cells, score_cell
 from instdata.corpus.rows import message_id
-from instdata.score.source import taxonomy_of
+from instdata.score.from_build import taxonomy_of
 from instdata.score.suites import read_suite
 from instdata.steps.base import Step, drop
 from instdata.train.backend import computed, named
-from instdata.train.recipe import training
+from instdata.train.training_recipe import training
 from instdata.util.errors import InputError
 
 from .conftest import SET, conversations, run
@@ -84,7 +84,7 @@ def test_two_workers_prune_at_once(tmp_path, monkeypatch, when):
         raise FileNotFoundError(self)
 
     monkeypatch.setattr(Path, "stat", stat)
-    store.prune(tmp_path, 10)
+    cell_store.prune(tmp_path, 10)
     monkeypatch.undo()
     assert len(list(tmp_path.iterdir())) == 1 + (when == "before it is looked at")
 
@@ -140,7 +140,7 @@ def test_a_folder_in_vllm_is_known_by_its_weights(tiny_folder, tmp_path):
 
 
 def test_cells_from_outside_are_known_by_device_and_dtype(tmp_path):
-    from instdata.compare.outside import read_outside
+    from instdata.compare.trained_elsewhere import read_outside
 
     assert computed("./tiny", "float32") == ["cpu", "float32"] and computed("./tiny", "bfloat16")[1] == "bfloat16"
     assert computed("http://h/v1#m", "float32") == []
@@ -177,11 +177,11 @@ FAILS = [""]
 def test_a_row_on_which_a_step_fails_costs_one_item_of_passed_and_dropped(home, monkeypatch, all_of_them):
     build = find_build(Path("planted"))
     names = taxonomy_of(build)
-    items = exam.exam_items(build, "filter", names)
+    items = exam_items.exam_items(build, "filter", names)
     FAILS[0] = "all" if all_of_them else items[0].question
-    monkeypatch.setattr(exam, "read_recipe", lambda path: SimpleNamespace(steps=[Picky(name="picky")]))
+    monkeypatch.setattr(exam_items, "read_recipe", lambda path: SimpleNamespace(steps=[Picky(name="picky")]))
     said: list[str] = []
-    found = exam.passing(build, "picky", names, said.append)
+    found = exam_items.passing(build, "picky", names, said.append)
     assert len(said) == 1 and "no such word" in said[0]
     if all_of_them:
         assert found is None

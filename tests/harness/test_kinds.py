@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.score.extract import symbolic
+from instdata.score.extract import mathematics
+from instdata.score.extract.number_reference import reference_of
 from instdata.score.extract.phrases import OURS, found
-from instdata.score.extract.reference import reference_of
 from instdata.score.extract.thoughts import without_thoughts
 from instdata.score.item import Item
 from instdata.score.scorers import Scored, score_answer, unusable
@@ -114,7 +114,7 @@ def test_mathematics_is_compared_by_math_verify(reference: str, answer: str, val
 
 
 def test_without_math_verify_such_a_score_is_missing_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(symbolic, "available", lambda: False)
+    monkeypatch.setattr(mathematics, "available", lambda: False)
     scored = score("number", "2√3", "3")
     assert scored.value is None and "pip install instdata[math]" in scored.reason
     assert score("number", "18", "18").value == 1

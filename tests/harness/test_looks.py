@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from instdata.compare.looks import Looks, one_look, read_looks, write_looks
-from instdata.compare.paired import Matched, decide
+from instdata.compare.paired_comparison import Matched, decide
+from instdata.compare.sequential_looks import Looks, one_look, read_looks, write_looks
 from instdata.score.metric import metric_of
 from instdata.util.errors import InputError
 from instdata.util.stats import spending_levels

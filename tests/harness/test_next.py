@@ -12,12 +12,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.cli.output_curves import show_next
+from instdata.cli.output_next import show_next
 from instdata.grow.allocate import CurveTable, Growth, allocate, plan
 from instdata.grow.curve_fit import fit
 from instdata.grow.next import next_recipe, published
+from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from instdata.util.sums import write_sums
 
 RUNGS = [100 * 2**k for k in range(6)]
 

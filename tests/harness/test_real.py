@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from instdata.llm.causal import load, save
+from instdata.llm.causal_models import load, save
 from instdata.train.forward import answer_losses
 from instdata.train.generation import answers
 from instdata.train.loop import begin, ladder
-from instdata.train.recipe import RECIPES
 from instdata.train.render import encode, stop_ids
+from instdata.train.training_recipe import RECIPES
 
 pytestmark = pytest.mark.slow
 

@@ -110,8 +110,8 @@ def test_tools_survive_a_fold() -> None:
 def test_a_builds_tools_reach_training_scoring_and_both_arms(tmp_path, monkeypatch) -> None:
     from instdata.build import build, prepare
     from instdata.builds import kept_messages, messages_of
-    from instdata.score.items import holdout_items
-    from instdata.score.source import rows_in_order, taxonomy_of
+    from instdata.score.from_build import rows_in_order, taxonomy_of
+    from instdata.score.holdout_items import holdout_items
 
     monkeypatch.setenv("INSTDATA_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

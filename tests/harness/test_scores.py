@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.grow.curve_fit import fit
-from instdata.score.table import SCHEMA, cells_of, groups, summary
+from instdata.score.score_table import SCHEMA, cells_of, groups, summary
 from instdata.util.errors import InputError
 from tests.harness.known import paired_difference
 
@@ -95,7 +95,7 @@ def arms(rows: dict[str, list[int]], seeds: int = 3) -> pa.Table:
 
 def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
     """Matched in tokens, an arm has other row counts in every seed."""
-    from instdata.compare.contrast import contrasts
+    from instdata.compare.arm_contrasts import contrasts
 
     scores = arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})
     [main], [aa] = contrasts(scores, "bits", "64")
@@ -107,16 +107,16 @@ def test_arms_are_paired_seed_by_seed_whatever_rows_they_have():
 
 
 def test_an_arms_seeds_make_one_point_of_its_curve():
-    from instdata.compare.found import arm_curves as _curves
+    from instdata.compare.ablation_results import arm_curves as _curves
 
     points = _curves(arms({"with": [64, 64, 64], "without": [66, 61, 63], "aa": [60, 70, 65]})).to_pylist()
     assert len(points) == 3 * 2 and all((p["rows"], p["seeds"], p["n"]) == (64, 3, 4) for p in points)
 
 
 def test_the_headline_is_an_ability_of_which_something_is_known():
+    from instdata.compare.ablation_results import Looked
     from instdata.compare.effect import Contrast, decide
-    from instdata.compare.found import Looked
-    from instdata.compare.margin import Margin
+    from instdata.compare.equivalence_margin import Margin
 
     rng = np.random.default_rng(0)
     base = rng.normal(1, 0.1, (3, 50))

@@ -14,12 +14,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from instdata.llm.causal import load, save
+from instdata.llm.causal_models import load, save
 from instdata.train import loop as training_module
 from instdata.train.checkpoint import read_checkpoint, write_checkpoint
 from instdata.train.loop import batches, begin, ladder, tokens_of, train, usable
-from instdata.train.recipe import RECIPES, training
 from instdata.train.render import Encoded
+from instdata.train.training_recipe import RECIPES, training
 from instdata.util.errors import BuildError, InputError
 
 from .conftest import rows_of, tiny_net

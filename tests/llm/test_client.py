@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from instdata.llm.budget import Budget, Price, price_of
-from instdata.llm.cache import Store, show
 from instdata.llm.client import Client, Request, Unusable
 from instdata.llm.endpoint import endpoint, public, resolve_model
+from instdata.llm.request_cache import Store, show
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.llm.server import running
 
@@ -135,10 +135,10 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
 from instdata.llm.budget import Budget, Price
-from instdata.llm.cache import Store
+from instdata.llm.request_cache import Store
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint
-from instdata.llm.pace import Pace
+from instdata.llm.rate_limit import Pace
 store = Store(Path({folder!r}))
 with Client(endpoint("served", {url!r}), store, Budget(store, "k", Price(input=1, output=2)), Pace({at_once})) as client:
     asks = [Request((("user", f"question {{i}}"),), 50, seed=1) for i in range(400)]
@@ -213,7 +213,7 @@ def test_auto_is_the_endpoint_or_the_embedded_model(monkeypatch):
 
 
 def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_path):
-    from instdata.llm import batch
+    from instdata.llm import batch_api
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -221,10 +221,10 @@ def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_p
     with running() as server:
         one = client(server.url)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(batch, "_await", killed)
-            batch.fill(one, asks(30), print)
+            patch.setattr(batch_api, "_await", killed)
+            batch_api.fill(one, asks(30), print)
         two = client(server.url)
-        batch.fill(two, asks(30), print, wait=0.01)
+        batch_api.fill(two, asks(30), print, wait=0.01)
         batched = server.stats()
         assert batched["batches"] == 1, "the batch of the killed run is polled, not handed in again"
         assert batched["answered"] == 26, "every seventh line failed"
@@ -242,20 +242,20 @@ def test_batches_are_half_the_work_and_survive_a_kill(client, monkeypatch, tmp_p
 
 
 def test_a_batch_that_could_pass_the_budget_is_not_handed_in(client):
-    from instdata.llm import batch
+    from instdata.llm import batch_api
 
     with running() as server, pytest.raises(BudgetReached):
-        batch.fill(client(server.url, {"max_requests": 10}), asks(30), print)
+        batch_api.fill(client(server.url, {"max_requests": 10}), asks(30), print)
         assert server.stats()["batches"] == 0
 
 
 @pytest.mark.parametrize("how", ["expired", "completed", "completed empty", "gone"])
 def test_a_batch_that_gave_nothing_is_handed_in_anew(client, how):
-    from instdata.llm import batch
+    from instdata.llm import batch_api
 
     with running(quirk=how) as server:
         with pytest.raises(BuildError, match="again to hand it in anew"):
-            batch.fill(client(server.url), asks(3), print, wait=0.01)
+            batch_api.fill(client(server.url), asks(3), print, wait=0.01)
         two = client(server.url)
-        batch.fill(two, asks(3), print, wait=0.01)
+        batch_api.fill(two, asks(3), print, wait=0.01)
         assert server.stats()["batches"] == 2 and two.usage.requests == 3

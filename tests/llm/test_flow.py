@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.llm.flow import flow
+from instdata.llm.ordered_jobs import flow
 from instdata.util.errors import BuildError
 
 

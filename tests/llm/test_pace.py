@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from instdata.llm import pace
+from instdata.llm import rate_limit
 
 
 class Virtual(asyncio.SelectorEventLoop):
@@ -35,7 +35,7 @@ class Virtual(asyncio.SelectorEventLoop):
 @pytest.fixture
 def loop(monkeypatch):
     made = Virtual()
-    monkeypatch.setattr(pace.time, "monotonic", made.time)
+    monkeypatch.setattr(rate_limit.time, "monotonic", made.time)
     yield made
     made.close()
 
@@ -63,7 +63,7 @@ class Limited:
 
 
 def storm(loop, rate, window, latency, seconds, retry_after=None) -> Limited:
-    gate, server, dice = pace.Pace(64), Limited(loop, rate, window), random.Random(1)
+    gate, server, dice = rate_limit.Pace(64), Limited(loop, rate, window), random.Random(1)
 
     async def one():
         while True:
@@ -104,7 +104,7 @@ def test_it_follows_a_limit_that_moves(loop):
 
 
 def test_limits_told_are_kept(loop):
-    gate = pace.Pace(64, rpm=600, tpm=60_000)
+    gate = rate_limit.Pace(64, rpm=600, tpm=60_000)
 
     async def take(n, tokens):
         start = loop.time()
@@ -124,7 +124,7 @@ def test_limits_told_are_kept(loop):
 
 
 def test_overload_halves_what_runs_at_once(loop):
-    gate = pace.Pace(64)
+    gate = rate_limit.Pace(64)
     for _ in range(100):
         gate.accepted({})
     assert gate.limit == 64
@@ -139,11 +139,11 @@ def test_overload_halves_what_runs_at_once(loop):
     ("Fri, 31 Dec 9999 23:59:59 GMT", 366 * 86_400)],
 )  # fmt: skip
 def test_waiting_times(text, value):
-    assert pace.seconds(text) == value
+    assert rate_limit.seconds(text) == value
 
 
 def test_limits_that_are_none_change_nothing(loop):
-    gate = pace.Pace(4)
+    gate = rate_limit.Pace(4)
     for told in ("nan", "inf", "-5", "0", "x"):
         gate.accepted({"x-ratelimit-limit-requests": told, "x-ratelimit-limit-tokens": told})
     assert gate.rpm == gate.tpm == float("inf")

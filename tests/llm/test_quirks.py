@@ -7,11 +7,11 @@ import time
 import pytest
 
 from instdata.llm.budget import Budget, Price, price_of
-from instdata.llm.cache import Store
 from instdata.llm.client import Client, Request
-from instdata.llm.dialects import tokens
 from instdata.llm.endpoint import endpoint, resolve_model
-from instdata.llm.errors import fault, hidden
+from instdata.llm.endpoint_errors import fault, hidden
+from instdata.llm.request_cache import Store
+from instdata.llm.response_fields import tokens
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.llm.quirks import CHOICES, CONTENT, PARAMETERS, SILENT
 from tests.llm.server import running

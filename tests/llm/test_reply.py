@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.judge import verdict
-from instdata.llm.lenient import find
+from instdata.judge import read_verdict
+from instdata.llm.lenient_json import find
 from instdata.llm.reply import Unusable, answer, read_items, read_object, thoughts
 
 GRADES = {"A": 1.0, "B": 0.75, "C": 0.5, "D": 0.25, "E": 0.0}
@@ -102,10 +102,10 @@ PAIRS = [
 def test_verdicts_are_read_as_a_person_would(text, want, key):
     allowed = GRADES if key == "grade" else {"1": 1.0, "tie": 0.5, "2": 0.0}
     if want is not None:
-        assert verdict.read(text, key, allowed) == want
+        assert read_verdict.read(text, key, allowed) == want
         return
     with pytest.raises(Unusable):
-        verdict.read(text, key, allowed)
+        read_verdict.read(text, key, allowed)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from instdata.llm.budget import Budget, Price
-from instdata.llm.cache import Store
 from instdata.llm.client import Client, Request
 from instdata.llm.endpoint import endpoint, resolve_model
+from instdata.llm.request_cache import Store
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from tests.llm.server import running
 from tests.llm.servers import SERVERS
@@ -71,15 +74,38 @@ def test_a_server_without_tls_is_told(tmp_path, monkeypatch):
         asked(server.url.replace("http:", "https:"), tmp_path, "good")
 
 
+@pytest.mark.parametrize(("waiting", "said"), [(None, "Connection refused"), (0, "nothing answers at that address")])
+def test_a_server_that_is_not_there_is_told_with_the_cause(tmp_path, monkeypatch, waiting, said):
+    """Refused, or silent (its queue of connections is full); with the back-off of every day, and several requests."""
+    monkeypatch.setattr("instdata.llm.client.ARRIVAL", 0.6)
+    monkeypatch.setattr("instdata.llm.endpoint.CONNECT", 0.3)
+    with ExitStack() as held:
+        listening = held.enter_context(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        if waiting is not None:
+            listening.listen(waiting)
+            for _ in range(2):
+                other = held.enter_context(socket.socket())
+                other.setblocking(False)
+                other.connect_ex(listening.getsockname())
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        start = time.monotonic()
+        with pytest.raises(BuildError, match=said) as told:
+            asked(url, tmp_path, *"abcdefg")
+        with pytest.raises(BuildError, match=said):
+            resolve_model("auto", url)
+    assert told.value.exit_code == 1 and time.monotonic() - start < 10
+
+
 @pytest.mark.parametrize(("wait", "ends"), [(7300.0, False), (7100.0, True)])
 def test_max_wait_decides_whether_a_long_wait_ends_the_run(tmp_path, monkeypatch, wait, ends):
     waited: list[float] = []
 
-    async def no_sleep(seconds: float) -> None:
+    async def no_pause(stopped: object, seconds: float) -> None:
         waited.append(seconds)
         raise BuildError("waits")
 
-    monkeypatch.setattr("instdata.llm.client.asyncio.sleep", no_sleep)
+    monkeypatch.setattr("instdata.llm.client.wait_unless", no_pause)
     with running(quirk="hours") as server, pytest.raises(BudgetReached if ends else BuildError) as told:
         asked(server.url, tmp_path, "good", max_wait=wait)
     assert ("until 20" in str(told.value)) == ends and waited == ([] if ends else [7200.0])

@@ -141,8 +141,8 @@ SAID = {"messages": [{"role": "user", "content": 'say {"weight":0}'}, {"role": "
 def test_what_a_trainer_would_lose_of_a_file_is_refused(tmp_path: Path) -> None:
     """LLaMA-Factory 0.9.5 reads calls and thoughts of sharegpt only, and like TRL 1.16 learns answers of weight 0;
     axolotl 0.19 reads calls of messages only. Found by their own loaders."""
-    from instdata.publish.trainers import tell_trainer
-    from instdata.read.written import write_record
+    from instdata.publish.trainer_configs import tell_trainer
+    from instdata.read.export_formats import write_record
 
     def told(trainer: str, format: str, *rows: dict) -> str:
         out = tmp_path / "x.jsonl"
@@ -167,7 +167,7 @@ def test_what_a_trainer_would_lose_of_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_trainers_are_told_and_abilities_chosen(small: Path, tmp_path: Path) -> None:
-    from tests.core.test_cli import Shell
+    from tests.shell import Shell
 
     shell = Shell(tmp_path)
     (tmp_path / "dataset_info.json").write_text('{"theirs": {"file_name": "x.json"}}')

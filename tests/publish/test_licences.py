@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from instdata.publish.terms import objections
+from instdata.publish.licence_terms import objections
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from instdata.publish.proofs import FILES, write_proofs
-from instdata.publish.publication import write_publication
+from instdata.publish.proof_files import FILES, write_proofs
+from instdata.publish.published_folder import write_publication
 from instdata.util.licences import KNOWN, spdx
 from tests.publish.conftest import make
 

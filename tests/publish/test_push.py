@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.cli.main import main
-from instdata.publish.hub import HubError
+from instdata.publish.hub_client import HubError
 from instdata.publish.push import publish, push
 from instdata.publish.verify import verify
+from instdata.util.checksums import write_sums
 from instdata.util.errors import BuildError, InputError
-from instdata.util.sums import write_sums
 from tests.hub_server import Blob, Hub
 from tests.publish.conftest import DROPPED, RECIPE, make, records
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from instdata.publish.publication import write_publication
+from instdata.publish.published_folder import write_publication
 from instdata.rebuild import rebuild
 from instdata.steps.base import step_class
+from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from instdata.util.sums import write_sums
-from tests.core.test_cli import Shell
+from tests.shell import Shell
 
 
 @pytest.fixture

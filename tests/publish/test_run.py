@@ -10,7 +10,7 @@ import pytest
 
 from instdata.builds import run_of
 from instdata.publish.push import publish
-from instdata.publish.run import public
+from instdata.publish.push_trained_run import public
 from instdata.util.atomic import digest
 from instdata.util.errors import InputError
 from tests.hub_server import Hub

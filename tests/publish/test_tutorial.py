@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.core.test_agent import parse
+from tests.shell import forked
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -44,12 +45,13 @@ def test_each_command_of_the_tutorial_runs(tmp_path: Path) -> None:
                 parse(line.removeprefix("instdata "))
             if line.startswith(("hf ", "pip ")) or " ablate " in line:
                 continue
-            command = line.replace("instdata ", f"{shlex.quote(sys.executable)} -m instdata ",
-                1) if line.startswith("instdata ") else line.replace("python ", f"{shlex.quote(sys.executable)} ",
-                1)  # fmt: skip
-            done = subprocess.run(
-                command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800
-            )
+            if line.startswith("instdata "):
+                done = forked(tuple(shlex.split(line)[1:]), tmp_path, env)
+            else:
+                command = line.replace("python ", f"{shlex.quote(sys.executable)} ", 1)
+                done = subprocess.run(
+                    command, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=1800
+                )
             assert done.returncode == 0, f"{line}\n{done.stdout[-1500:]}\n{done.stderr[-1500:]}"
             ran.append(done.stdout)
             assert all(len(x) <= 80 for x in done.stderr.splitlines()), done.stderr

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.corpus.rows import MESSAGES
-from instdata.publish.hub import HubError
-from instdata.publish.publication import write_publication
+from instdata.publish.hub_client import HubError
+from instdata.publish.published_folder import write_publication
 from instdata.publish.verify import verify
 from instdata.util.errors import InputError
 from tests.hub_server import Hub

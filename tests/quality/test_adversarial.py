@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from instdata.steps.quality.form import repetition
-from instdata.steps.quality.rules import RULES, fired
-from instdata.steps.quality.text import Text
+from instdata.steps.quality.rule_table import RULES, fired
+from instdata.steps.quality.rule_text import Text
 
 MEGABYTE = 1_000_000
 LIMIT = 0.1  # seconds of one core

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from instdata.steps.quality.form import repetition
-from instdata.steps.quality.rules import RULES, fired
-from instdata.steps.quality.text import Text
+from instdata.steps.quality.rule_table import RULES, fired
+from instdata.steps.quality.rule_text import Text
 
 CASES = Path(__file__).parents[1] / "cases" / "quality"
 BY_NAME = {rule.name: rule for rule in RULES}

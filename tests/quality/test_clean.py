@@ -20,7 +20,7 @@ from instdata.steps import base as steps
 from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
-from instdata.steps.rewritten import moved_span
+from instdata.steps.rewritten_rows import moved_span
 from instdata.util.engine import open_engine
 from tests.quality.test_hard import corpus, decided, pairs, read
 

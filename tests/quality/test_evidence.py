@@ -12,7 +12,7 @@ from instdata.cli.main import app
 from instdata.corpus.views import thought_of
 from instdata.steps.quality import phrases
 from instdata.steps.quality.evidence import SHOWS
-from instdata.steps.quality.rules import RULES, SETS
+from instdata.steps.quality.rule_table import RULES, SETS
 from instdata.steps.quality.step import Quality
 from tests.quality.test_cases import read
 from tests.quality.test_hard import corpus, decided, pairs

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.read import lid
+from instdata.read import fasttext_lid
 from instdata.read.language import detect
 
 
@@ -111,15 +111,15 @@ def test_the_batch_model_is_the_library_to_the_last_bit():
         "".join(chr(chance.choice(chance.choice(scripts))) for _ in range(chance.randrange(120))) for _ in range(500)
     ]
     texts += ["", " ", "a", "é", "</s>", "a </s> the", "the", "x" * 70_000, "这是 a mixed строка", "\0\t\v"]
-    numbers, probability = lid.predict(pa.array(texts))
-    names = [lid.model().labels[n] if n >= 0 else None for n in numbers]
+    numbers, probability = fasttext_lid.predict(pa.array(texts))
+    names = [fasttext_lid.model().labels[n] if n >= 0 else None for n in numbers]
     expected = [library.predict(t + "\n", 1, 0.0, "replace") for t in texts]
     assert names == [e[0][1].removeprefix("__label__") if e else None for e in expected]
     assert probability.tolist() == [np.float32(min(e[0][0], 1.0)) if e else 0 for e in expected]
     middle = pa.array(texts).slice(7, 90)
-    assert lid.predict(middle)[1].tolist() == probability[7:97].tolist()
+    assert fasttext_lid.predict(middle)[1].tolist() == probability[7:97].tolist()
 
 
 def test_another_file_is_not_taken_for_the_model():
     with pytest.raises(ValueError, match="not a fastText model"):
-        lid.parse(bytes(4096))
+        fasttext_lid.parse(bytes(4096))

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from instdata.steps.quality.rules import SETS, fired, select
-from instdata.steps.quality.sample import sample
-from instdata.steps.quality.text import Text
+from instdata.steps.quality.rule_samples import sample
+from instdata.steps.quality.rule_table import SETS, fired, select
+from instdata.steps.quality.rule_text import Text
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from instdata.steps.quality import judge, learned, model
+from instdata.steps.quality import classifier, judge, perplexity_and_ifd
 from instdata.steps.quality.step import Quality
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 from tests.loopback import answering, said
 from tests.quality.test_step import corpus, scored
@@ -42,12 +42,12 @@ def test_learned(files):
 
 
 def test_learned_is_reproducible(files, tmp_path):
-    options = learned.Learned(good="good.jsonl", bad="bad.jsonl")
+    options = classifier.Learned(good="good.jsonl", bad="bad.jsonl")
     rows = corpus([GOOD[3], BAD[5]])
     found = []
     for name in ("one", "two"):
         rows.context = Context(base=tmp_path, cache=tmp_path / name, say=lambda line: None)
-        found.append(learned.score(options, rows).tobytes())
+        found.append(classifier.score(options, rows).tobytes())
     assert found[0] == found[1]
     models = [next((tmp_path / n / "learned").glob("*.bin")).read_bytes() for n in ("one", "two")]
     assert models[0] == models[1]
@@ -58,7 +58,7 @@ def test_learned_errors(files, tmp_path):
         write(tmp_path / "good.jsonl", good)
         write(tmp_path / "bad.jsonl", bad)
         with pytest.raises(InputError) as e:
-            learned.score(learned.Learned(good="good.jsonl", bad="bad.jsonl"), corpus([GOOD[0]], context=files))
+            classifier.score(classifier.Learned(good="good.jsonl", bad="bad.jsonl"), corpus([GOOD[0]], context=files))
         return str(e.value)
 
     assert "bad: 1 different rows, at least 5 are needed" in problem(GOOD, BAD[:1] * 20)
@@ -105,9 +105,9 @@ def test_model_against_one_row_at_a_time(tiny):
         ("no", None),
     ]
     scores = scored(step, corpus(pairs))
-    tokenizer, net = model.load(tiny, "float32")
+    tokenizer, net = perplexity_and_ifd.load(tiny, "float32")
     for i, (prompt, response) in enumerate(pairs[:4]):
-        ((before, after),) = model.encode(tokenizer, [prompt], [response], 64)
+        ((before, after),) = perplexity_and_ifd.encode(tokenizer, [prompt], [response], 64)
         assert len(before) + len(after) <= 64
         loss = []
         for context in (before, before[:1]):

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.quality import private, says
+from instdata.steps.quality import personal_data, wording
 from instdata.steps.quality.phrases import lists, pattern, screen
 from instdata.steps.quality.repeats import NGRAM, RUN, repeats
-from instdata.steps.quality.text import Text, has, spots
+from instdata.steps.quality.rule_text import Text, has, spots
 
 EXAMPLES = [p.example for phrases in lists().values() for p in phrases]
 
@@ -29,7 +29,12 @@ def test_a_screen_lets_every_phrase_through(name):
         assert spots(texts, name).tolist() == caught.tolist()
 
 
-SETS = {"broken": says.BROKEN, "leftovers": says.LEFTOVERS, "told": says.TOLD, "personal": private.PERSONAL}
+SETS = {
+    "broken": wording.BROKEN,
+    "leftovers": wording.LEFTOVERS,
+    "told": wording.TOLD,
+    "personal": personal_data.PERSONAL,
+}
 pieces = st.one_of(
     st.sampled_from(
         [*EXAMPLES, "\ufffd", "\u200b", "Â°", "&nbsp;", "<b>", "a@b.cn", "13907523186", "\n", "11010519491231002X"]

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from instdata.corpus.rows import CORPUS, MESSAGES, Rows
 from instdata.steps.base import Scores
-from instdata.steps.quality.choose import ALIKE, embed, top
-from instdata.steps.quality.rules import NAMES, RULES, SETS, select
+from instdata.steps.quality.best_share import ALIKE, embed, top
+from instdata.steps.quality.rule_table import NAMES, RULES, SETS, select
 from instdata.steps.quality.step import Quality
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 

@@ -24,12 +24,12 @@ import pyarrow.parquet as pq
 import zstandard
 
 from instdata.read.blocks import parsed
-from instdata.read.container import kind_of
-from instdata.read.form import plain, record_of
-from instdata.read.json_values import split_values
-from instdata.read.parse import parse
-from instdata.read.shapes import columns
-from instdata.read.sources import Input
+from instdata.read.file_kind import kind_of
+from instdata.read.formats import columns
+from instdata.read.open_sources import Input
+from instdata.read.parse_blocks import parse
+from instdata.read.source_form import plain, record_of
+from instdata.read.split_json import split_values
 from instdata.util.errors import InputError, InstdataError
 
 LONGEST = 10.0  # of processor time: a busy machine may take any

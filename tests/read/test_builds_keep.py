@@ -12,7 +12,7 @@ import pytest
 from instdata.builds import export, history
 from instdata.corpus.rows import CORPUS, MESSAGES, PUBLISHED
 from instdata.publish.verify import verify
-from instdata.score.source import rows_in_order
+from instdata.score.from_build import rows_in_order
 from tests.conftest import rows
 
 PLAIN_COLUMNS = [*PUBLISHED.names, "meta"]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 import subprocess
 import sys
 import tracemalloc
-import zipfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,14 +15,13 @@ import pytest
 import zstandard
 
 from instdata.build import build, prepare
-from instdata.read import bytes as reading
-from instdata.read import elements
+from instdata.read import bytes_to_records as reading
+from instdata.read import json_documents, parquet_and_workbooks
 from instdata.read.blocks import raw_blocks, records
-from instdata.read.bytes import Bad
-from instdata.read.container import Damaged
-from instdata.read.encoding import guess
-from instdata.read.source import Source
-from instdata.read.sources import PEEK, open_sources
+from instdata.read.bytes_to_records import Bad
+from instdata.read.file_kind import Damaged
+from instdata.read.open_sources import PEEK, open_sources
+from instdata.read.source_options import Source
 from instdata.util.errors import InputError
 
 RECORDS = [{"instruction": f"Name thing {i}.", "output": f"Thing {i}."} for i in range(20)]
@@ -52,6 +49,14 @@ def parquet(path, rows=2000):
         ("b.jsonl", b"PK\x03\x04" + b"\0" * 60, "a zip archive.*unzip it"),
         ("b.jsonl.gz", b"\x00\x01\x02" * 50, "not gz data.*half a download"),
         ("b.parquet", b"", "not a Parquet file: it has 0 bytes"),
+        ("b.jsonl", b"", "the file is empty.*half a download.*exclude:"),
+        ("b.csv.gz", b"", "the file is empty"),
+        ("b.jsonl", bytes(range(128, 256)) * 40, "not text in an encoding known here.*fetch it again"),
+        ("b.jsonl", b"Entry not found", "a server's error message"),
+        ("b.json", b'{"error": "Repository not found"}', "a server's error message"),
+        ("b.jsonl", b"x/".ljust(257, b"a") + b"ustar\x0000", "a tar archive.*unpack it"),
+        ("b.json", b"\x80\x04\x95\x10\0\0\0\0\0\0\0}", "a Python pickle.*run code"),
+        ("b.csv", b"\0" * 5000, "zero bytes stand where its text should go on"),
         ("b.parquet", b"x" * 400, "not a Parquet file: it begins with b'xxxx'"),
     ],
 )
@@ -67,6 +72,23 @@ def test_what_is_no_data_fails_before_any_work(bench, name, content, says):
     assert done.manifest["totals"] == {"in": 20, "generated": 0, "kept": 20, "dropped": 0, "quarantined": 0}
     (lost,) = [f["lost"] for f in done.manifest["sources"][0]["files"] if "lost" in f]
     assert name in lost
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_hole_in_a_text_is_damage(bench, name):
+    """A download that reserves a file's whole size first, and was ended."""
+    text = {
+        "a.jsonl": TEXT,
+        "a.json": b"[" + b",\n".join(TEXT.splitlines()) + b"]",
+        "a.csv": b"instruction,output\n" + b"".join(b"Name %d,Thing %d\n" % (i, i) for i in range(20)),
+    }[name]
+    for hole in (text[: len(text) // 2].ljust(len(text), b"\0"), text[:200] + b"\0" * 200 + text[400:]):
+        (bench.folder / name).write_bytes(hole)
+        with pytest.raises(InputError, match="half a download") as stopped:
+            bench.build(sources=[{"path": name}])
+        assert stopped.value.exit_code == 4
+    done = bench.build(sources=[{"path": name, "damaged": "keep"}])
+    assert done.manifest["totals"]["kept"] > 2 and "zero bytes" in done.manifest["sources"][0]["files"][0]["lost"]
 
 
 def test_half_a_parquet_file_and_one_with_a_hole(bench):
@@ -188,148 +210,6 @@ def test_a_rare_column_is_looked_for_as_the_source_says(bench):
     assert bench.build(out="b", sources=[source]).manifest["totals"]["kept"] == 1100
 
 
-CHINESE = "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。"
-JAPANESE = "果物を一つ挙げて、その理由を説明してください。りんごは体に良いからです。"
-
-
-@pytest.mark.parametrize(
-    ("text", "encoding", "found"),
-    [
-        (CHINESE, "gbk", "gb18030"), (CHINESE, "gb18030", "gb18030"), (JAPANESE, "shift_jis", "shift_jis"),
-        (CHINESE, "utf-16", "utf-16"), (JAPANESE, "utf-16-le", "utf-16-le"), (CHINESE, "utf-16-be", "utf-16-be"),
-        (JAPANESE, "utf-8-sig", "utf-8"), (CHINESE, "utf-8", "utf-8"),
-        ("과일 하나의 이름을 쓰시오. 사과는 몸에 좋습니다.", "euc_kr", None), (CHINESE, "big5hkscs", None),
-        (JAPANESE, "euc_jp", None), ("Назовите один фрукт и объясните.", "cp1251", None),
-    ],
-)  # fmt: skip
-def test_encodings_are_told_by_their_bytes_or_asked_for(bench, text, encoding, found):
-    data = "".join(
-        json.dumps({"instruction": f"{i} {text}", "output": text}, ensure_ascii=False) + "\n" for i in range(5)
-    ).encode(encoding, "ignore")
-    assert guess(data)[0] == found
-    (bench.folder / "a.jsonl").write_bytes(data)
-    if found is None:
-        with pytest.raises(InputError, match="give the source its encoding:"):
-            bench.build(sources=[{"path": "a.jsonl"}])
-        source = {"path": "a.jsonl", "encoding": encoding}
-    else:
-        source = {"path": "a.jsonl"}
-    done = bench.build(sources=[source])
-    assert done.manifest["totals"]["kept"] == 5
-    wanted = data.decode(encoding).lstrip("\ufeff")
-    got = pq.read_table(done.path / "data").sort_by("source_row")["messages"].to_pylist()
-    assert [m[-1]["content"] for m in got] == [json.loads(x)["output"] for x in wanted.splitlines()]
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_csv_of_any_delimiter(bench, delimiter):
-    lines = [["instruction", "output"], *([f"Name, please, {i}", f"0{i}.10"] for i in range(9))]
-    text = "\n".join(delimiter.join(f'"{c}"' for c in line) for line in lines)
-    (bench.folder / "a.csv").write_text(text)
-    for source in ({"path": "a.csv"}, {"path": "a.csv", "delimiter": delimiter}):
-        assert bench.build(sources=[source]).manifest["totals"]["kept"] == 9
-    with pytest.raises(InputError, match="no encoding known"):
-        bench.build(sources=[{"path": "a.csv", "encoding": "utf-99"}])
-    with pytest.raises(InputError, match="no delimiter"):
-        bench.build(sources=[{"path": "a.csv", "delimiter": "ab"}])
-
-
-def test_a_workbook(bench):
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook()
-    for row in (["instruction", "output"], ["Name a cup.", "Mug."], ["How many?", 42]):
-        book.active.append(row)
-    book.save(bench.folder / "a.xlsx")
-    done = bench.build(sources=[{"path": "a.xlsx"}])
-    assert done.manifest["totals"]["kept"] == 2
-    book.create_sheet("more").append(["instruction", "output"])
-    book["more"].append(["Name a tree.", "Oak."])
-    book.create_sheet("notes").append(["by us"])
-    book.save(bench.folder / "c.xlsx")
-    said: list[str] = []
-    for sheet, count, left in (
-        ([], 2, ["more", "notes"]),
-        ("more", 1, ["Sheet", "notes"]),
-        (["Sheet", "more"], 3, ["notes"]),
-    ):
-        plan = prepare(bench.recipe(sources=[{"path": "c.xlsx", "sheet": sheet}]), say=said.append)
-        done = build(plan, bench.folder / f"sheets-{count}")
-        assert done.manifest["totals"]["kept"] == count
-        assert done.manifest["sources"][0]["files"][0]["sheets_not_read"] == left
-        assert any(f"sheets that are not read: {', '.join(left)} (sheet: " in line for line in said)
-    with pytest.raises(InputError, match='no sheet "mor".*Did you mean "more"'):
-        prepare(bench.recipe(sources=[{"path": "c.xlsx", "sheet": "mor"}]))
-    (bench.folder / "b.xlsx").write_bytes((bench.folder / "a.xlsx").read_bytes()[:1500])
-    with pytest.raises(InputError, match="workbook is damaged"):
-        bench.build(sources=[{"path": "b.xlsx"}])
-
-
-def test_a_workbook_without_dimensions_or_values_loses_no_cell(bench):
-    """openpyxl's write_only mode tells no dimensions and computes nothing."""
-    openpyxl = pytest.importorskip("openpyxl")
-    book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet()
-    for row in (
-        ["instruction", "output"],
-        ["Name a cup.", "Mug.", "by ann", None, 7],
-        [],
-        ["=A2", "=B2"],
-        ["Name a tree.", "=B2"],
-        ["Name a sum that begins with its sign.", "Oak."],
-    ):
-        sheet.append(row)
-    book.save(bench.folder / "a.xlsx")
-    done = bench.build(sources=[{"path": "a.xlsx", "max_bad": "60%"}])
-    assert done.manifest["totals"]["in"] == 4 and done.manifest["totals"]["quarantined"] == 2
-    (row,) = [r for r in pq.read_table(done.path / "data/00-full.parquet").to_pylist() if r["source_row"] == 0]
-    assert json.loads(row["meta"]) == {"column 3": "by ann", "column 5": 7}
-    bad = [json.loads(line) for line in (done.path / "quarantine.jsonl").read_text().splitlines()]
-    assert [b["error"].partition(":")[0] for b in bad] == ["instruction", "output"]
-    assert "a formula without its value" in bad[0]["error"] and json.loads(bad[1]["raw"])["output"] == "=B2"
-    with zipfile.ZipFile(bench.folder / "a.xlsx") as old, zipfile.ZipFile(bench.folder / "b.xlsx", "w") as new:
-        for name in old.namelist():  # as Excel writes formulas: of text, the second and third of an empty one
-            text = old.read(name).replace(b'"A4"><f>A2</f><v />', b'"A4" t="str"><f>A2</f><v>Name a cup.</v>')
-            new.writestr(name, re.sub(rb'<c r="(B[45])"><f>', rb'<c r="\1" t="str"><f>', text))
-    done = bench.build(sources=[{"path": "b.xlsx"}], steps=["quality"])
-    assert done.manifest["totals"]["quarantined"] == 0 and done.manifest["totals"]["in"] == 4
-
-
-def test_folders_with_all_below_and_what_is_left_out(bench):
-    for name in ("d/a.jsonl", "d/x/b.jsonl", "d/x/y/c.jsonl", "d/old/d.jsonl", "d/._a.jsonl", "d/.git/e.jsonl"):
-        bench.jsonl(name, [{"instruction": f"Say {name}", "output": "b"}])
-    (bench.folder / "d/README.md").write_text("x")
-    said = []
-
-    def files(source):
-        plan = prepare(bench.recipe(sources=[source]), say=said.append)
-        return sorted(i.file for i in plan.inputs[0])
-
-    assert files({"path": "d"}) == ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"]
-    assert any("2 hidden (._a.jsonl, .git)" in line and "1 no data file (README.md)" in line for line in said)
-    assert files({"path": "d/**/*.jsonl"}) == ["a.jsonl", "b.jsonl", "c.jsonl", "d.jsonl"]
-    assert files({"path": "d", "exclude": ["old/*", "c.jsonl"]}) == ["a.jsonl", "b.jsonl"]
-    assert files({"path": "d", "exclude": "**/old"}) == ["a.jsonl", "b.jsonl", "c.jsonl"]
-    with pytest.raises(InputError, match="every file is left out"):
-        files({"path": "d", "exclude": "*"})
-
-
-def test_a_build_below_a_folder_is_not_read_again(bench):
-    bench.jsonl("a.jsonl", RECORDS)
-    assert bench.build(sources=[{"path": "."}]).manifest["totals"]["in"] == 20
-    assert bench.build(sources=[{"path": "."}]).manifest["totals"]["in"] == 20
-
-
-def test_a_link_that_points_nowhere(bench):
-    bench.jsonl("d/a.jsonl", RECORDS)
-    (bench.folder / "d/b.jsonl").symlink_to("gone")
-    for path in ("d", "d/*.jsonl", "d/b.jsonl"):
-        with pytest.raises(InputError, match="b.jsonl: a link that points nowhere") as stopped:
-            bench.build(sources=[{"path": path}])
-        assert stopped.value.exit_code == 4
-    assert bench.build(sources=[{"path": "d", "exclude": "b*"}]).manifest["totals"]["kept"] == 20
-    assert bench.build(sources=[{"path": "d", "damaged": "keep"}]).manifest["totals"]["kept"] == 20
-
-
 def test_columns_that_feed_nothing_are_said_and_a_source_without_answers_is_refused(bench):
     bench.jsonl("a.jsonl", [{**r, "mood": "calm", "id": f"x{i}"} for i, r in enumerate(RECORDS)])
     bench.jsonl("b.jsonl", [{"instruction": r["instruction"], "riposte": r["output"]} for r in RECORDS])
@@ -412,7 +292,7 @@ def test_small_files_that_unpack_to_gigabytes_take_a_bounded_memory(tmp_path):
 
 
 def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
-    for module in (reading, elements):
+    for module in (reading, json_documents):
         monkeypatch.setattr(module, "RECORD_LIMIT", 4000)
         monkeypatch.setattr(module, "PIECE", 500)
     long = json.dumps({"instruction": "x" * 9000, "output": "y"}).encode()
@@ -420,8 +300,31 @@ def test_a_record_longer_than_the_limit_costs_itself(tmp_path, monkeypatch):
     found = read(tmp_path / "a.jsonl")
     assert [isinstance(r, Bad) for r in found] == [False] * 20 + [True] + [False] * 20
     (tmp_path / "a.json").write_bytes(b"[" + b",\n".join([*TEXT.splitlines(), long, *TEXT.splitlines()]) + b"]")
-    found = read(tmp_path / "a.json")
-    assert sum(not isinstance(r, Bad) for r in found) >= 38 and any(isinstance(r, Bad) for r in found)
+    assert [isinstance(r, Bad) for r in read(tmp_path / "a.json")] == [False] * 20 + [True] + [False] * 20
+
+
+def test_a_record_of_many_records_that_is_too_long_is_one(tmp_path, monkeypatch):
+    """Joints of objects within it are its own; one that is no JSON costs itself, wherever that is noticed."""
+    monkeypatch.setattr(reading, "RECORD_LIMIT", 4000)
+    monkeypatch.setattr(json_documents, "RECORD_LIMIT", 4000)
+    monkeypatch.setattr(reading, "PIECE", 500)
+    few = TEXT.splitlines()[:6]
+    long = json.dumps({"instruction": "a", "turns": [{"a": "]}[{", "b": [i]} for i in range(900)]}).encode()
+    for name, begins, ends in (
+        ("a.json", b"[", b"]"),
+        ("b.json", b'{"n": 1, "data": [', b'], "end": 2}'),
+        ("c.json", b"", b""),
+    ):
+        for joint in (b", ", b",\n", b"\n" if not begins else b" ,"):
+            (tmp_path / name).write_bytes(begins + joint.join([*few, long, *few, long]) + ends)
+            found = read(tmp_path / name)
+            assert [isinstance(r, Bad) for r in found] == [*[False] * 6, True] * 2, (name, joint)
+            assert f"it has {len(long) >> 20} MB" in found[6].error
+    for broken in (long[:-1], long.replace(b'"b": [7]', b'"b": [7'), long.replace(b'"a": "]', b'"a": ]', 1)):
+        (tmp_path / "d.json").write_bytes(b"[" + b",\n".join([*few, broken, *few]) + b"]")
+        found = read(tmp_path / "d.json")
+        assert [isinstance(r, Bad) for r in found[:6]] == [False] * 6 and any(isinstance(r, Bad) for r in found)
+        assert [dict(r) for r in found[-6:]] == RECORDS[:6]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the child measures itself by Linux' /proc")
@@ -458,3 +361,75 @@ def test_what_the_first_records_hold_is_not_kept(tmp_path):
         assert item.format == "alpaca" and tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_a_large_parquet_file_is_read_in_a_bounded_memory(tmp_path, monkeypatch, dictionary):
+    """A reader of dictionaries keeps all of their entries: of 2 GB of texts 6 GB were held."""
+    monkeypatch.setattr(parquet_and_workbooks, "RUN", 1 << 20)
+    texts = [f"{i} is a number of {i * 7}. " * 20 for i in range(20_000)]
+    table = pa.table({"instruction": texts, "output": texts})
+    pq.write_table(table, tmp_path / "a.parquet", use_dictionary=dictionary, row_group_size=500, compression="none")
+    before, most, seen = pa.total_allocated_bytes(), 0, 0
+    for batch in parquet_and_workbooks.parquet_batches(tmp_path / "a.parquet", False):
+        most, seen = max(most, pa.total_allocated_bytes() - before), seen + batch.num_rows
+    assert seen == 20_000 and most < 12 << 20 < table.nbytes
+
+
+def test_times_that_python_has_not_are_text_at_any_depth():
+    from instdata.read.parquet_and_workbooks import rows_of_batch
+
+    times = {
+        "stamp": pa.array([1], pa.timestamp("ns")),
+        "time": pa.array([86_399_999_999_999], pa.time64("ns")),
+        "span": pa.array([5], pa.duration("ns")),
+        "list": pa.array([[1]], pa.list_(pa.time64("ns"))),
+        "struct": pa.array([{"a": [1]}], pa.struct({"a": pa.list_(pa.timestamp("ns"), 1)})),
+        "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.timestamp("ns"))),
+        "far": pa.array([[2**40]], pa.list_(pa.timestamp("s"))),
+    }
+    (row,) = rows_of_batch(pa.record_batch(times))
+    first = "1970-01-01 00:00:00.000000001"
+    assert row.pop("far")[0].startswith("<value out of range")
+    assert row == {
+        "stamp": first, "time": "23:59:59.999999999", "span": 5, "list": ["00:00:00.000000001"],
+        "struct": {"a": [first]}, "map": [("k", first)],
+    }  # fmt: skip
+
+
+def test_an_exam_in_logiqas_text_format(bench):
+    block = "\nc\nSome like it.\nWho does?\nA.One\nB.Two\nC.Three\nD.Four\n"
+    (bench.folder / "in").mkdir()
+    (bench.folder / "in/Train.txt").write_text(block * 2 + "\nno answer\nA.x\n")
+    (bench.folder / "in/README.txt").write_text("Exams.\n")
+    done = bench.build(sources=[{"path": "in", "name": "s", "max_bad": 1.0}])
+    assert done.manifest["totals"] == {"in": 3, "generated": 0, "kept": 2, "dropped": 0, "quarantined": 1}
+    row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
+    asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
+    assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
+    for text in (b"sep=;\ninstruction;output\na,b;c\n", b"instruction^output\na,b^c\n"):
+        (tmp_path / "a.csv").write_bytes(text)
+        assert [dict(r) for r in read(tmp_path / "a.csv")] == [{"instruction": "a,b", "output": "c"}]
+
+
+def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
+    """An indented document: its keys and brackets stand on lines of their own."""
+    records = [
+        {
+            "instruction": "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。",
+            "n": i,
+            "m": [1, 2, 3],
+            "output": "a",
+        }
+        for i in range(9)
+    ]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == records
+
+
+def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"instruction,output\rName a tree.,Oak.\rName a cup.,Mug.\r")
+    assert [r["output"] for r in read(tmp_path / "a.csv")] == ["Oak.", "Mug."]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from instdata.build import prepare
 from instdata.publish.verify import verify
-from instdata.read.again import source_records
 from instdata.read.blocks import raw_blocks
-from instdata.read.bytes import Bad
-from instdata.read.container import Damaged
-from instdata.read.ends import breaks_off
+from instdata.read.bytes_to_records import Bad
+from instdata.read.export_source import source_records
+from instdata.read.file_kind import Damaged
+from instdata.read.truncated_json import breaks_off
 from instdata.util.errors import DamagedInput, InputError
 from tests.conftest import rows
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from instdata.builds import export
 from instdata.read.blocks import decode
-from instdata.read.form import record_of, texts_of, written
-from instdata.read.keys import normalise_keys
-from instdata.read.numbers import dumps
-from instdata.read.parse import parse
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns, detect
-from instdata.read.sources import Input
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns, detect
+from instdata.read.json_numbers import dumps
+from instdata.read.open_sources import Input
+from instdata.read.parse_blocks import parse
+from instdata.read.source_form import record_of, texts_of, written
 from tests.read.test_nested import DOCUMENTS, PREFERRED, STEPS, TREE, held
 from tests.read.test_shapes import PLAIN, THOUGHTS
 from tests.read.test_vendors import VENDORS
@@ -160,7 +160,7 @@ def test_tables_csv_and_seeds(bench):
 
 @pytest.mark.parametrize("limit", [1, 3])
 def test_limits_and_several_shards(bench, monkeypatch, limit):
-    monkeypatch.setattr("instdata.read.bytes.PIECE", 200)
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 200)
     records = [{"instruction": f"task number {i} of many", "output": f"answer {i}"} for i in range(40)]
     bench.jsonl("b.jsonl", records)
     bench.jsonl("a.jsonl", records[:2])

@@ -8,9 +8,9 @@ import pytest
 
 from instdata.read.adapters import adapt, cut_back
 from instdata.read.blocks import Bad, parse_json
-from instdata.read.keys import normalise_keys
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns
 
 
 def read(record: dict[str, Any], format: str) -> Any:

@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.builds import export
-from instdata.read.keys import normalise_keys
-from instdata.read.nested import listed, nested
-from instdata.read.plain import BadRow
-from instdata.read.rendered import rendered
-from instdata.read.shapes import detect
+from instdata.read.chat_template_text import rendered
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import detect
+from instdata.read.question_sets import listed, nested
 from tests.read.test_shapes import read
 
 STORY = "Mo the fox lived in a wood. In May he met a hen."
@@ -220,3 +220,15 @@ def test_lines_that_are_lists_of_turns(bench):
     assert done.manifest["totals"]["kept"] == 3 and done.manifest["fields"] == {"records": 3, "reconstructed": 3}
     export(done.path, "source", bench.folder / "back.jsonl")
     assert [json.loads(line) for line in (bench.folder / "back.jsonl").read_text().splitlines()] == [*talks, talks[0]]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"instruction": ["a", "b"], "output": ["c", "d"], "n": [1, 2]},
+        {"instruction": {"0": "a", "1": "b"}, "output": {"0": "c", "1": "d"}},
+    ],
+)
+def test_a_document_of_columns_is_its_rows(columns):
+    _, rows = nested(normalise_keys(columns))
+    assert [(r["instruction"], r["output"]) for r in rows] == [("a", "c"), ("b", "d")]

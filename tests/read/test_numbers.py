@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from instdata.builds import export
-from instdata.read.numbers import Written, dumps, loads
+from instdata.read.json_numbers import Written, dumps, loads
 
 ODD = ["1267650600228229401496703205376", "-0", "1e400", "-1E-400", "18446744073709551616", "-9223372036854775809",
        "0.1000000000000000055511151231257827", "9" * 5000, "1e99999999999999999999"]  # fmt: skip

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from instdata.read.form import record_of
+from instdata.read.open_sources import open_sources
 from instdata.read.shards import tables
-from instdata.read.source import Source
-from instdata.read.sources import open_sources
+from instdata.read.source_form import record_of
+from instdata.read.source_options import Source
 from tests.read.test_shapes import PLAIN
 
 ASKED = [{"role": "user", "content": "Name a tree."}]

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from instdata.read.adapters import Conversation, adapt, cut_back
-from instdata.read.keys import normalise_keys
-from instdata.read.plain import BadRow
-from instdata.read.shapes import columns, detect, mapped_formats
+from instdata.read.column_names import normalise_keys
+from instdata.read.field_text import BadRow
+from instdata.read.formats import columns, detect, mapped_formats
 
 Q, A = ("user", "Name a tree."), ("assistant", "Oak.")
 
@@ -63,6 +63,33 @@ PLAIN = {  # shape -> a record that is the one exchange Q, A
     "distilabel several": {"instruction": "Name a tree.", "generations": ["Oak.", "Elm."]},
     "ultrafeedback": {"instruction": "Name a tree.",
     "completions": [{"response": "Elm", "overall_score": 3.0}, {"response": "Oak.", "overall_score": 4.5}]},
+    "ultrafeedback of fine grades": {"instruction": "Name a tree.",
+    "completions": [{"response": "Elm", "fine-grained_score": 3.0}, {"response": "Oak.", "fine-grained_score": 4.5}]},
+    "distilabel rated": {"instruction": "Name a tree.", "generations": ["Elm.", "Oak."], "ratings": [2, 5]},
+    "ms-swift rejected": {"messages": [{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": "Oak."}], "rejected_response": "Cat."},
+    "ms-swift rejected messages": {"messages": [{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": "Oak."}], "rejected_messages": [{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": "Cat."}]},
+    "axolotl segments": {"segments": [{"label": False, "text": "<s>Name a "}, {"label": False, "text": "tree. "},
+    {"label": True, "text": "Oak.</s>"}]},
+    "axolotl segments of a template": {"segments": [
+        {"label": False, "text": "<|im_start|>user\nName a tree.<|im_end|>\n<|im_start|>assistant\n"},
+        {"label": True, "text": "Oak.<|im_end|>"}]},
+    "old sharegpt": {"id": "1", "items": [{"from": "human", "value": "Name a tree."}, {"from": "gpt", "value": "Oak."}]},
+    "red team": {"transcript": "\n\nHuman: Name a tree.\n\nAssistant: Oak.", "rating": 1.0},
+    "a refusal": {"messages": [{"role": "user", "content": "Name a tree."},
+    {"role": "assistant", "content": None, "refusal": "Oak."}]},
+    "choices": {"messages": [{"role": "user", "content": "Name a tree."}],
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Oak."}}]},
+    "gateway": {"request": {"model": "m", "messages": [{"role": "user", "content": "Name a tree."}]},
+    "response": {"choices": [{"message": {"role": "assistant", "content": "Oak."}}]}},
+    "a rendered prompt": {"input": "<|im_start|>user\nName a tree.<|im_end|>\n<|im_start|>assistant\n", "output": "Oak."},
+    "summaries": {"article": "Name a tree.", "summary": "Oak."},
+    "headers in words": {"User Input": "Name a tree.", "Model Output": "Oak."},
+    "more chinese headers": {"用户输入": "Name a tree.", "模型回答": "Oak."},
+    "an answer to verify beside the chosen": {"prompt": "Name a tree.", "chosen": "Oak.", "rejected": "Cat.",
+    "answer": "oak"},
     "hh-rlhf": {"chosen": "\n\nHuman: Name a tree.\n\nAssistant: Oak.",
     "rejected": "\n\nHuman: Name a tree.\n\nAssistant: Cat."},
     "dpo": {"prompt": "Name a tree.", "chosen": "Oak.", "rejected": "Cat."},

@@ -11,7 +11,7 @@ from instdata.read.harmony import turns as harmony
 from instdata.read.thoughts import take_out
 from instdata.read.turns import answer_of
 from instdata.score.extract.thoughts import without_thoughts
-from instdata.util.thoughts import MARKS, WORDS
+from instdata.util.thought_marks import MARKS, WORDS
 
 WRITTEN = [
     *((f"<{w}>", f"</{w}>") for w in WORDS), ("<Think>", "</THINK>"), ("<think >", "</think >"),
@@ -53,6 +53,20 @@ def test_every_reader_knows_every_mark(opens, closes, before, after):
 )
 def test_what_is_no_thought_stays(text):
     assert take_out(text) == (None, text) and thought_of(pa.array([text]))[1].to_pylist() == [text]
+
+
+@pytest.mark.parametrize(
+    "text", ["hm.</think>Oak.", "hm. </think> Oak.", "hm.◁/think▷Oak.", "hm.[/THINK]\nOak.", "hm.</seed:think>Oak."]
+)
+def test_an_opening_that_stood_in_the_prompt_is_not_needed(text):
+    assert take_out(text) == ("hm.", "Oak.")
+
+
+@pytest.mark.parametrize(
+    "text", ["The tag </think> ends it.", "Use `</think>` there.", "hm</think>", "Say (</think>)."]
+)
+def test_a_mark_that_is_talked_about_is_text(text):
+    assert take_out(text) == (None, text)
 
 
 def test_harmony_has_its_channels():

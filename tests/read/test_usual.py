@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.read import parse as parsing
-from instdata.read.form import record_of
-from instdata.read.shapes import columns
-from instdata.read.sources import Input
+from instdata.read import parse_blocks as parsing
+from instdata.read.formats import columns
+from instdata.read.open_sources import Input
+from instdata.read.source_form import record_of
 
 texts = st.sampled_from(
     ["", " ", "Name a tree.", "Oak.", "a\nb", "说说\u3000看", "<b>x</b>", "<think>t</think>a", "x</think>\n\ny", "[1]",

@@ -13,11 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from instdata.audit.gate import COMPARE, held, read_gate
-from instdata.audit.mend import write_mending
+from instdata.audit.audited_set import _source, open_subject
+from instdata.audit.fail_if import COMPARE, held, read_gate
+from instdata.audit.masked_rows import MASK, masked
+from instdata.audit.repair_recipe import write_mending
 from instdata.audit.run import COUNTS, audit
-from instdata.audit.shown import MASK, masked
-from instdata.audit.subject import _source, open_subject
 from instdata.build import build, prepare
 from instdata.builds import rows_of
 from instdata.cli.main import main
@@ -370,8 +370,7 @@ def test_a_recipe_elsewhere_finds_its_set(audited, tmp_path, monkeypatch) -> Non
 
 
 def test_the_page_needs_no_extra(tmp_path, monkeypatch) -> None:
-    for name in ("altair", "vl_convert"):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
     write(tmp_path / "few.jsonl", records()[:5])
     audit(str(tmp_path / "few.jsonl"), [], tmp_path / "out", None, None, 1, lambda line: None)
     page = (tmp_path / "out" / "audit.html").read_text("utf-8")

@@ -13,7 +13,7 @@ import pytest
 from instdata.builds import manifest
 from instdata.report.browse.rows import PAGE, Browsing
 from instdata.report.browse.thresholds import Thresholds
-from instdata.report.serve import Server
+from instdata.report.server import Server
 from instdata.util.errors import InputError
 from tests.report import chromium
 from tests.report.browsing import browser
@@ -103,17 +103,17 @@ def test_what_other_bounds_would_do() -> None:
     db.execute("""create table ledger as select 'quality' as step, i / 100.0 as score_quality_repetition,
         case when i > 60 then 'dropped' else 'kept' end as verdict, case when i > 90 then 'echo' when i > 60 then 'repetition' end as reason
         from range(100) t(i)""")
-    found = Thresholds(db, {"score_quality_repetition": "DOUBLE"}, [{"name": "quality"}])
+    found = Thresholds({"score_quality_repetition": "DOUBLE"}, [{"name": "quality"}])
     (score,) = found.ranges(db)
     assert (score["step"], score["score"], score["n"]) == ("quality", "repetition", 100)
     asked = {"score": "score_quality_repetition"}
-    now = found.what_if({**asked, "low": None, "high": None})
+    now = found.what_if(db, {**asked, "low": None, "high": None})
     assert (now["kept"], now["go"], now["dropped"], now["back"]) == (61, 0, 30, 30)
-    lower = found.what_if({**asked, "high": 0.3})
+    lower = found.what_if(db, {**asked, "high": 0.3})
     assert (lower["go"], lower["back"]) == (30, 0)
-    higher = found.what_if({**asked, "high": 0.75})
+    higher = found.what_if(db, {**asked, "high": 0.75})
     assert (higher["go"], higher["back"]) == (0, 15)  # what another rule dropped stays dropped
-    assert found.what_if({**asked, "low": 0.105})["go"] == 11
+    assert found.what_if(db, {**asked, "low": 0.105})["go"] == 11
     assert sum(b["kept"] + b["mine"] + b["others"] for b in now["bins"]) == 100
 
 
@@ -122,7 +122,7 @@ def test_filters_that_are_none_are_refused(small: Path, asked: dict) -> None:
     with pytest.raises(ValueError, match="no"):
         Browsing(small).rows(asked)
     with pytest.raises(ValueError):
-        Browsing(small).thresholds.what_if({"score": "no"})
+        Browsing(small).what_if({"score": "no"})
 
 
 def test_the_page_browses_in_a_browser(small: Path) -> None:

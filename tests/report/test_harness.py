@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.report import growth
-from instdata.report.growth_charts import curve_charts
+from instdata.report import curves_and_effects
+from instdata.report.curve_and_effect_charts import curve_charts
 from instdata.report.page import ablation_page, gather, page
+from instdata.util.checksums import write_sums
 from instdata.util.errors import InputError
-from instdata.util.sums import write_sums
 from tests.report.harness_folders import ABILITIES, points, write_curves
 from tests.report.test_page import Checker, valid
 
@@ -42,7 +42,7 @@ def test_a_build_shows_its_curves_and_ablations(trained: Path) -> None:
 
 def test_figures_are_those_of_the_files(trained: Path) -> None:
     table = pq.read_table(trained / "curves/curves.parquet").to_pylist()
-    found = growth.read_curves(trained)
+    found = curves_and_effects.read_curves(trained)
     shown = [p for v in found["views"] for a in v["abilities"] for p in a["points"]]
     key = lambda p: (p["suite"], p["metric"], p["ability"], p["config"])  # noqa: E731
     assert {key(p): (p["value"], p["low"], p["high"]) for p in shown} == {
@@ -59,10 +59,14 @@ def test_figures_are_those_of_the_files(trained: Path) -> None:
 
 
 def test_belles_curve_is_an_overlay_of_scores_of_the_same_name(trained: Path) -> None:
-    assert growth.belle_scores("Closed QA") == growth.belle_scores("closed_qa") == [0.695, 0.741, 0.755, 0.769]
-    assert growth.belle_scores("COT") and growth.belle_scores("macro")[-1] == 0.737
-    assert growth.belle_scores("ethics") is None
-    found = {v["metric"]: v for v in growth.read_curves(trained)["views"]}
+    assert (
+        curves_and_effects.belle_scores("Closed QA")
+        == curves_and_effects.belle_scores("closed_qa")
+        == [0.695, 0.741, 0.755, 0.769]
+    )
+    assert curves_and_effects.belle_scores("COT") and curves_and_effects.belle_scores("macro")[-1] == 0.737
+    assert curves_and_effects.belle_scores("ethics") is None
+    found = {v["metric"]: v for v in curves_and_effects.read_curves(trained)["views"]}
     drawn = specs(page(trained))
 
     def overlay(metric: str, ability: str) -> list:
@@ -72,16 +76,16 @@ def test_belles_curve_is_an_overlay_of_scores_of_the_same_name(trained: Path) ->
         return [x["data"]["values"] for x in layers if x["mark"].get("strokeDash") == [5, 3]]
 
     [math] = overlay("judge", "math")
-    assert [p["value"] for p in math] == growth.belle_scores("math")
+    assert [p["value"] for p in math] == curves_and_effects.belle_scores("math")
     assert [p["rows"] for p in math] == [6.4, 19.2, 32, 64]
     assert not overlay("judge", "macro"), "a mean over four use cases is not one over twelve"
     assert not any(overlay(m, "math") for m in ("bits", "distractors", "choice")), "other scorers have other scales"
 
 
 def test_belles_mean_stands_beside_one_over_all_of_its_use_cases() -> None:
-    every = tuple(a for a in growth.belle()["scores"] if a != "macro")
-    found = {v["metric"]: v["belle"] for v in growth.views(points({"all": 0.0}, ("m",), every), [])}
-    assert found["judge"]["macro"] == growth.belle_scores("macro") and len(found["judge"]) == 13
+    every = tuple(a for a in curves_and_effects.belle()["scores"] if a != "macro")
+    found = {v["metric"]: v["belle"] for v in curves_and_effects.views(points({"all": 0.0}, ("m",), every), [])}
+    assert found["judge"]["macro"] == curves_and_effects.belle_scores("macro") and len(found["judge"]) == 13
     assert found["bits"] == found["distractors"] == {}
 
 
@@ -90,7 +94,7 @@ def test_what_an_earlier_build_gave_says_so(trained: Path) -> None:
     (trained / "manifest.json").write_text(json.dumps(manifest | {"seed": 5}))
     write_sums(trained)
     assert page(trained).count("From an earlier build") == 3
-    assert growth.read_curves(trained)["earlier"]
+    assert curves_and_effects.read_curves(trained)["earlier"]
 
 
 def test_what_is_published_shows_no_items_text_and_no_machine(trained: Path) -> None:
@@ -123,7 +127,7 @@ def test_models_and_arms_are_series_and_base_starts_each(small: Path, tmp_path: 
         for p in pq.read_table(folder / "curves.parquet").to_pylist()
     ]
     pq.write_table(pa.Table.from_pylist(rows), folder / "curves.parquet")
-    view = growth.read_curves(build)["views"][0]
+    view = curves_and_effects.read_curves(build)["views"][0]
     assert view["series"] == ["a human", "a synthetic", "b human", "b synthetic"]
     macro = view["abilities"][0]
     assert macro["ability"] == "macro" and len(macro["points"]) == 16
@@ -209,7 +213,7 @@ def test_a_broken_ablation_is_named_as_the_build_was(trained: Path, tmp_path: Pa
     for here, build, named in (("", "builds/small", ""), ("builds", "small", "../"), ("", trained, "")):
         monkeypatch.chdir(tmp_path / here)
         with pytest.raises(InputError, match=f"^{named}ablations/small-dedup/effects.json: cannot be read"):
-            growth.read_ablations(Path(build))
+            curves_and_effects.read_ablations(Path(build))
 
 
 def test_charts_are_written_as_pictures(trained: Path) -> None:

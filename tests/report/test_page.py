@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from instdata.report import build_charts, facts
-from instdata.report.flow import flow
+from instdata.report import build_charts, build_facts
+from instdata.report.funnel import flow
 from instdata.report.page import gather, page, write_report
+from instdata.util.checksums import write_sums
 from instdata.util.errors import MissingExtra
 from instdata.util.resources import resource
-from instdata.util.sums import write_sums
 from tests.conftest import Bench, rows
 from tests.report.conftest import EVIL
 
@@ -139,7 +139,7 @@ def test_abilities_by_source_add_up(small: Path, bench: Bench) -> None:
         bench.jsonl(f"s{n}.jsonl", [dict(r, instruction=f"{n} {r['instruction']}") for r in rows[: 1 + n % 5]])
     made = bench.build(sources=[{"path": f"s{n}.jsonl"} for n in range(14)], steps=[])
     found = gather(made.path)["by_source"]
-    assert found["sources"][-1] is None and len(found["sources"]) == facts.SOURCES + 1
+    assert found["sources"][-1] is None and len(found["sources"]) == build_facts.SOURCES + 1
     sums = [sum(line) for line in found["rows"]]
     assert sum(sums) == made.manifest["configs"]["full"]["rows"] and sums[:-1] == sorted(sums[:-1], reverse=True)
     text = page(made.path)
@@ -263,16 +263,16 @@ def test_labels_that_came_with_rows_are_held_against_the_models(bench: Bench) ->
     assert most >= 2 and own == "code" and f"Mixed up most often: {own} with {other} ({most})" in card
     pq.write_table(ledger.rename_columns(["a", "b"]), made.path / "ledger.parquet")
     write_sums(made.path)
-    with facts.open_ledger(made.path, made.manifest) as db:
-        assert facts.confusion(db, made.manifest) is None, "a ledger of an older instdata"
+    with build_facts.open_ledger(made.path, made.manifest) as db:
+        assert build_facts.confusion(db, made.manifest) is None, "a ledger of an older instdata"
 
 
 def test_every_rule_is_told_in_chinese_too() -> None:
     import json
 
     from instdata.report.page import HERE
-    from instdata.steps.quality.rules import MEASURED, RULES
+    from instdata.steps.quality.rule_table import MEASURED, RULES
 
-    told = json.loads((HERE / "rules.zh.json").read_text("utf-8"))
+    told = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     assert set(told) == {r.name for r in RULES} | set(MEASURED)
     assert all(any("\u4e00" <= c <= "\u9fff" for c in text) for text in told.values())

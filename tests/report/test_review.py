@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from instdata.report.review.draw import draw
 from instdata.report.review.estimate import estimate
-from instdata.report.review.exchange import export_reviews, import_reviews
+from instdata.report.review.label_tools import export_reviews, import_reviews
 from instdata.report.review.queue import EVERY, disputed, upcoming
+from instdata.report.review.sampling import draw
 from instdata.report.review.session import Reviewing
-from instdata.steps.reviews import Opinion, append, read_reviews, settle
+from instdata.steps.reviews_file import Opinion, append, read_reviews, settle
 from instdata.util.errors import InputError
+from tests.shell import forked
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_a_wrong_line_is_named(tmp_path: Path, bad: str, said: str) -> None:
 def test_many_processes_write_at_once(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     code = (
-        "import sys; from pathlib import Path; from instdata.steps.reviews import append\n"
+        "import sys; from pathlib import Path; from instdata.steps.reviews_file import append\n"
         "for i in range(30): append(Path(sys.argv[1]), [{'uid': sys.argv[2] + str(i), 'rid': 'x' * 3000, 'id': 'i', "
         "'who': 'w', 'verdict': 'pass'}])"
     )
@@ -350,8 +351,7 @@ def test_other_tools_files_that_are_none_are_refused(mine: Path, tmp_path: Path)
 
 
 def instdata(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "instdata", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=os.environ, timeout=120)
+    return forked(tuple(map(str, args)), cwd or Path.cwd(), dict(os.environ))
 
 
 def test_the_command_estimates_exports_and_says_what_is_wrong(mine: Path, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from instdata.report.review.draw import draw
-from instdata.steps.reviews import read_reviews
+from instdata.report.review.sampling import draw
+from instdata.steps.reviews_file import read_reviews
 from tests.report import chromium
 from tests.report.browsing import Tab, browser
 

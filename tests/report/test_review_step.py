@@ -10,9 +10,9 @@ import pytest
 
 from instdata.build import build, prepare
 from instdata.builds import history
-from instdata.judge.labels import read
+from instdata.judge.label_files import read
 from instdata.report.review.session import Reviewing
-from instdata.steps.reviews import append, read_reviews
+from instdata.steps.reviews_file import append, read_reviews
 from instdata.util.errors import InputError
 
 RECIPE = """

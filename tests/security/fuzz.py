@@ -24,27 +24,27 @@ from typing import Any
 import orjson
 
 from instdata.llm.fence import fence
-from instdata.llm.lenient import NoJson, find
+from instdata.llm.lenient_json import NoJson, find
 from instdata.llm.reply import Unusable, read_items, read_object, sole_object, thoughts
 from instdata.read.blocks import parse_json
-from instdata.read.json_values import split_values
-from instdata.read.numbers import dumps, loads
-from instdata.read.plain import BadRow
-from instdata.read.rendered import rendered
+from instdata.read.chat_template_text import rendered
+from instdata.read.field_text import BadRow
+from instdata.read.json_numbers import dumps, loads
+from instdata.read.split_json import split_values
 from instdata.read.thoughts import put_back, take_out
 from instdata.read.turns import dialogue, read_turns
 from instdata.score.extract.choice import chosen_letters, letter_set, reference_letters
 from instdata.score.extract.number import numbers
-from instdata.score.extract.result import final_numbers, stated, worked_out
+from instdata.score.extract.stated_result import final_numbers, stated, worked_out
 from instdata.score.extract.text import code_in
-from instdata.score.extract.verdict import verdict_in
+from instdata.score.extract.yes_no import verdict_in
 from instdata.score.sandbox import proxy, serving
 from instdata.score.sandbox.wire import BrokenWire, Message, Peer
-from instdata.steps.quality.parse import bad_json, bad_python
-from instdata.steps.quality.sums import false_sums
+from instdata.steps.quality.arithmetic import false_sums
+from instdata.steps.quality.code_and_json import bad_json, bad_python
 from instdata.util.errors import InputError
-from instdata.util.plain import plain
 from instdata.util.redaction import redact
+from instdata.util.safe_text import plain
 from instdata.util.yaml import parse_yaml
 
 SLOW = 5.0  # seconds of the processor for one text: a failure

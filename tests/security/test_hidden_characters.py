@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from instdata.audit.shown import visible as spelled
+from instdata.audit.masked_rows import visible as spelled
 from instdata.cli.common import json_text
-from instdata.corpus.write import write_json
+from instdata.corpus.write_build_folder import write_json
 from instdata.publish.card import environment as card_environment
 from instdata.report.page import LONGEST, environment
-from instdata.util.plain import HIDDEN, escaped, plain, visible
+from instdata.util.safe_text import HIDDEN, escaped, plain, visible
 from instdata.util.yaml import parse_yaml, written_yaml
 
 BAD = [
@@ -91,7 +91,7 @@ def test_an_audit_spells_joiners_too() -> None:
 def test_the_scripts_of_served_pages_spell_the_same_characters() -> None:
     import instdata.report.page as page
 
-    script = (page.HERE / "serve.js").read_text("utf-8")
+    script = (page.HERE / "served_page.js").read_text("utf-8")
     pattern: Any = re.search(r"const HIDDEN = /\[(.*)\]/gu", script)
     ranges = re.sub(r"\\u\{([0-9a-f]+)\}", lambda m: f"\\U{int(m[1], 16):08x}", pattern[1])
     theirs = re.compile(f"[{ranges}]")

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from instdata.build import prepare
 from instdata.cli import main
-from instdata.corpus.folder import manifest
+from instdata.corpus.read_build_folder import manifest
 from instdata.publish.verify import verify
 from instdata.recipe.load import read_recipe
-from instdata.recipe.overrides import substitute
+from instdata.recipe.set_and_environment import substitute
 from instdata.steps.base import BUILTIN, step_class
 from instdata.util.errors import InputError
 from instdata.util.paths import expanded

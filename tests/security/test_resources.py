@@ -17,7 +17,7 @@ import instdata.__main__
 from instdata.util.atomic import whole
 from instdata.util.engine import Processes
 from instdata.util.errors import BuildError, OutOfTime
-from instdata.util.limits import enough, trouble, writing
+from instdata.util.machine_limits import enough, trouble, writing
 from tests.conftest import Bench, rows
 from tests.core.test_build import fingerprint
 

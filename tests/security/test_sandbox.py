@@ -32,6 +32,11 @@ needs = pytest.mark.skipif(not WAYS, reason=f"no sandbox works on this machine: 
 ADD = "def add(a, b): return a + b"
 
 
+def test_no_fault_of_ours_is_taken_for_a_machine_without_sandbox() -> None:
+    """All else here would be skipped."""
+    assert "Error" not in sandbox.working()[1]
+
+
 @needs
 @pytest.mark.parametrize("name", FORGED)
 def test_no_verdict_is_forged(name: str) -> None:
@@ -75,6 +80,26 @@ class Trie:
 class Vector:
     def __init__(self, x, y): self.x, self.y = x, y
     def __mul__(self, n): return Vector(self.x * n, self.y * n)
+    def head(self): return self
+class Cased(dict):
+    def __getitem__(self, key): return dict.__getitem__(self, key.lower())
+    def __setitem__(self, key, value): dict.__setitem__(self, key.lower(), value)
+class Spans:
+    def __init__(self, spans): self.spans = spans
+    def __iter__(self): return iter(self.spans)
+    def __contains__(self, x): return any(a <= x <= b for a, b in self.spans)
+class Ignoring:
+    def __init__(self, kind): self.kind = kind
+    def __enter__(self): return self
+    def __exit__(self, kind, error, trace): return kind is not None and issubclass(kind, self.kind)
+def kind(letter): return {'i': int}[letter]
+unique = set
+def groups(text):
+    import collections
+    found = collections.defaultdict(int)
+    for c in text: found[c] += 1
+    return found
+def traced(f): return lambda *a: f(*a)
 class Text(str):
     def shout(self): return self.upper() + '!'
 def make(words):
@@ -85,10 +110,22 @@ def make(words):
     tests = """
 t = Trie(); t.insert('abc')
 assert t.startswith('ab') and not t.startswith('b') and 'abc' in t and 'ab' not in t
-assert make(['x']).words == {'x'} and 'x' in make(['x'])
+assert make(['x']).words == {'x'}
 v = Vector(1, 2) * 3
-assert (v.x, v.y) == (3, 6)
+assert (v.x, v.y) == (3, 6) and (v * 2 * 2).x == 12 and v.head() is v.head() and v.head() == v
 assert Text('a').shout() == 'A!' and Text('a').startswith('a') and not Text('a').startswith('b')
+c = Cased(); c['A'] = 1; c['b'] = 2
+assert 'a' in c and c['B'] == 2 and len(c) == 2
+assert 5 in Spans([(1, 9)]) and list(Spans([(1, 9)])) == [(1, 9)]
+assert kind('i') is int and unique([1, 1]) == {1} and groups('ab') == {'a': 1, 'b': 1}
+with Ignoring(KeyError): raise KeyError
+ran = []
+@traced
+def note(x):
+    assert x == 1
+    ran.append(x)
+note(1)
+assert ran == [1]
 """
     result = attempt(WAYS[-1], code, tests, 5, 512, 16)
     assert result.passed is True, result

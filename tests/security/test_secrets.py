@@ -4,11 +4,14 @@ passed before 2026-11-28, or a harmless thing that must go on passing."""
 from __future__ import annotations
 
 import base64
+import codecs
+import gzip
 import json
 import os
 import re
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,9 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from instdata.publish.scan import credentials
+from instdata.publish.secret_scan import credentials
 from instdata.recipe.load import read_recipe
 from instdata.recipe.model import json_schema
+from instdata.steps import overrides_file, reviews_file
 from instdata.steps.filter import Filter
 from instdata.util.errors import InputError
 from instdata.util.redaction import redact, redacted, secret_in, shown
@@ -35,6 +39,7 @@ VARIABLES = [
     ("AZURE_STORAGE", "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=" + "abcd1234" * 5),
     ("AWS", "wJalrXUtnFEMI/K7MDENG/bPxRfiCY3u9aTzQ1Lw"), ("BOT", "123456789:AA" + "bcDE" * 8 + "x"), ("JWT", "x"),
     ("ANY", "root:s3cret@tcp(127.0.0.1:3306)/db"), ("ANY", f"Authorization: Bearer {RANDOM}"), ("ANY", "Cookie: sid=a8f3"),
+    ("MYPW", "hunter2"), ("DBPW", "x"), ("MY_PSWD", "x"), ("ANY", "https:\\\\me:pw7x@h"),
 ]  # fmt: skip
 ADDRESSES = [
     "//me:pw@host/a.jsonl", "https://host/a.jsonl#token=abc123secret", SLACK, "s3:/me:pw@bucket/x",
@@ -45,7 +50,7 @@ ADDRESSES = [
     "https://b.s3.amazonaws.com/a?X-Amz-Signature=deadbeef", "https://acct.blob.core.windows.net/c/a?sv=2020&sig=abc%2Fdef",
     "https://host/a?session=abc", "https://host/a?auth=abc", "https://host/a?pwd=abc", "https://host/a?access_key=abc",
     "https://me:p/w@host/a", "https://me:p)w@host/a", "https://me%3Apw@host/a", "https://host/a?%61pi_key=zzz",
-    "https://host/#/route?token=zzz1",
+    "https://host/#/route?token=zzz1", "https:\\\\me:pw@h", "https:\\/\\/me:pw@h/a", "https://host/a?access_key=1&b=abc",
 ]  # fmt: skip
 PARAMS = [
     {"extra": {"pwd": "hunter2"}}, {"extra": {"apitoken": "zz12345678"}}, {"extra": {"session": "abc-123"}},
@@ -55,6 +60,9 @@ PARAMS = [
     {"extra": {"note": f"Bearer {RANDOM}"}}, {"extra": {RANDOM: 1}}, {"extra": {"密码": "hunter2"}},
     {"extra": {"headers": [{"name": "X-Auth", "value": "hunter2hunter2"}]}}, {"extra": {"a": KEY.replace("h", "ｈ")}},
     {"extra": {"a": KEY.encode().hex()}}, {"extra": {"a": KEY[:9] + "\u200b" + KEY[9:]}},
+    {"extra_headers": {"X-Team": "hunter2hunter2"}}, {"extra_headers": {"X-Team": "Bearer abc"}},
+    {"extra_headers": [["X-Auth", "hunter2hunter2"]]}, {"extra_headers": [["X-Team", "hunter2hunter2"]]},
+    {"extra_headers": ["X-Team: hunter2hunter2"]}, {"extra_body": {"auth": {"value": "hunter2hunter2"}}},
 ]  # fmt: skip
 HARMLESS = [
     ("DATA_DIR", "/srv/data/belle"), ("LANG", "en_US.UTF-8"), ("MODEL", "Qwen/Qwen2.5-7B-Instruct"), ("USER", "root"),
@@ -111,7 +119,7 @@ def test_an_address_that_unlocks_is_refused_and_redacted(address: str) -> None:
 @pytest.mark.parametrize("params", PARAMS)
 def test_params_that_unlock_are_refused(params: dict[str, Any]) -> None:
     said = told({"steps": [{"generate": {"method": "respond", "params": params}}]})
-    assert said.startswith("the recipe: steps.0.generate.params.") and "looks like a" in said
+    assert said.startswith("the recipe: steps.0.generate.params.") and re.search("looks like a|may hold a key", said)
     assert not re.search("hunter2|zz123|abc|12345678", said) and RANDOM not in said
 
 
@@ -201,6 +209,70 @@ def test_headers_in_messages_are_redacted(text: str) -> None:
     assert not re.search("a8f3|bWU6", redact(f"HTTP 401 for {text}"))
 
 
+def ways_of_a_known_value(value: str) -> dict[str, str]:
+    """What only a process that knows a secret can tell: its form is of no known kind, written otherwise."""
+    raw, within = value.encode(), f"me:{value} and more".encode()
+    return {
+        "base32": base64.b32encode(raw).decode(), "base32, within": base64.b32encode(within).decode(),
+        "base85": base64.b85encode(raw).decode(), "base85, within": base64.b85encode(b"x" + within).decode(),
+        "ASCII85": base64.a85encode(within).decode(), "gzip": base64.b64encode(gzip.compress(within, mtime=0)).decode(),
+        "zlib": base64.b64encode(zlib.compress(within)).decode(), "spaced hexadecimals": raw.hex(" "), "colons": raw.hex(":"),
+        "escapes": "".join(f"\\x{b:02x}" for b in raw), "quoted-printable": "".join(f"={b:02X}" for b in raw),
+        "a soft end of a line": value[:9] + "=\n" + value[9:], "numbers": ", ".join(map(str, raw)), "apart": " ".join(value),
+        "dashed": "-".join(value), "backwards": value[::-1], "rot13": codecs.encode(value, "rot13"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("way", list(ways_of_a_known_value("x")))
+def test_a_known_value_is_found_however_it_is_written(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "correct7horse-battery")
+    text = f"say {ways_of_a_known_value('correct7horse-battery')[way]} now"
+    other = f"say {ways_of_a_known_value('another8words-in-here')[way]} now"
+    assert secret_in(text, addresses=False) and "[redacted]" in redact(text)
+    assert not secret_in(other, addresses=False) and redact(other) == other
+
+
+def test_a_key_of_a_known_form_in_base32_or_gzip() -> None:
+    for coded in (base64.b32encode(f"a key: {KEY}".encode()), base64.b64encode(gzip.compress(KEY.encode()))):
+        assert secret_in(f"say {coded.decode()}")
+
+
+HARMLESS_PARAMS = [
+    {"extra_headers": {"HTTP-Referer": "https://example.org/a?b=1", "X-Title": "My app, v2", "User-Agent": "instdata/0.1 (linux)"}},
+    {"extra_headers": {"X-Region": "eu-west", "X-Retries": "3", "X-DashScope-SSE": "enable"}},
+    {"stop": ["a", "b"], "extra_body": {"chat_template_kwargs": {"enable_thinking": False}, "guided": {"value": "a or b"}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("params", HARMLESS_PARAMS)
+def test_harmless_params_pass(params: dict[str, Any]) -> None:
+    steps = [{"generate": {"method": "respond", "params": params}}]
+    assert read_recipe({"name": "a", "sources": [{"name": "a", "path": "a.jsonl"}], "steps": steps})
+
+
+@pytest.mark.parametrize(
+    "said", [f"my {KEY}", "password: a8f3a8f3", f"the key {RANDOM}", "https://me:pw7x@h/", "opensesame-42-horse"]
+)
+def test_what_people_say_of_rows_holds_no_secret(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--why, --who, a line of an overrides file, a reviewer's name and note."""
+    monkeypatch.setenv("MY_PASSWORD", "opensesame-42-horse")
+    for why, who in ((said, "ann"), ("wrong", said)):
+        with pytest.raises(InputError, match=r"--wh.: this holds what looks like") as refused:
+            overrides_file.append(tmp_path, "a" * 32, "drop", None, why, who, None)
+        assert said not in str(refused.value)
+    file = tmp_path / "fixes.jsonl"
+    file.write_text(json.dumps({"id": "a" * 32, "action": "drop", "why": said}) + "\n")
+    with pytest.raises(InputError, match="why: this holds") as refused:
+        overrides_file.read_lines(file)
+    assert said not in str(refused.value)
+    review = {"uid": "u", "rid": "a/b:1", "id": "a" * 32, "who": "ann", "verdict": "fail"}
+    for given in ({"note": said}, {"who": said}):
+        with pytest.raises(ValueError, match="this holds what looks like") as told:
+            reviews_file.append(tmp_path / "r.jsonl", [review | given])
+        assert said not in str(told.value)
+    reviews_file.append(tmp_path / "r.jsonl", [review | {"note": "see row 3f2a of https://example.org/a?page=2"}])
+
+
 def test_names_and_plain_data_are_redacted() -> None:
     found = redacted({KEY: [{"a": f"x {KEY}", "n": 1}, None], "keep": "this"})
     assert KEY not in json.dumps(found) and found["keep"] == "this"
@@ -251,11 +323,11 @@ def test_push_finds_keys_everywhere(where: str, tmp_path: Path, monkeypatch: pyt
 
 
 def test_push_lists_its_own_secrets_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from instdata.publish import scan
+    from instdata.publish import secret_scan
 
     listed: list[int] = []
-    real = scan.held_pattern
-    monkeypatch.setattr(scan, "held_pattern", lambda: listed.append(1) or real())
+    real = secret_scan.held_pattern
+    monkeypatch.setattr(secret_scan, "held_pattern", lambda: listed.append(1) or real())
     (tmp_path / "data").mkdir()
     pq.write_table(
         pa.table({"id": ["a"] * 9, "a": ["x"] * 9, "b": ["y"] * 9}), tmp_path / "data/00-full.parquet", row_group_size=2

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from instdata.builds import manifest
-from instdata.corpus.write import locked
+from instdata.corpus.write_build_folder import locked
 from instdata.recipe.load import read_recipe
 from instdata.util import kernels
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder, expanded
-from instdata.util.plain import bounded, plain
 from instdata.util.redaction import redact, secret_in
+from instdata.util.safe_text import bounded, plain
 from instdata.util.secrets import named_secret, secret_address
 
 NAMES = ["GH_PAT", "DB_PASS", "DATABASE_URL", "BEARER", "HF_TOKEN", "APIKEY", "MY_APIKEY", "REDIS_URL",

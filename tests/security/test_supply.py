@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from instdata.llm import models
+from instdata.llm import local_models
 from instdata.score.sandbox import launch
 from instdata.score.sandbox.watch import attempt
 
@@ -84,13 +84,13 @@ def test_a_docker_without_a_daemon_says_so_and_runs_nothing(tmp_path: Path, monk
 def test_a_pinned_model_is_read_again_when_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTDATA_HOME", str(tmp_path))
     content = b"weights" * 100
-    known = next(iter(models.MODELS.values()))
+    known = next(iter(local_models.MODELS.values()))
     mine = replace(known, file="m.gguf", bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    path = models.path_of(mine)
+    path = local_models.path_of(mine)
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    assert models.is_here(mine) and models.is_here(mine)
+    assert local_models.is_here(mine) and local_models.is_here(mine)
     when = path.stat()
     path.write_bytes(b"poison!" * 100)  # as long, and its times set back
     os.utime(path, ns=(when.st_atime_ns, when.st_mtime_ns))
-    assert not models.is_here(mine)
+    assert not local_models.is_here(mine)

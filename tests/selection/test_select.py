@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from instdata.steps.base import Scores
-from instdata.steps.select.order import nearest, places
+from instdata.steps.select.ranking import nearest, places
 from instdata.steps.select.step import Select
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached
 from tests.conftest import rows
 from tests.harness.conftest import byte_tokenizer, run, tiny_net
@@ -70,17 +70,17 @@ def test_a_target_draws_rows_like_it(context, method):
 
 
 def test_embed_goes_by_the_nearest_query(context, monkeypatch):
-    from instdata.steps.dedup import embed
+    from instdata.steps.dedup import embeddings
 
     def words(batch):
         return np.array([[t.count("plus") + 0.01, t.count("knight") + 0.01, 0.01 * len(t)] for t in batch], np.float32)
 
-    monkeypatch.setattr(embed, "_encoder", lambda model: words)
+    monkeypatch.setattr(embeddings, "_encoder", lambda model: words)
     assert chosen(Select(method="embed", query="sums.jsonl", keep="50%"), TALES + SUMS, context) == list(range(12, 24))
 
 
 def test_ifd_of_one_and_more_comes_last(monkeypatch):
-    from instdata.steps.quality import model
+    from instdata.steps.quality import perplexity_and_ifd as model
 
     monkeypatch.setattr(model, "score", lambda *a: {"ifd": np.array([0.2, 1.3, 0.9, 0.5], np.float32)})
     monkeypatch.setattr(model, "digest", lambda *a: "x")

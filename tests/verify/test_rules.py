@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from instdata.corpus.taxonomy import load_taxonomy
 from instdata.steps.verify.case import Case, Finding, alike, covered, pieces, split
+from instdata.steps.verify.checks_by_ability import BY_NAME, CHECKS, check
+from instdata.steps.verify.code_checks import drawn, runs
 from instdata.steps.verify.options import Checking
 from instdata.steps.verify.phrases import lists, pattern
-from instdata.steps.verify.program import drawn, runs
-from instdata.steps.verify.rules import offers
-from instdata.steps.verify.table import BY_NAME, CHECKS, check
+from instdata.steps.verify.text_checks import offers
 
 PASSAGE = (
     "青石镇的老桥建于1958年，桥长一百二十米。2016年，镇里把它改造成步行桥，两边种上了花。每到傍晚，居民都到桥上散步。"
@@ -230,9 +230,9 @@ def test_a_program_that_cannot_be_judged_is_not():
 
 
 def test_no_sandbox_is_no_pass(monkeypatch):
-    from instdata.steps.verify import program
+    from instdata.steps.verify import code_checks
 
-    monkeypatch.setattr(program, "ran", lambda code, tests: (None, "no sandbox works on this machine"))
+    monkeypatch.setattr(code_checks, "ran", lambda code, tests: (None, "no sandbox works on this machine"))
     case = Case.of("写一个Python函数add(a, b)", "```python\ndef add(a, b):\n    return a\n```", "code", "zh")
     found = Checking(draws=0).fault(check(case))
     assert found == ("no_verdict", {"check": "fails_tests", "why": "no sandbox works on this machine"})
@@ -296,7 +296,7 @@ def test_likeness_is_symmetric_and_of_itself_whole(a, b):
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_examples_that_prompts_show_are_right(language):
-    from instdata.steps.generate.prompt import forms
+    from instdata.steps.generate.prompt_templates import forms
 
     shown = forms(language)
     assert len(shown) >= 20

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import build, prepare
-from instdata.steps.verify.asked import agrees, asked, question
 from instdata.steps.verify.case import Case
+from instdata.steps.verify.model_checks import agrees, asked, question
 from instdata.steps.verify.step import Verify
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached
 from tests.quality.test_step import corpus, scored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from instdata.compare.logs.form import Asked, LogRow, bad, fingerprint, head, number, records
+from instdata.compare.logs.log_rows import Asked, LogRow, bad, fingerprint, head, number, records
 
 NAME = "Every Eval Ever"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import zstandard
 
-from instdata.compare.logs.form import Asked, LogRow, bad, document, fingerprint, head, newest, number, parsed
+from instdata.compare.logs.log_rows import Asked, LogRow, bad, document, fingerprint, head, newest, number, parsed
 
 NAME = "inspect"
 MEMBER, ALL = 256 << 20, 8 << 30  # bytes of one unpacked sample, and of all of a log

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from instdata.compare.logs.form import Asked, LogRow, bad, fingerprint, head, newest, number, records
+from instdata.compare.logs.log_rows import Asked, LogRow, bad, fingerprint, head, newest, number, records
 
 NAME = "lm-eval"
 FILE = re.compile(r"samples_(.+?)(?:_(\d{4}-\d\d-\d\dT[\d.:-]+))?\.jsonl(?:\.gz|\.zst)?")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.compare.logs.form import Asked, LogRow, bad, document, fingerprint, head, number
+from instdata.compare.logs.log_rows import Asked, LogRow, bad, document, fingerprint, head, number
 
 NAME = "OpenCompass"
 SCORES = ("correct", "is_correct", "score")

@@ -10,12 +10,12 @@ from types import ModuleType
 
 import numpy as np
 
-from instdata.compare.logs import every_eval, inspect_log, lm_eval, opencompass, own, table
-from instdata.compare.logs.form import Asked, LogRow, fingerprint
+from instdata.compare.logs import every_eval, inspect_log, lm_eval, opencompass, own_scores, plain_tables
+from instdata.compare.logs.log_rows import Asked, LogRow, fingerprint
 from instdata.util.errors import InputError
 
 # The first that claims a file reads it. A format is a module: NAME, claims(path), choose(files, asked), rows(path, asked).  # noqa: E501
-FORMATS: tuple[ModuleType, ...] = (lm_eval, inspect_log, every_eval, opencompass, own, table)
+FORMATS: tuple[ModuleType, ...] = (lm_eval, inspect_log, every_eval, opencompass, own_scores, plain_tables)
 NAME = 100  # characters
 MANY = 100_000  # files below a folder that are looked at
 READ = "lm-eval samples_*.jsonl, inspect .eval or .json, Every Eval Ever .jsonl, OpenCompass results, scores.parquet, or a .csv, .jsonl or .parquet with id and score"  # fmt: skip  # noqa: E501

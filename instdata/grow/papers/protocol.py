@@ -12,7 +12,7 @@ import yaml
 
 from instdata.builds import manifest, recipe_of
 from instdata.score.item import Item
-from instdata.train.recipe import RECIPES, Training
+from instdata.train.training_recipe import RECIPES, Training
 
 DONE, DIFFERS, MISSING = "done", "differs", "missing"
 

@@ -12,24 +12,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.equal import cost, run_grid
-from instdata.compare.outcome import curve_rows, run_facts
-from instdata.compare.paired import Matched, decide
-from instdata.corpus.write import locked
+from instdata.compare.equal_cost import cost, run_grid
+from instdata.compare.grid_summary import curve_rows, run_facts
+from instdata.compare.paired_comparison import Matched, decide
+from instdata.corpus.write_build_folder import locked
 from instdata.grow.curve import fitted
 from instdata.grow.papers import protocol
-from instdata.grow.papers.primary import PRIMARY, primary
+from instdata.grow.papers.primary_score import PRIMARY, primary
 from instdata.grow.papers.study import ONLY, Study
-from instdata.judge.grade import graded
+from instdata.judge.judge_cells import graded
+from instdata.score.from_build import manifest_digest
 from instdata.score.metric import metric_of
-from instdata.score.source import manifest_digest
-from instdata.score.table import cells_of, groups, write_table
+from instdata.score.score_table import cells_of, groups, write_table
 from instdata.util.atomic import write_text
 from instdata.util.errors import InputError
 
 SCHEMA_VERSION = 1
 IN_DOMAIN = "in domain"
-PUBLISHED = Path(__file__).parents[2] / "report" / "belle.json"
+PUBLISHED = Path(__file__).parents[2] / "report" / "belle_published_scores.json"
 
 
 def plan(study: Study) -> dict[str, Any]:

@@ -13,12 +13,11 @@ from instdata.builds import rows_of
 from instdata.compare.cell import Grid, Stream
 from instdata.corpus.rows import UNKNOWN, Messages, talks_of
 from instdata.grow.papers import protocol
-from instdata.grow.papers.primary import Examined
+from instdata.grow.papers.primary_score import Examined
 from instdata.grow.papers.protocol import Element, Facts
-from instdata.judge.grade import Asked, judging
-from instdata.llm.causal import load
-from instdata.score.item import Item
-from instdata.score.source import (
+from instdata.judge.judge_cells import Asked, judging
+from instdata.llm.causal_models import load
+from instdata.score.from_build import (
     HUMAN,
     ORIGINS,
     items_of,
@@ -28,10 +27,11 @@ from instdata.score.source import (
     taxonomy_of,
     with_distractors,
 )
-from instdata.train.recipe import Training, training
+from instdata.score.item import Item
 from instdata.train.render import encode
+from instdata.train.training_recipe import Training, training
 from instdata.util.errors import InputError
-from instdata.util.values import parse_size
+from instdata.util.sizes_and_shares import parse_size
 from instdata.util.yaml import did_you_mean
 
 PAPERS = ("belle", "doit")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from instdata.builds import history, kept_messages, manifest, messages_of
-from instdata.corpus.records import DROPPED
+from instdata.corpus.forms_and_dropped import DROPPED
 from instdata.report.browse.thresholds import Thresholds
-from instdata.report.facts import row_history
-from instdata.report.review.draw import quoted
+from instdata.report.build_facts import row_history
+from instdata.report.review.sampling import quoted
+from instdata.util.checksums import part
 from instdata.util.errors import InputError
-from instdata.util.sums import part
 
 PAGE = 20  # rows of a page
 EXCERPT = 220  # characters of a row in the list
@@ -44,7 +44,7 @@ class Browsing:
             for name, kind, *_ in self.db.execute("describe ledger").fetchall()
             if name.startswith("score_") and kind != "VARCHAR"
         }
-        self.thresholds = Thresholds(self.db, self.scores, self.manifest["steps"])
+        self.thresholds = Thresholds(self.scores, self.manifest["steps"])
 
     def _files(self, names: list[str]) -> list[Path]:
         gone = part(self.build, DROPPED)
@@ -60,7 +60,7 @@ class Browsing:
         )
 
     def answers(self) -> dict[str, Any]:
-        return {"options": self.options, "rows": self.rows, "row": self.row, "what_if": self.thresholds.what_if}
+        return {"options": self.options, "rows": self.rows, "row": self.row, "what_if": self.what_if}
 
     def options(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What there is to filter by: values with their rows, the sizes, the scores with their range."""
@@ -77,6 +77,9 @@ class Browsing:
             ).fetchall()
         found["size"] = [(n, c["rows"]) for n, c in self.manifest["configs"].items()]
         return found | {"scores": self.thresholds.ranges(db)}
+
+    def what_if(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self.thresholds.what_if(self.db.cursor(), asked)
 
     def rows(self, asked: dict[str, Any]) -> dict[str, Any]:
         """A page of rows that fit: {total, page, pages, rows: [{rid, id, verdict, config, step, reason, ability,

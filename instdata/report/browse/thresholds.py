@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from instdata.report.review.draw import quoted
+from instdata.report.review.sampling import quoted
 
 BINS = 40
 # Reasons that a bound on a score gives, besides low_<score> and high_<score>.
@@ -16,10 +16,10 @@ OWN_REASONS = {
 
 
 class Thresholds:
-    """The scores of a build, and what bounds on one of them would do."""
+    """The scores of a build, and what bounds on one of them would do. `db` has the view `ledger`."""
 
-    def __init__(self, db: Any, scores: dict[str, str], steps: list[dict[str, Any]]):
-        self.db, self.scores = db, scores
+    def __init__(self, scores: dict[str, str], steps: list[dict[str, Any]]):
+        self.scores = scores
         self.steps = sorted((s["name"] for s in steps), key=len, reverse=True)
 
     def ranges(self, db: Any) -> list[dict[str, Any]]:
@@ -48,14 +48,14 @@ class Thresholds:
         step = next((s for s in self.steps if rest.startswith(f"{s}_")), rest.partition("_")[0])
         return step, rest[len(step) + 1 :]
 
-    def what_if(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def what_if(self, db: Any, asked: dict[str, Any]) -> dict[str, Any]:
         """Of bounds `low` and `high` (either may be null) on `score`: {bins: [{low, high, kept, mine, others}], go:
         kept rows outside the bounds; back: rows that this step dropped for this score and that lie inside: they would
         reach the steps after it; kept, dropped: of how many}. Raises ValueError for a score that is none."""
         name = asked.get("score")
         if name not in self.scores:
             raise ValueError(f"score: no score {name}")
-        db, column = self.db.cursor(), quoted(name)
+        column = quoted(name)
         step, score = self._parts(name)
         reasons = [f"low_{score}", f"high_{score}", *OWN_REASONS.get(score, ())]
         given = {"low": _number(asked.get("low")), "high": _number(asked.get("high")), "step": step, "reasons": reasons}

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from instdata.report.review.draw import KEPT, Sampling
-from instdata.steps.reviews import DEFER, VERDICTS, Opinion, Settled, latest, settle
+from instdata.report.review.sampling import KEPT, Sampling
+from instdata.steps.reviews_file import DEFER, VERDICTS, Opinion, Settled, latest, settle
 from instdata.util.agreement import Share, coefficients, cohen, stratified, wilson
 
 LEAST = 8  # reviewed rows below which no interval is narrow enough, unless they are all there are

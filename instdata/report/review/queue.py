@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from instdata.report.review.draw import Picked, Sampling
 from instdata.report.review.estimate import counted, estimate
-from instdata.steps.reviews import DEFER, Opinion, settle
+from instdata.report.review.sampling import Picked, Sampling
+from instdata.steps.reviews_file import DEFER, Opinion, settle
 from instdata.util.agreement import wilson
 
 EVERY = 20  # rows after which one is asked about again: 5 %

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from instdata.builds import kept_messages, messages_of
-from instdata.report.review.draw import Picked, Sampling, draw
 from instdata.report.review.estimate import estimate
 from instdata.report.review.queue import UpNext, disputed, upcoming
-from instdata.steps.reviews import DEFER, REASONS, REVIEWS, VERDICTS, append, read_reviews
+from instdata.report.review.sampling import Picked, Sampling, draw
+from instdata.steps.reviews_file import DEFER, REASONS, REVIEWS, VERDICTS, append, read_reviews
 from instdata.util.errors import InputError
+from instdata.util.redaction import no_secret
 
 AHEAD = 20  # rows whose text is read at once
-QUEUES = ("sample", "disagreements")
 
 
 class Reviewing:
@@ -25,6 +25,7 @@ class Reviewing:
     def __init__(self, build: Path, who: str, by: str, width: float, queue: str = "sample"):
         if not who.strip():
             raise InputError("--as: your name, so that two people's reviews are told apart")
+        no_secret(who, "--as")
         self.build, self.who, self.width, self.queue = build, who.strip(), width, queue
         self.file = build / REVIEWS
         self.plan: Sampling = draw(build, by)

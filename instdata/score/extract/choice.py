@@ -12,9 +12,9 @@ from functools import cache
 
 from instdata.score.extract.number import numbers, plain_text, same_number
 from instdata.score.extract.phrases import FLAGS, found, group, is_denied
-from instdata.score.extract.result import contained, final_numbers, settled, stated
+from instdata.score.extract.stated_result import contained, final_numbers, settled, stated
 from instdata.score.extract.text import named, normalise, tokens
-from instdata.score.extract.verdict import verdict_in, verdicts
+from instdata.score.extract.yes_no import verdict_in, verdicts
 from instdata.score.item import LETTERS
 
 MENTION = re.compile(

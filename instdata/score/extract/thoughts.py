@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from instdata.read.thoughts import take_out
-from instdata.util.thoughts import ANALYSIS, CHANNEL_END, CLOSES, FINAL, FRAME, MARKS, OPENS
+from instdata.util.thought_marks import ANALYSIS, CHANNEL_END, CLOSES, FINAL, FRAME, MARKS, OPENS
 
 # `</think>` alone closes what the prompt opened; harmony's mark of an end also ends what is no thought.
 CLOSED = re.compile(

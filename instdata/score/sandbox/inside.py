@@ -8,12 +8,10 @@ the tests' process says that the tests passed, and nothing of the candidate's ev
 
 from __future__ import annotations
 
-import ast
 import builtins
 import io
 import json
 import os
-import symtable
 import sys
 import types
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from typing import Any
 
 from instdata.score.sandbox import proxy, serving
 from instdata.score.sandbox.confine import Unconfined, confine
+from instdata.score.sandbox.spoken import Spoken
 from instdata.score.sandbox.wire import MOST, BrokenWire, Peer
 
 
@@ -88,25 +87,31 @@ class Names(dict[str, Any]):
     """The tests' global names: their own, then the candidate's, then the builtins. What is a builtin is the candidate's
     only where the tests can mean nothing else (`assert sum(1, 2) == 3` and no other name)."""
 
-    def __init__(self, peer: Peer, wanted: set[str], free: set[str]):
+    def __init__(self, peer: Peer):
         super().__init__(__name__="__main__", __builtins__=builtins)
-        self.peer, self.there, self.free = peer, set(peer.ask("globals", None)) & wanted, free
+        self.peer, self.there = peer, set(peer.ask("globals", None)) & peer.spoken.names
 
     def __missing__(self, name: str) -> Any:
         if name not in self.there:
             raise KeyError(name)
-        return self.peer.ask("global", None, name)
+        self.peer.judge = lambda value: self.peer.spoken.named(name, value)
+        try:
+            return self.peer.ask("global", None, name)
+        finally:
+            self.peer.judge = self.peer.spoken.result
 
     def fetch(self) -> None:
         """Functions, classes and modules once and for all: class bodies look names up without __missing__."""
         for name in sorted(self.there):
-            value = self.peer.ask("global", None, name)
+            value = self[name]
             if callable(value) or isinstance(value, types.ModuleType):
                 self[name] = value
         # Written as classes are: a class that is called as a function may be one that stands for plain values. And
         # bound by the tests nowhere: the Decimal that they import is not the code's.
-        self.peer.classes = {  # type: ignore[attr-defined]
-            n for n, v in self.items() if n in self.free and n[:1].isupper() and proxy.is_class(v)
+        self.peer.classes = {
+            v._instdata_number
+            for n, v in self.items()
+            if n in self.peer.spoken.free and n[:1].isupper() and proxy.is_class(v)
         }
 
 
@@ -132,11 +137,12 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
         return serving.serve_tests(peer, op, target, arguments)
 
     read()  # the harness says that the code has run
-    used = names_in(source)
     peer = Peer(write, read, False, proxy.strict_stand_in, proxy.facts_of, serve)
+    peer.spoken = Spoken(source)
+    peer.judge = peer.spoken.result
     peer.ask = serving.guarded(peer.ask)  # type: ignore[method-assign]
     try:
-        names = Names(peer, used, _free(source))
+        names = Names(peer)
         names.fetch()
     except Exception as e:
         report(failed=f"the code does not answer: {e}")
@@ -144,32 +150,8 @@ def _tests(source: str, write: Callable[..., Any], read: Callable[..., Any], rep
     module = Main("__main__")
     module.__dict__["_names"] = names
     sys.modules["__main__"] = module
-    problem = run(source, "tests", names) or getattr(peer, "failed", None)
+    problem = run(source, "tests", names) or getattr(peer, "failed", None) or serving.unrun(peer)
     report(failed=problem) if problem else report(passed=True)
-
-
-def names_in(source: str) -> set[str]:
-    """Names of the tests that may be the candidate's."""
-    tree = ast.parse(source)
-    loaded = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    plain = loaded - set(vars(builtins)) - {"__name__"}
-    if not _free(source) - set(vars(builtins)):  # nothing but builtins: the innermost calls are what is tested
-        calls = [(n, n.func.id) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
-        plain |= {id for c, id in calls if not any(isinstance(n, ast.Call) for n in ast.walk(c) if n is not c)}
-    return plain
-
-
-def _free(source: str) -> set[str]:
-    """Names that the tests read and nowhere bind for their whole file: of `def check(add): …` and `check(add)`, the
-    second add."""
-    top = symtable.symtable(source, "tests", "exec")
-    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    scopes, read = [top], set()
-    while scopes:
-        scope = scopes.pop()
-        scopes += scope.get_children()
-        read |= {s.get_name() for s in scope.get_symbols() if s.is_referenced() and (s.is_global() or scope is top)}
-    return read - bound - {"__name__"}
 
 
 def run(source: str, what: str, namespace: dict[str, Any]) -> str | None:

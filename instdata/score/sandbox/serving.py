@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,14 +53,29 @@ def serve_tests(peer: Peer, op: str, target: Any, arguments: list[Any]) -> Any:
 
 
 def _called(peer: Peer, thing: Any, arguments: list[Any]) -> Any:
-    """Call what the tests gave. Where it is a test (the code decorates it), what it asserts counts, whoever catches
-    that."""
+    """Call what the tests gave. Where it asserts (the code decorates it), that counts, whoever catches it."""
     try:
-        return _do("special", thing, arguments)
+        found = _do("special", thing, arguments)
     except AssertionError as e:
-        if str(getattr(thing, "__name__", "")).startswith("test"):
+        if _asserts(peer, thing) or str(getattr(thing, "__name__", "")).startswith("test"):
             peer.failed = f"AssertionError: {str(e)[:200]} (in a test that the code called)"  # type: ignore[attr-defined]
         raise
+    peer.ran.add(getattr(thing, "__code__", None))
+    return found
+
+
+def unrun(peer: Peer) -> str | None:
+    """What is wrong where the tests gave the code a function that asserts and it never ran to its end (`@timed` over a
+    test, and timed gives a function that does nothing)."""
+    given = [f for x in peer.given for f in (vars(x).values() if _mine(x) else [x])]
+    for thing in given:
+        if _asserts(peer, thing) and thing.__code__ not in peer.ran:
+            return f"{thing.__name__}, which the tests gave to the code, was never run to its end"
+    return None
+
+
+def _asserts(peer: Peer, thing: Any) -> bool:
+    return isinstance(thing, types.FunctionType) and thing.__code__.co_firstlineno in peer.spoken.asserting
 
 
 def _mine(thing: Any) -> bool:

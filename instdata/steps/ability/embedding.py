@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.ability.calibration import Calibration, calibrate
-from instdata.steps.ability.examples import Examples
+from instdata.steps.ability.training_examples import Examples
 from instdata.util.errors import MissingExtra
 
 WORDLLAMA = "wordllama"  # static embeddings that lie in their wheel: no download, English mostly

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
-from instdata.steps.ability.examples import Examples
-from instdata.util.context import Context
+from instdata.steps.ability.training_examples import Examples
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.llm.client import Request
@@ -30,7 +30,7 @@ ASK = (
 def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: str) -> tuple[np.ndarray, np.ndarray]:
     """(the number of each prompt's ability in the taxonomy, -1 where no answer could be used; why none could, None
     elsewhere). The budget and the build's usage go by `name`. Raises BudgetReached; what was answered is cached."""
-    from instdata.llm.ask import Options, ask
+    from instdata.llm.structured_asks import Options, ask
 
     taxonomy: Taxonomy = context.taxonomy
     requests = [request(taxonomy, p) for p in prompts.to_pylist()]
@@ -50,8 +50,8 @@ def label(step: CategorizeOptions, context: Context, prompts: pa.Array, name: st
 
 def request(taxonomy: Taxonomy, prompt: str) -> Request:
     """What is asked about one row."""
-    from instdata.llm.ask import structured
     from instdata.llm.fence import fence
+    from instdata.llm.structured_asks import structured
 
     abilities = "\n".join(f"- {a.name}: {a.description}" for a in taxonomy.abilities)
     code, task = fence([("task", prompt[:SHOWN])])

@@ -9,10 +9,9 @@ from pydantic import Field
 from typing_extensions import Self
 
 from instdata.llm.budget import Price, Wait
-from instdata.steps.ability.examples import inputs
-from instdata.steps.ability.train_file import TrainFile
+from instdata.steps.ability.training_examples import TrainFile, inputs
 from instdata.steps.base import Scope, Step, Threshold
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 WORDLLAMA = "wordllama"
@@ -25,7 +24,7 @@ class CategorizeOptions(Step):
     kind: ClassVar[str] = "categorize"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     paths: ClassVar[frozenset[str]] = Step.paths | {"encoder"}
 
     method: Method = Field(
@@ -107,7 +106,7 @@ class CategorizeOptions(Step):
         seed = context.seed if self.teacher else None
         key = {**super().scoring(context), "files": files, "taxonomy": taxonomy, "seed": seed}
         if self.method == "embedding":
-            from instdata.steps.dedup.embed import identity, located
+            from instdata.steps.dedup.embeddings import identity, located
 
             key["encoder"] = identity(located(self.encoder, context.base))
         if self.asks:

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.steps.ability.calibration import calibrate
-from instdata.steps.ability.examples import Examples
 from instdata.steps.ability.features import CONCEPT, GROUP_BITS, WORDS, features
 from instdata.steps.ability.linear import Linear, space
+from instdata.steps.ability.training_examples import Examples
 
 BOTH = np.array([1.0, 0, 0, 0, 1.0, 0, 0])  # words and concepts
 

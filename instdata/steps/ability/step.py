@@ -14,16 +14,16 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.ability.calibration import FEW, calibration_error, cutoffs, too_few
-from instdata.steps.ability.examples import labelled
+from instdata.steps.ability.label_inputs import known_labels, texts, was_generated
 from instdata.steps.ability.options import CategorizeOptions
-from instdata.steps.ability.views import known_labels, texts, was_generated
+from instdata.steps.ability.training_examples import labelled
 from instdata.steps.base import MISSING, Scores, Verdicts
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.ability.embedding import Embedded
-    from instdata.steps.ability.examples import Examples
     from instdata.steps.ability.linear import Linear
+    from instdata.steps.ability.training_examples import Examples
 
     Model = Linear | Embedded
 
@@ -36,7 +36,7 @@ class Categorize(CategorizeOptions):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """label and confidence of every row, and `given`, the label that it came with (null where none); `_missing`:
         why a language model that was asked gave none. A row that was learned from gets the label that a model without
-        it gives, so that the two can be compared: ability/summary.py."""
+        it gives, so that the two can be compared: confusion.py."""
         from instdata.steps.ability import llm
 
         context = rows.context
@@ -98,7 +98,7 @@ class Categorize(CategorizeOptions):
         its own, `cascade` those of which a model learned from these rows is not sure. None where nobody is asked."""
         if not self.asks:
             return None
-        from instdata.llm.ask import Options, estimate
+        from instdata.llm.structured_asks import Options, estimate
         from instdata.steps.ability import llm
 
         context = rows.context
@@ -123,7 +123,7 @@ def key(step: Categorize, examples: Examples, context: Context | None = None) ->
     if step.method == "rules" and context and context.taxonomy:
         other = [context.taxonomy.digest()]
     if step.method == "embedding" and context:
-        from instdata.steps.dedup.embed import identity, located
+        from instdata.steps.dedup.embeddings import identity, located
 
         other = [identity(located(step.encoder, context.base))]
     told = json.dumps([step.kind, step.version, step.method, step.encoder, *shown, *other])
@@ -166,10 +166,10 @@ def fit(step: Categorize, context: Context, examples: Examples) -> Model:
         return from_words(context.taxonomy, examples)
     if step.method == "embedding":
         from instdata.steps.ability.embedding import train as train_embedding
-        from instdata.steps.dedup.embed import located
+        from instdata.steps.dedup.embeddings import located
 
         return train_embedding(examples, located(step.encoder, context.base))
-    from instdata.steps.ability.kept import kept
+    from instdata.steps.ability.kept_model import kept
     from instdata.steps.ability.linear import train
 
     def learn() -> Linear:

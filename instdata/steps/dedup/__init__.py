@@ -38,7 +38,10 @@ def _texts() -> list[str]:
         f"Tell me in some detail about {a} and {b}, e\u0301 {LONG if i % 2 else ''}"
         for i, a in enumerate(WORDS)
         for b in WORDS
-    ] + [f"{LONG}: {i}" for i in range(40)]  # one large group
+    ] + [
+        *(f"{LONG}: {i}" for i in range(40)),  # one large group
+        f"Tell me in some detail about carbn and delta, e\u0301 {LONG}",  # a typing error
+    ]
 
 
 def warm() -> None:

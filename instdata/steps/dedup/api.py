@@ -11,15 +11,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.steps.dedup import corpus
-from instdata.steps.dedup.buckets import Buckets, Heap
-from instdata.steps.dedup.characters import frozen, prepare
-from instdata.steps.dedup.embed import embeddings
+from instdata.steps.dedup import compared_texts
+from instdata.steps.dedup.band_buckets import Buckets, Heap
+from instdata.steps.dedup.character_tables import frozen, prepare
+from instdata.steps.dedup.embeddings import embeddings
 from instdata.steps.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, scheme, sketch_into, slices
+from instdata.steps.dedup.option_values import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.steps.dedup.result import Deduped
 from instdata.steps.dedup.search import Found, copies, search, similarities
 from instdata.steps.dedup.semantic import search_semantic
-from instdata.steps.dedup.sizes import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.util.errors import InputError
 from instdata.util.kernels import on_all_cores
 
@@ -40,10 +40,10 @@ def dedup(
     max_memory: int | str = "4GB",
 ) -> Deduped:
     """Find near copies among texts (strings; null is never a copy). Rows first in `priority` (a permutation of the
-    positions; by default the given order) are kept. `ngram` is in columns, see text.py; `contrast=False` lets Jaccard
-    alone decide; `script="fold"` takes traditional and simplified Chinese for one. method "exact" finds copies of the
-    folded text only, "semantic" compares embeddings of `model`. Raises InputError for options that cannot work,
-    MissingExtra."""
+    positions; by default the given order) are kept. `ngram` is in columns, see folding.py; `contrast=False` lets
+    Jaccard alone decide; `script="fold"` takes traditional and simplified Chinese for one. method "exact" finds
+    copies of the folded text only, "semantic" compares embeddings of `model`. Raises InputError for options that cannot
+    work, MissingExtra."""
     if isinstance(texts, list):
         texts = pa.array(texts, pa.large_string())
     if not 0 < threshold <= 1:
@@ -89,7 +89,7 @@ def find_in(
 class Sketched(NamedTuple):
     """A corpus ready to be searched."""
 
-    texts: corpus.Texts
+    texts: compared_texts.Texts
     sketch: Sketch
     valid: np.ndarray  # bool: has a text
 
@@ -102,8 +102,8 @@ def sketch_all(
     key_bytes = 4 * s.bands * rows
     keys = None
     if key_bytes > memory // 4:
-        keys = corpus.spilled((s.bands, rows), np.uint32, folder)
-    texts = corpus.Texts(memory // 4, folder)
+        keys = compared_texts.spilled((s.bands, rows), np.uint32, folder)
+    texts = compared_texts.Texts(memory // 4, folder)
     sketch, valid = empty_sketch(rows, s, keys), np.ones(rows, bool)
 
     def work(item: tuple[int, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +120,7 @@ def sketch_all(
         for data, offsets in on_all_cores(work, zip(starts, group)):
             texts.append(data, offsets, owned)
         at = int(starts[-1])
-        corpus.release(sketch.keys)
+        compared_texts.release(sketch.keys)
     return Sketched(texts, sketch, valid)
 
 

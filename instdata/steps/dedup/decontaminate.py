@@ -13,7 +13,7 @@ from pydantic import Field
 
 from instdata.corpus.rows import TEXT, Rows
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 NGRAMS = {"ours": 13, "tulu3": 8, "gpt3": 13}
 COVERED = 0.5  # of an item, by Tülu 3's rule
@@ -55,12 +55,12 @@ class Decontaminate(Step):
         return self.model_copy(update={"ngram": NGRAMS[self.preset] if self.ngram == "auto" else self.ngram})
 
     def check(self, context: Context) -> list[str]:
-        from instdata.steps.dedup.others import missing
+        from instdata.steps.dedup.outside_texts import missing
 
         return missing(self.against, context, "against")
 
     def scoring(self, context: Context) -> dict[str, Any]:
-        from instdata.steps.dedup.others import digests
+        from instdata.steps.dedup.outside_texts import digests
 
         key = super().scoring(context)
         return {**key, "options": {**key["options"], "against": digests(self.against, context)}}
@@ -68,7 +68,7 @@ class Decontaminate(Step):
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """`rule`, null where the row is clean; for decide `_evidence`, and on the first row `_said`: what could not be
         compared."""
-        from instdata.steps.dedup.items import read_items
+        from instdata.steps.dedup.eval_items import read_items
 
         items, lines = read_items(self.against, rows.context)
         rule, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
@@ -92,7 +92,7 @@ class Decontaminate(Step):
         ngram = self.resolve(rows.context).ngram
         ours = self.preset == "ours"
         searched = Items(parts_of(items), int(ngram), self.threshold if ours else None, short=ours)
-        found = searched.search((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT))
+        found = searched.search(((_prompt(batch), batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
         if self.preset == "tulu3":
             return searched.covered(found, COVERED, lambda at: rows.take(at, TEXT).full)
         along = searched.along(found) if ours else {}

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import TEXT, Rows
 from instdata.steps.dedup.api import find_in, sketch_all
-from instdata.steps.dedup.embed import embeddings, located
+from instdata.steps.dedup.embeddings import embeddings, located
+from instdata.steps.dedup.folding import SIDES
 from instdata.steps.dedup.minhash import scheme
-from instdata.steps.dedup.others import read
+from instdata.steps.dedup.option_values import parse_bytes
+from instdata.steps.dedup.outside_texts import read
 from instdata.steps.dedup.result import Deduped
-from instdata.steps.dedup.sizes import parse_bytes
-from instdata.steps.dedup.text import SIDES
 from instdata.util.progress import part
 
 if TYPE_CHECKING:

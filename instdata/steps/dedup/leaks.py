@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.dedup.api import Index
-from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.items import EvalItem
-from instdata.steps.dedup.overlap import collect, locate, matches, powers, read_folded, table_for, token_rows
-from instdata.steps.dedup.stems import SAYING, own_words
-from instdata.steps.dedup.text import WIDE
+from instdata.steps.dedup.character_tables import prepare, tables
+from instdata.steps.dedup.eval_items import EvalItem
+from instdata.steps.dedup.folding import WIDE
+from instdata.steps.dedup.question_stems import SAYING, own_words
+from instdata.steps.dedup.shared_ngrams import collect, locate, matches, powers, read_folded, table_for, token_rows
 from instdata.util.kernels import on_all_cores
+from instdata.util.progress import part
 
 NGRAM = 13  # tokens
 BOILERPLATE = 10  # rows, or items: an n-gram in more of them says nothing
@@ -148,8 +149,9 @@ class Items:
             alone = np.flatnonzero(self.may & ((self.counts < ngram) | ((parts.kind == ASKED) & known)))
             self.saying[alone] = own_words(parts.text.take(pa.array(alone))) >= SAYING
 
-    def search(self, batches: Iterable[tuple[pa.Array, pa.Array]]) -> Matches:
-        """What rows have in common with the items, given as (prompts, full texts) batch by batch."""
+    def search(self, batches: Iterable[tuple[pa.Array, pa.Array]], rows_in_all: int = 0) -> Matches:
+        """What rows have in common with the items, given as (prompts, full texts) batch by batch; where it is known how
+        many rows there are, people are told how far it is."""
         near: dict[int, list[tuple[int, float]]] = {}
         rows, numbers, total = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
         for prompts, fulls in batches:
@@ -162,6 +164,7 @@ class Items:
                 rows.append(row + start + total)
                 numbers.append(number)
             total += len(prompts)
+            part(total, rows_in_all, "texts")
         return Matches(near, np.concatenate(rows), np.concatenate(numbers))
 
     def counting(self, found: Matches) -> np.ndarray:

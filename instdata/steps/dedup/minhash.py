@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from instdata.steps.dedup.characters import prepare, tables
-from instdata.steps.dedup.guard import TOKEN_BITS, contrast_key
-from instdata.steps.dedup.sizes import NGRAM, bands
-from instdata.steps.dedup.text import fold, folded_size, mix, ngrams
+from instdata.steps.dedup.character_tables import prepare, tables
+from instdata.steps.dedup.contrast_guard import TOKEN_BITS, contrast_key
+from instdata.steps.dedup.folding import fold, folded_size, mix, ngrams
+from instdata.steps.dedup.option_values import NGRAM, bands
 from instdata.util.errors import InputError, MissingExtra
 from instdata.util.kernels import jit, on_all_cores
 
@@ -44,7 +44,7 @@ class Scheme(NamedTuple):
     rows: int
     sides: bool  # texts have two sides with SIDES between (what is given and what is asked, say), compared apart
     script: bool  # traditional Chinese characters fold to simplified ones
-    contrast: bool  # texts may contrast, see guard.py
+    contrast: bool  # texts may contrast, see contrast_guard.py
     words: bool  # ... where each has a word of its own, not only where they hold opposites
 
 
@@ -151,7 +151,8 @@ def sign_rows(data, offsets, t, s, signatures):
     for row in range(len(offsets) - 1):
         count, _ = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
         smallest(mixed, count, a, b, signature)
-        signatures[row] = signature[: signatures.shape[1]]
+        for k in range(signatures.shape[1]):
+            signatures[row, k] = signature[k]
 
 
 @jit

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from instdata.steps.base import Scope, Step, Threshold
-from instdata.steps.dedup.sizes import EMBEDDING, FLOOR, NGRAM, THRESHOLD, bands, parse_bytes
-from instdata.util.context import Context
+from instdata.steps.dedup.option_values import EMBEDDING, FLOOR, NGRAM, THRESHOLD, bands, parse_bytes
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 
 
@@ -18,7 +18,7 @@ class DedupOptions(Step):
 
     kind: ClassVar[str] = "dedup"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash",
         description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip  # noqa: E501
@@ -88,29 +88,29 @@ class DedupOptions(Step):
     def resolve(self, context: Context) -> Self:
         ngram, model = NGRAM if self.ngram == "auto" else self.ngram, self._named
         if self.method == "semantic":
-            from instdata.steps.dedup.embed import fixed
+            from instdata.steps.dedup.embeddings import fixed
 
             model = fixed(model, context.base)
         return self.model_copy(update={"ngram": ngram, "model": model, "threshold": self._threshold})
 
     def check(self, context: Context) -> list[str]:
-        from instdata.steps.dedup.others import missing
+        from instdata.steps.dedup.outside_texts import missing
 
         problems = missing(self.across, context, "across")
         if self.method == "semantic":
-            from instdata.steps.dedup.embed import located, unavailable
+            from instdata.steps.dedup.embeddings import located, unavailable
 
             problems += unavailable(located(self._named, context.base))
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
-        from instdata.steps.dedup.others import digests
+        from instdata.steps.dedup.outside_texts import digests
 
         key = super().scoring(context)
         unused = {"max_memory", "across"} | ({"model"} if self.method != "semantic" else {"num_perm", "ngram"})
         options = {k: v for k, v in key["options"].items() if k not in unused}
         if self.method == "semantic":
-            from instdata.steps.dedup.embed import identity, located
+            from instdata.steps.dedup.embeddings import identity, located
 
             options["model"] = identity(located(self._named, context.base))
         return {**key, "options": options, "floor": self._floor, "across": digests(self.across, context)}

@@ -2,7 +2,7 @@
 
 Copies are set aside first, by hashes of the whole folded text. Then band keys are sorted, a band at a time. In a band's
 small groups every pair is a candidate. Rows of large groups (one template with many slots, say) are gathered and joined
-by their rarest n-grams (dense.py), near-linear where comparing all pairs would be quadratic.
+by their rarest n-grams (prefix_join.py), near-linear where comparing all pairs would be quadratic.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from instdata.steps.dedup.corpus import Texts, release
-from instdata.steps.dedup.dense import join_dense
-from instdata.steps.dedup.guard import contrasting
+from instdata.steps.dedup.compared_texts import Texts, release
+from instdata.steps.dedup.contrast_guard import contrasting, one_each
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
+from instdata.steps.dedup.prefix_join import join_dense
+from instdata.steps.dedup.slips import slips
 from instdata.util.kernels import jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
@@ -101,7 +102,7 @@ def flatten(root):
 @jit
 def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, words, first, second, floor, out, same):
     """True similarity of the pairs of rows (first, second): negative where the two contrast, 0 where it is below
-    `floor`; and whether their words are the same."""
+    `floor`; and whether their words are the same, of contrasting ones: all but one of each."""
     for i in range(len(first)):
         a, b = first[i], second[i]
         similarity = max(0.0, jaccard(values, at[a], at[a] + sizes[a], values, at[b], at[b] + sizes[b], floor))
@@ -112,6 +113,10 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, word
         ):  # fmt: skip
             similarity = -similarity
         out[i], same[i] = similarity, bag[a] == bag[b]
+        if similarity < 0 and words and contrast[a] == contrast[b]:
+            same[i] = one_each(
+                tokens, token_at[a], token_at[a] + token_sizes[a], token_at[b], token_at[b] + token_sizes[b]
+            )
 
 
 def by_prefix(values: np.ndarray) -> Iterator[np.ndarray]:
@@ -154,6 +159,9 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     rows = order[copy_of[order] < 0]
     candidates, root = _candidates(sketch, rows, s, floor)
     first, second, value, same = (np.concatenate(a) for a in zip(*_verified(texts, rows, candidates, s, floor)))
+    slipped = np.flatnonzero(same & (value < 0))
+    slipped = slipped[slips(texts, rows[first[slipped]], rows[second[slipped]])]
+    value[slipped] *= -1
     later, earlier, similarity = _outside_frames(first, second, value, same, len(rows))
     for members in _components(root):
         y, x, value = join_dense(texts, rows[members], s, floor)
@@ -191,7 +199,7 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
         pairs, links = (np.concatenate(part) for part in zip(*found))
         return pairs, links
 
-    found = on_all_cores(band, range(len(keys)))
+    found = on_all_cores(band, range(len(keys)), "bands")
     for _, links in found:
         unite(root, links)
     flatten(root)
@@ -256,5 +264,5 @@ def similarities(
         part = slice(at, at + 8192)
         verify(*sets, words, first[part], second[part], floor, out[part], same[part])
 
-    on_all_cores(work, range(0, len(first), 8192))
+    on_all_cores(work, range(0, len(first), 8192), "candidates")
     return out, same

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from instdata.steps.dedup.corpus import Texts
-from instdata.steps.dedup.dense import NEIGHBOURS
-from instdata.steps.dedup.guard import LISTED, contrasting
+from instdata.steps.dedup.compared_texts import Texts
+from instdata.steps.dedup.contrast_guard import LISTED, contrasting
 from instdata.steps.dedup.minhash import Scheme, Sketch
+from instdata.steps.dedup.prefix_join import NEIGHBOURS
 from instdata.steps.dedup.search import Found, copies
 from instdata.util.errors import MissingExtra
 from instdata.util.kernels import jit

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
-from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, NewRow, Novelty, judge
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
+from instdata.steps.generate.new_row_checks import Broken, NewRow, Novelty, judge
+from instdata.steps.generate.prompt_templates import LESS_OF_THE_SAME, render, template, text_of
+from instdata.steps.generate.right_ability import other_ability
 from instdata.steps.generate.rounds import (
     Candidate,
     Given,
@@ -29,7 +29,7 @@ from instdata.steps.generate.rounds import (
     run,
     shuffled,
 )
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import Unusable
 from instdata.llm.reply import answer as reply
-from instdata.steps.generate.check import NewRow
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, prefix_of, render, template
-from instdata.steps.generate.records import Records
+from instdata.steps.generate.new_row_checks import NewRow
+from instdata.steps.generate.prompt_templates import LESS_OF_THE_SAME, prefix_of, render, template
 from instdata.steps.generate.self_instruct import Goal, Ordered, Shown, Writing, write
+from instdata.steps.generate.written_records import Records
 
 if TYPE_CHECKING:
     from instdata.corpus.rows import Rows
     from instdata.steps.generate.options import GenerateOptions
     from instdata.steps.generate.session import Asking
-    from instdata.steps.generate.verified import AskOne
-    from instdata.util.context import Context
+    from instdata.steps.generate.verify_new_rows import AskOne
+    from instdata.util.build_context import Context
 
 QUESTION = 160  # tokens; longer ones are seldom questions
 HOT = 0.3  # how much warmer than its answer a question is drawn: nothing else tells one from the next

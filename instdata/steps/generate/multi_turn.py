@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
-from instdata.steps.generate.check import Broken, NewRow, pure_faults
-from instdata.steps.generate.prompt import LESS_OF_THE_SAME, render, template, text_of
+from instdata.steps.generate.new_row_checks import Broken, NewRow, pure_faults
+from instdata.steps.generate.prompt_templates import LESS_OF_THE_SAME, render, template, text_of
 from instdata.steps.generate.rounds import Candidate, broken, carried, given_rows, record, run, shuffled
 from instdata.steps.verify.case import alike
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions

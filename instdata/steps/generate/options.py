@@ -11,13 +11,13 @@ from typing_extensions import Self
 from instdata.llm.budget import Price, Wait
 from instdata.llm.endpoint import LOCAL, resolve_model, server
 from instdata.steps.base import SourceStep, Threshold
-from instdata.steps.generate.prompt import LANGUAGES, prefix_of, template
-from instdata.steps.quality.model import CausalModel, fixed
-from instdata.steps.quality.model import digest as weights_of
+from instdata.steps.generate.prompt_templates import LANGUAGES, prefix_of, template
+from instdata.steps.quality.perplexity_and_ifd import CausalModel, fixed
+from instdata.steps.quality.perplexity_and_ifd import digest as weights_of
 from instdata.steps.verify.options import Checking
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import InputError
-from instdata.util.values import Count
+from instdata.util.sizes_and_shares import Count
 
 YIELD, YIELD_VERIFIED = 0.75, 0.4  # of the rows written, those accepted, before anything is known
 # Characters (zh) or words (en) that an answer is asked to stay under: a small model loses its way in long ones.

@@ -22,10 +22,10 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import answer, sole_object
-from instdata.steps.generate.check import Broken, NewRow
-from instdata.steps.generate.prompt import render, template
+from instdata.steps.generate.new_row_checks import Broken, NewRow
+from instdata.steps.generate.prompt_templates import render, template
 from instdata.steps.generate.rounds import Candidate, Given, asked_by, broken, given_rows, record, run, shuffled
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions
@@ -138,7 +138,7 @@ def likeliest_of(step: GenerateOptions, context: Context) -> Callable[[Given, Se
     equal ones. None without a student. Its weights are read when the first choice is made."""
     if step.student is None:
         return None
-    from instdata.steps.quality.model import encode, load, losses, weights
+    from instdata.steps.quality.perplexity_and_ifd import encode, load, losses, weights
 
     model, loaded = step.student, list[Any]()
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.generate.check import Broken, NewRow, wrong_language
+from instdata.steps.generate.new_row_checks import Broken, NewRow, wrong_language
 from instdata.util.errors import BuildError
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512

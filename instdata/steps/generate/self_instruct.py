@@ -24,10 +24,9 @@ import pyarrow as pa
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_items
-from instdata.steps.generate.asked import other_ability
-from instdata.steps.generate.check import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
+from instdata.steps.generate.new_row_checks import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
-from instdata.steps.generate.prompt import (
+from instdata.steps.generate.prompt_templates import (
     LESS_OF_THE_SAME,
     TaskForm,
     forms,
@@ -38,11 +37,12 @@ from instdata.steps.generate.prompt import (
     text_of,
     topics,
 )
-from instdata.steps.generate.records import Records
+from instdata.steps.generate.right_ability import other_ability
 from instdata.steps.generate.step import labelled, targets
-from instdata.steps.generate.verified import AskOne, Verifier
+from instdata.steps.generate.verify_new_rows import AskOne, Verifier
+from instdata.steps.generate.written_records import Records
 from instdata.steps.verify.case import alike, size, split
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BuildError
 
 if TYPE_CHECKING:

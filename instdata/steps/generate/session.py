@@ -10,17 +10,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from instdata.corpus.rows import Rows
-from instdata.llm.ask import Options, client_for, cost, typical
-from instdata.llm.batch import PARTS, fill
+from instdata.llm.batch_api import PARTS, fill
 from instdata.llm.budget import Price, scope_of
-from instdata.llm.cache import PICO, Store
 from instdata.llm.client import Answer, Client, Request
 from instdata.llm.endpoint import LOCAL
-from instdata.llm.flow import flow
-from instdata.llm.models import AUTO
+from instdata.llm.local_models import AUTO
+from instdata.llm.ordered_jobs import flow
 from instdata.llm.reply import read_items
+from instdata.llm.request_cache import PICO, Store
+from instdata.llm.structured_asks import Options, client_for, cost, typical
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
 
@@ -66,8 +66,8 @@ class Session:
         return self.judging.ask_all(requests, read) if self.judging else self(requests, read)
 
     def flow(self, plan: Plan, work: Work, take: Callable[[Any, Any], None], beat: Callable[[int], None]) -> None:
-        """Jobs with overlap, their results taken in order (llm/flow.py). By the batch API what is planned goes in as
-        one file, and the next is planned when all of it was taken."""
+        """Jobs with overlap, their results taken in order (llm/ordered_jobs.py). By the batch API what is planned
+        goes in as one file, and the next is planned when all of it was taken."""
 
         if not self.step.batch_api:
             return flow(self.client, plan, lambda job: work(job, self.client.ask), take, beat)

@@ -22,8 +22,8 @@ class Generate(GenerateOptions):
     def produce(self, rows: Rows) -> Produced:
         """The new rows. Raises BudgetReached, BuildError, InputError; what was answered is cached and not asked
         again."""
-        from instdata.steps.generate.records import Records
         from instdata.steps.generate.session import open_session
+        from instdata.steps.generate.written_records import Records
 
         context = rows.context
         with open_session(self, context) as ask:

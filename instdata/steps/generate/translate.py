@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import read_object
-from instdata.steps.generate.check import Broken, NewRow, plain_faults
-from instdata.steps.generate.prompt import render, template, text_of
+from instdata.steps.generate.new_row_checks import Broken, NewRow, plain_faults
+from instdata.steps.generate.prompt_templates import render, template, text_of
 from instdata.steps.generate.rounds import (
     Candidate,
     broken,
@@ -27,7 +27,7 @@ from instdata.steps.generate.rounds import (
     run,
     shuffled,
 )
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.generate.options import GenerateOptions

@@ -14,10 +14,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.steps.quality import form, parse, private, says, sums
+from instdata.steps.quality import arithmetic, code_and_json, form, personal_data, wording
 from instdata.steps.quality.phrases import pattern
 from instdata.steps.quality.repeats import NGRAM
-from instdata.steps.quality.text import Found, Text, count, piece
+from instdata.steps.quality.rule_text import Found, Text, count, piece
 
 Shows = Callable[[Text], list[Found]]
 VIEWS = ("prompt", "answer", "reasoning")
@@ -182,30 +182,30 @@ SHOWS: dict[str, Shows] = {
     "empty_prompt": whole("prompt"),
     "no_response": whole("answer"),
     "empty_response": whole("answer"),
-    "replacement_char": anywhere(says.LOST),
-    "mojibake": anywhere(says.MOJIBAKE),
-    "invisible_chars": spans(("prompt", says.INVISIBLE), ("answer", says.INVISIBLE)),
-    "merged_task": spans(("answer", says.NUMBERED_TASK), ("answer", says.TASK_HEADER)),
-    "template_token": spans(("answer", says.template_mark), ("answer", says.NO_INPUT_SAID)),
-    "chat_marker": spans(("answer", says.CHAT_MARK), ("answer", says.CHAT_TURN)),
+    "replacement_char": anywhere(wording.LOST),
+    "mojibake": anywhere(wording.MOJIBAKE),
+    "invisible_chars": spans(("prompt", wording.INVISIBLE), ("answer", wording.INVISIBLE)),
+    "merged_task": spans(("answer", wording.NUMBERED_TASK), ("answer", wording.TASK_HEADER)),
+    "template_token": spans(("answer", wording.template_mark), ("answer", wording.NO_INPUT_SAID)),
+    "chat_marker": spans(("answer", wording.CHAT_MARK), ("answer", wording.CHAT_TURN)),
     "leaked_prompt": lists("answer", "leaked_prompt"),
     "self_reference": lists("answer", "self_reference"),
     "refusal": lists("answer", "task_refused", "stock_refusal", "self_refused"),
     "missing_input": lists("answer", "input_wanted", "input_missing", "input_asked"),
     "needs_media": spans(
         ("prompt", lambda: pattern("media_stand_in")),
-        ("prompt", says.MEDIA_LINK),
+        ("prompt", wording.MEDIA_LINK),
         ("prompt", lambda: pattern("media_pointed")),
     ),
-    "needs_link": spans(("prompt", says.LINK)),
+    "needs_link": spans(("prompt", wording.LINK)),
     "placeholder": lists("answer", "placeholder"),
     "echo": _echo,
     "repeated_char": tested(form.run_of_one, answer),
     "repeated_line": tested(form.stuck_line, answer),
-    "unbalanced_fence": spans(("answer", parse.FENCE_LINE)),
-    "invalid_python": tested(parse.bad_python, answer),
-    "invalid_json": tested(parse.bad_json, answer),
-    "false_arithmetic": tested(sums.false_sum, lambda t: [t.prompt, t.response]),
+    "unbalanced_fence": spans(("answer", code_and_json.FENCE_LINE)),
+    "invalid_python": tested(code_and_json.bad_python, answer),
+    "invalid_json": tested(code_and_json.bad_json, answer),
+    "false_arithmetic": tested(arithmetic.false_sum, lambda t: [t.prompt, t.response]),
     "list_count": tested(form.fewer_items, lambda t: [pc.fill_null(form.items_asked(t), ""), t.response]),
     "word_limit": tested(form.more_words, lambda t: [*form.limits_asked(t)[1], t.response]),
     "truncated": _cut_off,
@@ -213,14 +213,14 @@ SHOWS: dict[str, Shows] = {
     "wrong_target": _languages,
     "wrong_language": _languages,
     "mixed_language": _mixed,
-    "markup_debris": spans(("answer", says.ENTITY), ("answer", says.ESCAPE), ("answer", says.TAG)),
-    "secret": anywhere(private.CREDENTIAL, masked=True),
-    "id_number": personal(private.real_id),
-    "card_number": personal(private.real_card),
-    "email": personal(private.real_email),
-    "phone": personal(private.real_phone),
+    "markup_debris": spans(("answer", wording.ENTITY), ("answer", wording.ESCAPE), ("answer", wording.TAG)),
+    "secret": anywhere(personal_data.CREDENTIAL, masked=True),
+    "id_number": personal(personal_data.real_id),
+    "card_number": personal(personal_data.real_card),
+    "email": personal(personal_data.real_email),
+    "phone": personal(personal_data.real_phone),
     "gpt_name": lists("answer", "gpt_names"),
-    "url": spans(("answer", private.URL)),
-    "belle_word": anywhere(says.BELLE_WORDS + "|GPT"),
+    "url": spans(("answer", personal_data.URL)),
+    "belle_word": anywhere(wording.BELLE_WORDS + "|GPT"),
     "repetition": tested(repeats, answer),
 }

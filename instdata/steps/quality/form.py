@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.quality.phrases import listed, lists
-from instdata.steps.quality.text import Found, Text, among, asks, count, has, piece
+from instdata.steps.quality.rule_text import Found, Text, among, asks, count, has, piece
 
 WORDS = re.compile(r"[\u3040-\u9fff\uac00-\ud7a3]|[A-Za-z\u00c0-\u1fff][A-Za-z0-9\u00c0-\u1fff]+")
 RUN = re.compile(r"(.)\1{11,}", re.DOTALL)

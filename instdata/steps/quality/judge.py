@@ -82,7 +82,7 @@ def score(judge: JudgeOptions, name: str, rows: Rows) -> dict[str, Any]:
     """llm_<scale> of each row (float32, 1 to 5; NaN without an answer or a usable verdict), and `_missing`: why a row
     with an answer got no verdict (string, null elsewhere). `name` is the step's: its budget and its line in the build's
     usage go by it. Raises BudgetReached; what was answered is cached."""
-    from instdata.llm.ask import Options, ask
+    from instdata.llm.structured_asks import Options, ask
 
     context = rows.context
     prompts, responses, langs = (c.to_pylist() for c in (rows.view("prompt"), rows.view("answer"), rows.lang))
@@ -107,8 +107,8 @@ def score(judge: JudgeOptions, name: str, rows: Rows) -> dict[str, Any]:
 
 def request(judge: JudgeOptions, prompt: str, response: str, chinese: bool) -> Any:
     """What is asked about one row."""
-    from instdata.llm.ask import structured
     from instdata.llm.fence import fence
+    from instdata.llm.structured_asks import structured
 
     lines = [f"- {scale}: {SCALES[scale][chinese]}" for scale in judge.scales]
     form = ", ".join(f'"{scale}": 1-5' for scale in judge.scales)

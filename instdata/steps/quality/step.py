@@ -17,14 +17,14 @@ from typing_extensions import Self
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop, keep
-from instdata.steps.quality import rules as table
-from instdata.steps.quality.columns import by_rules
+from instdata.steps.quality import rule_table as table
+from instdata.steps.quality.classifier import Learned
 from instdata.steps.quality.judge import JudgeOptions
-from instdata.steps.quality.learned import Learned
-from instdata.steps.quality.model import CausalModel
-from instdata.util.context import Context
+from instdata.steps.quality.perplexity_and_ifd import CausalModel
+from instdata.steps.quality.rule_scores import by_rules
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
-from instdata.util.values import Share
+from instdata.util.sizes_and_shares import Share
 from instdata.util.yaml import did_you_mean
 
 MOST_REASONS = {"chars": "too_long", "repetition": "repetition"}
@@ -175,7 +175,7 @@ class Quality(Step):
         """The rules that unset means, the judge's concrete model in place of `auto`, the commit of a Hub's model."""
         update: dict[str, Any] = {}
         if self.model is not None:
-            from instdata.steps.quality.model import fixed
+            from instdata.steps.quality.perplexity_and_ifd import fixed
 
             update["model"] = fixed(self.model, context)
         if self.rules is None:
@@ -189,7 +189,8 @@ class Quality(Step):
 
     def check(self, context: Context) -> list[str]:
         """Missing files of good and bad rows, missing weights, extras that are not installed."""
-        from instdata.steps.quality import learned, model
+        from instdata.steps.quality import classifier as learned
+        from instdata.steps.quality import perplexity_and_ifd as model
 
         needed = {"learned": ("floret", "classify"), "model": ("transformers", "train"), "llm": ("openai", "generate")}
         used = [needed[name] for name in self.scored_by] + ([("wordllama", "embed")] if self.diverse else [])
@@ -206,7 +207,8 @@ class Quality(Step):
         return problems
 
     def scoring(self, context: Context) -> dict[str, Any]:
-        from instdata.steps.quality import learned, model
+        from instdata.steps.quality import classifier as learned
+        from instdata.steps.quality import perplexity_and_ifd as model
 
         options: dict[str, Any] = {"kind": self.kind, "version": self.version, "diverse": self.diverse}
         if self.turns != "last":
@@ -229,11 +231,11 @@ class Quality(Step):
         that fired, comma-joined), _found (what they found). With a scorer: its numbers."""
         scores: dict[str, Any] = {} if self.scored_by else by_rules(rows, self.turns)
         if self.learned is not None:
-            from instdata.steps.quality.learned import score as by_classifier
+            from instdata.steps.quality.classifier import score as by_classifier
 
             scores["learned"] = by_classifier(self.learned, rows)
         if self.model is not None:
-            from instdata.steps.quality.model import score as by_model
+            from instdata.steps.quality.perplexity_and_ifd import score as by_model
 
             scores |= by_model(self.model, rows)
         if self.llm is not None:
@@ -248,7 +250,7 @@ class Quality(Step):
             scores["_id"] = rows.id
             scores["_ability"] = pc.fill_null(rows.ability, UNKNOWN)
         if self.diverse:
-            from instdata.steps.quality.choose import embed
+            from instdata.steps.quality.best_share import embed
 
             vectors = embed(rows.prompt)
             scores["_embedding"] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
@@ -258,7 +260,7 @@ class Quality(Step):
         """What a judge or a causal model would cost on these rows: {requests, tokens, usd, minutes, every_row}; None
         where neither is asked."""
         if self.llm is not None:
-            from instdata.llm.ask import Options, estimate
+            from instdata.llm.structured_asks import Options, estimate
             from instdata.steps.quality.judge import request
 
             asked = [
@@ -271,7 +273,7 @@ class Quality(Step):
             sample = [request(self.llm, *row) for row in asked[:200]]
             return {"rows": 0, **estimate(Options.of(self.llm), sample, len(asked)), "every_row": True}
         if self.model is not None:
-            from instdata.steps.quality.model import estimate as by_model
+            from instdata.steps.quality.perplexity_and_ifd import estimate as by_model
 
             return {"rows": 0, **by_model(self.model, rows), "every_row": True}
         return None
@@ -372,7 +374,7 @@ class Quality(Step):
         return {} if name is None else {"model": name.rpartition("/")[2] if name.count("/") != 1 else name}
 
     def _top(self, scores: Scores, kept: np.ndarray) -> Verdicts:
-        from instdata.steps.quality.choose import top
+        from instdata.steps.quality.best_share import top
 
         name = self.by or self.numbers[0]
         value = np.where(kept, getattr(scores, name).astype(np.float64), -np.inf)

@@ -2,7 +2,7 @@
 it.
 
 The model is the one that will be trained, or a smaller proxy. Rows and queries are read the same way: prompt, line
-break, answer (quality/model.py), cut to `max_tokens`.
+break, answer (quality/perplexity_and_ifd.py), cut to `max_tokens`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.steps.quality.model import batches, losses
+from instdata.steps.quality.perplexity_and_ifd import batches, losses
 
 Pair = tuple[list[int], list[int]]  # tokens of a prompt, of its answer
 TUNED, TOGETHER, RATE = 256, 8, 5e-5  # queries learned from at most; queries a step; learning rate

@@ -16,10 +16,10 @@ from typing_extensions import Self
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.steps.base import Scope, Scores, Step, Threshold, Verdicts, drop
-from instdata.steps.select.order import nearest, places
-from instdata.util.context import Context
+from instdata.steps.select.ranking import nearest, places
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
-from instdata.util.values import parse_size
+from instdata.util.sizes_and_shares import parse_size
 
 Method = Literal["rds", "target_loss", "embed", "ifd", "longest", "random"]
 TARGETED = ("rds", "target_loss", "embed")  # methods that choose for a query
@@ -86,11 +86,11 @@ class Select(Step):
     def resolve(self, context: Context) -> Self:
         """A concrete model in place of `auto`, the commit of one of the Hub."""
         if self.method == "embed":
-            from instdata.steps.dedup.embed import fixed
+            from instdata.steps.dedup.embeddings import fixed
 
             return self.model_copy(update={"model": fixed(self._named, context.base)})
         if self.method in CAUSAL:
-            from instdata.steps.quality.model import fixed as causal
+            from instdata.steps.quality.perplexity_and_ifd import fixed as causal
 
             return self.model_copy(update={"model": causal(self._causal(), context).path})
         return self
@@ -98,8 +98,8 @@ class Select(Step):
     @property
     def _named(self) -> str:
         """The model's name, that of `auto` too."""
-        from instdata.llm.causal import AUTO
-        from instdata.steps.dedup.sizes import EMBEDDING
+        from instdata.llm.causal_models import AUTO
+        from instdata.steps.dedup.option_values import EMBEDDING
 
         return self.model if self.model != "auto" else EMBEDDING if self.method == "embed" else f"local:{AUTO}"
 
@@ -107,17 +107,17 @@ class Select(Step):
         """Missing query files, missing weights, extras that are not installed."""
         problems: list[str] = []
         if self._queries:
-            from instdata.steps.dedup.others import missing
+            from instdata.steps.dedup.outside_texts import missing
 
             problems += missing(self._queries, context, "query")
         if self.method == "embed":
-            from instdata.steps.dedup.embed import located, unavailable
+            from instdata.steps.dedup.embeddings import located, unavailable
 
             problems += unavailable(located(self._named, context.base))
         if self.method in CAUSAL:
             if find_spec("transformers") is None:
                 return [*problems, "needs transformers: pip install 'instdata[train]'"]
-            from instdata.steps.quality.model import LOCAL, weights
+            from instdata.steps.quality.perplexity_and_ifd import LOCAL, weights
 
             try:
                 if not self._named.startswith(LOCAL):
@@ -131,15 +131,15 @@ class Select(Step):
         if self.method == "random":
             key |= {"seed": context.seed, "name": self.name}
         if self._queries:
-            from instdata.steps.dedup.others import digests
+            from instdata.steps.dedup.outside_texts import digests
 
             key["options"] = {**key["options"], "query": digests(self._queries, context)}
         if self.method in CAUSAL:
-            from instdata.steps.quality.model import digest
+            from instdata.steps.quality.perplexity_and_ifd import digest
 
             key["options"] = {**key["options"], "model": digest(self._causal(), context)}
         if self.method == "embed":
-            from instdata.steps.dedup.embed import identity, located
+            from instdata.steps.dedup.embeddings import identity, located
 
             key["options"] = {**key["options"], "model": identity(located(self._named, context.base))}
         return key
@@ -187,7 +187,7 @@ class Select(Step):
         """What a causal model would take on these rows: {rows, requests, tokens, usd, minutes, every_row}."""
         if self.method not in CAUSAL:
             return None
-        from instdata.steps.quality.model import estimate
+        from instdata.steps.quality.perplexity_and_ifd import estimate
 
         found = estimate(self._causal(), rows)
         share = {"ifd": 1.0, "rds": 0.75, "target_loss": 1.5}[self.method]  # of reading answers twice and prompts once
@@ -207,7 +207,7 @@ class Select(Step):
         return score, places(score, rows.id)
 
     def _by_embed(self, rows: Rows, context: Context) -> tuple[np.ndarray, np.ndarray]:
-        from instdata.steps.dedup.embed import embeddings, located
+        from instdata.steps.dedup.embeddings import embeddings, located
 
         asked = pa.array([prompt for prompt, _ in self._targets(context)], pa.string())
         model = located(self._named, context.base)
@@ -234,14 +234,14 @@ class Select(Step):
     def _by_ifd(self, rows: Rows, context: Context) -> tuple[np.ndarray, np.ndarray]:
         """Instruction-following difficulty, highest first, of 1 and more last: there the prompt does not fit (Li et al.
         2024)."""
-        from instdata.steps.quality.model import score as scored
+        from instdata.steps.quality.perplexity_and_ifd import score as scored
 
         score = scored(self._causal(), rows)["ifd"]
         return score, places(score, rows.id, first=score < 1)
 
     def _read(self, rows: Rows, context: Context, dtype: str) -> tuple[Any, list, list]:
         """(network, the rows as token pairs, the query's)."""
-        from instdata.steps.quality.model import encode, load, weights
+        from instdata.steps.quality.perplexity_and_ifd import encode, load, weights
 
         tokenizer, net = load(weights(self._causal(), context), dtype)
         prompts, answers = zip(*self._targets(context))
@@ -249,7 +249,7 @@ class Select(Step):
         return net, mine, encode(tokenizer, list(prompts), list(answers), self.max_tokens)
 
     def _causal(self) -> Any:
-        from instdata.steps.quality.model import CausalModel
+        from instdata.steps.quality.perplexity_and_ifd import CausalModel
 
         return CausalModel(path=self._named, max_tokens=self.max_tokens)
 
@@ -259,7 +259,7 @@ class Select(Step):
 
     def _targets(self, context: Context) -> list[tuple[str, str]]:
         """(prompt, answer) of each item of the query, an empty answer where it has none."""
-        from instdata.steps.dedup.items import read_items
+        from instdata.steps.dedup.eval_items import read_items
 
         items, lines = read_items(self._queries, context)
         for line in lines:

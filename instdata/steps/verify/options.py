@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from instdata.llm.budget import Price, Wait
 from instdata.steps.base import Threshold
-from instdata.steps.verify.asked import ASKS
 from instdata.steps.verify.case import Finding
-from instdata.steps.verify.table import BY_NAME
+from instdata.steps.verify.checks_by_ability import BY_NAME
+from instdata.steps.verify.model_checks import ASKS
 from instdata.util.yaml import did_you_mean
 
 VERSION = 2

@@ -15,13 +15,13 @@ from typing_extensions import Self
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.endpoint import LOCAL, server
 from instdata.steps.base import MISSING, Scope, Scores, Step, Threshold, Verdicts, drop, keep
-from instdata.steps.verify.asked import ASKS, finding, question
 from instdata.steps.verify.case import Case, Finding
+from instdata.steps.verify.checks_by_ability import BY_NAME, check
+from instdata.steps.verify.model_checks import ASKS, finding, question
 from instdata.steps.verify.options import VERSION, VerifyOptions, told
-from instdata.steps.verify.table import BY_NAME, check
-from instdata.util.context import Context
+from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached
-from instdata.util.values import Share
+from instdata.util.sizes_and_shares import Share
 
 SAMPLE = 200  # rows whose questions an estimate goes by
 
@@ -103,7 +103,7 @@ class Verify(VerifyOptions, Step):
         """What the model's draws would cost on these rows, were all to pass the rules; None where it is not asked."""
         if not self.draws:
             return None
-        from instdata.llm.ask import Options, estimate
+        from instdata.llm.structured_asks import Options, estimate
 
         asked = [c for c in cases(self, rows) if c is not None]
         questions = [q for c in asked if (q := question(c)).name not in self.skip]
@@ -158,7 +158,7 @@ def judged(step: Verify, rows: Rows) -> list[dict[str, Finding] | None]:
     open_ = [n for n, f in enumerate(found) if step.draws and f is not None and step.fault(f) is None]
     if not open_:
         return found
-    from instdata.llm.ask import Options, ask
+    from instdata.llm.structured_asks import Options, ask
 
     context = rows.context or Context()
     questions = {n: q for n in open_ if (c := asked[n]) is not None and (q := question(c)).name not in step.skip}

@@ -1,0 +1,96 @@
+"""What a build keeps so that every record that came in can be given back: how each was written, and the rows it
+dropped."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from instdata.corpus.corpus import Corpus, Shard, read_cached
+from instdata.corpus.ledger import evidence_of
+from instdata.corpus.optional_columns import fields_used, published_schema
+from instdata.corpus.rows import with_fields
+from instdata.util.atomic import whole
+
+FORMS, DROPPED = "forms.parquet", "dropped.parquet"
+FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()),
+                  ("id", pa.string()), ("form", pa.string())])  # fmt: skip
+NOTES = {
+    "cut_back": "{n:,} conversations end with turns that nobody answered; they are cut back to their last answer",
+    "unclosed": "{n:,} records have an answer that begins with a thought which never ends; it stays the answer's text",
+    "weights": "{n:,} records have a turn that says two things of whether it is learned (weight, loss, train); the "
+    "smaller holds",
+    "tie": "{n:,} records have two answers of which neither is the better one; the first is taken",
+    "nan": "{n:,} records have NaN where a value is expected; it counts as none",
+}
+NOTED = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any
+
+
+def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
+    """Write forms.parquet: how each record that became a row was written (read/source_form.py), in reading order.
+
+    Returns {records, reconstructed}: the records that were read, and those of them that can be given back."""
+    records = reconstructed = 0
+    with whole(path) as file, pq.ParquetWriter(file, FORM, compression="zstd") as writer:
+        for shard in corpus.shards:
+            if shard.step is not None:
+                continue
+            forms = read_cached(shard.path, FORM.names)
+            forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
+            if len(forms):
+                writer.write_table(forms, row_group_size=len(forms))
+            raw = read_cached(shard.bad_path, ["raw"])["raw"] if shard.bad else pa.chunked_array([], pa.string())
+            records += len(forms) + len(raw)
+            reconstructed += len(forms) + int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0)
+    return {"records": records, "reconstructed": reconstructed}
+
+
+def write_dropped(corpus: Corpus, path: Path) -> None:
+    """Write dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any."""
+    gone = corpus.state.step >= 0
+    if not gone.any():
+        return
+    body = published_schema(fields_used(corpus, gone))
+    own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
+    schema = pa.schema([pa.field("rid", pa.string()), *own, *(f for f in body if f.name != "ability_confidence")])
+    names = pa.array([t.name for t in corpus.done], pa.string())
+    with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for shard in range(len(corpus.shards)):
+            at = np.flatnonzero(gone[corpus.span(shard)])
+            if not len(at):
+                continue
+            table = corpus.columns(shard, [n for n in schema.names if n not in ("step", "reason", "evidence")]).take(
+                pa.array(at)
+            )
+            columns = {n: table[n] for n in table.column_names}
+            columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
+            rows = at + corpus.span(shard).start
+            columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
+            reasons = corpus.reasons.decode(corpus.state.reason[rows])
+            columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
+            columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
+            writer.write_table(pa.table([columns[n] for n in schema.names], schema=schema), row_group_size=len(at))
+
+
+def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[str, int]]:
+    """Source -> what reading it did that one may want to know (the words of NOTES), in rows; said, a line each."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for shard in shards:
+        if shard.step is not None or not shard.rows:
+            continue
+        forms = read_cached(shard.path, ["source", "form"])
+        noted = forms.filter(pc.fill_null(pc.starts_with(forms["form"], '{"notes"'), False))
+        for source, form in zip(noted["source"].to_pylist(), noted["form"].to_pylist()):
+            if said := NOTED.match(form):
+                found[source].update(word.strip('"') for word in said[1].split(","))
+    for source, counts in found.items():
+        for note in sorted(counts):
+            say(f"source {source}: {NOTES[note].format(n=counts[note])}")
+    return {source: dict(sorted(counts.items())) for source, counts in found.items()}

@@ -1,0 +1,164 @@
+"""Typing errors: two texts that are one but for a word of the one that is a misspelling of the other's.
+
+Letters alone cannot tell "nitrite" from a slip of "nitrate"; the corpus can, where it is large: a word that hardly
+another row has, one slip of the fingers (Damerau 1964: a letter dropped, doubled, exchanged, or hit beside) away from
+one that many rows have, is no word of its own. Words with capitals (names) and listed pairs of real words never are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from instdata.steps.dedup.compared_texts import Texts
+from instdata.steps.dedup.contrast_words import REAL_WORDS
+from instdata.steps.dedup.folding import BASE, mix, slot
+from instdata.util.kernels import jit, on_all_cores
+
+LETTERS = 6  # of the longer word; shorter words have too many neighbours that are words (bears, beats)
+TIMES = 20  # as many rows as hold the misspelling must hold the word at least
+KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def beside() -> np.ndarray:
+    """bool[26, 26]: whether two letters' keys touch."""
+    place = {c: (row, column + row / 2) for row, keys in enumerate(KEYS) for column, c in enumerate(keys)}
+    near = np.zeros((26, 26), bool)
+    for a, (row, column) in place.items():
+        for b, (other, at) in place.items():
+            near[ord(a) - 97, ord(b) - 97] = a != b and abs(row - other) <= 1 and abs(column - at) <= 1
+    return near
+
+
+BESIDE = beside()
+
+
+@jit
+def small(c):
+    return 97 <= c <= 122
+
+
+@jit
+def letter(c):
+    return 97 <= (c | 32) <= 122
+
+
+@jit
+def apart(data, a, a_end, b, b_end, out):
+    """Whether two texts of bytes differ within one word of small letters each; out: where the words are, in both."""
+    n = min(a_end - a, b_end - b)
+    left, right = 0, 0
+    while left < n and data[a + left] == data[b + left]:
+        left += 1
+    while right < n - left and data[a_end - 1 - right] == data[b_end - 1 - right]:
+        right += 1
+    while left > 0 and letter(data[a + left - 1]):
+        left -= 1
+    while right > 0 and letter(data[a_end - right]):
+        right -= 1
+    out[0], out[1], out[2], out[3] = a + left, a_end - right, b + left, b_end - right
+    for k in range(0, 4, 2):
+        for i in range(out[k], out[k + 1]):
+            if not small(data[i]):
+                return False
+    return max(out[1] - out[0], out[3] - out[2]) >= LETTERS and out[1] > out[0] and out[3] > out[2]
+
+
+@jit
+def slipped(word, typed, near):
+    """Whether `typed` is `word` with one letter dropped, doubled, exchanged with the next, or hit beside; never the
+    first."""
+    n, m = len(word), len(typed)
+    i = 0
+    while i < min(n, m) and word[i] == typed[i]:
+        i += 1
+    if i == 0:
+        return False
+    if m == n - 1:
+        return np.array_equal(word[i + 1 :], typed[i:])
+    if m == n + 1:
+        return typed[i] == typed[i - 1] and np.array_equal(word[i:], typed[i + 1 :])
+    if m != n or i == n:
+        return False
+    if i + 1 < n and word[i] == typed[i + 1] and word[i + 1] == typed[i]:
+        return np.array_equal(word[i + 2 :], typed[i + 2 :])
+    return near[word[i] - 97, typed[i] - 97] and np.array_equal(word[i + 1 :], typed[i + 1 :])
+
+
+@jit
+def spelling(data, start, end):
+    """The hash of a word whose letters' case does not count; never 0."""
+    h = np.uint64(0)
+    for i in range(start, end):
+        h = h * BASE + np.uint64(data[i] | 32) + np.uint64(1)
+    return mix(h) | np.uint64(1)
+
+
+@jit
+def candidates(data, offsets, first, second, near, words, either):
+    """For each pair of rows: the hashes of its two words where one may be a slip of the other, else 0; `either`: which
+    of the two may be the misspelt one, bit by bit."""
+    out = np.empty(4, np.int64)
+    for i in range(len(first)):
+        a, b = first[i], second[i]
+        if apart(data, offsets[a], offsets[a + 1], offsets[b], offsets[b + 1], out):
+            x, y = data[out[0] : out[1]], data[out[2] : out[3]]
+            either[i] = np.int64(slipped(y, x, near)) + 2 * np.int64(slipped(x, y, near))
+            if either[i]:
+                words[i, 0], words[i, 1] = spelling(data, out[0], out[1]), spelling(data, out[2], out[3])
+
+
+@jit
+def holding(data, offsets, table, rows):
+    """Add to `rows` how many texts hold each word of an open-addressed table."""
+    seen = np.full(len(table), -1, np.int64)
+    for row in range(len(offsets) - 1):
+        i, end = offsets[row], offsets[row + 1]
+        while i < end:
+            start = i
+            while i < end and letter(data[i]):
+                i += 1
+            if i - start >= LETTERS - 1:
+                at = slot(spelling(data, start, i), table)
+                if table[at] and seen[at] != row:
+                    seen[at] = row
+                    rows[at] += 1
+            i += 1
+
+
+def slips(texts: Texts, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which pairs of rows (positions in `texts`) differ in a typing error only: bool."""
+    rows = np.unique(np.concatenate([first, second]))
+    data, offsets = texts.fetch(rows)
+    words, either = np.zeros((len(first), 2), np.uint64), np.zeros(len(first), np.int64)
+    at = np.searchsorted(rows, first), np.searchsorted(rows, second)
+    candidates(data, offsets, *at, BESIDE, words, either)
+    some = np.flatnonzero(either)
+    held = _rows_with(texts, np.unique(words[some])) if len(some) else {}
+    found, real = np.zeros(len(first), bool), _real() if len(some) else set()
+    for i in some.tolist():
+        x, y = (int(w) for w in words[i])
+        mine, yours = held[x], held[y]
+        typed = (either[i] & 1 and yours >= TIMES * mine) or (either[i] & 2 and mine >= TIMES * yours)
+        found[i] = typed and not (x in real and y in real)
+    return found
+
+
+def _rows_with(texts: Texts, words: np.ndarray) -> dict[int, int]:
+    """How many rows hold each of some words (their hashes)."""
+    table = np.zeros(1 << max(4, int(len(words) * 2).bit_length()), np.uint64)
+    for word in words:
+        table[slot(word, table)] = word
+
+    def work(chunk: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        rows = np.zeros(len(table), np.int64)
+        holding(*chunk, table, rows)
+        return rows
+
+    rows = sum(on_all_cores(work, texts.parts()), np.zeros(len(table), np.int64))
+    return {int(word): int(rows[slot(word, table)]) for word in words}
+
+
+def _real() -> set[int]:
+    """The hashes of words that look like slips of others, and are none, and of their plurals."""
+    forms = [f for w in REAL_WORDS.split() for f in (w, f"{w}s", f"{w[:-1]}ies" if w[-1] == "y" else w)]
+    return {int(spelling(np.frombuffer(f.encode(), np.uint8), 0, len(f))) for f in forms}

@@ -1,0 +1,74 @@
+"""Whether new rows are right: verify's checks while they are written, so that another is written for each that is not.
+
+Where draws of the task agree with each other but not with the answer that came with it, theirs is taken
+(self-consistency, Wang et al. 2022, arXiv 2203.11171): a small model answers better when it is asked by itself than
+inside a list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from instdata.corpus.rows import UNKNOWN
+from instdata.llm.request import Answer, Request
+from instdata.steps.generate.new_row_checks import NewRow
+from instdata.steps.verify.case import Case
+from instdata.steps.verify.checks_by_ability import check
+from instdata.steps.verify.model_checks import Question, agrees, finding, question
+from instdata.steps.verify.options import Checking
+from instdata.steps.verify.text_checks import found
+
+AskOne = Callable[[Request, Callable[[str], Any]], Coroutine[Any, Any, Answer]]
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """What is checked of new rows in one language."""
+
+    checking: Checking
+    language: str
+    seed: int
+
+    def by_rules(self, item: NewRow) -> None:
+        """Give an item that has no reason yet that of the first rule it does not pass."""
+        if item.reason is None:
+            self._mark(item, self.checking.fault(check(self.case(item))))
+
+    async def by_draws(self, item: NewRow, ask: AskOne) -> None:
+        """The same for what the model says of it; its answer may become that of the draws."""
+        if item.reason is not None or not self.checking.draws:
+            return
+        case = self.case(item)
+        asked = question(case)
+        if asked.name in self.checking.skip:
+            return
+        answers = await asyncio.gather(*(ask(r, asked.read) for r in asked.requests(self.checking.draws, self.seed)))
+        item.meta["draws"] = [a.key for a in answers]
+        fault = self.checking.fault({asked.name: finding(case, asked, answers)})
+        better = None if fault is None else agreed(case, asked, answers)
+        if better is not None and self.checking.fault(check(replace(case, answer=better))) is None:
+            item.response, item.meta["answer_of"] = better, "draws"
+            return
+        self._mark(item, fault)
+
+    def case(self, item: NewRow) -> Case:
+        return Case.of(item.instruction, item.response, item.ability or UNKNOWN, self.language)
+
+    def _mark(self, item: NewRow, fault: tuple[str, dict[str, Any]] | None) -> None:
+        if fault is not None:
+            item.reason, item.evidence = fault
+
+
+def agreed(case: Case, asked: Question, answers: Sequence[Answer]) -> str | None:
+    """The answer that all the draws come to, two or more; None where they differ, or where nothing can be taken as
+    one."""
+    values = [a.value for a in answers]
+    if asked.compare in ("judge", "back") or len(values) < 2 or not all(isinstance(v, str) for v in values):
+        return None
+    first = replace(case, answer=values[0])
+    if found("cannot_say", values[0]) or not all(agrees(first, asked.compare, v) for v in values[1:]):
+        return None
+    return min(values, key=len) if asked.compare in ("words", "list", "label") else values[0]

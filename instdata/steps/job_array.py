@@ -1,0 +1,137 @@
+"""What ranks of a job array may be asked to do: read a block of records, score a shard. No code travels: every rank
+prepares the same recipe, a task names its input or step and brings columns.
+
+What has no such form stays with rank 0: blocks of a workbook with dates, say.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from instdata.corpus.corpus import Shard
+from instdata.read.bytes_to_records import Bad
+from instdata.read.open_sources import Input
+from instdata.read.shards import Block, read_block
+from instdata.score.sandbox.run import chosen
+from instdata.steps.base import Step
+from instdata.steps.run import Task, score_shard
+from instdata.util.build_context import Context
+
+Packed = tuple[dict[str, Any], pa.Table]
+RECORDS = pa.schema([("bytes", pa.large_binary()), ("fields", pa.large_string()), ("error", pa.string()), ("raw", pa.large_string())])  # fmt: skip  # noqa: E501
+
+
+class BuildCalls:
+    """The calls of a build (util/tasks.Calls): `read` and `score`, against inputs and steps that every rank has."""
+
+    def __init__(self, inputs: list[list[Input]], steps: list[Step], context: Context):
+        self.inputs = {(i.source, i.file): i for files in inputs for i in files}
+        self.steps = {step.name: step for step in steps}
+        self.context = replace(context, say=_silent, bars=False)
+        self.sandbox = chosen()  # by this rank's command
+
+    def pack(self, function: Callable[..., Any], item: Any) -> Packed | None:
+        """A call as (what is to be done, columns); None where it has to run on rank 0."""
+        if function is read_block and self.inputs.get((item.input.source, item.input.file)) == item.input:
+            return self._pack_block(item)
+        if function is score_shard and self.steps.get(item.step.name) == item.step:
+            return self._pack_score(item)
+        return None
+
+    def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
+        """Do what `pack` described. Raises what reading and scoring raise."""
+        if spec["call"] == "score":
+            return score_shard(self._task(spec, table))
+        made = read_block(self._block(spec, table))
+        return {"path": self._inside(made.path), "rows": made.rows, "bad": made.bad, "key": made.key, "size": made.size}
+
+    def result(self, function: Callable[..., Any], value: Any) -> Any:
+        """What the function returns, of what `run` returned."""
+        return value if function is score_shard else Shard(**{**value, "path": self.context.folder / value["path"]})
+
+    def _inside(self, path: Path) -> str:
+        """A path in the cache, which ranks may have mounted at different places."""
+        return path.relative_to(self.context.folder).as_posix()
+
+    def _pack_block(self, block: Block) -> Packed | None:
+        records = _table_of(block.records)
+        if records is None:
+            return None
+        spec = {"call": "read", "source": block.input.source, "file": block.input.file, "first": block.first}
+        spec |= {"path": self._inside(block.path), "key": block.key, "fresh": block.fresh}
+        return spec | {"form": type(block.records).__name__}, records
+
+    def _block(self, spec: dict[str, Any], table: pa.Table) -> Block:
+        records: Any = _records_of(table) if spec["form"] == "list" else table.combine_chunks()
+        if spec["form"] == "RecordBatch":
+            records = records.to_batches()[0]
+        item, path = self.inputs[spec["source"], spec["file"]], self.context.folder / spec["path"]
+        return Block(item, spec["first"], records, path, spec["key"], self.context.taxonomy, spec["fresh"])
+
+    def _pack_score(self, task: Task) -> Packed | None:
+        shard = task.shard
+        if not shard.path.is_relative_to(self.context.folder):
+            return None
+        spec = {"call": "score", "step": task.step.name, "rows": shard.rows, "bad": shard.bad, "key": shard.key}
+        spec |= {
+            "path": self._inside(shard.path),
+            "size": shard.size,
+            "from": shard.step,
+            "out": self._inside(task.out),
+        }
+        columns: dict[str, Any] = {"label": task.labels, **{f"score {n}": c for n, c in task.scores.items()}}
+        if task.at is not None:
+            chosen = np.zeros(shard.rows, bool)
+            chosen[task.at] = True
+            columns["chosen"] = chosen
+        return spec, pa.table(columns)
+
+    def _task(self, spec: dict[str, Any], table: pa.Table) -> Task:
+        path = self.context.folder / spec["path"]
+        shard = Shard(path, spec["rows"], spec["bad"], spec["key"], spec["size"], spec["from"])
+        at = np.flatnonzero(np.asarray(table["chosen"])) if "chosen" in table.column_names else None
+        scores = {n.removeprefix("score "): table[n] for n in table.column_names if n.startswith("score ")}
+        labels, out = table["label"].combine_chunks(), self.context.folder / spec["out"]
+        return Task(self.steps[spec["step"]], self.context, shard, at, labels, scores, out, self.sandbox)
+
+
+def _table_of(records: Any) -> pa.Table | None:
+    """A block's records as a table; None where they hold what JSON would change (dates, say)."""
+    if not isinstance(records, list):  # a batch, or a table of the Hub
+        return records if isinstance(records, pa.Table) else pa.Table.from_batches([records])
+    fields = [r if isinstance(r, dict) else None for r in records]
+    if any(f is not None for f in fields):
+        texts = [None if f is None else json.dumps(f) for f in map(_plain, fields)]
+        if any(f is not None and (t is None or repr(json.loads(t)) != repr(f)) for f, t in zip(fields, texts)):
+            return None
+    else:
+        texts = [None] * len(records)
+    bad = [r if isinstance(r, Bad) else None for r in records]
+    columns = [
+        [r if isinstance(r, bytes) else None for r in records], texts,
+        [b and b.error for b in bad], [b and b.raw for b in bad],
+    ]  # fmt: skip
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, RECORDS)], RECORDS)
+
+
+def _plain(fields: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The fields, where they are text, numbers, truth values and nothing."""
+    fine = fields is not None and all(isinstance(v, str | int | float | bool | None) for v in fields.values())
+    return fields if fine else None
+
+
+def _records_of(table: pa.Table) -> list[Any]:
+    """What `_table_of` was given."""
+    rows = zip(*(column.to_pylist() for column in table.columns))
+    return [b if b is not None else json.loads(f) if f is not None else Bad(e, r) for b, f, e, r in rows]
+
+
+def _silent(line: str) -> None:
+    """Workers do not speak."""

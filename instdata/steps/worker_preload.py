@@ -1,0 +1,21 @@
+"""What every worker of a build needs, loaded by being imported: workers are forked off a process that did it once.
+
+Kernels that were not compiled yet would be compiled here, before any worker begins; a build warms them first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+
+from instdata.read import shards as shards
+from instdata.steps import clean as clean
+from instdata.steps import run as run
+from instdata.steps.compile_kernels import small
+from instdata.steps.quality import step as step
+from instdata.util.import_guards import lean
+
+lean()
+with contextlib.suppress(Exception):  # a worker that needs what fails here says so itself
+    small()
+gc.freeze()  # what lies here is the same in every worker: nobody looks through it for garbage, or copies its pages

@@ -1,0 +1,36 @@
+"""What other packages load without being asked: Arrow loads pandas at the first list that becomes an array, numba loads
+scipy to see whether matrices could be multiplied. Half a second of CPU in each process, for nothing that a build uses.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import MetaPathFinder
+from typing import Any
+
+NAMES = ("pandas", "scipy")
+
+
+def lean() -> None:
+    """Spare this process both. For processes of our own alone, the command's and its workers': in somebody else's,
+    their frames and kernels may want them. (What needs pandas by name, as `to_pandas` does, loads it still.)"""
+    import pyarrow as pa
+
+    sys.meta_path.insert(0, ABSENT)
+    try:
+        pa.array([0])
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        sys.meta_path.remove(ABSENT)
+
+
+class _Absent(MetaPathFinder):
+    """Finds that a module is not there. (Cython takes a None in sys.modules for a module.)"""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name.partition(".")[0] in NAMES:  # a part of one that was loaded before, too
+            raise ModuleNotFoundError(name, name=name)
+
+
+ABSENT = _Absent()
