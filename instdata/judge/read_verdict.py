@@ -13,8 +13,8 @@ from instdata.llm.reply import Unusable, dicts, found, once, whole
 
 # The verdict's word in a reply that is not JSON. The value is checked later, so anything may stand after it.
 WORDS = {
-    "grade": r"(?:final )?grade|(?:最终)?(?:等级|评级)",
-    "better": r"better(?: answer)?|verdict|winner|更好(?:的回答)?|结论",
+    "grade": r"(?:final )?grade|verdict|(?:最终)?(?:等级|评级)",
+    "better": r"better(?: answer)?|verdict|winner|更好(?:的(?:回答)?)?|结论",
 }
 GAP = r"[\"“”'‘’*_#`(（\[【\s]{0,6}"
 LEAST_MASS = 0.5  # of the probability must be on allowed verdicts, or the weights say nothing
@@ -47,14 +47,14 @@ def read(text: str, key: str, allowed: Mapping[str, float]) -> str:
     for one in values:
         once(one, key)
     said = [v[key] for one in values for v in whole(one) if key in v]
-    if not said and body.lstrip().startswith(("{", "```")):
+    if not said and re.match(r"\s*(?:```\w*\s*)?\{", body):
         raise Unusable("broken JSON")  # a verdict inside it would be one that the reason quotes
     plain = body
     for one in reversed(values):  # what a reason quotes is no verdict
         plain = plain[: one.start] + "\n" + plain[one.end :] if _speaks(one.value) else plain
     bare = not said
     said += _in_words(plain, key) + _marked(plain)
-    said = said or _alone(plain, allowed)
+    said = said or _alone(plain, allowed) or _preferred(plain, key)
     if not said:
         raise Unusable("no verdict")
     verdicts = {_allowed(v, allowed) for v in said} | _again(plain, allowed, bare)
@@ -73,16 +73,29 @@ def _speaks(value: Any) -> bool:
 def _in_words(text: str, key: str) -> list[str]:
     """What follows the verdict's word: after a colon or "is", or on the line below a heading."""
     parts = (
-        rf"(?i)(?<![a-z])(?:{WORDS[key]}){GAP}(?:[:：=]|\bis\b|为|是){GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
+        rf"(?i)(?<![a-z])(?:{WORDS[key]}){GAP}(?:[:：=→]|(?<=\s)[-–—](?=\s)|\b(?:is|of)\b|(?:应该?)?[为是]){GAP}"
+        rf"(?:(?-i:an?)\s+(?=[\"“*]{{0,3}}(?-i:[A-Z])\b)|(?:answer|回答)\s*(?=\d))?{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
         rf"(?im)^\s*[#*]+\s*(?:{WORDS[key]})\s*[*]*\s*\n{GAP}([^\s\"“”'‘’*_`,，;；.。)）\]】]{{1,12}})",
     )
     found = [m for part in parts for m in re.finditer(part, text)]
-    return [m[1] for m in found] + [other[1] for m in found if (other := OR.match(text, m.end()))]
+    article = re.compile(r"\s+[\"“*]*[A-Za-z]")  # "is a well-deserved B"
+    said = ["" if m[1] == "a" and article.match(text, m.end()) else m[1] for m in found]
+    return said + [other[1] for m in found if (other := OR.match(text, m.end()))]
+
+
+def _preferred(text: str, key: str) -> list[str]:
+    """The answers that a sentence calls the better one, where none denies it."""
+    better = r"(?:is (?:clearly |much |slightly |the )?better|wins\b|更好|更优|胜出)"
+    if key != "better" or re.search(r"(?i)\bnot\b|n't|不", text):
+        return []
+    return re.findall(rf"(?i)(?:answer|回答)\s*([12])\s*{better}", text)
 
 
 def _marked(text: str) -> list[str]:
     """Verdicts in double brackets or a box."""
-    return re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(r"\\boxed\{\s*(\S{1,12}?)\s*\}", text)
+    return re.findall(r"\[\[\s*(\S{1,12}?)\s*\]\]", text) + re.findall(
+        r"\\boxed\{\s*(?:\\text\{)?\s*(\S{1,12}?)\s*\}", text
+    )
 
 
 def _again(text: str, allowed: Mapping[str, float], bare: bool) -> set[str]:

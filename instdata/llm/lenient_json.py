@@ -79,7 +79,7 @@ COMMANDS = set(
 AMBIGUOUS = re.compile(r"\\[bfr][A-Za-z]|\\[tn][A-Za-z]")
 WORD = re.compile(r"[A-Za-z]*")
 SKIPPED = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/|#[^\n]*)*", re.S)
-KEY = re.compile(r"\s*(?:[\"'“”‘「『][^\"'“”‘’「」『』\n]{1,60}[\"'“”’」』]|[\w-]{1,40})\s*[:：]")
+KEY = re.compile(r"\s*(?:[\"'“”‘「『＂][^\"'“”‘’「」『』＂\n]{1,60}[\"'“”’」』＂]|[\w-]{1,40})\s*[:：]")
 BARE_KEY = re.compile(r"[^\W\d][\w -]{0,40}?(?=\s*[:：])")
 BARE = re.compile(r"[^,，}\]\n]+")
 LITERALS = {"true": True, "false": False, "null": None, "True": True, "False": False, "None": None}
@@ -282,7 +282,7 @@ class _Lenient:
 
     def in_list(self, at: int) -> bool:
         """Whether a quoted text stands here that ends before a comma or the list's end: the next of a list of texts."""
-        return bool(re.match(r"""(["'“])[^"'“”]*["'”]\s*[,，\]]""", self.text[at : at + 2000]))
+        return bool(re.match(r"""(["'“＂])[^"'“”＂]*["'”＂]\s*[,，\]]""", self.text[at : at + 2000]))
 
 
 def _joined(text: str) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 from instdata.llm.lenient_json import Object, Piece, find
 from instdata.util.thought_marks import CHANNEL_END, FRAME, MARKS, channel
 from instdata.util.thought_marks import FINAL as FINAL_MARK
+
+VERSION = 2  # raise it when a reply is read otherwise: steps that ask models score anew, from the answers they have
 
 
 class Unusable(ValueError):
@@ -36,6 +39,11 @@ MATERIAL = re.compile(r"[{\[`\"“「]")  # what follows is the answer itself, w
 ALIASES = {
     "instruction": [
         "instruction",
+        "user",
+        "用户指令",
+        "题目内容",
+        "问题描述",
+        "任务描述",
         "question",
         "prompt",
         "task",
@@ -49,7 +57,22 @@ ALIASES = {
         "题干",
         "指示",
     ],
-    "response": ["response", "answer", "output", "completion", "reply", "回答", "答案", "回复", "输出", "解答", "响应"],
+    "response": [
+        "response",
+        "answer",
+        "output",
+        "completion",
+        "reply",
+        "assistant",
+        "参考答案",
+        "标准答案",
+        "回答",
+        "答案",
+        "回复",
+        "输出",
+        "解答",
+        "响应",
+    ],
     "reason": [
         "reason",
         "reasoning",
@@ -187,8 +210,19 @@ def found(text: str) -> tuple[str, list[Piece]]:
     body = thoughts(text)[1]
     if not body:
         raise Unusable("used up by thinking" if text.strip() else "empty answer")
-    values = [Piece(f.start, f.end, named(f.value), f.cut, frozenset(_twice(f.value))) for f in find(body)]
+    pieces = find(body)
+    if not pieces and (plain := _unwrapped(body)) != body:
+        body, pieces = plain, find(plain)
+    values = [Piece(f.start, f.end, named(f.value), f.cut, frozenset(_twice(f.value))) for f in pieces]
     return body, [f for f in values if undecodable(_flat(f.value)) is None]
+
+
+def _unwrapped(text: str) -> str:
+    """JSON that was written as a text of JSON, or of a page."""
+    if re.match(r'\s*"?\s*[{\[].{0,40}?\\"', text, re.S):
+        text = re.sub(r'^\s*"|"\s*$', "", text)
+        return re.sub(r'\\(["\\n])', lambda m: "\n" if m[1] == "n" else m[1], text)
+    return unescape(text) if "&quot;" in text or "&#34;" in text else text
 
 
 def _flat(value: Any) -> str:

@@ -107,7 +107,15 @@ class Step(BaseModel):
             exclude={n for n, f in fields.items() if isinstance(x := f.json_schema_extra, dict) and x.get("threshold")},
         )
         own = {"code": self.code} if self.code else {}
-        return {"kind": self.kind, "version": self.version, "options": options, **own}
+        return {"kind": self.kind, "version": self.version, "options": options, **own, **self._reading()}
+
+    def _reading(self) -> dict[str, int]:
+        """How replies are read, where some are: the same answers may come to other scores when that changes."""
+        if not self.asks_models:
+            return {}
+        from instdata.llm.reply import VERSION
+
+        return {"replies": VERSION}
 
     def score(self, rows: Rows) -> Mapping[str, Any]:
         """Columns as long as the rows: arrow or numpy arrays. Numbers and strings are published as
