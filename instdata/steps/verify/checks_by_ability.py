@@ -52,6 +52,7 @@ CHECKS = (
     Check("no_reasoning", text_checks.reasoned, 1.0, ("cot", "logical_reasoning")),
     Check("no_code", code_checks.there, 1.0, ("code",)),
     Check("invalid_python", code_checks.parses, 1.0, ("code",)),
+    Check("made_up", code_checks.computed, 1.0, ("code",)),
     Check("fails_tests", code_checks.runs, 1.0, ("code",)),
     Check("label_not_offered", text_checks.labels, 1.0, ("classification",)),
     Check("not_in_source", text_checks.spans, 0.75, ("extract",)),

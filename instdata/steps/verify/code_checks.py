@@ -41,6 +41,50 @@ def parses(c: Case) -> Finding | None:
     return FINE if wrong is None else Finding(0.0, dict(wrong))
 
 
+def computed(c: Case) -> Finding | None:
+    """A function does something with what it is given: it does not return what it makes up for a few names that it
+    compares its argument with (weather by city), or the same whatever it is given."""
+    code = python(c)
+    try:
+        tree = ast.parse(code or "")
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.args.args]
+    found = [table for f in functions if (table := _looked_up(f, c.task)) is not None]
+    if not functions or len(found) < len(functions):
+        return FINE if functions else None
+    return Finding(0.0, {"made up": found[0][:5]})
+
+
+def _looked_up(f: ast.FunctionDef, task: str) -> list[str] | None:
+    """The texts and numbers that a function returns or compares with and that its task does not name, where it does
+    nothing else; None for a function that computes, or that looks up no more than two of them."""
+    returned = [n.value for n in ast.walk(f) if isinstance(n, ast.Return) and n.value is not None]
+    if not returned or not all(_constant(value) for value in returned):
+        return None
+    given = {a.arg for a in f.args.args}
+    used = [n for n in ast.walk(f) if isinstance(n, ast.Name) and n.id in given]
+    compared = [n for n in ast.walk(f) if isinstance(n, ast.Compare) and isinstance(n.ops[0], (ast.Eq, ast.In))]
+    sides = [n.left for n in compared]
+    words = [k.value for n in compared for k in ast.walk(n.comparators[0]) if isinstance(k, ast.Constant)]
+    if any(n not in sides for n in used) or not all(isinstance(word, str) for word in words):
+        return None
+    told = [
+        str(k.value)
+        for r in returned
+        for k in ast.walk(r)
+        if isinstance(k, ast.Constant) and k.value not in (True, False, None, "")
+    ]
+    new = [word for word in dict.fromkeys([*words, *told]) if word not in task]
+    return new if told and (len(new) > 2 or not used) else None
+
+
+def _constant(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) or (
+        isinstance(value, ast.JoinedStr) and not any(isinstance(v, ast.FormattedValue) for v in value.values)
+    )
+
+
 def runs(c: Case) -> Finding | None:
     """The Python of the answer runs in the sandbox to its end, and what the task says of its results holds. Nothing is
     said of programs that read from somebody, or need what the sandbox lacks."""
