@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from instdata.steps.generate.new_row_checks import NewRow, plain_faults, wrong_language
@@ -52,3 +55,12 @@ def test_language_is_judged_by_the_task_not_its_material():
     ]
     assert wrong_language(tasks, "zh").tolist() == [False, True, False]
     assert wrong_language([], "zh").tolist() == []
+
+
+PROMPTS = sorted((Path(__file__).parents[2] / "instdata/steps/generate/prompts").glob("*.txt"))
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda p: p.name)
+def test_the_shape_of_an_answer_shows_dots_alone(prompt):
+    """A small model copies words that stand there in place of an answer ("what the user says"), and rows of them pass."""
+    assert set(re.findall(r'":\s*"([^"]*)"', prompt.read_text("utf-8"))) <= {"…"}
