@@ -72,7 +72,7 @@ class Client:
         self.thinking = max(learned, 4096 if thinks(at.model) and not at.base.startswith("sha256:") else 0)
         self.unclear: Fault | None = None  # the first refusal that said nothing more
         self.refused = 0  # such refusals since the last answer
-        self.last: tuple[str, Request, int] | None = None  # the request that was answered last
+        self.last: tuple[str, Request, int] | None = None  # what was answered last
         self.faulty: float | None = None  # when an endpoint that has not answered yet first failed
         self.excess = 1.0  # how far a bill went beyond the worst case: some count otherwise
         self.told: set[str] = set()
@@ -177,8 +177,8 @@ class Client:
 
     def _once_said(self, line: str) -> None:
         if line not in self.told:
-            self.told.add(line)
             self.say(line)
+        self.told.add(line)
 
     async def _once(self, key: str, request: Request, attempt: int) -> Stored | Failure:
         """The same request asked twice at the same time is sent once."""
@@ -214,7 +214,8 @@ class Client:
                 if self.answered > failing:  # others were answered meanwhile: it is this one
                     return Failure(key, reason, f"failed {TRIES} times ({reason})")
                 raise BuildError(f"{self.at.where} failed {TRIES} times on one request ({reason}). {SAVED} to go on")
-            pause = BACKOFF * 2 ** min(tries, 6) * (0.5 + self.random.random() / 2)
+            longest = 3 if self.faulty and not self.usage.requests else 6  # is there no endpoint at all?
+            pause = BACKOFF * 2 ** min(tries, longest) * (0.5 + self.random.random() / 2)
             if self.faulty and not self.usage.requests:
                 pause = min(pause, ARRIVAL / 6)  # the last of these attempts is what tells the user
             await wait_unless(lambda: self.stop, max(after or 0.0, 0.0 if limited and after else pause))
