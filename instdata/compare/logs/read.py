@@ -58,7 +58,7 @@ class Log:
 def read_log(path: Path, asked: Asked) -> Log:
     """The log in a file or a folder. Raises InputError where it is none that we read, or of several models."""
     format_, files = _files(path, asked)
-    rows = [row for file in files for row in format_.rows(file, asked)]
+    rows = [row for file in files if file.stat().st_size for row in format_.rows(file, asked)]
     if not rows:
         raise InputError([(str(path), None, "no scores are in it: was the evaluation run to its end?")])
     models = sorted({r.model for r in rows})

@@ -81,6 +81,8 @@ def read_items(paths: list[str], context: Context) -> tuple[list[EvalItem], list
 
 def _items(file: File) -> Iterator[tuple[int, EvalItem | str]]:
     """(record, each of its items, or why it is none) of a file."""
+    if file.path.is_file() and not file.path.stat().st_size:
+        return
     missing = set(file.map.values())
     for number, record in enumerate(records(raw_blocks(str(file.path)))):
         if isinstance(record, Bad):

@@ -66,8 +66,9 @@ def _looked_up(f: ast.FunctionDef, task: str) -> list[str] | None:
     used = [n for n in ast.walk(f) if isinstance(n, ast.Name) and n.id in given]
     compared = [n for n in ast.walk(f) if isinstance(n, ast.Compare) and isinstance(n.ops[0], (ast.Eq, ast.In))]
     sides = [n.left for n in compared]
-    words = [k.value for n in compared for k in ast.walk(n.comparators[0]) if isinstance(k, ast.Constant)]
-    if any(n not in sides for n in used) or not all(isinstance(word, str) for word in words):
+    against = [k.value for n in compared for k in ast.walk(n.comparators[0]) if isinstance(k, ast.Constant)]
+    words = [word for word in against if isinstance(word, str)]
+    if any(n not in sides for n in used) or len(words) < len(against):
         return None
     told = [
         str(k.value)
