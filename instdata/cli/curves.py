@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from instdata.cli.common import AsJson, BuildDir, Judge, Quiet, disk, drawn, result, runs_code, sayer
-from instdata.cli.harness_options import JudgeRuns, Keep, MaxItems, MaxUsd, Metrics, Recipe, Sets, Suites, TaxonomyName
+from instdata.cli.harness_options import (
+    JudgeRuns,
+    Keep,
+    MaxItems,
+    MaxUsd,
+    Metrics,
+    Plan,
+    Recipe,
+    Sets,
+    Suites,
+    TaxonomyName,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +49,7 @@ def curves(
     max_usd: MaxUsd = None,
     taxonomy: TaxonomyName = None,
     keep: Keep = "20GB",
-    plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and stop.")] = False,
+    plan: Plan = False,
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

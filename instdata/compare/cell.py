@@ -353,7 +353,7 @@ def _print(line: str) -> None:
 
 
 def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:
-    """Run a stream on whichever GPU is free. models.fast_device reads the variable."""
+    """Run a stream on whichever GPU is free. causal_models.fast_device reads the variable."""
     number = places.get()
     os.environ["LOCAL_RANK"] = str(number)
     try:

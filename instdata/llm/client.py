@@ -18,12 +18,12 @@ from typing import Any
 from instdata.llm.budget import Budget, Usage
 from instdata.llm.endpoint import Endpoint, api_client, cause, timeouts, unconnected
 from instdata.llm.endpoint_errors import LIMITS, Fault, fault, hidden, wait
+from instdata.llm.endpoint_messages import SAVED, gone, page, refusal, turned, unreachable
 from instdata.llm.rate_limit import Pace, wait_unless
 from instdata.llm.reply import Unusable
 from instdata.llm.request import Answer, Failure, Request, trials_of
 from instdata.llm.request_cache import Store, Stored
 from instdata.llm.response_fields import USED_UP, content, thinks, tokens
-from instdata.llm.told import SAVED, gone, page, refusal, turned, unreachable
 from instdata.util.errors import BuildError, InstdataError, MissingExtra
 
 TRIES = 10  # times one request is sent while the server fails (5xx, resets, time-outs); a 429 does not count

@@ -1,4 +1,4 @@
-"""LogiQA's text files (container.EXAM): blocks of lines, a blank one between them: the letter of the answer, the text,
+"""LogiQA's text files (file_kind.EXAM): blocks of lines, a blank one between them: the letter of the answer, the text,
 the question, the options with their letters."""
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ def _record(block: list[str]) -> dict[str, Any] | tuple[str, str]:
     options = [OPTION.match(line) for line in block[3:]]
     named = [m[1] for m in options if m]
     if not re.fullmatch(r"[a-fA-F]", block[0]) or len(named) < max(2, len(options)) or named != sorted(set(named)):
-        return "not the letter of an answer, a text, a question and its options (LogiQA's text format)", "\n".join(
-            block
-        )
+        wrong = "not the letter of an answer, a text, a question and its options (LogiQA's text format)"
+        return wrong, "\n".join(block)
     shown = [m[2] for m in options if m]
     return {"text": block[1], "question": block[2], "options": shown, "answer": block[0].upper()}

@@ -75,14 +75,8 @@ def _cut(rows: list[Any]) -> Iterator[list[Any]]:
 
 
 def _holds_messages(block: Any) -> bool:
-    record = next(
-        (
-            r
-            for r in _records(block if isinstance(block, list) else block.slice(0, 1))
-            if not isinstance(r, bytes) or r.strip()
-        ),
-        None,
-    )
+    some = _records(block if isinstance(block, list) else block.slice(0, 1))
+    record = next((r for r in some if not isinstance(r, bytes) or r.strip()), None)
     if isinstance(record, bytes) and b'"parent_id"' not in record.lower():
         return False
     return (found := _message(record)) is not None and is_message(found)

@@ -23,7 +23,7 @@ def slow_square(item: int) -> int:
 
 
 class Squares:
-    """util/tasks.Calls with the one function `slow_square`; even what it raises is raised by number."""
+    """util/job_array_tasks.Calls with the one function `slow_square`; even what it raises is raised by number."""
 
     def pack(self, function: Callable[..., Any], item: Any) -> Any:
         return ({"call": "square"}, pa.table({"n": [item]})) if function is slow_square else None

@@ -151,7 +151,7 @@ def fixed_code(parts):
 
 
 def first_verdict(text, key, allowed):
-    """verdict.read as many tools do it: the first verdict counts."""
+    """read_verdict.read as many tools do it: the first verdict counts."""
     spans = [f.value[key] for f in find(text) if key in f.value]
     return spans[0] if spans and spans[0] in allowed else READ(text, key, allowed)
 

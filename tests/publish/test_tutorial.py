@@ -125,7 +125,10 @@ def test_commands_on_the_new_pages_parse() -> None:
         "zh/audit.md",
     ):
         text = (DOCS / name).read_text("utf-8")
-        for line in re.findall(r"^    instdata (.+)$", text, re.MULTILINE):
+        lines = re.findall(r"^ {4}instdata (.+)$", text, re.MULTILINE)
+        lines += re.findall(r"^instdata (.+)$", "\n".join(t for _, t in blocks(name)), re.MULTILINE)
+        assert lines, name
+        for line in lines:
             for part in line.partition("#")[0].replace("instdata ", "").split("&&"):
                 if "NAME" not in part:
                     parse(part.strip())

@@ -12,11 +12,9 @@ import pytest
 from instdata.build import build, prepare
 from instdata.read.encoding import guess
 from instdata.util.errors import InputError
-from tests.read.test_damage import RECORDS
+from tests.read.test_damage import RECORDS, read
 
 CHINESE = "写出一种水果的名字并说明它为什么对身体有好处。苹果含有丰富的维生素，可以帮助消化。"
-
-
 JAPANESE = "果物を一つ挙げて、その理由を説明してください。りんごは体に良いからです。"
 
 
@@ -156,3 +154,41 @@ def test_a_link_that_points_nowhere(bench):
         assert stopped.value.exit_code == 4
     assert bench.build(sources=[{"path": "d", "exclude": "b*"}]).manifest["totals"]["kept"] == 20
     assert bench.build(sources=[{"path": "d", "damaged": "keep"}]).manifest["totals"]["kept"] == 20
+
+
+def test_an_exam_in_logiqas_text_format(bench):
+    block = "\nc\nSome like it.\nWho does?\nA.One\nB.Two\nC.Three\nD.Four\n"
+    (bench.folder / "in").mkdir()
+    (bench.folder / "in/Train.txt").write_text(block * 2 + "\nno answer\nA.x\n")
+    (bench.folder / "in/README.txt").write_text("Exams.\n")
+    done = bench.build(sources=[{"path": "in", "name": "s", "max_bad": 1.0}])
+    assert done.manifest["totals"] == {"in": 3, "generated": 0, "kept": 2, "dropped": 0, "quarantined": 1}
+    row = pq.read_table(done.path / "data/00-full.parquet").to_pylist()[0]
+    asked = "Some like it.\n\nWho does?\nA. One\nB. Two\nC. Three\nD. Four"
+    assert [m["content"] for m in row["messages"]] == [asked, "C"]
+
+
+def test_excels_word_for_its_delimiter_and_rare_ones(tmp_path):
+    for text in (b"sep=;\ninstruction;output\na,b;c\n", b"instruction^output\na,b^c\n"):
+        (tmp_path / "a.csv").write_bytes(text)
+        assert [dict(r) for r in read(tmp_path / "a.csv")] == [{"instruction": "a,b", "output": "c"}]
+
+
+def test_an_encoding_is_told_where_most_lines_are_ascii(tmp_path):
+    """An indented document: its keys and brackets stand on lines of their own."""
+    records = [
+        {
+            "instruction": CHINESE,
+            "n": i,
+            "m": [1, 2, 3],
+            "output": "a",
+        }
+        for i in range(9)
+    ]
+    (tmp_path / "a.json").write_bytes(json.dumps(records, indent=1, ensure_ascii=False).encode("gb18030"))
+    assert [dict(r) for r in read(tmp_path / "a.json")] == records
+
+
+def test_lines_that_end_as_on_an_old_macintosh(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"instruction,output\rName a tree.,Oak.\rName a cup.,Mug.\r")
+    assert [r["output"] for r in read(tmp_path / "a.csv")] == ["Oak.", "Mug."]

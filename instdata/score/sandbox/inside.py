@@ -19,7 +19,7 @@ from typing import Any
 
 from instdata.score.sandbox import proxy, serving
 from instdata.score.sandbox.confine import Unconfined, confine
-from instdata.score.sandbox.spoken import Spoken
+from instdata.score.sandbox.tests_source import Spoken
 from instdata.score.sandbox.wire import MOST, BrokenWire, Peer
 
 

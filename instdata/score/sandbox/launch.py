@@ -12,7 +12,7 @@ from typing import Any
 
 from instdata.score.sandbox.confine import HOME, libraries
 
-FILES = ("confine", "wire", "spoken", "proxy", "serving", "inside")
+FILES = ("confine", "wire", "tests_source", "proxy", "serving", "inside")
 # Line 1 on stdin holds the texts and the order. Prints of the code go to stderr; the pipes are not on 0, 1 and 2 any more.  # noqa: E501
 BOOT = """
 import io, json, os, sys, types

@@ -85,7 +85,7 @@ class Peer:
         self.held: dict[int, Any] = {}  # the other side's, by number
         self.made: dict[int, Any] = {}  # those that the tests made themselves, by number (proxy.py)
         self.classes: set[int] = set()  # the candidate's that the tests name, by number
-        self.spoken: Any = None  # what the tests' text speaks of (spoken.py)
+        self.spoken: Any = None  # what the tests' text speaks of (tests_source.py)
         self.judge: Callable[[Any], Any] = lambda value: value  # what came and may be a result
         self.ran: set[Any] = set()  # code of the tests' functions that the candidate called, to their end
         self.asked = 0

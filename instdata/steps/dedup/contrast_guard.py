@@ -287,8 +287,15 @@ def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
         return True
     if not words:
         return opposed(x, x_start, x_end, y, y_start, y_end)
-    i, j, mine, yours = x_start, y_start, 0, 0
-    while i < x_end or j < y_end:
+    mine, yours = lacking(x, x_start, x_end, y, y_start, y_end, ADDED)
+    return (mine > 0 and yours > 0) or mine + yours > ADDED
+
+
+@jit
+def lacking(x, i, x_end, y, j, y_end, most):
+    """How many tokens of each of two sorted runs the other lacks, counted until they are more than `most` together."""
+    mine, yours = 0, 0
+    while (i < x_end or j < y_end) and mine + yours <= most:
         if j == y_end or (i < x_end and x[i] < y[j]):
             mine += 1
             i += 1
@@ -298,27 +305,7 @@ def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
         else:
             i += 1
             j += 1
-            continue
-        if (mine and yours) or mine + yours > ADDED:
-            return True
-    return False
-
-
-@jit
-def one_each(tokens, i, x_end, j, y_end):
-    """Whether of two sorted runs of tokens each has just one that the other lacks."""
-    mine, yours = 0, 0
-    while i < x_end or j < y_end:
-        if j == y_end or (i < x_end and tokens[i] < tokens[j]):
-            mine += 1
-            i += 1
-        elif i == x_end or tokens[j] < tokens[i]:
-            yours += 1
-            j += 1
-        else:
-            i += 1
-            j += 1
-    return mine == 1 and yours == 1
+    return mine, yours
 
 
 @jit

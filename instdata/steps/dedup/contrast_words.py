@@ -329,7 +329,7 @@ defend, guard, protect
 找出, 识别, 确定
 文章, 短文, 文本, 段落"""
 
-# Words one letter from others that are words too, so no typing errors: slips.py.
+# Words one letter from others that are words too, so no typing errors: typing_errors.py.
 REAL_WORDS = """county country costal coastal patent patient trial trail angel angle quite quiet desert dessert diary dairy dinner diner
 super supper later latter comma coma brain brian united untied martial marital cavalry calvary silver sliver server sever severe
 defuse diffuse though through thorough insulin inulin carton cartoon moral morale human humane plane plan planing planning hoping hopping

@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from instdata.steps.dedup.compared_texts import Texts, release
-from instdata.steps.dedup.contrast_guard import contrasting, one_each
+from instdata.steps.dedup.contrast_guard import contrasting, lacking
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
 from instdata.steps.dedup.prefix_join import join_dense
-from instdata.steps.dedup.slips import slips
+from instdata.steps.dedup.typing_errors import slips
 from instdata.util.kernels import jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
@@ -114,9 +114,11 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, word
             similarity = -similarity
         out[i], same[i] = similarity, bag[a] == bag[b]
         if similarity < 0 and words and contrast[a] == contrast[b]:
-            same[i] = one_each(
-                tokens, token_at[a], token_at[a] + token_sizes[a], token_at[b], token_at[b] + token_sizes[b]
-            )
+            mine, yours = lacking(
+                tokens, token_at[a], token_at[a] + token_sizes[a],
+                tokens, token_at[b], token_at[b] + token_sizes[b], 2,
+            )  # fmt: skip
+            same[i] = mine == 1 and yours == 1
 
 
 def by_prefix(values: np.ndarray) -> Iterator[np.ndarray]:

@@ -44,16 +44,11 @@ def parses(c: Case) -> Finding | None:
 def computed(c: Case) -> Finding | None:
     """A function does something with what it is given: it does not return what it makes up for a few names that it
     compares its argument with (weather by city), or the same whatever it is given."""
-    code = python(c)
-    try:
-        tree = ast.parse(code or "")
-    except (SyntaxError, ValueError, RecursionError):
+    given = [n for n in ast.walk(_parsed(python(c) or "")) if isinstance(n, ast.FunctionDef) and n.args.args]
+    if not given:
         return None
-    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.args.args]
-    found = [table for f in functions if (table := _looked_up(f, c.task)) is not None]
-    if not functions or len(found) < len(functions):
-        return FINE if functions else None
-    return Finding(0.0, {"made up": found[0][:5]})
+    tables = [_looked_up(f, c.task) for f in given]
+    return FINE if tables[0] is None or None in tables else Finding(0.0, {"made up": tables[0][:5]})
 
 
 def _looked_up(f: ast.FunctionDef, task: str) -> list[str] | None:
@@ -134,18 +129,20 @@ def drawn(task: str, code: str) -> list[str]:
 
 def functions(code: str) -> list[str]:
     """The names of the functions that a program defines at its top."""
+    return [n.name for n in _parsed(code).body if isinstance(n, ast.FunctionDef)]
+
+
+def _parsed(code: str) -> ast.Module:
+    """A program's tree; an empty one where it does not parse, or is nested too deep."""
     try:
-        return [n.name for n in ast.parse(code).body if isinstance(n, ast.FunctionDef)]
+        return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
+        return ast.Module([], [])
 
 
 def _plain(test: str) -> bool:
     """Whether a test can be read, and is an assertion about calls with literals."""
-    try:
-        tree = ast.parse(test)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    tree = _parsed(test)
     calls = (
         ast.Name,
         ast.Call,
@@ -169,7 +166,7 @@ def _plain(test: str) -> bool:
         ast.Subscript,
         ast.Attribute,
     )
-    return all(isinstance(n, (*calls, *more)) for n in ast.walk(tree))
+    return bool(tree.body) and all(isinstance(n, (*calls, *more)) for n in ast.walk(tree))
 
 
 @lru_cache(4096)
