@@ -172,7 +172,7 @@ def attend(rank: Rank, calls: Calls, wait: float, say: Callable[[str], None]) ->
                 if run:
                     workers.revive()
                 silent = watch.age(rank.folder / "beat") or 0
-                doing("rank 0 gives no sign of life" if silent > SLOW else "rank 0's tasks")
+                doing("waiting for a sign of life from rank 0" if silent > SLOW else "rank 0's tasks")
                 if silent > wait:
                     raise BuildError(f"rank 0 gave no sign of life for {wait:.0f} s: start it again, and this rank")
             elif state["run"] == run and state["state"] == "failed":
