@@ -14,6 +14,7 @@ from instdata.compare.cell import Grid, Stream
 from instdata.compare.cell_store import ScoreTask
 from instdata.llm.causal_models import Loaded, fast_device, fast_dtype
 from instdata.train.render import Encoded
+from instdata.util.progress import phase
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def estimate(grid: Grid, streams: Sequence[Stream]) -> GridCost:
     scored = sum(_tokens(t) for t in waiting)
     written = sum(t.kind in ("answers", "judge") for t in waiting)
     if missing and grid.speed is None:
-        grid.speed = speed(model, grid.length())
+        with phase("measuring a training step"):
+            grid.speed = speed(model, grid.length())
     train_speed, score_speed = grid.speed if missing and grid.speed else (math.inf, math.inf)
     mean = np.mean([len(r.ids) for s in streams for r in grid.rows(s)]) if streams else 0.0
     seconds = tokens / train_speed + scored / score_speed + written * 128 / (score_speed / 8)

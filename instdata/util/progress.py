@@ -82,6 +82,18 @@ def doing(what: str) -> None:
 
 
 @contextmanager
+def phase(what: str) -> Iterator[None]:
+    """As `doing`, for a while."""
+    before = [beat.doing for beat in _beats[-1:]]
+    doing(what)
+    try:
+        yield
+    finally:
+        for name in before:
+            doing(name)
+
+
+@contextmanager
 def on_screen(bar: object) -> Iterator[None]:
     """While a bar of whatever library is on the terminal, nothing else is written there to show that work goes on."""
     _bars.add(bar)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from instdata.cli import common, main
 from instdata.corpus.build_progress import fitting
-from instdata.util.progress import Heartbeat, counter, on_screen, part, rest, track
+from instdata.util.progress import Heartbeat, counter, on_screen, part, phase, rest, track
 
 
 class Beat(Heartbeat):
@@ -76,6 +76,17 @@ def test_one_heart_beats_from_before_the_libraries_are_loaded(
     said = capsys.readouterr().err
     assert said.startswith("starting: still at work") and "opening the sources: still at work" in said
     assert "starting" not in said.partition("opening")[2]
+
+
+def test_a_phase_has_a_name_and_a_clock_of_its_own() -> None:
+    with Heartbeat(print, every=60) as beat:
+        beat.doing = "the cells"
+        part(1, 1, "candidates")
+        with phase("measuring a training step"):
+            assert beat._told(time.monotonic()) == "" and beat.doing == "measuring a training step"
+        assert beat.doing == "the cells" and beat._told(time.monotonic()) == ""
+    with phase("nobody listens"):
+        pass
 
 
 def test_a_moving_bar_is_no_silence() -> None:
