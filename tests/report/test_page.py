@@ -304,9 +304,9 @@ def test_every_label_for_the_ear_has_a_chinese_one() -> None:
 
     from instdata.report.page import HERE
 
-    for page in HERE.glob("*.html"):
-        text = page.read_text("utf-8")
+    for each in HERE.glob("*.html"):
+        text = each.read_text("utf-8")
         bare = re.findall(r'aria-label="([^"]*)"', text)
-        assert set(bare) <= {"中文 / English"} | ({"{{ en }}"} if page.name == "macros.html" else set()), page.name
+        assert set(bare) <= {"中文 / English"} | ({"{{ en }}"} if each.name == "macros.html" else set()), each.name
         for en, zh in re.findall(r'label\("([^"]*)", "([^"]*)"\)', text):
-            assert en != zh and any("\u4e00" <= c <= "\u9fff" for c in zh), (page.name, en)
+            assert en != zh and any("\u4e00" <= c <= "\u9fff" for c in zh), (each.name, en)
