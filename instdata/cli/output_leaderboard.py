@@ -72,6 +72,9 @@ def leaderboard_page(folder: Path, found: dict[str, Any]) -> Path:
     path = folder / "report.html"
     shown = {k: v for k, v in found.items() if k not in ("seconds", "folder", "report")}
     write_page(
-        path, "leaderboard.html", f"{found['build']}: selectors", {"a": shown, "known": known_line(found["known"])}
+        path,
+        "leaderboard.html",
+        f"{found['build']}: selectors",
+        {"a": shown, "known": found["known"], "known_line": known_line(found["known"])},
     )
     return path

@@ -27,8 +27,8 @@ SIZES = (
     (10_000_000, "1M<n<10M"),
 )
 WORDS = {  # verdicts and labels of the harness
-    "better": "变好", "worse": "变差", "equivalent": "等效", "undecided": "未定",
-    "growing": "增长", "saturating": "饱和", "flat": "平坦",
+    "better": "更好", "worse": "更差", "equivalent": "等价", "undecided": "未定",
+    "growing": "增长", "saturating": "饱和", "flat": "平坦", "falling": "下降",
 }  # fmt: skip
 CARDS = {"README.md": "dataset.md", "README.zh.md": "dataset.zh.md"}
 

@@ -67,7 +67,7 @@
     scroll.append(table);
     body.append(make("h3", say("History", "经历")), scroll);
     const facts = make("p", null, "quiet");
-    facts.append("id ", make("code", row.id || "–"), row.config ? ` · config ${row.config}` : "");
+    facts.append("id ", make("code", row.id || "–"), row.config ? ` · ${say("config", "配置")} ${row.config}` : "");
     for (const [key, value] of Object.entries(row.evidence || {})) facts.append(` · ${key} `, make("code", typeof value === "string" ? value : JSON.stringify(value)));
     body.append(facts);
     box.append(body);

@@ -195,7 +195,7 @@ def _histogram(found: dict[str, Any] | None, title: str) -> Spec | None:
             "from": max(b["low"], 0.7),
             "to": max(b["high"], 1),
             "rows": b["n"],
-            "at": f"{b['low']:,} to {b['high'] - 1:,}",
+            "at": f"{b['low']:,}–{b['high'] - 1:,}",
         }
         for b in found["bins"]
     ]

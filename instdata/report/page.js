@@ -5,8 +5,12 @@
   const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   // The words of legends, axes and bars in the page's language: whole strings of a chart's description and data.
-  const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", rows: "行数", from: "从", to: "到", what: "去向", "dropped for this score": "因该得分丢弃", "dropped for something else": "因其他原因丢弃" };
+  const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", "judge score": "裁判得分", macro: "宏平均", better: "更好", worse: "更差", equivalent: "等价", "dropped for this score": "因该得分丢弃", "dropped for something else": "因其他原因丢弃" };
+  // Fields that a tooltip names and that no title names: what it shows is left as it is.
+  const FIELDS = { what: "去向", step: "步骤", verdict: "结论", reason: "原因", ability: "能力", when: "阶段", share: "占比", config: "配置", series: "系列", value: "值", low: "下端", high: "上端", n: "题数", seeds: "种子", effect: "效果", language: "语言", lang: "语言", rows: "行数", from: "从", to: "到" };
   function inLanguage(value, key) {
+    if (key === "labelExpr") return value.replace("'base'", "'基座'");
+    if (key === "tooltip" && Array.isArray(value)) value = value.map((v) => (v.title || !FIELDS[v.field] ? v : { ...v, title: FIELDS[v.field] }));
     if (typeof value === "string") return key === "field" || key === "as" || key === "key" ? value : CHINESE[value] || value;
     if (Array.isArray(value)) return value.map((v) => inLanguage(v, key));
     if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, inLanguage(v, k)]));
@@ -60,6 +64,10 @@
   function setLanguage(lang) {
     root.lang = lang;
     languageButton.textContent = lang === "zh" ? "English" : "中文";
+    for (const e of document.querySelectorAll("[data-zh]")) {
+      e.dataset.en ??= e.getAttribute("aria-label");
+      e.setAttribute("aria-label", lang === "zh" ? e.dataset.zh : e.dataset.en);
+    }
   }
   languageButton.addEventListener("click", () => { setLanguage(root.lang === "zh" ? "en" : "zh"); draw(); });
 

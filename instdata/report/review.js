@@ -10,6 +10,12 @@
   const now = () => seen[at];
   const answer = (item) => { const last = (item.messages || []).at(-1); return last && last.role === "assistant" ? last.content || "" : ""; };
 
+  // A verdict's or a reason's Chinese word is the one on its button.
+  function word(group, en) {
+    const key = Object.keys(VERDICTS).find((k) => VERDICTS[k] === en);
+    const button = document.querySelector(group === "verdicts" ? `[data-key="${key}"]` : `[data-reason="${en}"]`);
+    return say(en, button ? button.querySelector("[lang=zh]").textContent : en);
+  }
   function trouble(text) { $("trouble").textContent = text || ""; $("trouble").hidden = !text; }
   function progress() {
     const { done, left } = standing;
@@ -37,7 +43,7 @@
     if (two) talk.pair(item.messages, item.other, $("row"), $("other"));
     else talk.render(item.messages, $("row"));
     $("said").hidden = !item.said.length;
-    $("said").replaceChildren(...item.said.map((o) => make("li", [o.verdict, ...o.reasons, o.label, o.note, o.value && `→ ${o.value}`].filter(Boolean).join(" · "))));
+    $("said").replaceChildren(...item.said.map((o) => make("li", [word("verdicts", o.verdict), ...o.reasons.map((r) => word("reasons", r)), o.label, o.note, o.value && `→ ${o.value}`].filter(Boolean).join(" · "))));
     marks();
     scrollTo(0, 0);
   }

@@ -14,6 +14,10 @@ const page = (() => {
   function setLanguage(lang) {
     root.lang = lang;
     languageButton.textContent = lang === "zh" ? "English" : "中文";
+    for (const e of document.querySelectorAll("[data-zh]")) {
+      e.dataset.en ??= e.getAttribute("aria-label");
+      e.setAttribute("aria-label", lang === "zh" ? e.dataset.zh : e.dataset.en);
+    }
     for (const hear of hearers) hear();
   }
   languageButton.addEventListener("click", () => setLanguage(root.lang === "zh" ? "en" : "zh"));

@@ -148,7 +148,7 @@ def test_an_ablation_has_a_page_of_its_own(trained: Path) -> None:
     assert {p["ability"]: p["verdict"] for p in names} == dict(
         zip((*ABILITIES, "macro"), ("better", "worse", "equivalent", "undecided", "better"))
     )
-    for said in ("−0.0210", "[−0.0290, −0.0130]", "0.0120", "变好", "等效", "0.716", "margin of equivalence"):
+    for said in ("−0.0210", "[−0.0290, −0.0130]", "0.0120", "更好", "等价", "0.716", "margin of equivalence"):
         assert said in text, said
     assert re.findall(r'<option value="[^"]*">([^<]*)', text)[0] == "bits", "its own metric first"
     assert "its references became likelier" not in text

@@ -276,3 +276,37 @@ def test_every_rule_is_told_in_chinese_too() -> None:
     told = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     assert set(told) == {r.name for r in RULES} | set(MEASURED)
     assert all(any("\u4e00" <= c <= "\u9fff" for c in text) for text in told.values())
+
+
+def test_what_charts_name_is_told_in_chinese_too() -> None:
+    import re
+
+    from instdata.report.page import HERE
+
+    table = (HERE / "page.js").read_text("utf-8")
+    words, fields = (
+        set(re.findall(r'"?([A-Za-z_][\w ]*)"?: "[^"]*[\u4e00-\u9fff]', re.search(rf"const {n} = {{(.*)}};", table)[1]))
+        for n in ("CHINESE", "FIELDS")
+    )
+    charts = "".join((HERE / f).read_text("utf-8") for f in ("build_charts.py", "curve_and_effect_charts.py"))
+    titles = set(re.findall(r'title="([^"]+)"', charts))
+    shown = {
+        f
+        for line in re.findall(r"tip[a-z_]*\"?(?:: | = )\[(.*?)\]\s*[,}\n]", charts, re.DOTALL)
+        for f in re.findall(r'(?:name|number)\("([a-z]+)"(?!, title)', line)
+    }
+    assert len(titles) > 3 and titles <= words, titles - words
+    assert len(shown) > 10 and shown <= words | fields, shown - words - fields
+
+
+def test_every_label_for_the_ear_has_a_chinese_one() -> None:
+    import re
+
+    from instdata.report.page import HERE
+
+    for each in HERE.glob("*.html"):
+        text = each.read_text("utf-8")
+        bare = re.findall(r'aria-label="([^"]*)"', text)
+        assert set(bare) <= {"中文 / English"} | ({"{{ en }}"} if each.name == "macros.html" else set()), each.name
+        for en, zh in re.findall(r'label\("([^"]*)", "([^"]*)"\)', text):
+            assert en != zh and any("\u4e00" <= c <= "\u9fff" for c in zh), (each.name, en)
