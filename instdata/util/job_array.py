@@ -19,11 +19,13 @@ from typing import Any, TypeVar
 from instdata.util.engine import Engine, Processes, die_with_parent
 from instdata.util.errors import BuildError, InputError
 from instdata.util.job_array_tasks import Calls, Rank, Watch, beating, claim, do, put, raised, read_json, write_state
+from instdata.util.progress import doing
 
 T = TypeVar("T")
 R = TypeVar("R")
 STALE = 60.0  # seconds without a sign of life after which a rank is dead: longer than network folders hold times back
 TRIES = 3  # processes that a task may end before it is to blame
+SLOW = 10.0  # seconds without a sign of rank 0's life that are said
 ABSENT = 60.0  # seconds after which rank 0 says who has not come
 
 
@@ -169,7 +171,9 @@ def attend(rank: Rank, calls: Calls, wait: float, say: Callable[[str], None]) ->
                     workers.start()
                 if run:
                     workers.revive()
-                if (watch.age(rank.folder / "beat") or 0) > wait:
+                silent = watch.age(rank.folder / "beat") or 0
+                doing("waiting for a sign of life from rank 0" if silent > SLOW else "rank 0's tasks")
+                if silent > wait:
                     raise BuildError(f"rank 0 gave no sign of life for {wait:.0f} s: start it again, and this rank")
             elif state["run"] == run and state["state"] == "failed":
                 raise BuildError(f"rank 0 failed: {state['says']}")
@@ -183,6 +187,8 @@ def attend(rank: Rank, calls: Calls, wait: float, say: Callable[[str], None]) ->
                     f"rank {rank.number} of {rank.world}: no rank 0 came to {rank.folder} in {wait:.0f} s. Start it, "
                     f"or put the cache on a folder that all ranks see (INSTDATA_CACHE)"
                 )
+            else:
+                doing("waiting for rank 0")
             time.sleep(0.2)
     finally:
         workers.stop()

@@ -74,6 +74,13 @@ def part(done: float, total: float, what: str = "") -> None:
         beat.share = min(1.0, done / total)
 
 
+def doing(what: str) -> None:
+    """This is what the innermost heartbeat speaks of from now on; its clock begins where it spoke of something else."""
+    for beat in _beats[-1:]:
+        if beat.doing != what:
+            beat.doing = what
+
+
 @contextmanager
 def on_screen(bar: object) -> Iterator[None]:
     """While a bar of whatever library is on the terminal, nothing else is written there to show that work goes on."""

@@ -4,6 +4,7 @@ down."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -23,9 +24,10 @@ TRIES = 5  # of one transfer, with pauses of 1, 2, 4 … tenths of a second on t
 MARK = ".instdata.lock"  # what a build's folder holds before its manifest
 CLIENTS = {"gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs", "abfss": "adlfs", "hf": "huggingface_hub",
            "sftp": "paramiko", "ssh": "paramiko", "oss": "ossfs", "oci": "ocifs"}  # fmt: skip
+PATIENCE = 40.0  # seconds after which no try follows: some clients (Azure's) have tried for a minute by themselves
 OTHER = (
     "NoCredentials|credentials|Forbidden|AccessDenied|InvalidAccessKey|SignatureDoesNotMatch|does not "
-    "exist|NoSuchBucket"
+    "exist|NoSuchBucket|AuthenticationFailed|AuthorizationFailure|failed to authenticate"
 )
 
 
@@ -133,9 +135,17 @@ class Place:
             info = _safely(self.url, lambda: self._system.info(self._at(name)))
         except InputError:
             return False
-        tag = str(info.get("ETag") or "").strip('"')
-        return info.get("size") == path.stat().st_size and tag == hashlib.md5(path.read_bytes(),
-            usedforsecurity=False).hexdigest()  # fmt: skip
+        there = _md5_there(info) if info.get("size") == path.stat().st_size else ""
+        return there == hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if there else False
+
+
+def _md5_there(info: dict[str, Any]) -> str:
+    """The MD5, as hex, that a store names for a file: S3 as its ETag, Google's in base64, Azure's as bytes; "" where it
+    names none."""
+    azure = (info.get("content_settings") or {}).get("content_md5")
+    google = info.get("md5Hash")
+    raw = bytes(azure) if azure else base64.b64decode(google) if google else None
+    return raw.hex() if raw else str(info.get("ETag") or "").strip('"')
 
 
 def _system(url: str) -> tuple[Any, str]:
@@ -199,7 +209,8 @@ def _fetch(system: Any, place: str, copy: Path, size: int | None) -> None:
 
 def _safely(url: str, work: Callable[[], T]) -> T:
     """The work's result, tried again where the other side or the way there fails."""
-    for attempt in range(TRIES):
+    begun = time.monotonic()
+    for attempt in range(1, TRIES + 1):
         try:
             return work()
         except (InputError, BuildError):
@@ -210,7 +221,7 @@ def _safely(url: str, work: Callable[[], T]) -> T:
             said = _line(e)
             if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
                 raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
-            if attempt == TRIES - 1:
-                raise BuildError(f"{redact(url)}: {said} ({TRIES} tries). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
-            time.sleep(0.1 * 2**attempt)
+            if attempt == TRIES or time.monotonic() - begun > PATIENCE:
+                raise BuildError(f"{redact(url)}: {said} ({attempt} tries). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
+            time.sleep(0.05 * 2**attempt)
     raise AssertionError

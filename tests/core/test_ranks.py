@@ -31,6 +31,7 @@ from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, BuildError, InputError
 from instdata.util.job_array import attend, driving
 from instdata.util.job_array_tasks import Rank
+from instdata.util.progress import Heartbeat
 from instdata.util.scheduler import number_of
 from tests.core import squares
 from tests.core.squares import Squares, slow_square
@@ -97,6 +98,22 @@ def test_a_rank_outlives_a_killed_rank_0_and_serves_the_next(start: Start, tmp_p
                 break
     assert int(other.communicate(timeout=100)[0].splitlines()[-1]) == engine.done[1] > 1
     assert attend(Rank(1, 2, 1, tmp_path / "job", "same"), Squares(), 1, print) == 0  # it comes late: all is done
+
+
+def test_a_rank_says_what_it_waits_for_and_what_it_does(tmp_path: Path) -> None:
+    said: list[str] = []
+    zero = Rank(0, 2, 1, tmp_path / "job", "same")
+    (zero.folder / "a/ranks").mkdir(parents=True)
+
+    def heard(line: str) -> None:  # rank 0 comes at the first line, and is done at the first of its tasks
+        said.append(line)
+        job_array_tasks.write_state(zero, "a", "done" if "rank 0's tasks" in line else "running", tasks={1: 4})
+
+    with Heartbeat(heard, every=0.5) as beat:
+        beat.doing = "opening the sources"
+        assert attend(Rank(1, 2, 1, zero.folder, "same"), Squares(), 60, print) == 4
+    assert said[0].startswith("waiting for rank 0: still at work")
+    assert said[-1].startswith("rank 0's tasks: still at work")
 
 
 def test_what_a_task_raises_is_raised_by_rank_0(tmp_path: Path) -> None:

@@ -184,3 +184,34 @@ def test_what_is_fetched_is_kept_until_it_changes(store: Store, bench: Bench) ->
     put(store, "in/a.jsonl", rows(4))
     [(second, _)] = find_files(source, bench.folder)
     assert len(second.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("form", ["azure", "google", "none"])
+def test_what_a_store_has_is_not_sent_again(form: str, bench: Bench, tmp_path: Path) -> None:
+    """Azure and Google name a file's MD5 in their own ways (as adlfs 2026.8 and gcsfs 2026.9 gave it against Azurite and a
+    storage emulator); a store that names none gets all files."""
+    import base64
+    import hashlib
+
+    import fsspec
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    class Named(MemoryFileSystem):
+        protocol, store, pseudo_dirs = "named", {}, [""]
+
+        def info(self, path: str, **more: Any) -> dict[str, Any]:
+            info = super().info(path, **more)
+            if info["type"] == "file":
+                md5 = hashlib.md5(self.cat_file(path)).digest()
+                info |= {"azure": {"etag": '"0x1"', "content_settings": {"content_md5": bytearray(md5)}}, "none": {},
+                    "google": {"etag": "x", "md5Hash": base64.b64encode(md5).decode()}}[form]  # fmt: skip
+            return info
+
+    fsspec.register_implementation("named", Named, clobber=True)
+    (bench.folder / "d.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows(9)))
+    done = bench.build(sources=[{"path": "d.jsonl"}])
+    count = Place("named://bench/out").send(done.path)
+    assert count > 3
+    assert Place("named://bench/out").send(done.path) == (count if form == "none" else 0)
+    (done.path / "README.md").write_text("another card of the same size"[:20])
+    assert Place("named://bench/out").send(done.path) == (count if form == "none" else 1)
