@@ -49,6 +49,7 @@ def pieces(name: str) -> dict[str, list[str]]:
     fences = re.findall(r"^```.*?^```$", text, re.DOTALL | re.MULTILINE)
     for fence in fences:
         text = text.replace(fence, "")
+    text = re.sub(r"^::: .*\n(?: {4}.*\n)*", "", text, flags=re.MULTILINE)  # what the site reads from docstrings
     plain = re.sub(r"\]\(README(\.zh)?\.md\)", "](README)", text)
     plain = re.sub(r"^\[(English|中文)\]\(.*\)$", "", plain, flags=re.MULTILINE)
     if name.startswith("docs/zh/from/"):
