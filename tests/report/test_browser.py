@@ -120,7 +120,7 @@ def test_curves_and_ablations_are_drawn_and_chosen(trained: Path, browser: str, 
     seen = play(browser, page(trained), [CURVES], tmp_path)
     assert seen["first"] == [5, 0] and seen["forests"] == 2 and seen["marks"] == 5
     assert seen["then"] == [5, True, True] and not seen["wide"]
-    assert seen["words"] == "变好"
+    assert seen["words"] == "更好"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

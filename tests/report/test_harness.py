@@ -36,7 +36,7 @@ def test_a_build_shows_its_curves_and_ablations(trained: Path) -> None:
     assert {"ablation0-effects", "ablation0-aa", "ablation1-effects", "ablation0-view2-0"} <= set(drawn)
     assert text.count('class="choice"') == 3 and "earlier build" not in text
     assert len(text.encode()) < 3_000_000
-    for said in ("growing", "not shown to beat &lt;b&gt;", "CPU, 2 cores", "0.538", "评审卡", "未评审"):
+    for said in ("growing", "not shown to beat &lt;b&gt;", "CPU, 2 cores", "0.538", "裁判卡", "未评审"):
         assert said in text, said
 
 
