@@ -56,8 +56,8 @@ class Examples:
 def labelled(rows: Rows, file: TrainFile | None, none: bool = False) -> Examples:
     """Everything there is to learn from. The taxonomy's examples and its shipped seeds help out for abilities that
     fewer than FEW labelled rows show. With `none`, where no row is labelled, the class "unknown" is learned, too, from
-    the taxonomy's examples of none of its abilities. Of more than MAX_ROWS rows, an even share of each ability is taken.
-
+    the taxonomy's examples of none of its abilities. Of more than MAX_ROWS rows, an even share of each ability is
+    taken.
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context
     mine = _labelled_rows(rows)
