@@ -58,6 +58,7 @@ def labelled(rows: Rows, file: TrainFile | None, none: bool = False) -> Examples
     fewer than FEW labelled rows show. With `none`, where no row is labelled, the class "unknown" is learned, too, from
     the taxonomy's examples of none of its abilities. Of more than MAX_ROWS rows, an even share of each ability is
     taken.
+
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context
     mine = _labelled_rows(rows)
@@ -89,9 +90,9 @@ def labelled(rows: Rows, file: TrainFile | None, none: bool = False) -> Examples
     order = order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(order) > MAX_ROWS else order
     table = table.take(pa.array(order)).combine_chunks()
     prompt, response, _, row = (c.chunk(0) for c in table.columns)
-    none = np.zeros(len(table), bool)
+    taught = np.zeros(len(table), bool)
     return Examples(
-        prompt, response, labels[order], classes, np.asarray(row), none, {k: len(v) for k, v in learned.items()}
+        prompt, response, labels[order], classes, np.asarray(row), taught, {k: len(v) for k, v in learned.items()}
     )
 
 
