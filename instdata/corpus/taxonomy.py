@@ -171,7 +171,7 @@ def read_labelled(path: Path, taxonomy: Taxonomy) -> list[Labelled]:
                 problems.append((str(file), number, _explain(e.errors()[0])))
                 continue
             found.append(example)
-            if example.ability not in taxonomy.names:
+            if example.ability not in {*taxonomy.names, UNKNOWN}:
                 hint = did_you_mean(example.ability, taxonomy.names)
                 problems.append((str(file), number, f'unknown ability "{example.ability}".{hint}'))
     if problems:

@@ -258,3 +258,20 @@ def test_labels_do_not_depend_on_how_rows_are_batched(belle, monkeypatch):
     batches = Rows.batches
     monkeypatch.setattr(Rows, "batches", lambda self, rows=3, columns=None: batches(self, 3, columns))
     assert apply(Categorize(), rows) == whole
+
+
+def test_what_belongs_to_no_ability_is_learned_and_unknown(belle):
+    nowhere = [
+        ("按拼音首字母给这些城镇排序。\n\n宁波、安康、大连", None, None),
+        ("Sort these towns alphabetically.\n\nYork, Bath, Ely", None, None),
+    ]
+    rows = rows_of([*nowhere, *TASKS[:3]], belle)
+    got = apply(Categorize(), rows)
+    assert got["label"] == ["unknown", "unknown", "translation", "translation", "code"]
+    assert got["ability"][:2] == ["unknown", "unknown"]
+    assert "unknown" in labelled(rows, None, none=True).classes
+    assert "unknown" not in apply(Categorize(method="rules"), rows)["label"]  # it goes by the abilities' own names
+
+
+def test_a_set_with_labels_of_its_own_says_itself_what_it_holds(belle):
+    assert "unknown" not in labelled(rows_of([("Sing a song.", None, "generation")], belle), None, none=True).classes

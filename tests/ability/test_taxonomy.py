@@ -155,9 +155,11 @@ def test_examples_beside_the_file_are_read_and_part_of_the_digest(tmp_path):
     before = load_taxonomy(write(tmp_path, GOOD)).digest()
     (tmp_path / "examples").mkdir()
     lines = tmp_path / "examples" / "t.en.jsonl"
-    lines.write_text('{"ability": "math", "instruction": "Add.", "input": "1, 2"}\n', encoding="utf-8")
+    lines.write_text(
+        '{"ability": "math", "instruction": "Add.", "input": "1, 2"}\n{"ability": "unknown", "instruction": "Sort."}\n'
+    )
     taxonomy = load_taxonomy(tmp_path / "t.yaml")
-    assert [e.input for e in taxonomy.labelled] == ["1, 2"] and taxonomy.digest() != before
+    assert [e.input for e in taxonomy.labelled] == ["1, 2", ""] and taxonomy.digest() != before
     lines.write_text('{"ability": "maths", "instruction": "Add."}\n{"ability": "math"}\nx\n', encoding="utf-8")
     with pytest.raises(InputError) as e:
         load_taxonomy(tmp_path / "t.yaml")

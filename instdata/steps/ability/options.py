@@ -24,7 +24,7 @@ class CategorizeOptions(Step):
     kind: ClassVar[str] = "categorize"
     scope: ClassVar[Scope] = "corpus"
     reads_labels: ClassVar[bool] = True
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     paths: ClassVar[frozenset[str]] = Step.paths | {"encoder"}
 
     method: Method = Field(

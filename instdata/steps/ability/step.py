@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Model = Linear | Embedded
 
 EM_ROWS = 20_000  # from which the classes' shares are estimated
+NONE = 2.0  # how much more frequent rows of no ability are taken to be among the rows than among the examples
 
 
 class Categorize(CategorizeOptions):
@@ -40,17 +41,17 @@ class Categorize(CategorizeOptions):
         from instdata.steps.ability import llm
 
         context = rows.context
-        examples = labelled(rows, self.train)
+        examples = labelled(rows, self.train, none=self.method in ("auto", "learned", "embedding") and not self.teacher)
         missing = np.full(len(rows), None, object)
         if self.teacher:
             examples, missing = llm.taught(self, rows, examples)
-        names = context.taxonomy.names if context.taxonomy else examples.classes
+        names = context.taxonomy.names if context.taxonomy else [c for c in examples.classes if c != UNKNOWN]
         given = known_labels(rows.ability)
         best, confidence = np.full(len(rows), len(names)), np.zeros(len(rows))  # unknown, until somebody says
         if self.method != "llm":
             model = fit(self, context, examples)
             best, confidence = label(model, examples, rows, key(self, examples, context))
-            best = np.array([names.index(c) for c in model.classes])[best]
+            best = np.array([[*names, UNKNOWN].index(c) for c in model.classes])[best]
             context.say(f"{self.name or self.kind}: {examples.describe()}; {quality(model, examples)}")
         if self.method in ("llm", "cascade"):
             ask = np.asarray(given.is_null()) | self.override  # nothing is paid for a label that is there
@@ -151,6 +152,11 @@ def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.nd
         known = rows.context.taxonomy.read if rows.context.taxonomy else {}
         curve = replace(curve, curve=np.array([known.get(c, own) for c, own in zip(model.classes, curve.curve)]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
+    if (
+        UNKNOWN in model.classes
+    ):  # what belongs nowhere is no class of one kind: its share would be estimated as nothing
+        none = np.array(model.classes) == UNKNOWN
+        curve = replace(curve, shift=np.where(none, NONE, curve.shift))
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]
     return (
         np.concatenate([np.empty(0, np.int64), *(b for b, _ in parts)]),

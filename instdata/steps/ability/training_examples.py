@@ -53,9 +53,11 @@ class Examples:
         return f"learned {len(self.classes)} abilities from {parts}"
 
 
-def labelled(rows: Rows, file: TrainFile | None) -> Examples:
+def labelled(rows: Rows, file: TrainFile | None, none: bool = False) -> Examples:
     """Everything there is to learn from. The taxonomy's examples and its shipped seeds help out for abilities that
-    fewer than FEW labelled rows show. Of more than MAX_ROWS rows, an even share of each ability is taken.
+    fewer than FEW labelled rows show. With `none`, where no row is labelled, the class "unknown" is learned, too, from
+    the taxonomy's examples of none of its abilities. Of more than MAX_ROWS rows, an even share of each ability is
+    taken.
 
     Raises InputError where fewer than two abilities have an example, over all or in the train file."""
     context = rows.context
@@ -66,13 +68,15 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     learned = {"labelled rows": _known(mine), "rows of the train file": _known(theirs)}
     count = Counter(a for t in learned.values() for a in t["ability"].to_pylist())
     enough = sorted(a for a, n in count.items() if n >= FEW)
-    spare = _known(pa.concat_tables([_own_examples(context), _from_files(inputs(None, context), context)]))
+    spare = pa.concat_tables([_own_examples(context), _known(_from_files(inputs(None, context), context))])
+    if count or not none:  # what a set's labels are is theirs to say: our "none of these" might be one of them
+        spare = _known(spare)
     missing = pc.invert(pc.is_in(spare["ability"], value_set=pa.array(enough, pa.string())))
     learned["examples of the taxonomy"] = spare.filter(missing)
     table = pa.concat_tables(learned.values()).combine_chunks()
     classes = sorted(set(table["ability"].to_pylist()))
     if context.taxonomy:
-        classes = [a for a in context.taxonomy.names if a in set(classes)]
+        classes = [a for a in [*context.taxonomy.names, UNKNOWN] if a in set(classes)]
     if len(classes) < 2:
         have = f'all {len(table):,} labelled rows are "{classes[0]}"' if classes else "there is no labelled row"
         raise InputError(
@@ -86,9 +90,9 @@ def labelled(rows: Rows, file: TrainFile | None) -> Examples:
     order = order[np.unique(np.linspace(0, len(order) - 1, MAX_ROWS).astype(int))] if len(order) > MAX_ROWS else order
     table = table.take(pa.array(order)).combine_chunks()
     prompt, response, _, row = (c.chunk(0) for c in table.columns)
-    none = np.zeros(len(table), bool)
+    taught = np.zeros(len(table), bool)
     return Examples(
-        prompt, response, labels[order], classes, np.asarray(row), none, {k: len(v) for k, v in learned.items()}
+        prompt, response, labels[order], classes, np.asarray(row), taught, {k: len(v) for k, v in learned.items()}
     )
 
 
