@@ -50,7 +50,8 @@ class Examples:
 
     def describe(self) -> str:
         parts = ", ".join(f"{n:,} {name}" for name, n in self.sources.items() if n)
-        return f"learned {len(self.classes)} abilities from {parts}"
+        none = UNKNOWN in self.classes
+        return f"learned {len(self.classes) - none} abilities{' and none of them' * none} from {parts}"
 
 
 def labelled(rows: Rows, file: TrainFile | None, none: bool = False) -> Examples:
