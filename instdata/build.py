@@ -27,6 +27,7 @@ from instdata.corpus.corpus import TRAIN, Corpus, State, Words, ability_codes, r
 from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.manifest_shape import SCHEMA_VERSION
 from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of, may_replace
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
@@ -53,7 +54,6 @@ from instdata.util.progress import Heartbeat
 from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
-SCHEMA_VERSION = 1
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
 READY = "instdata.steps.worker_preload"  # what workers have loaded when they begin
 

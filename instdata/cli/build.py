@@ -138,7 +138,8 @@ def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False
         print(json_text({"errors": told}))
     elif problems:
         print(shown(InputError(problems)), file=sys.stderr)
-        print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
+        if path is not None:
+            print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in {plain(path)}", file=sys.stderr)
     elif not quiet:
         print(f"{plain(path)}: fine")
     if problems:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +39,7 @@ def judge_card(
     from instdata.llm.structured_asks import Options
     from instdata.util.build_context import Context
 
-    context = Context(say=sayer(quiet, "the judge"), bars=sys.stderr.isatty() and not quiet)
+    context = Context(say=sayer(quiet, "the judge"))
     card = measure(
         judge, on, options=Options(max_usd=max_usd), limit=limit, strong=strong, share=share, mapping=map_ or [],
         context=context,

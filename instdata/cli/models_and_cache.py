@@ -28,7 +28,7 @@ def models(
     from instdata.util.errors import InputError
 
     if action == "pull" and name:
-        path = pull(name, sayer(quiet))
+        path = pull(name, sayer(quiet, "downloading"))
         result({"model": name, "path": str(path)}, json_, lambda: print(plain(path)), quiet)
     elif action == "list" and name is None:
         found = listing()

@@ -26,8 +26,11 @@ def report(
 ) -> None:
     """Write report.html of a build again: one page, no network. Or serve a page that browses all of its rows."""
     from instdata.builds import find_build
+    from instdata.util.errors import InputError
 
     folder = find_build(build)
+    if port and not serve_:
+        raise InputError("--port belongs to --serve: add it, or leave --port out")
     if serve_:
         from instdata.report.browse.rows import Browsing
         from instdata.report.server import Server

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+SCHEMA_VERSION = 1  # of the manifest that this version writes; a later one means something else
 # A type, [of each item], {key: where it is there}, {"*": of each value}.
 SHAPE: dict[str, Any] = {
     "schema_version": int, "name": str, "recipe_sha256": str, "seed": int, "versions": {"*": str},

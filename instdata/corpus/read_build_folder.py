@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from instdata.corpus.manifest_shape import misfit
+from instdata.corpus.manifest_shape import SCHEMA_VERSION, misfit
 from instdata.util.checksums import inside, part
 from instdata.util.errors import InputError
 
@@ -23,6 +23,12 @@ def manifest(build: Path) -> dict[str, Any]:
         names = [name for config in found["configs"].values() for name in config["files"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
+    if isinstance(version := found.get("schema_version"), int) and version > SCHEMA_VERSION:
+        by = (found.get("versions") or {}).get("instdata", "a later version")
+        raise InputError(
+            f"{path}: written by instdata {by} (schema {version}; this one reads {SCHEMA_VERSION}): update "
+            "instdata, or build it again"
+        )
     for name in names:
         if not isinstance(name, str) or not inside(build, name):
             raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")

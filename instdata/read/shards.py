@@ -117,7 +117,7 @@ def _read_files(inputs: list[Input], engine: Engine, context: Context, limit: in
     counts = [block_count(f.item.path) for f in new]
     total = None if None in counts else sum(c or 0 for c in counts)
     left = deque(files)
-    for shard in track(made, f"read {inputs[0].source}" if inputs else "", total, lambda s: s.rows, context.bars):
+    for shard in track(made, total, lambda s: s.rows):
         owner = owners.popleft()
         while left[0] is not owner:
             _finish(left.popleft(), context)

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ def open_document(recipe: Path | str | Mapping[str, Any] | Recipe) -> tuple[Docu
     if isinstance(recipe, (str, Path)):
         path = Path(recipe)
         if not path.is_file():
-            raise InputError(f"{path}: no such recipe. `instdata init` writes one")
+            there = [f.name for f in path.parent.glob("*.y*ml") if get_close_matches(path.stem, [f.stem])]
+            hint = did_you_mean(path.name, there) or " `instdata init` writes one"
+            what = "a folder, where a recipe is needed" if path.is_dir() else "no such recipe"
+            raise InputError(f"{path}: {what}.{hint}")
         document = load_yaml(path)
         if isinstance(document.data, dict):
             stem = re.sub(r"[^\w.\-]+", "-", path.stem).strip("-.")
@@ -196,8 +200,8 @@ def _explain(
 ) -> list[Any]:
     """pydantic's errors as (file, line, message) with the fix."""
     found = []
-    for item in error.errors():
-        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not BRANCH.search(p))
+    for item in _alternatives(error):
+        loc = item["loc"]
         path = (*at, *loc)
         key = str(loc[-1]) if loc else ""
         owner = _owner(model, loc[:-1])
@@ -211,10 +215,26 @@ def _explain(
         else:
             words = WANTED.get(item["type"]) or item["msg"].removeprefix("Value error, ")
             got = "" if item["type"] in ("value_error", "too_short") else f" (got {str(item['input'])[:60]!r})"
-            message = f"{'.'.join(map(str, loc)) or where}: {words[:1].lower()}{words[1:]}{got}"
+            hint = did_you_mean(str(item["input"]), re.findall("'([^']+)'", words)).rstrip()
+            message = f"{'.'.join(map(str, loc)) or where}: {words[:1].lower()}{words[1:]}{got}{'.' * bool(hint)}{hint}"
             message = message if where == "the recipe" or not loc else f"{where}: {message}"
         found.append((document.file, document.line(path), message))
     return found
+
+
+def _alternatives(error: ValidationError) -> list[dict[str, Any]]:
+    """pydantic's errors; where a value may be of several kinds, one for all of them, which says all that may be."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for item in error.errors():
+        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not BRANCH.search(p))
+        if item["type"] in ("extra_forbidden", "missing") or loc not in found:
+            found[loc if loc not in found else (*loc, item["type"])] = {**item, "loc": loc}
+        else:
+            first = found[loc]
+            words = WANTED.get(first["type"]) or first["msg"]
+            more = (WANTED.get(item["type"]) or item["msg"]).removeprefix("Input should be ")
+            found[loc] = first | {"type": "alternatives", "msg": f"{words}, or {more}"}
+    return list(found.values())
 
 
 def _owner(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel] | None:

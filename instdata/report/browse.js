@@ -48,8 +48,8 @@
     const body = make("div", null, "opened");
     if (other) {
       const both = make("div", null, "pair"), left = make("div"), right = make("div"), a = make("div"), b = make("div");
-      left.append(make("h3", say("This row", "本行")), a);
-      right.append(make("h3", say("The row that decided", "判定所依据的行")), make("code", other.rid, "rid"), b);
+      left.append(make("h2", say("This row", "本行")), a);
+      right.append(make("h2", say("The row that decided", "判定所依据的行")), make("code", other.rid, "rid"), b);
       talk.pair(row.messages, other.messages, a, b);
       both.append(left, right);
       body.append(both);
@@ -64,10 +64,11 @@
       rows.append(tr);
     }
     table.append(top, rows);
+    scroll.tabIndex = 0;
     scroll.append(table);
-    body.append(make("h3", say("History", "经历")), scroll);
+    body.append(make("h2", say("History", "经历")), scroll);
     const facts = make("p", null, "quiet");
-    facts.append("id ", make("code", row.id || "–"), row.config ? ` · ${say("config", "配置")} ${row.config}` : "");
+    facts.append("id ", make("code", row.id || "–"), row.config ? ` · ${row.config === "holdout" ? say("held out for evaluation", "留出作评测") : say("for training", "用于训练")}` : "");
     for (const [key, value] of Object.entries(row.evidence || {})) facts.append(` · ${key} `, make("code", typeof value === "string" ? value : JSON.stringify(value)));
     body.append(facts);
     box.append(body);
@@ -85,6 +86,8 @@
     const mine = ++bounds;
     const found = await ask("what_if", { score: score.name, low, high });
     if (mine !== bounds) return;
+    $("bins-low").textContent = short(score.low);
+    $("bins-high").textContent = short(score.high);
     const most = Math.max(...found.bins.map((b) => b.kept + b.mine + b.others), 1);
     $("bins").replaceChildren(...found.bins.map((b) => {
       const bar = make("div", null, "bin");

@@ -54,7 +54,7 @@ def read_ablation(folder: Path, manifest_sha256: str | None = None) -> dict[str,
     each effect with its `limit`, the margin in its own unit (for bits the margin is a share of the score without the
     step: `relative`). `earlier`: it was run on another manifest than the one given. Raises InputError where a file is
     missing or not as written."""
-    found = _json(folder / "effects.json")
+    found = _json(folder / "effects.json", "effects", "arms", "filter", "look", "looks", "decided", "unit", "build")
     kind, margin = metric_of(str(found.get("metric"))), found.get("margin")
     for effect in (*found["effects"], *(found.get("aa") or [])):
         base = effect["without"]
@@ -163,14 +163,17 @@ def distractors(path: Path) -> dict[str, Any] | None:
                 own as (select item, any_value(answer) as reference from read_parquet($path) where config = 'base' and metric in ('bits', 'distractors') group by item)
                 select ability, side, kind, item, prompt, reference, answer as distractor from one join own using (item)
                 where rank <= 2 and answer is not null and reference is not null order by side desc, kind, rank limit {SHOWN}"""
-    with connected() as db:
-        place = {"path": _glob(str(path))}
-        db.execute(base, place)
-        found = {
-            "by_ability": _dicts(db.execute(by.format("ability"))),
-            "by_kind": _dicts(db.execute(by.format("kind"))),
-        }
-        examples = _dicts(db.execute(shown, place))
+    from duckdb import Error
+
+    try:
+        with connected() as db:
+            place = {"path": _glob(str(path))}
+            db.execute(base, place)
+            found = {k: _dicts(db.execute(by.format(k[3:]))) for k in ("by_ability", "by_kind")}
+            examples = _dicts(db.execute(shown, place))
+    except Error as e:  # damaged, or written by another version
+        why = str(e).splitlines()[0]
+        raise InputError(f"{path}: not a table of scores with their texts ({why}): run the harness again") from e
     for row in (*found["by_ability"], *found["by_kind"]):
         row["model"] = short(row["model"])
     texts = ("prompt", "reference", "distractor")
@@ -222,13 +225,15 @@ def _base_in_each_arm(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*unique.values(), *(p for p in points if p["config"] != BASE)]
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, *needed: str) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as e:
         raise InputError(f"{path}: cannot be read ({e}): run the harness again") from e
     if not isinstance(found, dict):
         raise InputError(f"{path}: holds no JSON object: run the harness again")
+    if lacking := [key for key in needed if key not in found]:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}: run the harness again")
     return found
 
 

@@ -2,7 +2,6 @@
 (() => {
   const root = document.documentElement;
   const specs = JSON.parse(document.getElementById("charts").textContent);
-  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
 
   // The words of legends, axes and bars in the page's language: whole strings of a chart's description and data.
   const CHINESE = { kept: "保留", dropped: "丢弃", quarantined: "隔离", before: "之前", after: "之后", undecided: "未定", logarithmic: "对数轴", characters: "字符数", similarity: "相似度", "judge score": "裁判得分", macro: "宏平均", better: "更好", worse: "更差", equivalent: "等价", "dropped for this score": "因该得分丢弃", "dropped for something else": "因其他原因丢弃" };
@@ -17,13 +16,13 @@
     return value;
   }
 
-  // Charts follow the page's colours, so they are drawn again when the theme changes. One at a time: the page stays alive
+  // Tooltips follow the page's colours, so charts are drawn again when the theme changes. One at a time: the page stays alive
   // meanwhile, and a newer drawing ends an older one. What is hidden is drawn when it is shown.
   let drawing = 0;
   async function draw(within = document) {
     const mine = within === document ? ++drawing : drawing;
-    const ink = css("--ink"), quiet = css("--quiet"), line = css("--line");
-    const size = 0.75 * parseFloat(getComputedStyle(root).fontSize);
+    const [ink, quiet, line] = ["--ink", "--quiet", "--line"].map((name) => `var(${name})`); // on paper they are those of a light page
+    const em = parseFloat(getComputedStyle(root).fontSize), size = 0.75 * em;
     const config = {
       background: "transparent", font: getComputedStyle(document.body).fontFamily, view: { stroke: null },
       axis: { labelColor: ink, titleColor: quiet, gridColor: line, domainColor: line, tickColor: line, labelFontSize: size, titleFontSize: size, titleFontWeight: "normal", labelLimit: 260 },
@@ -35,6 +34,7 @@
       await new Promise((next) => setTimeout(next));
       if (mine !== drawing) return;
       const spec = structuredClone(specs[place.dataset.chart]);
+      if (spec.height) spec.height *= em / 16; // as large as the letters
       const legend = spec.encoding?.color?.legend; // a legend does not fold by itself
       if (legend?.columns) legend.columns = Math.max(1, Math.min(legend.columns, Math.floor(place.clientWidth / 150)));
       await vegaEmbed(place, { ...(root.lang === "zh" ? inLanguage(spec) : spec), config }, { actions: false, ast: true, renderer: "svg", tooltip: { theme: root.dataset.theme } });

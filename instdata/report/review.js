@@ -30,6 +30,7 @@
     $("work").hidden = !entry;
     $("finished").hidden = !!entry;
     $("editing").hidden = true;
+    for (const name of ["verdicts", "reasons"]) document.querySelector(`.${name}`).hidden = !entry;
     progress();
     if (!entry) return;
     const item = entry.item;
@@ -102,7 +103,8 @@
     $("editing").hidden = false;
     $("edit").value = draft.value ?? answer(now().item);
     compare();
-    $("edit").focus();
+    $("edit").focus({ preventScroll: true });
+    $("editing").scrollIntoView({ block: "end" }); // above the keys
   }
   function compare() { $("difference").replaceChildren(...talk.nodes(talk.difference(answer(now().item), $("edit").value), ["same", "gone", "new"])); }
   $("edit").addEventListener("input", compare);

@@ -34,7 +34,7 @@ class BuildCalls:
     def __init__(self, inputs: list[list[Input]], steps: list[Step], context: Context):
         self.inputs = {(i.source, i.file): i for files in inputs for i in files}
         self.steps = {step.name: step for step in steps}
-        self.context = replace(context, say=_silent, bars=False)
+        self.context = replace(context, say=_silent)
         self.sandbox = chosen()  # by this rank's command
 
     def pack(self, function: Callable[..., Any], item: Any) -> Packed | None:

@@ -83,7 +83,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             which = None if at is None else at.tobytes()
             places[i] = (*place(cache, scoring, shard.key, which, seen(step, corpus, i)), at)
     made = [i for i, w in zip(places, wanted(step, corpus, [path for _, path, _ in places.values()])) if w]
-    context = replace(corpus.context, say=_silent, bars=False)
+    context = replace(corpus.context, say=_silent)
 
     def tasks() -> Any:
         for i in made:
@@ -93,7 +93,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     engine = engine.near() if step.asks_models else engine
-    for _ in track(engine.map(score_shard, tasks()), step.name, len(made), int, corpus.context.bars):
+    for _ in track(engine.map(score_shard, tasks()), len(made), int):
         pass
     parts = {
         i: part_of(path, 0, corpus.shards[i].rows if at is None else len(at), at, key)

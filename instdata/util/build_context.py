@@ -20,7 +20,7 @@ class Context:
     fresh: bool = False  # score again even what is cached
     seed_sources: frozenset[str] = frozenset()  # names of the sources in seeds format: examples for generation
     say: Callable[[str], None] = lambda line: None  # a line for the user: progress, warnings
-    bars: bool = False  # show progress bars: someone watches a terminal
+    bars: bool = False  # someone watches a terminal: its last line tells what is being done
     build: str = ""  # the build's name: budgets belong to it and a step's name, over all its variants
     usage: dict[str, Any] = field(default_factory=dict)  # what was spent, by step name; ends up in run.json
     lost: dict[str, str] = field(

@@ -1,8 +1,9 @@
-"""A progress bar with rate and time left, or a clock beside what is being done, on a terminal; elsewhere lines, and one
-for every ten seconds of silence. Work that knows how much of it there is tells `part`, and both say how far it is."""
+"""A clock beside what is being done, on the last line of a terminal; elsewhere lines, one for every ten seconds of
+silence. Work that knows how much of it there is tells `part`, and both say how far it is and what time is left."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import sys
 import threading
@@ -15,63 +16,45 @@ from instdata.util.safe_text import plain
 
 T = TypeVar("T")
 SURE = 0.05  # share of the work that is done before what is left is guessed from it
-WIDTH = 20  # characters of a bar on the last line
+WIDTH = 11  # characters of a bar on the last line
 SILENCE = 9.0  # seconds; after ten a person wonders whether anything happens, and a look comes every second
 _bars: set[object] = set()  # those on the screen now: while one moves, nobody wonders
 _beats: list[Heartbeat] = []  # one in another: the innermost speaks
 
 
-def track(items: Iterable[T], label: str, total: int | None, rows: Callable[[T], int], show: bool) -> Iterator[T]:
-    """The items, as they come. With `show`, a bar on stderr counts them against `total` (None: unknown) and says how
-    many rows a second go by; it leaves when it is done."""
-    if not show:
-        for done, item in enumerate(items, 1):
-            part(done, total or 0)
-            yield item
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<14}"),
-        BarColumn(),
-        TextColumn("{task.fields[said]:>28}"),
-        TimeRemainingColumn(),
-        TimeElapsedColumn(),
-    )
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    with on_screen(progress), progress:
-        task = progress.add_task(label, total=total, said="")
-        seen = 0
-        for item in items:
-            seen += rows(item)
-            elapsed = progress.tasks[task].elapsed or 1e-9
-            progress.update(task, advance=1, said=f"{seen:,} rows, {seen / elapsed:,.0f}/s")
-            yield item
+def track(items: Iterable[T], total: int | None, rows: Callable[[T], int]) -> Iterator[T]:
+    """The items, as they come; the innermost heartbeat tells how many of `total` (None: unknown) are done, and how many
+    rows a second go by."""
+    began, seen = time.monotonic(), 0
+    for done, item in enumerate(items, 1):
+        seen += rows(item)
+        rate = seen / max(time.monotonic() - began, 1e-9)
+        part(done, total or 0, "rows", f"{seen:,} rows, {rate:,.0f}/s", began)
+        yield item
 
 
-@contextmanager
-def counter(label: str, total: int, show: bool) -> Iterator[Callable[[], None]]:
-    """A function to call once for each of `total` things that is done. With `show`, a bar on stderr counts them."""
-    if not show:
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+def counter(total: int, what: str) -> Callable[[], None]:
+    """A function to call once for each of `total` things that is done: the innermost heartbeat tells of them."""
+    done, began = itertools.count(1), time.monotonic()
 
-    progress = Progress(console=Console(stderr=True), transient=True)
-    with on_screen(progress), progress:
-        task = progress.add_task(label, total=total)
-        yield lambda: progress.advance(task)
+    def advance() -> None:
+        n = next(done)
+        part(n, total, what, f"{n:,} {what}", began)
+
+    return advance
 
 
-def part(done: float, total: float, what: str = "") -> None:
+def part(done: float, total: float, what: str = "", said: str = "", since: float | None = None) -> None:
     """So much of what the innermost heartbeat speaks of is done; `what`: of which part of it, with a time left of its
-    own. Nothing happens where no heartbeat is, or `total` is 0."""
-    for beat in _beats[-1:] if total else ():
-        if what != beat.what or not beat.share:
-            beat.what, beat.since = what, time.monotonic()
-        beat.share = min(1.0, done / total)
+    own, from `since` on; `said`: how much that is, in words, for the last line of a terminal. Nothing happens where no
+    heartbeat is; where `total` is 0, how much there is to do is not known."""
+    for beat in _beats[-1:] if total or said else ():
+        if since is not None:
+            beat.since = since
+        elif what != beat.what or not beat.share:
+            beat.since = time.monotonic()
+        beat.what, beat.said = what, said or what
+        beat.share = min(1.0, done / total) if total else 0.0
 
 
 def doing(what: str) -> None:
@@ -145,7 +128,8 @@ class Heartbeat:
     """
 
     def __init__(self, say: Callable[[str], None], every: float = SILENCE, live: bool = False):
-        self._say, self.every, self.live, self.share, self.what, self.doing = say, every, live, 0.0, "", ""
+        self._say, self.every, self.live = say, every, live
+        self.share, self.what, self.said, self.doing = 0.0, "", "", ""
         self._last = self._began = self.since = time.monotonic()
         self._over = threading.Event()
 
@@ -154,6 +138,7 @@ class Heartbeat:
             object.__setattr__(self, "_began", time.monotonic())
             object.__setattr__(self, "share", 0.0)
             object.__setattr__(self, "what", "")
+            object.__setattr__(self, "said", "")
         object.__setattr__(self, name, value)
 
     def say(self, line: str) -> None:
@@ -190,16 +175,18 @@ class Heartbeat:
         """The last line of a terminal: what is being done, for how long; where it is known, a bar and the time left."""
         clock = _clock(now - self._began)
         if not self.share:
-            return f"{self.doing:<14} {clock}"
+            return f"{self.doing:<14} {self.said}  {clock}" if self.said else f"{self.doing:<14} {clock}"
         full, left = round(WIDTH * self.share), self._left(now)
         rest = "" if left is None else f", {_clock(left)} left"
-        return f"{self.doing:<14} {'━' * full}{'╌' * (WIDTH - full)} {self.share:4.0%} {self.what}  {clock}{rest}"
+        return f"{self.doing:<14} {'━' * full}{'╌' * (WIDTH - full)} {self.share:4.0%} {self.said}  {clock}{rest}"
 
     def _told(self, now: float) -> str:
-        """`, texts 40 %, about 15 s left`; nothing where it is not known."""
+        """`, texts 40 %, about 15 s left`, or how much is done; nothing where neither is known."""
         left = self._left(now)
         about = "" if left is None else f", about {left:.0f} s left"
-        return f", {self.what} {100 * self.share:.0f} %{about}".replace(",  ", ", ") if self.share else ""
+        if not self.share:
+            return f", {self.said}" if self.said else ""
+        return f", {self.what} {100 * self.share:.0f} %{about}".replace(",  ", ", ")
 
 
 def _clock(seconds: float) -> str:

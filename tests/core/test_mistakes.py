@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from instdata.build import build, prepare
+from instdata.cli.main import main
+from instdata.util.checksums import write_sums
 from tests.conftest import rows
 from tests.core.test_cli import mistaken
 
@@ -176,6 +179,39 @@ why smal mine/rows.jsonl:1 | Did you mean "small"? | small
 why small rows.jsonl:99 | The last record of rows.jsonl is 60. | mine/rows.jsonl:60
 why small rows.jsonl | no row has the id or rid "rows.jsonl" | report builds/small
 diff small gone | gone: no finished build there | build RECIPE
+build r.yml | r.yml: no such recipe. Did you mean "r.yaml"? | r.yaml
+build folder | folder: a folder, where a recipe is needed | init
+build rows.jsonl | rows.jsonl:2: not valid YAML |
+build empty.jsonl | a recipe is a mapping with name:, sources: and steps: |
+build r.yaml --set dedup.treshold=3 | unknown key "treshold" in step dedup. Did you mean "threshold"? | threshold
+build r.yaml --set dedup.threshold=1.5 | threshold: input should be less than or equal to 1, or 'auto' (got '1.5') |
+build r.yaml --set dedpu.threshold=0.5 | no key or step "dedpu" in r.yaml. Did you mean "dedup"? | dedup
+build r.yaml --set subsets.sizes=[200%] | a share of the pool is at most 100% |
+build r.yaml --set taxonomy=bele | unknown taxonomy "bele". Did you mean "belle"? | belle
+build r.yaml --set sources.0.path=gone.jsonl | gone.jsonl: no such file or folder |
+build r.yaml --set sources.0.path=folder | folder: the folder has no data file |
+build r.yaml --set sources.0.format=alpca | (got 'alpca'). Did you mean "alpaca"? | alpaca
+build r.yaml --limit 0 | '--limit' |
+build r.yaml --jobs many | a valid integer |
+build r.yaml --engine rai | 'rai' is not one of 'local', 'ray' | ray
+build r.yaml --out rows.jsonl | a file is there; --out names a folder |
+build r.yaml --out builds/small --set seed=3 | another build is there |
+build r.yaml --set nothing | --set nothing: write key=value |
+why unfinished mine/rows.jsonl:1 | no finished build there (no manifest.json) |
+diff small unfinished | no finished build there (no manifest.json) |
+report unfinished | no finished build there (no manifest.json) |
+export unfinished --out x.jsonl | no finished build there (no manifest.json) |
+push-to-hub unfinished --repo me/x --dry-run | no finished build there (no manifest.json) |
+verify builds/unfinished | no finished build there |
+report rows.jsonl | no finished build there |
+why small | small: this is a build; name a row of it too |
+report small --port 80 | --port belongs to --serve |
+report later | written by instdata 99.0 (schema 99; this one reads 1): update instdata |
+train small --config hold | no config "hold" to train on |
+init ../x | letters |
+models pul | models pull NAME |
+models pull gpt-9 | gpt-9 |
+cache clear | cache size |
 """
 CASES = [[p.strip() for p in line.split("|")] for line in MISTAKES.strip().splitlines()]
 
@@ -197,9 +233,15 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in files.items():
         (home / name).write_text(text)
     (home / "folder").mkdir()
+    (home / "builds/unfinished/data").mkdir(parents=True)  # a build that was never finished
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSTDATA_CACHE", str(home / "cache"))
         build(prepare(home / "r.yaml"), home / "builds/small")
+    later = shutil.copytree(home / "builds/small", home / "later")
+    found = json.loads((later / "manifest.json").read_text())
+    (later / "manifest.json").write_text(json.dumps({**found, "schema_version": 99, "versions": {"instdata": "99.0"}}))
+    (later / "SHA256SUMS").unlink()
+    write_sums(later)
     return home
 
 
@@ -214,3 +256,15 @@ def test_a_mistake_costs_one_clear_line(
     assert "\n" not in answer["error"].replace("\ns.csv:3", "")
     assert any(mends in str(f) for f in answer["fix"]) if mends else isinstance(answer["fix"], list)
     assert sorted(p for p in there.rglob("*") if "cache" not in p.parts) == before
+
+
+def test_validate_counts_problems_of_a_recipe_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words, says in ((["gone.yaml"], "init` writes one\n1 problem in gone.yaml\n"), ([], "init` writes one\n")):
+        monkeypatch.setattr("sys.argv", ["instdata", "validate", *words])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capsys.readouterr().err
+        assert stopped.value.code == 2 and told.endswith(says) and "None\n" not in told

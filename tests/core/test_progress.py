@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -46,15 +47,39 @@ def test_work_that_knows_how_much_there_is_says_what_is_left(monkeypatch: pytest
         beat.since -= 10  # ten seconds ago
         part(20, 100, "texts")
         assert beat._told(time.monotonic()) == ", texts 20 %, about 40 s left"
-        assert beat._live(beat.since + 10) == f"dedup          {'━' * 4}{'╌' * 16}  20% texts  0:00, 0:40 left"
+        assert beat._live(beat.since + 10) == f"dedup          {'━' * 2}{'╌' * 9}  20% texts  0:00, 0:40 left"
         part(1, 100, "pairs")
         assert beat._told(time.monotonic()) == ", pairs 1 %", "too early to tell"
         part(3, 3, "pairs")
         assert beat._told(time.monotonic()) == ", pairs 100 %"
         beat.doing = "labels"
         assert beat._told(time.monotonic()) == "" and beat._live(beat._began) == "labels         0:00"
-        assert list(track("abcd", "read", 4, len, show=False)) == list("abcd") and beat.share == 1
     part(1, 2)  # nobody speaks: nothing happens
+
+
+def test_rows_and_requests_are_counted_on_the_line_that_has_the_clock() -> None:
+    """One clock and one time left, both in words; where the whole is not known, what is done so far."""
+    with Heartbeat(lambda line: None, every=10) as beat:
+        beat.doing = "quality"
+        rows = track([300, 500], 4, int)
+        next(rows)
+        assert re.fullmatch(
+            r"quality        ━{3}╌{8}  25% 300 rows, [\d,]+/s  0:00, 0:00 left", beat._live(beat._began)
+        )
+        next(rows)
+        part(1, 9, "likelihoods")  # a part of the third item
+        assert beat.what == "likelihoods" and beat.said == "likelihoods"
+        beat.doing = "reading"
+        assert list(track([7], None, int)) == [7] and beat.share == 0
+        assert re.fullmatch(r"reading        7 rows, [\d,]+/s  0:00", beat._live(beat._began))
+        assert re.fullmatch(r", 7 rows, [\d,]+/s", beat._told(beat._began))
+        beat.doing = "labels"
+        asked = counter(2000, "requests")
+        for _ in range(1000):
+            asked()
+        assert beat._live(beat._began) == f"labels         {'━' * 6}{'╌' * 5}  50% 1,000 requests  0:00, 0:00 left"
+        part(1, 3, "rows", "1,000,000 rows, 12,000/s", beat._began - 7200)
+        assert len(beat._live(beat._began + 7200)) < 80, "what is left is not cut off"
 
 
 def test_one_heart_beats_from_before_the_libraries_are_loaded(
@@ -91,10 +116,9 @@ def test_a_phase_has_a_name_and_a_clock_of_its_own() -> None:
 
 def test_a_moving_bar_is_no_silence() -> None:
     said: list[str] = []
-    with Heartbeat(said.append, every=0.4) as beat, counter("labels", 3, True) as advance:
+    with Heartbeat(said.append, every=0.4) as beat, on_screen("another library's bar"):
         beat.doing = "labels"
         time.sleep(1.2)
-        advance()
         assert not said
 
 

@@ -114,6 +114,7 @@ import os, sys, time
 from pathlib import Path
 sys.path.insert(0, {root!r})
 os.chdir({root!r})
+from instdata.llm.embedded_server import serve
 with serve(Path({model!r}), slots=1, slot_tokens=256) as url:
     print(url, flush=True)
     time.sleep(60)
@@ -132,7 +133,7 @@ def test_the_server_ends_with_us(how):
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     url = process.stdout.readline().strip()
-    assert url.startswith("http://127.0.0.1:")
+    assert "@127.0.0.1:" in url
     children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
     assert len(children) == 1
     os.kill(process.pid, how)

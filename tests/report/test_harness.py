@@ -201,11 +201,25 @@ def test_wide_intervals_stay_in_their_charts(trained: Path) -> None:
     assert -0.1 < span[0] < -0.029 and 0.026 <= span[1] < 0.1
 
 
-@pytest.mark.parametrize(("name", "text"), [("summary.json", "{"), ("summary.json", "[]"), ("curves.parquet", "no")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("summary.json", "{"), ("summary.json", "[]"), ("curves.parquet", "no"), ("scores.parquet", "no")],
+)
 def test_broken_files_are_one_clear_line(trained: Path, name: str, text: str) -> None:
     (trained / "curves" / name).write_text(text)
-    with pytest.raises(InputError, match=f"{name}.*run the harness again"):
+    with pytest.raises(InputError, match=f"^[^\n]*{name}[^\n]*run the harness again$"):
         page(trained)
+
+
+def test_another_versions_scores_and_effects_are_one_clear_line(trained: Path, tmp_path: Path) -> None:
+    scores = trained / "curves/scores.parquet"
+    pq.write_table(pq.read_table(scores).drop_columns(["reason"]), scores)
+    with pytest.raises(InputError, match="scores.parquet: not a table of scores with their texts .*reason"):
+        page(trained)
+    folder = tmp_path / "ablations/small-dedup"
+    (folder / "effects.json").write_text("{}")
+    with pytest.raises(InputError, match="effects.json: lacks effects, arms, filter, .*: run the harness again"):
+        curves_and_effects.read_ablation(folder)
 
 
 def test_a_broken_ablation_is_named_as_the_build_was(trained: Path, tmp_path: Path, monkeypatch) -> None:

@@ -146,10 +146,7 @@ def test_rows_are_text_and_never_markup(mine: Path, tabs: Any) -> None:
         assert "<script>alert(1)</script>" in seen and not tab.noise
 
 
-def test_the_page_is_narrow_dark_chinese_and_without_barriers(mine: Path, tabs: Any) -> None:
-    from importlib.util import find_spec
-
-    package = find_spec("axe_core_python")
+def test_the_page_is_narrow_dark_and_chinese(mine: Path, tabs: Any) -> None:
     with Served("review", mine, "--as", "ann", "--by", "ability") as served:
         tab = tabs()
         tab.look(320, 700, dark=True)
@@ -158,12 +155,6 @@ def test_the_page_is_narrow_dark_chinese_and_without_barriers(mine: Path, tabs: 
         assert tab.ask("document.documentElement.dataset.theme") == "dark"
         tab.ask("document.getElementById('language').click()")
         tab.until("document.getElementById('question')?.innerText.includes('值得学习')")
-        if package and package.origin:
-            tab.call("Page.setBypassCSP", enabled=True)
-            opened(tab, served.url)
-            tab.ask((Path(package.origin).parent / "axe.min.js").read_text("utf-8") + ";0")
-            found = tab.ask("axe.run(document).then((r) => r.violations.map((v) => [v.id, v.nodes[0].html]))")
-            assert found == []
 
 
 def test_the_server_answers_to_its_own_alone(mine: Path) -> None:

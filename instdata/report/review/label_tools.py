@@ -85,7 +85,11 @@ def _task(item: Picked, session: Reviewing, said: list[Opinion]) -> dict[str, An
 
 def _record(item: Picked, session: Reviewing, said: list[Opinion]) -> dict[str, Any]:
     ids = {o.who: _user_id(o.who) for o in said}
-    responses = {q: [{"value": v[q], "user_id": ids[o.who]} for o in said if q in (v := _values(o))] for q in QUESTIONS}
+    # without a status Argilla reads them as drafts, which count for nothing there
+    responses = {
+        q: [{"value": v[q], "user_id": ids[o.who], "status": "submitted"} for o in said if q in (v := _values(o))]
+        for q in QUESTIONS
+    }
     people = [f"{id} {who}" for who, id in ids.items() if id != who]
     return {
         "id": hashlib.sha256(f"{item.rid}:{item.id}".encode()).hexdigest()[:32],

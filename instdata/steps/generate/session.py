@@ -58,8 +58,7 @@ class Session:
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
         if self.step.batch_api:
             fill(self.client, requests, self.context.say)
-        with counter(self.label, len(requests), self.context.bars) as advance:
-            return self.client.ask_all(requests, read, on_answer=advance)
+        return self.client.ask_all(requests, read, on_answer=counter(len(requests), "requests"))
 
     def judge(self, requests: Sequence[Request], read: Callable[[str], Any]) -> list[Answer]:
         """Answers of the step's judge, under the same budget. One call a round: by the batch API each is a batch."""
