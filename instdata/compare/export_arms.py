@@ -48,16 +48,19 @@ def export_arms(ablation: Ablation, trainer: str, out: Path, say: Callable[[str]
     cells: list[dict[str, Any]] = []
     entries: dict[str, Any] = {}
     lost: Counter[str] = Counter()
-    for seed in range(ablation.seeds):
-        drawn = ablation.drawn(seed)
+    draws = [ablation.drawn(seed) for seed in range(ablation.seeds)]
+    split = trainer == "trl" and all(map(_one_answer, _shown(draws)))
+    for seed, drawn in enumerate(draws):
         for stream in drawn.streams:
             for count in drawn.sizes[stream.arm]:
                 name = f"{stream.arm}-{count.size}-s{seed}"
                 talks = stream.conversations[: count.rows]
-                _write_rows(talks, ROWS[trainer], out / f"{name}.jsonl")
-                lost.update(_lost(talks, trainer))
+                _write_rows(talks, ROWS[trainer], out / f"{name}.jsonl", split)
+                lost.update({} if split else _lost(talks, trainer))
                 entries[name] = _dataset(name, any("tools" in talk[0] for talk in talks))
                 config = TRAINERS[trainer](name, model, recipe, ablation.grid.length(), count, seed)
+                if split:
+                    config["assistant_only_loss"] = False  # of prompt and completion TRL learns the completion
                 write_text(out / f"{name}.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
                 cells.append(
                     {"arm": stream.arm, "size": count.size, "seed": seed, "model": f"runs/{name}", **count._asdict()}
@@ -93,12 +96,31 @@ def _model(ablation: Ablation, out: Path, say: Callable[[str], None]) -> str:
     return "model"
 
 
-def _write_rows(talks: Sequence[Messages], form: str, path: Path) -> None:
+def _shown(draws: Sequence[Any]) -> Iterator[Messages]:
+    """Every conversation that some arm of these draws (arms of one seed each) is trained on."""
+    for drawn in draws:
+        for stream in drawn.streams:
+            yield from stream.conversations[: max(count.rows for count in drawn.sizes[stream.arm])]
+
+
+def _one_answer(talk: Messages) -> bool:
+    """Whether the last turn is all that is learned: such rows need no marks of the assistant's words in the template,
+    which TRL asks for and stock templates (SmolLM2's) lack."""
+    learned = [i for i, turn in enumerate(talk) if turn["role"] == "assistant" and turn.get("weight") != 0]
+    return learned == [len(talk) - 1] and len(talk) > 1
+
+
+def _write_rows(talks: Sequence[Messages], form: str, path: Path, split: bool = False) -> None:
+    """As JSON lines; `split`: the last turn apart, as `completion`."""
     with whole(path) as file:
         for talk in talks:
             tools = talk[0].get("tools") if talk else None
             turns = [{k: v for k, v in turn.items() if k != "tools"} for turn in talk]
-            file.write(orjson.dumps(write_record(form, turns, tools=tools)) + b"\n")
+            record = write_record(form, turns, tools=tools)
+            if split:
+                *prompt, completion = record.pop("messages")
+                record = {"prompt": prompt, "completion": [completion], **record}
+            file.write(orjson.dumps(record) + b"\n")
 
 
 def _lost(talks: Sequence[Messages], trainer: str) -> Iterator[str]:
