@@ -36,7 +36,8 @@ class Holdout(Step):
 
     Rows are chosen by a pseudo-random priority of (seed, id), people's before models', answered rows only, never a seed
     task that generation may have shown, nor one whose label is not sure: it came with the row, or with a confidence of
-    .9. An ability gives at most half of its rows, with a warning. Two chosen rows are never near copies.
+    .9. An ability gives at most half of its rows, with a warning. Of rows whose ability nobody can say none is chosen,
+    with a warning, unless nothing is labelled at all. Two chosen rows are never near copies.
     """
 
     kind: ClassVar[str] = "holdout"
@@ -44,7 +45,7 @@ class Holdout(Step):
     reads_labels: ClassVar[bool] = True
     reads_scores: ClassVar[bool] = True  # how sure categorize is of a label
     reads_shown: ClassVar[bool] = True
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
 
     per_ability: int = Field(20, ge=1, description="Rows of each ability to hold out.")
     threshold: float = Field(
@@ -65,12 +66,11 @@ class Holdout(Step):
         first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
         confidence = _confidence(rows)
-        free = (
-            answered
-            & ~rows.shown
-            & ((confidence >= SURE) | (codes == names.index(UNKNOWN) if UNKNOWN in names else False))
-        )
-        wanted = np.minimum(self.per_ability, np.bincount(codes[answered], minlength=len(names)) // 2)
+        free = answered & ~rows.shown & (confidence >= SURE)
+        # Where nobody labels anything, the rows are one stratum, and an exam of them is better than none.
+        asked = np.array([name != UNKNOWN or (len(names) == 1 and not _labellers(rows)) for name in names], bool)
+        most = np.where(asked, self.per_ability, 0)
+        wanted = np.minimum(most, np.bincount(codes[answered], minlength=len(names)) // 2)
 
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
@@ -99,7 +99,7 @@ class Holdout(Step):
             "_near": copy_of,
             "similarity": similarity,
             "_holds": pa.array(holds, pa.string()),
-            "_short": _short(names, codes, held, answered, self.per_ability),
+            "_short": _short(names, codes, held, answered, most),
             "_purity": _purity(names, codes, held, confidence),
         }
 
@@ -207,8 +207,7 @@ def _confidence(rows: Rows) -> np.ndarray:
     """How likely each row's label is right (float64): 1 where it came with the row, else what the last categorize step
     says."""
     found = np.ones(len(rows))
-    steps = [n[: -len("given")] for n in rows.scores if n.startswith("score_") and n.endswith("_given")]
-    for step in steps[-1:]:
+    for step in _labellers(rows)[-1:]:
         given, label, sure = (rows.scores[step + end].combine_chunks() for end in ("given", "label", "confidence"))
         asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches(columns=["meta"])])
         sure = np.asarray(pc.fill_null(sure.cast(pa.float64()), 0.0))
@@ -217,12 +216,21 @@ def _confidence(rows: Rows) -> np.ndarray:
     return found
 
 
+def _labellers(rows: Rows) -> list[str]:
+    """The categorize steps before this one, as the beginnings of their scores' names."""
+    return [n[: -len("given")] for n in rows.scores if n.startswith("score_") and n.endswith("_given")]
+
+
 def _purity(names: list[str], codes: np.ndarray, held: np.ndarray, confidence: np.ndarray) -> pa.Array:
-    """A line on the first held row of each ability some of whose held labels a model gave, null elsewhere."""
+    """A line on the first held row of each ability some of whose held labels a model gave, and on the first row of no
+    known ability where none is held, null elsewhere."""
     lines = np.full(len(codes), None, object)
     for code, name in enumerate(names):
         mine = held & (codes == code)
-        if name != UNKNOWN and (told := mine & (confidence < 1)).any():
+        if name == UNKNOWN and not mine.any():
+            count = np.count_nonzero(codes == code)
+            lines[np.argmax(codes == code)] = f"{count:,} rows are of no known ability: none of them is held out"
+        elif name != UNKNOWN and (told := mine & (confidence < 1)).any():
             purity = confidence[mine].mean()
             lines[np.argmax(mine)] = (
                 f"{name}: a model gave {told.sum()} of {mine.sum()} labels; {purity:.0%} should be right"
@@ -230,16 +238,17 @@ def _purity(names: list[str], codes: np.ndarray, held: np.ndarray, confidence: n
     return pa.array(lines, pa.string())
 
 
-def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.ndarray, wanted: int) -> pa.Array:
-    """A line on the first row of each ability that gave fewer rows than wanted, null elsewhere."""
+def _short(names: list[str], codes: np.ndarray, held: np.ndarray, answered: np.ndarray, most: np.ndarray) -> pa.Array:
+    """A line on the first row of each ability that gave fewer rows than wanted (`most` of each), null elsewhere."""
     lines = np.full(len(codes), None, object)
     have, gave = np.bincount(codes[answered], minlength=len(names)), np.bincount(codes[held], minlength=len(names))
     for code, name in enumerate(names):
-        if gave[code] < wanted:
+        if gave[code] < most[code]:
             why = (
                 "at most half of it may go"
                 if gave[code] == have[code] // 2
                 else f"the others are seeds, unanswered, near copies or of a label less sure than {SURE}"
             )
-            lines[np.argmax(codes == code)] = f"{name} gives {gave[code]} of {wanted} rows: it has {have[code]}, {why}"
+            told = f"{name} gives {gave[code]} of {most[code]} rows: it has {have[code]}, {why}"
+            lines[np.argmax(codes == code)] = told
     return pa.array(lines, pa.string())

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from instdata.build import prepare
+from instdata.build import build, prepare
 from instdata.steps import base as steps
 from instdata.steps.base import Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.util.errors import InputError
@@ -341,6 +341,21 @@ def test_holdout_takes_n_of_each_and_leaves_no_near_copy(bench):
     assert not held_prompts & set(prompts)
     totals = done.manifest["totals"]
     assert totals["kept"] == config["rows"] + len(train)
+
+
+def test_holdout_takes_no_row_of_no_known_ability_unless_nothing_is_labelled(bench):
+    some = distinct(60)
+    bench.jsonl("some.jsonl", [{**r, "ability": "math"} for r in some[:20]] + some[20:])
+    bench.jsonl("none.jsonl", some)
+    for name, held, said in (
+        ("some", {"math": 4}, ["holdout: 40 rows are of no known ability: none of them is held out"]),
+        ("none", {"unknown": 4}, []),
+    ):
+        lines: list[str] = []
+        recipe = bench.recipe(sources=[{"path": f"{name}.jsonl"}], steps=[{"holdout": {"per_ability": 4}}])
+        done = build(prepare(recipe, say=lines.append), bench.folder / name)
+        assert done.manifest["configs"]["holdout"]["by_ability"] == held
+        assert [line for line in lines if line.startswith("holdout: ")] == said
 
 
 def test_holdout_does_not_depend_on_file_order(bench):

@@ -3,6 +3,7 @@
 import json
 import resource
 import time
+import tracemalloc
 from importlib import import_module
 
 import numpy as np
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from instdata.steps.dedup import Index, dedup, near, search, signatures, to_datasketch
 from instdata.steps.dedup.character_tables import prepare
-from instdata.steps.dedup.minhash import ngram_sets, scheme
+from instdata.steps.dedup.compared_texts import Texts
+from instdata.steps.dedup.minhash import Sketch, ngram_sets, scheme
 from instdata.util.errors import BuildError, InputError
 
 from .reference import all_pairs, jaccard, ngram_set
@@ -358,3 +360,23 @@ def test_listed_real_words_are_no_slips_of_each_other():
     many = [f"Please describe the {w} country over the mountains near town number {i}" for i, w in enumerate("ab" * 30)]
     task = "Which is the largest country that a traveller from the north can reach on foot within a week"
     assert not len(dedup([*many, task, task.replace("country", "county")]).dropped)
+
+
+def test_a_search_holds_few_bytes_of_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, not clocked: what is allocated at most while rows without a copy are searched, beside their sketches."""
+    rows, s = 300_000, scheme(0.7)
+    random = np.random.default_rng(0)
+    whole, bits = (random.integers(0, 1 << 63, (rows, 2)).astype(np.uint64) for _ in range(2))
+    sketch = Sketch(random.integers(0, 1 << 32, (s.bands, rows), dtype=np.uint32), whole, bits)
+    monkeypatch.setattr(inner, "PART", 1 << 12)  # what a part of the keys takes does not grow with the rows
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    order = np.arange(rows)[::-1].copy()
+    inner.search(Texts(0), sketch, s, order[:10], 0.7)  # imports and compiles
+    tracemalloc.start()
+    try:
+        found = inner.search(Texts(0), sketch, s, order, 0.7)
+        most = tracemalloc.get_traced_memory()[1] / rows
+    finally:
+        tracemalloc.stop()
+    assert not len(found.later) and (found.copy_of == -1).all()
+    assert most < 30

@@ -70,7 +70,8 @@ def find_in(
 ) -> Deduped:
     """The Deduped of sketched texts, rows taken in `order` (positions; those without text are left out). Method
     semantic needs their unit `vectors`."""
-    order = order[sketched.valid[order]]
+    valid = sketched.valid[order]
+    order = order if valid.all() else order[valid]
     sketch = sketched.sketch
     if method == "exact":
         none = np.empty(0, np.int64)
@@ -83,7 +84,7 @@ def find_in(
     rows = len(sketched.valid)
     by = np.argsort(found.later, kind="stable")
     at = np.searchsorted(found.later[by], np.arange(rows + 1))
-    return Deduped(threshold, floor, order, found.copy_of, at, found.earlier[by], found.similarity[by])
+    return Deduped(threshold, floor, order, found.copy_of.astype(np.int64), at, found.earlier[by], found.similarity[by])
 
 
 class Sketched(NamedTuple):

@@ -43,7 +43,9 @@ def find(step: DedupOptions, rows: Rows, floor: float) -> dict[str, Any]:
     if step.method == "minhash":
         s = scheme(floor, step.num_perm, int(step.ngram), sides, script, words)
     sketched = sketch_all(texts, len(names) + len(rows), s, parse_bytes(step.max_memory), folder=folder)
-    found = find_in(sketched, s, priority(keys, len(names)), floor, floor, step.method, vectors=vectors)
+    order = priority(keys, len(names))
+    keys.clear()  # 16 bytes a row, not wanted any more
+    found = find_in(sketched, s, order, floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)
 
 

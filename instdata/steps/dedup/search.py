@@ -31,7 +31,7 @@ class Found(NamedTuple):
     """What a search found, rows by position. `later` comes after `earlier` in priority; pairs are sorted by (later,
     earlier)."""
 
-    copy_of: np.ndarray  # int64[rows]: the first row in priority with the same folded text, -1 where there is none
+    copy_of: np.ndarray  # int32[rows]: the first row in priority with the same folded text, -1 where there is none
     later: np.ndarray  # int64
     earlier: np.ndarray  # int64
     similarity: np.ndarray  # float64
@@ -136,7 +136,7 @@ def by_prefix(values: np.ndarray) -> Iterator[np.ndarray]:
 
 def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
     """For each row the first row of `order` with the same folded text, -1 where there is none before it."""
-    copy_of = np.full(len(whole), -1, np.int64)
+    copy_of = np.full(len(whole), -1, np.int32)
     ones = whole[order, 0]
     some = np.zeros(len(order), bool)
     for at in by_prefix(ones):
@@ -154,25 +154,27 @@ def copies(whole: np.ndarray, order: np.ndarray) -> np.ndarray:
 
 def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: float) -> Found:
     """Every pair of rows of `order` (positions, in priority order) with similarity at least `floor`, copies apart.
+    What is held of every row is 32 bits wide: 100 million rows take 0.4 GB an array.
 
     A row in a group of many similar ones gets its earliest neighbours only: see join_dense.
     """
     copy_of = copies(sketch.whole, order)
-    rows = order[copy_of[order] < 0]
+    rows = order[copy_of[order] < 0].astype(np.int32)
     candidates, root = _candidates(sketch, rows, s, floor)
     first, second, value, same = (np.concatenate(a) for a in zip(*_verified(texts, rows, candidates, s, floor)))
     slipped = np.flatnonzero(same & (value < 0))
-    slipped = slipped[slips(texts, rows[first[slipped]], rows[second[slipped]])]
+    slipped = slipped[slips(texts, *(rows[side[slipped]].astype(np.int64) for side in (first, second)))]
     value[slipped] *= -1
-    later, earlier, similarity = _outside_frames(first, second, value, same, len(rows))
+    later, earlier, similarity = _outside_frames(first, second, value, same)
     for members in _components(root):
-        y, x, value = join_dense(texts, rows[members], s, floor)
+        y, x, value = join_dense(texts, rows[members].astype(np.int64), s, floor)
         later.append(members[y])
         earlier.append(members[x])
         similarity.append(value)
     y, x = np.concatenate([np.empty(0, np.int64), *later]), np.concatenate([np.empty(0, np.int64), *earlier])
     by = np.lexsort((x, y))
-    return Found(copy_of, rows[y[by]], rows[x[by]], np.concatenate([np.empty(0), *similarity])[by])
+    later_rows, earlier_rows = (rows[side[by]].astype(np.int64) for side in (y, x))
+    return Found(copy_of, later_rows, earlier_rows, np.concatenate([np.empty(0), *similarity])[by])
 
 
 def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tuple[np.ndarray, np.ndarray]:
@@ -181,7 +183,7 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
     # Of n bits, those of a pair at the floor differ in n(1 - floor)/2, give or take; four deviations more and it is none.  # noqa: E501
     n, share = min(s.bands * s.rows, 128), (1 - floor) / 2
     differing = int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
-    root = np.arange(len(rows))
+    root = np.arange(len(rows), dtype=np.int32)
 
     def band(i: int) -> tuple[np.ndarray, np.ndarray]:
         found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -212,21 +214,22 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
 
 
 def _outside_frames(
-    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, same: np.ndarray, rows: int
+    first: np.ndarray, second: np.ndarray, similarity: np.ndarray, same: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """(later, earlier, similarity) of the pairs that are copies. A row that is similar to several others with which it
     contrasts holds a frame (one passage and its questions, one scaffold and its tasks): of two such rows a word more is
     another task."""
     unlike = similarity < 0
-    framed = np.bincount(np.concatenate([first[unlike], second[unlike]]), minlength=rows) >= FRAMED
-    copies = ~unlike & (same | ~(framed[first] & framed[second]))
+    held, counts = np.unique(np.concatenate([first[unlike], second[unlike]]), return_counts=True)
+    framed = held[counts >= FRAMED]
+    copies = ~unlike & (same | ~(np.isin(first, framed) & np.isin(second, framed)))
     return [second[copies]], [first[copies]], [similarity[copies]]
 
 
 def _components(root: np.ndarray) -> list[np.ndarray]:
     """Members, in order, of each component with more than one."""
-    counts = np.bincount(root, minlength=len(root)) if len(root) else root
-    members = np.flatnonzero(counts[root] > 1)
+    led = np.flatnonzero(root != np.arange(len(root), dtype=root.dtype))
+    members = np.union1d(led, root[led])
     members = members[np.argsort(root[members], kind="stable")]
     return np.split(members, np.flatnonzero(np.diff(root[members])) + 1) if len(members) else []
 
@@ -239,7 +242,7 @@ def _verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floo
     while start < len(pairs):
         part = pairs[start : start + step]
         first, second = (part >> np.uint64(32)).astype(np.int64), (part & LOW).astype(np.int64)
-        needed = np.unique(rows[np.concatenate([first, second])])
+        needed = np.unique(rows[np.concatenate([first, second])]).astype(np.int64)
         if texts.sizes(needed).sum() > BLOCK and len(part) > 1:
             step = len(part) // 2
             continue
