@@ -8,10 +8,12 @@ dictionary.cc, quantmatrix.cc, loss.cc).
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +23,15 @@ from instdata.util.kernels import jit
 
 MAGIC, VERSION = 793712314, 12
 END = b"</s>"  # what a line break is called
+ENTRY = re.compile(rb"([^\0]*)\0(.{8}).", re.DOTALL)  # of the dictionary: a text, its count, its kind
 FNV_START, FNV_PRIME = 2166136261, 16777619
 WIDE_START, WIDE_PRIME = (
     14695981039346656037,
     1099511628211,
 )  # of the same hash in 64 bits, by which whole words are told apart
-DIM = 16  # numbers a word or piece: known to the compiler, so that adding one is an instruction or two
+# Known to the compiler, so that adding a word or piece is an instruction or two, and no piece's number a division.
+DIM = 16  # numbers a word or piece
+BUCKETS = 2_000_000  # numbers of hashed pieces
 DEEPEST = 256  # branches of the tree that wait to be looked at
 
 
@@ -41,6 +46,7 @@ class FastText:
     words: np.ndarray  # uint64[2^k]: 64-bit hashes of known words, open-addressed; 0 where empty
     word: np.ndarray  # int32[2^k]: row of `input` of each
     piece: np.ndarray  # int32[buckets]: row of `input` of a hashed piece, -1 where it was pruned
+    there: np.ndarray  # uint8[buckets / 8]: a bit of each hashed piece, set where it was not pruned
     end: int  # row of `input` of the line's end, -1 where it was pruned
     least: int  # characters in a piece
     most: int
@@ -62,10 +68,11 @@ class _Reader:
         self.at += found.nbytes
         return found
 
-    def text(self) -> bytes:
-        end = self.data.index(b"\0", self.at)
-        found, self.at = self.data[self.at : end], end + 1
-        return found
+    def entries(self, count: int) -> tuple[list[bytes], np.ndarray]:
+        """(text, how often it was there) of each of the words and labels."""
+        found = list(islice(ENTRY.finditer(self.data, self.at), count))
+        self.at = found[-1].end()
+        return [m[1] for m in found], np.frombuffer(b"".join(m[2] for m in found), "<i8")
 
 
 @cache
@@ -81,21 +88,21 @@ def parse(data: bytes) -> FastText:
     r = _Reader(data)
     magic, version = r.numbers("ii")
     dim, *_, grams, loss, _, buckets, least, most, _, _ = r.numbers("12id")
-    if (magic, version, dim, grams, loss) != (MAGIC, VERSION, DIM, 1, 1):
+    if (magic, version, dim, grams, loss, buckets) != (MAGIC, VERSION, DIM, 1, 1, BUCKETS):
         raise ValueError(f"not a fastText model with hierarchical softmax, single words and {DIM} numbers each")
     size, words, _, _, pruned = r.numbers("iiiqq")
-    entries = [(r.text(), *r.numbers("qb")) for _ in range(size)]
+    texts, counts = r.entries(size)
     places = r.array("<i4", 2 * pruned).reshape(-1, 2)
     piece = np.full(buckets, -1, np.int32)
     piece[places[:, 0]] = words + places[:, 1]
     inputs = _matrix(r)
     (quantised,) = r.numbers("?")
     outputs = _matrix(r, quantised) if quantised else _plain(r)
-    labels, counts = zip(*((text.decode(), count) for text, count, _ in entries[words:]))
-    slots, rows = _table([text for text, _, _ in entries[:words]])
-    end = next((i for i, (text, _, _) in enumerate(entries[:words]) if text == END), -1)
-    names = [label.removeprefix("__label__") for label in labels]
-    return FastText(names, inputs, outputs, _tree(counts), slots, rows, piece, end, least, most)
+    slots, rows = _table(texts[:words])
+    end = texts.index(END) if END in texts[:words] else -1
+    names = [label.decode().removeprefix("__label__") for label in texts[words:]]
+    there = np.packbits(piece >= 0, bitorder="little")  # a quarter of a megabyte, which the processor keeps at hand
+    return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, piece, there, end, least, most)
 
 
 def _plain(r: _Reader) -> np.ndarray:
@@ -127,7 +134,7 @@ def _quantiser(r: _Reader) -> tuple[int, int, int, np.ndarray]:
     return parts, step, last, r.array("<f4", dim * 256)
 
 
-def _tree(counts: tuple[int, ...]) -> np.ndarray:
+def _tree(counts: np.ndarray) -> np.ndarray:
     """The Huffman tree over the labels, which are sorted by count, as fastText builds it: children of every node."""
     leaves = len(counts)
     count = np.full(2 * leaves - 1, 10**15, np.int64)
@@ -168,12 +175,12 @@ def predict(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
     best, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
     sizes = np.array([m.end, m.least, m.most], np.int64)
-    _predict(data, offsets, m.input, m.output, m.children, m.words, m.word, m.piece, sizes, best, probability)
+    _predict(data, offsets, m.input, m.output, m.children, m.words, m.word, m.piece, m.there, sizes, best, probability)
     return best, probability
 
 
 @jit
-def _predict(data, offsets, inputs, output, children, words, word, piece, sizes, best, probability):
+def _predict(data, offsets, inputs, output, children, words, word, piece, there, sizes, best, probability):
     hidden = np.empty(DIM, np.float32)
     waiting, scores = np.empty(DEEPEST, np.int32), np.empty(DEEPEST, np.float32)
     longest = 0
@@ -200,7 +207,7 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, sizes,
             ):
                 break  # </s> ends a line, as a line break does
             if at > begin:
-                known = _word(data, begin, at, words, word, piece, sizes, token, made_of, known)
+                known = _word(data, begin, at, words, word, piece, there, sizes, token, made_of, known)
         if sizes[0] >= 0:
             made_of[known] = sizes[0]
             known += 1
@@ -221,7 +228,7 @@ def _blank(byte):
 
 
 @jit
-def _word(data, begin, end, words, word, piece, sizes, token, made_of, known):
+def _word(data, begin, end, words, word, piece, there, sizes, token, made_of, known):
     """Write the rows of a word, where it is known, and of its pieces from place `known`; returns the next place."""
     h = np.uint64(WIDE_START)
     for i in range(begin, end):
@@ -238,7 +245,6 @@ def _word(data, begin, end, words, word, piece, sizes, token, made_of, known):
     for i in range(size):  # not by a slice: to word its error takes two seconds of compiling
         token[1 + i] = data[begin + i]
     size += 2
-    buckets = np.uint32(len(piece))
     for i in range(size):
         if token[i] & 0xC0 == 0x80:
             continue
@@ -251,8 +257,10 @@ def _word(data, begin, end, words, word, piece, sizes, token, made_of, known):
                 j += 1
             chars += 1
             if chars >= sizes[1] and not (chars == 1 and (i == 0 or j == size)):
-                made_of[known] = piece[hashed % buckets]
-                known += made_of[known] >= 0
+                at32 = hashed % np.uint32(BUCKETS)
+                if there[at32 >> np.uint32(3)] >> (at32 & np.uint32(7)) & 1:
+                    made_of[known] = piece[at32]
+                    known += 1
     return known
 
 

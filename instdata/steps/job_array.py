@@ -21,7 +21,7 @@ from instdata.read.open_sources import Input
 from instdata.read.shards import Block, read_block
 from instdata.score.sandbox.run import chosen
 from instdata.steps.base import Step
-from instdata.steps.run import Task, score_shard
+from instdata.steps.score_shards import Task, score_shard
 from instdata.util.build_context import Context
 
 Packed = tuple[dict[str, Any], pa.Table]

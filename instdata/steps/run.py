@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,17 @@ from instdata.corpus.corpus import (
     read_cached,
     write_cached,
 )
-from instdata.corpus.rows import SEEN_BY_STEPS, Rows
-from instdata.score.sandbox.run import chosen, use
+from instdata.corpus.rows import Rows
 from instdata.steps.added_rows import produce
 from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
 from instdata.steps.rewritten_rows import rewritten
 from instdata.steps.score_files import RAISED, part_of, place, seen, wanted
-from instdata.util.build_context import Context
+from instdata.steps.score_shards import Task, grouped, score_shard, score_together, scores_of, table_of
 from instdata.util.engine import Engine
-from instdata.util.errors import BudgetReached, BuildError, InstdataError
+from instdata.util.errors import BuildError, InstdataError
 from instdata.util.machine_limits import trouble
 from instdata.util.progress import track
 
-MAX_RAISED = 0.1  # of a shard's rows, and at least 10: beyond it the step is broken, not the rows
 EVIDENCE = 1 << 20  # dropped rows whose evidence is written together
 
 
@@ -56,20 +53,6 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
     except Exception as e:
         raise BuildError(f"step {step.name}: {trouble(e, cache) or f'{type(e).__name__}: {e}'}") from e
     return tally(_record(after, number, decided, verdicts), step.name, step.kind, number, before, made)
-
-
-@dataclass(frozen=True)
-class Task:
-    """One shard's scoring, on its way to a worker."""
-
-    step: Step
-    context: Context
-    shard: Shard
-    at: np.ndarray | None  # the rows to score; None: all
-    labels: pa.Array  # the current ability of each row of the shard
-    scores: dict[str, pa.ChunkedArray]
-    out: Path
-    sandbox: tuple[str, bool] = field(default_factory=chosen)  # the user's choice, which another process lacks
 
 
 def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
@@ -93,7 +76,13 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     engine = engine.near() if step.asks_models else engine
-    for _ in track(engine.map(score_shard, tasks()), len(made), int):
+    if step.together and engine.near() is engine:
+        most = min(step.together, -(-sum(corpus.shards[i].rows for i in made) // engine.jobs))
+        scored = engine.map(score_together, grouped(tasks(), most))
+    else:
+        scored = engine.map(score_shard, tasks())
+    total = sum(corpus.shards[i].rows if (at := places[i][2]) is None else len(at) for i in made)
+    for _ in track(scored, total, int, size=int):
         pass
     parts = {
         i: part_of(path, 0, corpus.shards[i].rows if at is None else len(at), at, key)
@@ -107,17 +96,6 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
         rows.append(local + corpus.starts[i])
         verdicts.append(_decide(step, table))
     return after, np.concatenate(rows) if rows else np.empty(0, np.int64), _joined(verdicts)
-
-
-def score_shard(task: Task) -> int:
-    """Score one shard and write its sidecar; returns the number of its rows."""
-    use(*task.sandbox)
-    table = read_cached(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
-    table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
-    rows = Rows(table, task.context, task.scores)
-    rows = rows if task.at is None else rows.take(task.at)
-    write_cached(_scored(task.step, rows), task.out)
-    return len(rows)
 
 
 def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
@@ -146,55 +124,9 @@ def _silent(line: str) -> None:
     """Workers do not speak."""
 
 
-def _scored(step: Step, rows: Rows) -> pa.Table:
-    """The scores of some rows. Where scoring raises, rows are scored in halves until the row that raises is alone:
-    it gets nulls and the error. Raises BudgetReached where more than MAX_RAISED of the rows raise."""
-    left = [max(10, int(len(rows) * MAX_RAISED))]
-
-    def scored(part: Rows) -> pa.Table:
-        try:
-            return table_of(step, step.score(part), len(part))
-        except InstdataError:
-            raise
-        except Exception as e:
-            if len(part) == 1 and trouble(e):  # the machine's, not the row's
-                raise
-            error = f"{type(e).__name__}: {e}"
-        if len(part) == 1:
-            left[0] -= 1
-            if left[0] < 0:
-                raise BudgetReached(
-                    f"step {step.name} fails on more than {MAX_RAISED:.0%} of the rows. The last one: {error}. "
-                    "Mend what it says and run again"
-                )
-            return pa.table({RAISED: [error]})
-        half = len(part) // 2
-        return pa.concat_tables(
-            [scored(part.take(np.arange(half))), scored(part.take(np.arange(half, len(part))))],
-            promote_options="default",
-        )
-
-    return scored(rows)
-
-
 def verdicts_of(step: Step, rows: Rows) -> Verdicts:
     """A step's verdicts on rows outside of a build; `errors` of those on which it fails. Raises what a build would."""
-    return _decide(step, _scored(step, rows))
-
-
-def table_of(step: Step, scored: Mapping[str, Any], rows: int) -> pa.Table:
-    """What `score` returned, as a table as long as the rows. Raises BuildError where a column is not."""
-    columns = {
-        name: v if isinstance(v, (pa.Array, pa.ChunkedArray)) else pa.array(v, from_pandas=True)
-        for name, v in scored.items()
-    }
-    wrong = [f"{name} ({len(c)})" for name, c in columns.items() if len(c) != rows]
-    if wrong:
-        raise BuildError(
-            f"step {step.name}: score returned columns that are not as long as the {rows} rows: {', '.join(wrong)}"
-        )
-    # A table without columns has no length: keep one.
-    return pa.table(columns or {"_none": pa.nulls(rows, pa.bool_())})
+    return _decide(step, scores_of(step, rows))
 
 
 def _decide(step: Step, table: pa.Table) -> Verdicts:

@@ -22,12 +22,14 @@ _bars: set[object] = set()  # those on the screen now: while one moves, nobody w
 _beats: list[Heartbeat] = []  # one in another: the innermost speaks
 
 
-def track(items: Iterable[T], total: int | None, rows: Callable[[T], int]) -> Iterator[T]:
-    """The items, as they come; the innermost heartbeat tells how many of `total` (None: unknown) are done, and how many
-    rows a second go by."""
-    began, seen = time.monotonic(), 0
-    for done, item in enumerate(items, 1):
-        seen += rows(item)
+def track(
+    items: Iterable[T], total: int | None, rows: Callable[[T], int], size: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
+    """The items, as they come; the innermost heartbeat tells how much of `total` (None: unknown) is done, each item
+    being `size` of it, and how many rows a second go by."""
+    began, seen, done = time.monotonic(), 0, 0
+    for item in items:
+        seen, done = seen + rows(item), done + size(item)
         rate = seen / max(time.monotonic() - began, 1e-9)
         part(done, total or 0, "rows", f"{seen:,} rows, {rate:,.0f}/s", began)
         yield item

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from instdata.build import build, prepare
-from instdata.steps.run import score_shard
+from instdata.steps.score_shards import score_shard
 from instdata.util.engine import Ray, open_engine
 from instdata.util.errors import InputError
 from tests.conftest import Bench

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from instdata.build import build, prepare
 from instdata.steps import base as steps
+from instdata.steps import score_shards
 from instdata.steps.base import Scores, Step, Threshold, Verdicts, drop, keep
 from instdata.util.errors import InputError
 from tests.conftest import rows
@@ -130,6 +132,34 @@ def test_a_row_that_a_step_raises_on_is_quarantined_alone(bench):
     (record,) = [json.loads(x) for x in (done.path / "quarantine.jsonl").read_text().splitlines()]
     assert record["source_row"] == 20 and "boom" in record["raw"]
     assert done.manifest["steps"][0]["quarantined"] == 1
+
+
+@pytest.mark.parametrize("boom", [False, True])
+def test_shards_scored_together_are_scored_the_same(bench, monkeypatch, boom):
+    """A file a shard; a row that a step raises on costs what it costs where shards are scored one by one."""
+    for i in range(4):
+        last = {"instruction": "boom" if boom and i == 2 else f"x{i}", "output": "o"}
+        bench.jsonl(f"{i}.jsonl", [*rows(5 + i), last])
+    kept = {}
+    for together, counts in ((0, [6, 7, 8, 9]), (14, [13, 8, 9]), (100, [30])):
+        monkeypatch.setattr(Counted, "together", together)
+        monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / f"cache-{together}"))
+        Counted.scored.clear()
+        done = bench.build(f"b{together}", sources=[{"path": "*.jsonl"}], steps=[{"counted": {"most": 20}}])
+        assert Counted.scored == counts or boom
+        kept[together] = pq.read_table(done.path / "ledger.parquet").to_pylist()
+    assert kept[0] == kept[14] == kept[100]
+    assert [r["verdict"] for r in kept[100]].count("quarantined") == boom
+
+
+def test_a_group_of_shards_is_bounded_in_rows_and_bytes(monkeypatch):
+    monkeypatch.setattr(score_shards, "TOGETHER", 50)
+    tasks = [
+        SimpleNamespace(shard=SimpleNamespace(rows=n, size=size))
+        for n, size in [(3, 9), (3, 9), (3, 9), (9, 9), (1, 45), (1, 9)]
+    ]
+    assert [len(group) for group in score_shards.grouped(tasks, 6)] == [2, 1, 1, 1, 1]
+    assert [len(group) for group in score_shards.grouped(tasks, 1000)] == [4, 1, 1]
 
 
 def test_a_step_that_returns_nonsense_is_named(bench):

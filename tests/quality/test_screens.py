@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.quality import personal_data, wording
+from instdata.steps.quality import form, personal_data, wording
 from instdata.steps.quality.phrases import lists, pattern, screen
 from instdata.steps.quality.repeats import NGRAM, RUN, repeats
 from instdata.steps.quality.rule_text import Text, has, spots
@@ -104,3 +104,42 @@ def test_a_slice_of_a_column_is_read_from_its_own_start():
     texts = pa.array(["one two three four five six seven eight " * 2, "b" * 12, "fine"])
     assert repeats(texts.slice(1))[1].tolist() == [True, False]
     assert repeats(texts.slice(2))[0].tolist() == [0.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(pieces, st.one_of(st.none(), pieces)), min_size=1, max_size=6), st.data())
+def test_some_rows_of_a_text_see_what_all_of_it_saw(told, data):
+    """Columns that are worked out are taken over, others worked out of the rows alone: the same either way."""
+    prompts, responses = ([pair[i] for pair in told] for i in (0, 1))
+    at = np.array(data.draw(st.lists(st.integers(0, len(told) - 1), max_size=5)), np.int64)
+    fresh = Text(pa.array([prompts[i] for i in at], pa.string()), pa.array([responses[i] for i in at], pa.string()))
+    names = ("prompt", "response", "chars", "prompt_chars", "ask", "line", "head", "tail", "code")
+    for known in (data.draw(st.sets(st.sampled_from(names))), set(names)):
+        text = Text(pa.array(prompts, pa.string()), pa.array(responses, pa.string()))
+        for name in known:
+            getattr(text, name)
+        some = text.take(np.arange(len(told))).take(at)
+        assert len(some) == len(at) and some.reasoning is None
+        for name in names:
+            assert getattr(some, name).tolist() == getattr(fresh, name).tolist()
+
+
+def test_what_is_known_of_a_text_is_not_looked_up_again(monkeypatch):
+    text = Text(pa.array(["one\ntwo", " \n three "]), pa.array(["a", "b"]))
+    assert text.line.to_pylist() == ["one", "three "] and text.prompt_language
+    monkeypatch.setattr("instdata.steps.quality.rule_text.detect", None)
+    some = text.take(np.array([1])).take(np.array([0]))
+    assert some.line.to_pylist() == ["three "] and some.prompt_language[0].to_pylist() == [None]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["same words", "abc def", "12 34 56", "short", " same words ", "a-b-c-d-e-f"]), max_size=14
+    )
+)
+def test_a_stuck_line_is_two_lines_in_three_that_were_there_before(lines):
+    letters = [line.strip() for line in lines if sum(map(str.isalpha, line)) >= 6]
+    stuck = form.stuck_line("\n".join(lines))
+    assert (stuck is not None) == (len(letters) >= 4 and 3 * len(set(letters)) <= len(letters))
+    assert stuck is None or (stuck["lines"], stuck["different"]) == (len(letters), len(set(letters)))

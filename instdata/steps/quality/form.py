@@ -35,7 +35,10 @@ def repeated_line(t: Text) -> np.ndarray:
 
 def stuck_line(response: str) -> Found:
     """The first line that comes again, where two lines in three or more were there before."""
-    lines = [line for line in (raw.strip() for raw in response.split("\n")) if sum(map(str.isalpha, line)) >= 6]
+    lines = [line for line in (raw.strip() for raw in response.split("\n")) if len(line) >= 6]
+    if len(lines) - len(set(lines)) < 3:  # of four lines or more, two in three
+        return None
+    lines = [line for line in lines if sum(map(str.isalpha, line)) >= 6]
     if len(lines) < 4 or len(set(lines)) > len(lines) / 3:
         return None
     line = next(line for i, line in enumerate(lines) if line in lines[:i])
@@ -191,7 +194,8 @@ QUOTED_RUN = r"[\"“《(（‘'](?:[A-Za-z][A-Za-z'’-]*[ ,]+){6,}[^\"”》)�
 
 def mixed_language(t: Text) -> np.ndarray:
     """A run of six words in one script inside a response in the other, that the prompt neither has nor asks for."""
-    return t.only(has(t.response, r"\p{Han}"), lambda f: has(f.response, r"[A-Za-z]{2}") & _mixed(f))
+    some = t.only(~np.asarray(pc.string_is_ascii(t.response)), lambda f: has(f.response, r"\p{Han}"))
+    return t.only(some, lambda f: has(f.response, r"[A-Za-z]{2}") & _mixed(f))
 
 
 def _mixed(t: Text) -> np.ndarray:

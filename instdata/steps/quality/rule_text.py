@@ -7,9 +7,8 @@ Every pattern runs in RE2 (Arrow's kernels), so no text can make one slow; texts
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +20,7 @@ from instdata.read.language import detect
 from instdata.steps.quality.phrases import pattern, screen
 from instdata.steps.quality.repeats import repeats
 
+T = TypeVar("T")
 BATCH = 1 << 15  # rows looked at together: each pattern is compiled anew for every batch
 LIMIT = 100_000  # characters of a text that rules look at
 HEAD = 400  # characters in which a refusal or a request for more shows itself
@@ -28,15 +28,38 @@ SHOWN = 200  # characters of a finding that are quoted
 ASK = 600  # characters of a prompt in which the task is stated
 
 
-@dataclass
+class _Column(cached_property[T]):
+    """What a text is worked out to have, a value a row. Some rows of a text take over what is known of all of it."""
+
+    def __get__(self, text: Any, owner: Any = None) -> Any:
+        if text is not None and text.knows(name := str(self.attrname)) and name not in vars(text):
+            vars(text)[name] = _taken(getattr(text.whole, name), text.at)
+        return super().__get__(text, owner)
+
+
+def _given(text: Text) -> pa.Array:
+    """What a text is made with, and some rows of it always know."""
+    raise AttributeError
+
+
+def _taken(column: Any, at: pa.Array) -> Any:
+    """Some rows of a column: of Arrow, of numpy, several, or None."""
+    if isinstance(column, tuple):
+        return tuple(_taken(c, at) for c in column)
+    return column if column is None else column[np.asarray(at)] if isinstance(column, np.ndarray) else column.take(at)
+
+
 class Text:
     """Prompts and responses (string arrays; a response is null or blank where the row is an instruction only), and the
     reasoning before each response (null where there is none; None: no row has any)."""
 
-    prompts: pa.Array
-    responses: pa.Array
-    thoughts: pa.Array | None = None
-    met: dict[Any, np.ndarray] = field(default_factory=dict)  # what `Rare` looked up
+    prompts, responses, thoughts = (_Column[Any](_given) for _ in range(3))
+
+    def __init__(self, prompts: pa.Array, responses: pa.Array, thoughts: pa.Array | None = None):
+        self.whole: Text | None = None  # whose rows `at` these are
+        self.at = pa.array(np.arange(len(prompts)))
+        self.met: dict[Any, np.ndarray] = {}  # what `Rare` looked up
+        vars(self).update(prompts=prompts, responses=responses, thoughts=thoughts)
 
     @classmethod
     def of(cls, rows: Rows) -> Text:
@@ -71,13 +94,17 @@ class Text:
         return text, np.concatenate([owner, silent]), np.concatenate([turn, np.ones(len(silent), np.int64)])
 
     def take(self, at: np.ndarray) -> Text:
-        """Some of the rows."""
-        index = pa.array(at)
-        thoughts = None if self.thoughts is None else self.thoughts.take(index)
-        return Text(self.prompts.take(index), self.responses.take(index), thoughts)
+        """Some of the rows; their texts are copied when they are looked at."""
+        some = Text.__new__(Text)
+        some.whole, some.at, some.met = self, pa.array(at), {}
+        return some
+
+    def knows(self, name: str) -> bool:
+        """Whether a column is worked out already, of these rows or of those that they were taken from."""
+        return name in vars(self) or (self.whole is not None and self.whole.knows(name))
 
     def __len__(self) -> int:
-        return len(self.prompts)
+        return len(self.at)
 
     def only(self, rows: np.ndarray, rule: Callable[[Text], np.ndarray]) -> np.ndarray:
         """A rule's mask over all rows, asked of `rows` (a mask) alone."""
@@ -91,25 +118,25 @@ class Text:
         """A mask without the rows that are excused, which is asked of the rows found alone."""
         return found & ~self.only(found, excused)
 
-    @cached_property
+    @_Column
     def repeats(self) -> tuple[np.ndarray, np.ndarray]:
         """(share of repeated words, whether one character runs on) of each response; see repeats.py."""
         return repeats(self.response)
 
-    @cached_property
+    @_Column
     def prompt(self) -> pa.Array:
         return _begun(self.prompts)
 
-    @cached_property
+    @_Column
     def response(self) -> pa.Array:
         return _begun(self.responses)
 
-    @cached_property
+    @_Column
     def trimmed(self) -> pa.Array:
         """The whole response without white space around it, "" for none."""
         return pc.utf8_trim_whitespace(_filled(self.responses))
 
-    @cached_property
+    @_Column
     def reasoning(self) -> pa.Array | None:
         """The reasoning of each row, "" for none; None where no row has any."""
         return None if self.thoughts is None else _begun(self.thoughts)
@@ -119,48 +146,51 @@ class Text:
         """The views that a model reads or learns to write: prompt, response, and reasoning where there is any."""
         return ["prompt", "response", *([] if self.reasoning is None else ["reasoning"])]
 
-    @cached_property
+    @_Column
     def chars(self) -> np.ndarray:
         """Characters of the whole response, without white space around it (int64)."""
         return np.asarray(pc.utf8_length(self.trimmed)).astype(np.int64)
 
-    @cached_property
+    @_Column
     def prompt_chars(self) -> np.ndarray:
         return np.asarray(pc.utf8_length(self.prompt)).astype(np.int64)
 
-    @cached_property
+    @_Column
     def answered(self) -> np.ndarray:
         return self.chars > 0
 
-    @cached_property
+    @_Column
     def head(self) -> pa.Array:
         return pc.utf8_slice_codeunits(self.response, 0, HEAD)
 
-    @cached_property
+    @_Column
     def tail(self) -> pa.Array:
         """The last characters of the whole response."""
         return pc.utf8_slice_codeunits(self.trimmed, -80)
 
-    @cached_property
+    @_Column
     def ask(self) -> pa.Array:
         return pc.utf8_slice_codeunits(self.prompt, 0, ASK)
 
-    @cached_property
+    @_Column
     def line(self) -> pa.Array:
         """The prompt's first line: the instruction without its input."""
-        return pc.struct_field(pc.extract_regex(self.ask, r"^\s*(?P<line>[^\n]*)"), "line")
+        begun = pc.ascii_ltrim(self.ask, "\t\n\f\r ")
+        more = pc.match_substring(begun, "\n")
+        first = pc.struct_field(pc.extract_regex(begun.filter(more), r"^(?P<line>[^\n]*)"), "line")
+        return pc.replace_with_mask(begun, more, first)
 
-    @cached_property
+    @_Column
     def code(self) -> np.ndarray:
         """The task or the response is about code, markup or data formats."""
         return asks(self.ask, "code") | has(self.response, CODE_SHOWN)
 
-    @cached_property
+    @_Column
     def prompt_language(self) -> tuple[pa.Array, np.ndarray]:
         """(code or null, confidence) of each prompt's first line: what follows may be material in any language."""
         return detect(self.line)
 
-    @cached_property
+    @_Column
     def response_language(self) -> tuple[pa.Array, np.ndarray]:
         """(code or null, confidence) of each response."""
         return detect(self.responses)

@@ -22,6 +22,7 @@ from instdata.steps.quality.classifier import Learned
 from instdata.steps.quality.judge import JudgeOptions
 from instdata.steps.quality.perplexity_and_ifd import CausalModel
 from instdata.steps.quality.rule_scores import by_rules
+from instdata.steps.quality.rule_text import BATCH
 from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 from instdata.util.sizes_and_shares import Share
@@ -38,6 +39,7 @@ class Quality(Step):
 
     kind: ClassVar[str] = "quality"
     version: ClassVar[int] = 5
+    together: ClassVar[int] = BATCH  # each pattern is compiled anew for every call
 
     rules: str | list[str] | None = Threshold(
         None,
