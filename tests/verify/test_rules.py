@@ -79,6 +79,8 @@ ROWS = [
     ("rewrite", "zh", "改得更礼貌：把窗户关上，太吵了。", "麻烦您把窗户关上好吗？外面有些吵。", "把窗户关上，太吵了。", "not_rewritten"),
     ("rewrite", "en", "Make it formal: Hey, send me that file now.", "Could you please send me the file?",
     "Hey, send me that file now.", "not_rewritten"),
+    ("open_qa", "en", "Which ship sank in the night of the Titanic?", "It struck an iceberg.", "The Titanic.",
+     "told_by_task"),
 ]  # fmt: skip
 
 
@@ -114,6 +116,7 @@ def test_every_check_has_a_wrong_row():
         "wrong_verse",
     }
     assert told | spared == set(BY_NAME)
+    assert fault("open_qa", "zh", "太阳从东边还是西边升起？", "东边") is None, "one of two that the task offers"
     assert fault("cot", "zh", "如果甲比乙高，乙比丙高，谁最高？说明理由。", "甲") == "no_reasoning"
     assert fault("summarization", "en", f"Summarise.\n{NOTICE}", f"In short: {NOTICE[:-12]}") in (
         "not_shorter",
