@@ -284,14 +284,11 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
 def _subjects(plan: Writing, kinds: Sequence[str], count: int, draw: random.Random) -> str:
     """What the tasks of a request are about: a small model is given a kind for each, others subjects; and who asks."""
     zh = plan.language == "zh"
-    if plan.small and kinds:
-        drawn = draw.sample(kinds, min(count, len(kinds)))
-        told = [f"第{n}题：{kind}" if zh else f"task {n}: {kind}" for n, kind in enumerate(drawn, 1)]
-    else:
-        told = draw.sample(topics(plan.language), count)
+    about = kinds if plan.small and kinds else topics(plan.language)
+    told = draw.sample(about, min(count, len(about)))
     person = draw.choice(personas(plan.language)) if plan.personas else ""
     who = f"{'；提问的人是' if zh else '; the one who asks is '}{person}" if person else ""
-    return ("、" if zh else ", ").join(told) + who
+    return ("；" if zh else "; ").join(told) + who
 
 
 def _fields(example: Shown, fields: Sequence[str]) -> dict[str, str]:
