@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from instdata.llm.request import Request
 from instdata.steps.generate.prompt_templates import TaskForm, forms, tasks_schema, template, topics
-from instdata.steps.generate.self_instruct import Goal, Ordered, Shown, Writing, _copied, _fields, _item, _request
+from instdata.steps.generate.self_instruct import (
+    Goal,
+    Ordered,
+    Shown,
+    Writing,
+    _copied,
+    _fields,
+    _item,
+    _request,
+    produce,
+)
+from instdata.steps.generate.session import Counting, Enough
+from instdata.steps.generate.step import Generate
+from instdata.util.build_context import Context
+from tests.generate.conftest import seeds, taxonomy
 
 SHOWN = Shown("把下面的话说得委婉一些。\n你的报告写得太乱了，重写。", "您的报告如果条理再清楚一些就更好了。")
 
@@ -79,3 +94,14 @@ def test_the_plain_example_stands_next_to_the_question():
     goal.accepted = 2
     goal.latest += [Shown("accepted task", "its answer")] * 2
     assert [e.instruction for e in _request(plan, goal, 2, 0)[1]] == ["accepted task", "plain task"]
+
+
+@pytest.mark.parametrize(("model", "small"), [("local:qwen2.5-coder-1.5b-instruct", True), ("m", False)])
+def test_a_local_model_is_a_small_one(model, small):
+    context = Context(seed=0, taxonomy=taxonomy(), seed_sources=frozenset(["seeds"]))
+    step = Generate(model=model, target=8, per_ability={"math": 1}).resolve(context)
+    counting = Counting(1)
+    with suppress(Enough):
+        produce(step, seeds(context), context, counting)
+    last = counting.requests[0].messages[-1][1].split("\n")[-1]
+    assert any(kind in last for kind in forms("zh")["math"].kinds) is small
