@@ -3,14 +3,19 @@ kept."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections import Counter
 
 import pytest
 
+from instdata.llm.request import Answer, Request
 from instdata.recipe.load import read_recipe
+from instdata.steps.generate.new_row_checks import NewRow
 from instdata.steps.generate.step import Generate
+from instdata.steps.generate.verify_new_rows import Verifier
+from instdata.steps.verify.options import Checking
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError
 from tests.generate.conftest import accepted, reasons, seeds, taxonomy
@@ -115,3 +120,21 @@ def test_what_repeats_its_prompt_is_no_task(model, tmp_path):
     with model(answer):
         made, _ = produced(tmp_path, verify=True, target=2)
     assert reasons(made)["echo"] >= 1 and reasons(made)[None] == 2
+
+
+@pytest.mark.parametrize(("said", "taken"), [("麻烦您把门关上，谢谢！", True), ("把门关上。", False)])
+def test_a_rewriting_is_answered_by_itself_and_that_is_taken_where_it_passes(said, taken):
+    """What draws cannot be compared of is answered anew; an answer that fails a rule (the sentence again) is not
+    taken."""
+    asked: list[Request] = []
+
+    async def ask(request: Request, read):
+        asked.append(request)
+        return Answer(read(said), said, f"key {len(asked)}")
+
+    item = NewRow("把下面的话改得更礼貌。\n把门关上。", "请关门。", "rewrite", "m")
+    verifier = Verifier(Checking(draws=2, skip=["judged_wrong"]), "zh", 7)
+    asyncio.run(verifier.by_draws(item, ask))
+    assert item.reason is None and item.meta["draws"] == ["key 1"] and len(asked) == 1
+    assert item.instruction in asked[0].messages[-1][1]
+    assert (item.response, item.meta.get("answer_of")) == ((said, "alone") if taken else ("请关门。", None))

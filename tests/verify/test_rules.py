@@ -79,6 +79,11 @@ ROWS = [
     ("rewrite", "zh", "改得更礼貌：把窗户关上，太吵了。", "麻烦您把窗户关上好吗？外面有些吵。", "把窗户关上，太吵了。", "not_rewritten"),
     ("rewrite", "en", "Make it formal: Hey, send me that file now.", "Could you please send me the file?",
     "Hey, send me that file now.", "not_rewritten"),
+    ("rewrite", "zh", "把下面的话改得更礼貌。\n把窗户关上，太吵了。", "麻烦您把窗户关上好吗？外面太吵了。",
+     "把窗户关好，外面太吵了。", "not_polite"),
+    ("generation", "zh", "写一则新品介绍。", "新款水杯上市：轻便、保温，欢迎选购。", "推出[新品名称]，价格[新品价格]。", "stock_phrase"),
+    ("open_qa", "en", "Which ship sank in the night of the Titanic?", "It struck an iceberg.", "The Titanic.",
+     "told_by_task"),
 ]  # fmt: skip
 
 
@@ -109,11 +114,12 @@ def test_every_check_has_a_wrong_row():
         "no_material",
         "too_long_for_task",
         "wrong_count",
-        "not_polite",
         "lost_numbers",
         "wrong_verse",
     }
     assert told | spared == set(BY_NAME)
+    assert fault("rewrite", "zh", "改得礼貌些。\n麻烦您关上窗户。", "请您关上窗户好吗？") == "not_polite", "it was"
+    assert fault("open_qa", "zh", "太阳从东边还是西边升起？", "东边") is None, "one of two that the task offers"
     assert fault("cot", "zh", "如果甲比乙高，乙比丙高，谁最高？说明理由。", "甲") == "no_reasoning"
     assert fault("summarization", "en", f"Summarise.\n{NOTICE}", f"In short: {NOTICE[:-12]}") in (
         "not_shorter",

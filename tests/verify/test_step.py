@@ -112,6 +112,13 @@ AGREE = [
     ("cot", "en", ("Ann is taller than Bo. Is Bo taller than Ann? "
                   "Explain."), "No, since Ann is taller.\nAnswer: no", "Answer: Yes", False),
     ("cot", "zh", "甲比乙高，乙比丙高，谁最高？", "甲比乙高，乙比丙高，所以甲最高。", "推理……\n答案：甲", True),
+    ("cot", "zh", "小明的田比小红的大，小红的田比小刚的大，谁的最大？", "结论：小明的田最大", "答案：小红的田最大", False),
+    ("cot", "en", "Ann is older than Bo, and Bo than Cy. Who is the oldest?", "Conclusion: Ann is the oldest",
+     "Answer: Bo is the oldest", False),
+    ("cot", "en", "Ann is older than Bo, and Bo than Cy. Who is the oldest?", "Conclusion: Ann",
+     "Answer: Ann is the oldest of the three", True),
+    ("open_qa", "zh", "中国的首都是哪里？", "北京", "南京", False),
+    ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果、香蕉", "苹果、香蕉、橙子", False),
     ("translation", "zh", "翻译成英文：今天的会议改到下午三点。", "The meeting is at three.", "今天的会议改到下午三点了。", True),
     ("translation", "zh", "翻译成英文：今天的会议改到下午三点。", "I like cats.", "我喜欢猫。", False),
 ]  # fmt: skip

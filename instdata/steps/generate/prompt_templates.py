@@ -69,12 +69,14 @@ def personas(language: str) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class TaskForm:
     """What a task of an ability holds and how it is answered, in words, and (task, answer) pairs of that form.
-    `material`: it is about a passage or sentence, which has a field of its own: written "first", so that the question
-    is about what stands there, or "after" the question."""
+    `kinds`: what tasks of it that a small model gets right are about. `material`: it is about a passage or sentence,
+    which has a field of its own: written "first", so that the question is about what stands there, or "after" the
+    question."""
 
     told: str = ""
     examples: tuple[tuple[str, str], ...] = ()
     material: str = ""
+    kinds: tuple[str, ...] = ()
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ def forms(language: str) -> dict[str, TaskForm]:
             one.get(language, one["en"]),
             tuple((e["instruction"], e["response"]) for e in one.get("examples", {}).get(language, [])),
             one.get("material", ""),
+            tuple(kinds.split("|")) if (kinds := one.get("kinds", {}).get(language)) else (),
         )
         for name, one in found.items()
     }

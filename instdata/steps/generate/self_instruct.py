@@ -23,11 +23,11 @@ import pyarrow as pa
 
 from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.client import Answer, Request
+from instdata.llm.endpoint import LOCAL
 from instdata.llm.reply import read_items
 from instdata.steps.generate.new_row_checks import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.steps.generate.prompt_templates import (
-    LESS_OF_THE_SAME,
     TaskForm,
     forms,
     personas,
@@ -56,6 +56,7 @@ STUCK_VERIFIED = 12  # the same where each row is verified
 KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
 CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 COPY = 0.75  # F1 of what a task and an example speak of, from which it is the example again
+AGAINST_LOOPS = 0.1  # frequency penalty, against loops; more of it takes units and names away that have to come again
 TOKENS_APART = 80  # what a task may need besides its answer; twice that with material
 
 
@@ -102,6 +103,7 @@ class Writing:
     temperature: float
     seed: int
     personas: bool = False
+    small: bool = False  # the model is a small one: tasks of the kinds that it gets right
 
 
 @dataclass(frozen=True)
@@ -249,16 +251,14 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
     by_size = sorted(fitting, key=lambda e: len(e.instruction) + len(e.response))
     few = sum(len(e.instruction) + len(e.response) <= CHARS_SHOWN.get(plan.language, 300) for e in by_size)
     plain = [Shown(*e) for e in draw.sample(goal.form.examples, min(len(goal.form.examples), plan.examples))]
-    short = draw.sample(by_size[:few], min(few, plan.examples - bool(plain)) if plan.examples else 0)
-    examples = plain[: plan.examples - len(short)] + short
-    examples += by_size[few : few + plan.examples - len(examples)]
+    enough = plan.small and len(goal.form.examples) > plan.examples  # a hard seed makes a small model write nonsense
+    room = 0 if enough else plan.examples - bool(plain)
+    short = draw.sample(by_size[:few], min(few, max(0, room)))
+    examples = plain[: plan.examples - len(short)]
+    examples = by_size[few : few + plan.examples - len(examples) - len(short)] + short + examples  # plain ones last
     if goal.accepted >= 2 and len(examples) > 1:
-        examples[-1] = draw.choice(goal.latest)
+        examples[0] = draw.choice(goal.latest)
     lines = [json.dumps(_fields(e, fields), ensure_ascii=False, separators=(",", ":")) for e in examples]
-    subjects, who = draw.sample(topics(plan.language), count), ""
-    if plan.personas:
-        person = draw.choice(personas(plan.language))
-        who = f"；提问的人是{person}" if plan.language == "zh" else f"; the one who asks is {person}"
     values = {
         "label": goal.label,
         "description": goal.description,
@@ -267,7 +267,7 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         "count": count,
         "chars": plan.chars,
         "shape": json.dumps(dict.fromkeys(fields, "…"), ensure_ascii=False, separators=(",", ":")),
-        "topics": ("、" if plan.language == "zh" else ", ").join(subjects) + who,
+        "topics": _subjects(plan, goal.form.kinds, count, draw),
     }
     limit = int(count * (TOKENS_APART * (2 if goal.form.material else 1) + 1.5 * plan.chars))
     request = Request(
@@ -276,9 +276,19 @@ def _request(plan: Writing, goal: Goal, count: int, number: int) -> tuple[Reques
         plan.temperature,
         tasks_schema(count, fields),
         seed=plan.seed + number,
-        more=LESS_OF_THE_SAME,
+        more={"frequency_penalty": AGAINST_LOOPS},
     )
     return request, examples
+
+
+def _subjects(plan: Writing, kinds: Sequence[str], count: int, draw: random.Random) -> str:
+    """What the tasks of a request are about: a small model is given a kind for each, others subjects; and who asks."""
+    zh = plan.language == "zh"
+    about = kinds if plan.small and kinds else topics(plan.language)
+    told = draw.sample(about, min(count, len(about)))
+    person = draw.choice(personas(plan.language)) if plan.personas else ""
+    who = f"{'；提问的人是' if zh else '; the one who asks is '}{person}" if person else ""
+    return ("；" if zh else "; ").join(told) + who
 
 
 def _fields(example: Shown, fields: Sequence[str]) -> dict[str, str]:
@@ -323,7 +333,7 @@ def write(
     plan = Writing(
         template(method, step.language, step.prompt, context.base),
         step.language, ask.origin, batch, step.examples or 0, step.words(), step.temperature, context.seed,
-        step.personas,
+        step.personas, step.model.startswith(LOCAL),
     )  # fmt: skip
     seen, rids = Novelty(rows.prompt.to_pylist(), step.threshold), rows.rid.to_pylist()
     other, checking = other_ability(rows), step.checking

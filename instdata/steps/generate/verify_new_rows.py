@@ -2,7 +2,7 @@
 
 Where draws of the task agree with each other but not with the answer that came with it, theirs is taken
 (self-consistency, Wang et al. 2022, arXiv 2203.11171): a small model answers better when it is asked by itself than
-inside a list.
+inside a list. So what draws cannot be compared of (a text to write, a rewriting) is answered anew, too.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from instdata.corpus.rows import UNKNOWN
+from instdata.llm.reply import answer as reply
 from instdata.llm.request import Answer, Request
 from instdata.steps.generate.new_row_checks import NewRow
 from instdata.steps.verify.case import Case
 from instdata.steps.verify.checks_by_ability import check
-from instdata.steps.verify.model_checks import Question, agrees, finding, question
+from instdata.steps.verify.model_checks import Question, agrees, alone, finding, question
 from instdata.steps.verify.options import Checking
 from instdata.steps.verify.text_checks import found
 
@@ -42,20 +43,28 @@ class Verifier:
         if item.reason is not None or not self.checking.draws:
             return
         case = self.case(item)
+        if (request := alone(case, self.seed)) is not None:
+            answer = await ask(request, reply)
+            item.meta["draws"] = [answer.key]
+            if answer.value is not None and self._passes(own := replace(case, answer=answer.value)):
+                item.response, item.meta["answer_of"], case = answer.value, "alone", own
         asked = question(case)
         if asked.name in self.checking.skip:
             return
         answers = await asyncio.gather(*(ask(r, asked.read) for r in asked.requests(self.checking.draws, self.seed)))
-        item.meta["draws"] = [a.key for a in answers]
+        item.meta["draws"] = [*item.meta.get("draws", []), *(a.key for a in answers)]
         fault = self.checking.fault({asked.name: finding(case, asked, answers)})
         better = None if fault is None else agreed(case, asked, answers)
-        if better is not None and self.checking.fault(check(replace(case, answer=better))) is None:
+        if better is not None and self._passes(replace(case, answer=better)):
             item.response, item.meta["answer_of"] = better, "draws"
             return
         self._mark(item, fault)
 
     def case(self, item: NewRow) -> Case:
         return Case.of(item.instruction, item.response, item.ability or UNKNOWN, self.language)
+
+    def _passes(self, case: Case) -> bool:
+        return self.checking.fault(check(case)) is None
 
     def _mark(self, item: NewRow, fault: tuple[str, dict[str, Any]] | None) -> None:
         if fault is not None:

@@ -55,6 +55,7 @@ CHECKS = (
     Check("made_up", code_checks.computed, 1.0, ("code",)),
     Check("fails_tests", code_checks.runs, 1.0, ("code",)),
     Check("label_not_offered", text_checks.labels, 1.0, ("classification",)),
+    Check("told_by_task", text_checks.not_told, 1.0, ("open_qa",)),
     Check("not_in_source", text_checks.spans, 0.75, ("extract",)),
     Check("answer_not_in_source", text_checks.from_source, 0.6, ("closed_qa",)),
     Check(

@@ -28,11 +28,12 @@ from instdata.steps.verify.case import Case, Finding, alike, covered, size, unit
 from instdata.steps.verify.text_checks import found, offers
 
 SHOWN = 3000  # characters of a task and of an answer that a judge sees
+ALONE = 200  # tokens of an answer that is written by itself
 TEMPERATURE = 0.5  # of the draws: enough that a guess comes out otherwise
 YES, NO = ("yes", "是"), ("no", "否")
 NEAR = {
-    "words": 0.5,
-    "list": 0.6,
+    "words": 0.65,
+    "list": 0.85,
     "loose": 0.3,
     "back": 0.45,
 }  # F1 of what two texts speak of, from which they say the same
@@ -80,8 +81,7 @@ def asked() -> dict[str, Any]:
 
 def question(c: Case) -> Question:
     """What to ask about a case."""
-    told = asked().get(c.ability, {})
-    told = told if "kind" in told else asked()["any"]
+    told = _told(c)
     tongue = "zh" if c.chinese else "en"
     how, kind = told["how"][tongue], told["kind"]
     if kind == "judge":
@@ -90,6 +90,20 @@ def question(c: Case) -> Question:
         how = Template(how).substitute(language=_language_of(c.source, tongue))
         return Question(NAMED[kind], "back", (("user", f"{how}\n\n{c.answer}"),), told["tokens"] + size(c.source))
     return Question(NAMED[kind], told["compare"], (("user", f"{c.task}\n\n{how}"),), told["tokens"])
+
+
+def alone(c: Case, seed: int) -> Request | None:
+    """What has a case's task answered anew, by itself; None where that answer is compared, not taken."""
+    told = _told(c)
+    if "alone" not in told:
+        return None
+    how = told["alone"]["zh" if c.chinese else "en"]
+    return Request((("user", f"{c.task}\n\n{how}"),), ALONE, TEMPERATURE, seed=seed, whole=True)
+
+
+def _told(c: Case) -> dict[str, Any]:
+    told = asked().get(c.ability, {})
+    return told if "kind" in told else asked()["any"]
 
 
 def _judging(c: Case, how: str, tongue: str) -> tuple[tuple[str, str], ...]:
@@ -141,8 +155,8 @@ def agrees(c: Case, how: str, draw: str) -> bool:
             return polar[0] == polar[1]
         if final_numbers(mine) and final_numbers(other):
             return _same_numbers(mine, other)
-        return near(mine, other, NEAR["loose"])
-    if how == "list":  # one that lacks half of what the other lists is not the same
+        return near(mine, other, NEAR["loose"]) and not _other_things(c.task, mine, other)
+    if how == "list":  # one that lacks a third of what the other lists is not the same
         return shared(c.answer, draw) >= NEAR[how]
     return near(c.answer, draw, NEAR[how])
 
@@ -160,6 +174,12 @@ def shared(a: str, b: str) -> float:
     """F1 of the words and characters of two texts."""
     mine, yours = units(a), units(b)
     return 2 * len(mine & yours) / (len(mine) + len(yours)) if mine and yours else float(normalise(a) == normalise(b))
+
+
+def _other_things(task: str, a: str, b: str) -> bool:
+    """Whether each of two conclusions names something of the task that the other does not: another person is first."""
+    told, mine, yours = units(task), units(a), units(b)
+    return bool(told & mine - yours) and bool(told & yours - mine)
 
 
 def _conclusion(text: str) -> str:

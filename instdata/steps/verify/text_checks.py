@@ -159,6 +159,13 @@ def source(c: Case) -> Finding | None:
     return Finding(min(1.0, have / least), {"source": have, "least": least})
 
 
+def not_told(c: Case) -> Finding | None:
+    """The task does not say its own answer, unless it offers it among others."""
+    said = normalise(c.answer)
+    given = said and said in normalise(c.task) and not re.search(r"还是|或者?|\bor\b", c.task)
+    return Finding(0.0, {"words": c.answer[:80]}) if given else FINE
+
+
 def from_source(c: Case) -> Finding | None:
     """The share of what the answer speaks of that stands in the task."""
     if not same_script(c.answer, c.source):
@@ -284,7 +291,7 @@ def manner(c: Case) -> Finding | None:
     """A polite wording has a word of politeness, which the source has not."""
     if not found("wants_polite", c.ask):
         return None
-    if normalise(c.source).startswith(("请", "please")):
+    if re.search(r"请(?![假客])|麻烦您|您|\bplease\b", c.source, re.I):
         return Finding(0.0, {"source": "polite"})
     return FINE if found("polite_words", c.answer) else Finding(0.0, {"wanted": "polite"})
 
