@@ -1,6 +1,6 @@
 """Whether new rows are right: verify's checks while they are written, so that another is written for each that is not.
 
-Where draws of the task agree with each other but not with the answer that came with it, theirs is taken
+Where draws of the task come to the same number, which is not that of the answer that came with it, theirs is taken
 (self-consistency, Wang et al. 2022, arXiv 2203.11171): a small model answers better when it is asked by itself than
 inside a list. So what draws cannot be compared of (a text to write, a rewriting) is answered anew, too.
 """
@@ -20,7 +20,6 @@ from instdata.steps.verify.case import Case
 from instdata.steps.verify.checks_by_ability import check
 from instdata.steps.verify.model_checks import Question, agrees, alone, finding, question
 from instdata.steps.verify.options import Checking
-from instdata.steps.verify.text_checks import found
 
 AskOne = Callable[[Request, Callable[[str], Any]], Coroutine[Any, Any, Answer]]
 
@@ -72,12 +71,10 @@ class Verifier:
 
 
 def agreed(case: Case, asked: Question, answers: Sequence[Answer]) -> str | None:
-    """The answer that all the draws come to, two or more; None where they differ, or where nothing can be taken as
-    one."""
+    """The answer whose number all the draws come to, two or more; None where they differ, or where it is no number that
+    they are compared by: words in which two draws agree against the answer were right in 2 of 8 rows that were read."""
     values = [a.value for a in answers]
-    if asked.compare in ("judge", "back") or len(values) < 2 or not all(isinstance(v, str) for v in values):
+    if asked.compare != "number" or len(values) < 2 or not all(isinstance(v, str) for v in values):
         return None
     first = replace(case, answer=values[0])
-    if found("cannot_say", values[0]) or not all(agrees(first, asked.compare, v) for v in values[1:]):
-        return None
-    return min(values, key=len) if asked.compare in ("words", "list", "label") else values[0]
+    return values[0] if all(agrees(first, "number", v) for v in values[1:]) else None
