@@ -51,12 +51,12 @@ def part(done: float, total: float, what: str = "", said: str = "", since: float
     own, from `since` on; `said`: how much that is, in words, for the last line of a terminal. Nothing happens where no
     heartbeat is; where `total` is 0, how much there is to do is not known."""
     for beat in _beats[-1:] if total or said else ():
+        share = min(1.0, done / total) if total else 0.0
         if since is not None:
             beat.since = since
-        elif what != beat.what or not beat.share:
+        elif what != beat.what or not beat.share or share < beat.share:  # less than before: the next of the same kind
             beat.since = time.monotonic()
-        beat.what, beat.said = what, said or what
-        beat.share = min(1.0, done / total) if total else 0.0
+        beat.what, beat.said, beat.share = what, said or what, share
 
 
 def doing(what: str) -> None:

@@ -103,6 +103,18 @@ def test_one_heart_beats_from_before_the_libraries_are_loaded(
     assert "starting" not in said.partition("opening")[2]
 
 
+def test_the_next_part_of_the_same_name_has_its_own_clock() -> None:
+    """The likelihoods of the second cell are not as slow as if they had begun with the first one's."""
+    with Heartbeat(print, every=60) as beat:
+        beat.doing = "the cells"
+        part(1, 10, "likelihoods")
+        beat.since -= 1000
+        part(10, 10, "likelihoods")
+        part(1, 10, "likelihoods")
+        beat.since -= 10
+        assert beat._told(beat.since + 10) == ", likelihoods 10 %, about 90 s left"
+
+
 def test_a_phase_has_a_name_and_a_clock_of_its_own() -> None:
     with Heartbeat(print, every=60) as beat:
         beat.doing = "the cells"
