@@ -45,8 +45,8 @@ def test_semantic(tmp_path):
 def test_semantic_at_scale_agrees_with_faiss(monkeypatch):
     pytest.importorskip("faiss", reason="faiss is not installed: pip install 'instdata[embed]'")
     vectors = clustered(3000, 32, 0.2)
-    none = np.zeros(3000, np.uint64), np.zeros((3000, 24), np.int32)
-    exact, ann = (f(vectors, *none, 0.9) for f in (semantic._exact, semantic._faiss))
+    none = np.zeros(3000, np.uint64), np.zeros(0, np.uint64), np.zeros(3001, np.int64)
+    exact, ann = (f(vectors, none, 0.9) for f in (semantic._exact, semantic._faiss))
     truth, found = ({(int(a), int(b)) for a, b in zip(*r[:2])} for r in (exact, ann))
     assert found <= truth and len(found) > 0.95 * len(truth) > 1000
 
@@ -85,8 +85,8 @@ def test_more_rows_than_are_compared_exactly():
     pytest.importorskip("faiss", reason="faiss is not installed: pip install 'instdata[embed]'")
     n = semantic.EXACT + 1000
     vectors = clustered(n, 32, 0.02)
-    none = np.zeros(n, np.uint64), np.zeros((n, 24), np.int32)
-    later, earlier, similarity = semantic._faiss(vectors, *none, 0.95)
+    none = np.zeros(n, np.uint64), np.zeros(0, np.uint64), np.zeros(n + 1, np.int64)
+    later, earlier, similarity = semantic._faiss(vectors, none, 0.95)
     true = np.einsum("ij,ij->i", vectors[later], vectors[earlier])
     assert np.allclose(true, similarity, atol=2e-5) and similarity.min() >= 0.95 and (earlier < later).all()
     planted = np.einsum("ij,ij->i", vectors[n // 2 :], vectors[: n // 2]) >= 0.9501

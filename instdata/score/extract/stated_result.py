@@ -194,8 +194,9 @@ def _of_text(text: str) -> list[Number]:
     sentences.append(text[start:])
     remark = found("remarks", before=r"^[\s*#>(]*")
     told = [s for s in sentences if not remark.match(s) and numbers(s)] or sentences
+    words = not re.search(r"\d", text)
     for sentence in reversed(told):
-        if not re.search(r"\S", sentence) or not numbers(ITEM.sub("", sentence), words=not re.search(r"\d", text)):
+        if not re.search(r"\S", sentence) or not numbers(ITEM.sub("", sentence), words=words):
             continue
         got = of_part(Stated(sentence, open=True), text)
         if got:
