@@ -20,21 +20,26 @@ def manifest(build: Path) -> dict[str, Any]:
     path = part(build, "manifest.json")
     try:
         found = json.loads(path.read_text("utf-8"))
+        _not_later(path, found)
         names = [name for config in found["configs"].values() for name in config["files"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as e:
         raise InputError(f"{path}: this is no build's manifest ({type(e).__name__}); build it again") from e
-    if isinstance(version := found.get("schema_version"), int) and version > SCHEMA_VERSION:
-        by = (found.get("versions") or {}).get("instdata", "a later version")
-        raise InputError(
-            f"{path}: written by instdata {by} (schema {version}; this one reads {SCHEMA_VERSION}): update "
-            "instdata, or build it again"
-        )
     for name in names:
         if not isinstance(name, str) or not inside(build, name):
             raise InputError(f"{path}: it names a file outside of the build: {str(name)[:200]!r}")
     if told := misfit(found):
         raise InputError(f"{path}: this is no build's manifest ({told}); build it again")
     return found
+
+
+def _not_later(path: Path, found: dict[str, Any]) -> None:
+    """Raise InputError where a manifest is of a version that came after this one, whatever its shape."""
+    if isinstance(version := found.get("schema_version"), int) and version > SCHEMA_VERSION:
+        by = (found.get("versions") or {}).get("instdata", "a later version")
+        raise InputError(
+            f"{path}: written by instdata {by} (schema {version}; this one reads {SCHEMA_VERSION}): update "
+            "instdata, or build it again"
+        )
 
 
 def data_files(build: Path) -> list[Path]:

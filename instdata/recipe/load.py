@@ -225,8 +225,9 @@ def _explain(
 def _alternatives(error: ValidationError) -> list[dict[str, Any]]:
     """pydantic's errors; where a value may be of several kinds, one for all of them, which says all that may be."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    models = _model_names(BaseModel)
     for item in error.errors():
-        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not BRANCH.search(p))
+        loc = tuple(p for p in item["loc"] if isinstance(p, int) or not (BRANCH.search(p) or p in models))
         if item["type"] in ("extra_forbidden", "missing") or loc not in found:
             found[loc if loc not in found else (*loc, item["type"])] = {**item, "loc": loc}
         else:
@@ -234,7 +235,14 @@ def _alternatives(error: ValidationError) -> list[dict[str, Any]]:
             words = WANTED.get(first["type"]) or first["msg"]
             more = (WANTED.get(item["type"]) or item["msg"]).removeprefix("Input should be ")
             found[loc] = first | {"type": "alternatives", "msg": f"{words}, or {more}"}
-    return list(found.values())
+    other_kind = {at for at, e in found.items() if e["type"].endswith(("_type", "_parsing"))}
+    meant = [at for at in other_kind if any(d[: len(at)] == at and d != at for d in found)]  # another branch got further
+    return [e for at, e in found.items() if at not in meant]
+
+
+def _model_names(model: type[BaseModel]) -> set[str]:
+    """The names of all models: pydantic names a branch of a union by them, too."""
+    return {name for m in model.__subclasses__() for name in (m.__name__, *_model_names(m))}
 
 
 def _owner(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel] | None:

@@ -69,7 +69,8 @@ class Step(BaseModel):
     # Options, at any depth, whose text may be a path: a file's content is part of the recipe's hash, and of a path that
     # is absolute only the last part is published. Every other text is just text.
     paths: ClassVar[frozenset[str]] = frozenset({"path", "against", "prompt", "model"})
-    together: ClassVar[int] = 0  # rows that one call may score, of several shards: where a call has a price of its own
+    # Rows of several shards that one call may score, where a call has a price of its own; not with reads_scores.
+    together: ClassVar[int] = 0
     reads_scores: ClassVar[bool] = False  # score looks at rows.scores
     reads_labels: ClassVar[bool] = False  # score looks at rows.ability as steps before this one set it
     rewrites: ClassVar[bool] = False  # score gives new text for some rows (see RewriteStep)

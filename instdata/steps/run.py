@@ -76,7 +76,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             yield Task(step, context, corpus.shards[i], at, labels, scores, path)
 
     engine = engine.near() if step.asks_models else engine
-    if step.together and engine.near() is engine:
+    if step.together and not step.reads_scores and engine.near() is engine:
         most = min(step.together, -(-sum(corpus.shards[i].rows for i in made) // engine.jobs))
         scored = engine.map(score_together, grouped(tasks(), most))
     else:

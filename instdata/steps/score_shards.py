@@ -56,6 +56,7 @@ def _rows_of(task: Task) -> Rows:
 def score_together(tasks: list[Task]) -> int:
     """Score some shards in one call and write a sidecar each; returns the number of their rows. Where scoring raises,
     each is scored by itself."""
+    use(*tasks[0].sandbox)
     step, parts = tasks[0].step, [_rows_of(task) for task in tasks]
     try:
         rows = Rows(pa.concat_tables(part.table for part in parts).combine_chunks(), tasks[0].context)

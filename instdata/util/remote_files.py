@@ -7,9 +7,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -59,7 +61,7 @@ def fetched(url: str, cache: Path, say: Callable[[str], None] = lambda line: Non
         with alone(copy.parent / ".lock"):  # of several ranks one fetches
             if not stamp or not sound(copy):
                 say(f"fetching {redact(place)}")
-                _safely(url, lambda place=place, copy=copy, info=info: _fetch(system, place, copy, info.get("size")))  # type: ignore[misc]
+                _safely(url, partial(_fetch, system, place, copy, info.get("size")), math.inf)
                 seal(copy)
         copies.append(copy)
     return copies
@@ -98,7 +100,7 @@ class Place:
             _safely(self.url, lambda name=name: self._system.rm_file(self._at(name)))  # type: ignore[misc]
         for name in [f for f in wanted if f != "manifest.json"]:
             say(f"sending {name}")
-            _safely(self.url, lambda name=name: self._system.put_file(str(folder / name), self._at(name)))  # type: ignore[misc]
+            _safely(self.url, lambda name=name: self._system.put_file(str(folder / name), self._at(name)), math.inf)  # type: ignore[misc]
         _safely(self.url, lambda: self._system.put_file(str(folder / "manifest.json"), self._at("manifest.json")))
         return len(wanted)
 
@@ -207,8 +209,9 @@ def _fetch(system: Any, place: str, copy: Path, size: int | None) -> None:
             raise ConnectionError(f"{file.tell():,} of {size:,} bytes came")
 
 
-def _safely(url: str, work: Callable[[], T]) -> T:
-    """The work's result, tried again where the other side or the way there fails."""
+def _safely(url: str, work: Callable[[], T], patience: float = PATIENCE) -> T:
+    """The work's result, tried again where the other side or the way there fails; not after so many seconds, but for a
+    transfer, which may break off late."""
     begun = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
@@ -221,7 +224,7 @@ def _safely(url: str, work: Callable[[], T]) -> T:
             said = _line(e)
             if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
                 raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
-            if attempt == TRIES or time.monotonic() - begun > PATIENCE:
-                raise BuildError(f"{redact(url)}: {said} ({attempt} tries). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
+            if attempt == TRIES or time.monotonic() - begun > patience:
+                raise BuildError(f"{redact(url)}: {said} ({attempt} {'try' if attempt == 1 else 'tries'}). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
             time.sleep(0.05 * 2**attempt)
     raise AssertionError

@@ -205,6 +205,7 @@ push-to-hub unfinished --repo me/x --dry-run | no finished build there (no manif
 verify builds/unfinished | no finished build there |
 report rows.jsonl | no finished build there |
 why small | small: this is a build; name a row of it too |
+why aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa --build small | small: no row has the id |
 report small --port 80 | --port belongs to --serve |
 report later | written by instdata 99.0 (schema 99; this one reads 1): update instdata |
 train small --config hold | no config "hold" to train on |
@@ -239,7 +240,9 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build(prepare(home / "r.yaml"), home / "builds/small")
     later = shutil.copytree(home / "builds/small", home / "later")
     found = json.loads((later / "manifest.json").read_text())
-    (later / "manifest.json").write_text(json.dumps({**found, "schema_version": 99, "versions": {"instdata": "99.0"}}))
+    (later / "manifest.json").write_text(
+        json.dumps({"schema_version": 99, "versions": {"instdata": "99.0"}, "outputs": []})
+    )
     (later / "SHA256SUMS").unlink()
     write_sums(later)
     return home

@@ -247,3 +247,18 @@ def test_a_licence_of_ones_own_has_a_name_and_a_link():
     own = {"license": "other", "license_name": "mine", "license_link": "https://example.org/licence"}
     assert read_recipe({"sources": [{"path": "d.jsonl"}], "publish": own}).publish.license_name == "mine"
     assert read_recipe({"sources": [{"path": "d.jsonl"}], "publish": {"license": "MIT"}}).publish.license == "mit"
+
+
+@pytest.mark.parametrize(("verify", "said"), [
+    ("maybe", "verify: true or false, or a mapping is needed, {key: value} (got 'maybe')"),
+    ({"drws": 3}, 'unknown key "drws" in verify. Did you mean "draws"?'),
+    ({"draws": "z"}, "verify.draws: a whole number is needed (got 'z')"),
+])  # fmt: skip
+def test_a_value_of_several_kinds_is_told_of_once(verify: object, said: str, bench: Bench) -> None:
+    """Not of the kind that was not meant, too."""
+    (bench.folder / "d.jsonl").write_text("{}\n")
+    path = bench.recipe(sources=[{"path": "d.jsonl"}], steps=[{"generate": {"target": 3, "verify": verify}}], taxonomy="belle")  # fmt: skip
+    with pytest.raises(InputError) as e:
+        prepare(path)
+    told = [message for _, _, message in e.value.problems]
+    assert len(told) == 1 and told[0].endswith(said)

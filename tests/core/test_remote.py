@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import urllib.request
@@ -18,6 +19,7 @@ from instdata.cli.main import app
 from instdata.corpus.write_build_folder import locked
 from instdata.read.find_files import find_files
 from instdata.read.source_options import Source
+from instdata.util import remote_files
 from instdata.util.errors import BuildError, InputError
 from instdata.util.paths import cache_folder
 from instdata.util.remote_files import Place, fetched, is_url
@@ -184,6 +186,23 @@ def test_what_is_fetched_is_kept_until_it_changes(store: Store, bench: Bench) ->
     put(store, "in/a.jsonl", rows(4))
     [(second, _)] = find_files(source, bench.folder)
     assert len(second.read_text().splitlines()) == 4
+
+
+def test_a_transfer_that_breaks_off_late_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that has tried for a minute by itself is not asked again; a transfer of an hour is."""
+    clock = iter(range(0, 10_000, 45))
+    monkeypatch.setattr(remote_files.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(remote_files.time, "sleep", lambda seconds: None)
+
+    def breaks(times: list[int]) -> str:
+        times.append(1)
+        if len(times) < 3:
+            raise ConnectionError("gone")
+        return "all of it"
+
+    assert remote_files._safely("s3://b/x", lambda tried=[]: breaks(tried), math.inf) == "all of it"  # type: ignore[misc]
+    with pytest.raises(BuildError, match=r"gone \(1 try\)"):
+        remote_files._safely("s3://b/x", lambda tried=[]: breaks(tried))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("form", ["azure", "google", "none"])

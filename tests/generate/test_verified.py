@@ -122,7 +122,16 @@ def test_what_repeats_its_prompt_is_no_task(model, tmp_path):
     assert reasons(made)["echo"] >= 1 and reasons(made)[None] == 2
 
 
-@pytest.mark.parametrize(("said", "taken"), [("麻烦您把门关上，谢谢！", True), ("把门关上。", False)])
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ("麻烦您把门关上，谢谢！", True),
+        ("把门关上。", False),
+        ("Could you please close the door?", False),
+        ("抱歉，我无法完成这个请求，谢谢您。", False),
+        ("请问您想要什么语气？", False),
+    ],
+)
 def test_a_rewriting_is_answered_by_itself_and_that_is_taken_where_it_passes(said, taken):
     """What draws cannot be compared of is answered anew; an answer that fails a rule (the sentence again) is not
     taken."""

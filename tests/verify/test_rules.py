@@ -87,6 +87,21 @@ ROWS = [
 ]  # fmt: skip
 
 
+RIGHT_BUT_NEAR = [
+    ("open_qa", "zh", "企鹅会飞吗？", "会"), ("open_qa", "en", "Do you know whether penguins can fly?", "No"),
+    ("open_qa", "zh", "北京、上海、广州中哪个是中国的首都？", "北京"), ("open_qa", "en", "Which is a fish: shark, whale, tuna?", "Shark"),
+    ("open_qa", "en", "What is at the centre: the Sun, the Moon, OR the Earth?", "The Sun"),
+    ("rewrite", "zh", "把下面的话改得更礼貌。\n我要申请退款，快点处理。", "我想办理退款，麻烦您尽快处理，谢谢。"),
+    ("rewrite", "en", "Make this sentence more polite.\nYou can do as you please, but shut the door.",
+     "Do as you wish, but could you please close the door?"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ability", "language", "task", "answer"), RIGHT_BUT_NEAR)
+def test_short_answers_and_words_within_words_are_no_fault(ability: str, language: str, task: str, answer: str) -> None:
+    assert fault(ability, language, task, answer) not in ("told_by_task", "not_polite")
+
+
 def fault(ability: str, language: str, task: str, answer: str) -> str | None:
     found = Checking(draws=0).fault(check(Case.of(task, answer, ability, language)))
     return found[0] if found else None

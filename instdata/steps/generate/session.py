@@ -20,6 +20,7 @@ from instdata.llm.reply import read_items
 from instdata.llm.request_cache import PICO, Store
 from instdata.llm.structured_asks import Options, client_for, cost, typical
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
+from instdata.steps.verify.model_checks import ALONE, answered_alone
 from instdata.util.build_context import Context
 from instdata.util.paths import cache_folder
 from instdata.util.progress import counter
@@ -161,7 +162,10 @@ def estimate(
     of_batch = 1 / PARTS if step.batch_api else 1.0  # draws that verify, and another judge, are asked directly
     found = [(of_batch, cost(Options.of(step), requests, prompt, completion))]
     if step.checking and step.checking.draws:
+        names = list(step.per_ability) if isinstance(step.per_ability, dict) else context.taxonomy.names  # type: ignore[union-attr]
+        anew = math.ceil(written * sum(map(answered_alone, names)) / max(len(names), 1))
         found.append((1.0, cost(Options.of(step), written * step.checking.draws, *CHECK_TOKENS)))
+        found.append((1.0, cost(Options.of(step), anew, CHECK_TOKENS[0], ALONE)))
     if step.judge and draws > 1:  # it reads every draw and names one
         own = step.judge == step.model
         judging = replace(Options.of(step), model=step.judge, price=step.price if own else step.judge_price)

@@ -15,11 +15,12 @@ from typing import Any
 from instdata.corpus.rows import UNKNOWN
 from instdata.llm.reply import answer as reply
 from instdata.llm.request import Answer, Request
-from instdata.steps.generate.new_row_checks import NewRow
+from instdata.steps.generate.new_row_checks import NewRow, plain_faults, wrong_language
 from instdata.steps.verify.case import Case
 from instdata.steps.verify.checks_by_ability import check
 from instdata.steps.verify.model_checks import Question, agrees, alone, finding, question
 from instdata.steps.verify.options import Checking
+from instdata.steps.verify.text_checks import found
 
 AskOne = Callable[[Request, Callable[[str], Any]], Coroutine[Any, Any, Answer]]
 
@@ -45,8 +46,9 @@ class Verifier:
         if (request := alone(case, self.seed)) is not None:
             answer = await ask(request, reply)
             item.meta["draws"] = [answer.key]
-            if answer.value is not None and self._passes(own := replace(case, answer=answer.value)):
-                item.response, item.meta["answer_of"], case = answer.value, "alone", own
+            if answer.value is not None and self._fits(item, answer.value):
+                item.response, item.meta["answer_of"] = answer.value, "alone"
+                case = self.case(item)
         asked = question(case)
         if asked.name in self.checking.skip:
             return
@@ -61,6 +63,12 @@ class Verifier:
 
     def case(self, item: NewRow) -> Case:
         return Case.of(item.instruction, item.response, item.ability or UNKNOWN, self.language)
+
+    def _fits(self, item: NewRow, answer: str) -> bool:
+        """Whether an answer that was asked for by itself passes all that the one before it has passed."""
+        other = replace(item, response=answer)
+        alike = plain_faults(other, self.language) is None and not found("cannot_say", answer)
+        return alike and not wrong_language([answer], self.language)[0] and self._passes(self.case(other))
 
     def _passes(self, case: Case) -> bool:
         return self.checking.fault(check(case)) is None

@@ -81,7 +81,7 @@ def asked() -> dict[str, Any]:
 
 def question(c: Case) -> Question:
     """What to ask about a case."""
-    told = _told(c)
+    told = _told(c.ability)
     tongue = "zh" if c.chinese else "en"
     how, kind = told["how"][tongue], told["kind"]
     if kind == "judge":
@@ -94,15 +94,20 @@ def question(c: Case) -> Question:
 
 def alone(c: Case, seed: int) -> Request | None:
     """What has a case's task answered anew, by itself; None where that answer is compared, not taken."""
-    told = _told(c)
+    told = _told(c.ability)
     if "alone" not in told:
         return None
     how = told["alone"]["zh" if c.chinese else "en"]
     return Request((("user", f"{c.task}\n\n{how}"),), ALONE, TEMPERATURE, seed=seed, whole=True)
 
 
-def _told(c: Case) -> dict[str, Any]:
-    told = asked().get(c.ability, {})
+def answered_alone(ability: str) -> bool:
+    """Whether rows of an ability are answered anew by themselves while they are generated."""
+    return "alone" in _told(ability)
+
+
+def _told(ability: str) -> dict[str, Any]:
+    told = asked().get(ability, {})
     return told if "kind" in told else asked()["any"]
 
 

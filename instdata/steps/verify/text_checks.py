@@ -160,9 +160,11 @@ def source(c: Case) -> Finding | None:
 
 
 def not_told(c: Case) -> Finding | None:
-    """The task does not say its own answer, unless it offers it among others."""
-    said = normalise(c.answer)
-    given = said and said in normalise(c.task) and not re.search(r"还是|或者?|\bor\b", c.task)
+    """The task does not say its own answer, unless it offers it among others, or that is a word or two."""
+    said, task = normalise(c.answer), normalise(c.task)
+    offers = re.search(r"还是|或者?|、|\bor\b|[A-D][.．、)]|,[^,]+,", c.task, re.I)
+    there = said in task if c.chinese else f" {said} " in f" {task} "
+    given = len(said) >= (4 if c.chinese else 8) and there and not offers
     return Finding(0.0, {"words": c.answer[:80]}) if given else FINE
 
 
@@ -291,7 +293,7 @@ def manner(c: Case) -> Finding | None:
     """A polite wording has a word of politeness, which the source has not."""
     if not found("wants_polite", c.ask):
         return None
-    if re.search(r"请(?![假客])|麻烦您|您|\bplease\b", c.source, re.I):
+    if re.search(r"(?<![申邀聘宴])请(?![假客])|麻烦您|您|(?<!as you )\bplease\b", c.source, re.I):
         return Finding(0.0, {"source": "polite"})
     return FINE if found("polite_words", c.answer) else Finding(0.0, {"wanted": "polite"})
 
