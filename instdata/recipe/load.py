@@ -236,7 +236,8 @@ def _alternatives(error: ValidationError) -> list[dict[str, Any]]:
             more = (WANTED.get(item["type"]) or item["msg"]).removeprefix("Input should be ")
             found[loc] = first | {"type": "alternatives", "msg": f"{words}, or {more}"}
     other_kind = {at for at, e in found.items() if e["type"].endswith(("_type", "_parsing"))}
-    meant = [at for at in other_kind if any(d[: len(at)] == at and d != at for d in found)]  # another branch got further
+    # Where another branch got further, that one was meant.
+    meant = [at for at in other_kind if any(d[: len(at)] == at and d != at for d in found)]
     return [e for at, e in found.items() if at not in meant]
 
 

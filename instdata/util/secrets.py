@@ -33,6 +33,7 @@ KEYS = (
     r"\b(?:AC|SK)[0-9a-f]{32}\b", r"\bLTAI[A-Za-z0-9]{16,24}\b", r"\bAKID[A-Za-z0-9]{32}\b",
     r"\b\d{8,10}:AA[A-Za-z0-9_-]{32,}", r"\bglc_[A-Za-z0-9+/]{40,}", r"\bfigd_[A-Za-z0-9_-]{30,}",
     r"\bATATT3[A-Za-z0-9_=-]{40,}", r"\blin_api_[A-Za-z0-9]{30,}", r"\bkey-[0-9a-f]{32}\b",
+    r"(?i:secret_?access_?key|aws_?secret(?:_?key)?)[\"'\s]{0,4}[:=]\s{0,3}[\"'\x60]?[A-Za-z0-9/+]{40}",
     r"(?:Account|SharedAccess)Key=[A-Za-z0-9+/]{30,}", r"[?&](?:X-(?:Amz|Goog)-Signature|sig)=[A-Za-z0-9%+/=]{20,}",
 )  # fmt: skip
 HOOKS = (

@@ -131,6 +131,8 @@ def test_contrast_holds_at_any_length(length):
     around = "word " * length
     assert contrast(f"even {around}", f"odd {around}")
     assert contrast(f"{around} ethanol", f"{around} methanol")
+    assert contrast(f"{around} Who built it?", f"{around} When was it built?")
+    assert contrast(f"{around} 它是谁建的？", f"{around} 它是什么时候建的？")
     assert contrast(f"{around} 12", f"{around} 13")
     assert not contrast(f"{around} please", f"{around} kindly")
 

@@ -1,6 +1,7 @@
 """What a rule found is where it says it is, whichever turn or view it looked at; and phrases catch their examples."""
 
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -237,3 +238,12 @@ def test_other_steps_evidence(bench):
     assert told.keys() == {"not_sampled", "over_share", "no_response"}
     assert told["not_sampled"]["kept"] == 8 and told["not_sampled"]["place"] > 8
     assert told["over_share"] == {"source": "a", "rows": 7, "kept": 1}
+
+
+@pytest.mark.parametrize("form", ["AWS_SECRET_ACCESS_KEY={}", 'aws_secret_access_key = "{}"', "SecretAccessKey: {}"])
+def test_a_secret_key_with_slashes_is_found(form: str) -> None:
+    """Amazon's second key has forty characters, slashes among them; the first one (AKIA…) is not always beside it."""
+    from instdata.util.secrets import CREDENTIAL
+
+    key = "q7/Zp0Lw+Rr2Tf/8Vb1Nc" + "/5Xk9Jd3Ms/4Hg6Yt0We"[:19]
+    assert len(key) == 40 and re.search(CREDENTIAL, form.format(key)) and not re.search(CREDENTIAL, key)

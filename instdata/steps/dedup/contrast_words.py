@@ -67,6 +67,8 @@ LANGUAGES = """english, 英语, 英文, inglés, anglais, englisch, inglese, ing
 python | java | javascript, js | typescript | c | cpp | csharp | rust | golang, go | ruby | php | swift | kotlin | scala | haskell | perl | lua | matlab | julia | sql | bash, shell | r | fortran | cobol"""
 
 SETS = """even, evens | odd, odds
+who, whom, whose | when | where | why
+谁 | 什么时候, 何时 | 哪里, 哪儿, 何处 | 为什么, 为何
 ascending, increasing | descending, decreasing
 increase, increases, increased, raise, raises, grow, grows | decrease, decreases, decreased, reduce, reduces, reduced, lower, lowers, shrink, shrinks
 maximum, max, maximize, maximise, maximal | minimum, min, minimize, minimise, minimal

@@ -38,7 +38,7 @@ class Quality(Step):
     and drop those outside bounds or not among the best. Rows without a response are judged by their prompt alone."""
 
     kind: ClassVar[str] = "quality"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     together: ClassVar[int] = BATCH  # each pattern is compiled anew for every call
 
     rules: str | list[str] | None = Threshold(
