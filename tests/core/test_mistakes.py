@@ -239,7 +239,6 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("INSTDATA_CACHE", str(home / "cache"))
         build(prepare(home / "r.yaml"), home / "builds/small")
     later = shutil.copytree(home / "builds/small", home / "later")
-    found = json.loads((later / "manifest.json").read_text())
     (later / "manifest.json").write_text(
         json.dumps({"schema_version": 99, "versions": {"instdata": "99.0"}, "outputs": []})
     )

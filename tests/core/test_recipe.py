@@ -16,7 +16,7 @@ from instdata.util.errors import InputError
 from instdata.util.resources import resource
 from instdata.util.sizes_and_shares import parse_size, share
 from instdata.util.yaml import parse_yaml
-from tests.conftest import rows
+from tests.conftest import Bench, rows
 
 
 def problems(path, sets=()):
