@@ -6,11 +6,12 @@ set -euo pipefail
 export PATH="$PWD/.venv/bin:$PATH"
 work=$(mktemp -d)
 
+[ -f builds/belle/manifest.json ] || make belle              # installs what it needs, then builds
+
 python3 tests/hub_server.py > "$work/hub.env" & hub=$!      # the stand-in; it ends with this script
 trap 'kill $hub; rm -rf "$work"' EXIT
 until [ -s "$work/hub.env" ]; do kill -0 $hub; sleep 0.1; done; source "$work/hub.env"; export HF_HOME="$work/hf"
 
-[ -f builds/belle/manifest.json ] || make belle              # installs what it needs, then builds
 instdata push-to-hub belle --repo me/belle --dry-run         # files and sizes; nothing is sent
 instdata push-to-hub belle --repo me/belle                   # one commit, one tag
 instdata push-to-hub belle --repo me/belle                   # the same again: nothing to send

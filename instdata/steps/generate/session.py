@@ -162,7 +162,8 @@ def estimate(
     of_batch = 1 / PARTS if step.batch_api else 1.0  # draws that verify, and another judge, are asked directly
     found = [(of_batch, cost(Options.of(step), requests, prompt, completion))]
     if step.checking and step.checking.draws:
-        names = list(step.per_ability) if isinstance(step.per_ability, dict) else context.taxonomy.names  # type: ignore[union-attr]
+        known = context.taxonomy.names if context.taxonomy else []
+        names = list(step.per_ability) if isinstance(step.per_ability, dict) else known
         anew = math.ceil(written * sum(map(answered_alone, names)) / max(len(names), 1))
         found.append((1.0, cost(Options.of(step), written * step.checking.draws, *CHECK_TOKENS)))
         found.append((1.0, cost(Options.of(step), anew, CHECK_TOKENS[0], ALONE)))
