@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,26 @@ def find_build(build: Path | None) -> Path:
         if not builds:
             raise InputError("there is no build under builds/ yet: run `instdata build RECIPE`, or name a build folder")
         return builds[-1].parent
-    for folder in (build, home / build):
-        if (folder / "manifest.json").is_file():
-            return folder
+    if (there := build_at(build)) is not None:
+        return there
     names = [b.parent.name for b in reversed(builds)]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    there = f"Under builds/: {', '.join(names[:NAMED])}{more}, newest first" if names else "There is none under builds/"
+    others = (
+        f"Under builds/: {', '.join(names[:NAMED])}{more}, newest first" if names else "There is none under builds/"
+    )
     raise InputError(
-        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {there}; `instdata "
+        f"{build}: no finished build there (no manifest.json).{did_you_mean(build.name, names)} {others}; `instdata "
         f"build RECIPE` makes one"
     )
+
+
+def build_at(name: Path) -> Path | None:
+    """The finished build at a path, or of a name under builds/; None where there is none."""
+    for folder in (name, Path("builds") / name):
+        with suppress(OSError):  # a name that no file can have
+            if (folder / "manifest.json").is_file():
+                return folder
+    return None
 
 
 def run_of(folder: Path) -> dict[str, Any] | None:

@@ -87,17 +87,12 @@ def disk(keep: str) -> int:
 
 def row_of(words: list[str], build: Path | None) -> tuple[Path, str]:
     """The build and the row that `[BUILD] ID` with `--build` mean. Raises InputError."""
-    from instdata.builds import find_build
+    from instdata.builds import build_at, find_build
     from instdata.util.errors import InputError
 
     if len(words) > 2 or (len(words) == 2 and build is not None):
         raise InputError(f"{' '.join(words)}: name a build once, and one row: BUILD ID, or ID --build BUILD")
-    if (
-        len(words) == 1
-        and build is None
-        and len(words[0]) < 200
-        and any((p / words[0] / "manifest.json").is_file() for p in (Path(), Path("builds")))
-    ):
+    if len(words) == 1 and build is None and build_at(Path(words[0])):
         raise InputError(f"{words[0]}: this is a build; name a row of it too: {words[0]} ID")
     return find_build(Path(words[0]) if len(words) == 2 else build), words[-1]
 

@@ -152,10 +152,8 @@ def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.nd
         known = rows.context.taxonomy.read if rows.context.taxonomy else {}
         curve = replace(curve, curve=np.array([known.get(c, own) for c, own in zip(model.classes, curve.curve)]))
     curve = curve.at_hand(scores[:: -(-len(scores) // EM_ROWS) or 1])
-    if (
-        UNKNOWN in model.classes
-    ):  # what belongs nowhere is no class of one kind: its share would be estimated as nothing
-        none = np.array(model.classes) == UNKNOWN
+    # What belongs nowhere is no class of one kind: its share would be estimated as nothing.
+    if (none := np.array(model.classes) == UNKNOWN).any():
         curve = replace(curve, shift=np.where(none, NONE, curve.shift))
     parts = [curve.best(scores[i : i + EM_ROWS]) for i in range(0, len(scores), EM_ROWS)]
     return (
