@@ -22,7 +22,7 @@ from instdata.corpus.write_build_folder import locked
 from instdata.util.checksums import SUMS
 from instdata.util.engine import Engine, Processes
 from instdata.util.errors import BuildError, InputError
-from tests.core.test_steps import distinct
+from tests.core.test_holdout_step import distinct
 
 STEPS = [
     {"dedup": {"threshold": 0.7}},
