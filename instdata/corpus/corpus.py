@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,15 +17,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata import __version__
-from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, UNKNOWN, Lazily, Rows, bytes_of_ids
+from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, Lazily, Rows, bytes_of_ids
 from instdata.corpus.shard_tables import Recent, rows_at, spread
+from instdata.corpus.word_codes import Words
 from instdata.util.atomic import whole
 from instdata.util.build_context import Context
+from instdata.util.engine import Engine
 from instdata.util.errors import BuildError
+from instdata.util.progress import track
 from instdata.util.sealed import seal, sound
 
 
@@ -157,32 +159,6 @@ class State:
         return State(*(getattr(self, f).copy() for f in self.__dataclass_fields__))
 
 
-class Words:
-    """Strings as small numbers, in order of first use."""
-
-    def __init__(self, words: list[str] | None = None):
-        self.words = list(words or [])
-        self._codes = {w: i for i, w in enumerate(self.words)}
-
-    def code(self, word: str) -> int:
-        if word not in self._codes:
-            self._codes[word] = len(self.words)
-            self.words.append(word)
-        return self._codes[word]
-
-    def encode(self, values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-        """Codes of a string array; -1 for null."""
-        coded = pc.dictionary_encode(values)
-        coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-        if not len(coded):
-            return np.empty(0, np.int32)
-        table = np.array([*(self.code(w) for w in coded.dictionary.to_pylist()), -1], np.int32)
-        return table[np.asarray(pc.fill_null(coded.indices, len(table) - 1))]
-
-    def decode(self, codes: np.ndarray) -> pa.Array:
-        return pa.array(self.words, pa.string()).take(pa.array(codes, mask=codes < 0))
-
-
 @dataclass(frozen=True)
 class Tally:
     """What a step did, in rows: before + added = kept + dropped + quarantined."""
@@ -234,8 +210,9 @@ class Corpus:
     def span(self, shard: int) -> slice:
         return slice(int(self.starts[shard]), int(self.starts[shard + 1]))
 
-    def view(self, positions: np.ndarray) -> CorpusRows:
-        return CorpusRows(self, positions)
+    def view(self, positions: np.ndarray, engine: Engine | None = None) -> CorpusRows:
+        """Rows by number. What scores them a shard at a time (`scored`) does so by the engine; here where none is."""
+        return CorpusRows(self, positions, engine or Engine())
 
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
@@ -288,8 +265,8 @@ class CorpusRows(Rows):
     """Rows of the corpus by number, read as they are asked for: `batches` and single columns hold little in memory,
     `table`, `prompt`, `response` and `full` hold all of it (as chunked arrays past 1 GB)."""
 
-    def __init__(self, corpus: Corpus, positions: np.ndarray):
-        self.corpus, self.positions, self.context = corpus, positions, corpus.context
+    def __init__(self, corpus: Corpus, positions: np.ndarray, engine: Engine):
+        self.corpus, self.positions, self.context, self.engine = corpus, positions, corpus.context, engine
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -354,7 +331,7 @@ class CorpusRows(Rows):
         """Any of the rows, in any order; reads each shard once."""
         at = np.asarray(at, np.int64)
         order = np.argsort(self.positions[at], kind="stable")
-        found = CorpusRows(self.corpus, self.positions[at[order]])
+        found = CorpusRows(self.corpus, self.positions[at[order]], self.engine)
         back = np.empty(len(at), np.int64)
         back[order] = np.arange(len(at))
         index = pa.array(back)
@@ -371,17 +348,47 @@ class CorpusRows(Rows):
                 yield Rows(rows_at(table, piece), self.context, some)
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
-        for s, at in self._by_shard():
-            shard = self.corpus.shards[s]
-            name = hashlib.sha256(repr((sorted(versions().items()), key, shard.key)).encode()).hexdigest()[:40]
-            path = None if self.context.cache is None else self.context.cache / "scores" / name[:2] / f"{name}.parquet"
-            if path is None or self.context.fresh or not sound(path):
-                table = pa.table(dict(score(Rows(self.corpus.columns(s, list(TEXT)), self.context))))
-                if path is not None:
-                    write_cached(table, path)
-            else:
-                table = read_cached(path)
-            yield rows_at(table, at)
+        runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
+        out = {p: s for s, _, p in runs if p is not None and (self.context.fresh or not sound(p))}
+        # Not the lines of workers: they are said in no order.
+        context = replace(self.context, say=_silent)
+        tasks = (_Scoring(score, self.corpus.shards[s].path, context, path) for path, s in out.items())
+        total = sum(self.corpus.shards[s].rows for s in out.values())
+        for _ in track(self.engine.map(_Scoring.into_cache, tasks), total, int, size=int):
+            pass
+        for s, at, path in runs:
+            whole = read_cached(path) if path else _Scoring(score, self.corpus.shards[s].path, context).table()
+            yield rows_at(whole, at)
+
+    def _scored_at(self, key: str, s: int) -> Path | None:
+        """Where the scores of a shard under this key are kept; None without a cache."""
+        if self.context.cache is None:
+            return None
+        name = hashlib.sha256(repr((sorted(versions().items()), key, self.corpus.shards[s].key)).encode()).hexdigest()
+        return self.context.cache / "scores" / name[:2] / f"{name[:40]}.parquet"
+
+
+@dataclass(frozen=True)
+class _Scoring:
+    """Scores of one shard by its text, on their way to a worker."""
+
+    score: Callable[[Rows], Mapping[str, Any]]
+    shard: Path
+    context: Context
+    out: Path | None = None
+
+    def table(self) -> pa.Table:
+        text = LATELY.get((self.shard, self.shard.stat().st_mtime_ns), list(TEXT), partial(read_cached, self.shard))
+        return pa.table(dict(self.score(Rows(text, self.context))))
+
+    def into_cache(self) -> int:
+        assert self.out is not None
+        write_cached(table := self.table(), self.out)
+        return table.num_rows
+
+
+def _silent(line: str) -> None:
+    """Workers do not speak."""
 
 
 def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa.ChunkedArray:
@@ -391,8 +398,3 @@ def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa
 def _whole(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """A column as one array where it fits in one; a chunked one has the same methods."""
     return column.combine_chunks() if column.nbytes < ONE_ARRAY else column
-
-
-def ability_codes(column: pa.Array | pa.ChunkedArray, words: Words) -> np.ndarray:
-    """Codes of ability labels; a missing label is "unknown"."""
-    return words.encode(pc.fill_null(column, UNKNOWN))

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from instdata.corpus.corpus import Words
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.corpus.shard_tables import spread
+from instdata.corpus.word_codes import Words
 from instdata.steps.ability.label_inputs import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
 from instdata.util.build_context import Context

@@ -18,11 +18,11 @@ from instdata.corpus.corpus import (
     Shard,
     Sidecar,
     Tally,
-    ability_codes,
     read_cached,
     write_cached,
 )
 from instdata.corpus.rows import Rows
+from instdata.corpus.word_codes import ability_codes
 from instdata.steps.added_rows import produce
 from instdata.steps.base import Scores, SourceStep, Step, Verdicts, drop
 from instdata.steps.rewritten_rows import rewritten
@@ -44,7 +44,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
         if isinstance(step, SourceStep):
             after, decided, verdicts, made = produce(step, corpus, cache)
         elif step.scope == "corpus":
-            after, decided, verdicts = _score_corpus(step, corpus, cache)
+            after, decided, verdicts = _score_corpus(step, corpus, engine, cache)
         else:
             after, decided, verdicts = _score_rows(step, corpus, engine, cache)
         after = rewritten(after, cache) if step.rewrites else after
@@ -98,7 +98,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
     return after, np.concatenate(rows) if rows else np.empty(0, np.int64), _joined(verdicts)
 
 
-def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
+def _score_corpus(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tuple[Corpus, np.ndarray, Verdicts]:
     """Corpus-wide: one table for all rows alive, of which each shard has a part."""
     positions = np.flatnonzero(corpus.alive)
     looked = [seen(step, corpus, i) for i in range(len(corpus.shards))]
@@ -106,7 +106,9 @@ def _score_corpus(step: Step, corpus: Corpus, cache: Path) -> tuple[Corpus, np.n
     scoring = json.dumps(step.scoring(corpus.context), sort_keys=True)
     key, path = place(cache, scoring, corpus.key(positions), looked, shown)
     if wanted(step, corpus, [path])[0]:
-        scored = step.score(corpus.view(positions)) if len(positions) else {}
+        # What other machines may do of it; on this one a shard's scoring has all the cores already.
+        far = engine if engine.near() is not engine else None
+        scored = step.score(corpus.view(positions, far)) if len(positions) else {}
         write_cached(table_of(step, scored, len(positions)), path)
     bounds = np.searchsorted(positions, corpus.starts)
     parts = {

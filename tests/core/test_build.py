@@ -294,7 +294,12 @@ def test_the_engine_keeps_order_and_reports_errors():
 def test_ray_gives_the_same_bytes(bench, monkeypatch):
     pytest.importorskip("ray")
     bench.jsonl("a.jsonl", corpus(1500))
-    content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": STEPS, "subsets": SUBSETS}
+    content = {
+        "taxonomy": "belle",
+        "sources": [{"path": "a.jsonl"}],
+        "steps": [{"categorize": {}}, *STEPS],
+        "subsets": SUBSETS,
+    }
     seen = []
     for engine in ("local", "ray"):
         monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / f"cache-{engine}"))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,11 +138,7 @@ def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.nd
     learned from is judged by a model without it."""
     width = len(model.classes)
 
-    def score(batch: Rows) -> dict[str, Any]:
-        found = model.scores(*texts(batch)).astype(np.float32)
-        return {"scores": pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), width)}
-
-    parts = [c for table in rows.scored(key, score) for c in table["scores"].chunks]
+    parts = [c for table in rows.scored(key, partial(_scores, model)) for c in table["scores"].chunks]
     scores = np.concatenate(
         [np.empty((0, width), np.float32), *(np.asarray(c.flatten()).reshape(-1, width) for c in parts)]
     )
@@ -160,6 +157,12 @@ def label(model: Model, examples: Examples, rows: Rows, key: str) -> tuple[np.nd
         np.concatenate([np.empty(0, np.int64), *(b for b, _ in parts)]),
         np.concatenate([np.empty(0), *(c for _, c in parts)]),
     )
+
+
+def _scores(model: Model, batch: Rows) -> dict[str, Any]:
+    """What the model says of a batch: scores, a list of one float32 a class for each row."""
+    found = model.scores(*texts(batch)).astype(np.float32)
+    return {"scores": pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), len(model.classes))}
 
 
 def fit(step: Categorize, context: Context, examples: Examples) -> Model:
