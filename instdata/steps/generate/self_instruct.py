@@ -25,7 +25,15 @@ from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.reply import read_items
-from instdata.steps.generate.new_row_checks import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
+from instdata.steps.generate.new_row_checks import (
+    OVER_TARGET,
+    Broken,
+    NewRow,
+    Novelty,
+    pure_faults,
+    settle,
+    wrong_language,
+)
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.steps.generate.prompt_templates import (
     TaskForm,
@@ -52,7 +60,8 @@ if TYPE_CHECKING:
 FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answered, at most
 SPARE = 4  # requests under way as long as a row is lacking: the last ones are not waited for one by one
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
-STUCK_VERIFIED = 12  # the same where each row is verified
+STUCK_VERIFIED = 6  # the same where each row is verified
+LIKE_ALL = 4  # rows written for an ability before its own yield counts as much as that of all
 KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
 CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 COPY = 0.75  # F1 of what a task and an example speak of, from which it is the example again
@@ -80,6 +89,7 @@ class Goal:
     seeds: list[Shown]
     form: TaskForm = field(default_factory=TaskForm)
     accepted: int = 0
+    written: int = 0
     latest: deque[Shown] = field(default_factory=lambda: deque(maxlen=KEPT))
     barren: int = 0  # requests in a row without an accepted row
     coming: int = 0  # tasks that are asked for
@@ -88,6 +98,10 @@ class Goal:
     @property
     def lacking(self) -> int:
         return 0 if self.given_up else self.target - self.accepted
+
+    def coming_good(self, rate: float) -> float:
+        """Of the rows asked for, those to be expected: by what was seen of this ability, and the `rate` of all."""
+        return self.coming * (self.accepted + LIKE_ALL * rate) / (self.written + LIKE_ALL)
 
 
 @dataclass(frozen=True)
@@ -108,11 +122,13 @@ class Writing:
 
 @dataclass(frozen=True)
 class Ordered:
-    """A request, the goal that it is for, how many tasks it asks for, and the rows that it shows."""
+    """A request, the goal that it is for, how many tasks it asks for, how many rows that lacked when it was planned, and
+    the rows that it shows."""
 
     goal: Goal
     request: Request
     count: int
+    need: int
     rows: list[int]
     shown: Sequence[Shown] = ()
 
@@ -120,13 +136,13 @@ class Ordered:
 @dataclass
 class Writer:
     """What has been asked and accepted. `compose` makes request number n for a goal, `read` the items of its answer;
-    `look` gives items the reasons that they have by themselves, before they are taken; `accept` the last one, of what
-    was accepted before. `spread`: an ability that the model cannot write for leaves its share to the others."""
+    `look` gives items the reasons that they have by themselves, before they are taken, told how many of them are wanted;
+    `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for leaves its share to the others."""
 
     writing: Writing
     goals: Sequence[Goal]
     records: Records
-    look: Callable[[list[NewRow], AskOne], Coroutine[Any, Any, None]]
+    look: Callable[[list[NewRow], int, AskOne], Coroutine[Any, Any, None]]
     accept: Callable[[NewRow], None]
     rids: Sequence[str]
     say: Callable[[str], None]
@@ -145,23 +161,26 @@ class Writer:
     def accepted(self) -> int:
         return sum(g.accepted for g in self.goals)
 
-    def plan(self, under_way: int) -> list[Ordered]:
+    def plan(self, under_way: int) -> list[Ordered] | None:
         """The next requests: always for the ability that is furthest behind its target, counting what is already asked
-        for at the yield so far, and a few to spare. None where enough is asked for."""
+        for at the yield so far, and a few to spare. [] where enough is asked for; None where a local model, whose
+        answers are not paid for, need not go on with those under way."""
+        if self.writing.small and not any(g.lacking > 0 for g in self.goals):
+            return None
         rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
         planned: list[Ordered] = []
         for n in range(under_way, min(MOST, max(FIRST, self.answered))):
-            behind = [g for g in self.goals if g.lacking - g.coming * rate >= 0.75]
+            behind = [g for g in self.goals if g.lacking - g.coming_good(rate) >= 0.75]
             spare = [] if behind or n >= SPARE else [g for g in self.goals if g.lacking > 0]
             if not behind and not spare:
                 break
             # ties: the taxonomy's order
-            goal = min(behind or spare, key=lambda g: (g.accepted + g.coming * rate) / g.target)
-            wanted = math.ceil((goal.lacking - goal.coming * rate) / rate)
+            goal = min(behind or spare, key=lambda g: (g.accepted + g.coming_good(rate)) / g.target)
+            wanted = math.ceil((goal.lacking - goal.coming_good(rate)) / rate)
             count = self.writing.batch if spare else max(1, min(self.writing.batch, wanted))
             request, examples = self.compose(self.writing, goal, count, self.number)
             rows = [e.row for e in examples if e.row >= 0]
-            planned.append(Ordered(goal, request, count, rows, examples))
+            planned.append(Ordered(goal, request, count, goal.lacking, rows, examples))
             goal.coming += count
             self.number += 1
             self.shown.update(rows)
@@ -171,7 +190,7 @@ class Writer:
         """The answer to a request, and its items with the reasons that they have by themselves."""
         meta = {"method": self.method, "seeds": [self.rids[r] for r in asked.rows]}
         answer, items = await self.read(asked, ask, meta)
-        await self.look([i for i in items if not _copied(i, asked)], ask)
+        await self.look([i for i in items if not _copied(i, asked)], asked.need, ask)
         return answer, items
 
     def take(self, asked: Ordered, made: tuple[Answer, list[NewRow]]) -> None:
@@ -182,10 +201,11 @@ class Writer:
         self.records.extend(Broken(f.text, f.why, {"request": f.key}) for f in answer.failures)
         goal.barren = goal.barren + 1 if goal.accepted < goal.target else 0
         for item in items:
-            if goal.accepted >= goal.target:
-                item.reason, item.evidence = "over_target", {}
+            if goal.accepted >= goal.target or item.reason == OVER_TARGET:
+                item.reason, item.evidence = OVER_TARGET, {}
             else:
                 self.written += 1
+                goal.written += 1
                 self.accept(item)
             if item.reason is None:
                 goal.accepted += 1
@@ -210,6 +230,7 @@ class Writer:
         if not self.spread or not others:
             return
         left, goal.target = goal.target - goal.accepted, goal.accepted
+        self.records.given_up[goal.name or goal.label] = left
         self.say(
             f"{goal.label}: nothing acceptable in {self.stuck} requests in a row; its last {left} rows go to the others"
         )
@@ -339,12 +360,12 @@ def write(
     other, checking = other_ability(rows), step.checking
     verifier = Verifier(checking, step.language, context.seed) if checking else None
 
-    async def look(items: list[NewRow], ask_one: AskOne) -> None:
+    async def look(items: list[NewRow], need: int, ask_one: AskOne) -> None:
         pure_faults(items, step.language, other)
         if verifier is not None:
             for item in items:
                 verifier.by_rules(item)
-            await asyncio.gather(*(verifier.by_draws(item, ask_one) for item in items))
+            await verifier.enough(items, need, ask_one)
 
     unusual: dict[str, Any] = {"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}
     writer = Writer(
