@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from instdata.llm.request import Request
+from instdata.steps.generate.goals import Goal, Shown
 from instdata.steps.generate.prompt_templates import TaskForm, forms, tasks_schema, template, topics
 from instdata.steps.generate.self_instruct import (
-    Goal,
     Ordered,
-    Shown,
     Writing,
     _copied,
     _fields,

@@ -97,7 +97,7 @@ def test_what_is_under_way_is_given_up_where_nothing_is_wanted_any_more():
     ended, taken, plans = [], [], iter([range(5), None])
 
     async def work(job: int) -> int:
-        await asyncio.sleep(0 if job == 0 else 600)
+        await asyncio.sleep(0 if job == 0 else 5)
         ended.append(job)
         return job
 

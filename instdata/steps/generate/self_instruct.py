@@ -8,23 +8,20 @@ resumes.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
 import re
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.reply import read_items
+from instdata.steps.generate.goals import Goal, Shown, goals_of
 from instdata.steps.generate.new_row_checks import (
     OVER_TARGET,
     Broken,
@@ -32,12 +29,9 @@ from instdata.steps.generate.new_row_checks import (
     Novelty,
     pure_faults,
     settle,
-    wrong_language,
 )
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.steps.generate.prompt_templates import (
-    TaskForm,
-    forms,
     personas,
     render,
     tasks_schema,
@@ -46,7 +40,6 @@ from instdata.steps.generate.prompt_templates import (
     topics,
 )
 from instdata.steps.generate.right_ability import other_ability
-from instdata.steps.generate.step import labelled, targets
 from instdata.steps.generate.verify_new_rows import AskOne, Verifier
 from instdata.steps.generate.written_records import Records
 from instdata.steps.verify.case import alike, size, split
@@ -61,47 +54,10 @@ FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answ
 SPARE = 4  # requests under way as long as a row is lacking: the last ones are not waited for one by one
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 STUCK_VERIFIED = 6  # the same where each row is verified
-LIKE_ALL = 4  # rows written for an ability before its own yield counts as much as that of all
-KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
 CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 COPY = 0.75  # F1 of what a task and an example speak of, from which it is the example again
 AGAINST_LOOPS = 0.1  # frequency penalty, against loops; more of it takes units and names away that have to come again
 TOKENS_APART = 80  # what a task may need besides its answer; twice that with material
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A task that a prompt may show: the position of its row (-1 for one of the taxonomy)."""
-
-    instruction: str
-    response: str
-    row: int = -1
-
-
-@dataclass
-class Goal:
-    """One ability: how it is told to the model, how many rows it still lacks, what can be shown of it."""
-
-    name: str | None
-    label: str
-    description: str
-    target: int
-    seeds: list[Shown]
-    form: TaskForm = field(default_factory=TaskForm)
-    accepted: int = 0
-    written: int = 0
-    latest: deque[Shown] = field(default_factory=lambda: deque(maxlen=KEPT))
-    barren: int = 0  # requests in a row without an accepted row
-    coming: int = 0  # tasks that are asked for
-    given_up: bool = False
-
-    @property
-    def lacking(self) -> int:
-        return 0 if self.given_up else self.target - self.accepted
-
-    def coming_good(self, rate: float) -> float:
-        """Of the rows asked for, those to be expected: by what was seen of this ability, and the `rate` of all."""
-        return self.coming * (self.accepted + LIKE_ALL * rate) / (self.written + LIKE_ALL)
 
 
 @dataclass(frozen=True)
@@ -122,8 +78,8 @@ class Writing:
 
 @dataclass(frozen=True)
 class Ordered:
-    """A request, the goal that it is for, how many tasks it asks for, how many rows that lacked when it was planned, and
-    the rows that it shows."""
+    """A request, the goal that it is for, how many tasks it asks for, how many rows that goal lacked when it was
+    planned, and the rows that it shows."""
 
     goal: Goal
     request: Request
@@ -136,8 +92,9 @@ class Ordered:
 @dataclass
 class Writer:
     """What has been asked and accepted. `compose` makes request number n for a goal, `read` the items of its answer;
-    `look` gives items the reasons that they have by themselves, before they are taken, told how many of them are wanted;
-    `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for leaves its share to the others."""
+    `look` gives items the reasons that they have by themselves, before they are taken, told how many of them are
+    wanted; `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for
+    leaves its share to the others."""
 
     writing: Writing
     goals: Sequence[Goal]
@@ -376,31 +333,3 @@ def write(
     ask.flow(writer.plan, writer.work, writer.take, writer.beat)
     writer.finish()
     return writer.records, writer.shown
-
-
-def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
-    """The abilities to write for, in the taxonomy's order (else the seeds', by name; else one without a name)."""
-    at = labelled(rows, context.seed_sources)
-    names, prompts, responses = (c.take(pa.array(at)).to_pylist() for c in (rows.ability, rows.prompt, rows.response))
-    foreign = wrong_language(prompts, step.language)
-    seeds: dict[str | None, list[Shown]] = {}
-    for row, name, prompt, response, other in zip(at.tolist(), names, prompts, responses, foreign, strict=True):
-        if not other:
-            seeds.setdefault(None if name == UNKNOWN else name, []).append(Shown(prompt, response, row))
-    taxonomy = context.taxonomy
-    if taxonomy is None:
-        names = sorted(seeds) or [None]
-        told = {n: (n or {"zh": "各类任务"}.get(step.language, "any task"), "") for n in names}
-    else:
-        names = taxonomy.names
-        told = {a.name: (a.label.get(step.language, a.name), a.description) for a in taxonomy.abilities}
-        for ability in taxonomy.abilities:
-            own = [Shown(f"{e.instruction}\n{e.input}".strip(), e.response) for e in ability.examples if e.response]
-            other = wrong_language([e.instruction for e in own], step.language)
-            seeds.setdefault(ability.name, [e for e, o in zip(own, other, strict=True) if not o])
-    counts, form = targets(step, names), forms(step.language)
-    return [
-        Goal(n, *told[n], count, seeds.get(n, []), form.get(n or "", TaskForm()))
-        for n, count in zip(names, counts, strict=True)
-        if count > 0
-    ]
