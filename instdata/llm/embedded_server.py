@@ -21,7 +21,7 @@ from typing import Any
 from instdata.util.errors import BuildError, MissingExtra
 from instdata.util.paths import cores
 
-SLOTS = 8  # requests decoded together: 42 tokens/s instead of 26 on two cores
+SLOTS = 4  # requests decoded together: 42 tokens/s instead of 26 on two cores
 SLOT_TOKENS = 2048  # prompt and answer of one request
 KEY = "INSTDATA_SERVER_KEY"  # how the server process gets its key: command lines can be read by anybody
 START_SECONDS = 120  # a cold disk reads a gigabyte in this time
