@@ -20,15 +20,16 @@ Result = TypeVar("Result")
 
 def flow(
     client: Client,
-    plan: Callable[[int], Iterable[Job]],
+    plan: Callable[[int], Iterable[Job] | None],
     work: Callable[[Job], Coroutine[Any, Any, Result]],
     take: Callable[[Job, Result], None],
     beat: Callable[[int], None] | None = None,
     seconds: float = 8.0,
 ) -> None:
     """Take the result of every job that `plan` gives, in order. `plan` is told how many jobs are under way and gives
-    the next ones; it is asked at first, and after each result. `beat` is called with the jobs under way whenever so
-    many `seconds` went by without a result.
+    the next ones; it is asked at first, and after each result. None of it: nothing is wanted any more, and those under
+    way are given up, neither waited for nor taken. `beat` is called with the jobs under way whenever so many `seconds`
+    went by without a result.
 
     Where one job must stop the run, those under way are still waited for and kept, then its error is raised."""
 
@@ -43,7 +44,11 @@ def flow(
         under_way: deque[tuple[Job, asyncio.Task[Result]]] = deque()
 
         def more() -> None:
-            under_way.extend((job, asyncio.ensure_future(guarded(job))) for job in plan(len(under_way)))
+            if (jobs := plan(len(under_way))) is not None:
+                under_way.extend((job, asyncio.ensure_future(guarded(job))) for job in jobs)
+                return
+            while under_way:
+                under_way.pop()[1].cancel()
 
         more()
         try:

@@ -15,9 +15,9 @@ from instdata.corpus.rows import TURNS, message_id
 from instdata.llm.request import Answer, Request
 from instdata.llm.request_cache import show
 from instdata.publish.verify import verify
+from instdata.steps.generate.goals import goals_of
 from instdata.steps.generate.respond import produce as respond
 from instdata.steps.generate.rounds import asked_by, calling
-from instdata.steps.generate.self_instruct import goals_of
 from instdata.steps.generate.step import Generate
 from instdata.util.build_context import Context
 from tests.generate.conftest import PRICE, accepted, rows

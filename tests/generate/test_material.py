@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from instdata.llm.request import Request
+from instdata.steps.generate.goals import Goal, Shown
 from instdata.steps.generate.prompt_templates import TaskForm, forms, tasks_schema, template, topics
 from instdata.steps.generate.self_instruct import (
-    Goal,
     Ordered,
-    Shown,
     Writing,
     _copied,
     _fields,
@@ -67,7 +66,7 @@ def test_an_example_and_an_answer_have_the_same_shape():
 def test_what_is_taken_from_an_example_is_told(task, answer, reason):
     goal = Goal("rewrite", "改写", "", 1, [], TaskForm(material="after"))
     item = _item({"instruction": task, "response": answer}, goal, "m", {})
-    assert _copied(item, Ordered(goal, Request((), 1), 1, [], [SHOWN])) == (reason is not None)
+    assert _copied(item, Ordered(goal, Request((), 1), 1, 1, [], [SHOWN])) == (reason is not None)
     assert item.reason == reason
 
 

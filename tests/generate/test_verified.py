@@ -15,6 +15,7 @@ from instdata.recipe.load import read_recipe
 from instdata.steps.generate.new_row_checks import NewRow
 from instdata.steps.generate.step import Generate
 from instdata.steps.generate.verify_new_rows import Verifier
+from instdata.steps.verify.case import Case
 from instdata.steps.verify.options import Checking
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError
@@ -120,6 +121,67 @@ def test_what_repeats_its_prompt_is_no_task(model, tmp_path):
     with model(answer):
         made, _ = produced(tmp_path, verify=True, target=2)
     assert reasons(made)["echo"] >= 1 and reasons(made)[None] == 2
+
+
+def drawn(items: list[NewRow], said: list[str], need: int, draws: int = 3) -> int:
+    """The requests that were made of items for which the model says these in turn, where so many are needed."""
+    asked: list[Request] = []
+
+    async def ask(request: Request, read):
+        asked.append(request)
+        text = said[len(asked) - 1]
+        return Answer(read(text), text, f"key {len(asked)}")
+
+    asyncio.run(Verifier(Checking(draws=draws), "zh", 7).enough(items, need, ask))
+    return len(asked)
+
+
+def asks_when(n: int = 0, ability: str = "closed_qa") -> NewRow:
+    return NewRow(f"第{n}馆星期几不开放？\n第{n}馆星期一闭馆整理图书，其他日子都开放。", "星期一", ability, "m")
+
+
+@pytest.mark.parametrize(
+    ("said", "sent", "reason"),
+    [
+        (["九点", "十点"], 2, "draws_disagree"),  # the third cannot save it
+        (["星期一", "九点", "星期一"], 3, None),
+        (["星期一"] * 3, 3, None),
+    ],
+)
+def test_no_draw_is_asked_for_once_the_verdict_is_settled(said, sent, reason):
+    item = asks_when()
+    assert drawn([item], said, need=1) == sent == len(item.meta["draws"]) and item.reason == reason
+
+
+def test_numbers_are_drawn_to_the_end_as_their_own_may_be_taken():
+    item = NewRow("小明买了3支笔和4本书，一共买了几件？", "8件", "math", "m")
+    assert drawn([item], ["3+4=7\n答案：7"] * 3, need=1) == 3
+    assert item.reason is None and item.meta["answer_of"] == "draws"
+
+
+@pytest.mark.parametrize(
+    ("need", "said", "reasons"),
+    [
+        (1, ["星期一"] * 2, [None, "over_target", "over_target"]),
+        (1, ["九点", "星期一", "星期一"], ["draws_disagree", None, "over_target"]),
+        (3, ["星期一"] * 6, [None, None, None]),
+    ],
+)
+def test_nothing_is_asked_of_rows_beyond_those_that_lack(need, said, reasons):
+    items = [asks_when(n) for n in range(3)]
+    assert drawn(items, said, need, draws=2) == len(said)
+    assert [i.reason for i in items] == reasons
+
+
+@pytest.mark.parametrize("ability", ["cot", "closed_qa"])
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_draws_are_not_told_how_to_give_up(ability, language):
+    """Told so, a small model gave up on right tasks that it could do."""
+    from instdata.steps.verify.model_checks import question
+    from instdata.steps.verify.text_checks import found
+
+    asked = question(Case.of("a\nb", "c", ability, language)).messages[-1][1]
+    assert not found("cannot_say", asked) and "无法" not in asked and "cannot" not in asked
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,18 @@ def test_an_error_waits_for_what_is_under_way_then_is_raised():
     assert sorted(ended) == list(range(5)) and taken == []
 
 
+def test_what_is_under_way_is_given_up_where_nothing_is_wanted_any_more():
+    ended, taken, plans = [], [], iter([range(5), None])
+
+    async def work(job: int) -> int:
+        await asyncio.sleep(0 if job == 0 else 5)
+        ended.append(job)
+        return job
+
+    flow(Loop(), lambda _: next(plans), work, lambda job, _: taken.append(job))
+    assert ended == taken == [0]
+
+
 def test_a_beat_while_nothing_comes():
     beats = []
 

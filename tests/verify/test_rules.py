@@ -35,6 +35,11 @@ ROWS = [
                                                                     "lamp at dusk."),
      "The lighthouse stands on the rock. The lighthouse stands on the rock. The lighthouse stands on the "
      "rock.", "repeats"),
+    ("summarization", "zh", f"用一句话概括下面的内容。\n{PASSAGE}", "青石镇的老桥改造成步行桥，居民傍晚都到桥上散步。",
+     "青石镇的老桥改造成步行桥。居民傍晚都到桥上散步。", "wrong_count"),
+    ("summarization", "en", f"Sum up the notice in one sentence.\n{NOTICE}",
+     "The reading room on Mill Street is shut on Mondays.",
+     "The reading room is on Mill Street. It is shut on Mondays.", "wrong_count"),
     ("math", "zh", "小明买3支笔，每支5元，共多少元？", "3×5=15（元）", "3×5=18（元）", "false_sum"),
     ("math", "en", "What is half of 18?", "18 / 2 = 9", "Divide it.", "no_result"),
     ("code", "zh", "写一个Python函数add(a, b)，例如add(2, 3)返回5。", "```python\ndef add(a, b):\n    return a + b\n```",

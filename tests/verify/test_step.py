@@ -106,6 +106,8 @@ AGREE = [
     ("classification", "zh", "判断是正面还是负面：菜凉了", "负面", "负面。", True),
     ("classification", "zh", "判断是正面还是负面：菜凉了", "正面", "负面", False),
     ("closed_qa", "en", "When is it shut?\nThe room is shut on Mondays.", "Mondays", "It is shut on Mondays.", True),
+    ("closed_qa", "zh", "他买了几颗钉子？\n他买了16颗钉子，花了8元。", "16颗钉子", "6颗", False),
+    ("closed_qa", "zh", "几点开门？\n图书室9点开门，17点关门。", "9点", "9点开门，17点关门", True),
     ("closed_qa", "zh", "谁修的桥？\n桥由王师傅修建。", "王师傅", "无法回答", False),
     ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果、香蕉、橙子", "苹果，香蕉，橙子。", True),
     ("extract", "zh", "找出下文的水果。\n买了苹果、香蕉和橙子", "苹果", "苹果、香蕉、橙子、梨", False),

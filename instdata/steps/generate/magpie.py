@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from instdata.llm.client import Answer, Request
 from instdata.llm.reply import Unusable
 from instdata.llm.reply import answer as reply
+from instdata.steps.generate.goals import Goal, Shown
 from instdata.steps.generate.new_row_checks import NewRow
 from instdata.steps.generate.prompt_templates import LESS_OF_THE_SAME, prefix_of, render, template
-from instdata.steps.generate.self_instruct import Goal, Ordered, Shown, Writing, write
+from instdata.steps.generate.self_instruct import Ordered, Writing, write
 from instdata.steps.generate.written_records import Records
 
 if TYPE_CHECKING:

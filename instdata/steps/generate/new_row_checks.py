@@ -51,6 +51,9 @@ MAKES_CODE = re.compile(
 ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (?:provide|tell me|share))", re.I)
 
 
+OVER_TARGET = "over_target"  # the reason of a row that may be good, but is beyond what was asked for
+
+
 @dataclass
 class NewRow:
     """A parsed item: its conversation and what became of it (`reason` None: accepted). `turns`: all that stands ahead

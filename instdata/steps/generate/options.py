@@ -28,7 +28,7 @@ class GenerateOptions(SourceStep):
     """The options of generate, checked and resolved."""
 
     kind: ClassVar[str] = "generate"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
 
     method: Literal["self-instruct", "evolve", "respond", "translate", "backtranslate", "multi-turn", "magpie"] = Field(
         "self-instruct", description="How rows are made."

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
-from instdata.steps.generate.new_row_checks import Broken, NewRow, wrong_language
+from instdata.steps.generate.new_row_checks import OVER_TARGET, Broken, NewRow, wrong_language
 from instdata.util.errors import BuildError
 
 FIRST_ROUND, LARGEST_ROUND = 8, 512
@@ -160,7 +160,7 @@ def run(
             made = take(candidate, said)
             for item in made:
                 if isinstance(item, NewRow) and item.reason is None:
-                    item.reason = "over_target" if accepted == target else None
+                    item.reason = OVER_TARGET if accepted == target else None
                     accepted += item.reason is None
             records += made
         say(

@@ -8,28 +8,30 @@ resumes.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import math
 import random
 import re
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.corpus.rows import Rows
 from instdata.llm.client import Answer, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.reply import read_items
-from instdata.steps.generate.new_row_checks import Broken, NewRow, Novelty, pure_faults, settle, wrong_language
+from instdata.steps.generate.goals import Goal, Shown, goals_of
+from instdata.steps.generate.new_row_checks import (
+    OVER_TARGET,
+    Broken,
+    NewRow,
+    Novelty,
+    pure_faults,
+    settle,
+)
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.steps.generate.prompt_templates import (
-    TaskForm,
-    forms,
     personas,
     render,
     tasks_schema,
@@ -38,7 +40,6 @@ from instdata.steps.generate.prompt_templates import (
     topics,
 )
 from instdata.steps.generate.right_ability import other_ability
-from instdata.steps.generate.step import labelled, targets
 from instdata.steps.generate.verify_new_rows import AskOne, Verifier
 from instdata.steps.generate.written_records import Records
 from instdata.steps.verify.case import alike, size, split
@@ -52,42 +53,11 @@ if TYPE_CHECKING:
 FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answered, at most
 SPARE = 4  # requests under way as long as a row is lacking: the last ones are not waited for one by one
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
-STUCK_VERIFIED = 12  # the same where each row is verified
-KEPT = 256  # accepted rows of an ability from which examples are drawn, the latest
+STUCK_VERIFIED = 6  # the same where each row is verified
 CHARS_SHOWN = {"zh": 100, "en": 300}  # longer examples are shown only where there are no shorter ones
 COPY = 0.75  # F1 of what a task and an example speak of, from which it is the example again
 AGAINST_LOOPS = 0.1  # frequency penalty, against loops; more of it takes units and names away that have to come again
 TOKENS_APART = 80  # what a task may need besides its answer; twice that with material
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A task that a prompt may show: the position of its row (-1 for one of the taxonomy)."""
-
-    instruction: str
-    response: str
-    row: int = -1
-
-
-@dataclass
-class Goal:
-    """One ability: how it is told to the model, how many rows it still lacks, what can be shown of it."""
-
-    name: str | None
-    label: str
-    description: str
-    target: int
-    seeds: list[Shown]
-    form: TaskForm = field(default_factory=TaskForm)
-    accepted: int = 0
-    latest: deque[Shown] = field(default_factory=lambda: deque(maxlen=KEPT))
-    barren: int = 0  # requests in a row without an accepted row
-    coming: int = 0  # tasks that are asked for
-    given_up: bool = False
-
-    @property
-    def lacking(self) -> int:
-        return 0 if self.given_up else self.target - self.accepted
 
 
 @dataclass(frozen=True)
@@ -108,11 +78,13 @@ class Writing:
 
 @dataclass(frozen=True)
 class Ordered:
-    """A request, the goal that it is for, how many tasks it asks for, and the rows that it shows."""
+    """A request, the goal that it is for, how many tasks it asks for, how many rows that goal lacked when it was
+    planned, and the rows that it shows."""
 
     goal: Goal
     request: Request
     count: int
+    need: int
     rows: list[int]
     shown: Sequence[Shown] = ()
 
@@ -120,13 +92,14 @@ class Ordered:
 @dataclass
 class Writer:
     """What has been asked and accepted. `compose` makes request number n for a goal, `read` the items of its answer;
-    `look` gives items the reasons that they have by themselves, before they are taken; `accept` the last one, of what
-    was accepted before. `spread`: an ability that the model cannot write for leaves its share to the others."""
+    `look` gives items the reasons that they have by themselves, before they are taken, told how many of them are
+    wanted; `accept` the last one, of what was accepted before. `spread`: an ability that the model cannot write for
+    leaves its share to the others."""
 
     writing: Writing
     goals: Sequence[Goal]
     records: Records
-    look: Callable[[list[NewRow], AskOne], Coroutine[Any, Any, None]]
+    look: Callable[[list[NewRow], int, AskOne], Coroutine[Any, Any, None]]
     accept: Callable[[NewRow], None]
     rids: Sequence[str]
     say: Callable[[str], None]
@@ -145,23 +118,26 @@ class Writer:
     def accepted(self) -> int:
         return sum(g.accepted for g in self.goals)
 
-    def plan(self, under_way: int) -> list[Ordered]:
+    def plan(self, under_way: int) -> list[Ordered] | None:
         """The next requests: always for the ability that is furthest behind its target, counting what is already asked
-        for at the yield so far, and a few to spare. None where enough is asked for."""
+        for at the yield so far, and a few to spare. [] where enough is asked for; None where a local model, whose
+        answers are not paid for, need not go on with those under way."""
+        if self.writing.small and not any(g.lacking > 0 for g in self.goals):
+            return None
         rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
         planned: list[Ordered] = []
         for n in range(under_way, min(MOST, max(FIRST, self.answered))):
-            behind = [g for g in self.goals if g.lacking - g.coming * rate >= 0.75]
+            behind = [g for g in self.goals if g.lacking - g.coming_good(rate) >= 0.75]
             spare = [] if behind or n >= SPARE else [g for g in self.goals if g.lacking > 0]
             if not behind and not spare:
                 break
             # ties: the taxonomy's order
-            goal = min(behind or spare, key=lambda g: (g.accepted + g.coming * rate) / g.target)
-            wanted = math.ceil((goal.lacking - goal.coming * rate) / rate)
+            goal = min(behind or spare, key=lambda g: (g.accepted + g.coming_good(rate)) / g.target)
+            wanted = math.ceil((goal.lacking - goal.coming_good(rate)) / rate)
             count = self.writing.batch if spare else max(1, min(self.writing.batch, wanted))
             request, examples = self.compose(self.writing, goal, count, self.number)
             rows = [e.row for e in examples if e.row >= 0]
-            planned.append(Ordered(goal, request, count, rows, examples))
+            planned.append(Ordered(goal, request, count, goal.lacking, rows, examples))
             goal.coming += count
             self.number += 1
             self.shown.update(rows)
@@ -171,7 +147,7 @@ class Writer:
         """The answer to a request, and its items with the reasons that they have by themselves."""
         meta = {"method": self.method, "seeds": [self.rids[r] for r in asked.rows]}
         answer, items = await self.read(asked, ask, meta)
-        await self.look([i for i in items if not _copied(i, asked)], ask)
+        await self.look([i for i in items if not _copied(i, asked)], asked.need, ask)
         return answer, items
 
     def take(self, asked: Ordered, made: tuple[Answer, list[NewRow]]) -> None:
@@ -182,10 +158,11 @@ class Writer:
         self.records.extend(Broken(f.text, f.why, {"request": f.key}) for f in answer.failures)
         goal.barren = goal.barren + 1 if goal.accepted < goal.target else 0
         for item in items:
-            if goal.accepted >= goal.target:
-                item.reason, item.evidence = "over_target", {}
+            if goal.accepted >= goal.target or item.reason == OVER_TARGET:
+                item.reason, item.evidence = OVER_TARGET, {}
             else:
                 self.written += 1
+                goal.written += 1
                 self.accept(item)
             if item.reason is None:
                 goal.accepted += 1
@@ -210,6 +187,7 @@ class Writer:
         if not self.spread or not others:
             return
         left, goal.target = goal.target - goal.accepted, goal.accepted
+        self.records.given_up[goal.name or goal.label] = left
         self.say(
             f"{goal.label}: nothing acceptable in {self.stuck} requests in a row; its last {left} rows go to the others"
         )
@@ -339,12 +317,12 @@ def write(
     other, checking = other_ability(rows), step.checking
     verifier = Verifier(checking, step.language, context.seed) if checking else None
 
-    async def look(items: list[NewRow], ask_one: AskOne) -> None:
+    async def look(items: list[NewRow], need: int, ask_one: AskOne) -> None:
         pure_faults(items, step.language, other)
         if verifier is not None:
             for item in items:
                 verifier.by_rules(item)
-            await asyncio.gather(*(verifier.by_draws(item, ask_one) for item in items))
+            await verifier.enough(items, need, ask_one)
 
     unusual: dict[str, Any] = {"stuck": STUCK_VERIFIED, "hope": YIELD_VERIFIED} if verifier else {}
     writer = Writer(
@@ -355,31 +333,3 @@ def write(
     ask.flow(writer.plan, writer.work, writer.take, writer.beat)
     writer.finish()
     return writer.records, writer.shown
-
-
-def goals_of(step: GenerateOptions, rows: Rows, context: Context) -> list[Goal]:
-    """The abilities to write for, in the taxonomy's order (else the seeds', by name; else one without a name)."""
-    at = labelled(rows, context.seed_sources)
-    names, prompts, responses = (c.take(pa.array(at)).to_pylist() for c in (rows.ability, rows.prompt, rows.response))
-    foreign = wrong_language(prompts, step.language)
-    seeds: dict[str | None, list[Shown]] = {}
-    for row, name, prompt, response, other in zip(at.tolist(), names, prompts, responses, foreign, strict=True):
-        if not other:
-            seeds.setdefault(None if name == UNKNOWN else name, []).append(Shown(prompt, response, row))
-    taxonomy = context.taxonomy
-    if taxonomy is None:
-        names = sorted(seeds) or [None]
-        told = {n: (n or {"zh": "各类任务"}.get(step.language, "any task"), "") for n in names}
-    else:
-        names = taxonomy.names
-        told = {a.name: (a.label.get(step.language, a.name), a.description) for a in taxonomy.abilities}
-        for ability in taxonomy.abilities:
-            own = [Shown(f"{e.instruction}\n{e.input}".strip(), e.response) for e in ability.examples if e.response]
-            other = wrong_language([e.instruction for e in own], step.language)
-            seeds.setdefault(ability.name, [e for e, o in zip(own, other, strict=True) if not o])
-    counts, form = targets(step, names), forms(step.language)
-    return [
-        Goal(n, *told[n], count, seeds.get(n, []), form.get(n or "", TaskForm()))
-        for n, count in zip(names, counts, strict=True)
-        if count > 0
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHECK_TOKENS = (150, 80)  # of a draw that verifies a row: prompt, completion
 
 # Of jobs that have a `request` each: plan(jobs under way) gives the next ones, work(job, ask one) does one.
-Plan = Callable[[int], Sequence[Any]]
+Plan = Callable[[int], Sequence[Any] | None]
 Work = Callable[[Any, Callable[..., Coroutine[Any, Any, Answer]]], Coroutine[Any, Any, Any]]
 
 
@@ -54,6 +54,7 @@ class Session:
         self.step, self.context, self.client, self.label = step, context, client, label
         self.origin = client.at.origin
         self.accepted: int | None = None
+        self.given_up: Mapping[str, int] = {}
         self.judging: Client | None = None  # where the judge is another model
 
     def __call__(self, requests: Sequence[Request], read: Callable[[str], Any] = read_items) -> list[Answer]:
@@ -76,14 +77,16 @@ class Session:
             waiting = [jobs]
             flow(self.client, partial(_once, waiting), lambda job: work(job, self.client.ask), take, beat)
 
-    def account(self, accepted: int | None = None) -> None:
-        """Write what was used into the build's usage."""
+    def account(self, accepted: int | None = None, given_up: Mapping[str, int] | None = None) -> None:
+        """Write what was used into the build's usage, and the rows that abilities left to others, by ability."""
         found = self.client.usage.as_dict(priced=self.client.budget.known)
         spent = self.client.store.spent(self.client.budget.scope)[0]
         found["usd_since_first_run"] = spent / PICO if self.client.budget.known else None
         if self.judging:
             found["judge"] = {"model": self.step.judge, **self.judging.usage.as_dict(priced=self.judging.budget.known)}
         self.accepted = self.accepted if accepted is None else accepted
+        self.given_up = given_up or self.given_up
+        found |= {"given_up": dict(self.given_up)} if self.given_up else {}
         if self.accepted is not None:
             found["rows_accepted"] = self.accepted
             found["rows_per_usd"] = round(self.accepted * PICO / spent, 2) if spent else None
@@ -134,7 +137,7 @@ class Counting:
     judge = __call__
 
     def flow(self, plan: Plan, *_: Any) -> None:
-        self.requests += [job.request for job in plan(0)]
+        self.requests += [job.request for job in plan(0) or ()]
         raise Enough
 
 

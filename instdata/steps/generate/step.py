@@ -29,7 +29,7 @@ class Generate(GenerateOptions):
         with open_session(self, context) as ask:
             made, shown = self._method()(self, rows, context, ask)
             records = made if isinstance(made, Records) else Records(self.method, context.cache).extend(made)
-            ask.account(records.counts["accepted"])
+            ask.account(records.counts["accepted"], records.given_up)
         counts = sorted(records.counts.items(), key=lambda c: (-c[1], c[0]))
         context.say(f"{self.name or self.kind}: {', '.join(f'{n} {word}' for word, n in counts) or 'nothing to do'}")
         return Produced(records.table(), np.array(sorted(shown), np.int64))

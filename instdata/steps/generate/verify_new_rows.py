@@ -15,10 +15,10 @@ from typing import Any
 from instdata.corpus.rows import UNKNOWN
 from instdata.llm.reply import answer as reply
 from instdata.llm.request import Answer, Request
-from instdata.steps.generate.new_row_checks import NewRow, plain_faults, wrong_language
+from instdata.steps.generate.new_row_checks import OVER_TARGET, NewRow, plain_faults, wrong_language
 from instdata.steps.verify.case import Case
 from instdata.steps.verify.checks_by_ability import check
-from instdata.steps.verify.model_checks import Question, agrees, alone, finding, question
+from instdata.steps.verify.model_checks import Question, agrees, alone, finding, question, votes_of
 from instdata.steps.verify.options import Checking
 from instdata.steps.verify.text_checks import found
 
@@ -38,6 +38,20 @@ class Verifier:
         if item.reason is None:
             self._mark(item, self.checking.fault(check(self.case(item))))
 
+    async def enough(self, items: Sequence[NewRow], need: int, ask: AskOne) -> None:
+        """by_draws for items. Where fewer are needed than there are, one after the other until so many have passed:
+        nothing is asked of the rest, which is beyond the target."""
+        standing = [i for i in items if i.reason is None]
+        if need >= len(standing) or not self.checking.draws:
+            await asyncio.gather(*(self.by_draws(i, ask) for i in standing))
+            return
+        for item in standing:
+            if need > 0:
+                await self.by_draws(item, ask)
+                need -= item.reason is None
+            else:
+                item.reason = OVER_TARGET
+
     async def by_draws(self, item: NewRow, ask: AskOne) -> None:
         """The same for what the model says of it; its answer may become that of the draws."""
         if item.reason is not None or not self.checking.draws:
@@ -52,7 +66,7 @@ class Verifier:
         asked = question(case)
         if asked.name in self.checking.skip:
             return
-        answers = await asyncio.gather(*(ask(r, asked.read) for r in asked.requests(self.checking.draws, self.seed)))
+        answers = await self._draws(case, asked, ask)
         item.meta["draws"] = [*item.meta.get("draws", []), *(a.key for a in answers)]
         fault = self.checking.fault({asked.name: finding(case, asked, answers)})
         better = None if fault is None else agreed(case, asked, answers)
@@ -60,6 +74,20 @@ class Verifier:
             item.response, item.meta["answer_of"] = better, "draws"
             return
         self._mark(item, fault)
+
+    async def _draws(self, case: Case, asked: Question, ask: AskOne) -> list[Answer]:
+        """The draws; no more of them once so many speak against the row that it cannot pass. Numbers need all: the one
+        that they agree on may be taken."""
+        requests = asked.requests(self.checking.draws, self.seed)
+        if asked.compare == "number":
+            return list(await asyncio.gather(*(ask(r, asked.read) for r in requests)))
+        answers: list[Answer] = []
+        for request in requests:
+            answers.append(await ask(request, asked.read))
+            against = votes_of(case, asked, answers).count(False)
+            if 1 - against / len(requests) < self.checking.least(asked.name):
+                break
+        return answers
 
     def case(self, item: NewRow) -> Case:
         return Case.of(item.instruction, item.response, item.ability or UNKNOWN, self.language)

@@ -22,6 +22,7 @@ class Records:
     def __init__(self, method: str, folder: Path | None = None):
         self.method, self.count = method, 0
         self.counts: Counter[str] = Counter()  # records by what became of them
+        self.given_up: dict[str, int] = {}  # rows that an ability left to the others
         self._rows: list[dict[str, Any]] = []
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # closed with this object
         self._writer = pa.ipc.new_stream(self._file, schema())

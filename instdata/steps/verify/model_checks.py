@@ -6,6 +6,7 @@ Each check is one question of a case, asked `draws` times; its score is the shar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from instdata.score.extract.yes_no import verdict_in
 from instdata.steps.verify.case import Case, Finding, alike, covered, size, units
 from instdata.steps.verify.text_checks import found, offers
 
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 SHOWN = 3000  # characters of a task and of an answer that a judge sees
 ALONE = 200  # tokens of an answer that is written by itself
 TEMPERATURE = 0.5  # of the draws: enough that a guess comes out otherwise
@@ -135,11 +137,17 @@ def finding(c: Case, q: Question, answers: Sequence[Answer]) -> Finding:
     if not values:
         why = answers[0].failures[-1].why if answers and answers[0].failures else "no usable answer"
         return Finding(None, {"why": why})
-    votes = [bool(v) if q.compare == "judge" else agrees(c, q.compare, v) for v in values]
+    votes = votes_of(c, q, answers)
     score = sum(votes) / len(votes)
     against = [str(v)[-120:] for v, vote in zip(values, votes, strict=True) if not vote]
     facts = {} if score == 1 else {"draws": len(votes), "against": len(votes) - sum(votes)}
     return Finding(round(score, 4), {**facts, "said": against[:2]} if facts and q.compare != "judge" else facts)
+
+
+def votes_of(c: Case, q: Question, answers: Sequence[Answer]) -> list[bool]:
+    """Which of the draws that can be used speak for the row."""
+    values = [a.value for a in answers if a.value is not None]
+    return [bool(v) if q.compare == "judge" else agrees(c, q.compare, v) for v in values]
 
 
 def agrees(c: Case, how: str, draw: str) -> bool:
@@ -163,7 +171,7 @@ def agrees(c: Case, how: str, draw: str) -> bool:
         return near(mine, other, NEAR["loose"]) and not _other_things(c.task, mine, other)
     if how == "list":  # one that lacks a third of what the other lists is not the same
         return shared(c.answer, draw) >= NEAR[how]
-    return near(c.answer, draw, NEAR[how])
+    return near(c.answer, draw, NEAR[how]) and not _other_numbers(c.answer, draw)
 
 
 def near(a: str, b: str, least: float) -> bool:
@@ -179,6 +187,12 @@ def shared(a: str, b: str) -> float:
     """F1 of the words and characters of two texts."""
     mine, yours = units(a), units(b)
     return 2 * len(mine & yours) / (len(mine) + len(yours)) if mine and yours else float(normalise(a) == normalise(b))
+
+
+def _other_numbers(a: str, b: str) -> bool:
+    """Whether each of two texts has a number that the other has not: 6 is no part of 16."""
+    mine, yours = (set(NUMBER.findall(normalise(t))) for t in (a, b))
+    return bool(mine - yours) and bool(yours - mine)
 
 
 def _other_things(task: str, a: str, b: str) -> bool:

@@ -15,7 +15,7 @@ from instdata.steps.verify.checks_by_ability import BY_NAME
 from instdata.steps.verify.model_checks import ASKS
 from instdata.util.yaml import did_you_mean
 
-VERSION = 4
+VERSION = 5
 MAJORITY = 0.6  # of the draws, from which the model agrees: more than half, so of two both
 
 

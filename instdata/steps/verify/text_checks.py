@@ -38,6 +38,7 @@ MANY = re.compile(r"(?<![第\d])(?P<n>\d{1,2}|[两三四五六七八九十]|\b(?
 SOME = re.compile(
     r"(?:想|给出|列出|提出|列举|举出|说出|推荐)(?:出|到)?\s*(?P<n>\d{1,2}|[一两三四五六七八九十])(?:个|种|条|点|项)"
 )
+ONE_SENTENCE = re.compile(r"用一句话|\bin (?:one|a single) sentence\b", re.I)
 BULLET = re.compile(r"\s*(?:[-*•·]|[(（]?\d{1,2}[.)）、:：]|[一二三四五六七八九十]、)")
 METRE = re.compile(r"([五七])(?:言|律|绝)(?![^，。]{0,8}联)")
 ACROSTIC = re.compile(r"首字(?:连起来|依次|合起来|组成)[^“\"]{0,6}[“\"]([^”\"]{2,12})[”\"]")
@@ -102,7 +103,12 @@ def length(c: Case) -> Finding | None:
 
 
 def count(c: Case) -> Finding | None:
-    """A list has as many items as were asked for."""
+    """A list has as many items as were asked for, and a summary in one sentence is one."""
+    if c.ability == "summarization":
+        said = sum(size(s) > 0 for s in ENDS.split(c.answer) if s)
+        return (
+            Finding(round(1 / said, 4), {"wanted": 1, "there": said}) if said and ONE_SENTENCE.search(c.ask) else None
+        )
     m = MANY.search(c.ask) or SOME.search(c.ask)
     lines = [line for line in c.answer.split("\n") if line.strip()]
     if m is None or len(lines) < 2:
