@@ -29,6 +29,7 @@ from instdata.steps.verify.case import Case, Finding, alike, covered, size, unit
 from instdata.steps.verify.text_checks import found, offers
 
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
+DAY = re.compile(r"(?:星期|礼拜|周)([一二三四五六日天])|((?:mon|tues|wednes|thurs|fri|satur|sun)day)")
 SHOWN = 3000  # characters of a task and of an answer that a judge sees
 ALONE = 200  # tokens of an answer that is written by itself
 TEMPERATURE = 0.5  # of the draws: enough that a guess comes out otherwise
@@ -168,7 +169,8 @@ def agrees(c: Case, how: str, draw: str) -> bool:
             return polar[0] == polar[1]
         if final_numbers(mine) and final_numbers(other):
             return _same_numbers(mine, other)
-        return near(mine, other, NEAR["loose"]) and not _other_things(c.task, mine, other)
+        apart = _other_numbers(mine, other) or _other_things(c.task, mine, other)
+        return near(mine, other, NEAR["loose"]) and not apart
     if how == "list":  # one that lacks a third of what the other lists is not the same
         return shared(c.answer, draw) >= NEAR[how]
     return near(c.answer, draw, NEAR[how]) and not _other_numbers(c.answer, draw)
@@ -190,8 +192,9 @@ def shared(a: str, b: str) -> float:
 
 
 def _other_numbers(a: str, b: str) -> bool:
-    """Whether each of two texts has a number that the other has not: 6 is no part of 16."""
-    mine, yours = (set(NUMBER.findall(normalise(t))) for t in (a, b))
+    """Whether each of two texts has a number or a day of the week that the other has not: 6 is no part of 16, and
+    星期一 shares two of three characters with 星期二."""
+    mine, yours = ({*NUMBER.findall(t), *DAY.findall(t)} for t in (normalise(a), normalise(b)))
     return bool(mine - yours) and bool(yours - mine)
 
 
