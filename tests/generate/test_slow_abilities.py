@@ -14,7 +14,7 @@ import pytest
 from instdata.llm.ordered_jobs import flow
 from instdata.llm.request import Answer, Request
 from instdata.steps.generate.goals import Goal
-from instdata.steps.generate.self_instruct import STUCK_VERIFIED, Writer, Writing, produce
+from instdata.steps.generate.self_instruct import HERE, STUCK_VERIFIED, Ordered, Writer, Writing, produce
 from instdata.steps.generate.step import Generate
 from instdata.steps.generate.written_records import Records
 from instdata.util.build_context import Context
@@ -29,16 +29,27 @@ def written(seed: int, n: int = 1) -> str:
     return json.dumps({"tasks": tasks}, ensure_ascii=False)
 
 
+def planned(goals: list[Goal], small: bool = False) -> list[Ordered]:
+    """The next requests of a run with 64 answers."""
+    writer = Writer(
+        Writing("", "zh", "m", 2, 0, 60, 0.7, 0, small=small), goals, Records("self-instruct"), None, None, [], print,
+        True, lambda *_: (Request((), 1), []), None, answered=64, written=26,
+    )  # fmt: skip
+    return writer.plan(0) or []
+
+
 def test_an_ability_of_low_yield_is_asked_for_more_often():
     goals = [Goal(name, name, "", 10, [], accepted=5, written=n) for name, n in (("quick", 6), ("slow", 20))]
-    planned = Writer(
-        Writing("", "zh", "m", 2, 0, 60, 0.7, 0), goals, Records("self-instruct"), None, None, [], print, True,
-        lambda *_: (Request((), 1), []), None, answered=64, written=26,
-    ).plan(0)  # fmt: skip
     asked = Counter()
-    for job in planned or ():
+    for job in planned(goals):
         asked[job.goal.name] += job.count
     assert asked["slow"] >= 2 * asked["quick"]
+
+
+def test_a_model_on_this_machine_has_as_many_requests_as_it_works_on():
+    """More would wait for each other: the first rows late, and more given up at the end."""
+    many = [len(planned([Goal("a", "a", "", 100, [])], small)) for small in (True, False)]
+    assert many[0] == HERE < many[1]
 
 
 @pytest.mark.parametrize("verify", [False, {"draws": 2}])

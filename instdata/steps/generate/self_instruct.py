@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from instdata.steps.generate.session import Asking
 
 FIRST, MOST = 8, 8192  # requests under way: at first, then as many as were answered, at most
+HERE = 5  # of a model on this machine: enough for its slots; more would wait, and be given up at the end
 SPARE = 4  # requests under way as long as a row is lacking: the last ones are not waited for one by one
 STUCK = 5  # requests for one ability in a row without an accepted row, after which it is given up
 STUCK_VERIFIED = 6  # the same where each row is verified
@@ -126,7 +127,8 @@ class Writer:
             return None
         rate = (self.accepted + 8 * self.hope) / (self.written + 8)  # the hope at first, what is seen soon
         planned: list[Ordered] = []
-        for n in range(under_way, min(MOST, max(FIRST, self.answered))):
+        most = HERE if self.writing.small else min(MOST, max(FIRST, self.answered))
+        for n in range(under_way, most):
             behind = [g for g in self.goals if g.lacking - g.coming_good(rate) >= 0.75]
             spare = [] if behind or n >= SPARE else [g for g in self.goals if g.lacking > 0]
             if not behind and not spare:
