@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -267,6 +267,7 @@ class CorpusRows(Rows):
 
     def __init__(self, corpus: Corpus, positions: np.ndarray, engine: Engine):
         self.corpus, self.positions, self.context, self.engine = corpus, positions, corpus.context, engine
+        self._made: set[Path] = set()  # what `scored` made: where all is to be made afresh, that is once
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -349,13 +350,13 @@ class CorpusRows(Rows):
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
-        out = {p: s for s, _, p in runs if p is not None and (self.context.fresh or not sound(p))}
-        # Not the lines of workers: they are said in no order.
-        context = replace(self.context, say=_silent)
+        out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
+        context = self.context.silent
         tasks = (_Scoring(score, self.corpus.shards[s].path, context, path) for path, s in out.items())
         total = sum(self.corpus.shards[s].rows for s in out.values())
         for _ in track(self.engine.map(_Scoring.into_cache, tasks), total, int, size=int):
             pass
+        self._made |= out.keys()
         for s, at, path in runs:
             whole = read_cached(path) if path else _Scoring(score, self.corpus.shards[s].path, context).table()
             yield rows_at(whole, at)
@@ -385,10 +386,6 @@ class _Scoring:
         assert self.out is not None
         write_cached(table := self.table(), self.out)
         return table.num_rows
-
-
-def _silent(line: str) -> None:
-    """Workers do not speak."""
 
 
 def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa.ChunkedArray:
