@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -51,6 +51,7 @@ TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
 LATELY = Recent(128 << 20)  # bytes of shards' columns
+Writer = Generator[None, None, Any]  # writes a file of a build: a turn for each shard; returns what it knows then
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 
@@ -235,10 +236,12 @@ class Corpus:
         def read(full: str) -> pa.ChunkedArray:
             sidecar, name, kind = self.published[full]
             part, rows = sidecar.parts.get(shard), self.shards[shard].rows
-            if part is None or name not in _schema(part.path).names:
+            there = () if part is None else _schema(part.path).names
+            if part is None or name not in there:
                 column = pa.chunked_array([pa.nulls(rows, kind)])
             else:
-                table = _sidecar(part.path, part.path.stat().st_mtime_ns, (name,))
+                shown = tuple(n for n, _ in sidecar.published if n in there)
+                table = _sidecar(part.path, part.path.stat().st_mtime_ns, shown)
                 column = spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
             return column if at is None else column.take(pa.array(at))
 
@@ -255,7 +258,7 @@ class Corpus:
         return h.hexdigest()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_cached(path, list(names))
