@@ -75,6 +75,7 @@ class Holdout(Step):
 
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
+        asked_of: dict[int, str] = {}  # the prompts of chosen rows
         # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
         while True:
             chosen = _next(
@@ -82,7 +83,9 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            for query, other, value in zip(*_near(rows, sketches, chosen, self.threshold)):
+            near, prompts = _near(rows, sketches, chosen, self.threshold)
+            asked_of |= zip(chosen.tolist(), prompts.to_pylist())
+            for query, other, value in zip(*near):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
                 if (
@@ -93,7 +96,7 @@ class Holdout(Step):
                 ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
-        boilerplate, holds = _holding(rows, held, copy_of)
+        boilerplate, holds = _holding(rows, held, copy_of, asked_of)
         return {
             "boilerplate": pa.array(boilerplate, pa.string()),
             "_held": held,
@@ -150,9 +153,11 @@ def _keys(table: pa.Table) -> np.ndarray:
     return np.ascontiguousarray(held.view(np.uint32).reshape(len(column), -1).T)
 
 
-def _near(rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.ndarray, threshold: float) -> Near:
-    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted. Only the text of rows that
-    share a band's key with a chosen one is read."""
+def _near(
+    rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.ndarray, threshold: float
+) -> tuple[Near, pa.Array]:
+    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the prompts of the chosen
+    ones. Only the text of rows that share a band's key with a chosen one is read."""
     from instdata.steps.dedup import Index, Near
     from instdata.steps.dedup.band_buckets import Buckets
 
@@ -169,7 +174,7 @@ def _near(rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.nda
     some = np.concatenate(sharing)  # the chosen ones among them: read once, where all can be held
     first = some if len(some) <= NEAR else np.sort(chosen)
     prompts = rows.take(first, TEXT).prompt
-    index.add(prompts.take(pa.array(np.searchsorted(first, chosen))))
+    index.add(own_prompts := prompts.take(pa.array(np.searchsorted(first, chosen))))
     parts = []
     for start in range(0, len(some), NEAR):
         at = some[start : start + NEAR]
@@ -177,19 +182,20 @@ def _near(rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.nda
         parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
     by = np.lexsort((other, query))
-    return Near(query[by], other[by], similarity[by])
+    return Near(query[by], other[by], similarity[by]), own_prompts
 
 
-def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _holding(rows: Rows, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
     """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it
-    holds; writes to `near` which. Rows that are near copies already are left out."""
+    holds; writes to `near` which. Rows that are near copies already are left out. `prompts`: of the rows held, by
+    number."""
     from instdata.steps.dedup.leaks import Items
 
     boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
     if not held.any():
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
-    items = Items(rows.take(chosen, TEXT).prompt, threshold=None)
+    items = Items([prompts[row] for row in chosen.tolist()], threshold=None)
     found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])

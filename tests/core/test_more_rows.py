@@ -97,3 +97,12 @@ def test_sketches_go_by_what_they_are_made_with(
     sketched.clear()
     built(bench, "fresh", fresh=True)
     assert sum(sketched.values()) == 300, "made afresh once, though each round of choosing reads them"
+
+
+def test_no_more_prompts_than_fit_are_held_at_once(
+    bench: Bench, sketched: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.jsonl("a.jsonl", corpus(300))
+    done = fingerprint(built(bench, "one").path)
+    monkeypatch.setattr(holdout, "NEAR", 4)
+    assert done == from_nothing(bench, monkeypatch)
