@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import Build, build, prepare
+from instdata.corpus import corpus as core
+from instdata.corpus.corpus import Writer
+from instdata.corpus.write_build_folder import side_by_side
 from instdata.steps import holdout
 from instdata.steps.holdout import Holdout
 from tests.conftest import Bench
 from tests.core.test_build import SUBSETS, corpus, fingerprint
+
+build_module = import_module("instdata.build")
 
 
 @pytest.fixture
@@ -106,3 +114,51 @@ def test_no_more_prompts_than_fit_are_held_at_once(
     done = fingerprint(built(bench, "one").path)
     monkeypatch.setattr(holdout, "NEAR", 4)
     assert done == from_nothing(bench, monkeypatch)
+
+
+def test_each_shard_is_read_once_for_all_that_is_written_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, sketched: Counter[str]
+) -> None:
+    bench.jsonl("a.jsonl", corpus(900))
+    whole = fingerprint(built(bench, "one").path)
+    read: Counter[Path] = Counter()
+    real, write = core.read_cached, build_module._write
+
+    def counted(path: Path, columns: list[str] | None = None) -> pa.Table:
+        read[path] += bool(columns and "messages" in columns)
+        return real(path, columns)
+
+    def written(*args: Any) -> Any:
+        read.clear()
+        core.LATELY.get("nothing", ["n"], lambda names: pa.table({"n": pa.nulls(1 << 20, pa.int64())}))  # forget
+        return write(*args)
+
+    monkeypatch.setattr(core, "read_cached", counted)
+    monkeypatch.setattr(build_module, "_write", written)
+    monkeypatch.setattr(core.LATELY, "most", 100_000)  # a shard or two
+    again = built(bench, "two")
+    texts = [n for path, n in read.items() if n]
+    assert len(texts) > 5 and set(texts) == {1} and again.manifest["totals"]["dropped"]
+    assert fingerprint(again.path) == whole
+
+
+def test_writers_take_turns_and_none_is_left_open() -> None:
+    told: list[Any] = []
+
+    def writer(name: str, shards: int, fails: bool = False) -> Writer:
+        try:
+            for shard in range(shards):
+                yield
+                told.append((shard, name))
+            if fails:
+                raise ValueError(name)
+            return name
+        finally:
+            told.append(name)
+
+    assert side_by_side(writer("a", 2), writer("b", 3)) == ["a", "b"]
+    assert told == [(0, "a"), (0, "b"), (1, "a"), "a", (1, "b"), (2, "b"), "b"]
+    told.clear()
+    with pytest.raises(ValueError, match="bad"):
+        side_by_side(writer("a", 9), writer("bad", 1, fails=True))
+    assert told[-2:] == ["bad", "a"]
