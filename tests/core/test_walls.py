@@ -15,6 +15,7 @@ from instdata.corpus.ladder import ladder, priority
 from instdata.corpus.ledger import write_ledger
 from instdata.corpus.rows import SHARD, bytes_of_ids
 from instdata.corpus.subset_options import Subsets
+from instdata.corpus.word_codes import Words, ability_codes
 from instdata.corpus.write_build_folder import side_by_side, write_data
 from instdata.steps import run
 from instdata.util.build_context import Context
@@ -44,8 +45,8 @@ def shard_file(path, texts):
 
 
 def corpus_of(shards):
-    words = core.Words()
-    codes = [core.ability_codes(core.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
+    words = Words()
+    codes = [ability_codes(core.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
     return core.Corpus(shards, core.State.fresh(np.concatenate(codes)), Context(), abilities=words)
 
 
