@@ -32,7 +32,7 @@ from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.word_codes import Words, ability_codes
-from instdata.corpus.write_build_folder import locked, move_into_place, write_data, write_json
+from instdata.corpus.write_build_folder import locked, move_into_place, side_by_side, write_data, write_json
 from instdata.llm.causal_models import AUTO
 from instdata.read.first_look import Look, looked, objection, say_sources
 from instdata.read.open_sources import Input, manifest_of, reopened, try_sources, with_commit
@@ -312,11 +312,14 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
     for line in subsets.warnings:
         plan.context.say(line)
     folder.mkdir(parents=True)
-    configs = write_data(corpus, pool, subsets, folder)
-    entered = write_ledger(corpus, folder / "ledger.parquet")
+    configs, entered, fields, _ = side_by_side(
+        write_data(corpus, pool, subsets, folder),
+        write_ledger(corpus, folder / "ledger.parquet"),
+        write_forms(corpus, folder / FORMS),
+        write_dropped(corpus, folder / DROPPED),
+    )
     write_quarantine(corpus, folder / "quarantine.jsonl")
-    write_dropped(corpus, folder / DROPPED)
-    fields, notes = write_forms(corpus, folder / FORMS), notes_of(corpus.shards, plan.context.say)
+    notes = notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)
     if (
         totals["in"] + totals["generated"] != totals["kept"] + totals["dropped"] + totals["quarantined"]

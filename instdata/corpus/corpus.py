@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,6 +51,7 @@ TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
 LATELY = Recent(128 << 20)  # bytes of shards' columns
+Writer = Generator[None, None, Any]  # writes a file of a build: a turn for each shard; returns what it knows then
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 
@@ -235,10 +236,12 @@ class Corpus:
         def read(full: str) -> pa.ChunkedArray:
             sidecar, name, kind = self.published[full]
             part, rows = sidecar.parts.get(shard), self.shards[shard].rows
-            if part is None or name not in _schema(part.path).names:
+            there = () if part is None else _schema(part.path).names
+            if part is None or name not in there:
                 column = pa.chunked_array([pa.nulls(rows, kind)])
             else:
-                table = _sidecar(part.path, part.path.stat().st_mtime_ns, (name,))
+                shown = tuple(n for n, _ in sidecar.published if n in there)
+                table = _sidecar(part.path, part.path.stat().st_mtime_ns, shown)
                 column = spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
             return column if at is None else column.take(pa.array(at))
 
@@ -255,7 +258,7 @@ class Corpus:
         return h.hexdigest()
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_cached(path, list(names))
@@ -267,6 +270,7 @@ class CorpusRows(Rows):
 
     def __init__(self, corpus: Corpus, positions: np.ndarray, engine: Engine):
         self.corpus, self.positions, self.context, self.engine = corpus, positions, corpus.context, engine
+        self._made: set[Path] = set()  # what `scored` made: where all is to be made afresh, that is once
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -349,13 +353,13 @@ class CorpusRows(Rows):
 
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
-        out = {p: s for s, _, p in runs if p is not None and (self.context.fresh or not sound(p))}
-        # Not the lines of workers: they are said in no order.
-        context = replace(self.context, say=_silent)
+        out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
+        context = self.context.silent
         tasks = (_Scoring(score, self.corpus.shards[s].path, context, path) for path, s in out.items())
         total = sum(self.corpus.shards[s].rows for s in out.values())
         for _ in track(self.engine.map(_Scoring.into_cache, tasks), total, int, size=int):
             pass
+        self._made |= out.keys()
         for s, at, path in runs:
             whole = read_cached(path) if path else _Scoring(score, self.corpus.shards[s].path, context).table()
             yield rows_at(whole, at)
@@ -385,10 +389,6 @@ class _Scoring:
         assert self.out is not None
         write_cached(table := self.table(), self.out)
         return table.num_rows
-
-
-def _silent(line: str) -> None:
-    """Workers do not speak."""
 
 
 def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa.ChunkedArray:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Shard, read_cached
+from instdata.corpus.corpus import Corpus, Shard, Writer, read_cached
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
 from instdata.corpus.rows import with_fields
@@ -33,16 +33,17 @@ NOTES = {
 NOTED = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any
 
 
-def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
+def write_forms(corpus: Corpus, path: Path) -> Writer:
     """Write forms.parquet: how each record that became a row was written (read/source_form.py), in reading order.
 
     Returns {records, reconstructed}: the records that were read, and those of them that can be given back."""
     records = reconstructed = 0
     with whole(path) as file, pq.ParquetWriter(file, FORM, compression="zstd") as writer:
-        for shard in corpus.shards:
+        for i, shard in enumerate(corpus.shards):
+            yield
             if shard.step is not None:
                 continue
-            forms = read_cached(shard.path, FORM.names)
+            forms = corpus.columns(i, FORM.names)
             forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
             if len(forms):
                 writer.write_table(forms, row_group_size=len(forms))
@@ -52,7 +53,7 @@ def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
     return {"records": records, "reconstructed": reconstructed}
 
 
-def write_dropped(corpus: Corpus, path: Path) -> None:
+def write_dropped(corpus: Corpus, path: Path) -> Writer:
     """Write dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any."""
     gone = corpus.state.step >= 0
     if not gone.any():
@@ -63,6 +64,7 @@ def write_dropped(corpus: Corpus, path: Path) -> None:
     names = pa.array([t.name for t in corpus.done], pa.string())
     with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for shard in range(len(corpus.shards)):
+            yield
             at = np.flatnonzero(gone[corpus.span(shard)])
             if not len(at):
                 continue

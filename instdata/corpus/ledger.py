@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_cached
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, Writer, read_cached
 from instdata.corpus.rows import UNKNOWN, row_id, told
 from instdata.util.atomic import whole
 
@@ -34,13 +34,14 @@ LEDGER = pa.schema(
 )
 
 
-def write_ledger(corpus: Corpus, path: Path) -> int:
+def write_ledger(corpus: Corpus, path: Path) -> Writer:
     """Write ledger.parquet, a row group a shard; returns its number of rows."""
     scores = score_fields(corpus)
     schema = pa.schema([*LEDGER, *scores])
     rows = 0
     with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
         for shard in range(len(corpus.shards)):
+            yield
             table = pa.concat_tables([_rows(corpus, shard, schema), _unreadable(corpus, shard, schema)])
             rows += len(table)
             if len(table):

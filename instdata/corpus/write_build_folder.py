@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus
+from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Writer
 from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import score_fields
 from instdata.corpus.optional_columns import fields_used, published_schema
@@ -95,7 +95,24 @@ def locked(folder: Path) -> Iterator[None]:
             raise
 
 
-def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -> dict[str, dict[str, Any]]:
+def side_by_side(*writers: Writer) -> list[Any]:
+    """What writers return. Each has its turn with a shard before the next one is read: what one has read of it, the
+    others find at hand."""
+    left, found = dict(enumerate(writers)), dict[int, Any]()
+    with ExitStack() as opened:
+        for writer in writers:
+            opened.enter_context(closing(writer))
+        while left:
+            for i, writer in list(left.items()):
+                try:
+                    next(writer)
+                except StopIteration as e:
+                    found[i] = e.value
+                    del left[i]
+    return [found[i] for i in range(len(writers))]
+
+
+def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -> Writer:
     """Write data/*.parquet of the pool's rows (their numbers) and of the holdout; returns the manifest's configs."""
     place = np.full(corpus.n, -1, np.int64)  # row -> its place: the ladder first, then the holdout
     place[pool[ladder.order]] = np.arange(len(pool))
@@ -105,7 +122,7 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -
     files = [(f"data/{i:02d}-{name}.parquet", end) for i, (name, end) in enumerate(ladder.cuts)]
     if len(held):
         files.append(("data/holdout.parquet", len(pool) + len(held)))
-    _write_in_order(corpus, place, files, folder)
+    yield from _write_in_order(corpus, place, files, folder)
     labels = np.full(len(pool) + len(held), -1, np.int32)
     labels[place[place >= 0]] = corpus.state.ability[place >= 0]
 
@@ -134,7 +151,7 @@ def _running_sha256(paths: list[Path]) -> list[str]:
     return out
 
 
-def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> None:
+def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> Writer:
     """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk,
     then each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
     schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
@@ -148,6 +165,7 @@ def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, in
             pa.ipc.new_file(scratch / str(b), schema.append(pa.field("place", pa.int64()))) for b in range(buckets)
         ]
         for shard in range(len(corpus.shards)):
+            yield
             at = np.flatnonzero(place[corpus.span(shard)] >= 0)
             mine = place[corpus.span(shard)][at]
             rows = _published(corpus, shard, at, schema).append_column("place", pa.array(mine))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from instdata.steps.dedup.leaks import Leaks
 
 
-NEAR = 1 << 15  # rows compared at once
+NEAR = 1 << 18  # rows whose prompts are held at once
 SURE = 0.9  # confidence from which a model's label is good enough for an exam
 
 
@@ -61,7 +61,8 @@ class Holdout(Step):
         it copies; `_holds`: evidence where it holds."""
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
-        names, answered = words.words, _answered(rows)
+        sketches = partial(_sketches, rows, self)
+        names, answered = words.words, np.concatenate([np.asarray(t["answered"]) for t in sketches()])
         made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
         first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
@@ -74,6 +75,7 @@ class Holdout(Step):
 
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
+        asked_of: dict[int, str] = {}  # the prompts of chosen rows
         # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
         while True:
             chosen = _next(
@@ -81,7 +83,9 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            for query, other, value in zip(*_near(rows, chosen, self.threshold)):
+            near, prompts = _near(rows, sketches, chosen, self.threshold)
+            asked_of |= zip(chosen.tolist(), prompts.to_pylist())
+            for query, other, value in zip(*near):
                 row, other = chosen[query], int(other)
                 # Of two chosen rows that are near, the one that comes first stays.
                 if (
@@ -92,7 +96,7 @@ class Holdout(Step):
                 ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
-        boilerplate, holds = _holding(rows, held, copy_of)
+        boilerplate, holds = _holding(rows, held, copy_of, asked_of)
         return {
             "boilerplate": pa.array(boilerplate, pa.string()),
             "_held": held,
@@ -122,38 +126,76 @@ class Holdout(Step):
         return verdicts
 
 
-def _answered(rows: Rows) -> np.ndarray:
-    """Which rows have a response."""
-    return np.concatenate([np.asarray(b.response.is_valid()) for b in rows.batches(columns=TEXT)])
+def _sketches(rows: Rows, step: Holdout) -> Iterator[pa.Table]:
+    """Of every row, in order, whether it has a response (`answered`) and the band keys of its prompt (`keys`). They are
+    kept with the row's shard: when other rows come, or others are chosen, the text of this one is not read for it."""
+    from instdata.steps.dedup.minhash import scheme
+
+    s = scheme(step.threshold, script=True)
+    key = json.dumps([step.kind, step.version, "sketch", len(s.a), s.ngram, s.bands, s.rows, s.script])
+    return rows.scored(key, partial(_sketched, step.threshold))
 
 
-def _near(rows: Rows, chosen: np.ndarray, threshold: float) -> Near:
-    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the rows' text is read a batch
-    at a time and not kept."""
+def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
+    from instdata.steps.dedup import Index
+
+    keys = np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T)
+    kind = pa.binary(keys.shape[1] * keys.itemsize)
+    stored = pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(keys)])
+    return {"answered": rows.response.is_valid(), "keys": stored}
+
+
+def _keys(table: pa.Table) -> np.ndarray:
+    """uint32[bands, rows] of what `_sketched` gave."""
+    column = table["keys"].combine_chunks()
+    wide = column.type.byte_width
+    held = np.frombuffer(column.buffers()[1], np.uint8)[column.offset * wide : (column.offset + len(column)) * wide]
+    return np.ascontiguousarray(held.view(np.uint32).reshape(len(column), -1).T)
+
+
+def _near(
+    rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.ndarray, threshold: float
+) -> tuple[Near, pa.Array]:
+    """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the prompts of the chosen
+    ones. Only the text of rows that share a band's key with a chosen one is read."""
     from instdata.steps.dedup import Index, Near
+    from instdata.steps.dedup.band_buckets import Buckets
 
     index = Index(threshold, script=True)
-    index.add(rows.take(chosen, TEXT).prompt)
-    start, parts = 0, []
-    for batch in rows.batches(NEAR, columns=TEXT):
-        found = index.query_all(batch.prompt)
-        parts.append((found.indexed, found.query + start, found.similarity))
-        start += len(batch)
+    buckets, start, sharing = Buckets(index.scheme.bands), 0, []
+    for table in sketches():
+        own = chosen[(chosen >= start) & (chosen < start + len(table))]
+        buckets.add(_keys(table)[:, own - start])
+        start += len(table)
+    start = 0
+    for table in sketches():
+        sharing.append(np.unique(buckets.sharing(_keys(table)) >> np.uint64(32)).astype(np.int64) + start)
+        start += len(table)
+    some = np.concatenate(sharing)  # the chosen ones among them: read once, where all can be held
+    first = some if len(some) <= NEAR else np.sort(chosen)
+    prompts = rows.take(first, TEXT).prompt
+    index.add(own_prompts := prompts.take(pa.array(np.searchsorted(first, chosen))))
+    parts = []
+    for start in range(0, len(some), NEAR):
+        at = some[start : start + NEAR]
+        found = index.query_all(prompts if first is some else rows.take(at, TEXT).prompt)
+        parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
     by = np.lexsort((other, query))
-    return Near(query[by], other[by], similarity[by])
+    return Near(query[by], other[by], similarity[by]), own_prompts
 
 
-def _holding(rows: Rows, held: np.ndarray, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _holding(rows: Rows, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
     """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it
-    holds; writes to `near` which. Rows that are near copies already are left out."""
+    holds; writes to `near` which. Rows that are near copies already are left out. `prompts`: of the rows held, by
+    number."""
     from instdata.steps.dedup.leaks import Items
 
     boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
     if not held.any():
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
-    items = Items(rows.take(chosen, TEXT).prompt, threshold=None)
+    items = Items([prompts[row] for row in chosen.tolist()], threshold=None)
     found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
     rest = ~held[found.row] & (near[found.row] < 0)
     found = found._replace(row=found.row[rest], number=found.number[rest])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ class BuildCalls:
     def __init__(self, inputs: list[list[Input]], steps: list[Step], context: Context):
         self.inputs = {(i.source, i.file): i for files in inputs for i in files}
         self.steps = {step.name: step for step in steps}
-        self.context = replace(context, say=_silent)
+        self.context = context.silent
         self.sandbox = chosen()  # by this rank's command
 
     def pack(self, function: Callable[..., Any], item: Any) -> Packed | None:
@@ -131,7 +130,3 @@ def _records_of(table: pa.Table) -> list[Any]:
     """What `_table_of` was given."""
     rows = zip(*(column.to_pylist() for column in table.columns))
     return [b if b is not None else json.loads(f) if f is not None else Bad(e, r) for b, f, e, r in rows]
-
-
-def _silent(line: str) -> None:
-    """Workers do not speak."""

@@ -66,7 +66,7 @@ def _score_rows(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tupl
             which = None if at is None else at.tobytes()
             places[i] = (*place(cache, scoring, shard.key, which, seen(step, corpus, i)), at)
     made = [i for i, w in zip(places, wanted(step, corpus, [path for _, path, _ in places.values()])) if w]
-    context = replace(corpus.context, say=_silent)
+    context = corpus.context.silent
 
     def tasks() -> Any:
         for i in made:
@@ -120,10 +120,6 @@ def _score_corpus(step: Step, corpus: Corpus, engine: Engine, cache: Path) -> tu
     if not len(positions):
         return after, positions, _joined([])
     return after, positions, _decide(step, read_cached(path))
-
-
-def _silent(line: str) -> None:
-    """Workers do not speak."""
 
 
 def verdicts_of(step: Step, rows: Rows) -> Verdicts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,17 @@ class Context:
     )  # … -> what it holds that is in no record, for the manifest
 
     @property
+    def silent(self) -> Context:
+        """The same for workers: what they say would come in no order."""
+        return replace(self, say=_unsaid)
+
+    @property
     def folder(self) -> Path:
         """The cache's folder, for what needs one: a build has it always."""
         if self.cache is None:
             raise ValueError("this context has no cache folder")
         return self.cache
+
+
+def _unsaid(line: str) -> None:
+    """A line that nobody reads."""

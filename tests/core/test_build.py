@@ -258,7 +258,11 @@ def test_a_lost_row_fails_the_build(bench, monkeypatch):
 
     bench.jsonl("a.jsonl", distinct(5))
     real = instdata.corpus.ledger.write_ledger
-    monkeypatch.setattr("instdata.build.write_ledger", lambda corpus, path: real(corpus, path) - 1)
+
+    def one_less(corpus, path):
+        return (yield from real(corpus, path)) - 1
+
+    monkeypatch.setattr("instdata.build.write_ledger", one_less)
     with pytest.raises(BuildError, match="lost rows"):
         bench.build(sources=[{"path": "a.jsonl"}])
     assert not (bench.folder / "out/manifest.json").exists()

@@ -15,7 +15,8 @@ from instdata.corpus.ladder import ladder, priority
 from instdata.corpus.ledger import write_ledger
 from instdata.corpus.rows import SHARD, bytes_of_ids
 from instdata.corpus.subset_options import Subsets
-from instdata.corpus.write_build_folder import write_data
+from instdata.corpus.word_codes import Words, ability_codes
+from instdata.corpus.write_build_folder import side_by_side, write_data
 from instdata.steps import run
 from instdata.util.build_context import Context
 from tests.conftest import rows
@@ -44,8 +45,8 @@ def shard_file(path, texts):
 
 
 def corpus_of(shards):
-    words = core.Words()
-    codes = [core.ability_codes(core.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
+    words = Words()
+    codes = [ability_codes(core.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
     return core.Corpus(shards, core.State.fresh(np.concatenate(codes)), Context(), abilities=words)
 
 
@@ -69,8 +70,9 @@ def test_what_many_shards_score_is_looked_up_once_a_shard(tmp_path, monkeypatch,
         Subsets(by="ability", sizes=["50%"]),
         0,
     )
-    configs = write_data(corpus, pool, subsets, folder)
-    assert write_ledger(corpus, folder / "ledger.parquet") == 2 * count == configs["full"]["rows"]
+    writers = write_data(corpus, pool, subsets, folder), write_ledger(corpus, folder / "ledger.parquet")
+    configs, entered = side_by_side(*writers)
+    assert entered == 2 * count == configs["full"]["rows"]
     assert pq.read_table(folder / "ledger.parquet")["score_step_n"].to_pylist() == [1, 2] * count
     assert len(asked) <= 3 * count  # squared: 160,000 of 400 shards
 

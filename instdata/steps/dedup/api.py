@@ -203,6 +203,10 @@ class Index:
         self._buckets.add(new.sketch.keys)
         self._valid += new.valid.tobytes()
 
+    def keys(self, texts: pa.Array) -> np.ndarray:
+        """The band keys of texts (uint32[bands, texts]): two that are near share one, but for a few in a hundred."""
+        return sketch_all(slices(texts), len(texts), self.scheme, 1 << 62).sketch.keys
+
     def query(self, texts: pa.Array | list[str]) -> tuple[np.ndarray, np.ndarray]:
         """(position of the most similar text, the earliest among equals, similarity) per text; (-1, 0.0) where none
         reaches the threshold."""

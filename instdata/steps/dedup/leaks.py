@@ -322,12 +322,13 @@ class Items:
 
     def _matches(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         data, offsets = prepare(texts)
-        none = np.empty(0, np.int64)
-        count = matches(data, offsets, self.tables, self.wanted, self.power, none, none)
-        row, number = np.empty(count, np.int64), np.empty(count, np.int64)
-        if count:
-            matches(data, offsets, self.tables, self.wanted, self.power, row, number)
-        return row, number
+        room = 8 * len(texts)
+        while True:
+            row, number = np.empty(room, np.int64), np.empty(room, np.int64)
+            count = matches(data, offsets, self.tables, self.wanted, self.power, row, number)
+            if count <= room:
+                return row[:count].copy(), number[:count].copy()
+            room = count
 
 
 def _plain(prompts: pa.Array | list[str]) -> Parts:

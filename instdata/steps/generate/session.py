@@ -153,7 +153,7 @@ def estimate(
     kept; else every row is rendered."""
     counting = Counting(None if wanted is None else 1)
     with suppress(Enough):
-        method(step, rows, replace(context, say=_silent), counting)
+        method(step, rows, context.silent, counting)
     sample = counting.requests
     if not sample:
         return {"rows": 0, "requests": 0, "tokens": 0, "usd": 0.0, "minutes": 0.0}
@@ -188,7 +188,3 @@ def estimate(
 def _once(waiting: list[Any], room: int) -> Any:
     """What waits, the first time."""
     return waiting.pop() if waiting else []
-
-
-def _silent(line: str) -> None:
-    """An estimate is no run."""
