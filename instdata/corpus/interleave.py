@@ -20,13 +20,13 @@ def chairman(counts: np.ndarray) -> np.ndarray:
         raise InputError(
             f"{int(counts.sum()):,} rows of {len(counts):,} abilities are more than a ladder can order exactly"
         )
-    return _turns(counts)
+    return _turns(counts, int(counts.sum()))
 
 
 @jit
-def _turns(counts: Any) -> Any:
+def _turns(counts: Any, total: int) -> Any:
     # Shares are counts/total; everything below is multiplied by total * slack, so that it stays in integers.
-    strata, total = len(counts), counts.sum()
+    strata = len(counts)
     slack = 2 * strata - 2
     out = np.empty(total, np.int32)
     taken = np.zeros(strata, np.int64)

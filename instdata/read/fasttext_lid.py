@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 
 MAGIC, VERSION = 793712314, 12
 END = b"</s>"  # what a line break is called
@@ -222,12 +222,12 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, there,
             best[row], probability[row] = _best(hidden, output, children, waiting, scores)
 
 
-@jit
+@inner
 def _blank(byte):
     return byte == 32 or 9 <= byte <= 13 or byte == 0
 
 
-@jit
+@inner
 def _word(data, begin, end, words, word, piece, there, sizes, token, made_of, known):
     """Write the rows of a word, where it is known, and of its pieces from place `known`; returns the next place."""
     h = np.uint64(WIDE_START)
@@ -264,13 +264,13 @@ def _word(data, begin, end, words, word, piece, there, sizes, token, made_of, kn
     return known
 
 
-@jit
+@inner
 def _step(hashed, byte):
     """One byte into the 32-bit hash, with its sign as fastText has it."""
     return np.uint32((hashed ^ np.uint32(np.int8(byte))) * np.uint32(FNV_PRIME))
 
 
-@jit
+@inner
 def _best(hidden, output, children, waiting, scores):
     """(label, probability) of the best leaf: depth first, a branch left out where it is worse than a leaf that was
     met."""

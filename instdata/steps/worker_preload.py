@@ -11,11 +11,12 @@ import gc
 from instdata.read import shards as shards
 from instdata.steps import clean as clean
 from instdata.steps import run as run
-from instdata.steps.compile_kernels import small
+from instdata.steps.compile_kernels import ALWAYS, PARTS
 from instdata.steps.quality import step as step
 from instdata.util.import_guards import lean
 
 lean()
 with contextlib.suppress(Exception):  # a worker that needs what fails here says so itself
-    small()
+    for part in ALWAYS:
+        PARTS[part][1]()
 gc.freeze()  # what lies here is the same in every worker: nobody looks through it for garbage, or copies its pages

@@ -48,8 +48,9 @@ def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> d
                 if path.is_file() and (path.name.startswith(".tmp-") or _used(path) < oldest):
                     gone += path.stat().st_size
                     path.unlink()
-        for place in (home() / "kernels").glob("*"):
-            if place.is_dir() and place != kernels.folder():
+        used = {kernels.folder(room) for room in kernels.ROOMS}
+        for place in kernels.home().glob("*"):
+            if place.is_dir() and place not in used:
                 gone += _sized(place, place)["bytes"]
                 shutil.rmtree(place, ignore_errors=True)
     return {**size(), "removed": {"bytes": gone, "path": str(cache_folder())}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -28,21 +29,33 @@ def home() -> Path:
 
 
 @cache
-def folder() -> Path | None:
-    """Where this version's kernels are cached; None where that cannot be written. numba knows when the file of a kernel
-    changes, but not when that of another kernel which it calls does: so the folder is named after all files with
-    kernels."""
-    package = Path(__file__).parents[1]
-    files = sorted(p for part in ROOMS for p in (package / part).rglob("*.py"))
-    sources = [text for text in (p.read_bytes() for p in files) if b"@jit" in text]
-    digest = hashlib.sha256(b"".join(sources)).hexdigest()[:12]
-    path = home() / digest
+def folder(room: str) -> Path | None:
+    """Where the kernels of one of ROOMS are cached; None where that cannot be written. numba knows when the file of a
+    kernel changes, but not when that of another which it calls does, or whose constants it holds: so the folder is
+    named after all files of the room with kernels and what they import of it, and after this one."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in _sources(room))).hexdigest()[:12]
+    path = home() / f"{room.replace('/', '-')}-{digest}"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         return None
     return path if os.access(path, os.W_OK) and all(map(_ours, (path, path.parent))) else None
+
+
+def _sources(room: str) -> list[Path]:
+    """This file, and those of a room that make its kernels."""
+    package = Path(__file__).parents[1]
+    texts = {path: path.read_text("utf-8") for path in (package / room).rglob("*.py")}
+    found: set[Path] = set()
+    waiting = [path for path, text in texts.items() if re.search("^@(jit|inner)$", text, re.MULTILINE)]
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        names = re.findall(r"^from instdata\.([\w.]+) import", texts[path], re.MULTILINE)
+        others = {package / f"{name.replace('.', '/')}.py" for name in names} & texts.keys()
+        waiting += others - found
+    return [Path(__file__), *sorted(found)]
 
 
 def _ours(path: Path) -> bool:
@@ -53,15 +66,24 @@ def _ours(path: Path) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & 0o022
 
 
-def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+def jit(function: Callable[..., Any]) -> Any:
     """Compile with numba, cached on disk (in memory only where the folder cannot be written)."""
-    if folder():
-        os.environ["NUMBA_CACHE_DIR"] = str(folder())  # read when numba is imported
+    place = folder("/".join(function.__module__.split(".")[1:-1]))
+    if place:
+        os.environ["NUMBA_CACHE_DIR"] = str(place)  # read when numba is imported
     import numba
 
-    if folder():
-        numba.config.CACHE_DIR = str(folder())
-    return numba.njit(cache=bool(folder()), nogil=True, error_model="numpy")(function)
+    if place:
+        numba.config.CACHE_DIR = str(place)
+    return numba.njit(cache=bool(place), nogil=True, error_model="numpy")(function)
+
+
+def inner(function: Callable[..., Any]) -> Any:
+    """Compile a function that kernels call, as a part of each that does; Python, which calls it rarely, runs it as it
+    stands. It gets nothing that Python would call it by, nor a place in the cache of its own."""
+    from numba.extending import register_jitable
+
+    return register_jitable(error_model="numpy", no_cfunc_wrapper=True)(function)
 
 
 def threads() -> int:

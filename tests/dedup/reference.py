@@ -1,7 +1,5 @@
 """Jaccard similarity the slow way: Python sets of n-grams as folding.py describes them, all pairs compared."""
 
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 
@@ -16,7 +14,7 @@ def folded(text: str) -> str:
 
 def folded_all(texts: list[str]) -> list[str]:
     data, offsets = prepare(pa.array(texts))
-    return [read_folded(data, start, stop, tables()) for start, stop in pairwise(offsets)]
+    return [read_folded(data, offsets[i : i + 2], tables()) for i in range(len(texts))]
 
 
 def ngram_set(text: str, width: int = 5) -> frozenset[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.ability.lexicon import CONCEPTS
-from instdata.util.kernels import jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores
 
 # Groups: each is normalised by itself, so that none drowns the others.
 WORDS, OPENING, STEMS, CUES, CONCEPT, PIECES, ASK = range(7)
@@ -44,7 +44,7 @@ LAST_CUE = OPERATORS
 QUESTION, COLON, COMMA, STOP, QUOTE = ord("?"), ord(":"), ord(","), ord("."), ord('"')
 
 
-@jit
+@inner
 def fold(c):
     """(folded character, kind)."""
     if 0xFF01 <= c <= 0xFF5E:  # full width
@@ -78,20 +78,20 @@ def fold(c):
     return c, LETTER
 
 
-@jit
+@inner
 def mix(h, x):
     """One step of a 64-bit hash."""
     h = (h ^ np.uint64(x)) * np.uint64(0x9E3779B97F4A7C15)
     return h ^ (h >> np.uint64(29))
 
 
-@jit
+@inner
 def level(x):
     """A count on a coarse scale: 0, 1, 3, 7, 15, …"""
     return int(np.log2(x + 1.0))
 
 
-@jit
+@inner
 def read(data, lo, hi, token, stem, kind, cue, span):
     """Fill the tokens of data[lo:hi] (UTF-8) and the cues; returns the number of tokens."""
     chars = 0
@@ -179,14 +179,14 @@ def read(data, lo, hi, token, stem, kind, cue, span):
     cue[GIVEN] = chars - cue[FIRST] if cue[LINES] else 0
     cue[ASKS] = last == QUESTION
     for k in range(len(cue)):
-        cue[k] = level(cue[k])
+        cue[k] = level(np.float64(cue[k]))
     cue[QUESTIONS] = min(cue[QUESTIONS], 2)
     cue[CJK] = 4 * wide // max(n, 1)
     cue[UPPER] = level(20.0 * upper / max(chars, 1))
     return n
 
 
-@jit
+@inner
 def put(out, m, h, group):
     """Write a feature at m; returns the next place."""
     out[m] = h >> np.uint64(GROUP_BITS) | group
@@ -203,7 +203,7 @@ def look_up(slots, h):
     return at
 
 
-@jit
+@inner
 def contains(numbers, wanted):
     for number in numbers:  # noqa: SIM110
         if number == wanted:
@@ -211,7 +211,7 @@ def contains(numbers, wanted):
     return False
 
 
-@jit
+@inner
 def ask(kind, n):
     """(begin, end) of the tokens that state the task: the first line, or the last where the first is long and it is
     not."""
@@ -226,7 +226,7 @@ def ask(kind, n):
     return (begin, n) if n - begin <= LONG else (0, end)
 
 
-@jit
+@inner
 def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m):
     """Hash the features of data[lo:hi], of the groups wanted, into `out` from place m; returns the next place."""
     n = read(data, lo, hi, token, stem, kind, cue, span)
@@ -314,9 +314,14 @@ def whole(data):
     """The hash of a text as one n-gram."""
     token, stem = np.empty(TOKENS, np.uint64), np.empty(TOKENS, np.uint64)
     kind, cue = np.empty(TOKENS, np.int8), np.empty(LAST_CUE + 1, np.int64)
-    span = np.empty((TOKENS, 2), np.int64)
+    return run_on(data, token, stem, kind, cue, np.empty((TOKENS, 2), np.int64))
+
+
+@inner
+def run_on(data, token, stem, kind, cue, span):
+    """The hash of all tokens. (numba compiles what both a kernel and a function of one calls twice: not `read`.)"""
     h = np.uint64(WORDS)
-    for i in range(read(data, np.int64(0), len(data), token, stem, kind, cue, span)):
+    for i in range(read(data, 0, len(data), token, stem, kind, cue, span)):
         h = mix(h, token[i])
     return h
 

@@ -40,7 +40,7 @@ def kept(key: str, examples: Examples, train: Callable[[], Linear], fresh: bool 
 
 
 def _path(key: str) -> Path | None:
-    place = folder()
+    place = folder("steps/ability")
     name = hashlib.sha256(repr((sorted(versions().items()), key)).encode()).hexdigest()[:40]
     return None if place is None else place / "models" / f"{name}.npz"
 

@@ -27,7 +27,7 @@ from instdata.steps.ability.features import (
     lexicon,
     look_up,
 )
-from instdata.util.kernels import jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores
 
 MAX_ROWS = 4_000  # training rows: time and memory grow with their square; about 10 s on two cores
 RIDGE = 2.0
@@ -179,7 +179,7 @@ def weigh_rows(hashes, starts, slots, slot_columns, idf, group, weights, logs, c
     return n
 
 
-@jit
+@inner
 def weigh(hashes, slots, slot_columns, idf, group, weights, logs, count, columns, values):
     """The known columns of one row's features, and their values; returns how many. `count` is 0 before and after."""
     n = 0

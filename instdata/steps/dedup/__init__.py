@@ -30,6 +30,7 @@ def __getattr__(name: str) -> Any:
 
 WORDS = ["alpha", "bravo", "carbon", "delta", "echoes", "foxtrot"]
 LONG = " ".join(WORDS * 8)
+LEAK = "Name the two rivers that meet where the oldest bridge of that valley stood before the flood took it."
 
 
 def _texts() -> list[str]:
@@ -40,7 +41,7 @@ def _texts() -> list[str]:
         for b in WORDS
     ] + [
         *(f"{LONG}: {i}" for i in range(40)),  # one large group
-        f"Tell me in some detail about carbn and delta, e\u0301 {LONG}",  # a typing error
+        *(f"Which {word} grow best in a small garden behind the house?" for word in ("flowers", "flowrs")),  # a slip
     ]
 
 
@@ -81,5 +82,5 @@ def warm_leaks() -> None:
 
     from instdata.steps.dedup.leaks import leaks
 
-    texts = _texts()
-    leaks(pa.array(texts), pa.array(texts), pa.array([LONG, *texts[:2]]))
+    texts = [*_texts(), LEAK]
+    leaks(pa.array(texts), pa.array(texts), pa.array([LONG, *texts[:2], LEAK]))

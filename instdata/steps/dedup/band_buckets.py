@@ -8,12 +8,12 @@ import numpy as np
 
 from instdata.steps.dedup.character_tables import frozen
 from instdata.steps.dedup.compared_texts import gather
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 
 START = 1024  # rows that there is room for at first
 
 
-@jit
+@inner
 def slot_of(key, slots):
     """A slot for a band key; slots is a power of two."""
     return np.int64((key * np.uint32(0x9E3779B1)) >> np.uint32(8)) & (slots - 1)

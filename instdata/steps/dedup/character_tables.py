@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.steps.dedup.contrast_guard import text_token
+from instdata.steps.dedup.contrast_guard import read_words
 from instdata.steps.dedup.contrast_words import STRONG, lexicon
 from instdata.steps.dedup.folding import (
     COMPOSES,
@@ -24,10 +24,8 @@ from instdata.steps.dedup.folding import (
     UPPER,
     WIDE,
     WORD,
-    first_and_length,
     mark_rows,
     slot,
-    text_hash,
 )  # fmt: skip
 from instdata.steps.dedup.traditional_chinese import SIMPLIFIED, TRADITIONAL
 
@@ -136,14 +134,14 @@ def _lexicon_table(chars: Tables) -> dict[str, np.ndarray]:
     size = 1 << (4 * len(words)).bit_length()
     hashes, meaning, longest = np.zeros(size, np.uint64), np.zeros(size, np.uint64), np.zeros(TABLE, np.uint8)
     data, offsets = buffers(pa.array(list(words)))
-    for i, value in enumerate(words.values()):
-        key = np.uint64(text_hash(data, offsets[i], offsets[i + 1], chars))
+    whole, stem = np.empty(len(words), np.uint64), np.empty(len(words), np.uint64)
+    first, lengths = np.empty(len(words), np.uint32), np.empty(len(words), np.int64)
+    read_words(data, offsets, chars, whole, first, lengths, stem)
+    for key, value in zip(whole, words.values()):
         at = slot(key, hashes)
         hashes[at], meaning[at] = key, value
-        first, length = first_and_length(data, offsets[i], offsets[i + 1], chars)
-        longest[first] = max(longest[first], min(length, 6))
-    for i, value in enumerate(words.values()):  # and by their stems, where that says no more than a word itself would
-        key = np.uint64(text_token(data, offsets[i], offsets[i + 1], chars))
+    np.maximum.at(longest, first, np.minimum(lengths, 6).astype(np.uint8))
+    for key, value in zip(stem, words.values()):  # and by their stems, where that says no more than a word itself would
         if key and value < STRONG and not hashes[at := slot(key, hashes)]:
             hashes[at], meaning[at] = key, value
     return {"longest": longest, "words": hashes, "meaning": meaning}

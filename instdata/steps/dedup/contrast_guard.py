@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from instdata.steps.dedup.contrast_words import NEGATION, NEUTRAL, NUMBER, SET, STRONG
-from instdata.steps.dedup.folding import BASE, DIGIT, WIDE, WORD, fold, folded_size, kind_of, mix, run_hash, slot
-from instdata.util.kernels import jit
+from instdata.steps.dedup.folding import BASE, DIGIT, WIDE, WORD, fold, kind_of, mix, run_hash, scratch_size, slot
+from instdata.util.kernels import inner, jit
 
 TOKEN_BITS = 55
 LISTED = np.uint64(1 << 32)  # below it a token is an alternative of a contrasting set, above it another word
@@ -23,19 +23,19 @@ LONG_WORD = 7  # letters of a stem from which it is known by its first letter an
 E, S, Z = 101, 115, 122
 
 
-@jit
+@inner
 def meaning_of(h, words, meaning):
     """What a word with this hash stands for in the lexicon; 0 if it is not there."""
     return meaning[slot(h, words)]
 
 
-@jit
+@inner
 def is_word(c, kind):
     k = kind_of(c, kind)
     return (k & WORD) != 0 and (k & WIDE) == 0
 
 
-@jit
+@inner
 def neighbour(chars, n, i, step):
     """The nearest character that is not a space, or 0."""
     i += step
@@ -44,14 +44,14 @@ def neighbour(chars, n, i, step):
     return chars[i] if 0 <= i < n else np.uint32(0)
 
 
-@jit
+@inner
 def untold(c):
     """Whether words of this script are no tokens: those that write no spaces (Thai, Lao, Burmese, Khmer), or join what
     others write apart (Arabic, Hebrew, the Indic scripts). Hiragana is grammar."""
     return 0x0590 <= c < 0x0E00 or 0x0E00 <= c < 0x10A0 or 0x1780 <= c < 0x1800 or 0x3040 <= c < 0x30A0
 
 
-@jit
+@inner
 def stem_end(chars, start, end):
     """Where a word's stem ends: English plural and verb endings are cut, and an e or a doubled letter that they
     leave."""
@@ -73,7 +73,7 @@ def stem_end(chars, start, end):
     return cut
 
 
-@jit
+@inner
 def word_token(chars, start, end):
     """A token for a word: its stem, one spelling of British and American forms; in long words the order of letters, and
     whether one is doubled, do not count."""
@@ -96,19 +96,28 @@ def word_token(chars, start, end):
     return (mix(h) >> np.uint64(10)) | OWN
 
 
-@jit
-def text_token(data, start, end, t):
-    """The token of a text that is one word; 0 for any other."""
-    size = folded_size(data, start, end, t)
-    chars, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
-    n = fold(data, start, end, t, chars, camel)
+@inner
+def whole_word(chars, n, kind):
+    """(hash of a folded text, its token where it is one word, else 0)."""
     for i in range(n):
-        if not is_word(chars[i], t.kind) or untold(chars[i]):
-            return np.uint64(0)
-    return word_token(chars, np.int64(0), n)
+        if not is_word(chars[i], kind) or untold(chars[i]):
+            return mix(run_hash(chars, 0, n)), np.uint64(0)
+    return mix(run_hash(chars, 0, n)), word_token(chars, 0, n)
 
 
 @jit
+def read_words(data, offsets, t, whole, first, lengths, stem):
+    """Of every text, folded: the hash of all of it, its first character, how many it has; and its token where it is one
+    word, else 0. None is empty."""
+    size, _ = scratch_size(data, offsets, t)
+    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
+    for row in range(len(offsets) - 1):
+        lengths[row] = fold(data, offsets[row], offsets[row + 1], t, chars, camel)
+        first[row] = chars[0]
+        whole[row], stem[row] = whole_word(chars, lengths[row], t.kind)
+
+
+@inner
 def read_number(chars, n, i, kind):
     """(hash of the number that starts here, where it ends)."""
     h = np.uint64(0)
@@ -124,7 +133,7 @@ def read_number(chars, n, i, kind):
     return h, i
 
 
-@jit
+@inner
 def word_end(chars, camel, n, i, kind):
     """(where the word that starts here ends, whether it looks like code: snake_case, list.append, getName, h2o)."""
     odd = False
@@ -143,11 +152,11 @@ def word_end(chars, camel, n, i, kind):
     return i, odd
 
 
-@jit
+@inner
 def operator(chars, n, i, code, kind):
     """Whether the sign here is one of a formula: between operands, or in code; a minus only before a number."""
     c = chars[i]
-    before, after = neighbour(chars, n, i, np.int64(-1)), neighbour(chars, n, i, np.int64(1))
+    before, after = neighbour(chars, n, i, -1), neighbour(chars, n, i, 1)
     if c == 45:
         number = (kind_of(after, kind) & DIGIT) != 0
         return number and ((kind_of(before, kind) & DIGIT) != 0 or not (i > 0 and is_word(chars[i - 1], kind)))
@@ -162,7 +171,7 @@ def operator(chars, n, i, code, kind):
     )
 
 
-@jit
+@inner
 def break_end(chars, n, i):
     """Where a line break in HTML that starts here ends (br or p in angle brackets); i for anything else."""
     at = i + 2 if i + 1 < n and chars[i + 1] == 47 else i + 1
@@ -177,7 +186,7 @@ def break_end(chars, n, i):
     return at + 1 if at < n and chars[at] == 62 else i
 
 
-@jit
+@inner
 def body_start(chars, n, kind):
     """Where a text begins behind the number that a list gave it: 12. or (3) or 7、 before a word, not before a number.
     Line breaks in HTML become spaces."""
@@ -194,13 +203,13 @@ def body_start(chars, n, kind):
         or not (chars[i] == 46 or chars[i] == 41 or chars[i] == 0x3001 or chars[i] == 58 or chars[i] == 44)
     ):
         return 0
-    after = neighbour(chars, n, i, np.int64(1))
+    after = neighbour(chars, n, i, 1)
     if chars[i] == 44 and not kind_of(after, kind) & WIDE:  # 、 is folded to a comma
         return 0
     return i + 1 if kind_of(after, kind) & WORD and not kind_of(after, kind) & DIGIT else 0
 
 
-@jit
+@inner
 def wide_meaning(chars, n, i, t_longest, words, meaning):
     """(meaning of the longest listed word of an unspaced script that starts here, its characters); (0, 1) for none."""
     best, best_length, h = np.uint64(0), 1, np.uint64(0)
@@ -213,7 +222,7 @@ def wide_meaning(chars, n, i, t_longest, words, meaning):
     return best, best_length
 
 
-@jit
+@inner
 def contrast_key(chars, camel, n, t, words_count, tokens):
     """(contrast key, hash of the bag of tokens, number of tokens) of a folded text; neither hash is ever 0. The tokens
     are written to `tokens`, in the order of the text; only those of listed words are in the bag unless `words_count`.
@@ -221,8 +230,7 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
     # Taken out of the tuple once: handed down call by call it costs a count of references each.
     kind, longest, words, meaning = t.kind, t.longest, t.words, t.meaning
     in_order, bag, held = np.uint64(0), np.uint64(0), np.uint64(0)
-    # Not of plain 0 and False: numba would compile all that is called below once more for these values.
-    code, count, i = np.bool_(False), np.int64(0), np.int64(body_start(chars, n, kind))
+    code, count, i = False, 0, body_start(chars, n, kind)
     while i < n:
         c = chars[i]
         k = kind_of(c, kind)
@@ -276,7 +284,7 @@ def contrast_key(chars, camel, n, t, words_count, tokens):
     return mix(in_order + mix(bag)) | np.uint64(1), mix(held) | np.uint64(1), count
 
 
-@jit
+@inner
 def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
     """Whether two texts are different tasks: by their contrast keys (0: nothing contrasts), where each has a token that
     the other lacks, or where one has more than ADDED tokens more. x[x_start:x_end] and y[y_start:y_end] are their
@@ -291,7 +299,7 @@ def contrasting(one, other, x, x_start, x_end, y, y_start, y_end, words):
     return (mine > 0 and yours > 0) or mine + yours > ADDED
 
 
-@jit
+@inner
 def lacking(x, i, x_end, y, j, y_end, most):
     """How many tokens of each of two sorted runs the other lacks, counted until they are more than `most` together."""
     mine, yours = 0, 0
@@ -308,7 +316,14 @@ def lacking(x, i, x_end, y, j, y_end, most):
     return mine, yours
 
 
-@jit
+@inner
+def one_each(x, x_start, x_end, y, y_start, y_end):
+    """Whether each of two sorted runs has a token that the other lacks, and no other."""
+    mine, yours = lacking(x, x_start, x_end, y, y_start, y_end, 2)
+    return mine == 1 and yours == 1
+
+
+@inner
 def opposed(x, x_start, x_end, y, y_start, y_end):
     """Whether of one set of alternatives each text holds one that the other lacks."""
     for i in range(x_start, x_end):
@@ -324,7 +339,7 @@ def opposed(x, x_start, x_end, y, y_start, y_end):
     return False
 
 
-@jit
+@inner
 def holds(values, start, end, x):
     for i in range(start, end):  # noqa: SIM110 - numba compiles no generator
         if values[i] == x:

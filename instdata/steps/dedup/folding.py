@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 
 SPACE, DROP, EXPAND = -1, -2, -3  # fold table: EXPAND - k is the k-th expansion
 COMPOSES, UNASSIGNED = 1, 2  # marks of characters that a table of single characters cannot fold
@@ -25,7 +25,7 @@ SIDES = "\x1f"  # between prompt and response where the two are compared apart
 WHOLE = 4  # a text of fewer columns than this many n-grams is compared as a whole
 
 
-@jit
+@inner
 def decode(data, at):
     """(code point, bytes) of the UTF-8 character at `at`."""
     c = np.int64(data[at])
@@ -57,7 +57,7 @@ def mark_rows(data, offsets, mark, out):
     return some
 
 
-@jit
+@inner
 def folded_size(data, start, end, t):
     """How many characters the folded text has at most."""
     table, extra_at = t.fold, t.extra_at
@@ -78,6 +78,17 @@ def folded_size(data, start, end, t):
 
 
 @jit
+def scratch_size(data, offsets, t):
+    """The most characters that any of these rows can fold to, and some room; and of n-grams that all have."""
+    most, total = 0, 0
+    for row in range(len(offsets) - 1):
+        size = folded_size(data, offsets[row], offsets[row + 1], t)
+        most = max(most, size)
+        total += size + 2
+    return most + 8, total
+
+
+@inner
 def kind_of(c, kind):
     return kind[c] if c < TABLE else np.uint8(WIDE | WORD | UNSPACED)
 
@@ -154,7 +165,7 @@ def fold(data, start, end, t, out, camel):
     return n
 
 
-@jit
+@inner
 def mix(h):
     """MurmurHash3's 64-bit finalizer."""
     h ^= h >> np.uint64(33)
@@ -164,19 +175,15 @@ def mix(h):
     return h ^ (h >> np.uint64(33))
 
 
-@jit
-def mixed(hashes):
+def mixed(hashes: np.ndarray) -> np.ndarray:
     """`mix` of every hash of an array."""
-    out = np.empty_like(hashes)
-    for i in range(len(hashes)):
-        out[i] = mix(hashes[i])
-    return out
+    return mix(hashes.copy())
 
 
 BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
-@jit
+@inner
 def run_hash(chars, start, end):
     """The hash of a run of folded characters; an n-gram's hash is this of its characters, mixed."""
     h = np.uint64(0)
@@ -196,23 +203,7 @@ def slot(h, hashes):
     return at
 
 
-@jit
-def text_hash(data, start, end, t):
-    size = folded_size(data, start, end, t)
-    out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
-    return mix(run_hash(out, np.int64(0), fold(data, start, end, t, out, camel)))
-
-
-@jit
-def first_and_length(data, start, end, t):
-    """(first character, how many there are) of a folded text that is not empty."""
-    size = folded_size(data, start, end, t)
-    out, camel = np.empty(size + 1, np.uint32), np.empty(size + 1, np.bool_)
-    n = fold(data, start, end, t, out, camel)
-    return out[0], n
-
-
-@jit
+@inner
 def ngrams(chars, n, width, powers, side, kind, out):
     """Write the 55-bit hash of every n-gram, in the order of the text, repeats included; returns how many.
     The lowest bit is the side (prompt 0, response 1), so that one set holds both."""
@@ -222,7 +213,7 @@ def ngrams(chars, n, width, powers, side, kind, out):
         for i in range(n):
             columns += 1 + (kind_of(chars[i], kind) & WIDE)
         if columns < WHOLE * width:
-            out[0] = ((mix(run_hash(chars, np.int64(0), n)) >> np.uint64(10)) << np.uint64(1)) | side
+            out[0] = ((mix(run_hash(chars, 0, n)) >> np.uint64(10)) << np.uint64(1)) | side
             return 1
         columns = 0
     widest = np.uint32(0)

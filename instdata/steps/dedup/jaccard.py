@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner
 
 
-@jit
+@inner
 def jaccard(x, a, a_end, y, b, b_end, floor):
     """Jaccard similarity of the sorted sets x[a:a_end] and y[b:b_end]; where they hold two sides (prompt n-grams are
     even, response ones odd) the smaller of the two similarities. -1 where it is below `floor`."""

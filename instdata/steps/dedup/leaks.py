@@ -236,8 +236,8 @@ class Items:
         counted = set(alone.tolist())
         for i, row in enumerate(overlapping.tolist()):
             alive = counting if row in counted else self._asking(along[row])
-            number = locate(data, offsets[i], offsets[i + 1], self.tables, self.wanted, self.power, alive, span)
-            text = read_folded(data, offsets[i], offsets[i + 1], self.tables)[span[0] : span[1]]
+            number = locate(data, offsets[i : i + 2], self.tables, self.wanted, self.power, alive, span)
+            text = read_folded(data, offsets[i : i + 2], self.tables)[span[0] : span[1]]
             if self.short and row in counted and not self._long(text, int(self.part[number])):
                 if row not in along:
                     continue
@@ -316,8 +316,8 @@ class Items:
         for i, item in enumerate(leaks.item):
             alive = np.zeros(len(self.item), bool)
             alive[self.held_number[self.parts.item[self.held_part] == item]] = True
-            locate(data, offsets[i], offsets[i + 1], self.tables, self.wanted, self.power, alive, span)
-            texts.append(read_folded(data, offsets[i], offsets[i + 1], self.tables)[span[0] : span[1]])
+            locate(data, offsets[i : i + 2], self.tables, self.wanted, self.power, alive, span)
+            texts.append(read_folded(data, offsets[i : i + 2], self.tables)[span[0] : span[1]])
         return leaks._replace(text=texts)
 
     def _matches(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,10 @@ import pyarrow as pa
 
 from instdata.steps.dedup.character_tables import prepare, tables
 from instdata.steps.dedup.contrast_guard import TOKEN_BITS, contrast_key
-from instdata.steps.dedup.folding import fold, folded_size, mix, ngrams
+from instdata.steps.dedup.folding import fold, mix, ngrams, scratch_size
 from instdata.steps.dedup.option_values import NGRAM, bands
 from instdata.util.errors import InputError, MissingExtra
-from instdata.util.kernels import jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores
 
 Strings: TypeAlias = "pa.Array | pa.ChunkedArray | list[str | None]"
 SEED = 1
@@ -66,7 +66,7 @@ def scheme(
     return Scheme(ngram, powers, a, b, count, rows, sides, script, contrast, words)
 
 
-@jit
+@inner
 def row_ngrams(data, start, end, t, s, chars, camel, out):
     """N-gram hashes of a row into `out`. The row is one text, or two sides with SIDES between (if s.sides); an empty
     side has none. Returns (how many n-grams, how many folded characters of the whole row)."""
@@ -86,7 +86,7 @@ def row_ngrams(data, start, end, t, s, chars, camel, out):
     return count, n
 
 
-@jit
+@inner
 def premixed(h):
     """MurmurHash3's 32-bit finalizer of an n-gram hash's upper 32 bits: datasketch's one-shot mix."""
     x = np.uint32(h >> np.uint64(23))
@@ -97,25 +97,13 @@ def premixed(h):
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@jit
-def hash_row(data, start, end, t, s, chars, camel, grams, mixed):
-    """A row's n-gram hashes as `smallest` takes them in `mixed`. Returns (how many, how many folded characters)."""
-    count, n = row_ngrams(data, start, end, t, s, chars, camel, grams)
-    for i in range(count):
-        mixed[i] = premixed(grams[i])
-    padded = (count + LANES - 1) // LANES * LANES
-    for i in range(count, padded):
-        mixed[i] = mixed[0]  # a smallest value does not change where one is repeated
-    return padded, n
-
-
-@jit
+@inner
 def lower(low, a, h, b):
     v = np.uint32(a * h + b)
     return v if v < low else low
 
 
-@jit
+@inner
 def smallest(hashes, count, a, b, out):
     """The signature: for each a and b the min over the hashes of a*h + b mod 2^32. Eight permutations a pass stay in
     registers, and LLVM vectorises the loop; what is no multiple of LANES it would take one by one."""
@@ -132,42 +120,27 @@ def smallest(hashes, count, a, b, out):
 
 
 @jit
-def scratch_size(data, offsets, t):
-    """The most characters that any of these rows can fold to, and some room."""
-    most = 0
-    for row in range(len(offsets) - 1):
-        most = max(most, folded_size(data, offsets[row], offsets[row + 1], t))
-    return most + 8
-
-
-@jit
-def sign_rows(data, offsets, t, s, signatures):
-    """The signature of every row."""
-    size = scratch_size(data, offsets, t)
+def sketch_rows(data, offsets, t, s, keys, first, whole, bits, signatures):
+    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first
+    128 hashes. Where `signatures` has rows, its signature only."""
+    size, _ = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
-    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
-    signature = np.empty(len(s.a), np.uint32)
+    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)  # mixed: as `smallest` takes them
+    used = max(s.bands * s.rows, signatures.shape[1])
+    signature = np.empty((used + PASS - 1) // PASS * PASS, np.uint32)
     a, b = s.a, s.b  # taken out of the tuple once: each time costs a count of references
     for row in range(len(offsets) - 1):
-        count, _ = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
-        smallest(mixed, count, a, b, signature)
-        for k in range(signatures.shape[1]):
-            signatures[row, k] = signature[k]
-
-
-@jit
-def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
-    """Per row: band keys (in columns from `first` on), two hashes of the whole folded text, a bit of each of the first
-    128 hashes."""
-    size = scratch_size(data, offsets, t)
-    chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
-    grams, mixed = np.empty(size, np.uint64), np.empty(size + LANES, np.uint32)
-    used = s.bands * s.rows
-    signature = np.empty((used + PASS - 1) // PASS * PASS, np.uint32)
-    a, b = s.a, s.b
-    for row in range(len(offsets) - 1):
-        count, n = hash_row(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams, mixed)
-        smallest(mixed, count, a, b, signature)
+        count, n = row_ngrams(data, offsets[row], offsets[row + 1], t, s, chars, camel, grams)
+        for i in range(count):
+            mixed[i] = premixed(grams[i])
+        padded = (count + LANES - 1) // LANES * LANES
+        for i in range(count, padded):
+            mixed[i] = mixed[0]  # a smallest value does not change where one is repeated
+        smallest(mixed, padded, a, b, signature)
+        if len(signatures):
+            for k in range(signatures.shape[1]):
+                signatures[row, k] = signature[k]
+            continue
         for band in range(s.bands):
             h = np.uint64(band + 1)
             for k in range(band * s.rows, band * s.rows + s.rows):
@@ -192,7 +165,7 @@ def sketch_rows(data, offsets, t, s, keys, first, whole, bits):
 def grams_of_rows(data, offsets, t, s, grams, tokens, ends, contrast, bag):
     """row << 55 | n-gram hash of all rows, one after the other; the same of their tokens, of which row's end at
     ends[row]; their contrast keys and bags. Returns how many n-grams and tokens there are."""
-    size = scratch_size(data, offsets, t)
+    size, _ = scratch_size(data, offsets, t)
     chars, camel, own = np.empty(size, np.uint32), np.empty(size, np.bool_), np.empty(size, np.uint64)
     total, listed = 0, 0
     for row in range(len(offsets) - 1):
@@ -225,15 +198,6 @@ def split_rows(grams, ends):
     return n
 
 
-@jit
-def most_grams(data, offsets, t):
-    """An upper bound of the rows' n-grams in all."""
-    total = 0
-    for row in range(len(offsets) - 1):
-        total += folded_size(data, offsets[row], offsets[row + 1], t) + 2
-    return total
-
-
 class Sets(NamedTuple):
     """N-gram sets of some texts: row i's sorted hashes are values[at[i] : at[i] + sizes[i]]; its sorted tokens (see
     contrast_key) tokens[token_at[i] : token_at[i] + token_sizes[i]]. `contrast`: its contrast key, 0 where nothing
@@ -260,7 +224,7 @@ def ngram_sets(data: np.ndarray, offsets: np.ndarray, s: Scheme) -> Sets:
 
     def work(start: int) -> tuple[np.ndarray, ...]:
         part = offsets[start : start + ROWS + 1]
-        most = most_grams(data, part, t)
+        _, most = scratch_size(data, part, t)
         grams, tokens = np.empty(most, np.uint64), np.empty(most, np.uint64)
         ends, token_ends = np.zeros(len(part) - 1, np.int64), np.zeros(len(part) - 1, np.int64)
         own = slice(start, start + len(ends))
@@ -300,7 +264,7 @@ def sketch_into(found: Sketch, at: int, data: np.ndarray, offsets: np.ndarray, s
     """Sketch prepared texts into the columns from `at` on. One core; call it for several slices at once."""
     stop = at + len(offsets) - 1
     part = [column[at:stop] for column in found[1:]]
-    sketch_rows(data, offsets, tables(s.script), s, found.keys, at, *part)
+    sketch_rows(data, offsets, tables(s.script), s, found.keys, at, *part, np.empty((0, 0), np.uint32))
 
 
 def slices(texts: Strings, rows: int = SLICE) -> list[pa.Array]:
@@ -315,12 +279,12 @@ def signatures(texts: Strings, num_perm: int = 128, ngram: int = NGRAM) -> np.nd
     """MinHash signatures, uint32[texts, num_perm]; equal to datasketch.MinHash(num_perm, scheme="affine32") updated
     with the upper 32 bits of the n-gram hashes."""
     s = scheme(1.0, num_perm, ngram)
-    parts, t = slices(texts), tables()
+    parts, t, none = slices(texts), tables(), empty_sketch(0, s)
     starts = np.cumsum([0] + [len(p) for p in parts])
     out = np.empty((starts[-1], num_perm), np.uint32)
 
     def work(i: int) -> None:
-        sign_rows(*prepare(parts[i]), t, s, out[starts[i] : starts[i + 1]])
+        sketch_rows(*prepare(parts[i]), t, s, none.keys, 0, *none[1:], out[starts[i] : starts[i + 1]])
 
     on_all_cores(work, range(len(parts)))
     return out

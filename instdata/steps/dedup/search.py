@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from instdata.steps.dedup.compared_texts import Texts, release
-from instdata.steps.dedup.contrast_guard import contrasting, lacking
+from instdata.steps.dedup.contrast_guard import contrasting, one_each
 from instdata.steps.dedup.jaccard import jaccard
 from instdata.steps.dedup.minhash import Scheme, Sets, Sketch
 from instdata.steps.dedup.prefix_join import join_dense
 from instdata.steps.dedup.typing_errors import slips
-from instdata.util.kernels import jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores
 
 FRAMED = 2  # similar rows with which a row contrasts, from which on it counts as one of a frame
 PART = 1 << 24  # keys that are sorted at once: of more rows, those with the same leading bits come in turn
@@ -37,7 +37,7 @@ class Found(NamedTuple):
     similarity: np.ndarray  # float64
 
 
-@jit
+@inner
 def ones(x):
     """How many bits are set."""
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
@@ -114,11 +114,10 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, word
             similarity = -similarity
         out[i], same[i] = similarity, bag[a] == bag[b]
         if similarity < 0 and words and contrast[a] == contrast[b]:
-            mine, yours = lacking(
+            same[i] = one_each(
                 tokens, token_at[a], token_at[a] + token_sizes[a],
-                tokens, token_at[b], token_at[b] + token_sizes[b], 2,
+                tokens, token_at[b], token_at[b] + token_sizes[b],
             )  # fmt: skip
-            same[i] = mine == 1 and yours == 1
 
 
 def by_prefix(values: np.ndarray) -> Iterator[np.ndarray]:

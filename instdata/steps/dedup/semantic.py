@@ -15,7 +15,7 @@ from instdata.steps.dedup.minhash import Scheme, Sketch
 from instdata.steps.dedup.prefix_join import NEIGHBOURS
 from instdata.steps.dedup.search import Found, copies
 from instdata.util.errors import MissingExtra
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 from instdata.util.progress import part
 
 EXACT = 200_000  # rows
@@ -26,7 +26,7 @@ NONE = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
 PROBES, CELL = 16, 200  # of faiss's inverted lists: how many are searched, rows in each
 
 
-@jit
+@inner
 def wanted(similarity, levels, count):
     """Whether a pair is one of a row's first NEIGHBOURS at any level; counts it there."""
     some = False

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from instdata.steps.dedup.character_tables import Tables
-from instdata.steps.dedup.folding import BASE, UNSPACED, WORD, fold, kind_of, mix, run_hash, slot
-from instdata.steps.dedup.minhash import scratch_size
-from instdata.util.kernels import jit
+from instdata.steps.dedup.folding import BASE, UNSPACED, WORD, fold, kind_of, mix, run_hash, scratch_size, slot
+from instdata.util.kernels import inner, jit
 
 
 class Wanted(NamedTuple):
@@ -25,7 +24,7 @@ class Wanted(NamedTuple):
     begins: np.ndarray  # bool[2^j]: whether an n-gram begins with as many tokens as the shortest has, by their hash
 
 
-@jit
+@inner
 def tokens(chars, n, t, hashes, starts, ends):
     """Hash, start and end (in folded characters) of each token; returns how many."""
     kind = t.kind
@@ -59,7 +58,7 @@ def tokens(chars, n, t, hashes, starts, ends):
 def token_rows(data, offsets, t, at, hashes, columns):
     """Token hashes of every row at hashes[at[row]:] (a first call with none counts them into `at`), and the row's
     width: wide characters fill two columns."""
-    size = scratch_size(data, offsets, t)
+    size, _ = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     own, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     for row in range(len(offsets) - 1):
@@ -74,20 +73,20 @@ def token_rows(data, offsets, t, at, hashes, columns):
                 hashes[at[row] + i] = own[i]
 
 
-@jit
+@inner
 def window_hash(prefix, start, length, power):
     """The hash of tokens start..start+length, from running hashes; never 0."""
     return mix(prefix[start + length] - prefix[start] * power + np.uint64(length)) | np.uint64(1)
 
 
-@jit
+@inner
 def running(hashes, n, prefix):
     prefix[0] = 0
     for i in range(n):
         prefix[i + 1] = prefix[i] * BASE + hashes[i]
 
 
-@jit
+@inner
 def begin(h, wanted):
     """Where in `wanted.begins` the hash of an n-gram's first tokens stands."""
     return (h >> np.uint64(20)) & np.uint64(len(wanted.begins) - 1)
@@ -122,7 +121,7 @@ def collect(hashes, at, n, short, wanted, power, numbers):
 @jit
 def matches(data, offsets, t, wanted, power, row_out, number_out):
     """(row, n-gram) for each n-gram of `wanted` that a row holds. Returns how many; only as many as fit are written."""
-    size = scratch_size(data, offsets, t)
+    size, _ = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     prefix = np.empty(size + 1, np.uint64)
@@ -147,14 +146,13 @@ def matches(data, offsets, t, wanted, power, row_out, number_out):
 
 
 @jit
-def locate(data, start, end, t, wanted, power, alive, span):
-    """The longest run of overlapping n-grams of `wanted` that count (`alive`) in one text: writes its first and last
-    folded character to `span`, returns the n-gram it starts with, -1 for none."""
-    offsets = np.array([start, end])
-    size = scratch_size(data, offsets, t)
+def locate(data, offsets, t, wanted, power, alive, span):
+    """The longest run of overlapping n-grams of `wanted` that count (`alive`) in one text (two offsets): writes its
+    first and last folded character to `span`, returns the n-gram it starts with, -1 for none."""
+    size, _ = scratch_size(data, offsets, t)
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
-    n = fold(data, start, end, t, chars, camel)
+    n = fold(data, offsets[0], offsets[1], t, chars, camel)
     count = tokens(chars, n, t, hashes, starts, ends)
     prefix = np.empty(count + 1, np.uint64)
     running(hashes, count, prefix)
@@ -174,11 +172,6 @@ def locate(data, start, end, t, wanted, power, alive, span):
     return best
 
 
-@jit
-def folded_text(data, start, end, t, out, camel):
-    return fold(data, start, end, t, out, camel)
-
-
 def powers(n: int) -> np.ndarray:
     """BASE to the powers 0..n (uint64)."""
     return np.cumprod(np.array([1] + [int(BASE)] * n, np.uint64))
@@ -191,9 +184,8 @@ def table_for(count: int, lengths: list[int]) -> Wanted:
     return Wanted(np.zeros(size, np.uint64), none, np.array(lengths, np.int64), np.zeros(16 * size, np.bool_))
 
 
-def read_folded(data: np.ndarray, start: int, end: int, t: Tables) -> str:
-    """The folded text of one row."""
-    offsets = np.array([start, end], np.int64)
-    size = scratch_size(data, offsets, t)
+def read_folded(data: np.ndarray, offsets: np.ndarray, t: Tables) -> str:
+    """The folded text of one row (two offsets)."""
+    size, _ = scratch_size(data, offsets, t)
     out, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
-    return "".join(map(chr, out[: folded_text(data, start, end, t, out, camel)].tolist()))
+    return "".join(map(chr, out[: fold(data, *offsets, t, out, camel)].tolist()))

@@ -12,7 +12,7 @@ import numpy as np
 from instdata.steps.dedup.compared_texts import Texts
 from instdata.steps.dedup.contrast_words import REAL_WORDS
 from instdata.steps.dedup.folding import BASE, mix, slot
-from instdata.util.kernels import jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores
 
 LETTERS = 6  # of the longer word; shorter words have too many neighbours that are words (bears, beats)
 TIMES = 20  # as many rows as hold the misspelling must hold the word at least
@@ -32,17 +32,12 @@ def beside() -> np.ndarray:
 BESIDE = beside()
 
 
-@jit
-def small(c):
-    return 97 <= c <= 122
-
-
-@jit
+@inner
 def letter(c):
     return 97 <= (c | 32) <= 122
 
 
-@jit
+@inner
 def apart(data, a, a_end, b, b_end, out):
     """Whether two texts of bytes differ within one word of small letters each; out: where the words are, in both."""
     n = min(a_end - a, b_end - b)
@@ -58,30 +53,32 @@ def apart(data, a, a_end, b, b_end, out):
     out[0], out[1], out[2], out[3] = a + left, a_end - right, b + left, b_end - right
     for k in range(0, 4, 2):
         for i in range(out[k], out[k + 1]):
-            if not small(data[i]):
+            if not 97 <= data[i] <= 122:
                 return False
     return max(out[1] - out[0], out[3] - out[2]) >= LETTERS and out[1] > out[0] and out[3] > out[2]
 
 
-@jit
+@inner
 def slipped(word, typed, near):
     """Whether `typed` is `word` with one letter dropped, doubled, exchanged with the next, or hit beside; never the
     first."""
     n, m = len(word), len(typed)
-    i = 0
+    i, same = 0, 0
     while i < min(n, m) and word[i] == typed[i]:
         i += 1
+    while same < min(n, m) - i and word[n - 1 - same] == typed[m - 1 - same]:
+        same += 1  # letters at the end
     if i == 0:
         return False
     if m == n - 1:
-        return np.array_equal(word[i + 1 :], typed[i:])
+        return i + same == m
     if m == n + 1:
-        return typed[i] == typed[i - 1] and np.array_equal(word[i:], typed[i + 1 :])
+        return i + same == n and typed[i] == typed[i - 1]
     if m != n or i == n:
         return False
     if i + 1 < n and word[i] == typed[i + 1] and word[i + 1] == typed[i]:
-        return np.array_equal(word[i + 2 :], typed[i + 2 :])
-    return near[word[i] - 97, typed[i] - 97] and np.array_equal(word[i + 1 :], typed[i + 1 :])
+        return i + 2 + same == n
+    return i + 1 + same == n and near[word[i] - 97, typed[i] - 97]
 
 
 @jit

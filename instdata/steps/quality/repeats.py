@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 
 NGRAM = 8  # words (or Chinese characters) in a row that make a repetition
 RUN = 12  # times one letter or mark in a row
@@ -56,7 +56,7 @@ def _repeats(data, offsets, chars, weights, marks, share, run):
             share[row] = _share(words, count, covered, seen, stamp, row + 1)
 
 
-@jit
+@inner
 def _words(data, begin, end, chars, weights, marks, words):
     """(number of words, whether a character runs on): fills their hashes. Numbers and single letters count with the
     word before them."""
@@ -99,12 +99,12 @@ def _words(data, begin, end, chars, weights, marks, words):
     return count, runs
 
 
-@jit
+@inner
 def _is_word(c):
     return 97 <= (c | 32) <= 122 or 48 <= c <= 57 or 0xC0 <= c < 0x2000
 
 
-@jit
+@inner
 def _runs(c, marks):
     """Whether a character is one that should not run on: no digit, no x, no rule, no dots to fill."""
     letter = _is_word(c) and not 48 <= c <= 57 and (c | 32) != 120
@@ -116,7 +116,7 @@ def _runs(c, marks):
     return False
 
 
-@jit
+@inner
 def _share(words, count, covered, seen, stamp, row):
     """The share of words in n-grams that came before. `seen` is an open-addressed table, of which only the entries
     stamped with this row are full."""
