@@ -352,6 +352,7 @@ def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Tab
     if base:
         run_base(grid)
     run_streams(grid, streams)
+    doing("comparing the cells")  # a judge may be asked now
     return read_cells(grid, cells)
 
 

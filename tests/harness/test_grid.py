@@ -133,6 +133,7 @@ def test_whoever_waits_hears_of_the_cell_at_work_and_of_those_that_are_done(home
         ("cell 2/3, scoring all/16/s0", ""), ("cell 2/3, scoring all/16/s0", "likelihoods"),
         ("cell 3/3, training all/32/s0", ""), ("cell 3/3, training all/32/s0", "steps"),
         ("cell 3/3, scoring all/32/s0", ""), ("cell 3/3, scoring all/32/s0", "likelihoods"),
+        ("comparing the cells", ""),
     ]  # fmt: skip
     base, first, last = lines
     assert re.fullmatch(r"tiny/base: .* s scoring; 1 of 3 cells done, about [\d.]+ (s|min|h) left", base)
@@ -141,12 +142,13 @@ def test_whoever_waits_hears_of_the_cell_at_work_and_of_those_that_are_done(home
         r"about [\d.]+ (s|min|h) left", first,
     )  # fmt: skip
     assert last.startswith("tiny/all/32/s0: 4 steps") and last.endswith(" s scoring; 3 of 3 cells done")
-    assert ran() == ([], [])  # nothing is left to do
+    assert ran() == ([("comparing the cells", "")], [])  # nothing is left to do
 
     scores = sorted((home / "builds/planted/curves/cells").glob("*.delta"))[0].with_suffix(".parquet")
     scores.unlink()  # its model is kept
     spoke, lines = ran()
-    assert {what for what, _ in spoke} == {spoke[0][0], spoke[0][0].replace("loading", "scoring")}
+    own = spoke[0][0]
+    assert {what for what, _ in spoke} == {own, own.replace("loading", "scoring"), "comparing the cells"}
     assert lines[0] == "2 of 3 cells were done before, 1 to go" and lines[1].endswith("; 3 of 3 cells done")
 
 
