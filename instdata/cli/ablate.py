@@ -99,7 +99,7 @@ def ablate(
     from instdata.report.page import ablation_page
     from instdata.train.training_recipe import training
 
-    say = sayer(quiet, "the cells")
+    say = sayer(quiet, "reading the build")
     if add or "," in (filter or ""):
         alone = {"--against": against, "--judge": judge, "--cells": cells, "--card": card, "--transfer": transfer}
         _several(add, filter, sizes, match, alone)(

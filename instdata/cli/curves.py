@@ -67,7 +67,7 @@ def curves(
     for word in origin or []:
         if word not in ORIGINS:
             raise InputError(f"--origin {word}: one of {', '.join(ORIGINS)}.{did_you_mean(word, ORIGINS)}")
-    where, say = find_build(build), sayer(quiet, "the cells")
+    where, say = find_build(build), sayer(quiet, "reading the build")
     found = grids(
         where, model or ["auto"], seeds, training(recipe, set_ or []), kinds(metrics, ("bits", "distractors")),
         sizes=sizes, suites=suite or [], max_items=max_items, origins=origin or ["mixed"], taxonomy=taxonomy,

@@ -17,7 +17,7 @@ from instdata.compare.ablation_results import Looked, arm_curves, counts_of, eff
 from instdata.compare.ablation_setup import Ablation
 from instdata.compare.arm import ARMS, CONTROL, pool_against, pool_of
 from instdata.compare.arm_contrasts import JUDGED, KINDS, effects_of, kinds_of, of_metric
-from instdata.compare.cell import KEEP, Grid, read_cells, run_base, run_streams
+from instdata.compare.cell import KEEP, Grid, run_grid
 from instdata.compare.equivalence_margin import DOUBLINGS, margin_of
 from instdata.compare.exam_items import exam_items, passing
 from instdata.compare.grid_cost import GridCost, estimate
@@ -224,7 +224,7 @@ def _scores(ablation: Ablation, seeds: int) -> tuple[pa.Table, dict[str, Any] | 
         scores = score_outside(grid, ablation.outside)
     else:
         streams = [s for n in range(seeds) for s in ablation.drawn(n).streams]
-        scores = read_cells(grid, [run_base(grid), *run_streams(grid, streams)])
+        scores = run_grid(grid, streams)
     if grid.judge and grid.judge.pairs:
         return compared(grid.judge, grid.items, scores, CONTROL)
     return (graded(grid.judge, grid.items, scores) if grid.judge else scores), None

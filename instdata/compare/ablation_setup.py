@@ -16,6 +16,7 @@ from instdata.compare.trained_elsewhere import Outside
 from instdata.score.evaluate import GENERATED
 from instdata.score.item import Item
 from instdata.score.metric import ACCURACY
+from instdata.util.progress import phase
 
 
 @dataclass(frozen=True)
@@ -82,5 +83,6 @@ class Ablation:
     def drawn(self, seed: int) -> Drawn:
         """The arms of a seed."""
         if seed not in self.draws:
-            self.draws[seed] = draw(self.pool, self.sizes, seed, self.match, self.grid)
+            with phase(f"drawing the arms of seed {seed}"):
+                self.draws[seed] = draw(self.pool, self.sizes, seed, self.match, self.grid)
         return self.draws[seed]

@@ -24,7 +24,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell_store import ScoreTask, append, gathered, lacking, prune, tasks
+from instdata.compare.cell_store import Cell, ScoreTask, append, gathered, lacking, prune, tasks
+from instdata.compare.cells_done import CellsDone
 from instdata.corpus.rows import weighed
 from instdata.judge.judge_cells import Judging
 from instdata.llm.causal_models import Loaded, fast_device, fast_dtype, load
@@ -37,9 +38,9 @@ from instdata.train.forward import Network, Validation
 from instdata.train.render import Encoded, Messages, encode
 from instdata.train.state import Run
 from instdata.train.training_recipe import Training
+from instdata.util.progress import Heartbeat, doing, part
 from instdata.util.redaction import shown
 
-SPEAK = 30  # seconds between lines
 VERSION = 5  # of what a cell's model is; raise it when training changes
 KEEP = 20 << 30  # bytes
 Say = Callable[[str], None]
@@ -63,22 +64,6 @@ class Stream:
         return weighed(self.ids, self.conversations)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One trained size: its name, and where its scores lie (or will)."""
-
-    name: str
-    model: str
-    config: str
-    rows: int
-    path: Path
-
-    @property
-    def kept(self) -> Path:
-        """Where its trained model is kept."""
-        return self.path.with_suffix(".delta")
-
-
 @dataclass
 class Grid:
     """What every cell of a run shares. `spec` names the model as the user did."""
@@ -96,6 +81,7 @@ class Grid:
     encoded: dict[str, list[Encoded]] = field(default_factory=dict)  # by what the stream learns
     keep: int = KEEP  # bytes of trained models that stay
     speed: tuple[float, float] | None = None  # tokens a second in training and in scoring, once measured
+    done: CellsDone | None = None  # how far the run is
 
     def model(self) -> Loaded:
         """The model, untrained."""
@@ -169,6 +155,10 @@ class Grid:
         """The scores that a cell does not have yet."""
         return lacking(cell.path, self.tasks)
 
+    def at(self, cell: Cell, what: str) -> None:
+        """Tell whoever waits that this cell is at work, and at what."""
+        doing(f"{self.done.at(cell) if self.done else ''}{what} {cell.name.removeprefix(f'{cell.model}/')}")
+
     @cached_property
     def shared(self) -> list[Any]:
         """What shapes every cell."""
@@ -201,6 +191,7 @@ def run_base(grid: Grid) -> Cell:
 def score_cell(grid: Grid, cell: Cell, network: Model, about: dict[str, Any], trained: str = "") -> None:
     """Score a cell on what it lacks, and append that to its scores."""
     started = time.perf_counter()
+    grid.at(cell, "scoring")
     about = {"cell": cell.name, "model": cell.model, **about}
     missing = grid.lacks(cell)
     by_item: dict[str, list[ScoreTask]] = {}
@@ -215,7 +206,8 @@ def score_cell(grid: Grid, cell: Cell, network: Model, about: dict[str, Any], tr
     ]
     found = pa.concat_tables(parts)
     append(cell.path, found, missing)
-    grid.say(f"{cell.name}: {trained}{_short(found)}, {time.perf_counter() - started:.0f} s scoring")
+    so_far = f"; {grid.done.told(grid.lacks)}" if grid.done else ""
+    grid.say(f"{cell.name}: {trained}{_short(found)}, {time.perf_counter() - started:.0f} s scoring{so_far}")
 
 
 def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
@@ -231,6 +223,7 @@ def run_stream(grid: Grid, stream: Stream) -> list[Cell]:
         for left in (at[0], best_of(at[0])):  # of a run that was killed between its last cell and its end
             left.unlink(missing_ok=True)
         return cells
+    grid.at(missing[0], "loading")
     rows = grid.rows(stream)
     model = grid.used()
     run = begin(model, grid.recipe, stream.seed)
@@ -273,34 +266,37 @@ def _train(
 
     rungs = [n for _, n in stream.rungs]
     started = time.perf_counter()
-    losses: list[float] = []
-    busy: list[float] = []
-    spoke = [started]
+    seen: list[dict[str, Any]] = []  # the steps of the cell at work
     grid.folder.mkdir(parents=True, exist_ok=True)
+    grid.at(next(iter(missing.values())), "training")
     with open(grid.folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
 
         def log(found: dict[str, Any]) -> None:
-            losses.extend([found["loss"]] if "loss" in found else [])
-            busy.extend([found["mfu"]] if "mfu" in found else [])
-            if time.perf_counter() - spoke[0] > SPEAK and "of" in found:
-                spoke[0] = time.perf_counter()
-                rate = found["tokens_per_second"]
-                grid.say(
-                    f"  {stream.arm}, seed {stream.seed}: step {found['step'] + 1} of {found['of']}, {rate:,.0f} "
-                    f"tokens/s"
-                )
+            if "of" in found:
+                seen.append(found)
+                part(found["step"] + 1, found["of"], "steps")
             metrics.write(json.dumps({"arm": stream.arm, "seed": stream.seed, **found}) + "\n")
             metrics.flush()
 
-        rows, wanted = grid.rows(stream), set(missing)
-        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, wanted, grid.validate, stream.planned):
+        rows, waiting = grid.rows(stream), list(missing.values())
+        for rung, steps in ladder(run, rows, rungs, log, at, stream.ids, set(missing), grid.validate, stream.planned):
             cell, took = missing[rung], time.perf_counter() - started
             _keep(grid, cell, run, start)
-            told = (
-                f"{steps} steps, loss {np.mean(losses[-8:]):.3f}, {took:.0f} s training (MFU {np.median(busy):.0%}), "
-            )
-            _scored(grid, cell, run, stream, told)
+            _scored(grid, cell, run, stream, _trained(steps, took, seen))
             started = time.perf_counter()
+            seen.clear()
+            waiting.remove(cell)
+            if waiting:
+                grid.at(waiting[0], "training")
+
+
+def _trained(steps: int, took: float, seen: Sequence[dict[str, Any]]) -> str:
+    """What training a cell took, in words; `seen`: the steps that were made now, not before a restart."""
+    loss = f", loss {np.mean([m['loss'] for m in seen[-8:]]):.3f}" if seen else ""
+    speed = f" at {np.median([m['tokens_per_second'] for m in seen]):,.0f} tokens/s" if seen else ""
+    busy = [m["mfu"] for m in seen if m["mfu"] is not None]
+    share = f" (MFU {np.median(busy):.0%})" if busy else ""
+    return f"{steps} steps{loss}, {took:.0f} s training{speed}{share}, "
 
 
 def _keep(grid: Grid, cell: Cell, run: Run, start: dict[str, Any]) -> None:
@@ -338,6 +334,7 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
         grid.release()
         judge = grid.judge and replace(grid.judge, say=_print)  # which processes can be given
         alone = replace(grid, loaded=None, encoded={}, say=_print, judge=judge)
+        doing(f"{len(waiting)} streams on {workers} GPUs")
         spawn, chosen = get_context("spawn"), sandbox.chosen()
         with ProcessPoolExecutor(min(workers, len(waiting)), spawn, sandbox.use, chosen) as pool:
             places = spawn.Manager().Queue()
@@ -346,6 +343,17 @@ def run_streams(grid: Grid, streams: Sequence[Stream], workers: int | None = Non
             for done in [pool.submit(_on_a_gpu, alone, s, places) for s in waiting]:
                 done.result()
     return [c for s in streams for c in run_stream(grid, s)]
+
+
+def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
+    """The scores of a grid's streams, what is missing trained now; base: of the untrained model too."""
+    cells = [*([grid.base()] if base else []), *(c for s in streams for c in grid.cells(s))]
+    grid.done = CellsDone.of(cells, grid.lacks, grid.say)
+    if base:
+        run_base(grid)
+    run_streams(grid, streams)
+    doing("comparing the cells")  # a judge may be asked now
+    return read_cells(grid, cells)
 
 
 def _print(line: str) -> None:
@@ -357,7 +365,8 @@ def _on_a_gpu(grid: Grid, stream: Stream, places: Any) -> None:
     number = places.get()
     os.environ["LOCAL_RANK"] = str(number)
     try:
-        run_stream(grid, stream)
+        with Heartbeat(grid.say) as beat:
+            run_stream(replace(grid, say=beat.say), stream)
     finally:
         places.put(number)
 

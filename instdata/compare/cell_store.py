@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,22 @@ SHAPES = {"bits": (), "distractors": ("fine", "coarse", "fine_kind"), "answers":
 # The kind of scores that a metric comes from, where it is not "answers".
 KIND = {"bits": "bits", "distractors": "distractors", "distractor_fine": "distractors",
         "distractor_coarse": "distractors", "judge": "judge"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One trained size: its name, and where its scores lie (or will)."""
+
+    name: str
+    model: str
+    config: str
+    rows: int
+    path: Path
+
+    @property
+    def kept(self) -> Path:
+        """Where its trained model is kept."""
+        return self.path.with_suffix(".delta")
 
 
 class ScoreTask(NamedTuple):

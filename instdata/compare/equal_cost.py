@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.builds import rows_of
-from instdata.compare.cell import Grid, Stream, read_cells, run_base, run_streams
+from instdata.compare.cell import Grid, Stream
 from instdata.compare.grid_cost import estimate
 from instdata.compare.paired_comparison import Matched
 from instdata.corpus.ladder import priority
@@ -110,11 +110,6 @@ def clean_pool(build: Path, table: pa.Table, grid: Grid) -> tuple[EqualPool, np.
     clean[leaks(rows.prompt, rows.full, [i.question for i in held]).row] = False
     clean &= np.asarray(pc.is_valid(rows.response))
     return EqualPool(build, table.filter(pa.array(clean)), int((~clean).sum())), clean
-
-
-def run_grid(grid: Grid, streams: Sequence[Stream], base: bool = True) -> pa.Table:
-    """The scores of a grid's streams, what is missing trained now; base: of the untrained model too."""
-    return read_cells(grid, [*([run_base(grid)] if base else []), *run_streams(grid, streams)])
 
 
 def cost(grid: Grid, streams: Sequence[Stream]) -> dict[str, Any]:

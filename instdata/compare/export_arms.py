@@ -193,7 +193,7 @@ def _trl(name: str, model: str, recipe: Training, length: int, count: Count, see
 
 
 def _llamafactory(name: str, model: str, recipe: Training, length: int, count: Count, seed: int) -> dict[str, Any]:
-    """For `llamafactory-cli train` (0.9.5 read it). Without `template` it takes the tokenizer's own."""
+    """For `llamafactory-cli train` (tried with 0.9.5). Without `template` it takes the tokenizer's own."""
     config = {
         "stage": "sft", "do_train": True, "model_name_or_path": model, "dataset_dir": ".", "dataset": name,
         "finetuning_type": "lora" if recipe.lora else "full", "cutoff_len": length, "train_on_prompt": False,
@@ -204,7 +204,7 @@ def _llamafactory(name: str, model: str, recipe: Training, length: int, count: C
 
 
 def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count, seed: int) -> dict[str, Any]:
-    """For `axolotl train` (0.19.0 read it)."""
+    """For `axolotl train` (tried with 0.19.0)."""
     columns = {"field_messages": "messages", "message_property_mappings": {"role": "role", "content": "content"}}
     columns |= {"message_field_training": "weight"}  # 0: not learned; without it `roles_to_train` decides
     learned = {"roles_to_train": ["assistant"], "train_on_eos": "turn"}
@@ -218,7 +218,7 @@ def _axolotl(name: str, model: str, recipe: Training, length: int, count: Count,
         **{k: shared[k] for k in ("output_dir", "max_steps", "gradient_accumulation_steps", "learning_rate",
         "warmup_steps",
                                   "weight_decay", "adam_beta1", "adam_beta2", "max_grad_norm", "seed",
-                                  "gradient_checkpointing", "logging_steps")},
+                                  "gradient_checkpointing", "logging_steps", "save_strategy")},
     }  # fmt: skip
     if "lr_scheduler_kwargs" in shared:
         config["lr_scheduler_kwargs"] = shared["lr_scheduler_kwargs"]

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from instdata.builds import manifest
-from instdata.compare.cell import Grid, Stream
-from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool, run_grid
+from instdata.compare.cell import Grid, Stream, run_grid
+from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool
 from instdata.compare.equivalence_margin import published
 from instdata.compare.grid_summary import run_facts
 from instdata.compare.paired_comparison import decide

@@ -23,8 +23,8 @@ import pyarrow.parquet as pq
 
 from instdata.builds import manifest, rows_of
 from instdata.compare.arm import COLUMNS, Pool, pool_of
-from instdata.compare.cell import Grid, Stream
-from instdata.compare.equal_cost import EqualPool, against, clean_pool, cost, equal_pool, run_grid
+from instdata.compare.cell import Grid, Stream, run_grid
+from instdata.compare.equal_cost import EqualPool, against, clean_pool, cost, equal_pool
 from instdata.compare.equivalence_margin import published
 from instdata.compare.exam_items import exam_items, passes
 from instdata.compare.grid_summary import run_facts

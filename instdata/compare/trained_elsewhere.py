@@ -11,7 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from instdata.compare.cell import Cell, Grid, read_cells, score_cell
+from instdata.compare.cell import Grid, read_cells, score_cell
+from instdata.compare.cell_store import Cell
+from instdata.compare.cells_done import CellsDone
 from instdata.read.bytes_to_records import csv_records
 from instdata.train.backend import VLLM, computed, is_endpoint, named, open_model
 from instdata.util.errors import InputError
@@ -114,17 +116,19 @@ def _yaml(path: Path) -> list[tuple[int | None, Any]]:
 
 def score_outside(grid: Grid, cells: Sequence[Outside]) -> pa.Table:
     """The scores of these models on the grid's items; those that are there already are not made again."""
-    done = []
+    done: list[tuple[Outside, Cell]] = []
     for outside in cells:
         name, digest = named(outside.model, grid.say)
         key = json.dumps(["outside", digest, *computed(outside.model, grid.recipe.dtype)])
         path = grid.folder / "cells" / f"{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.parquet"
         label = f"{name}/{outside.arm}/{outside.size}/s{outside.seed}"
-        cell = Cell(label, name, str(outside.size), outside.size, path)
+        done.append((outside, Cell(label, name, str(outside.size), outside.size, path)))
+    grid.done = CellsDone.of([cell for _, cell in done], grid.lacks, grid.say)
+    for outside, cell in done:
         if grid.lacks(cell):
+            grid.at(cell, "loading")
             _, model = open_model(outside.model, grid.say, grid.recipe.dtype)
             score_cell(grid, cell, model, {})
-        done.append((outside, cell))
     tables = []
     for outside, cell in done:
         table = read_cells(grid, [cell])

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell import KEEP, Grid, Stream, read_cells, run_base, run_streams
+from instdata.compare.cell import KEEP, Grid, Stream, run_grid
 from instdata.compare.grid_cost import estimate
 from instdata.compare.grid_summary import curve_rows, run_facts
 from instdata.compare.metric_card import metric_card
@@ -119,7 +119,7 @@ def run_curves(build: Path, found: list[tuple[Grid, list[Stream]]]) -> dict[str,
     parts: list[pa.Table] = []
     with locked(found[0][0].folder):
         for grid, streams in found:
-            parts.append(read_cells(grid, [run_base(grid), *run_streams(grid, streams)]))
+            parts.append(run_grid(grid, streams))
     grid = found[0][0]
     scores = pa.concat_tables(parts)
     if grid.judge:

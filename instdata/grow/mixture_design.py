@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.cell import Grid, Stream
-from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool, run_grid
+from instdata.compare.cell import Grid, Stream, run_grid
+from instdata.compare.equal_cost import EqualPool, against, cost, equal_pool
 from instdata.compare.equivalence_margin import published
 from instdata.compare.grid_summary import run_facts
 from instdata.compare.paired_comparison import decide

@@ -255,22 +255,31 @@ def flops_per_token(net: Any, length: float) -> float:
     return 6 * weights + 6 * layers * width * length
 
 
+def mfu(flops: float, device: Any, dtype: Any) -> float | None:
+    """What share of the card's peak so many floating-point operations a second are.
+
+    None where no peak can be trusted: on a CPU, whose cores others use too (measured beside them, a peak was once a
+    fifth of what the run then did), and where the run is faster than the peak, which was then measured so as well."""
+    if device.type != "cuda":
+        return None
+    share = flops / matmul_peak(device, dtype)
+    return round(share, 4) if share <= 1 else None
+
+
 @cache
 def matmul_peak(device: Any, dtype: Any) -> float:
-    """Floating-point operations a second of one large matrix product here: what MFU is a share of. Volatile."""
+    """Floating-point operations a second of one large matrix product on a card: what MFU is a share of. Volatile."""
     import time
 
     import torch
 
-    n = 8192 if device.type == "cuda" else 1024
+    n = 8192
     a = torch.rand(n, n, device=device, dtype=dtype)  # a GPU multiplies constants up to an eighth faster than data
     best = math.inf
     for _ in range(4):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
         start = time.perf_counter()
         a @ a
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        torch.cuda.synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from instdata.llm.causal_models import Loaded, dtype_of, fast_device, flops_per_token, matmul_peak
+from instdata.llm.causal_models import Loaded, dtype_of, fast_device, flops_per_token, mfu
 from instdata.train.checkpoint import best_loss, read_checkpoint, restore, snapshot, write_checkpoint
 from instdata.train.fsdp import full, my_bins, shard, summed, world
 from instdata.train.pack import best_fit, keep_apart, losses_of
@@ -208,11 +208,11 @@ class _Watch:
         tokens = sum(len(r.ids) for b in bins for r in b)
         room = max(self.run.recipe.length, *(sum(len(r.ids) for r in b) for b in bins))
         speed = tokens / seconds
-        peak = matmul_peak(self.run.device, self.run.dtype)
+        busy = mfu(speed * self.flops, self.run.device, self.run.dtype)
         return found | {
             "tokens": tokens, "supervised": learned, "rows": sum(map(len, bins)),
             "fill": round(tokens / (room * len(bins)), 4),
-            "tokens_per_second": round(speed, 1), "mfu": round(speed * self.flops / peak, 4),
+            "tokens_per_second": round(speed, 1), "mfu": busy,
             "memory": _memory(self.run.device),
         }  # fmt: skip
 

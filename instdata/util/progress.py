@@ -185,10 +185,17 @@ class Heartbeat:
     def _told(self, now: float) -> str:
         """`, texts 40 %, about 15 s left`, or how much is done; nothing where neither is known."""
         left = self._left(now)
-        about = "" if left is None else f", about {left:.0f} s left"
+        about = "" if left is None else f", about {spoken(left)} left"
         if not self.share:
             return f", {self.said}" if self.said else ""
         return f", {self.what} {100 * self.share:.0f} %{about}".replace(",  ", ", ")
+
+
+def spoken(seconds: float) -> str:
+    """40 s, 12 min, 1.5 h: as exact as a guess can be."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _clock(seconds: float) -> str:

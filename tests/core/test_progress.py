@@ -113,6 +113,8 @@ def test_the_next_part_of_the_same_name_has_its_own_clock() -> None:
         part(1, 10, "likelihoods")
         beat.since -= 10
         assert beat._told(beat.since + 10) == ", likelihoods 10 %, about 90 s left"
+        assert beat._told(beat.since + 60) == ", likelihoods 10 %, about 9 min left"
+        assert beat._told(beat.since + 3600) == ", likelihoods 10 %, about 9.0 h left"
 
 
 def test_a_phase_has_a_name_and_a_clock_of_its_own() -> None:

@@ -109,6 +109,17 @@ def test_the_loss_falls(tiny_folder):
     assert np.mean([m["loss"] for m in lines[-3:]]) < 0.7 * np.mean([m["loss"] for m in lines[:3]])
     told = "loss tokens supervised fill tokens_per_second mfu grad_norm memory"
     assert lines[0].keys() >= set(told.split())
+    assert {m["mfu"] for m in lines} == {None}, "a CPU's peak is whatever others leave of it: 515 % once"
+
+
+def test_no_share_of_a_peak_is_above_one(monkeypatch):
+    from instdata.llm import causal_models
+
+    monkeypatch.setattr(causal_models, "matmul_peak", lambda device, dtype: 4e12)
+    card, cpu = torch.device("cuda"), torch.device("cpu")
+    assert causal_models.mfu(1e12, card, torch.bfloat16) == 0.25
+    assert causal_models.mfu(5e12, card, torch.bfloat16) is None  # the peak was measured beside other work
+    assert causal_models.mfu(1e12, cpu, torch.float32) is None
 
 
 def test_a_branch_is_bitwise_a_separate_run_and_saves_tokens(tiny_folder):

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.compare.equal_cost import cost, run_grid
+from instdata.compare.cell import run_grid
+from instdata.compare.equal_cost import cost
 from instdata.compare.grid_summary import curve_rows, run_facts
 from instdata.compare.paired_comparison import Matched, decide
 from instdata.corpus.write_build_folder import locked
