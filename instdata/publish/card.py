@@ -78,18 +78,10 @@ def write_cards(
 
 @cache
 def environment() -> Any:
-    """Jinja as the cards use it, each template compiled once a process. Markdown is not escaped by itself: templates
-    pass what the data says through `cell`."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through `cell`."""
+    from instdata.util import templates
 
-    env = Environment(
-        loader=FileSystemLoader(resource("hub_cards")),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 (Markdown: `cell` escapes)
-    )
+    env = templates.environment(resource("hub_cards"), Path(__file__).parent, autoescape=False)
     env.filters |= {
         "cell": _cell,
         "n": lambda n: f"{n:,}",

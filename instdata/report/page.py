@@ -128,10 +128,10 @@ def _spent(run: dict[str, Any], private: bool) -> list[dict[str, Any]]:
 
 @cache
 def environment() -> Any:
-    """The templates beside this file, every value in them escaped; each is compiled once a process (a third of a
-    second)."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    """The templates beside this file, every value in them escaped."""
     from markupsafe import Markup
+
+    from instdata.util import templates
 
     def as_json(value: Any) -> Markup:
         """JSON that may stand in a <script> element: nothing in it can end the element."""
@@ -140,15 +140,9 @@ def environment() -> Any:
             text = text.replace(char, f"\\u{ord(char):04x}")
         return Markup(text)  # noqa: S704 (every character that means something to HTML is escaped above)
 
-    env = Environment(
-        loader=FileSystemLoader(HERE),
-        autoescape=True,
-        finalize=lambda value: _shown_text(value) if type(value) is str else value,  # Markup is ours
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    env = templates.environment(
+        HERE, HERE, autoescape=True, finalize=lambda value: _shown_text(value) if type(value) is str else value
+    )  # Markup is ours
     env.globals["rules_zh"] = json.loads((HERE / "rule_meanings.zh.json").read_text("utf-8"))
     env.filters |= {
         "json": as_json,

@@ -159,7 +159,7 @@ def _runs(pid: int) -> bool:
     return state != "Z"  # a zombie waits to be reaped by a container's first process, which may not care
 
 
-def test_a_process_of_our_own_loads_neither_pandas_nor_scipy_until_they_are_asked_for():
+def test_a_process_of_our_own_loads_no_pandas_scipy_or_cffi_until_they_are_asked_for():
     told = """
 import sys
 from instdata.util.import_guards import lean
@@ -168,7 +168,7 @@ from instdata.read.language import warm
 warm()
 import pyarrow as pa
 pa.array(["a"])
-assert not {"pandas", "scipy"} & sys.modules.keys()
+assert not {"pandas", "scipy", "cffi"} & sys.modules.keys()
 assert len(pa.table({"a": [1]}).to_pandas()) == 1
 """
     subprocess.run([sys.executable, "-c", told], check=True, timeout=120)
