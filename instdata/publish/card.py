@@ -78,7 +78,8 @@ def write_cards(
 
 @cache
 def environment() -> Any:
-    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass what the data says through `cell`."""
+    """Jinja as the cards use it. Markdown is not escaped by itself: templates pass
+    what the data says through `cell`."""
     from instdata.util import templates
 
     env = templates.environment(resource("hub_cards"), Path(__file__).parent, autoescape=False)

@@ -1,6 +1,6 @@
 """What other packages load without being asked: Arrow loads pandas at the first list that becomes an array, numba loads
-scipy to see whether matrices could be multiplied, and cffi, with a parser of C. Half a second of CPU in each process, for
-nothing that a build uses.
+scipy to see whether matrices could be multiplied, and cffi, with a parser of C. Half a second of CPU in each process,
+for nothing that a build uses.
 """
 
 from __future__ import annotations

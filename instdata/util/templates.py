@@ -1,5 +1,5 @@
-"""Pages and cards from templates, which Jinja compiles once a machine: in each process that took a seventh of the CPU of
-a build of 100 rows."""
+"""Pages and cards from templates, which Jinja compiles once a machine: in each process that took a seventh of the CPU
+of a build of 100 rows."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def environment(folder: Path, code: Path, autoescape: bool, finalize: Callable[[
 
 
 class Compiled(BytecodeCache):
-    """Templates as Python's bytecode, each in a file named after everything that it is made of: its text, Python, Jinja,
-    and the code it may call, as what is constant in a template is worked out while compiling. Jinja's own cache of
-    files ends the build where the disk is full."""
+    """Templates as Python's bytecode, each in a file named after everything that it is made of: its text, Python,
+    Jinja, and the code it may call, as what is constant in a template is worked out while compiling. Jinja's own cache
+    of files ends the build where the disk is full."""
 
     def __init__(self, folder: Path, code: Path) -> None:
         self.folder = folder
