@@ -93,8 +93,8 @@ def build(
         from instdata.util.scheduler import number_of
 
         me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
-        path = _recipe(recipe)
-        plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
+        bars = sys.stderr.isatty() and not quiet
+        plan = prepare(_recipe(recipe), set_ or [], limit, jobs or cores(), fresh, say, bars)
     local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     as_folder(local)
     if dry_run:
