@@ -80,20 +80,21 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
-    from instdata.util.import_guards import lean
+    from instdata.util.import_guards import lean, unswept
 
-    lean()  # before anything loads numba
-    from instdata.build import build as run
-    from instdata.build import folder_of, prepare
-    from instdata.cli.output import build_result, build_summary
-    from instdata.corpus.output_folder import not_another
-    from instdata.util.paths import cores, expanded
-    from instdata.util.remote_files import Place, is_url
-    from instdata.util.scheduler import number_of
+    with unswept():
+        lean()  # before anything loads numba
+        from instdata.build import build as run
+        from instdata.build import folder_of, prepare
+        from instdata.cli.output import build_result, build_summary
+        from instdata.corpus.output_folder import not_another
+        from instdata.util.paths import cores, expanded
+        from instdata.util.remote_files import Place, is_url
+        from instdata.util.scheduler import number_of
 
-    me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
-    path = _recipe(recipe)
-    plan = prepare(path, set_ or [], limit, jobs or cores(), fresh, say, bars=sys.stderr.isatty() and not quiet)
+        me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
+        bars = sys.stderr.isatty() and not quiet
+        plan = prepare(_recipe(recipe), set_ or [], limit, jobs or cores(), fresh, say, bars)
     local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)
     as_folder(local)
     if dry_run:

@@ -159,6 +159,10 @@ def tell(app: typer.Typer) -> None:
     """Put what comes next, and the exit codes, at the end of `--help`."""
     app.info.epilog = "Exit codes: " + "; ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
     for command in app.registered_commands:
-        name = command.name or (command.callback.__name__.replace("_", "-") if command.callback else "")
-        if name in NEXT:
+        if (name := name_of(command)) in NEXT:
             command.epilog = f"Next: {NEXT[name]}"
+
+
+def name_of(command: Any) -> str:
+    """What a registered command is called by."""
+    return command.name or (command.callback.__name__.replace("_", "-") if command.callback else "")

@@ -77,14 +77,19 @@ def detect(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
 def _sample(texts: pa.Array) -> pa.Array:
     """The first words of each text on one line, without code blocks, links, tags and words of code."""
     head = pc.utf8_slice_codeunits(texts, 0, HEAD)
+    head = _where(head, NOT_PROSE, lambda rows: _prose(head.filter(rows), texts.filter(rows)))
+    # a line break would end the text for the model
+    words = pc.replace_substring(pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(head), 0, SAMPLE), "\n", " ")
+    shouted = pc.utf8_is_upper(words)  # capitals alone look Japanese to the model
+    return pc.if_else(shouted, pc.utf8_lower(words), words) if pc.any(shouted).as_py() else words
+
+
+def _prose(head: pa.Array, texts: pa.Array) -> pa.Array:
+    """The heads of texts without code blocks, links, tags and words of code."""
     head = _where(
         head, "```|~~~", lambda rows: _cut(pc.utf8_slice_codeunits(texts.filter(rows), 0, FENCED_HEAD), FENCED)
     )
-    head = _where(head, NOT_PROSE, lambda rows: _cut(head.filter(rows), NOT_WORDS))
-    # a line break would end the text for the model
-    words = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(pc.replace_substring(head, "\n", " ")), 0, SAMPLE)
-    shouted = pc.utf8_is_upper(words)  # capitals alone look Japanese to the model
-    return pc.if_else(shouted, pc.utf8_lower(words), words) if pc.any(shouted).as_py() else words
+    return _where(head, NOT_PROSE, lambda rows: _cut(head.filter(rows), NOT_WORDS))
 
 
 def _where(texts: pa.Array, pattern: str, change: Any) -> pa.Array:

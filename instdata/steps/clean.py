@@ -49,6 +49,7 @@ class Clean(RewriteStep):
 
     kind: ClassVar[str] = "clean"
     version: ClassVar[int] = 2
+    together: ClassVar[int] = BATCH  # each pattern is compiled anew for every call
 
     kinds: list[Kind] = Field(list(KINDS), min_length=1, description="What to mend; all kinds unless named.")
 
@@ -94,9 +95,9 @@ def _candidates(rows: Rows) -> tuple[dict[Kind, np.ndarray], dict[Kind, set[Plac
     """(for each kind the rows in which there may be something to mend, seen in columns; for some the places, too)."""
     text, row, number = Text.of_turns(rows)
     full = _all_text(rows)
-    about = np.isin(np.arange(len(rows)), row[asks(text.ask, "about_encoding")])
-    prose = ~np.isin(np.arange(len(rows)), row[text.code]) & ~about
-    met = has(full, PERHAPS)
+    met = has(full, PERHAPS)  # few rows: what they are about is asked of them alone
+    about = np.isin(np.arange(len(rows)), row[text.only(met[row], lambda f: asks(f.ask, "about_encoding"))])
+    prose = ~np.isin(np.arange(len(rows)), row[text.only(met[row], lambda f: f.code)]) & ~about
 
     def anywhere(pattern: str) -> np.ndarray:
         found = np.zeros(len(full), bool)

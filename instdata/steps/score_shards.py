@@ -50,7 +50,7 @@ def _rows_of(task: Task) -> Rows:
     table = read_cached(task.shard.path, [n for n in SEEN_BY_STEPS if n != "ability"])
     table = table.append_column("ability", task.labels).select(SEEN_BY_STEPS)
     rows = Rows(table, task.context, task.scores)
-    return rows if task.at is None else rows.take(task.at)
+    return rows if task.at is None or len(task.at) == len(rows) else rows.take(task.at)
 
 
 def score_together(tasks: list[Task]) -> int:

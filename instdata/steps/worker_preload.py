@@ -6,17 +6,17 @@ Kernels that were not compiled yet would be compiled here, before any worker beg
 from __future__ import annotations
 
 import contextlib
-import gc
 
-from instdata.read import shards as shards
-from instdata.steps import clean as clean
-from instdata.steps import run as run
-from instdata.steps.compile_kernels import ALWAYS, PARTS
-from instdata.steps.quality import step as step
-from instdata.util.import_guards import lean
+from instdata.util.import_guards import lean, unswept
 
-lean()
-with contextlib.suppress(Exception):  # a worker that needs what fails here says so itself
-    for part in ALWAYS:
-        PARTS[part][1]()
-gc.freeze()  # what lies here is the same in every worker: nobody looks through it for garbage, or copies its pages
+with unswept():  # what lies here is the same in every worker: nobody looks through it for garbage, or copies its pages
+    lean()
+    from instdata.read import shards as shards
+    from instdata.steps import clean as clean
+    from instdata.steps import run as run
+    from instdata.steps.compile_kernels import ALWAYS, PARTS
+    from instdata.steps.quality import step as step
+
+    with contextlib.suppress(Exception):  # a worker that needs what fails here says so itself
+        for part in ALWAYS:
+            PARTS[part][1]()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from instdata.cli import main as cli
 from instdata.cli.main import main
 from tests.conftest import rows
 from tests.shell import Shell
@@ -301,3 +302,17 @@ def test_importing_and_helping_stay_light():
         "yaml",
         "jinja2",
     }
+
+
+def test_a_command_alone_is_what_it_is_among_all(capsys):
+    every = cli._called(["--help"])
+    assert every is cli.app and cli._called([]) is cli.app and cli._called(["agent", "context"]) is cli.app
+    for name in {cli.name_of(c) for c in cli.app.registered_commands}:
+        one = cli._called([name, "--limit"])
+        assert [cli.name_of(c) for c in one.registered_commands] == [name] and not one.registered_groups
+        told = []
+        for app in (one, every):
+            app([name, "--help"], standalone_mode=False, prog_name="instdata")
+            told.append(capsys.readouterr().out)
+        assert told[0] == told[1] and f"instdata {name} " in told[0]
+    assert len(cli.app.registered_commands) > 20

@@ -3,6 +3,7 @@ process that workers are forked off."""
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from instdata.steps.ability import kept_model as keeping
 from instdata.steps.ability.linear import train
 from instdata.steps.ability.training_examples import Examples
 from instdata.util.engine import Processes
+from instdata.util.import_guards import unswept
 from tests.conftest import rows
 
 TABLES = [pa.table({"n": pa.array(range(i, i + 100), pa.int64())}) for i in range(3)]  # 800 bytes each
@@ -124,6 +126,7 @@ import time
 
 from mine import number_of
 from instdata.util.engine import Processes
+from instdata.util.import_guards import unswept
 
 if __name__ == "__main__":
     with Processes(2, "instdata.util.errors") as engine:
@@ -159,7 +162,7 @@ def _runs(pid: int) -> bool:
     return state != "Z"  # a zombie waits to be reaped by a container's first process, which may not care
 
 
-def test_a_process_of_our_own_loads_neither_pandas_nor_scipy_until_they_are_asked_for():
+def test_a_process_of_our_own_loads_no_pandas_scipy_or_cffi_until_they_are_asked_for():
     told = """
 import sys
 from instdata.util.import_guards import lean
@@ -168,7 +171,16 @@ from instdata.read.language import warm
 warm()
 import pyarrow as pa
 pa.array(["a"])
-assert not {"pandas", "scipy"} & sys.modules.keys()
+assert not {"pandas", "scipy", "cffi"} & sys.modules.keys()
 assert len(pa.table({"a": [1]}).to_pandas()) == 1
 """
     subprocess.run([sys.executable, "-c", told], check=True, timeout=120)
+
+
+def test_what_a_process_starts_with_is_not_looked_through_for_garbage():
+    before, was = gc.get_freeze_count(), gc.isenabled()
+    with pytest.raises(KeyError), unswept():
+        assert not gc.isenabled()
+        raise KeyError
+    assert gc.isenabled() and was and gc.get_freeze_count() > before
+    gc.unfreeze()

@@ -78,11 +78,11 @@ def spans(*places: tuple[str, str | Callable[[], str]]) -> Shows:
     def show(text: Text) -> list[Found]:
         shown: list[Found] = [None] * len(text)
         for view, regex in places:
-            texts = _view(text, view)
-            if texts is None:
+            texts, at = _view(text, view), [i for i, hit in enumerate(shown) if hit is None]
+            if texts is None or not at:
                 continue
-            for i, hit in enumerate(located(texts, regex if isinstance(regex, str) else regex())):
-                if shown[i] is None and hit is not None:
+            for i, hit in zip(at, located(texts.take(pa.array(at)), regex if isinstance(regex, str) else regex())):
+                if hit is not None:
                     shown[i] = {"view": view, **hit}
         return shown
 

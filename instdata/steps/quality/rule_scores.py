@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import Rows
+from instdata.corpus.rows import TEXT, Rows
 from instdata.steps.quality.evidence import found
 from instdata.steps.quality.form import repetition
 from instdata.steps.quality.rule_table import fired, flags
@@ -65,7 +65,8 @@ def _perhaps_kanji(rows: Rows, chinese: np.ndarray) -> np.ndarray:
     """Of rows that are Chinese by their script, those that may be Japanese written in kanji alone."""
     may = np.zeros(len(rows), bool)
     at = np.flatnonzero(chinese)
-    for i, text in zip(at.tolist(), pc.utf8_slice_codeunits(rows.full, 0, 400).take(pa.array(at)).to_pylist()):
+    begun = pc.utf8_slice_codeunits(rows.take(at, TEXT).full, 0, 400).to_pylist() if len(at) else []
+    for i, text in zip(at.tolist(), begun):
         han = [c for c in text if "\u4e00" <= c <= "\u9fff"]
         if len(han) <= KANJI_CHARS and not CHINESE_ONLY.intersection(han):
             try:

@@ -21,7 +21,7 @@ from instdata.steps.quality.phrases import pattern, screen
 from instdata.steps.quality.repeats import repeats
 
 T = TypeVar("T")
-BATCH = 1 << 15  # rows looked at together: each pattern is compiled anew for every batch
+BATCH = 1 << 16  # rows looked at together: each pattern is compiled anew for every batch
 LIMIT = 100_000  # characters of a text that rules look at
 HEAD = 400  # characters in which a refusal or a request for more shows itself
 SHOWN = 200  # characters of a finding that are quoted
