@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,8 +100,7 @@ def build(
     if dry_run:
         return _estimated(plan, say, json_)
     if me is not None and me[0]:
-        did = job_array.take_part(plan, local, *me, wait, say)
-        result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
+        _said_of_part(job_array.take_part(plan, local, *me, wait, say), json_, quiet)
         return
     place = Place(out) if out and is_url(out) else None
     if place is not None:
@@ -112,6 +111,11 @@ def build(
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
         told["sent"] = place.url
     result(build_result(done) | told, json_, lambda: build_summary(done, verbose), quiet)
+
+
+def _said_of_part(did: dict[str, Any], json_: bool, quiet: bool) -> None:
+    """What a rank of a job array did."""
+    result(did, json_, lambda: print(f"rank {did['rank']} of {did['world']}: {did['tasks']} tasks done"), quiet)
 
 
 def validate(recipe: RecipeFile = None, set_: Sets = None, json_: AsJson = False, quiet: Quiet = False) -> None:

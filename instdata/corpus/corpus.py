@@ -58,7 +58,6 @@ ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings 
 def write_cached(table: pa.Table, path: Path) -> None:
     """Write a table into the cache, whole and with its seal; the same table gives the same bytes."""
     with whole(path) as file:
-        # no dictionaries of values: texts and scores hardly ever come again, and zstd finds what does
         pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=False)
     seal(path)
 
