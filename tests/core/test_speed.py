@@ -68,7 +68,7 @@ def examples(own: bool) -> Examples:
 
 
 def test_a_model_of_the_taxonomys_own_examples_is_made_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "folder", lambda: tmp_path)
+    monkeypatch.setattr(keeping, "folder", lambda room: tmp_path)
     made = []
 
     def learn():
