@@ -139,7 +139,7 @@ def test_sixty_four_open_files_are_enough(folder: Path) -> None:
 
 @mounts
 @pytest.mark.parametrize("size, out, place, choice",
-    [("100k", "out", "disk", "INSTDATA_CACHE"), ("600k", "disk/out", "disk/out", "--out")])  # fmt: skip
+    [("60k", "out", "disk", "INSTDATA_CACHE"), ("600k", "disk/out", "disk/out", "--out")])  # fmt: skip
 def test_a_full_disk_names_the_place_and_the_next_run_goes_on(folder: Path, size: str, out: str, place: str,
     choice: str) -> None:  # fmt: skip
     (folder / "disk").mkdir()
