@@ -108,9 +108,8 @@ def main() -> None:
     if sys.platform == "win32":
         _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2)
     try:
-        code = _called(sys.argv[1:])(
-            standalone_mode=False, prog_name="instdata"
-        )  # a command's exit code; 130 where it was interrupted
+        program = _called(sys.argv[1:])
+        code = program(standalone_mode=False, prog_name="instdata")  # a command's; 130 where it was interrupted
         if code == 130:
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)

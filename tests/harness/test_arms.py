@@ -45,9 +45,8 @@ def test_arms_are_written_with_a_config_each_and_a_table_of_cells(home, trainer)
         assert len(rows) == cell["rows"] and set(last) == {"gpt" if trainer == "llamafactory" else "assistant"}
         config = yaml.safe_load((out / f"{name}.yaml").read_text())
         assert config["max_steps"] == cell["steps"] and config["seed"] == cell["seed"]
-        assert (
-            config["save_strategy"] == "no"
-        )  # the model alone: axolotl left a checkpoint with its optimizer beside it
+        # the model alone: axolotl left a checkpoint with its optimizer beside it
+        assert config["save_strategy"] == "no"
         assert config.get("assistant_only_loss", False) is False
         assert config["learning_rate"] == 0.003 and str(home / "tiny") in config.values()
         assert f"{name}.jsonl" in json.dumps(config) or trainer == "llamafactory"
@@ -237,7 +236,7 @@ def _name(cell: dict) -> str:
 
 @pytest.mark.slow
 def test_trl_trains_from_the_config_and_its_models_come_back(home):
-    trained_by("trl", home)
+    assert trained_by("trl", home)
 
 
 @pytest.mark.slow

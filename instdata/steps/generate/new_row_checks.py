@@ -49,8 +49,6 @@ MAKES_CODE = re.compile(
 
 # A short answer that asks for what the task lacks.
 ASKS_BACK = re.compile(r"^.{0,30}?(?:请您?(?:提供|告诉我|给出)|please (?:provide|tell me|share))", re.I)
-
-
 OVER_TARGET = "over_target"  # the reason of a row that may be good, but is beyond what was asked for
 
 

@@ -22,14 +22,7 @@ from instdata.llm.client import Answer, Request
 from instdata.llm.endpoint import LOCAL
 from instdata.llm.reply import read_items
 from instdata.steps.generate.goals import Goal, Shown, goals_of
-from instdata.steps.generate.new_row_checks import (
-    OVER_TARGET,
-    Broken,
-    NewRow,
-    Novelty,
-    pure_faults,
-    settle,
-)
+from instdata.steps.generate.new_row_checks import OVER_TARGET, Broken, NewRow, Novelty, pure_faults, settle
 from instdata.steps.generate.options import YIELD, YIELD_VERIFIED
 from instdata.steps.generate.prompt_templates import (
     personas,

@@ -106,9 +106,8 @@ def count(c: Case) -> Finding | None:
     """A list has as many items as were asked for, and a summary in one sentence is one."""
     if c.ability == "summarization":
         said = sum(size(s) > 0 for s in ENDS.split(c.answer) if s)
-        return (
-            Finding(round(1 / said, 4), {"wanted": 1, "there": said}) if said and ONE_SENTENCE.search(c.ask) else None
-        )
+        one = said and ONE_SENTENCE.search(c.ask)
+        return Finding(round(1 / said, 4), {"wanted": 1, "there": said}) if one else None
     m = MANY.search(c.ask) or SOME.search(c.ask)
     lines = [line for line in c.answer.split("\n") if line.strip()]
     if m is None or len(lines) < 2:
