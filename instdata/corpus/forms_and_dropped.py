@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import Corpus, Shard, Writer, read_cached
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
+from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.rows import with_fields
-from instdata.util.atomic import whole
 
 FORMS, DROPPED = "forms.parquet", "dropped.parquet"
 FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()),
@@ -38,7 +37,7 @@ def write_forms(corpus: Corpus, path: Path) -> Writer:
 
     Returns {records, reconstructed}: the records that were read, and those of them that can be given back."""
     records = reconstructed = 0
-    with whole(path) as file, pq.ParquetWriter(file, FORM, compression="zstd") as writer:
+    with parquet_file(path, FORM) as append:
         for i, shard in enumerate(corpus.shards):
             yield
             if shard.step is not None:
@@ -46,7 +45,7 @@ def write_forms(corpus: Corpus, path: Path) -> Writer:
             forms = corpus.columns(i, FORM.names)
             forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
             if len(forms):
-                writer.write_table(forms, row_group_size=len(forms))
+                append(forms)
             raw = read_cached(shard.bad_path, ["raw"])["raw"] if shard.bad else pa.chunked_array([], pa.string())
             records += len(forms) + len(raw)
             reconstructed += len(forms) + int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0)
@@ -62,7 +61,7 @@ def write_dropped(corpus: Corpus, path: Path) -> Writer:
     own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
     schema = pa.schema([pa.field("rid", pa.string()), *own, *(f for f in body if f.name != "ability_confidence")])
     names = pa.array([t.name for t in corpus.done], pa.string())
-    with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with parquet_file(path, schema) as append:
         for shard in range(len(corpus.shards)):
             yield
             at = np.flatnonzero(gone[corpus.span(shard)])
@@ -78,7 +77,7 @@ def write_dropped(corpus: Corpus, path: Path) -> Writer:
             reasons = corpus.reasons.decode(corpus.state.reason[rows])
             columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
             columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
-            writer.write_table(pa.table([columns[n] for n in schema.names], schema=schema), row_group_size=len(at))
+            append(pa.table([columns[n] for n in schema.names], schema=schema))
 
 
 def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[str, int]]:

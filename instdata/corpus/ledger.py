@@ -11,10 +11,11 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import CONFIGS, Corpus, Shard, Writer, read_cached
+from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.rows import UNKNOWN, row_id, told
+from instdata.corpus.shard_tables import spread
 from instdata.util.atomic import whole
 
 LEDGER = pa.schema(
@@ -39,13 +40,13 @@ def write_ledger(corpus: Corpus, path: Path) -> Writer:
     scores = score_fields(corpus)
     schema = pa.schema([*LEDGER, *scores])
     rows = 0
-    with whole(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with parquet_file(path, schema) as append:
         for shard in range(len(corpus.shards)):
             yield
             table = pa.concat_tables([_rows(corpus, shard, schema), _unreadable(corpus, shard, schema)])
             rows += len(table)
             if len(table):
-                writer.write_table(table, row_group_size=len(table))
+                append(table)
     return rows
 
 
@@ -58,7 +59,7 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
     span, state = corpus.span(shard), corpus.state
     table = corpus.columns(shard, ["rid", "id", "source", "source_file", "source_row", "ability"])
     step, quarantined = state.step[span], state.quarantined[span]
-    verdict = np.where(quarantined, "quarantined", np.where(step >= 0, "dropped", "kept"))
+    verdict = pa.array(np.where(quarantined, 2, step >= 0).astype(np.int32))
     names = pa.array([t.name for t in corpus.done], pa.string())
     config = pa.array([*CONFIGS], pa.string()).take(pa.array(state.config[span].astype(np.int32)))
     kept = pa.array(step < 0)
@@ -66,7 +67,7 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
     reason = pc.if_else(pa.array(quarantined), "step_error", corpus.reasons.decode(state.reason[span]))
     columns = {
         **{n: table[n] for n in ("rid", "id", "source", "source_file", "source_row", "ability")},
-        "verdict": pa.array(verdict.tolist(), pa.string()),
+        "verdict": pa.array(["kept", "dropped", "quarantined"]).take(verdict),
         "config": pc.if_else(kept, config, none),
         "step": names.take(pa.array(step, mask=step < 0)),
         "reason": reason,
@@ -80,15 +81,16 @@ def evidence_of(corpus: Corpus, shard: int) -> pa.Array:
     """Evidence of a shard's rows: what was changed in them, why they were dropped; for rows that a step raised on, the
     error."""
     span = corpus.span(shard)
-    out = np.full(span.stop - span.start, None, object)
+    out: dict[int, str] = {}
     for rows, texts in corpus.evidence:
         lo, hi = np.searchsorted(rows, [span.start, span.stop])
         for row, text in zip((rows[lo:hi] - span.start).tolist(), texts.slice(lo, hi - lo).to_pylist()):
-            out[row] = text if out[row] is None else _both(out[row], text)
+            out[row] = _both(out[row], text) if row in out else text
     raised = np.flatnonzero(corpus.state.quarantined[span])
     for row in raised.tolist():
         out[row] = json.dumps({"error": corpus.errors[row + span.start]}, ensure_ascii=False)
-    return pa.array(out, pa.string())
+    at = sorted(out)
+    return spread(pa.array([out[row] for row in at], pa.string()), np.array(at, np.int64), span.stop - span.start)
 
 
 def _both(before: str, after: str) -> str:

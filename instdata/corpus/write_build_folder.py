@@ -11,18 +11,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Writer
 from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import score_fields
 from instdata.corpus.optional_columns import fields_used, published_schema
+from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.atomic import whole
 from instdata.util.checksums import regular
@@ -166,42 +167,51 @@ def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, in
         ]
         for shard in range(len(corpus.shards)):
             yield
-            at = np.flatnonzero(place[corpus.span(shard)] >= 0)
-            mine = place[corpus.span(shard)][at]
-            rows = _published(corpus, shard, at, schema).append_column("place", pa.array(mine))
-            into = np.searchsorted(edges, mine, side="right") - 1
-            for bucket in np.unique(into):
-                writers[bucket].write_table(rows.take(pa.array(np.flatnonzero(into == bucket))))
+            mine = place[corpus.span(shard)]
+            at = np.argsort(mine, kind="stable")[np.count_nonzero(mine < 0) :]
+            rows = _published(corpus, shard, at, schema).append_column("place", pa.array(mine[at]))
+            cuts = np.searchsorted(mine[at], edges)
+            for writer, start, end in zip(writers, cuts, cuts[1:]):
+                if start < end:
+                    writer.write_table(rows.slice(start, end - start))
         for writer in writers:
             writer.close()
-        _merge(scratch, buckets, schema, files, folder)
+        _merge(scratch, edges, schema, files, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _merge(scratch: Path, buckets: int, schema: pa.Schema, files: list[tuple[str, int]], folder: Path) -> None:
-    """Sort each bucket and cut the stream of rows into files, row groups of ROW_GROUP rows."""
-    rows = _sorted(scratch, buckets)
+def _merge(scratch: Path, edges: np.ndarray, schema: pa.Schema, files: list[tuple[str, int]], folder: Path) -> None:
+    """Cut the sorted rows into files, row groups of ROW_GROUP rows."""
+    rows = _sorted(scratch, edges)
     held = schema.empty_table()
     start = 0
     for name, end in files:
-        with whole(folder / name) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        with parquet_file(folder / name, schema) as append:
             left = end - start
             while left:
                 while len(held) < min(left, ROW_GROUP):
                     held = pa.concat_tables([held, next(rows)])
                 take = min(left, ROW_GROUP)
-                writer.write_table(held.slice(0, take).combine_chunks(), row_group_size=ROW_GROUP)
+                append(held.slice(0, take).combine_chunks())
                 held = held.slice(take)
                 left -= take
         start = end
 
 
-def _sorted(scratch: Path, buckets: int) -> Iterator[pa.Table]:
-    for bucket in range(buckets):
-        with pa.OSFile(str(scratch / str(bucket))) as file:
-            table = pa.ipc.open_file(file).read_all()
-        yield table.take(pc.sort_indices(table["place"])).drop_columns(["place"])
+def _sorted(scratch: Path, edges: np.ndarray) -> Iterator[pa.Table]:
+    """All rows by place, some at a time: of the pieces of a bucket, sorted each, those that come next are put in
+    order together. Rows are copied where they are few: a bucket sorted as a whole would be copied twice."""
+    for bucket, (first, end) in enumerate(pairwise(edges.tolist())):
+        with pa.memory_map(str(scratch / str(bucket))) as file:
+            reader = pa.ipc.open_file(file)
+            pieces = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+            starts = [*range(first, end, ROW_GROUP), end]
+            cuts = [np.searchsorted(np.asarray(piece["place"]), starts) for piece in pieces]
+            for i in range(len(starts) - 1):
+                next_ones = [p.slice(c[i], c[i + 1] - c[i]) for p, c in zip(pieces, cuts) if c[i] < c[i + 1]]
+                table = pa.Table.from_batches(next_ones).combine_chunks()
+                yield table.take(pc.sort_indices(table["place"])).drop_columns(["place"])
         (scratch / str(bucket)).unlink()
 
 

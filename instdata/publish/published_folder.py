@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.builds import manifest as read_manifest
-from instdata.corpus.corpus import ROW_GROUP
+from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.read_build_folder import data_files, run_record
 from instdata.corpus.write_build_folder import write_json
 from instdata.publish.card import write_cards
@@ -72,19 +72,19 @@ def _write_rows(source: Path, target: Path, meta: bool) -> None:
     with pq.ParquetFile(source) as file:
         names = [n for n in file.schema_arrow.names if n != "meta"]
         schema = pa.schema([file.schema_arrow.field(n) for n in names])
-        with whole(target) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        with parquet_file(target, schema) as append:
             for group in range(file.num_row_groups):
-                writer.write_table(file.read_row_group(group, columns=names), row_group_size=ROW_GROUP)
+                append(file.read_row_group(group, columns=names))
 
 
 def _write_ledger(source: Path, target: Path) -> None:
     with pq.ParquetFile(source) as file:
         schema = pa.schema([*(file.schema_arrow.field(n) for n in LEDGER), ("evidence", pa.string())])
-        with whole(target) as out, pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        with parquet_file(target, schema) as append:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=[*LEDGER, "evidence"])
                 pointing = pa.chunked_array([_pointers(c) for c in table["evidence"].chunks], pa.string())
-                writer.write_table(
+                append(
                     table.set_column(table.column_names.index("evidence"), "evidence", pointing).select(schema.names)
                 )
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from instdata.corpus.rows import UNKNOWN
-from instdata.util.atomic import digest
+from instdata.util.checksums import digest_once
 from instdata.util.licences import spdx
 
 
@@ -45,7 +45,7 @@ def facts_of(folder: Path, manifest: dict[str, Any], repo: str | None = None) ->
         "instdata": manifest["versions"]["instdata"],
         "totals": manifest["totals"],
         "configs": manifest["configs"],
-        "files": [{"path": f, "sha256": digest(folder / f), "bytes": (folder / f).stat().st_size} for f in files],
+        "files": [{"path": f, "sha256": digest_once(folder / f), "bytes": (folder / f).stat().st_size} for f in files],
         "columns": pq.read_schema(folder / files[0]),
         "languages": known["languages"],
         "abilities": known["abilities"],

@@ -31,6 +31,7 @@ from instdata.read.source_options import Source
 from instdata.util.atomic import digest
 from instdata.util.build_context import Context
 from instdata.util.errors import DamagedInput, InputError, MissingExtra
+from instdata.util.file_digests import file_digest
 from instdata.util.yaml import did_you_mean
 
 VERSION = 10  # of everything that turns a file into shards
@@ -189,7 +190,7 @@ def _open_files(source: Source, name: str, base: Path, say: Callable[[str], None
                     name,
                     file,
                     str(path),
-                    digest(path),
+                    file_digest(path),
                     format,
                     fields,
                     _origin(source, format),

@@ -4,7 +4,7 @@ new."""
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ import pyarrow.parquet as pq
 from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached
 from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
+from instdata.util.engine import Engine
+from instdata.util.progress import track
 from instdata.util.sealed import sound
 
 VERSION = 4  # raise it when the same new text makes another shard
@@ -23,28 +25,69 @@ VERSION = 4  # raise it when the same new text makes another shard
 MESSAGES, ORIGIN, PAIR = "_messages", "_origin", {"_chosen": "chosen", "_rejected": "rejected"}
 
 
-def rewritten(corpus: Corpus, cache: Path) -> Corpus:
+@dataclass(frozen=True)
+class Change:
+    """A shard and the part of a sidecar with new text of its rows, on the way to a worker."""
+
+    shard: Shard
+    part: Part
+    cache: Path
+
+    @property
+    def made(self) -> Shard:
+        """The shard with the new text."""
+        told = f"{self.shard.key}:{self.part.key}:{self.part.lo}:{VERSION}"
+        key = hashlib.sha256(told.encode()).hexdigest()[:40]
+        return replace(self.shard, path=self.cache / "shards" / key[:2] / f"{key}.parquet", key=key)
+
+
+def rewritten(corpus: Corpus, cache: Path, engine: Engine) -> Corpus:
     """The corpus with the text that its last sidecar holds. Shards of which no row changed are shared."""
     shards = list(corpus.shards)
+    new: list[tuple[int, Change]] = []
     for i, part in corpus.sidecars[-1].parts.items():
-        if MESSAGES not in pq.read_schema(part.path).names:
-            continue  # every row of it raised
-        shards[i] = _changed(shards[i], part, cache)
+        change = Change(shards[i], part, cache)
+        if _there(change.made):
+            shards[i] = change.made
+        elif _holds_text(part.path):
+            new.append((i, change))
+    made = track(engine.map(changed, [change for _, change in new]), sum(c.shard.rows for _, c in new), _rows, _rows)
+    for (i, _), shard in zip(new, made):
+        shards[i] = shard
     return replace(corpus, shards=shards)
 
 
-def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
+def _rows(shard: Shard) -> int:
+    return shard.rows
+
+
+def _there(shard: Shard) -> bool:
+    return sound(shard.path) and sound(shard.bad_path)
+
+
+def _holds_text(path: Path) -> bool:
+    """Whether a sidecar has new text of any row, by its own statistics."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            for i in range(file.metadata.num_columns):
+                column = file.metadata.row_group(group).column(i)
+                stats = column.statistics
+                known = stats is not None and stats.has_null_count and stats.null_count == column.num_values
+                if column.path_in_schema.split(".")[0] in (MESSAGES, *PAIR) and not known:
+                    return True
+    return False
+
+
+def changed(change: Change) -> Shard:
     """A shard with the new text of a sidecar's part; itself where nothing changed."""
+    shard, part = change.shard, change.part
     names = [n for n in (MESSAGES, ORIGIN, *PAIR) if n in pq.read_schema(part.path).names]
+    if MESSAGES not in names:
+        return shard  # every row of it raised
     new = read_cached(part.path, names).slice(part.lo, part.hi - part.lo).combine_chunks()
     there = {n: np.flatnonzero(np.asarray(pc.is_valid(new[n]))) for n in names if n != ORIGIN}
     if not any(map(len, there.values())):
         return shard
-    key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}:{VERSION}".encode()).hexdigest()[:40]
-    path = cache / "shards" / key[:2] / f"{key}.parquet"
-    made = replace(shard, path=path, key=key)
-    if sound(path) and sound(made.bad_path):
-        return made
     table = read_cached(shard.path)
     own = np.arange(part.hi - part.lo) if part.at is None else part.at  # the shard's rows
     if len(there[MESSAGES]):
@@ -52,8 +95,9 @@ def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
     for name in there.keys() & PAIR.keys():
         turns = new[name].combine_chunks().take(pa.array(there[name]))
         table = _put(table, PAIR[name], own[there[name]], turns.cast(table.schema.field(PAIR[name]).type))
+    made = change.made
     write_cached(read_cached(shard.bad_path), made.bad_path)
-    write_cached(table, path)
+    write_cached(table, made.path)
     return replace(made, size=table.nbytes)
 
 

@@ -34,7 +34,7 @@ def write_sums(folder: Path) -> None:
     """List every file of a folder that holds nothing but a build, and hidden ones."""
     files = [p.relative_to(folder) for p in folder.rglob("*") if p.is_file() and p.name not in (*LIST, *VOLATILE)]
     names = [p.as_posix() for p in files if not any(part.startswith(".") for part in p.parts)]
-    write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in sorted(names)))
+    write_text(folder / SUMS, "".join(f"{digest_once(folder / name)}  {name}\n" for name in sorted(names)))
     for name in VOLATILE:
         if (folder / name).is_file():
             write_sum(folder, name)
@@ -124,7 +124,7 @@ def wrong(folder: Path, name: str, sums: dict[str, str] | None) -> str | None:
         return None
     if name not in sums:
         return f"no file of this build ({SUMS} does not list it)"
-    same = _digest(path, _written(path)) == sums[name]
+    same = digest_once(path) == sums[name]
     return None if same else f"its bytes are not those that the build wrote ({RUN if name in VOLATILE else SUMS})"
 
 
@@ -159,6 +159,11 @@ def regular(path: Path) -> bool:
     if path.name in TEXTS and (size := path.stat().st_size) > MOST:
         raise InputError(f"{path}: {size >> 20:,} MB, which no build writes there: {AGAIN}")
     return True
+
+
+def digest_once(path: Path) -> str:
+    """sum_of a file: its bytes are read once a process, and again where they were written since."""
+    return _digest(path, _written(path))
 
 
 @lru_cache(maxsize=1 << 14)

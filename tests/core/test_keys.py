@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint
@@ -32,7 +31,6 @@ from instdata.steps.quality import classifier
 from instdata.steps.quality.perplexity_and_ifd import CausalModel, digest
 from instdata.steps.quality.step import Quality
 from instdata.steps.verify.step import Verify
-from instdata.util import file_digests
 from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 from instdata.util.output_files import claimed
@@ -295,22 +293,6 @@ def test_all_of_the_weights_count(tmp_path: Path) -> None:
         (tmp_path / "w.safetensors").write_bytes(b"h" * (1 << 20) + middle * 9 + b"t" * (1 << 20))
         found.append(digest(CausalModel(path=str(tmp_path)), Context()))
     assert found[0] != found[1]
-
-
-def test_a_file_is_read_again_when_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "w"
-    path.write_bytes(b"one")
-    first = file_digests.file_digest(path)
-    path.write_bytes(b"two")  # perhaps within the same tick of the clock
-    second = file_digests.file_digest(path)
-    assert first != second
-    monkeypatch.setattr(file_digests, "SETTLED", -1.0)
-    assert file_digests.file_digest(path) == second
-    monkeypatch.setattr(file_digests, "digest", lambda path: "read again")
-    assert file_digests.file_digest(path) == second
-    time.sleep(0.05)
-    path.write_bytes(b"six")
-    assert file_digests.file_digest(path) == "read again"
 
 
 def test_embeddings_are_of_these_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,3 +183,11 @@ def flags(masks: dict[str, np.ndarray]) -> pa.Array:
     number = np.zeros(rows, np.int32)
     number[list(names)] = np.arange(1, len(names) + 1)
     return pa.array(["", *map(",".join, names.values())], pa.string()).take(pa.array(number))
+
+
+def first_of(flags: pa.ChunkedArray, names: list[str]) -> pa.Array:
+    """Of each row the first of these rules that fired; null where none did. Few combinations of rules fire."""
+    coded = flags.combine_chunks().dictionary_encode()
+    fired = [set(together.split(",")) for together in coded.dictionary.to_pylist()]
+    first = [next((name for name in names if name in some), None) for some in fired]
+    return pa.array(first, pa.string()).take(coded.indices)
