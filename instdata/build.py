@@ -13,6 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import import_module
@@ -40,7 +41,7 @@ from instdata.read.shards import Changed, Unreadable, read_sources
 from instdata.recipe.load import Draft, open_document, read_draft
 from instdata.recipe.model import Recipe
 from instdata.recipe.resolved import digested, published
-from instdata.steps.compile_kernels import warm
+from instdata.steps.compile_kernels import compiling
 from instdata.steps.overrides import files_of
 from instdata.steps.run import apply, close
 from instdata.util.atomic import write_text
@@ -258,11 +259,12 @@ def _run_again(plan: Plan, engine: Engine, pauses: Sequence[float]) -> tuple[Pla
 def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
     """Read the sources and apply every step; seconds for each."""
     recipe = plan.recipe
-    with Heartbeat(plan.context.say, live=plan.context.bars) as beat:
+    with Heartbeat(plan.context.say, live=plan.context.bars) as beat, ExitStack() as held:
         context = replace(plan.context, say=beat.say)
         clock = Clock(beat)
         beat.doing = "compiling"
-        warm([step.kind for step in recipe.steps], context.jobs, context.say)
+        compiled = held.enter_context(compiling([step.kind for step in recipe.steps], context.jobs, context.say))
+        compiled("read")
         beat.doing = "reading"
         shards = read_sources(plan.inputs, [s.max_bad for s in recipe.sources], engine, context, recipe.limit)
         say_sources(plan.looks, shards, context.say)
@@ -270,6 +272,7 @@ def _run(plan: Plan, engine: Engine) -> tuple[Corpus, dict[str, float]]:
         clock.lap("read", f"{corpus.n:,} rows", quarantined=sum(s.bad for s in shards))
         for number, step in enumerate(recipe.steps):
             beat.doing = step.name
+            compiled(step.kind)
             corpus = apply(step, number, corpus, engine, context.folder)
             clock.lap(step.name, *told_of(corpus.done[-1]))
         corpus = close(corpus)

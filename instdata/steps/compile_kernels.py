@@ -1,11 +1,13 @@
-"""Compiles every kernel, in two processes where there are as many cores: at install time, or before the first build."""
+"""Compiles every kernel, in two processes where there are as many cores: at install time, or beside the first build."""
 
 from __future__ import annotations
 
 import gc
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -69,14 +71,14 @@ def leaks() -> None:
     warm_leaks()
 
 
-PARTS: dict[str, tuple[str, Callable[[], None]]] = {  # (room, what compiles it)
-    "search": ("steps/dedup", search),
-    "leaks": ("steps/dedup", leaks),
-    "rare": ("steps/dedup", rare),
-    "labels": ("steps/ability", labels),
+PARTS: dict[str, tuple[str, Callable[[], None]]] = {  # (room, what compiles it), as a build comes to need them
     "reading": ("read", reading),
     "rules": ("steps/quality", rules),
     "corpus": ("corpus", corpus),
+    "labels": ("steps/ability", labels),
+    "search": ("steps/dedup", search),
+    "leaks": ("steps/dedup", leaks),
+    "rare": ("steps/dedup", rare),
 }
 NEEDED = {
     "": ("rare",),
@@ -89,28 +91,59 @@ ALWAYS = ("reading", "rules", "corpus")
 
 
 def warm(kinds: Collection[str] = tuple(NEEDED), jobs: int | None = None, say: Callable[[str], None] = print) -> None:
+    """Compile what steps of these kinds need, where that is not done yet. Says every few seconds how far it is."""
+    with compiling(kinds, jobs, say):
+        pass
+
+
+@contextmanager
+def compiling(
+    kinds: Collection[str], jobs: int | None = None, say: Callable[[str], None] = print
+) -> Iterator[Callable[[str], None]]:
     """Compile what steps of these kinds need, where that is not done yet, by running each kernel once on a few texts:
-    those of dedup in one process, as they have most functions in common, all others in another. Says every few seconds
-    how far it is. Does nothing where the result cannot be kept: each process then compiles what it uses."""
-    needed = {*ALWAYS, *(part for kind in kinds for part in NEEDED.get(kind, ()))}
-    parts = [part for part in PARTS if part in needed and (place := _marker(part)) and not place.exists()]
+    those of dedup in one process, as they have most functions in common, all others in another, first what reading
+    needs. With several `jobs` that goes on beside the caller, who gets a function that waits for what a kind of step
+    needs. Does nothing where the result cannot be kept: each process then compiles what it uses."""
+    parts = [part for part in PARTS if part in _needed(*kinds) and (place := _marker(part)) and not place.exists()]
     if not parts:
+        yield lambda kind: None
         return
     say("compiling kernels, once for this version of instdata: about half a minute")
-    began, done = time.perf_counter(), threading.Event()
+    began = time.perf_counter()
+
+    def missing(kind: str) -> bool:
+        return any((place := _marker(part)) and not place.exists() for part in _needed(kind) & {*parts})
+
+    def wait(kind: str) -> None:
+        while missing(kind) and not work.done():
+            time.sleep(0.05)
+        if work.done():
+            work.result()  # raises what went wrong
 
     def tell() -> None:
-        while not done.wait(EVERY):
+        while not over.wait(EVERY):
             ready = sum(bool((place := _marker(part)) and place.exists()) for part in parts)
             say(f"compiling kernels: {ready} of {len(parts)} parts, {time.perf_counter() - began:.0f} s")
 
-    threading.Thread(target=tell, daemon=True).start()
-    split = [p for p in parts if PARTS[p][0] == "steps/dedup"], [p for p in parts if PARTS[p][0] != "steps/dedup"]
-    try:
-        with open_engine("local", jobs) as engine:
-            list(engine.map(_compile, filter(None, split)))
-    finally:
-        done.set()
+    near = [part for part in parts if PARTS[part][0] == "steps/dedup"]
+    split = [some for some in (near, [part for part in parts if part not in near]) if some]
+    with ThreadPoolExecutor(2) as threads, open_engine("local", jobs) as engine:
+        over = threading.Event()
+        try:
+            threads.submit(tell)
+            work = threads.submit(lambda: list(engine.map(_compile, split)))
+            work.add_done_callback(lambda done: over.set())
+            if engine.jobs == 1:
+                work.result()
+            yield wait
+            work.result()
+        finally:
+            over.set()
+
+
+def _needed(*kinds: str) -> set[str]:
+    """The parts that steps of these kinds need, and those that every build does."""
+    return {*ALWAYS, *(part for kind in kinds for part in NEEDED.get(kind, ()))}
 
 
 def _marker(part: str) -> Path | None:

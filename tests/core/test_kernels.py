@@ -52,6 +52,51 @@ def test_what_is_compiled_is_compiled_once(tmp_path: Path) -> None:
     assert compiled(tmp_path, ["rules"]) == 0
 
 
+WAITING = """
+from instdata.steps.compile_kernels import _marker, compiling
+
+def ready(*parts):
+    return all(_marker(part).exists() for part in parts)
+
+with compiling(("dedup", "categorize"), 2, print) as wait:
+    wait("read")
+    assert ready("reading", "rules", "corpus")
+    wait("categorize")
+    assert ready("labels")
+    wait("dedup")
+    assert ready("search")
+print("done")
+"""
+BROKEN = """
+from instdata.steps import compile_kernels as made
+
+def broken(parts):
+    raise RuntimeError("no memory for LLVM")
+
+made._compile = broken
+with made.compiling(("dedup",), 1, print) as wait:
+    print("a build began")
+"""
+
+
+def in_new_home(home: Path, program: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "INSTDATA_HOME": str(home)}
+    return subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_step_waits_for_its_kernels_alone(tmp_path: Path) -> None:
+    """Of a first build on a machine: reading begins while dedup's kernels are compiled."""
+    ran = in_new_home(tmp_path, WAITING)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "done"
+
+
+def test_a_kernel_that_does_not_compile_ends_the_build(tmp_path: Path) -> None:
+    ran = in_new_home(tmp_path, BROKEN)
+    assert "no memory for LLVM" in ran.stderr and "a build began" not in ran.stdout
+
+
 @pytest.mark.slow
 def test_few_functions_are_compiled(tmp_path: Path) -> None:
     """Each takes a tenth of a second or more: they were 161 once, without three kernels that warming forgot."""
