@@ -38,8 +38,8 @@ def test_labels_are_given_a_shard_at_a_time_wherever_the_engine_works(bench: Any
         seen.append(fingerprint(build(prepare(bench.recipe(**content)), out, engine).path))
         shards = list((bench.folder / f"cache{len(seen) - 1}" / "shards").rglob("*-*[0-9].parquet"))
     assert seen[0] == seen[1]
-    assert len(shards) > 3 and far.asked.count("_Scoring.into_cache") == len(shards)
+    assert len(shards) > 3 and far.asked.count("Scoring.into_cache") == len(shards)
     # What was scored is not scored again, and nothing is sent.
     again = Elsewhere()
     build(prepare(bench.recipe(**content)), bench.folder / "again", again)
-    assert "_Scoring.into_cache" not in again.asked
+    assert "Scoring.into_cache" not in again.asked
