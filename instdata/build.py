@@ -24,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.build_progress import Clock, told_drops, told_of
-from instdata.corpus.corpus import TRAIN, Corpus, State, read_cached, versions
+from instdata.corpus.corpus import TRAIN, Corpus, read_cached, versions
 from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.corpus.manifest_shape import SCHEMA_VERSION
 from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of, may_replace
+from instdata.corpus.row_states import State
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.word_codes import Words, ability_codes

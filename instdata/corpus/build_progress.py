@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from instdata.corpus.corpus import Tally
+from instdata.corpus.row_states import Tally
 from instdata.util.progress import Heartbeat
 
 CLOSE = "at the end"  # what people read for the pseudo-step `close`, which drops what still has no answer

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instdata import __version__
+from instdata.corpus.row_states import State, Tally
 from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, Lazily, Rows, bytes_of_ids
 from instdata.corpus.shard_tables import Recent, rows_at, spread
 from instdata.corpus.word_codes import Words
@@ -27,7 +28,7 @@ from instdata.util.atomic import whole
 from instdata.util.build_context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BuildError
-from instdata.util.progress import track
+from instdata.util.progress import part, track
 from instdata.util.sealed import seal, sound
 
 
@@ -57,8 +58,12 @@ ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings 
 
 def write_cached(table: pa.Table, path: Path) -> None:
     """Write a table into the cache, whole and with its seal; the same table gives the same bytes."""
+    hashes = any(pa.types.is_fixed_size_binary(field.type) for field in table.schema)
+    options: dict[str, Any] = {"compression": "zstd"}
+    if hashes:  # nothing makes them smaller, and nobody asks for the least of them
+        options = {"compression": "none", "write_statistics": False}
     with whole(path) as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP, use_dictionary=False)
+        pq.write_table(table, file, row_group_size=ROW_GROUP, use_dictionary=False, **options)
     seal(path)
 
 
@@ -132,55 +137,6 @@ def _showable(kind: pa.DataType) -> bool:
 
 
 @dataclass
-class State:
-    """One entry a row; `names` spells the codes."""
-
-    step: np.ndarray  # int16: the step that dropped or quarantined the row, -1 while it is alive
-    reason: np.ndarray  # int16: code in `reasons`
-    quarantined: np.ndarray  # bool
-    config: np.ndarray  # int8: TRAIN or HOLDOUT
-    ability: np.ndarray  # int32: code in `abilities`
-    confidence: np.ndarray  # float32: 1 for a label that came with the row, NaN where nobody said
-    shown: np.ndarray  # bool: a generation prompt may have shown it
-    pinned: np.ndarray  # bool: a person keeps it, whatever later steps say
-
-    @classmethod
-    def fresh(cls, ability: np.ndarray) -> State:
-        n = len(ability)
-        return cls(
-            np.full(n, -1, np.int16), np.full(n, -1, np.int16), np.zeros(n, bool), np.zeros(n, np.int8),
-            ability, np.full(n, np.nan, np.float32), np.zeros(n, bool),
-            np.zeros(n, bool),
-        )  # fmt: skip
-
-    def __add__(self, more: State) -> State:
-        return State(*(np.concatenate([getattr(self, f), getattr(more, f)]) for f in self.__dataclass_fields__))
-
-    def copy(self) -> State:
-        return State(*(getattr(self, f).copy() for f in self.__dataclass_fields__))
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What a step did, in rows: before + added = kept + dropped + quarantined."""
-
-    name: str
-    kind: str
-    before: int
-    added: int
-    kept: int
-    dropped: int
-    quarantined: int
-    reasons: dict[str, int]
-
-    def manifest(self) -> dict[str, Any]:
-        return {
-            "name": self.name, "kind": self.kind, "in": self.before, "added": self.added, "kept": self.kept,
-            "dropped": self.dropped, "quarantined": self.quarantined, "reasons": self.reasons,
-        }  # fmt: skip
-
-
-@dataclass
 class Corpus:
     """Shards, state and sidecars after some steps. Steps make a new one; the shards are shared."""
 
@@ -213,7 +169,7 @@ class Corpus:
 
     def view(self, positions: np.ndarray, engine: Engine | None = None) -> CorpusRows:
         """Rows by number. What scores them a shard at a time (`scored`) does so by the engine; here where none is."""
-        return CorpusRows(self, positions, engine or Engine())
+        return CorpusRows(self, positions, engine)
 
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
@@ -268,9 +224,9 @@ class CorpusRows(Rows):
     """Rows of the corpus by number, read as they are asked for: `batches` and single columns hold little in memory,
     `table`, `prompt`, `response` and `full` hold all of it (as chunked arrays past 1 GB)."""
 
-    def __init__(self, corpus: Corpus, positions: np.ndarray, engine: Engine):
+    def __init__(self, corpus: Corpus, positions: np.ndarray, engine: Engine | None):
         self.corpus, self.positions, self.context, self.engine = corpus, positions, corpus.context, engine
-        self._made: set[Path] = set()  # what `scored` made: where all is to be made afresh, that is once
+        self._made: set[Path | None] = set()  # what `scored` made: where all is to be made afresh, that is once
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -342,6 +298,9 @@ class CorpusRows(Rows):
         table = (found.table if columns is None else found.columns(columns)).take(index)
         return Rows(table, self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
+    def only(self, at: np.ndarray) -> Rows:
+        return CorpusRows(self.corpus, self.positions[at], self.engine)
+
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
             table = self.corpus.columns(s, SEEN_BY_STEPS if columns is None else list(columns))
@@ -354,15 +313,24 @@ class CorpusRows(Rows):
     def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
-        context = self.context.silent
-        tasks = (_Scoring(score, self.corpus.shards[s].path, context, path) for path, s in out.items())
-        total = sum(self.corpus.shards[s].rows for s in out.values())
-        for _ in track(self.engine.map(_Scoring.into_cache, tasks), total, int, size=int):
-            pass
-        self._made |= out.keys()
+        shards, context = self.corpus.shards, self.context.silent
+        if self.engine is not None:
+            tasks = (Scoring(score, shards[s].path, context, path) for path, s in out.items())
+            total = sum(shards[s].rows for s in out.values())
+            for _ in track(self.engine.map(Scoring.into_cache, tasks), total, int, size=int):
+                pass
+            out = {}
         for s, at, path in runs:
-            whole = read_cached(path) if path else _Scoring(score, self.corpus.shards[s].path, context).table()
+            if path is None or path in out:
+                whole = Scoring(score, shards[s].path, context, path).table()
+            else:
+                whole = read_cached(path)
+            part(int(self.corpus.starts[s + 1]), self.corpus.n, "rows")
+            self._made.add(path)
             yield rows_at(whole, at)
+
+    def places(self) -> Iterator[np.ndarray]:
+        yield from (at for _, at in self._by_shard())
 
     def _scored_at(self, key: str, s: int) -> Path | None:
         """Where the scores of a shard under this key are kept; None without a cache."""
@@ -373,7 +341,7 @@ class CorpusRows(Rows):
 
 
 @dataclass(frozen=True)
-class _Scoring:
+class Scoring:
     """Scores of one shard by its text, on their way to a worker."""
 
     score: Callable[[Rows], Mapping[str, Any]]
@@ -382,13 +350,16 @@ class _Scoring:
     out: Path | None = None
 
     def table(self) -> pa.Table:
+        """The scores, which are kept where there is a place for them."""
         text = LATELY.get((self.shard, self.shard.stat().st_mtime_ns), list(TEXT), partial(read_cached, self.shard))
-        return pa.table(dict(self.score(Rows(text, self.context))))
+        table = pa.table(dict(self.score(Rows(text, self.context))))
+        if self.out is not None:
+            write_cached(table, self.out)
+        return table
 
     def into_cache(self) -> int:
-        assert self.out is not None
-        write_cached(table := self.table(), self.out)
-        return table.num_rows
+        """How many rows were scored: all that whoever asked for it is sent."""
+        return len(self.table())
 
 
 def _taken(scores: Mapping[str, pa.ChunkedArray], at: pa.Array, name: str) -> pa.ChunkedArray:

@@ -202,6 +202,7 @@ class Rows:
     table: pa.Table
     context: Context = field(default_factory=Context)
     scores: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
+    engine: Any = None  # where `scored` does its work on other machines
 
     def __post_init__(self) -> None:
         if self.context is None:  # rows of one's own, outside a build
@@ -260,11 +261,15 @@ class Rows:
             return views.answers_of(self.messages)
         if name not in views.VIEWS:
             raise KeyError(f"no view {name}: one of {', '.join(views.VIEWS)}")
-        return views.asked_and_given(self.messages, self.asked_span, self.tools)[name == "given"]
+        return self._asked_and_given[name == "given"]
 
     @cached_property
     def _texts(self) -> tuple[pa.Array, pa.Array]:
         return split_messages(self.messages)
+
+    @cached_property
+    def _asked_and_given(self) -> tuple[pa.Array, pa.Array]:
+        return views.asked_and_given(self.messages, self.asked_span, self.tools)
 
     @cached_property
     def _thought(self) -> tuple[pa.Array, pa.Array]:
@@ -278,6 +283,10 @@ class Rows:
         )
         return Rows(table.take(index), self.context, {k: v.take(index) for k, v in self.scores.items()})
 
+    def only(self, at: np.ndarray) -> Rows:
+        """The rows at these positions, which ascend; those of a corpus are read when they are asked for."""
+        return self.take(at)
+
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         """The rows in order, a batch at a time; with `columns` (TEXT: what every view needs) only those, without
         scores."""
@@ -290,6 +299,10 @@ class Rows:
         itself; `key` names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
         for batch in self.batches(columns=TEXT):
             yield pa.table(dict(score(batch)))
+
+    def places(self) -> Iterator[np.ndarray]:
+        """For each table of `scored`, which of the rows that `score` saw together it is about."""
+        yield from (np.arange(len(batch)) for batch in self.batches(columns=TEXT))
 
 
 class Lazily(Mapping[str, T]):

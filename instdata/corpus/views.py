@@ -170,17 +170,14 @@ def _cut(texts: pa.Array, span: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]
     length = np.asarray(pc.binary_length(texts)).astype(np.int64)
     start = np.asarray(pc.fill_null(span.field("start"), 0)).astype(np.int64)
     end = np.where(np.asarray(span.is_valid()), np.asarray(pc.fill_null(span.field("end"), 0)), length)
-    base = _offsets(texts)
-    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    base = _offsets(texts)[:-1]
 
     def piece(a: np.ndarray, b: np.ndarray) -> pa.Array:
-        size = np.maximum(b - a, 0)
-        ends = np.concatenate([[0], np.cumsum(size)])
-        at = np.arange(ends[-1]) - np.repeat(ends[:-1] - (base[:-1] + a), size)  # the place of each byte in `data`
-        out = pa.StringArray.from_buffers(
-            len(size), pa.py_buffer(ends.astype(np.int32)), pa.py_buffer(np.ascontiguousarray(data[at]))
-        )
-        return pc.utf8_trim(out, "\n")
+        a, b = np.minimum(a, length), np.minimum(b, length)
+        ends = np.stack([base + a, base + np.maximum(a, b)], axis=1).astype(np.int32).ravel()
+        # Pieces and what lies between them, by turns, are strings over the same bytes.
+        both = pa.StringArray.from_buffers(max(len(ends) - 1, 0), pa.py_buffer(ends), texts.buffers()[2])
+        return pc.utf8_trim(both.take(pa.array(np.arange(0, len(ends), 2))), "\n")
 
     none = np.zeros(len(length), np.int64)
     return piece(none, start), piece(start, end), piece(end, length)

@@ -138,19 +138,17 @@ def _sketches(rows: Rows, step: Holdout) -> Iterator[pa.Table]:
 
 def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
     from instdata.steps.dedup import Index
+    from instdata.steps.dedup.sketch_shards import as_bytes
 
-    keys = np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T)
-    kind = pa.binary(keys.shape[1] * keys.itemsize)
-    stored = pa.FixedSizeBinaryArray.from_buffers(kind, len(rows), [None, pa.py_buffer(keys)])
-    return {"answered": rows.response.is_valid(), "keys": stored}
+    keys = as_bytes(np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T))
+    return {"answered": rows.response.is_valid(), "keys": keys}
 
 
 def _keys(table: pa.Table) -> np.ndarray:
     """uint32[bands, rows] of what `_sketched` gave."""
-    column = table["keys"].combine_chunks()
-    wide = column.type.byte_width
-    held = np.frombuffer(column.buffers()[1], np.uint8)[column.offset * wide : (column.offset + len(column)) * wide]
-    return np.ascontiguousarray(held.view(np.uint32).reshape(len(column), -1).T)
+    from instdata.steps.dedup.sketch_shards import of_bytes
+
+    return np.ascontiguousarray(of_bytes(table["keys"], np.uint32).T)
 
 
 def _near(

@@ -1,5 +1,5 @@
 """What ranks of a job array may be asked to do: read a block of records, score a shard. No code travels: every rank
-prepares the same recipe, a task names its input or step and brings columns.
+prepares the same recipe, a task names its input, its step or one of KEPT_SCORES, and brings columns.
 
 What has no such form stays with rank 0: blocks of a workbook with dates, say.
 """
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import Shard
+from instdata.corpus.corpus import Scoring, Shard
 from instdata.read.bytes_to_records import Bad
 from instdata.read.open_sources import Input
 from instdata.read.shards import Block, read_block
@@ -23,6 +25,12 @@ from instdata.steps.base import Step
 from instdata.steps.score_shards import Task, score_shard
 from instdata.util.build_context import Context
 
+# What corpus-wide steps ask of each shard (Rows.scored): partial calls of these, with plain arguments or a model.
+KEPT_SCORES = {
+    "labels": ("instdata.steps.ability.step", "_scores"),
+    "holdout": ("instdata.steps.holdout", "_sketched"),
+    "dedup": ("instdata.steps.dedup.sketch_shards", "sketched"),
+}
 Packed = tuple[dict[str, Any], pa.Table]
 RECORDS = pa.schema([("bytes", pa.large_binary()), ("fields", pa.large_string()), ("error", pa.string()), ("raw", pa.large_string())])  # fmt: skip  # noqa: E501
 
@@ -35,6 +43,7 @@ class BuildCalls:
         self.steps = {step.name: step for step in steps}
         self.context = context.silent
         self.sandbox = chosen()  # by this rank's command
+        self._model: tuple[Any, str] | None = None  # the last one that was written, and where
 
     def pack(self, function: Callable[..., Any], item: Any) -> Packed | None:
         """A call as (what is to be done, columns); None where it has to run on rank 0."""
@@ -42,18 +51,22 @@ class BuildCalls:
             return self._pack_block(item)
         if function is score_shard and self.steps.get(item.step.name) == item.step:
             return self._pack_score(item)
+        if function is Scoring.into_cache:
+            return self._pack_kept(item)
         return None
 
     def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
         """Do what `pack` described. Raises what reading and scoring raise."""
         if spec["call"] == "score":
             return score_shard(self._task(spec, table))
+        if spec["call"] == "kept":
+            return self._scoring(spec).into_cache()
         made = read_block(self._block(spec, table))
         return {"path": self._inside(made.path), "rows": made.rows, "bad": made.bad, "key": made.key, "size": made.size}
 
     def result(self, function: Callable[..., Any], value: Any) -> Any:
         """What the function returns, of what `run` returned."""
-        return value if function is score_shard else Shard(**{**value, "path": self.context.folder / value["path"]})
+        return Shard(**{**value, "path": self.context.folder / value["path"]}) if function is read_block else value
 
     def _inside(self, path: Path) -> str:
         """A path in the cache, which ranks may have mounted at different places."""
@@ -92,6 +105,38 @@ class BuildCalls:
             columns["chosen"] = chosen
         return spec, pa.table(columns)
 
+    def _pack_kept(self, task: Scoring) -> Packed | None:
+        asked = task.score
+        assert task.out is not None
+        if not isinstance(asked, partial) or asked.keywords or not task.shard.is_relative_to(self.context.folder):
+            return None
+        called = (asked.func.__module__, asked.func.__qualname__)
+        name = next((name for name, function in KEPT_SCORES.items() if function == called), None)
+        given = [self._told(value) for value in asked.args]
+        if name is None or None in given:
+            return None
+        spec = {"call": "kept", "by": name, "given": given}
+        return spec | {"path": self._inside(task.shard), "out": self._inside(task.out)}, pa.table({})
+
+    def _told(self, value: Any) -> dict[str, Any] | None:
+        """An argument as JSON; a model lies in a file, written once. None for what has no such form."""
+        from instdata.steps.ability.kept_model import write_model
+        from instdata.steps.ability.linear import Linear
+
+        if isinstance(value, str | int | float | bool | None):
+            return {"value": value}
+        if not isinstance(value, Linear):
+            return None
+        if self._model is None or self._model[0] is not value:
+            self._model = value, self._inside(write_model(value, self.context.folder / "learned"))
+        return {"model": self._model[1]}
+
+    def _scoring(self, spec: dict[str, Any]) -> Scoring:
+        module, name = KEPT_SCORES[spec["by"]]
+        given = [_model(self.context.folder / g["model"]) if "model" in g else g["value"] for g in spec["given"]]
+        path, out = (self.context.folder / spec[place] for place in ("path", "out"))
+        return Scoring(partial(getattr(import_module(module), name), *given), path, self.context, out)
+
     def _task(self, spec: dict[str, Any], table: pa.Table) -> Task:
         path = self.context.folder / spec["path"]
         shard = Shard(path, spec["rows"], spec["bad"], spec["key"], spec["size"], spec["from"])
@@ -99,6 +144,13 @@ class BuildCalls:
         scores = {n.removeprefix("score "): table[n] for n in table.column_names if n.startswith("score ")}
         labels, out = table["label"].combine_chunks(), self.context.folder / spec["out"]
         return Task(self.steps[spec["step"]], self.context, shard, at, labels, scores, out, self.sandbox)
+
+
+@lru_cache(maxsize=2)
+def _model(path: Path) -> Any:
+    from instdata.steps.ability.kept_model import read_model
+
+    return read_model(path)
 
 
 def _table_of(records: Any) -> pa.Table | None:

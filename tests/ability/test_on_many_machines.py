@@ -1,4 +1,4 @@
-"""Labels by an engine that spans machines: a shard a task, and the same bytes."""
+"""Labels and sketches by an engine that spans machines: a shard a task, and the same bytes."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Elsewhere(Engine):
             yield pickle.loads(pickle.dumps(there(what)))
 
 
-def test_labels_are_given_a_shard_at_a_time_wherever_the_engine_works(bench: Any, monkeypatch: Any) -> None:
+def test_labels_and_sketches_are_made_a_shard_at_a_time_wherever_the_engine_works(bench: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 20_000)
     bench.jsonl("a.jsonl", corpus(600))
-    content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": [{"categorize": {}}], "subsets": SUBSETS}
+    steps = [{"categorize": {}}, {"holdout": {"per_ability": 3}}, "dedup"]
+    content = {"taxonomy": "belle", "sources": [{"path": "a.jsonl"}], "steps": steps, "subsets": SUBSETS}
     seen, shards = [], []
     for engine in (Engine(), far := Elsewhere()):
         monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / f"cache{len(seen)}"))
@@ -38,8 +39,8 @@ def test_labels_are_given_a_shard_at_a_time_wherever_the_engine_works(bench: Any
         seen.append(fingerprint(build(prepare(bench.recipe(**content)), out, engine).path))
         shards = list((bench.folder / f"cache{len(seen) - 1}" / "shards").rglob("*-*[0-9].parquet"))
     assert seen[0] == seen[1]
-    assert len(shards) > 3 and far.asked.count("_Scoring.into_cache") == len(shards)
+    assert len(shards) > 3 and far.asked.count("Scoring.into_cache") == 3 * len(shards)
     # What was scored is not scored again, and nothing is sent.
     again = Elsewhere()
     build(prepare(bench.recipe(**content)), bench.folder / "again", again)
-    assert "_Scoring.into_cache" not in again.asked
+    assert "Scoring.into_cache" not in again.asked

@@ -235,7 +235,7 @@ class ByFile(Engine):
             packed = self.calls.pack(function, item)
             assert packed, item
             name = f"{len(self.made):04d}"
-            self.made.append(packed[0]["call"])
+            self.made.append(packed[0].get("by", packed[0]["call"]))
             job_array_tasks.put(self.folder, name, *packed)
             assert job_array_tasks.claim(self.folder, me) == name
             job_array_tasks.do(self.folder, name, me, self.calls)
@@ -244,7 +244,7 @@ class ByFile(Engine):
 
 
 STEPS = [{"quality": {"rules": "default"}}, {"filter": {"where": "score_quality_chars > 0 AND coalesce(ability, '') <> 'zz'"}},
-         {"clean": {}}, {"dedup": {"method": "exact"}}]  # fmt: skip
+         {"clean": {}}, {"categorize": {}}, {"holdout": {"per_ability": 2}}, "dedup"]  # fmt: skip
 
 
 def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> None:
@@ -267,6 +267,8 @@ def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> No
         seen.append(fingerprint(build(plan, bench.folder / name, engine).path))
     assert seen[0] == seen[1]
     assert engine.made.count("read") >= 4 and engine.made.count("score") >= 10
+    shards = len(list((bench.folder / "cache-files" / "shards").rglob("*-*[0-9].parquet")))
+    assert shards >= 4 and [engine.made.count(n) for n in ("labels", "holdout", "dedup")] == [shards] * 3
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())
@@ -287,10 +289,10 @@ def test_records_that_json_would_change_stay() -> None:
 # Rank 0 hears of the dead sooner here, and cuts small blocks.
 COMMAND = """
 import sys
-from instdata.util import ranks
+from instdata.util import job_array
 import instdata.read.bytes_to_records
 from instdata.cli.main import main
-ranks.STALE, instdata.read.bytes_to_records.PIECE = 4.0, 10_000
+job_array.STALE, instdata.read.bytes_to_records.PIECE = 4.0, 10_000
 if __name__ == "__main__":
     main()
 """
@@ -329,6 +331,7 @@ def test_four_ranks_one_killed_and_all_resumed_give_the_same_bytes(bench: Any, s
     told = [json.loads(process.communicate(timeout=500)[0]) for process in running]
     assert [t.get("rank", 0) for t in told] == [0, 1, 2, 3] and {t["world"] for t in told[1:]} == {4}
     assert told[0]["ranks"]["tasks"].get("1", 0) == told[1]["tasks"]
+    assert len(list((job.parent / "learned").glob("*.npz"))) == 1, "the model of the labels travelled, once"
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-local"))
     monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 10_000)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the step's

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from instdata.build import build, prepare
+from instdata.corpus.corpus import Scoring
 from instdata.steps.score_shards import score_shard
 from instdata.util.engine import Ray, open_engine
 from instdata.util.errors import InputError
@@ -97,6 +98,7 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
     local = build(prepare(recipe), bench.folder / "local")
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-ray"))
     scored: list[int] = []
+    kept: list[int] = []
     with open_engine("ray", jobs=8) as engine:
         assert engine.jobs == 2
         through = engine.map
@@ -104,6 +106,7 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
         def losing(function: Any, items: Any) -> Iterator[Any]:
             for value in through(function, items):
                 yield value
+                kept.append(function is Scoring.into_cache)
                 scored.append(function is score_shard)
                 if sum(scored) == 3 and scored[-1]:
                     cluster.remove_node(cluster.second, allow_graceful=False)
@@ -111,6 +114,7 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
         monkeypatch.setattr(engine, "map", losing)
         made = build(prepare(recipe), bench.folder / "ray", engine)
     assert len(scored) - sum(scored) > 10 and sum(scored) > 30  # blocks, shards
+    assert sum(kept) > 20  # sketches of dedup and of the holdout
     assert fingerprint(made.path) == fingerprint(local.path)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import fields, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,36 @@ def kept(key: str, examples: Examples, train: Callable[[], Linear], fresh: bool 
     if path is None:
         return train()
     if sound(path) and not fresh:
-        with np.load(path, allow_pickle=False) as found:
-            return _of_arrays(dict(found))
+        return read_model(path)
     model = train()
-    with whole(path) as file:
-        np.savez(file, **_arrays(model))  # type: ignore[arg-type]
-    seal(path)
+    _write(path, _bytes_of(model))
     return model
+
+
+def read_model(path: Path) -> Linear:
+    """The model in a file that was written here."""
+    with np.load(path, allow_pickle=False) as found:
+        return _of_arrays(dict(found))
+
+
+def write_model(model: Linear, place: Path) -> Path:
+    """Write a model into a folder, under a name made of its content; returns its file."""
+    data = _bytes_of(model)
+    path = place / f"{hashlib.sha256(data).hexdigest()[:40]}.npz"
+    if not sound(path):
+        _write(path, data)
+    return path
+
+
+def _bytes_of(model: Linear) -> bytes:
+    np.savez(file := BytesIO(), **_arrays(model))  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    with whole(path) as file:
+        file.write(data)
+    seal(path)
 
 
 def _path(key: str) -> Path | None:

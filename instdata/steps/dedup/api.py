@@ -100,12 +100,8 @@ def sketch_all(
 ) -> Sketched:
     """Sketch slices of texts in their order, `rows` in all. Half of `memory` (bytes) holds band keys and texts; what
     exceeds it lies in temporary files in `folder`. `owned`: the caller keeps the texts in memory anyway."""
-    key_bytes = 4 * s.bands * rows
-    keys = None
-    if key_bytes > memory // 4:
-        keys = compared_texts.spilled((s.bands, rows), np.uint32, folder)
-    texts = compared_texts.Texts(memory // 4, folder)
-    sketch, valid = empty_sketch(rows, s, keys), np.ones(rows, bool)
+    found = Sketched(compared_texts.Texts(memory // 4, folder), *room_for(rows, s, memory, folder))
+    texts, sketch, valid = found
 
     def work(item: tuple[int, pa.Array]) -> tuple[np.ndarray, np.ndarray]:
         at, part = item
@@ -122,7 +118,15 @@ def sketch_all(
             texts.append(data, offsets, owned)
         at = int(starts[-1])
         compared_texts.release(sketch.keys)
-    return Sketched(texts, sketch, valid)
+    return found
+
+
+def room_for(rows: int, s: Scheme, memory: int, folder: Path | None) -> tuple[Sketch, np.ndarray]:
+    """(sketch, which are valid: all) of so many texts, to be written to. Keys of more than a quarter of `memory` lie in
+    a temporary file in `folder`."""
+    spilled = 4 * s.bands * rows > memory // 4
+    keys = compared_texts.spilled((s.bands, rows), np.uint32, folder) if spilled else None
+    return empty_sketch(rows, s, keys), np.ones(rows, bool)
 
 
 def _grouped(parts: Iterable[pa.Array]) -> Iterator[list[pa.Array]]:

@@ -32,6 +32,16 @@ def gather(data, offsets, rows, at, out, out_offsets):
             out[to + k] = data[start + k]
 
 
+def only(data: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes, offsets) of some of these texts."""
+    if len(rows) == len(offsets) - 1:
+        return data, offsets
+    ends = np.concatenate([[0], np.cumsum(offsets[rows + 1] - offsets[rows])])
+    out = np.empty(max(1, ends[-1]), np.uint8)
+    gather(data, offsets, rows, 0, out, ends)
+    return frozen(out), frozen(ends)
+
+
 class Texts:
     """Prepared texts in chunks, appended in order. Past `memory` bytes, chunks go to a file in `folder`.
 
@@ -43,6 +53,7 @@ class Texts:
         self.chunks: list[tuple[np.ndarray | int, np.ndarray]] = []  # (bytes, or where they start in the file; offsets)
         self.starts = [0]
         self.held = 0
+        self.rows: np.ndarray | None = None  # the positions of those that are held, sorted; None: all, 0, 1, 2, …
         self._file: Any = None
         self._map: mmap.mmap | None = None
 
@@ -62,6 +73,9 @@ class Texts:
                     rest = rest[self._file.write(rest) :]
             self.chunks.append((start, (offsets - offsets[0]).astype(np.uint32 if size < 1 << 32 else np.int64)))
         self.starts.append(self.starts[-1] + len(offsets) - 1)
+
+    def load(self, rows: np.ndarray) -> None:
+        """The texts of these rows (sorted positions) are wanted from now on. (All are at hand.)"""
 
     def sizes(self, rows: np.ndarray) -> np.ndarray:
         """Bytes of these rows (sorted positions)."""
@@ -102,6 +116,7 @@ class Texts:
 
     def _split(self, rows: np.ndarray):
         """(chunk, rows within it, where they are in `rows`), for every chunk that holds some."""
+        rows = rows if self.rows is None else np.searchsorted(self.rows, rows)
         edges = np.searchsorted(rows, np.array(self.starts))
         for i in np.flatnonzero(np.diff(edges)):
             yield self.chunks[i], rows[edges[i] : edges[i + 1]] - self.starts[i], slice(edges[i], edges[i + 1])

@@ -160,6 +160,7 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0].astype(np.int32)
     candidates, root = _candidates(sketch, rows, s, floor)
+    texts.load(_compared(rows, candidates, root))
     first, second, value, same = (np.concatenate(a) for a in zip(*_verified(texts, rows, candidates, s, floor)))
     slipped = np.flatnonzero(same & (value < 0))
     slipped = slipped[slips(texts, *(rows[side[slipped]].astype(np.int64) for side in (first, second)))]
@@ -210,6 +211,14 @@ def _candidates(sketch: Sketch, rows: np.ndarray, s: Scheme, floor: float) -> tu
     pairs.sort()
     first, second = (pairs >> np.uint64(32)).astype(np.int64), (pairs & LOW).astype(np.int64)
     return pairs[root[first] != root[second]], root
+
+
+def _compared(rows: np.ndarray, pairs: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Positions, sorted, of the rows in candidate pairs or large groups: the text of no other is looked at."""
+    some = root != np.arange(len(root), dtype=root.dtype)
+    some[root[some]] = True
+    some[pairs >> np.uint64(32)] = some[pairs & LOW] = True
+    return np.sort(rows[some]).astype(np.int64)
 
 
 def _outside_frames(

@@ -80,6 +80,7 @@ def _guard(texts: Texts, s: Scheme, rows: np.ndarray) -> Guard:
     have other words, so only these contrast."""
     by, parts, counts = np.argsort(rows), [np.empty(0, np.uint64)], np.zeros(len(rows), np.int64)
     contrast = np.empty(len(rows), np.uint64)
+    texts.load(rows[by])
     for start in range(0, len(rows), BLOCK):
         sets = texts.sets(rows[by[start : start + BLOCK]], s)
         contrast[by[start : start + BLOCK]] = sets.contrast

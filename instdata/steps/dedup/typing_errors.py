@@ -7,12 +7,14 @@ one that many rows have, is no word of its own. Words with capitals (names) and 
 
 from __future__ import annotations
 
+from itertools import islice
+
 import numpy as np
 
 from instdata.steps.dedup.compared_texts import Texts
 from instdata.steps.dedup.contrast_words import REAL_WORDS
 from instdata.steps.dedup.folding import BASE, mix, slot
-from instdata.util.kernels import inner, jit, on_all_cores
+from instdata.util.kernels import inner, jit, on_all_cores, threads
 
 LETTERS = 6  # of the longer word; shorter words have too many neighbours that are words (bears, beats)
 TIMES = 20  # as many rows as hold the misspelling must hold the word at least
@@ -151,7 +153,9 @@ def _rows_with(texts: Texts, words: np.ndarray) -> dict[int, int]:
         holding(*chunk, table, rows)
         return rows
 
-    rows = sum(on_all_cores(work, texts.parts()), np.zeros(len(table), np.int64))
+    rows, parts = np.zeros(len(table), np.int64), texts.parts()
+    while some := list(islice(parts, 2 * threads())):  # they may be read as they come
+        rows += sum(on_all_cores(work, some))
     return {int(word): int(rows[slot(word, table)]) for word in words}
 
 
