@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from instdata.steps.dedup.leaks import Leaks
 
 
-NEAR = 1 << 18  # rows whose prompts are held at once
+HELD = 1 << 28  # bytes of prompts that are held at once
 SURE = 0.9  # confidence from which a model's label is good enough for an exam
 
 
@@ -169,18 +169,31 @@ def _near(
     for table in sketches():
         sharing.append(np.unique(buckets.sharing(_keys(table)) >> np.uint64(32)).astype(np.int64) + start)
         start += len(table)
-    some = np.concatenate(sharing)  # the chosen ones among them: read once, where all can be held
-    first = some if len(some) <= NEAR else np.sort(chosen)
-    prompts = rows.take(first, TEXT).prompt
-    index.add(own_prompts := prompts.take(pa.array(np.searchsorted(first, chosen))))
+    some = np.concatenate(sharing)  # the chosen ones among them
+    held: list[tuple[np.ndarray, pa.Array]] = []  # their prompts: read once, where all can be held
+    mine: list[pa.Array] = []
+    size = 0
+    for at, prompts in _prompts(rows, some):
+        mine.append(prompts.filter(pa.array(np.isin(at, chosen))))
+        size += prompts.nbytes
+        held = [*held, (at, prompts)] if size <= HELD else []
+    own_prompts = pa.concat_arrays(mine).take(pa.array(np.searchsorted(np.sort(chosen), chosen)))
+    index.add(own_prompts)
     parts = []
-    for start in range(0, len(some), NEAR):
-        at = some[start : start + NEAR]
-        found = index.query_all(prompts if first is some else rows.take(at, TEXT).prompt)
+    for at, prompts in held or _prompts(rows, some):
+        found = index.query_all(prompts)
         parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
     by = np.lexsort((other, query))
     return Near(query[by], other[by], similarity[by]), own_prompts
+
+
+def _prompts(rows: Rows, some: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """(numbers, prompts) of some of the rows, in order, as many at a time as one array holds."""
+    start = 0
+    for batch in rows.only(some).batches(columns=TEXT):
+        yield some[start : start + len(batch)], batch.prompt
+        start += len(batch)
 
 
 def _holding(rows: Rows, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,7 @@ def test_no_more_prompts_than_fit_are_held_at_once(
 ) -> None:
     bench.jsonl("a.jsonl", corpus(300))
     done = fingerprint(built(bench, "one").path)
-    monkeypatch.setattr(holdout, "NEAR", 4)
+    monkeypatch.setattr(holdout, "HELD", 4)
     assert done == from_nothing(bench, monkeypatch)
 
 

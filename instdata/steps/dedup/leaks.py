@@ -10,7 +10,7 @@ of its own ("Which of the following is true?"): then the item's answer or option
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +31,7 @@ BOILERPLATE = 10  # rows, or items: an n-gram in more of them says nothing
 ALONE = 2  # items: a question that more of them ask is a stem
 SHORT_COLUMNS, SHORT_TOKENS = 20, 4  # a shorter question is looked for as a near copy only, never inside other text
 TOLD_COLUMNS, TOLD_TOKENS = 8, 2  # a shorter answer or option tells nothing when it comes along
+FETCHED = 256  # rows whose text is read at once
 SPAN_COLUMNS = 36  # a shorter piece is none: 13 words are always longer, 13 Chinese characters say as much as eight
 SLICE = 1024
 ASKED, GIVEN, OPTION, ANSWER = range(4)
@@ -232,12 +233,11 @@ class Items:
         alone = np.unique(found.row[counting[found.number]])
         overlapping = np.union1d(alone, np.array(sorted(along), np.int64))
         why: dict[int, tuple[int, str, str, float]] = {}
-        data, offsets = prepare(fetch(overlapping) if len(overlapping) else pa.array([], pa.large_string()))
         counted = set(alone.tolist())
-        for i, row in enumerate(overlapping.tolist()):
+        for row, data, offsets in self._texts(overlapping, fetch):
             alive = counting if row in counted else self._asking(along[row])
-            number = locate(data, offsets[i : i + 2], self.tables, self.wanted, self.power, alive, span)
-            text = read_folded(data, offsets[i : i + 2], self.tables)[span[0] : span[1]]
+            number = locate(data, offsets, self.tables, self.wanted, self.power, alive, span)
+            text = read_folded(data, offsets, self.tables)[span[0] : span[1]]
             if self.short and row in counted and not self._long(text, int(self.part[number])):
                 if row not in along:
                     continue
@@ -252,6 +252,15 @@ class Items:
                 text = self.parts.prompts[variant].as_py()[:500]
                 why[row] = int(self.parts.prompt_item[variant]), "near_prompt", text, similarity
         return _leaks(why)
+
+    @staticmethod
+    def _texts(rows: np.ndarray, fetch: Fetch) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(row, bytes, where its own begin and end) of the texts of some rows, FETCHED of them read at a time."""
+        for start in range(0, len(rows), FETCHED):
+            some = rows[start : start + FETCHED]
+            data, offsets = prepare(fetch(some))
+            for i, row in enumerate(some.tolist()):
+                yield row, data, offsets[i : i + 2]
 
     def _long(self, text: str, part: int) -> bool:
         """Whether a piece of a part is long enough to be evidence: SPAN_COLUMNS, or nearly all of the part."""
