@@ -39,12 +39,12 @@ def parse_lines(texts: list[bytes]) -> Iterator[dict[str, Any] | Bad | None]:
 def _parse(texts: list[bytes]) -> list[dict[str, Any] | Bad | None]:
     if len(texts) <= FEW:
         return list(map(parse_json, texts))
-    found = _parse_together(texts)
+    found = parse_together(texts)
     half = len(texts) // 2
     return [*_parse(texts[:half]), *_parse(texts[half:])] if found is None else found
 
 
-def _parse_together(texts: list[bytes]) -> list[dict[str, Any] | Bad | None] | None:
+def parse_together(texts: list[bytes]) -> list[dict[str, Any] | Bad | None] | None:
     """The records of texts, parsed as one array; None where any is no JSON by itself, or a key may stand in it twice.
 
     Texts that are broken could be whole together ('{"a":[1', '2]}'). Then a joint between them is no element of the

@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
+from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, TURNS, UNKNOWN, message_id, row_id, split_messages, turns_array
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import Conversation, adapt, cut_back, meta
 from instdata.read.blocks import Bad, parsed, raw_text
@@ -55,15 +55,15 @@ class BlockRows:
     def table(self, item: Input) -> pa.Table:
         """The rows in the order of their records, as a SHARD table."""
         if not self.plain:
-            return _table(self.rows, item)
+            return _with_language(_table(self.rows, item))
         plain = joined(self.plain)
         table = _plain_table(plain, item)
         numbers = np.concatenate([plain.numbers, np.array([p.number for p in self.rows], np.int64)])
-        if (np.diff(numbers) >= 0).all() and not self.rows:
-            return table
         if self.rows:
             table = pa.concat_tables([table, _table(self.rows, item)])
-        return table.take(pa.array(np.argsort(numbers, kind="stable")))
+        if (np.diff(numbers) < 0).any() or self.rows:
+            table = table.take(pa.array(np.argsort(numbers, kind="stable")))
+        return _with_language(table)
 
 
 def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> BlockRows:
@@ -187,16 +187,21 @@ def _plain_table(rows: PlainRows, item: Input) -> pa.Table:
 
 
 def _shard(columns: dict[str, Any], item: Input) -> pa.Table:
-    """A SHARD table of these columns; those that are missing are the same in every row, null, or told by the text."""
+    """A SHARD table of these columns; those that are missing are the same in every row, or null."""
     count = len(columns["rid"])
-    texts = pc.binary_join_element_wise(*split_messages(columns["messages"]), "\n", null_handling="skip")
-    columns |= {"lang": detect_languages(texts)[0]}
     columns |= {"source": pa.repeat(item.source, count), "source_file": pa.repeat(item.file, count)}
     made = []
     for name, kind in zip(SHARD.names, SHARD.types):
         column = columns[name] if name in columns else pa.nulls(count, kind)
         made.append(column if isinstance(column, pa.Array) else pa.array(column, kind))
     return pa.table(made, names=SHARD.names).cast(SHARD)
+
+
+def _with_language(table: pa.Table) -> pa.Table:
+    """A SHARD table with the language of each row."""
+    messages = table["messages"].combine_chunks() if len(table) else pa.array([], TURNS)
+    texts = pc.binary_join_element_wise(*split_messages(messages), "\n", null_handling="skip")
+    return table.set_column(SHARD.get_field_index("lang"), SHARD.field("lang"), detect_languages(texts)[0])
 
 
 def _span(row: Conversation) -> dict[str, int] | None:

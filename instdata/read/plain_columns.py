@@ -166,9 +166,8 @@ def _meta(records: list[dict[str, Any]], way: Way, chars: np.ndarray) -> pa.Arra
     if not way.rest and not chars.any():
         return pa.nulls(len(records), pa.string())
     if not way.rest:
-        size = pa.array(chars).cast(pa.string())
-        text = pc.binary_join_element_wise(f'{{"{INPUT}":', size, "}", "")
-        return pc.if_else(pa.array(chars > 0), text, pa.scalar(None, pa.string()))
+        size = pa.array(chars, mask=chars == 0).cast(pa.string())
+        return pc.binary_join_element_wise(f'{{"{INPUT}":', size, "}", "")
     names = [name for _, name in way.rest]
     columns = [[r[key] for r in records] for key, _ in way.rest]
     out = []
