@@ -188,7 +188,7 @@ def with_fields(messages: pa.Array, kind: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), struct, type=kind)
 
 
-def row_id(source: str, file: str, row: int) -> str:
+def row_id(source: str, file: str, row: int | str) -> str:
     """The unique, readable key of a row: `source/file:row`."""
     return f"{source}/{file}:{row}"
 

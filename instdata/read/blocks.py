@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from instdata.read.bytes_to_records import Bad, csv_records, lines
 from instdata.read.column_names import Record, normalise_keys
 from instdata.read.csv_separator import separator
-from instdata.read.encoding import advice
 from instdata.read.exam_text import exam_records
 from instdata.read.field_text import BadRow
 from instdata.read.file_kind import PIECE, SUFFIXES, Beside, Damaged, form_of, kind_of
 from instdata.read.json_documents import elements
-from instdata.read.json_numbers import dumps, loads, spelled
+from instdata.read.json_numbers import dumps
+from instdata.read.json_records import parse_json, parse_lines
 from instdata.read.parquet_and_workbooks import parquet_batches, rows_a_block, rows_of_batch, workbook_rows
-from instdata.read.question_sets import listed
 from instdata.read.threads import threaded
 from instdata.read.truncated_json import breaks_off
 
 __all__ = ["SUFFIXES", "Bad", "Damaged", "kind_of"]
 BLOCK_ROWS = 16_384  # records in one block of a CSV file
-NOT_JSON = re.compile(rb"\b(?:NaN|Infinity)\b")
-
-
-class Almost(dict):
-    """A record that JSON does not quite allow."""
 
 
 def hub_dataset(hub: tuple[str, str | None, str, str]) -> Any:
@@ -145,8 +135,12 @@ def records(blocks: Iterator[tuple[int, Any]]) -> Iterator[dict[str, Any] | Bad]
 
 def parsed(records: Any) -> Iterator[dict[str, Any] | Bad | None]:
     """Each record of a block as a dict, or why it cannot be read; None for a blank line."""
-    for record in records if isinstance(records, list) else rows_of_batch(records):
-        yield parse_json(record) if isinstance(record, bytes) else record
+    if not isinstance(records, list):
+        yield from rows_of_batch(records)
+    elif set(map(type, records)) <= {bytes}:
+        yield from parse_lines(records)
+    else:
+        yield from (parse_json(r) if isinstance(r, bytes) else r for r in records)
 
 
 def decode(records: Any) -> Iterator[Record | Bad | None]:
@@ -175,76 +169,3 @@ def as_json(record: Any) -> str:
         return dumps(record).decode()
     except (TypeError, ValueError):
         return repr(record)
-
-
-def parse_json(raw: bytes) -> dict[str, Any] | Bad | None:
-    raw = raw.removeprefix(b"\xef\xbb\xbf")
-    if not raw.strip():
-        return None
-    try:
-        record = loads(raw)
-    except (orjson.JSONDecodeError, ValueError, RecursionError) as e:
-        record = _almost_json(raw, str(e))
-    if isinstance(record, Bad):
-        return record
-    if not isinstance(record, dict):
-        return listed(record) or Bad(f"expected a JSON object, got {type(record).__name__}")
-    if _may_repeat(raw, record) and _has_duplicate_key(raw):
-        return Bad("a key stands in the record twice")
-    return record
-
-
-BLANK = re.compile(rb'"[ \t\n\r]:')  # by one pattern: four look-ups of bytes took three times as long
-
-
-def _may_repeat(raw: bytes, record: dict[str, Any]) -> bool:
-    """Whether a key may stand in an object twice, at any depth: the parser keeps the last. Each key ends in a quote and
-    a colon, and within texts that quote is escaped."""
-    if BLANK.search(raw):  # between them
-        return True
-    keys = 0
-    containers: list[Any] = [record]
-    for held in containers:  # which grows
-        keys += len(held) if type(held) is dict else 0
-        inner: Any = held.values() if type(held) is dict else held
-        containers += [v for v in inner if type(v) is dict or type(v) is list]
-    return raw.count(b'":') - raw.count(b'\\":') != keys
-
-
-def _almost_json(raw: bytes, why: str) -> Any:
-    """What a line holds that JSON does not quite allow: a comma behind it, NaN and infinities (all of them NaN, which
-    counts as none and is noted). Bad where it is something else."""
-    text = raw.strip()
-    if text.endswith(b","):
-        try:
-            return loads(text[:-1])
-        except (orjson.JSONDecodeError, ValueError, RecursionError):
-            text = text[:-1]
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return Bad(advice(raw))
-    if not NOT_JSON.search(text):
-        return Bad(f"invalid JSON: {why}")
-    try:
-        record = spelled(text)
-        dumps(record)  # what Python reads beyond JSON (a lone surrogate, a number without end) stays out
-    except (ValueError, RecursionError, TypeError):
-        return Bad(f"invalid JSON: {why}")
-    return Almost(record) if isinstance(record, dict) else record
-
-
-def _has_duplicate_key(raw: bytes) -> bool:
-    double = False
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal double
-        out = dict(items)
-        double = double or len(out) < len(items)
-        return out
-
-    try:
-        json.loads(raw, object_pairs_hook=pairs)
-    except RecursionError:  # deeper than Python reads; orjson read it, so it is valid
-        return False
-    return double

@@ -1,7 +1,8 @@
-"""Records as most sets have them, an exchange or a conversation in plain texts: read straight into columns.
+"""Records as most sets have them, an exchange or a conversation in plain texts, one by one: read straight into columns.
 
 They become what the long way (adapters.py, source_form.py) makes of them, without its detours; a test holds the two
-together. A record that has anything else about it is left to the long way.
+together. A record that has anything else about it is left to the long way. plain_columns.py does the same for many at
+once.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from instdata.corpus.rows import TURN, TURNS
 from instdata.read.chat_template_text import may_be_rendered
 from instdata.read.column_names import normalise_keys
 from instdata.read.field_text import BadRow
 from instdata.read.formats import INSTRUCTIONS, MAIN, MEDIA, Fields, used_keys
 from instdata.read.json_numbers import dumps
+from instdata.read.plain_rows import PlainRows
 from instdata.read.question_sets import may_nest
 from instdata.read.record_fields import BEFORE_LETTER
 from instdata.read.roles import CALL, SPEAKER, TEXT
@@ -32,8 +33,10 @@ INPUT = "_input_chars"  # the key in meta that says how long the separate input 
 EXCHANGE = {"alpaca": ("instruction", "input", "output"), "prompt_completion": ("prompt", None, "completion")}
 TALK = ("messages", "sharegpt")
 PLAIN = (*EXCHANGE, *TALK)
-DIALOGUE = re.compile(r"\s*(?:###\s*)?(?:human|assistant|user|function response|人类|人類|用户|用戶|助手)", re.I)
+SPEAKING = "human|assistant|user|function response|人类|人類|用户|用戶|助手"  # what a text of a dialogue begins with
+DIALOGUE = re.compile(rf"\s*(?:###\s*)?(?:{SPEAKING})", re.I)
 SCALAR = frozenset([str, int, bool, type(None)])
+Template = tuple[str, ...]  # text, the name of what stands between, text, …
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Way:
     said: str = ""
     talk: str = ""
     rest: tuple[tuple[str, str], ...] = ()
-    both: str = ""
+    both: Template = ()
     alone: Mapping[Any, str] = field(default_factory=dict)
 
 
@@ -75,12 +78,7 @@ class Usual:
         """Whether a record, as it came in, was plain; then its row is added. `parsed`: it came from JSON text."""
         if type(record) is not dict:  # what JSON does not quite allow
             return False
-        keys = tuple(record)
-        if keys not in self.plans:
-            if len(self.plans) > 256:  # a file of which no two records have the same keys
-                self.plans.clear()
-            self.plans[keys] = self._plan(record)
-        plan = self.plans[keys]
+        plan = self.way(record)
         if plan is None:
             return False
         rest = {name: record[key] for key, name in plan.rest}
@@ -91,8 +89,16 @@ class Usual:
         except (TypeError, ValueError):  # what JSON cannot hold: the long way says so
             return False
 
-    def _plan(self, record: dict[str, Any]) -> Way | None:
+    def way(self, record: dict[str, Any]) -> Way | None:
         """The way of records with these keys; None where they are not plain."""
+        keys = tuple(record)
+        if keys not in self.plans:
+            if len(self.plans) > 256:  # a file of which no two records have the same keys
+                self.plans.clear()
+            self.plans[keys] = self._plan(record)
+        return self.plans[keys]
+
+    def _plan(self, record: dict[str, Any]) -> Way | None:
         try:
             named = normalise_keys(record)
             orjson.dumps(list(record))
@@ -118,21 +124,21 @@ class Usual:
         if any(k in self.used for _, k in rest):
             return None
         keys = {name: spelled[key] for name, key in feeds.items()}
-        form = {key: f'{{"$":{_json(name)}}}'.replace("%", "%%") for key, name in rest}
+        form: dict[str, Template] = {key: (f'{{"$":{_json(name)}}}',) for key, name in rest}
         if self.format in TALK:
             if keys.keys() != {MAIN[self.format]}:
                 return None
             (talk,) = keys.values()
-            return Way(talk=talk, rest=rest, both=_template(record, {**form, talk: "%s"}))
+            return Way(talk=talk, rest=rest, both=_template(record, {**form, talk: ("[", "turns", "]")}))
         asked, given, said = EXCHANGE[self.format]
         if not {asked, said} <= keys.keys() <= {asked, given, said}:
             return None
-        form |= {keys[asked]: '{"$":[0]}', keys[said]: '{"$":[1]}'}
+        form |= {keys[asked]: ('{"$":[0]}',), keys[said]: ('{"$":[1]}',)}
         of = keys.get(given) if given else None
         if of is None:
-            return Way(keys[asked], None, keys[said], rest=rest, alone={None: _template(record, form) % ()})
-        parts = {keys[asked]: '{"$":[[0,0,%(asked)d]]}', of: '{"$":[[0,%(start)d,%(end)d]]}'}
-        alone = {empty: _template(record, {**form, of: _json(empty)}) % () for empty in ("", None)}
+            return Way(keys[asked], None, keys[said], rest=rest, alone={None: _template(record, form)[0]})
+        parts = {keys[asked]: ('{"$":[[0,0,', "asked", "]]}"), of: ('{"$":[[0,', "start", ",", "end", "]]}")}
+        alone = {empty: _template(record, {**form, of: (_json(empty),)})[0] for empty in ("", None)}
         return Way(keys[asked], of, keys[said], rest=rest, both=_template(record, {**form, **parts}), alone=alone)
 
     def _exchange(self, number: int, record: dict[str, Any], plan: Way, rest: dict[str, Any]) -> bool:
@@ -147,7 +153,7 @@ class Usual:
             form = plan.alone[given]
         elif type(given) is str and given.strip() and "\0" not in given:
             rest[INPUT], span, start = len(given), len(asked.encode()), len(asked) + 2
-            form = plan.both % {"asked": len(asked), "start": start, "end": start + len(given)}
+            form = _filled(plan.both, {"asked": len(asked), "start": start, "end": start + len(given)})
             asked = f"{asked}\n\n{given}"
         else:
             return False
@@ -163,19 +169,11 @@ class Usual:
         if type(turns) is not list:
             return False
         for turn in turns:
-            if type(turn) is not dict or len(turn) != 2:
+            keys = turn_keys(tuple(turn)) if type(turn) is dict else None
+            if keys is None:
                 return False
-            (key, word), (other, text) = turn.items()
-            turned = key in TEXT
-            if turned:
-                key, word, other, text = other, text, key, word
-            if (
-                key not in SPEAKER
-                or other not in TEXT
-                or type(text) is not str
-                or type(word) is not str
-                or "\0" in text
-            ):
+            word, text = turn[keys[0]], turn[keys[1]]
+            if type(text) is not str or type(word) is not str or "\0" in text:
                 return False
             role = self.speakers.get(word)
             if role is None or role == CALL or (role == "system" and roles) or (role == "assistant" and may_hold(text)):
@@ -183,14 +181,12 @@ class Usual:
             asked = asked or (role == "user" and not text.isspace() and text != "")
             roles.append(role)
             contents.append(text)
-            told = f'"{other}":{{"$":[{texts}]}}' if text else f'"{other}":""'
+            forms.append(turn_form(tuple(turn), word, texts if text else None))
             texts += text != ""
-            who = f'"{key}":{_json(word)}'
-            forms.append(f"{{{told},{who}}}" if turned else f"{{{who},{told}}}")
         if not asked or roles[-1] != "assistant" or not contents[-1].strip():
             return False
         meta = dumps(rest, orjson.OPT_SORT_KEYS).decode() if rest else None
-        self._add(number, roles, contents, meta, plan.both % f"[{','.join(forms)}]", -1)
+        self._add(number, roles, contents, meta, _filled(plan.both, {"turns": ",".join(forms)}), -1)
         return True
 
     def _add(self, number: int, roles: Any, contents: Any, meta: str | None, form: str, asked: int) -> None:
@@ -202,30 +198,46 @@ class Usual:
         self.forms.append(form)
         self.asked.append(asked)
 
-    def messages(self) -> pa.Array:
-        """The rows' conversations, TURNS."""
-        ends = np.cumsum([0, *self.counts], dtype=np.int32)
-        plain = {"role": pa.array(self.roles, pa.string()), "content": pa.array(self.contents, pa.string())}
-        columns = [plain[n] if n in plain else pa.nulls(len(self.roles), kind) for n, kind in TURN.items()]
-        return pa.ListArray.from_arrays(pa.array(ends), pa.StructArray.from_arrays(columns, list(TURN))).cast(TURNS)
-
-    def talks(self) -> list[list[tuple[str, str]]]:
-        """Each row's turns as pairs of role and content."""
-        turns = list(zip(self.roles, self.contents))
-        ends = np.cumsum([0, *self.counts]).tolist()
-        return [turns[a:b] for a, b in zip(ends, ends[1:])]
-
-    def spans(self) -> pa.Array:
-        """Where what is asked stands in the last user turn, SPAN."""
-        ends = np.array(self.asked, np.int32)
-        fields = [pa.array(np.zeros(len(ends), np.int32)), pa.array(np.maximum(ends, 0))]
-        return pa.StructArray.from_arrays(fields, names=["start", "end"], mask=pa.array(ends < 0))
+    def columns(self) -> PlainRows:
+        """The rows that were added."""
+        return PlainRows(
+            np.array(self.numbers, np.int64),
+            np.array(self.counts, np.int32),
+            pa.array(self.roles, pa.string()),
+            pa.array(self.contents, pa.string()),
+            pa.array(self.meta, pa.string()),
+            pa.array(self.forms, pa.string()),
+            np.array(self.asked, np.int32),
+        )
 
 
-def _template(record: Mapping[str, Any], form: Mapping[str, str]) -> str:
-    """The form of records with these keys, to be filled by `%`."""
-    inner = ",".join(f"{_json(key).replace('%', '%%')}:{form[key]}" for key in record)
-    return f'{{"=":{{{inner}}}}}'
+def turn_keys(keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """(the key of who speaks, that of what is said) of a turn with these keys; None where it has others."""
+    if len(keys) != 2:
+        return None
+    who, what = keys if keys[0] in SPEAKER else keys[::-1]
+    return (who, what) if who in SPEAKER and what in TEXT else None
+
+
+def turn_form(keys: tuple[str, ...], word: str, place: int | None) -> str:
+    """The form of a turn with these two keys: the speaker `word` says the row's text number `place`, or nothing."""
+    told = '""' if place is None else f'{{"$":[{place}]}}'
+    return f"{{{','.join(f'{_json(key)}:{_json(word) if key in SPEAKER else told}' for key in keys)}}}"
+
+
+def _template(record: Mapping[str, Any], form: Mapping[str, Template]) -> Template:
+    """The form of records with these keys."""
+    parts = ['{"=":{']
+    for n, key in enumerate(record):
+        first, *more = form[key]
+        parts[-1] += f"{',' if n else ''}{_json(key)}:{first}"
+        parts += more
+    parts[-1] += "}}"
+    return tuple(parts)
+
+
+def _filled(template: Template, values: Mapping[str, Any]) -> str:
+    return "".join(str(values[part]) if i % 2 else part for i, part in enumerate(template))
 
 
 def _json(value: Any) -> str:

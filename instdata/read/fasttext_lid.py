@@ -32,6 +32,7 @@ WIDE_START, WIDE_PRIME = (
 # Known to the compiler, so that adding a word or piece is an instruction or two, and no piece's number a division.
 DIM = 16  # numbers a word or piece
 BUCKETS = 2_000_000  # numbers of hashed pieces
+LEAST, MOST = 2, 4  # characters in a piece
 DEEPEST = 256  # branches of the tree that wait to be looked at
 
 
@@ -45,11 +46,9 @@ class FastText:
     children: np.ndarray  # int32[nodes, 2]: left, right; -1 for a leaf, whose number is its label's
     words: np.ndarray  # uint64[2^k]: 64-bit hashes of known words, open-addressed; 0 where empty
     word: np.ndarray  # int32[2^k]: row of `input` of each
-    piece: np.ndarray  # int32[buckets]: row of `input` of a hashed piece, -1 where it was pruned
-    there: np.ndarray  # uint8[buckets / 8]: a bit of each hashed piece, set where it was not pruned
+    row_of: np.ndarray  # int32[buckets + words]: row of `input` of a hashed piece, -1 where it was pruned; of a word
+    there: np.ndarray  # uint32[buckets / 32]: a bit of each hashed piece, set where it was not pruned
     end: int  # row of `input` of the line's end, -1 where it was pruned
-    least: int  # characters in a piece
-    most: int
 
 
 class _Reader:
@@ -88,7 +87,7 @@ def parse(data: bytes) -> FastText:
     r = _Reader(data)
     magic, version = r.numbers("ii")
     dim, *_, grams, loss, _, buckets, least, most, _, _ = r.numbers("12id")
-    if (magic, version, dim, grams, loss, buckets) != (MAGIC, VERSION, DIM, 1, 1, BUCKETS):
+    if (magic, version, dim, grams, loss, buckets, least, most) != (MAGIC, VERSION, DIM, 1, 1, BUCKETS, LEAST, MOST):
         raise ValueError(f"not a fastText model with hierarchical softmax, single words and {DIM} numbers each")
     size, words, _, _, pruned = r.numbers("iiiqq")
     texts, counts = r.entries(size)
@@ -101,8 +100,11 @@ def parse(data: bytes) -> FastText:
     slots, rows = _table(texts[:words])
     end = texts.index(END) if END in texts[:words] else -1
     names = [label.decode().removeprefix("__label__") for label in texts[words:]]
-    there = np.packbits(piece >= 0, bitorder="little")  # a quarter of a megabyte, which the processor keeps at hand
-    return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, piece, there, end, least, most)
+    there = np.packbits(piece >= 0, bitorder="little").view(
+        "<u4"
+    )  # a quarter of a megabyte, which the processor keeps at hand
+    row_of = np.concatenate([piece, np.arange(words, dtype=np.int32)])
+    return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, row_of, there, end)
 
 
 def _plain(r: _Reader) -> np.ndarray:
@@ -174,46 +176,53 @@ def predict(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
     best, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
-    sizes = np.array([m.end, m.least, m.most], np.int64)
-    _predict(data, offsets, m.input, m.output, m.children, m.words, m.word, m.piece, m.there, sizes, best, probability)
+    tables = (m.input, m.output, m.children, m.words, m.word, m.row_of, m.there, m.end)
+    _predict(data, offsets, tables, _room(int(np.diff(offsets).max())), best, probability)
     return best, probability
 
 
+def _room(longest: int) -> tuple[np.ndarray, ...]:
+    """What the kernel writes of a text of up to so many bytes. (What it asked numpy for itself, it would compile.)"""
+    size = 2 * longest + 6
+    return (
+        np.zeros(size, np.uint8),  # its words as they are hashed, each between < and >
+        np.zeros(size, np.uint32),  # 1 but for a word's last byte
+        np.empty((2, longest + 2), np.int32),  # where each word begins, and its row where it is known, else -1
+        # Of each byte the known word that begins there and its pieces of 2, 3 and 4 bytes; bits of those that count.
+        np.empty((4, size), np.uint32),
+        np.empty(size, np.uint32),
+        np.empty(4 * size + 1, np.uint32),  # all that counts, in order
+        np.empty(DIM, np.float32),
+        np.empty(DEEPEST, np.int32),  # branches of the tree that wait, and their scores
+        np.empty(DEEPEST, np.float32),
+    )
+
+
 @jit
-def _predict(data, offsets, inputs, output, children, words, word, piece, there, sizes, best, probability):
-    hidden = np.empty(DIM, np.float32)
-    waiting, scores = np.empty(DEEPEST, np.int32), np.empty(DEEPEST, np.float32)
-    longest = 0
-    for row in range(len(offsets) - 1):
-        longest = max(longest, offsets[row + 1] - offsets[row])
+def _predict(data, offsets, tables, room, best, probability):
+    inputs, output, children, words, word, row_of, there, end_row = tables
+    tokens, on, places, parts, hits, made_of, hidden, waiting, scores = room
     # What a text is made of is looked up first and added later: memory is asked for many times at once, not in turn.
-    token, made_of = np.empty(longest + 2, np.uint8), np.empty(2 * (longest + 2) * (sizes[2] + 1), np.int64)
     for row in range(len(offsets) - 1):
-        hidden[:] = 0
-        known = np.int64(0)  # a plain 0 is a type of its own, and what it is given to is compiled for it too
-        at, end = offsets[row], offsets[row + 1]
-        while at < end:
-            while at < end and _blank(data[at]):
-                at += 1
-            begin = at
-            while at < end and not _blank(data[at]):
-                at += 1
-            if (
-                at - begin == 4
-                and data[begin] == 60
-                and data[begin + 1] == 47
-                and data[begin + 2] == 115
-                and data[at - 1] == 62
-            ):
-                break  # </s> ends a line, as a line break does
-            if at > begin:
-                known = _word(data, begin, at, words, word, piece, there, sizes, token, made_of, known)
-        if sizes[0] >= 0:
-            made_of[known] = sizes[0]
+        count, wide = _tokens(data, offsets[row], offsets[row + 1], words, word, tokens, on, places)
+        _hash(tokens, on, places[0, count], there, parts, hits)
+        for i in range(count):
+            if places[1, i] >= 0:
+                parts[0, places[0, i]] = BUCKETS + places[1, i]
+                hits[places[0, i]] |= np.uint32(1)
+        if wide:
+            known = _characters(tokens, places, count, parts, hits, there, made_of)
+        else:
+            known = _counted(places[0, count], parts, hits, made_of)
+        if end_row >= 0:
+            made_of[known] = BUCKETS + end_row
             known += 1
+        for k in range(DIM):
+            hidden[k] = 0
         for i in range(known):
+            at = row_of[made_of[i]]
             for k in range(DIM):
-                hidden[k] += inputs[made_of[i], k]
+                hidden[k] += inputs[at, k]
         best[row], probability[row] = -1, 0
         if known:
             scale = np.float32(1.0 / known)
@@ -223,44 +232,108 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, there,
 
 
 @inner
-def _blank(byte):
-    return byte == 32 or 9 <= byte <= 13 or byte == 0
+def _tokens(data, at, end, words, word, tokens, on, places):
+    """Write a text's words, each between < and >, where each begins, the end of the last one too, and the rows of known
+    ones. Returns how many there are, and whether any byte is not ASCII."""
+    count, size, wide, mask = 0, 0, np.uint8(0), np.uint64(len(words) - 1)
+    places[0, 0] = 0
+    while at < end:
+        while at < end and (data[at] == 32 or 9 <= data[at] <= 13 or data[at] == 0):
+            at += 1
+        begin, first, h = at, size, np.uint64(WIDE_START)
+        while at < end and not (data[at] == 32 or 9 <= data[at] <= 13 or data[at] == 0):
+            size += 1
+            tokens[size], on[size] = data[at], 1
+            wide |= data[at]
+            h = (h ^ np.uint64(data[at])) * np.uint64(WIDE_PRIME)
+            at += 1
+        if at == begin or (
+            at - begin == 4
+            and data[begin] == 60
+            and data[begin + 1] == 47
+            and data[begin + 2] == 115
+            and data[at - 1] == 62
+        ):
+            break  # </s> ends a line, as a line break does
+        tokens[first], on[first] = 60, 1
+        tokens[size + 1], on[size + 1] = 62, 0
+        size += 2
+        slot = h & mask
+        while words[slot] != 0 and words[slot] != h:
+            slot = (slot + np.uint64(1)) & mask
+        places[1, count] = word[slot] if words[slot] == h else -1
+        count += 1
+        places[0, count] = size
+    return count, wide > 127
 
 
 @inner
-def _word(data, begin, end, words, word, piece, there, sizes, token, made_of, known):
-    """Write the rows of a word, where it is known, and of its pieces from place `known`; returns the next place."""
-    h = np.uint64(WIDE_START)
-    for i in range(begin, end):
-        h = (h ^ np.uint64(data[i])) * np.uint64(WIDE_PRIME)
-    mask = np.uint64(len(words) - 1)
-    at = h & mask
-    while words[at] != 0 and words[at] != h:
-        at = (at + np.uint64(1)) & mask
-    if words[at] == h:
-        made_of[known] = word[at]
-        known += 1
-    size = end - begin
-    token[0], token[size + 1] = 60, 62  # < and > mark the word's ends
-    for i in range(size):  # not by a slice: to word its error takes two seconds of compiling
-        token[1 + i] = data[begin + i]
-    size += 2
+def _hash(tokens, on, size, there, parts, hits):
+    """Write the numbers of the pieces of 2, 3 and 4 bytes that begin at each byte, and a bit for each that is within
+    its word and that the model has. The processor does several bytes in one go."""
     for i in range(size):
-        if token[i] & 0xC0 == 0x80:
-            continue
-        j, chars, hashed = i, 0, np.uint32(FNV_START)
-        while j < size and chars < sizes[2]:
-            hashed = _step(hashed, token[j])
-            j += 1
-            while j < size and token[j] & 0xC0 == 0x80:
-                hashed = _step(hashed, token[j])
+        hashed = _step(_step(np.uint32(FNV_START), tokens[i]), tokens[i + 1])
+        parts[1, i] = hashed % np.uint32(BUCKETS)
+        hashed = _step(hashed, tokens[i + 2])
+        parts[2, i] = hashed % np.uint32(BUCKETS)
+        parts[3, i] = _step(hashed, tokens[i + 3]) % np.uint32(BUCKETS)
+    for i in range(size):
+        two = on[i]
+        three = two & on[i + 1]
+        four = three & on[i + 2]
+        two &= _has(there, parts[1, i])
+        three &= _has(there, parts[2, i])
+        four &= _has(there, parts[3, i])
+        hits[i] = two << np.uint32(1) | three << np.uint32(2) | four << np.uint32(3)
+
+
+@inner
+def _has(there, number):
+    return there[number >> np.uint32(5)] >> (number & np.uint32(31)) & np.uint32(1)
+
+
+@inner
+def _counted(size, parts, hits, made_of):
+    """Write what counts of a text in ASCII; returns how much. A number is written before it is looked at
+    whether it counts: that is no branch, which the processor would guess wrong."""
+    known = np.int64(0)  # a plain 0 is a type of its own, and what it is given to is compiled for it too
+    for i in range(size):
+        hit = hits[i]
+        if hit:
+            made_of[known] = parts[0, i]
+            known += hit & np.uint32(1)
+            made_of[known] = parts[1, i]
+            known += hit >> np.uint32(1) & np.uint32(1)
+            made_of[known] = parts[2, i]
+            known += hit >> np.uint32(2) & np.uint32(1)
+            made_of[known] = parts[3, i]
+            known += hit >> np.uint32(3)
+    return known
+
+
+@inner
+def _characters(tokens, places, count, parts, hits, there, made_of):
+    """The same of any text, in pieces of 2 to 4 characters."""
+    known = np.int64(0)
+    for n in range(count):
+        begin, end = places[0, n], places[0, n + 1]
+        made_of[known] = parts[0, begin]
+        known += hits[begin] & np.uint32(1)
+        for i in range(begin, end):
+            if tokens[i] & 0xC0 == 0x80:
+                continue
+            j, hashed = i, np.uint32(FNV_START)
+            for chars in range(1, MOST + 1):
+                if j == end:
+                    break
+                hashed = _step(hashed, tokens[j])
                 j += 1
-            chars += 1
-            if chars >= sizes[1] and not (chars == 1 and (i == 0 or j == size)):
-                at32 = hashed % np.uint32(BUCKETS)
-                if there[at32 >> np.uint32(3)] >> (at32 & np.uint32(7)) & 1:
-                    made_of[known] = piece[at32]
-                    known += 1
+                while j < end and tokens[j] & 0xC0 == 0x80:
+                    hashed = _step(hashed, tokens[j])
+                    j += 1
+                if chars >= LEAST:
+                    made_of[known] = hashed % np.uint32(BUCKETS)
+                    known += _has(there, made_of[known])
     return known
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import orjson
@@ -12,6 +13,7 @@ import orjson
 from instdata.read.bytes_to_records import Bad, text_pieces, too_long
 from instdata.read.file_kind import PIECE, RECORD_LIMIT, Beside, Damaged
 from instdata.read.json_numbers import loads
+from instdata.read.json_records import TOGETHER, parse_together
 from instdata.read.truncated_json import TRUNCATED, breaks_off
 
 AGAIN = 4 << 30  # bytes of a file that are read once more for values that are no JSON and do not end
@@ -160,7 +162,10 @@ def _cut(data: bytes, in_array: bool, last: bool, between: bytes) -> tuple[list[
 
     spans, used, ends = split_values(data, in_array)
     found: list[bytes | Bad] = []
-    done = 0
+    done, values = 0, [data[start:end] for start, end in spans]
+    gaps = {data[a:b] for (_, a), (b, _) in pairwise([(0, 0), *spans])}
+    if not any(gap.strip(between) for gap in gaps) and _whole(values):
+        found, done, spans = values, spans[-1][1] if spans else 0, []
     for start, end in spans:
         if stray := data[done:start].strip(between):
             found.append(_stray(stray))
@@ -176,6 +181,12 @@ def _cut(data: bytes, in_array: bool, last: bool, between: bytes) -> tuple[list[
     if joint and not ends:
         return [*found, _trim(left[: joint.end()])], left[joint.end() :], False, True
     return found, left, ends, False
+
+
+def _whole(values: list[bytes]) -> bool:
+    """Whether none of these values can have swallowed its neighbours: with a second brace, it has to be JSON."""
+    some = [value for value in values if value.find(b"{", 1) >= 0]
+    return all(parse_together(some[i : i + TOGETHER]) is not None for i in range(0, len(some), TOGETHER))
 
 
 def _stray(text: bytes) -> Bad:

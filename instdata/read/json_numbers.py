@@ -13,6 +13,7 @@ import orjson
 # Digits as 0, E as e, without signs: what may be lost is then looked for at the speed of memory.
 FOLDED = bytes(0x30 if 0x30 <= c <= 0x39 else 0x65 if c == 0x45 else c for c in range(256))
 LONG, WIDE = b"0" * 19, b"e000"
+MINUS = re.compile(rb"-0(?:[\s,\]}]|\Z)")
 # -0; 19 digits; an exponent of three digits.
 LOST = re.compile(
     rb"(?:[\[:,\s]|\A)(?:-0(?:[\s,\]}]|\Z)|-?(?:[0-9]{19}|[0-9]+\.[0-9]{19}|[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]{3}))"
@@ -70,11 +71,16 @@ def spelled(raw: bytes | str) -> Any:
     return json.loads(raw, parse_float=written, parse_int=whole, parse_constant=lambda word: math.nan)
 
 
+def may_lose(data: bytes) -> bool:
+    """Whether JSON text, or text that holds it, may hold a number that a machine's does not hold: a quick look."""
+    folded = data.translate(FOLDED, b"+-")
+    return LONG in folded or WIDE in folded or MINUS.search(data) is not None
+
+
 def loads(raw: bytes | str) -> Any:
     """JSON, numbers that a machine's do not hold as Written. Raises ValueError (RecursionError where it is deep)."""
     data = raw.encode() if isinstance(raw, str) else raw
-    folded = data.translate(FOLDED, b"+-")
-    if not (LONG in folded or WIDE in folded or b"-0" in data) or not LOST.search(data):
+    if not may_lose(data) or not LOST.search(data):
         return orjson.loads(data)
     try:
         orjson.loads(data)  # Python reads more than JSON
@@ -82,7 +88,10 @@ def loads(raw: bytes | str) -> Any:
         if "infinity" not in str(e):
             raise
     found = spelled(data)
-    dumps(found)  # a lone surrogate
+    try:
+        dumps(found)
+    except TypeError as e:  # a lone surrogate
+        raise ValueError(str(e)) from e
     return found
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.read import fasttext_lid
-from instdata.util.kernels import jit
+from instdata.util.kernels import inner, jit
 
 SAMPLE = 100  # characters that the model sees: more cost time and change nothing
 HEAD = 400  # characters looked at to find them
@@ -42,6 +42,8 @@ MACRO = {
 # All linear-time (RE2). Words with the punctuation of code, links and tags are no language.
 FENCED = r"(?s)```.*?(?:```|\z)|~~~.*?(?:~~~|\z)"
 NOT_PROSE = r"[{}\[\]()<>=;_\\|+*#@$^&~`]|://"
+CODE = np.zeros(256, np.bool_)  # bytes of NOT_PROSE, but for ://
+CODE[list(b"{}[]()<>=;_\\|+*#@$^&~`")] = True
 NOT_WORDS = r"<[a-zA-Z/!][^<>]{0,80}>|[!-~]*(?:[{}\[\]()<>=;_\\|+*#@$^&~`]|://)[!-~]*"
 
 
@@ -76,12 +78,30 @@ def detect(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 def _sample(texts: pa.Array) -> pa.Array:
     """The first words of each text on one line, without code blocks, links, tags and words of code."""
+    words, odd = _plain_words(texts)
+    if odd.any():
+        rows = pa.array(odd)
+        words = pc.replace_with_mask(words, rows, _words(texts.filter(rows)))
+    shouted = pc.utf8_is_upper(words)  # capitals alone look Japanese to the model
+    return pc.if_else(shouted, pc.utf8_lower(words), words) if pc.any(shouted).as_py() else words
+
+
+def _words(texts: pa.Array) -> pa.Array:
+    """The same, in the case that they are written in."""
     head = pc.utf8_slice_codeunits(texts, 0, HEAD)
     head = _where(head, NOT_PROSE, lambda rows: _prose(head.filter(rows), texts.filter(rows)))
     # a line break would end the text for the model
-    words = pc.replace_substring(pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(head), 0, SAMPLE), "\n", " ")
-    shouted = pc.utf8_is_upper(words)  # capitals alone look Japanese to the model
-    return pc.if_else(shouted, pc.utf8_lower(words), words) if pc.any(shouted).as_py() else words
+    return pc.replace_substring(pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(head), 0, SAMPLE), "\n", " ")
+
+
+def _plain_words(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """(_words of each text that is prose, the texts that may be none or begin or end with a rare blank: nothing there)"""
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
+    out = np.empty(min(int(offsets[-1] - offsets[0]), 4 * SAMPLE * len(texts)), np.uint8)
+    ends, odd = np.zeros(len(offsets), np.int32), np.zeros(len(texts), np.bool_)
+    _write_words(data, offsets, CODE, out, ends, odd)
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(out[: ends[-1]])), odd
 
 
 def _prose(head: pa.Array, texts: pa.Array) -> pa.Array:
@@ -111,6 +131,53 @@ def _scripts(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     counts = np.empty((4, len(texts)), np.int32)
     _count(np.frombuffer(texts.buffers()[2] or b"\0", np.uint8), offsets, counts)
     return counts[0], counts[1], counts[2], counts[3]
+
+
+@jit
+def _write_words(data, offsets, code, out, ends, odd):
+    size = 0
+    for row in range(len(odd)):
+        begin, end = offsets[row], offsets[row + 1]
+        first, chars, last, strange = begin, 0, begin, False
+        while last < end:  # the head
+            byte = data[last]
+            chars += byte & 0xC0 != 0x80
+            if chars > HEAD:
+                break
+            strange |= code[byte]
+            if byte == 58 and last + 1 < end and data[last + 1] == 47:  # perhaps ://
+                strange = True
+            last += 1
+        while first < last and _blank(data[first]):
+            first += 1
+        while last > first and _blank(data[last - 1]):
+            last -= 1
+        tail = last - 1
+        while tail > first and data[tail] & 0xC0 == 0x80:
+            tail -= 1
+        if strange or (first < last and not (_prose_byte(data, first) and _prose_byte(data, tail))):
+            odd[row] = True
+        else:
+            chars = 0
+            for i in range(first, last):
+                byte = data[i]
+                chars += byte & 0xC0 != 0x80
+                if chars > SAMPLE:
+                    break
+                out[size] = 32 if byte == 10 else byte
+                size += 1
+        ends[row + 1] = size
+
+
+@inner
+def _blank(byte):
+    return byte == 32 or byte == 9 or byte == 10 or byte == 13
+
+
+@inner
+def _prose_byte(data, at):
+    """Whether a character is surely no blank: of ASCII what is printed, of others from U+3040 to U+D7FF."""
+    return 33 <= data[at] <= 126 or 0xE4 <= data[at] <= 0xED or (data[at] == 0xE3 and data[at + 1] > 0x80)
 
 
 @jit

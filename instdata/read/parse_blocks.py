@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, UNKNOWN, message_id, row_id, split_messages, turns_array
+from instdata.corpus.rows import OPTIONAL, SHARD, SPAN, TURNS, UNKNOWN, message_id, row_id, split_messages, turns_array
 from instdata.corpus.taxonomy import Taxonomy, normalise_label
 from instdata.read.adapters import Conversation, adapt, cut_back, meta
 from instdata.read.blocks import Bad, parsed, raw_text
@@ -22,8 +22,12 @@ from instdata.read.formats import used_keys
 from instdata.read.json_numbers import dumps, holds_float, spelled
 from instdata.read.language import detect as detect_languages
 from instdata.read.open_sources import Input
+from instdata.read.plain_columns import plain_columns
+from instdata.read.plain_rows import PlainRows, joined
 from instdata.read.question_sets import listed
 from instdata.read.source_form import plain, record_of, texts_of, written
+
+JSON = frozenset([bytes, Bad])  # what a block of JSON text consists of
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,22 @@ class BlockRows:
     """A block's records, read: plain ones as columns, others as rows; what could not be read as (record number, error,
     raw text)."""
 
-    usual: Usual
+    plain: list[PlainRows]
     rows: list[Parsed]
     bad: list[tuple[int, str, str]]
 
     def table(self, item: Input) -> pa.Table:
         """The rows in the order of their records, as a SHARD table."""
-        plain, others = _usual_table(self.usual, item), _table(self.rows, item)
-        if not len(plain) or not len(others):
-            return plain if len(plain) else others
-        order = np.argsort([*self.usual.numbers, *(p.number for p in self.rows)], kind="stable")
-        return pa.concat_tables([plain, others]).take(pa.array(order))
+        if not self.plain:
+            return _with_language(_table(self.rows, item))
+        plain = joined(self.plain)
+        table = _plain_table(plain, item)
+        numbers = np.concatenate([plain.numbers, np.array([p.number for p in self.rows], np.int64)])
+        if self.rows:
+            table = pa.concat_tables([table, _table(self.rows, item)])
+        if (np.diff(numbers) < 0).any() or self.rows:
+            table = table.take(pa.array(np.argsort(numbers, kind="stable")))
+        return _with_language(table)
 
 
 def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> BlockRows:
@@ -63,8 +72,12 @@ def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> B
     bad: list[tuple[int, str, str]] = []
     used, usual = used_keys(item.fields), Usual(item.format, item.fields)
     quick, text = item.format in PLAIN, isinstance(records, list)
-    for i, found in enumerate(parsed(records)):
-        record = found
+    found, plain = list(parsed(records)), list[PlainRows]()
+    left: Iterable[int] = range(len(found))
+    if quick:
+        plain, left = plain_columns(found, first, usual, text and JSON.issuperset(map(type, records)))
+    for i in left:
+        record = found[i]
         if isinstance(record, dict):
             if quick and usual.take(first + i, record, text and isinstance(records[i], bytes)):
                 continue
@@ -88,7 +101,7 @@ def parse(records: Any, first: int, item: Input, taxonomy: Taxonomy | None) -> B
         except Exception as e:
             bad.append((number, f"{type(e).__name__}: {e}", raw_text(records, number - first)))
         at += len(talks)
-    return BlockRows(usual, rows, sorted(bad))
+    return BlockRows([*plain, usual.columns()] if usual.numbers else plain, rows, sorted(bad))
 
 
 def _conversations(record: Record, records: Any, i: int, item: Input) -> tuple[Record, list[Conversation]]:
@@ -157,14 +170,15 @@ def _table(rows: list[Parsed], item: Input) -> pa.Table:
     return _shard(columns, item)
 
 
-def _usual_table(rows: Usual, item: Input) -> pa.Table:
+def _plain_table(rows: PlainRows, item: Input) -> pa.Table:
     """The SHARD table of plain records."""
+    numbers = pa.array(rows.numbers)
     columns = {
         "messages": rows.messages(),
-        "rid": [row_id(item.source, item.file, number) for number in rows.numbers],
-        "id": [message_id(talk) for talk in rows.talks()],
-        "origin": [item.origin] * len(rows.numbers),
-        "source_row": rows.numbers,
+        "rid": pc.binary_join_element_wise(row_id(item.source, item.file, ""), numbers.cast(pa.string()), ""),
+        "id": rows.ids(),
+        "origin": pa.repeat(item.origin, len(rows)),
+        "source_row": numbers,
         "meta": rows.meta,
         "asked_span": rows.spans(),
         "form": rows.forms,
@@ -173,15 +187,21 @@ def _usual_table(rows: Usual, item: Input) -> pa.Table:
 
 
 def _shard(columns: dict[str, Any], item: Input) -> pa.Table:
-    """A SHARD table of these columns; those that are missing are the same in every row, null, or told by the text."""
+    """A SHARD table of these columns; those that are missing are the same in every row, or null."""
     count = len(columns["rid"])
-    texts = pc.binary_join_element_wise(*split_messages(columns["messages"]), "\n", null_handling="skip")
-    columns |= {"lang": detect_languages(texts)[0], "source": [item.source] * count, "source_file": [item.file] * count}
+    columns |= {"source": pa.repeat(item.source, count), "source_file": pa.repeat(item.file, count)}
     made = []
     for name, kind in zip(SHARD.names, SHARD.types):
         column = columns[name] if name in columns else pa.nulls(count, kind)
         made.append(column if isinstance(column, pa.Array) else pa.array(column, kind))
     return pa.table(made, names=SHARD.names).cast(SHARD)
+
+
+def _with_language(table: pa.Table) -> pa.Table:
+    """A SHARD table with the language of each row."""
+    messages = table["messages"].combine_chunks() if len(table) else pa.array([], TURNS)
+    texts = pc.binary_join_element_wise(*split_messages(messages), "\n", null_handling="skip")
+    return table.set_column(SHARD.get_field_index("lang"), SHARD.field("lang"), detect_languages(texts)[0])
 
 
 def _span(row: Conversation) -> dict[str, int] | None:

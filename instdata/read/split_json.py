@@ -14,7 +14,7 @@ OUTSIDE = np.zeros(256, np.bool_)
 OUTSIDE[list(b' \t\r\n,:{}[]"+-.0123456789eEtrufalsnNIity')] = True
 
 
-def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], int, bool]:
+def split_values(data: bytes, in_array: bool) -> tuple[list[list[int]], int, bool]:
     """(start and end of the complete values in `data`, the number of bytes they and what lies between them take,
     whether the array's closing bracket was seen).
 
@@ -24,7 +24,7 @@ def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], in
     line did.
     """
     spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
-    return [(int(start), int(end)) for start, end in spans], int(used), bool(closed)
+    return spans.tolist(), int(used), bool(closed)
 
 
 class Skip:
@@ -100,6 +100,11 @@ def _spans(data, in_array):
         if indent < 0 and (line == 0 or data[line - 1] == NEWLINE):
             indent = i - line
         while i < n:
+            if in_string:
+                while i < n and data[i] != QUOTE and data[i] != BACKSLASH and data[i] != NEWLINE:
+                    i += 1
+                if i == n:
+                    break
             c = data[i]
             if in_string:
                 if c == BACKSLASH:

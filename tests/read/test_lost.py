@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from instdata.read.adapters import adapt, cut_back
-from instdata.read.blocks import Bad, parse_json
+from instdata.read.bytes_to_records import Bad
 from instdata.read.column_names import normalise_keys
 from instdata.read.field_text import BadRow
 from instdata.read.formats import columns
+from instdata.read.json_records import parse_json
 
 
 def read(record: dict[str, Any], format: str) -> Any:

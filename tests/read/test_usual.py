@@ -1,14 +1,19 @@
-"""Plain records read straight into columns become what the long way makes of them, whatever their keys and texts."""
+"""Plain records read straight into columns, all at once or one by one, become what the long way makes of them, whatever
+their keys and texts."""
 
 from __future__ import annotations
 
+import re
+
 import orjson
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.read import parse_blocks as parsing
+from instdata.read import plain_columns
 from instdata.read.formats import columns
 from instdata.read.open_sources import Input
 from instdata.read.source_form import record_of
@@ -72,35 +77,53 @@ MAINS = {
 }  # fmt: skip
 
 
-def rows(records, format, quick, monkeypatch):
-    monkeypatch.setattr(parsing, "PLAIN", parsing_plain if quick else ())
+ONE_BY_ONE, LONG = 10**9, None  # records with the same keys from which on they are read at once; none are plain
+
+
+def rows(records, format, least=1):
     item = Input("s", "a.jsonl", "a.jsonl", "", format, columns(format, {}), "unknown")
-    read = parsing.parse(records, 7, item, None)
-    return read.table(item), read.bad, len(read.usual.numbers)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plain_columns, "LEAST", least)
+        if least is LONG:
+            patch.setattr(parsing, "PLAIN", ())
+        read = parsing.parse(records, 7, item, None)
+    return read.table(item), read.bad, sum(map(len, read.plain))
 
 
-parsing_plain = parsing.PLAIN
+def file_of(table):
+    file = pa.BufferOutputStream()
+    pq.write_table(table, file)
+    return file.getvalue().to_pybytes()
 
 
 @pytest.mark.parametrize("json", [True, False])
 @pytest.mark.parametrize("format", MAINS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
-def test_the_short_way_and_the_long_way_agree(format, json, data):
+@settings(max_examples=100, deadline=None)
+def test_the_three_ways_agree(format, json, data):
     main = data.draw(st.sampled_from(MAINS[format]))
-    batch = data.draw(st.lists(records(main), min_size=1, max_size=6))
+    batch = data.draw(st.lists(records(main), min_size=1, max_size=8))
+    batch += data.draw(st.lists(st.sampled_from(batch), max_size=3))
     try:
         given = [orjson.dumps(r) for r in batch] if json else batch
     except TypeError:  # a whole number that JSON's reader would make a float of
         return
-    with pytest.MonkeyPatch.context() as patch:
-        quick, bad, _ = rows(given, format, True, patch)
-        slow, also, none = rows(given, format, False, patch)
-    assert bad == also and none == 0
-    assert quick.drop_columns("form").equals(slow.drop_columns("form"))
-    for row in quick.select(["form", "messages", "meta", "source_row"]).to_pylist():
-        back = record_of(row["form"], row["messages"], row | _optional(quick, row), row["meta"])
+    at_once, bad, plain = rows(given, format)
+    one_by_one, *same = rows(given, format, ONE_BY_ONE)
+    slow, also, none = rows(given, format, LONG)
+    assert file_of(at_once) == file_of(one_by_one)
+    assert [bad, plain] == same and bad == also and none == 0
+    assert at_once.drop_columns("form").equals(slow.drop_columns("form"))
+    for row in at_once.select(["form", "messages", "meta", "source_row"]).to_pylist():
+        back = record_of(row["form"], row["messages"], row | _optional(at_once, row), row["meta"])
         assert back == (orjson.loads(given[row["source_row"] - 7]) if json else batch[row["source_row"] - 7])
+
+
+def test_what_is_blank_to_a_column_is_blank_to_python():
+    blank = "".join(c for c in map(chr, range(0x110000)) if c.isspace())
+    assert re.fullmatch(f"[{plain_columns.BLANK}]+", blank)
+    every = pa.array([c for c in map(chr, range(0x110000)) if not "\ud800" <= c <= "\udfff" and not c.isspace()])
+    assert not plain_columns._is(every, f"[{plain_columns.BLANK}]").any()
 
 
 def _optional(table: pa.Table, row: dict) -> dict:
@@ -116,6 +139,6 @@ def test_plain_sets_take_the_short_way():
         "sharegpt": {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]},
     }
     for format, record in plain.items():
-        with pytest.MonkeyPatch.context() as patch:
-            table, bad, taken = rows([orjson.dumps(record)] * 3, format, True, patch)
-        assert (len(table), bad, taken) == (3, [], 3), format
+        for least in (1, ONE_BY_ONE):
+            table, bad, taken = rows([orjson.dumps(record)] * 3, format, least)
+            assert (len(table), bad, taken) == (3, [], 3), format

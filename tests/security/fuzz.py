@@ -26,10 +26,10 @@ import orjson
 from instdata.llm.fence import fence
 from instdata.llm.lenient_json import NoJson, find
 from instdata.llm.reply import Unusable, read_items, read_object, sole_object, thoughts
-from instdata.read.blocks import parse_json
 from instdata.read.chat_template_text import rendered
 from instdata.read.field_text import BadRow
 from instdata.read.json_numbers import dumps, loads
+from instdata.read.json_records import parse_json
 from instdata.read.split_json import split_values
 from instdata.read.thoughts import put_back, take_out
 from instdata.read.turns import dialogue, read_turns

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from instdata.read.blocks import parse_json
 from instdata.read.bytes_to_records import Bad, lines, pieces
 from instdata.read.file_kind import Damaged, form_of
 from instdata.read.json_documents import elements
+from instdata.read.json_records import parse_json
 from instdata.util.errors import InputError
 
 HEAD = 64 << 10  # bytes by which a format is told
