@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached
 from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
+from instdata.util.engine import Engine
 from instdata.util.sealed import sound
 
 VERSION = 4  # raise it when the same new text makes another shard
@@ -23,29 +24,40 @@ VERSION = 4  # raise it when the same new text makes another shard
 MESSAGES, ORIGIN, PAIR = "_messages", "_origin", {"_chosen": "chosen", "_rejected": "rejected"}
 
 
-def rewritten(corpus: Corpus, cache: Path) -> Corpus:
-    """The corpus with the text that its last sidecar holds. Shards of which no row changed are shared."""
-    shards = list(corpus.shards)
+def rewritten(corpus: Corpus, cache: Path, engine: Engine) -> Corpus:
+    """The corpus with the text that its last sidecar holds. Shards of which no row changed are shared; the others are
+    written by the engine's workers, those that are not in the cache yet."""
+    shards, missing = list(corpus.shards), []
     for i, part in corpus.sidecars[-1].parts.items():
-        if MESSAGES not in pq.read_schema(part.path).names:
-            continue  # every row of it raised
-        shards[i] = _changed(shards[i], part, cache)
+        if not any(map(len, _there(_new(part)).values())):
+            continue
+        key = hashlib.sha256(f"{shards[i].key}:{part.key}:{part.lo}:{VERSION}".encode()).hexdigest()[:40]
+        made = replace(shards[i], path=cache / "shards" / key[:2] / f"{key}.parquet", key=key)
+        if not (sound(made.path) and sound(made.bad_path)):
+            missing.append((i, (shards[i], part, made)))
+        shards[i] = made
+    for (i, _), made in zip(missing, engine.map(_written, (task for _, task in missing))):
+        shards[i] = made
     return replace(corpus, shards=shards)
 
 
-def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
-    """A shard with the new text of a sidecar's part; itself where nothing changed."""
-    names = [n for n in (MESSAGES, ORIGIN, *PAIR) if n in pq.read_schema(part.path).names]
-    new = read_cached(part.path, names).slice(part.lo, part.hi - part.lo).combine_chunks()
-    there = {n: np.flatnonzero(np.asarray(pc.is_valid(new[n]))) for n in names if n != ORIGIN}
-    if not any(map(len, there.values())):
-        return shard
-    key = hashlib.sha256(f"{shard.key}:{part.key}:{part.lo}:{VERSION}".encode()).hexdigest()[:40]
-    path = cache / "shards" / key[:2] / f"{key}.parquet"
-    made = replace(shard, path=path, key=key)
-    if sound(path) and sound(made.bad_path):
-        return made
-    table = read_cached(shard.path)
+def _new(part: Part) -> pa.Table:
+    """The new text that a sidecar's part holds, a column for each of its kinds; none where every row raised."""
+    found = pq.read_schema(part.path).names
+    names = [n for n in (MESSAGES, ORIGIN, *PAIR) if n in found] if MESSAGES in found else []
+    return read_cached(part.path, names).slice(part.lo, part.hi - part.lo).combine_chunks()
+
+
+def _there(new: pa.Table) -> dict[str, np.ndarray]:
+    """The rows that have new text, for each column of it."""
+    return {n: np.flatnonzero(np.asarray(pc.is_valid(new[n]))) for n in new.column_names if n != ORIGIN}
+
+
+def _written(task: tuple[Shard, Part, Shard]) -> Shard:
+    """The shard that becomes of one by the new text of a sidecar's part, written into the cache."""
+    shard, part, made = task
+    new, table = _new(part), read_cached(shard.path)
+    there = _there(new)
     own = np.arange(part.hi - part.lo) if part.at is None else part.at  # the shard's rows
     if len(there[MESSAGES]):
         table = _with_text(table, own[there[MESSAGES]], new.take(pa.array(there[MESSAGES])))
@@ -53,7 +65,7 @@ def _changed(shard: Shard, part: Part, cache: Path) -> Shard:
         turns = new[name].combine_chunks().take(pa.array(there[name]))
         table = _put(table, PAIR[name], own[there[name]], turns.cast(table.schema.field(PAIR[name]).type))
     write_cached(read_cached(shard.bad_path), made.bad_path)
-    write_cached(table, path)
+    write_cached(table, made.path)
     return replace(made, size=table.nbytes)
 
 

@@ -39,7 +39,7 @@ def apply(step: Step, number: int, corpus: Corpus, engine: Engine, cache: Path) 
             after, decided, verdicts = _score_corpus(step, corpus, engine, cache)
         else:
             after, decided, verdicts = _score_rows(step, corpus, engine, cache)
-        after = rewritten(after, cache) if step.rewrites else after
+        after = rewritten(after, cache, engine) if step.rewrites else after
     except (InstdataError, KeyboardInterrupt):
         raise
     except Exception as e:

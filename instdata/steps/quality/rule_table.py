@@ -183,3 +183,12 @@ def flags(masks: dict[str, np.ndarray]) -> pa.Array:
     number = np.zeros(rows, np.int32)
     number[list(names)] = np.arange(1, len(names) + 1)
     return pa.array(["", *map(",".join, names.values())], pa.string()).take(pa.array(number))
+
+
+def owners(flags: pa.ChunkedArray, chosen: tuple[str, ...]) -> pa.Array:
+    """The first of the chosen rules among the flags of each row, null for none (string array). Worked out for each set
+    of flags once: few sets are on many rows."""
+    known = flags.combine_chunks().dictionary_encode()
+    sets_of = [set(words.split(",")) for words in known.dictionary.to_pylist()]
+    found = [next((name for name in chosen if name in names), None) for names in sets_of]
+    return pa.array(found, pa.string()).take(known.indices)

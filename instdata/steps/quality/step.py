@@ -284,11 +284,8 @@ class Quality(Step):
         """The first rule in the table's order owns the row; then bounds, language and top. Raises BudgetReached where
         more rows than `max_missing` lack a model's score that bounds or top go by."""
         verdicts = keep(len(scores))
-        chosen = self.chosen
-        flags = scores.column("flags") if any(name not in table.MEASURED for name in chosen) else None
-        for name in chosen:
-            if name not in table.MEASURED:
-                verdicts |= drop(pc.match_substring_regex(flags, rf"(^|,){name}(,|$)"), name)
+        if set(self.chosen) - table.MEASURED.keys():
+            verdicts = Verdicts(table.owners(scores.column("flags"), self.chosen))
         for name, bound in self.largest.items():
             verdicts |= drop(getattr(scores, name) > bound, MOST_REASONS.get(name, f"high_{name}"))
         for name, bound in self.min.items():
