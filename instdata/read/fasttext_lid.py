@@ -32,6 +32,7 @@ WIDE_START, WIDE_PRIME = (
 # Known to the compiler, so that adding a word or piece is an instruction or two, and no piece's number a division.
 DIM = 16  # numbers a word or piece
 BUCKETS = 2_000_000  # numbers of hashed pieces
+LEAST, MOST = 2, 4  # characters of a piece
 DEEPEST = 256  # branches of the tree that wait to be looked at
 
 
@@ -45,11 +46,9 @@ class FastText:
     children: np.ndarray  # int32[nodes, 2]: left, right; -1 for a leaf, whose number is its label's
     words: np.ndarray  # uint64[2^k]: 64-bit hashes of known words, open-addressed; 0 where empty
     word: np.ndarray  # int32[2^k]: row of `input` of each
-    piece: np.ndarray  # int32[buckets]: row of `input` of a hashed piece, -1 where it was pruned
+    piece: np.ndarray  # int32[buckets + words]: row of `input` of a hashed piece, -1 where pruned; then of each word
     there: np.ndarray  # uint8[buckets / 8]: a bit of each hashed piece, set where it was not pruned
     end: int  # row of `input` of the line's end, -1 where it was pruned
-    least: int  # characters in a piece
-    most: int
 
 
 class _Reader:
@@ -88,12 +87,13 @@ def parse(data: bytes) -> FastText:
     r = _Reader(data)
     magic, version = r.numbers("ii")
     dim, *_, grams, loss, _, buckets, least, most, _, _ = r.numbers("12id")
-    if (magic, version, dim, grams, loss, buckets) != (MAGIC, VERSION, DIM, 1, 1, BUCKETS):
+    form = (magic, version, dim, grams, loss, buckets, least, most)
+    if form != (MAGIC, VERSION, DIM, 1, 1, BUCKETS, LEAST, MOST):
         raise ValueError(f"not a fastText model with hierarchical softmax, single words and {DIM} numbers each")
     size, words, _, _, pruned = r.numbers("iiiqq")
     texts, counts = r.entries(size)
     places = r.array("<i4", 2 * pruned).reshape(-1, 2)
-    piece = np.full(buckets, -1, np.int32)
+    piece = np.concatenate([np.full(buckets, -1, np.int32), np.arange(words, dtype=np.int32)])
     piece[places[:, 0]] = words + places[:, 1]
     inputs = _matrix(r)
     (quantised,) = r.numbers("?")
@@ -101,8 +101,10 @@ def parse(data: bytes) -> FastText:
     slots, rows = _table(texts[:words])
     end = texts.index(END) if END in texts[:words] else -1
     names = [label.decode().removeprefix("__label__") for label in texts[words:]]
-    there = np.packbits(piece >= 0, bitorder="little")  # a quarter of a megabyte, which the processor keeps at hand
-    return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, piece, there, end, least, most)
+    there = np.packbits(
+        piece[:buckets] >= 0, bitorder="little"
+    )  # a quarter of a megabyte, which the processor keeps at hand
+    return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, piece, there, end)
 
 
 def _plain(r: _Reader) -> np.ndarray:
@@ -174,20 +176,19 @@ def predict(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
     best, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
-    sizes = np.array([m.end, m.least, m.most], np.int64)
-    _predict(data, offsets, m.input, m.output, m.children, m.words, m.word, m.piece, m.there, sizes, best, probability)
+    _predict(data, offsets, m.input, m.output, m.children, m.words, m.word, m.piece, m.there, m.end, best, probability)
     return best, probability
 
 
 @jit
-def _predict(data, offsets, inputs, output, children, words, word, piece, there, sizes, best, probability):
+def _predict(data, offsets, inputs, output, children, words, word, piece, there, line_end, best, probability):
     hidden = np.empty(DIM, np.float32)
     waiting, scores = np.empty(DEEPEST, np.int32), np.empty(DEEPEST, np.float32)
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     # What a text is made of is looked up first and added later: memory is asked for many times at once, not in turn.
-    token, made_of = np.empty(longest + 2, np.uint8), np.empty(2 * (longest + 2) * (sizes[2] + 1), np.int64)
+    token, made_of = np.zeros(longest + 2 + MOST, np.uint8), np.empty(2 * (longest + 2) * (MOST + 1), np.int64)
     for row in range(len(offsets) - 1):
         hidden[:] = 0
         known = np.int64(0)  # a plain 0 is a type of its own, and what it is given to is compiled for it too
@@ -207,13 +208,14 @@ def _predict(data, offsets, inputs, output, children, words, word, piece, there,
             ):
                 break  # </s> ends a line, as a line break does
             if at > begin:
-                known = _word(data, begin, at, words, word, piece, there, sizes, token, made_of, known)
-        if sizes[0] >= 0:
-            made_of[known] = sizes[0]
+                known = _word(data, begin, at, words, word, there, token, made_of, known)
+        if line_end >= 0:
+            made_of[known] = BUCKETS + line_end
             known += 1
         for i in range(known):
+            of = np.uint64(piece[made_of[i]])
             for k in range(DIM):
-                hidden[k] += inputs[made_of[i], k]
+                hidden[k] += inputs[of, k]
         best[row], probability[row] = -1, 0
         if known:
             scale = np.float32(1.0 / known)
@@ -228,38 +230,49 @@ def _blank(byte):
 
 
 @inner
-def _word(data, begin, end, words, word, piece, there, sizes, token, made_of, known):
-    """Write the rows of a word, where it is known, and of its pieces from place `known`; returns the next place."""
-    h = np.uint64(WIDE_START)
-    for i in range(begin, end):
-        h = (h ^ np.uint64(data[i])) * np.uint64(WIDE_PRIME)
+def _word(data, begin, end, words, word, there, token, made_of, known):
+    """Write the places (in `piece`) of a word, where it is known, and of its pieces from `known`; returns the next
+    one."""
+    h, plain = np.uint64(WIDE_START), np.uint8(0)
+    size = end - begin
+    token[0], token[size + 1] = 60, 62  # < and > mark the word's ends
+    for i in range(size):  # not by a slice: to word its error takes two seconds of compiling
+        byte = data[begin + i]
+        token[1 + i] = byte
+        plain |= byte
+        h = (h ^ np.uint64(byte)) * np.uint64(WIDE_PRIME)
     mask = np.uint64(len(words) - 1)
     at = h & mask
     while words[at] != 0 and words[at] != h:
         at = (at + np.uint64(1)) & mask
     if words[at] == h:
-        made_of[known] = word[at]
+        made_of[known] = BUCKETS + word[at]
         known += 1
-    size = end - begin
-    token[0], token[size + 1] = 60, 62  # < and > mark the word's ends
-    for i in range(size):  # not by a slice: to word its error takes two seconds of compiling
-        token[1 + i] = data[begin + i]
     size += 2
+    if plain < 128:  # a character a byte: written down first and counted if it is known, without a branch
+        for i in range(size - 1):
+            hashed = _step(np.uint32(FNV_START), token[i])
+            for more in range(1, MOST):
+                hashed = _step(hashed, token[i + more])
+                at32 = hashed % np.uint32(BUCKETS)
+                made_of[known] = at32
+                known += there[at32 >> np.uint32(3)] >> (at32 & np.uint32(7)) & (i + more < size)
+        return known
     for i in range(size):
         if token[i] & 0xC0 == 0x80:
             continue
         j, chars, hashed = i, 0, np.uint32(FNV_START)
-        while j < size and chars < sizes[2]:
+        while j < size and chars < MOST:
             hashed = _step(hashed, token[j])
             j += 1
             while j < size and token[j] & 0xC0 == 0x80:
                 hashed = _step(hashed, token[j])
                 j += 1
             chars += 1
-            if chars >= sizes[1] and not (chars == 1 and (i == 0 or j == size)):
+            if chars >= LEAST:
                 at32 = hashed % np.uint32(BUCKETS)
                 if there[at32 >> np.uint32(3)] >> (at32 & np.uint32(7)) & 1:
-                    made_of[known] = piece[at32]
+                    made_of[known] = at32
                     known += 1
     return known
 
