@@ -6,7 +6,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from instdata.corpus.rows import MESSAGES, Rows
+from instdata.corpus.rows import MESSAGES, TEXT, Rows
 from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.preference_columns import PAIR, Found, Mended, with_pairs
 from instdata.steps.quality import wording
-from instdata.steps.quality.rule_text import BATCH, Text, asks, has
+from instdata.steps.quality.piece_search import Search
+from instdata.steps.quality.rule_text import BATCH, Sought, Text, asks, filled, has, search_of
 
 Kind = Literal["mojibake", "invisible", "entities", "escapes", "leftovers", "full_width"]
 KINDS: tuple[Kind, ...] = ("mojibake", "invisible", "entities", "escapes", "leftovers", "full_width")  # in this order
@@ -68,8 +69,36 @@ class Clean(RewriteStep):
         )
 
 
-def _mended(rows: Rows, kinds: list[Kind]) -> Found:
+SOUGHT: Sought = (
+    PERHAPS_MOJIBAKE, PERHAPS_INVISIBLE, PERHAPS_FULL_WIDTH, wording.ENTITY, wording.ESCAPE, wording.NUMBERED_TASK,
+    wording.TASK_HEADER, wording.template_mark, wording.NO_INPUT_SAID, wording.CHAT_MARK, wording.CHAT_TURN,
+)  # fmt: skip
+
+
+@cache
+def search() -> Search:
+    """What SOUGHT is searched for by: whatever is mended has one of these patterns."""
+    return search_of(SOUGHT)
+
+
+def _mended(all_rows: Rows, kinds: list[Kind]) -> Found:
     """(the rows that change, their new conversations, what was changed in each)."""
+    perhaps = np.flatnonzero(_perhaps(all_rows))
+    if not len(perhaps):
+        return perhaps, [], []
+    changed, messages, edits = _mended_of(all_rows.take(perhaps, TEXT), kinds)
+    return perhaps[changed], messages, edits
+
+
+def _perhaps(rows: Rows) -> np.ndarray:
+    """The rows that are looked at: those in whose text one of the patterns may occur."""
+    parts = (rows.prompt, rows.response, rows.tools, _thoughts(rows))
+    some = [filled(part) for part in parts if part is not None and part.null_count < len(part)]
+    return np.bitwise_or.reduce([search().of(part)[0] for part in some]) > 0
+
+
+def _mended_of(rows: Rows, kinds: list[Kind]) -> Found:
+    """The same of the rows that are looked at."""
     wanted, places = _candidates(rows)
     at = np.flatnonzero(np.any([wanted[kind] for kind in kinds], axis=0))
     changed, messages, edits = [], [], []
@@ -127,15 +156,18 @@ def _candidates(rows: Rows) -> tuple[dict[Kind, np.ndarray], dict[Kind, set[Plac
 
 def _all_text(rows: Rows) -> pa.Array:
     """The full text of each row, and the reasoning of its earlier turns."""
+    thoughts = _thoughts(rows)
+    return rows.full if thoughts is None else pc.binary_join_element_wise(rows.full, thoughts, "\n")
+
+
+def _thoughts(rows: Rows) -> pa.Array | None:
+    """The reasoning of each row's turns, in a field of its own; None where there is none."""
     turns = rows.messages.flatten()
-    if turns.type.get_field_index("reasoning_content") < 0:
-        return rows.full
-    thought = turns.field("reasoning_content")
-    if thought.null_count == len(thought):
-        return rows.full
+    thought = turns.field("reasoning_content") if turns.type.get_field_index("reasoning_content") >= 0 else None
+    if thought is None or thought.null_count == len(thought):
+        return None
     ends = np.concatenate([[0], np.cumsum(np.asarray(pc.list_value_length(rows.messages)))])
-    thoughts = pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pc.fill_null(thought, "")), "\n")
-    return pc.binary_join_element_wise(rows.full, thoughts, "\n")
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pc.fill_null(thought, "")), "\n")
 
 
 def _unescaped(prompts: pa.Array) -> pa.Array:
@@ -152,7 +184,7 @@ def _asked_escaped(text: Text) -> np.ndarray:
 
 def _trailing(text: Text) -> np.ndarray:
     """Prompts that end with a template's token."""
-    ends = text.only(wording.LEFTOVERS.has(text, "prompt", wording.template_mark()), _ends_with_mark)
+    ends = text.only(text.has("prompt", wording.template_mark()), _ends_with_mark)
     return text.unless(ends, lambda f: asks(f.ask, "format_asked"))
 
 

@@ -38,9 +38,10 @@ def reading() -> None:
 
 def rules() -> None:
     """Kernels of rules."""
-    from instdata.steps.quality.repeats import warm
+    from instdata.steps.quality import piece_search, repeats
 
-    warm()
+    piece_search.warm()
+    repeats.warm()
 
 
 def labels() -> None:

@@ -17,7 +17,6 @@ patterns of Python's own engine (without `^`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,45 +82,6 @@ class Phrases:
                 others.append((r"\b" if left else "") + bare + (r"\b" if right else ""))
         return "|".join(([rf"\b(?:{'|'.join(words)})\b"] if words else []) + others)
 
-    @cache  # noqa: B019
-    def screen(self, *names: str) -> str | None:
-        """A plain pattern that is in every text in which one of the lists' phrases is: one of some words. It is tried
-        first, as many of the lists' own patterns are slow. None where some phrase has no word that it must have."""
-        phrases = [p for name in names for p in self.lists()[name]]
-        words = _any_of(self._words(p.text, p.language) for p in phrases)
-        if words is None:
-            return None
-        shortest = [w for w in sorted(words, key=len) if not any(o in w for o in words if o != w)]
-        return f"(?i){'|'.join(map(re.escape, sorted(shortest)))}"
-
-    def _words(self, text: str, language: str) -> frozenset[str] | None:
-        """Words of which every text that a phrase catches has one, the longest ones that it names; None where it names
-        none."""
-        found: list[frozenset[str] | None] = []
-        run, i = [""], 0  # the plain text that is being read, in its spellings
-        while i < len(text):
-            char, i = text[i], i + 1
-            if char == "'":
-                run = [r + mark for r in run for mark in "'’"]
-                continue
-            if char == "\\" or char not in SPECIAL:
-                char, i = (text[i], i + 1) if char == "\\" else (char, i)
-                run = [r + char for r in run]
-                continue
-            found, run = [*found, frozenset(run)], [""]
-            if char in "([":
-                inside, i = _inside(text, i)
-                found.append(None if char == "[" else _any_of(self._words(t, language) for t in inside))
-            elif char == "{":
-                end = text.index("}", i)
-                listed = [p.text for p in self.lists()[text[i:end]] if p.language == language]
-                found, i = [*found, _any_of(self._words(t, language) for t in listed)], end + 1
-            elif char in GAPS:
-                i = re.compile(r"\d*").match(text, i).end()  # type: ignore[union-attr]
-        known = [w for w in [*found, frozenset(run)] if w]
-        best = max(known, key=lambda w: (min(len(t.encode()) for t in w), -len(w)), default=frozenset({""}))
-        return None if min(map(len, best)) == 0 else best
-
     def matcher(self, phrase: Phrase) -> str:
         """One phrase as a pattern by itself."""
         left, right = _edges(phrase)
@@ -164,27 +124,6 @@ class Phrases:
             else:
                 out.append("|" if char == "|" else MARKS.get(char) or re.escape(char).replace("\\ ", " "))
         return "".join(out)
-
-
-def _any_of(parts: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
-    """The words of all parts; None where one has none."""
-    listed = list(parts)
-    return frozenset().union(*listed) if listed and all(listed) else None  # type: ignore[arg-type]
-
-
-def _inside(text: str, at: int) -> tuple[list[str], int]:
-    """(the alternatives of the bracket that opens before `at`, the place after its end)."""
-    parts, depth, start = [], 0, at
-    while depth or text[at] not in ")]":
-        if text[at] == "\\":
-            at += 1
-        elif text[at] == "|" and not depth:
-            parts.append(text[start:at])
-            start = at + 1
-        else:
-            depth += (text[at] in "([") - (text[at] in ")]")
-        at += 1
-    return [*parts, text[start:at]], at + 1
 
 
 def _phrase(entry: str | dict[str, str], language: str) -> Phrase:

@@ -1,6 +1,7 @@
 """clean mends and notes; a step that rewrites keeps rows in their place, and the sums right."""
 
 import json
+from collections import Counter
 from importlib.metadata import EntryPoint
 from typing import ClassVar
 
@@ -21,7 +22,7 @@ from instdata.steps.base import RewriteStep, Rewritten
 from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
 from instdata.steps.rewritten_rows import moved_span
-from instdata.util.engine import open_engine
+from instdata.util.engine import Engine, open_engine
 from tests.quality.test_hard import corpus, decided, pairs, read
 
 
@@ -139,6 +140,31 @@ def test_in_a_build(bench):
     assert {r["source_row"]: r["reason"] for r in pq.read_table(plain.path / "ledger.parquet").to_pylist()}[
         3
     ] == "invisible_chars"
+
+
+class Watched(Engine):
+    """Does all itself, and remembers how many tasks each function was given."""
+
+    def __init__(self):
+        self.given = Counter()
+
+    def map(self, function, items):
+        items = list(items)
+        self.given[function.__name__] += len(items)
+        return map(function, items)
+
+
+def test_shards_with_new_text_are_written_by_the_workers_once(bench):
+    for name, answer in (("a", "The Rh\u200bine"), ("b", "The Rhine"), ("c", "The Elbe<|im_end|>")):
+        bench.jsonl(f"{name}.jsonl", [{"instruction": "Name a river.", "output": answer}])
+    plan = prepare({"name": "r", "sources": [{"path": str(bench.folder / "*.jsonl"), "name": "r"}], "steps": ["clean"]})
+    texts = []
+    for written in (2, 0):
+        engine = Watched()
+        corpus = _run(plan, engine)[0]
+        texts.append(corpus.view(np.arange(corpus.n)).response.to_pylist())
+        assert engine.given["_written"] == written
+    assert texts == [["The Rhine", "The Rhine", "The Elbe"]] * 2
 
 
 class Upper(RewriteStep):

@@ -1,5 +1,4 @@
-"""What is tried first never loses a row: screens of phrase lists, patterns looked for together; repetition row by
-row."""
+"""What is tried first never loses a row: pieces that patterns need, looked for together; repetition row by row."""
 
 import re
 
@@ -9,50 +8,116 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.quality import form, personal_data, wording
-from instdata.steps.quality.phrases import lists, pattern, screen
+from instdata.steps import clean
+from instdata.steps.quality import form, rule_table
+from instdata.steps.quality.needed_pieces import needed
+from instdata.steps.quality.phrases import lists, pattern
+from instdata.steps.quality.piece_search import search_for
 from instdata.steps.quality.repeats import NGRAM, RUN, repeats
-from instdata.steps.quality.rule_text import Text, has, spots
+from instdata.steps.quality.rule_table import RULES
+from instdata.steps.quality.rule_text import Text, has
+from tests.quality.test_hard import corpus
 
 EXAMPLES = [p.example for phrases in lists().values() for p in phrases]
 
 
+PIECES = [*EXAMPLES, *(e for rule in RULES for pair in (rule.catches, rule.spares) for e in pair),
+    "\ufffd", "\u200b", "\u202d", "\ue000", "\x07", "Â°", "Ã©", "&nbsp;", "&#39;", "\\u4e00", ".\\nA", "<b>", "３Ａ", "a@b.cn",
+    "13907523186", "212-867-5309", "+44 20 7946 0958", "\n", "11010519491231002X", "4539 1488 0343 6467", "<|im_end|>",
+    "\nUser: hi", "\n2. Instruction: go", "no input", "https://a.cn/b.png", "GPT", "two", "7", "译", "3+4 = 8"]  # fmt: skip
+
+
+def other_case(text):
+    """The same text in other letters: (?i) knows ſ and the sign for kelvin, too."""
+    return st.sampled_from([text, text.upper(), text.lower(), text.replace("'", "’"),
+        text.replace("s", "\u017f").replace("k", "\u212a")])  # fmt: skip
+
+
+pieces = st.one_of(st.sampled_from(PIECES).flatmap(other_case), st.text(max_size=12))
+
+
 @pytest.mark.parametrize("name", lists())
-def test_a_screen_lets_every_phrase_through(name):
+def test_every_phrase_has_a_piece_that_its_list_needs(name):
     examples = [p.example for p in lists()[name]]
     texts = pa.array([*examples, *(e.upper() for e in examples), *(e.replace("'", "’") for e in examples), *EXAMPLES])
     caught = has(texts, pattern(name))
     assert caught[: len(examples)].all()
-    first = screen(name)
-    if first is not None:
-        assert not (caught & ~has(texts, first)).any()
-        assert spots(texts, name).tolist() == caught.tolist()
+    search = search_for([pattern(name)])
+    assert not (caught & (search.of(texts)[0] == 0)).any() or not search.number
 
 
-SETS = {
-    "broken": wording.BROKEN,
-    "leftovers": wording.LEFTOVERS,
-    "told": wording.TOLD,
-    "personal": personal_data.PERSONAL,
-}
-pieces = st.one_of(
-    st.sampled_from(
-        [*EXAMPLES, "\ufffd", "\u200b", "Â°", "&nbsp;", "<b>", "a@b.cn", "13907523186", "\n", "11010519491231002X"]
-    ),
-    st.text(max_size=12),
-)
+@given(st.lists(st.lists(pieces, max_size=4).map(" ".join), min_size=1, max_size=20), st.sampled_from(["", "x" * 590]))
+@settings(max_examples=60, deadline=None)
+def test_patterns_are_found_as_if_no_row_was_left_out(texts, before):
+    texts = [before + t for t in texts]
+    for search in (rule_table.search(), clean.search()):
+        text = Text(pa.array(texts), pa.array(texts[::-1], pa.string()), pa.array(texts), search)
+        for regex in search.number:
+            for view in ("prompt", "ask", "line", "response", "head", "reasoning"):
+                assert text.has(view, regex).tolist() == has(getattr(text, view), regex).tolist(), (view, regex)
 
 
-@pytest.mark.parametrize("name", SETS)
-@given(st.lists(st.lists(pieces, max_size=4).map(" ".join), min_size=1, max_size=20))
+@given(st.lists(st.lists(pieces, max_size=3).map(" ".join), min_size=1, max_size=8))
 @settings(max_examples=40, deadline=None)
-def test_patterns_looked_for_together_are_found_as_if_alone(name, texts):
-    rare = SETS[name]
-    text = Text(pa.array(texts), pa.array(texts[::-1], pa.string()))
-    for one in rare._patterns:
-        regex = one if isinstance(one, str) else one()
-        assert rare.has(text, "prompt", regex).tolist() == has(text.prompt, regex).tolist()
-        assert rare.has(text, "response", regex).tolist() == has(text.response, regex).tolist()
+def test_clean_mends_as_if_it_looked_at_every_row(texts):
+    rows = corpus([[("user", t), ("assistant", u)] for t, u in zip(texts, texts[::-1])])
+    at, new, edits = clean._mended(rows, list(clean.KINDS))
+    assert (at.tolist(), new, edits) == tuple(
+        x.tolist() if isinstance(x, np.ndarray) else x for x in clean._mended_of(rows, list(clean.KINDS))
+    )
+
+
+def test_patterns_asked_of_all_rows_are_searched_for_together():
+    """One that is not is right, too, but costs a pass over all texts."""
+    found = rule_table.search().number.keys()
+    asked = set()
+
+    class Watched(Text):
+        def has(self, view, regex):
+            asked.add(regex)
+            return super().has(view, regex)
+
+    rule_table.fired(Watched(pa.array(PIECES), pa.array(PIECES[::-1])))
+    assert asked == found
+
+
+@pytest.mark.parametrize(
+    ("regex", "wanted"),
+    [
+        ("colou?r", {b"color", b"colour"}),
+        (r"\d{3}-\d{4}", {b"000-0000"}),
+        ("(?i)Ab[cD]", {b"abc", b"abd"}),
+        ("(?i:é)x", {b"x"}),
+        (r"\bgo(?:ing|ne)\b|stop$", {b"going", b"gone", b"stop"}),
+        (r"a.{0,60}(?:zebra|quiz)", {b"zebra", b"quiz"}),
+        (r"(?:ab)+", {b"ab"}),
+        (r"[^a]b", {b"b"}),
+        (r"\x{fffd}", {b"\xef\xbf\xbd"}),
+        (r"\p{Han}x", {b"x"}),
+        ("x*", None),
+        ("a|.*", None),
+        (r"\w+", None),
+        (r"(?:a?)", None),
+    ],
+)
+def test_pieces_that_a_pattern_needs(regex, wanted):
+    assert needed(regex) == wanted
+
+
+def test_a_search_sees_each_text_alone_and_its_beginning_apart():
+    search = search_for(["zebra", "译", "@", "map"])
+    texts = pa.array(
+        ["", "ze", "bra", "a zEBRa", "x" * 598 + "map", "译" * 600 + "@", "m\u017fp", "ma" + "p" * 2]
+    ).slice(1)
+    whole, beginning = search.of(texts)
+    zebra, yi, at, map_ = (1 << search.number[p] for p in ("zebra", "译", "@", "map"))
+    assert whole.tolist() == [0, 0, zebra, map_, yi | at, 15, map_]
+    assert beginning.tolist() == [0, 0, zebra, 0, yi, 15, map_]
+
+
+def test_no_more_patterns_than_bits():
+    with pytest.raises(ValueError, match="two searches"):
+        search_for(f"pattern {i}" for i in range(65))
 
 
 def slowly(text):

@@ -2,6 +2,7 @@
 
 import collections
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from instdata.corpus.rows import CORPUS, MESSAGES, Rows
 from instdata.steps.base import Scores
 from instdata.steps.quality.best_share import ALIKE, embed, top
-from instdata.steps.quality.rule_table import NAMES, RULES, SETS, select
+from instdata.steps.quality.rule_table import NAMES, RULES, SETS, first_of, select
 from instdata.steps.quality.step import Quality
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError
@@ -90,6 +91,15 @@ def test_evidence_is_json():
     assert {"rule": "too_short", "view": "answer", "chars": 16, "min": 20} in found
     english = {"rule": "not_zh", "view": "answer", "lang": "en", "confidence": 0.932, "wanted": ["zh"]}
     assert english in found
+
+
+@given(st.lists(st.lists(st.sampled_from(NAMES[:9]), unique=True).map(",".join), max_size=20), st.data())
+def test_a_row_is_owned_by_the_first_chosen_rule_among_its_flags(flags, data):
+    chosen = select(data.draw(st.lists(st.sampled_from(NAMES[:12]))))
+    expected = [next((name for name in chosen if re.search(rf"(^|,){name}(,|$)", text)), None) for text in flags]
+    cut = data.draw(st.integers(0, len(flags)))
+    parts = pa.chunked_array([pa.array(flags[:cut], pa.string()), pa.array(flags[cut:], pa.string())])
+    assert first_of(parts, chosen).to_pylist() == expected
 
 
 def test_language_keeps_translations_and_the_undecided():

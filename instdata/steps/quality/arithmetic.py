@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.steps.quality.phrases import pattern
-from instdata.steps.quality.rule_text import LIMIT, Found, Text, among, asks, has, piece
+from instdata.steps.quality.rule_text import LIMIT, Found, Text, among, asks, piece
 
 NUMBER = r"[-−]?\d[\d,]{0,20}(?:\.\d{1,20})?"
 SIGN = r"\-+*/×÷−·"
@@ -44,7 +44,7 @@ QUOTES = {"“": "”", '"': '"', "「": "」", "『": "』", "‘": "’", "'":
 
 def false_arithmetic(t: Text) -> np.ndarray:
     """A stated equation of numbers that is false, beyond rounding."""
-    candidates = t.unless(has(t.response, HAS_EQUATION) & ~t.code, lambda f: asks(f.ask, "sums_unlike"))
+    candidates = t.unless(t.has("response", HAS_EQUATION) & ~t.code, lambda f: asks(f.ask, "sums_unlike"))
     return among(candidates, false_sum, t.prompt, t.response)
 
 

@@ -34,7 +34,9 @@ PROGRAM = r"^\s*(?:def [\w\p{Han}]+ ?\(|import \w+|from \w[\w.]* import |class \
 def invalid_python(t: Text) -> np.ndarray:
     """Python that does not parse: a ```python block, or a whole response that begins like a Python program."""
     fenced = t.only(_fences(t), lambda f: has(f.response, r"(?im)^[ \t]*```[ \t]*(?:python|py|python3)\b"))
-    bare = t.only(has(t.response, PROGRAM) & ~_fences(t), lambda f: has(f.ask, r"(?i)python") & ~has(f.ask, OTHER_CODE))
+    bare = t.only(
+        t.has("response", PROGRAM) & ~_fences(t), lambda f: has(f.ask, r"(?i)python") & ~has(f.ask, OTHER_CODE)
+    )
     return among(t.unless(fenced | bare, _faulty_wanted), bad_python, t.response)
 
 
@@ -101,10 +103,13 @@ JSON_ASKED = (
 )
 
 
+VALUE = r"^\s*(?:```|[\[{])"  # how a response that is JSON begins
+
+
 def invalid_json(t: Text) -> np.ndarray:
     """JSON asked for, or shown in a ```json block, that does not parse. An answer without any JSON is not judged."""
     fenced = t.only(_fences(t), lambda f: has(f.response, r"(?im)^[ \t]*```[ \t]*json\b"))
-    begun = has(t.response, r"^\s*(?:```|[\[{])")
+    begun = t.has("response", VALUE)
     asked = t.only(begun, lambda f: has(f.line, JSON_ASKED) & ~asks(f.line, "json_read"))
     return among(t.unless(fenced | asked, _faulty_wanted), bad_json, t.response)
 
@@ -163,3 +168,6 @@ def _breaks(text: str) -> int | None:
             return len(before) - 1 if before.endswith(",") else e.pos  # Pythons differ about a trailing comma
         at = end + len(text[end:]) - len(text[end:].lstrip())
     return None if at else 0
+
+
+SOUGHT = (PROGRAM, VALUE)

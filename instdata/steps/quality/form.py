@@ -35,8 +35,11 @@ def repeated_line(t: Text) -> np.ndarray:
 
 def stuck_line(response: str) -> Found:
     """The first line that comes again, where two lines in three or more were there before."""
-    lines = [line for line in (raw.strip() for raw in response.split("\n")) if len(line) >= 6]
-    if len(lines) - len(set(lines)) < 3:  # of four lines or more, two in three
+    lines = [*map(str.strip, response.split("\n"))]
+    if len(lines) - len(set(lines)) < 3:  # of four lines or more, two in three; nearly all texts end here
+        return None
+    lines = [line for line in lines if len(line) >= 6]
+    if len(lines) - len(set(lines)) < 3:
         return None
     lines = [line for line in lines if sum(map(str.isalpha, line)) >= 6]
     if len(lines) < 4 or len(set(lines)) > len(lines) / 3:
@@ -206,9 +209,12 @@ def _mixed(t: Text) -> np.ndarray:
     return (english | chinese) & ~about & ~has(t.response, QUOTED_RUN) & ~t.code
 
 
+TRANSLATE = r"(?i)translat|译"
+
+
 def wrong_target(t: Text) -> np.ndarray:
     """A translation that is still in the language it came from."""
-    return t.only((t.chars >= 8) & has(t.line, r"(?i)translat|译"), _wrong_target)
+    return t.only((t.chars >= 8) & t.has("line", TRANSLATE), _wrong_target)
 
 
 def _wrong_target(t: Text) -> np.ndarray:
@@ -263,7 +269,7 @@ NUMBERED = re.compile(r"(?<![\d.$])(\d{1,3})[.)、:：．](?!\d)")
 
 
 def list_count(t: Text) -> np.ndarray:
-    return t.only(has(t.line, SOME_NUMBER) & ~t.code, _list_count)
+    return t.only(t.has("line", SOME_NUMBER) & ~t.code, _list_count)
 
 
 def _list_count(t: Text) -> np.ndarray:
@@ -313,8 +319,11 @@ def limit_asked() -> str:
     return rf"{english}|{before}|(?P<zm>\d{{1,4}})\s*个?(?:字|词)(?:以内|之内|以下)"
 
 
+DIGIT = r"\d"
+
+
 def word_limit(t: Text) -> np.ndarray:
-    return t.only(t.answered & has(t.ask, r"\d"), _word_limit)
+    return t.only(t.answered & t.has("ask", DIGIT), _word_limit)
 
 
 def _word_limit(t: Text) -> np.ndarray:
@@ -341,3 +350,6 @@ def more_words(n: str, zn: str, zm: str, response: str) -> Found:
     if limit < 5 or len(words) <= max(1.25 * limit, limit + 5):
         return None
     return {**piece(response, words[limit].start(), len(response)), "words": len(words), "of": limit}
+
+
+SOUGHT = (TRANSLATE, SOME_NUMBER, DIGIT)

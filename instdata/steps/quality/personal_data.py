@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from instdata.steps.quality.rule_text import Rare, Text, among, has
+from instdata.steps.quality.rule_text import Text, among, has
 from instdata.util.secrets import CREDENTIAL
 
 Place = tuple[int, int] | None  # where something stands in a text, in characters
@@ -38,7 +38,7 @@ def _in_any(t: Text, pattern: str, real: Callable[[str], Place]) -> np.ndarray:
     """Where a text of the row has the pattern and, looked at closely, the real thing."""
     found = np.zeros(len(t), bool)
     for view in t.learned:
-        found |= among(PERSONAL.has(t, view, pattern), real, getattr(t, view))
+        found |= among(t.has(view, pattern), real, getattr(t, view))
     return found
 
 
@@ -123,7 +123,7 @@ def _luhn(number: str) -> bool:
 
 
 def secret(t: Text) -> np.ndarray:
-    return PERSONAL.anywhere(t, CREDENTIAL)
+    return t.anywhere(CREDENTIAL)
 
 
 URL = r"(?i)\bhttps?://[\w-]+(?:\.[\w-]+)+|\bwww\.[\w-]+\.[a-z]{2,}"
@@ -132,7 +132,7 @@ INVENTED_SITES = "example|test|yourwebsite|yourdomain|website|domain|mysite|your
 
 def url(t: Text) -> np.ndarray:
     invented = rf"(?i)\b(?:https?://|www\.)(?:[\w-]+\.)*(?:{INVENTED_SITES})\."
-    return t.unless(PERSONAL.has(t, "response", URL) & ~t.code, lambda f: has(f.response, invented))
+    return t.unless(t.has("response", URL) & ~t.code, lambda f: has(f.response, invented))
 
 
-PERSONAL = Rare(SOME_EMAIL, SOME_PHONE, SOME_ID, SOME_CARD, CREDENTIAL, URL)
+SOUGHT = (SOME_EMAIL, SOME_PHONE, SOME_ID, SOME_CARD, CREDENTIAL, URL)

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import TEXT, Rows
 from instdata.steps.quality.evidence import found
 from instdata.steps.quality.form import repetition
-from instdata.steps.quality.rule_table import fired, flags
+from instdata.steps.quality.rule_table import fired, flags, search
 from instdata.steps.quality.rule_text import BATCH, Text
 
 SHOWN_REPETITION = 0.3  # from where a row's repeated words are looked up, whatever bound decides
@@ -24,8 +24,8 @@ def by_rules(rows: Rows, turns: str) -> dict[str, Any]:
 
 
 def _batch_by_rules(rows: Rows, turns: str) -> dict[str, Any]:
-    last, n = Text.of(rows), len(rows)
-    text, row, turn = (last, np.arange(n), None) if turns == "last" else Text.of_turns(rows)
+    last, n = Text.of(rows, search()), len(rows)
+    text, row, turn = (last, np.arange(n), None) if turns == "last" else Text.of_turns(rows, search())
     repeated = repetition(text)
     masks = fired(text)
     of_rows = {name: _any_of(mask, row, n) for name, mask in masks.items()}

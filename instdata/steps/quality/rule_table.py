@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 
-from instdata.steps.quality import arithmetic, code_and_json, form, personal_data, wording
-from instdata.steps.quality.rule_text import Text
+from instdata.steps.quality import arithmetic, code_and_json, form, personal_data, rule_text, wording
+from instdata.steps.quality.piece_search import Search
+from instdata.steps.quality.rule_text import Sought, Text, search_of
 
 Example = tuple[str, str]  # prompt, response
 
@@ -140,6 +142,19 @@ RULES = (
     Rule("belle_word", "A word on which BELLE's generator discards a task: image, file, chart, link, GPT.",
          ("根据图片写诗", "好"), ("根据故事写诗", "好"), wording.belle_word, "b", unanswered=True),
 )  # fmt: skip
+
+# The patterns that are asked of all rows: in one pass over the bytes it is told which may occur (piece_search.py).
+SOUGHT: Sought = (
+    *rule_text.SOUGHT, *wording.SOUGHT, *form.SOUGHT, *code_and_json.SOUGHT, *personal_data.SOUGHT,
+    arithmetic.HAS_EQUATION,
+)  # fmt: skip
+
+
+@cache
+def search() -> Search:
+    """What SOUGHT is searched for by, worked out once a process."""
+    return search_of(SOUGHT)
+
 
 # Decided from published numbers and thresholds, after the rules above.
 MEASURED = {

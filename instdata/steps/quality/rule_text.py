@@ -2,12 +2,13 @@
 look at them. `response` is the view `answer`: the last assistant turn, or any one of them, without its reasoning.
 
 Every pattern runs in RE2 (Arrow's kernels), so no text can make one slow; texts are looked at up to LIMIT characters.
+Patterns that are asked of all rows (SOUGHT, here and in the modules of rules) run where a piece that they need stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +18,8 @@ import pyarrow.compute as pc
 from instdata.corpus.rows import Rows
 from instdata.corpus.views import thought_of
 from instdata.read.language import detect
-from instdata.steps.quality.phrases import pattern, screen
+from instdata.steps.quality.phrases import lists, matcher, pattern
+from instdata.steps.quality.piece_search import BEGINNING, Search, search_for
 from instdata.steps.quality.repeats import repeats
 
 T = TypeVar("T")
@@ -25,7 +27,9 @@ BATCH = 1 << 16  # rows looked at together: each pattern is compiled anew for ev
 LIMIT = 100_000  # characters of a text that rules look at
 HEAD = 400  # characters in which a refusal or a request for more shows itself
 SHOWN = 200  # characters of a finding that are quoted
-ASK = 600  # characters of a prompt in which the task is stated
+ASK = BEGINNING  # characters of a prompt in which the task is stated
+# The views that begin another one, and are at most BEGINNING characters of it.
+BASES = {"ask": ("prompt", True), "line": ("prompt", True), "head": ("response", True)}
 
 
 class _Column(cached_property[T]):
@@ -55,20 +59,23 @@ class Text:
 
     prompts, responses, thoughts = (_Column[Any](_given) for _ in range(3))
 
-    def __init__(self, prompts: pa.Array, responses: pa.Array, thoughts: pa.Array | None = None):
+    def __init__(
+        self, prompts: pa.Array, responses: pa.Array, thoughts: pa.Array | None = None, search: Search | None = None
+    ):
         self.whole: Text | None = None  # whose rows `at` these are
         self.at = pa.array(np.arange(len(prompts)))
-        self.met: dict[Any, np.ndarray] = {}  # what `Rare` looked up
+        self.search = search  # for the patterns that are asked of all rows
         vars(self).update(prompts=prompts, responses=responses, thoughts=thoughts)
 
     @classmethod
-    def of(cls, rows: Rows) -> Text:
+    def of(cls, rows: Rows, search: Search | None = None) -> Text:
         """The prompt and the last answer of each row."""
         thoughts = rows.view("reasoning")
-        return cls(rows.view("prompt"), rows.view("answer"), thoughts if thoughts.null_count < len(rows) else None)
+        some = thoughts if thoughts.null_count < len(rows) else None
+        return cls(rows.view("prompt"), rows.view("answer"), some, search)
 
     @classmethod
-    def of_turns(cls, rows: Rows) -> tuple[Text, np.ndarray, np.ndarray]:
+    def of_turns(cls, rows: Rows, search: Search | None = None) -> tuple[Text, np.ndarray, np.ndarray]:
         """(a text for each assistant turn: what came since the turn before it, and its answer; the row that each
         belongs to; its place among the row's assistant turns, from 1). A row without an assistant turn has one without
         answer."""
@@ -90,13 +97,15 @@ class Text:
         alone = rows.view("prompt").take(pa.array(silent))
         nothing = pa.nulls(len(silent), pa.string())
         turn = np.arange(len(at)) - np.searchsorted(owner, owner) + 1
-        text = cls(*(pa.concat_arrays(p) for p in ([prompts, alone], [answers, nothing], [thoughts, nothing])))
+        parts = [prompts, alone], [answers, nothing], [thoughts, nothing]
+        prompts, answers, thoughts = map(pa.concat_arrays, parts)
+        text = cls(prompts, answers, thoughts, search)
         return text, np.concatenate([owner, silent]), np.concatenate([turn, np.ones(len(silent), np.int64)])
 
     def take(self, at: np.ndarray) -> Text:
         """Some of the rows; their texts are copied when they are looked at."""
         some = Text.__new__(Text)
-        some.whole, some.at, some.met = self, pa.array(at), {}
+        some.whole, some.at, some.search = self, pa.array(at), self.search
         return some
 
     def knows(self, name: str) -> bool:
@@ -118,6 +127,51 @@ class Text:
         """A mask without the rows that are excused, which is asked of the rows found alone."""
         return found & ~self.only(found, excused)
 
+    def has(self, view: str, regex: str) -> np.ndarray:
+        """Where a pattern occurs in a view (prompt, ask, line, response, head, reasoning): where it is one of those
+        searched for, only rows with a piece that it needs are looked at."""
+        texts = getattr(self, view)
+        number = None if self.search is None else self.search.number.get(regex)
+        if number is None:
+            return has(texts, regex)
+        base, beginning = BASES.get(view, (view, False))
+        bits = getattr(self, f"{base}_bits")[beginning]
+        at = np.flatnonzero(bits >> np.uint64(number) & np.uint64(1))
+        found = np.zeros(len(self), bool)
+        if len(at):
+            found[at] = has(texts if len(at) == len(self) else texts.take(pa.array(at)), regex)
+        return found
+
+    def asks(self, view: str, *names: str) -> np.ndarray:
+        """Where a phrase of these lists occurs in a view."""
+        return self.has(view, pattern(*names))
+
+    def asks_each(self, view: str, name: str) -> np.ndarray:
+        """The same for a list whose phrases are slow together: each is looked for by itself."""
+        return np.any([self.has(view, regex) for regex in each_phrase(name)], axis=0)
+
+    def anywhere(self, regex: str) -> np.ndarray:
+        """Where a pattern occurs in anything that a model reads or learns to write."""
+        return np.any([self.has(view, regex) for view in self.learned], axis=0)
+
+    @_Column
+    def prompt_bits(self) -> tuple[np.ndarray, np.ndarray]:
+        """The patterns that may occur in each prompt, in its beginning; see Search.of."""
+        return self._searched.of(self.prompt)
+
+    @_Column
+    def response_bits(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._searched.of(self.response)
+
+    @_Column
+    def reasoning_bits(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._searched.of(self.reasoning)
+
+    @property
+    def _searched(self) -> Search:
+        assert self.search is not None  # `has` asks only then
+        return self.search
+
     @_Column
     def repeats(self) -> tuple[np.ndarray, np.ndarray]:
         """(share of repeated words, whether one character runs on) of each response; see repeats.py."""
@@ -134,7 +188,7 @@ class Text:
     @_Column
     def trimmed(self) -> pa.Array:
         """The whole response without white space around it, "" for none."""
-        return pc.utf8_trim_whitespace(_filled(self.responses))
+        return pc.utf8_trim_whitespace(filled(self.responses))
 
     @_Column
     def reasoning(self) -> pa.Array | None:
@@ -183,7 +237,7 @@ class Text:
     @_Column
     def code(self) -> np.ndarray:
         """The task or the response is about code, markup or data formats."""
-        return asks(self.ask, "code") | has(self.response, CODE_SHOWN)
+        return self.asks("ask", "code") | self.has("response", CODE_SHOWN)
 
     @_Column
     def prompt_language(self) -> tuple[pa.Array, np.ndarray]:
@@ -196,14 +250,14 @@ class Text:
         return detect(self.responses)
 
 
-def _filled(texts: pa.Array) -> pa.Array:
+def filled(texts: pa.Array) -> pa.Array:
     """The texts, "" for null; themselves where none is: filling copies."""
     return pc.fill_null(texts, "") if texts.null_count else texts
 
 
 def _begun(texts: pa.Array) -> pa.Array:
     """The first LIMIT characters of each text, "" for null; the texts themselves where none has as many bytes."""
-    texts = _filled(texts)
+    texts = filled(texts)
     longest = pc.max(pc.binary_length(texts)).as_py() or 0
     return texts if longest <= LIMIT else pc.utf8_slice_codeunits(texts, 0, LIMIT)
 
@@ -214,53 +268,31 @@ CODE_SHOWN = (
 )
 
 
+# Patterns, or what gives one or several: lists of phrases are read when they are first used.
+Sought = tuple[str | Callable[[], str | tuple[str, ...]], ...]
+SOUGHT: Sought = (partial(pattern, "code"), CODE_SHOWN)
+
+
+def search_of(sought: Sought) -> Search:
+    """What these patterns are searched for by."""
+    given = [p if isinstance(p, str) else p() for p in sought]
+    return search_for(regex for p in given for regex in ([p] if isinstance(p, str) else p))
+
+
+@cache
+def each_phrase(name: str) -> tuple[str, ...]:
+    """The pattern of each phrase of a list."""
+    return tuple(matcher(phrase) for phrase in lists()[name])
+
+
 def has(texts: pa.Array, pattern: str) -> np.ndarray:
     """Where a pattern occurs."""
     return np.asarray(pc.match_substring_regex(texts, pattern))
 
 
-def asks(texts: pa.Array, *lists: str) -> np.ndarray:
+def asks(texts: pa.Array, *names: str) -> np.ndarray:
     """Where a phrase of these lists occurs."""
-    return has(texts, pattern(*lists))
-
-
-def spots(texts: pa.Array, *lists: str) -> np.ndarray:
-    """Where a phrase of these lists occurs, for lists whose pattern is slow: it runs where a word that each phrase must
-    have stands."""
-    words = screen(*lists)
-    return asks(texts, *lists) if words is None else _within(has(texts, words), texts, pattern(*lists))
-
-
-def _within(candidates: np.ndarray, texts: pa.Array, regex: str) -> np.ndarray:
-    """Where a pattern occurs among the candidates."""
-    at = np.flatnonzero(candidates)
-    found = np.zeros(len(candidates), bool)
-    if len(at):
-        found[at] = has(texts.take(pa.array(at)), regex)
-    return found
-
-
-class Rare:
-    """Patterns that few texts have, looked for together: one pass over the text finds the rows that have any of them,
-    and each runs over those alone. A pattern may be what gives it, as lists of phrases are read when first used."""
-
-    def __init__(self, *patterns: str | Callable[[], str]):
-        self._patterns = patterns
-
-    @cached_property
-    def together(self) -> str:
-        return "|".join(f"(?:{p if isinstance(p, str) else p()})" for p in self._patterns)
-
-    def has(self, text: Text, view: str, regex: str) -> np.ndarray:
-        """Where one of the patterns occurs in a view of the texts (prompt, response, reasoning, …)."""
-        texts = getattr(text, view)
-        if (self, view) not in text.met:
-            text.met[self, view] = has(texts, self.together)
-        return _within(text.met[self, view], texts, regex)
-
-    def anywhere(self, text: Text, regex: str) -> np.ndarray:
-        """Where one of the patterns occurs in anything that a model reads or learns to write."""
-        return np.any([self.has(text, view, regex) for view in text.learned], axis=0)
+    return has(texts, pattern(*names))
 
 
 def count(texts: pa.Array, pattern: str) -> np.ndarray:

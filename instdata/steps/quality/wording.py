@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from instdata.steps.quality.phrases import pattern
-from instdata.steps.quality.rule_text import Rare, Text, asks, count, has, spots
+from instdata.steps.quality.rule_text import Sought, Text, asks, count, each_phrase, has
 
 
 def empty_prompt(t: Text) -> np.ndarray:
@@ -40,8 +40,8 @@ NUMBERED_TASK = r"(?i)(?:^|\n|\s)#{0,4}\s*\d{1,3}\s*[.)．、]\s*\**(?:instructi
 
 
 def merged_task(t: Text) -> np.ndarray:
-    numbered = LEFTOVERS.has(t, "response", NUMBERED_TASK)
-    headed = t.only(LEFTOVERS.has(t, "response", TASK_HEADER), lambda f: has(f.response, TASK_PART))
+    numbered = t.has("response", NUMBERED_TASK)
+    headed = t.only(t.has("response", TASK_HEADER), lambda f: has(f.response, TASK_PART))
     return numbered | t.unless(headed, lambda f: has(f.ask, r"(?i)\b(?:instructions?|prompt|gpt)\b|指令"))
 
 
@@ -59,8 +59,8 @@ def template_token(t: Text) -> np.ndarray:
         listed = has(f.prompt, template_mark()) & has(f.ask, r"(?i)\binstructions?\b|指令")  # tasks about such formats
         return listed | asks(f.ask, "format_asked")
 
-    marked = LEFTOVERS.has(t, "response", template_mark())
-    return t.unless(marked | has(t.head, NO_INPUT_SAID), about)
+    marked = t.has("response", template_mark())
+    return t.unless(marked | t.has("head", NO_INPUT_SAID), about)
 
 
 CHAT_MARK = (
@@ -74,9 +74,9 @@ CHAT_START = r"(?i)^\W*(?:human|user|assistant|ai|bot|system|用户|人类|助�
 
 
 def chat_marker(t: Text) -> np.ndarray:
-    marked = LEFTOVERS.has(t, "response", CHAT_MARK)
+    marked = t.has("response", CHAT_MARK)
     tokens = t.unless(marked, lambda f: has(f.prompt, CHAT_MARK) | asks(f.ask, "format_asked"))
-    return tokens | t.unless(LEFTOVERS.has(t, "response", CHAT_TURN), _is_scene)
+    return tokens | t.unless(t.has("response", CHAT_TURN), _is_scene)
 
 
 def _is_scene(t: Text) -> np.ndarray:
@@ -86,11 +86,11 @@ def _is_scene(t: Text) -> np.ndarray:
 
 def leaked_prompt(t: Text) -> np.ndarray:
     known = pattern("leaked_prompt")
-    return t.unless(TOLD.has(t, "response", known), lambda f: has(f.prompt, known))
+    return t.unless(t.has("response", known), lambda f: has(f.prompt, known))
 
 
 def self_reference(t: Text) -> np.ndarray:
-    said = TOLD.has(t, "response", pattern("self_reference"))
+    said = t.has("response", pattern("self_reference"))
     return t.unless(said, lambda f: asks(f.ask, "played") | asks(f.prompt, "speaks_as_ai"))
 
 
@@ -98,15 +98,17 @@ QUOTED_WHOLE = r"^\s*[\"“「『][^\"”」』]{1,300}[\"”」』]\W*(?:$|\n|[
 
 
 def refusal(t: Text) -> np.ndarray:
-    of_task = spots(t.head, "task_refused") | t.unless(asks(t.head, "stock_refusal"), lambda f: asks(f.line, "spoken"))
-    of_self = t.unless(asks(t.head, "self_refused"), lambda f: asks(f.line, "role"))
+    of_task = t.asks_each("head", "task_refused") | t.unless(
+        t.asks("head", "stock_refusal"), lambda f: asks(f.line, "spoken")
+    )
+    of_self = t.unless(t.asks("head", "self_refused"), lambda f: asks(f.line, "role"))
     return t.unless(of_task | of_self, lambda f: asks(f.ask, "about_refusing") | has(f.head, QUOTED_WHOLE))
 
 
 def missing_input(t: Text) -> np.ndarray:
-    told = spots(t.head, "input_missing", "input_wanted")
+    told = t.asks("head", "input_missing", "input_wanted")
     found = t.unless(told, lambda f: asks(f.ask, "conversation", "input_missing"))
-    found |= t.unless(spots(t.head, "input_asked"), lambda f: asks(f.ask, "role", "requests_wanted"))
+    found |= t.unless(t.asks("head", "input_asked"), lambda f: asks(f.ask, "role", "requests_wanted"))
     return found & (t.chars < 400) & ~t.code
 
 
@@ -114,9 +116,9 @@ MEDIA_LINK = r"(?i)!\[[^\]\n]{0,80}\]\s?[(\[]|https?://\S+\.(?:jpe?g|png|gif|bmp
 
 
 def needs_media(t: Text) -> np.ndarray:
-    stand_in = asks(t.ask, "media_stand_in") | has(t.ask, MEDIA_LINK)
+    stand_in = t.asks("ask", "media_stand_in") | t.has("ask", MEDIA_LINK)
     # Nothing follows that could describe it.
-    points = asks(t.line, "media_pointed") & (t.prompt_chars < 150)
+    points = t.asks("line", "media_pointed") & (t.prompt_chars < 150)
     points = t.unless(points, lambda f: has(f.prompt, r"\S\s*\n\s*\S") | has(f.line, r"[:：]\s*[\"“'\w]"))
     return t.unless(stand_in | points, lambda f: asks(f.ask, "media_excused"))
 
@@ -125,7 +127,7 @@ LINK = r"https?://\S+|www\.\S+"
 
 
 def needs_link(t: Text) -> np.ndarray:
-    return t.only(BROKEN.has(t, "prompt", LINK), _needs_link)
+    return t.only(t.has("prompt", LINK), _needs_link)
 
 
 def _needs_link(t: Text) -> np.ndarray:
@@ -138,11 +140,11 @@ def _needs_link(t: Text) -> np.ndarray:
 
 
 def placeholder(t: Text) -> np.ndarray:
-    return t.unless(TOLD.has(t, "response", pattern("placeholder")), lambda f: asks(f.ask, "template_wanted")) & ~t.code
+    return t.unless(t.has("response", pattern("placeholder")), lambda f: asks(f.ask, "template_wanted")) & ~t.code
 
 
 def gpt_name(t: Text) -> np.ndarray:
-    return t.unless(TOLD.has(t, "response", pattern("gpt_names")), lambda f: asks(f.prompt, "about_models"))
+    return t.unless(t.has("response", pattern("gpt_names")), lambda f: asks(f.prompt, "about_models"))
 
 
 MOJIBAKE = "|".join(
@@ -161,14 +163,14 @@ def _of_encodings(t: Text) -> np.ndarray:
 
 
 def mojibake(t: Text) -> np.ndarray:
-    return t.unless(BROKEN.anywhere(t, MOJIBAKE), _of_encodings)
+    return t.unless(t.anywhere(MOJIBAKE), _of_encodings)
 
 
 LOST = "\ufffd"
 
 
 def replacement_char(t: Text) -> np.ndarray:
-    return t.unless(BROKEN.anywhere(t, LOST), _of_encodings)
+    return t.unless(t.anywhere(LOST), _of_encodings)
 
 
 # Joiners (U+200C, U+200D) belong to Persian and to emoji, isolates (U+2066 to U+2069) to any text of two directions.
@@ -185,8 +187,8 @@ HIDDEN = f"{ZERO_WIDTH}|{EMBEDDING}"
 def invisible_chars(t: Text) -> np.ndarray:
     found = np.zeros(len(t), bool)
     for view in ("prompt", "response"):
-        hidden = BROKEN.has(t, view, HIDDEN)
-        found |= BROKEN.has(t, view, CONTROL)
+        hidden = t.has(view, HIDDEN)
+        found |= t.has(view, CONTROL)
         found |= t.unless(hidden, lambda f, view=view: has(getattr(f, view), SPACELESS))  # type: ignore[misc]
     return t.unless(found, _of_encodings)
 
@@ -197,8 +199,8 @@ TAG = r"(?i)</?(?:br|p|div|span|font|b|i|u|strong|em|li|ul|ol|td|tr|center|block
 
 
 def markup_debris(t: Text) -> np.ndarray:
-    left = (LEFTOVERS.has(t, "response", ENTITY) | LEFTOVERS.has(t, "response", ESCAPE)) & ~t.code
-    tags = t.unless(LEFTOVERS.has(t, "response", TAG) & ~t.code, _is_document)
+    left = (t.has("response", ENTITY) | t.has("response", ESCAPE)) & ~t.code
+    tags = t.unless(t.has("response", TAG) & ~t.code, _is_document)
     return t.unless(left | tags, _has_markup)
 
 
@@ -216,11 +218,15 @@ BELLE_WORDS = r"图像|图片|照片|文件|图表|图层|曲线图|折线图|�
 
 
 def belle_word(t: Text) -> np.ndarray:
-    asked = BROKEN.has(t, "prompt", BELLE_WORDS) | BROKEN.has(t, "prompt", "GPT")
-    return asked | BROKEN.has(t, "response", BELLE_WORDS)
+    asked = t.has("prompt", BELLE_WORDS) | t.has("prompt", "GPT")
+    return asked | t.has("response", BELLE_WORDS)
 
 
-# Looked for together: in anything, in what is left of a format, in what a response says.
-BROKEN = Rare(LOST, MOJIBAKE, CONTROL, HIDDEN, LINK, BELLE_WORDS, "GPT")
-LEFTOVERS = Rare(NUMBERED_TASK, TASK_HEADER, template_mark, CHAT_MARK, CHAT_TURN, ENTITY, ESCAPE, TAG)
-TOLD = Rare(*(partial(pattern, name) for name in ("leaked_prompt", "self_reference", "placeholder", "gpt_names")))
+SOUGHT: Sought = (
+    LOST, MOJIBAKE, CONTROL, HIDDEN, LINK, MEDIA_LINK, BELLE_WORDS, "GPT",
+    NUMBERED_TASK, TASK_HEADER, template_mark, NO_INPUT_SAID, CHAT_MARK, CHAT_TURN, ENTITY, ESCAPE, TAG,
+    partial(each_phrase, "task_refused"), partial(pattern, "input_missing", "input_wanted"),
+    *(partial(pattern, name) for name in (
+        "leaked_prompt", "self_reference", "placeholder", "gpt_names", "stock_refusal", "self_refused",
+        "input_asked", "media_stand_in", "media_pointed")),
+)  # fmt: skip

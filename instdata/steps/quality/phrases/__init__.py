@@ -6,6 +6,5 @@ from instdata.util.phrases import NEEDS_EXAMPLE, Phrase, Phrases, simplest
 
 _OURS = Phrases(Path(__file__).parent)
 lists, pattern, matcher, listed = _OURS.lists, _OURS.pattern, _OURS.matcher, _OURS.listed
-screen = _OURS.screen
 
-__all__ = ["NEEDS_EXAMPLE", "Phrase", "listed", "lists", "matcher", "pattern", "screen", "simplest"]
+__all__ = ["NEEDS_EXAMPLE", "Phrase", "listed", "lists", "matcher", "pattern", "simplest"]
