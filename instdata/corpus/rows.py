@@ -260,11 +260,15 @@ class Rows:
             return views.answers_of(self.messages)
         if name not in views.VIEWS:
             raise KeyError(f"no view {name}: one of {', '.join(views.VIEWS)}")
-        return views.asked_and_given(self.messages, self.asked_span, self.tools)[name == "given"]
+        return self._asked_and_given[name == "given"]
 
     @cached_property
     def _texts(self) -> tuple[pa.Array, pa.Array]:
         return split_messages(self.messages)
+
+    @cached_property
+    def _asked_and_given(self) -> tuple[pa.Array, pa.Array]:
+        return views.asked_and_given(self.messages, self.asked_span, self.tools)
 
     @cached_property
     def _thought(self) -> tuple[pa.Array, pa.Array]:
