@@ -30,7 +30,7 @@ LONG_FUNCTIONS = {
     "cli.ablate.ablate": "a command's options, a line or two each",
     "read.split_json._spans": "a compiled kernel: one loop over the bytes",
     "steps.dedup.folding.fold": "a compiled kernel: one loop over the characters",
-    "steps.ability.features.read": "a compiled kernel",
+    "steps.ability.tokens_and_cues.read": "a compiled kernel: one loop over the characters",
 }
 # Imported, but declared nowhere: with the reason.
 UNDECLARED = {

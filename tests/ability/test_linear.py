@@ -1,4 +1,6 @@
+import hashlib
 import itertools
+import random
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from instdata.steps.ability.calibration import calibrate, calibration_error, cutoffs, log_odds, platt, sigmoid
 from instdata.steps.ability.features import CONCEPT, FEATURES, GROUP_BITS, features, lexicon
 from instdata.steps.ability.lexicon import CONCEPTS
-from instdata.steps.ability.linear import train
+from instdata.steps.ability.linear import RESPONSE, hang, places, space, train, vectors
 
 TEXTS = [
     "Translate into French: I am hungry.",
@@ -59,6 +61,43 @@ def test_every_phrase_of_the_lexicon_is_found():
     hashes, starts = features(pa.array([p for _, p in phrases]))
     missed = [p for (_, p), a, b in zip(phrases, starts, starts[1:]) if not group(hashes[a:b], CONCEPT)]
     assert not missed
+
+
+def strange_texts(count: int) -> list[str]:
+    """Texts of every length about the limits, of letters, marks, widths and scripts that change from one to the next."""
+    drawn = random.Random(0)
+    pools = ["ab", "aB é中1\n`", "Name of 3 things:\n(A) b. C) `_` + 4 = 5?", "".join(map(chr, range(1, 0x2100, 7)))]
+    return ["".join(drawn.choices(pools[i % 4], k=drawn.choice([1, 5, 40, 600, 901, 1300]))) for i in range(count)]
+
+
+def test_features_are_those_of_this_version():
+    """Scores are kept under the step's version: other features, another version."""
+    hashes, starts = features(pa.array([*TEXTS, *strange_texts(400)]))
+    digest = hashlib.sha256(hashes.tobytes() + starts.tobytes()).hexdigest()
+    assert digest[:16] == "4d6de41b2eee0043"
+
+
+@pytest.mark.parametrize("columns", [3, 16, 20])
+def test_scoring_multiplies_what_vectors_hold(columns):
+    """To the last bit: the features looked up, and cues by their levels, are those that training lists."""
+    texts = pa.array([*TEXTS, *strange_texts(300)])
+    known = space(texts.slice(0, 200), RESPONSE, 1)
+    x, by = vectors(known, texts), np.random.default_rng(0).normal(size=(len(known.hashes), columns))
+    expected = np.zeros((len(texts), columns))
+    for i, (first, end) in enumerate(itertools.pairwise(x.starts)):
+        for column, value in zip(x.columns[first:end], x.values[first:end]):
+            expected[i] += value * by[column]
+    strips = np.pad(by, ((0, 0), (0, -columns % 16))).reshape(len(by), -1, 16).swapaxes(0, 1)
+    found, some = known.times(texts, np.ascontiguousarray(strips))
+    assert (found[:, :columns] == expected).all() and not found[:, columns:].any()
+    assert (some == (np.diff(x.starts) > 0)).all()
+
+
+def test_every_feature_finds_a_place_or_the_table_grows():
+    known = space(pa.array(strange_texts(400)), RESPONSE, 1)
+    entries, _ = known.table
+    assert np.count_nonzero(entries) == len(known.hashes) and len(entries) > 2 * len(known.hashes)
+    assert not hang(*places(known.hashes, 16), np.zeros(16, np.int64))
 
 
 def dataset(rows: int, classes: int = 3):

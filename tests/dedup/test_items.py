@@ -3,13 +3,17 @@
 import json
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from instdata.steps.base import Scores
 from instdata.steps.dedup import suites
+from instdata.steps.dedup.character_tables import prepare, tables
 from instdata.steps.dedup.decontaminate import Decontaminate
 from instdata.steps.dedup.eval_items import read_items
+from instdata.steps.dedup.folding import mix, run_hash
+from instdata.steps.dedup.shared_ngrams import token_rows
 from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, InputError
 
@@ -225,3 +229,14 @@ def test_suites_by_name(tmp_path, monkeypatch):
     monkeypatch.undo()
     assert {"mmlu", "arc_challenge"} <= suites.suites().keys()
     assert all(len(p.sha256) == 64 and len(p.revision) == 40 for p in suites.suites().values())
+
+
+def test_a_token_has_the_hash_of_its_characters():
+    """Whatever the loop over a text: what items are searched for by does not change."""
+    words = ["one", "naïve", "x1", "中", "文", "ñandú"]
+    data, offsets = prepare(pa.array(["One, NAÏVE x1", "中文：Ñandú!"]))
+    at, columns, hashes = np.zeros(3, np.int64), np.zeros(2, np.int64), np.empty(6, np.uint64)
+    token_rows(data, offsets, tables(True), at, hashes, columns)
+    with np.errstate(over="ignore"):
+        wanted = [mix(run_hash(np.array([ord(c) for c in word], np.uint32), 0, len(word))) for word in words]
+    assert at.tolist() == [0, 3, 6] and hashes.tolist() == [int(h) for h in wanted]

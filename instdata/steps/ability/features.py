@@ -1,10 +1,8 @@
 """A text as hashed features of what it asks for, compiled: n-grams of tokens and of its opening, stems, cues of form,
 and the concepts of the lexicon.
 
-A token is a word, a number (all alike), a punctuation mark, a line break, or one Chinese or Japanese character; width,
-case and quote style are folded. A long text is read at both ends only: the task is stated there, the middle is
-material. The first line, or the last where the first is long, is the ask; the rest is material. The ask's words and
-concepts count once more by themselves.
+The first line, or the last where the first is long, is the ask; the rest is material. The ask's words and concepts
+count once more by themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from instdata.steps.ability.lexicon import CONCEPTS
+from instdata.steps.ability.tokens_and_cues import BREAK, LAST_CUE, LETTER, LEVELS, TOKENS, WIDE, mix, read
 from instdata.util.kernels import inner, jit, on_all_cores
 
 # Groups: each is normalised by itself, so that none drowns the others.
@@ -25,165 +24,12 @@ OF_WORDS, OF_OPENING, OF_STEMS, OF_CUES, OF_CONCEPT, OF_PIECES, OF_ASK = np.aran
     64 - GROUP_BITS
 )
 EVERY = np.ones(1 << GROUP_BITS, np.bool_)  # groups
-HEAD, TAIL = 600, 300  # characters read at either end
 START = 25  # tokens that count as the opening
 LONG = 60  # tokens of a first line above which it is material, and the last line the ask
-STEM = 5  # letters: translate, translation and translating share them
 LONGEST = 24  # bytes of a word whose pieces count
 ROWS = 512  # rows in one slice
-TOKENS = HEAD + TAIL + 2
 MOST = 20  # concepts of the opening that are paired
 FEATURES = TOKENS * 17 + START * 3 + START * 3 * LONGEST + MOST * MOST + 400  # at most, in one text
-
-LETTER, WIDE, NUMBER, MARK, BREAK, BLANK = range(6)  # kinds of character
-CHARS, LINES, NUMBERS, QUESTIONS, ASKS, COLONS, QUOTES, CODE, COMMAS, FIRST, CJK, UPPER, ITEMS, LATIN = range(14)
-GIVEN, OPTIONS, BLANKS, FENCES, OPERATORS = range(
-    14, 19
-)  # material after the ask, lettered lines, ___, ```, + - * / = by numbers
-LAST_CUE = OPERATORS
-QUESTION, COLON, COMMA, STOP, QUOTE = ord("?"), ord(":"), ord(","), ord("."), ord('"')
-
-
-@inner
-def fold(c):
-    """(folded character, kind)."""
-    if 0xFF01 <= c <= 0xFF5E:  # full width
-        c -= 0xFEE0
-    if c == 10 or c == 0x2028 or c == 0x2029:
-        return 10, BREAK
-    if c <= 32 or c == 0xA0 or c == 0x3000 or 0x2000 <= c <= 0x200F or c == 0xFEFF:
-        return 32, BLANK
-    if 65 <= c <= 90:
-        return c + 32, LETTER
-    if 48 <= c <= 57:
-        return 48, NUMBER
-    if 97 <= c <= 122:
-        return c, LETTER
-    if c < 128:
-        return c, MARK
-    if 0x3400 <= c <= 0x9FFF or 0x3041 <= c <= 0x30FF or 0xF900 <= c <= 0xFAFF or 0x20000 <= c <= 0x3FFFF:
-        return c, WIDE
-    if 0x201C <= c <= 0x201F or 0x300C <= c <= 0x300F or c == 0xAB or c == 0xBB:
-        return QUOTE, MARK
-    if 0x2018 <= c <= 0x201B:
-        return 39, MARK
-    if c == 0x3002:
-        return STOP, MARK
-    if c == 0x3001:
-        return COMMA, MARK
-    if 0x2010 <= c <= 0x2BFF or 0x3003 <= c <= 0x303F or 0xA1 <= c <= 0xBF or c == 0xD7 or c == 0xF7:
-        return c, MARK
-    if 0xC0 <= c <= 0xDE or 0x391 <= c <= 0x3A9 or 0x410 <= c <= 0x42F:
-        return c + 32, LETTER
-    return c, LETTER
-
-
-@inner
-def mix(h, x):
-    """One step of a 64-bit hash."""
-    h = (h ^ np.uint64(x)) * np.uint64(0x9E3779B97F4A7C15)
-    return h ^ (h >> np.uint64(29))
-
-
-@inner
-def level(x):
-    """A count on a coarse scale: 0, 1, 3, 7, 15, …"""
-    return int(np.log2(x + 1.0))
-
-
-@inner
-def read(data, lo, hi, token, stem, kind, cue, span):
-    """Fill the tokens of data[lo:hi] (UTF-8) and the cues; returns the number of tokens."""
-    chars = 0
-    for i in range(lo, hi):
-        chars += (data[i] & 0xC0) != 0x80
-    cue[:] = 0
-    n, at, seen, size = 0, lo, 0, 0
-    before = BREAK
-    last_mark, seen_number = 0, False
-    quiet = True  # nothing on this line so far
-    wide, upper, last, again, letters = 0, 0, 0, 0, 0
-    h = np.uint64(0)
-    while at < hi:
-        if seen == HEAD and chars > HEAD + TAIL:
-            while chars - seen > TAIL:
-                at += 1
-                while at < hi and (data[at] & 0xC0) == 0x80:
-                    at += 1
-                seen += 1
-            before = BREAK
-        begin = at
-        b = data[at]
-        more = min(0 if b < 0x80 else 1 if b < 0xE0 else 2 if b < 0xF0 else 3, hi - at - 1)
-        raw = np.int64(b) if more == 0 else np.int64(b) & (0x3F >> more)
-        for k in range(more):
-            raw = (raw << 6) | (np.int64(data[at + 1 + k]) & 0x3F)
-        at += 1 + more
-        seen += 1
-        c, kd = fold(raw)
-        upper += 65 <= raw <= 90
-        if kd == BLANK:
-            before = BLANK
-            continue
-        last = c
-        if kd == before and (kd == LETTER or kd == NUMBER):
-            letters = 0
-            if kd == LETTER:
-                h = mix(h, c)
-                size += 1
-                token[n - 1] = h
-                if size <= STEM:
-                    stem[n - 1] = h
-                span[n - 1, 1] = at
-                kind[n - 1] = LETTER if size <= STEM else -1  # -1: a word longer than its stem
-            continue
-        h = mix(np.uint64(kd + 1), c)
-        size = 1
-        token[n] = h
-        stem[n] = h
-        kind[n] = kd
-        span[n, 0], span[n, 1] = begin, at
-        n += 1
-        cue[NUMBERS] += kd == NUMBER
-        again = again + 1 if c == last_mark and kd == MARK else 0
-        last_mark = c
-        cue[BLANKS] += c == 95 and again == 1
-        cue[FENCES] += c == 96 and again == 2
-        cue[OPERATORS] += seen_number and (
-            c == 43 or c == 45 or c == 42 or c == 47 or c == 61 or c == 94 or c == 0xD7 or c == 0xF7
-        )
-        seen_number = kd == NUMBER
-        # "A." or "(B)" at the start of a line
-        cue[OPTIONS] += letters == 2 and (c == STOP or c == 41 or c == COLON)
-        letters = 2 if quiet and kd == LETTER and 65 <= raw <= 72 else 0
-        cue[LATIN] += kd == LETTER
-        wide += kd == WIDE
-        if kd == BREAK:
-            if cue[LINES] == 0:
-                cue[FIRST] = seen
-            cue[LINES] += before != BREAK
-        elif kd == MARK:
-            cue[QUESTIONS] += c == QUESTION
-            cue[COLONS] += c == COLON
-            cue[COMMAS] += c == COMMA
-            cue[QUOTES] += c == QUOTE or c == 0x300A
-            # ( ) ; < = > [ \ ] _ ` { | }
-            cue[CODE] += c == 40 or c == 41 or 59 <= c <= 62 or 91 <= c <= 93 or c == 95 or c == 96 or 123 <= c <= 125
-        if quiet and (kd == NUMBER or c == 45 or c == 42 or c == 0x2022):
-            cue[ITEMS] += 1
-        quiet = kd == BREAK
-        before = kd
-    if cue[LINES] == 0:
-        cue[FIRST] = chars
-    cue[CHARS] = chars
-    cue[GIVEN] = chars - cue[FIRST] if cue[LINES] else 0
-    cue[ASKS] = last == QUESTION
-    for k in range(len(cue)):
-        cue[k] = level(np.float64(cue[k]))
-    cue[QUESTIONS] = min(cue[QUESTIONS], 2)
-    cue[CJK] = 4 * wide // max(n, 1)
-    cue[UPPER] = level(20.0 * upper / max(chars, 1))
-    return n
 
 
 @inner
@@ -228,7 +74,8 @@ def ask(kind, n):
 
 @inner
 def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m):
-    """Hash the features of data[lo:hi], of the groups wanted, into `out` from place m; returns the next place."""
+    """Hash the features of data[lo:hi], of the groups wanted, into `out` from place m, all but those of cues (in `cue`;
+    none where no other feature is); returns the next place."""
     n = read(data, lo, hi, token, stem, kind, cue, span)
     if n == 0:
         return m
@@ -277,9 +124,6 @@ def features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concept
         for k in range(i + 1):  # alone (k = i: it stands in the opening) and in pairs
             low, high = min(near[i], near[k]), max(near[i], near[k])
             m = put(out, m, mix(mix(np.uint64(1), low), high), OF_CONCEPT)
-    for i in range(len(cue)):
-        for k in range(i + 1):
-            m = put(out, m, mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]), OF_CUES)
     return m
 
 
@@ -292,9 +136,21 @@ def features_of_rows(data, offsets, first, rows, slots, concepts, wanted, out, e
     m = np.int64(0)
     for row in range(rows):
         lo, hi = offsets[first + row], offsets[first + row + 1]
+        before = m
         m = features_of(data, lo, hi, token, stem, kind, cue, span, near, slots, concepts, wanted, out, m)
+        for i in range(len(cue) if m > before else 0):
+            for k in range(i + 1):
+                out[m] = mix(mix(np.uint64(100 * i + k), cue[i]), cue[k]) >> np.uint64(GROUP_BITS) | OF_CUES
+                m += 1
         ends[row] = m
     return m
+
+
+def hashes_of_cues() -> np.ndarray:
+    """The feature of every two cues at every level: uint64[pairs, LEVELS, LEVELS], pairs in their order in a text."""
+    i, k = np.tril_indices(LAST_CUE + 1)
+    levels = np.arange(LEVELS)
+    return mix(mix(np.uint64(100 * i + k)[:, None, None], levels[:, None]), levels) >> np.uint64(GROUP_BITS) | OF_CUES
 
 
 @cache

@@ -25,7 +25,7 @@ def from_words(taxonomy: Taxonomy, examples: Examples) -> Linear:
     known, nothing = space(texts, BOTH, 1), space(pa.array([], pa.string()), BOTH, 1)
     hashes, starts = features(texts)
     weights = np.zeros((len(known.idf), len(taxonomy.abilities)))
-    column = dict(zip(known.slots.tolist(), known.columns.tolist()))
+    column = {h: i for i, h in enumerate(known.hashes.tolist())}
     for k, lo, hi in zip(owner, starts, starts[1:]):
         for h in hashes[lo:hi][np.isin(hashes[lo:hi] >> np.uint64(64 - GROUP_BITS), [WORDS, CONCEPT])].tolist():
             weights[column[h], k] = 1.0

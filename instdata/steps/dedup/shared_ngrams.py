@@ -36,6 +36,7 @@ def tokens(chars, n, t, hashes, starts, ends):
             continue
         start = i
         c = chars[i]
+        h = np.uint64(c) + np.uint64(1)  # the hash of the characters so far, as `run_hash` has it
         if k & UNSPACED:
             i += 1
         elif 0x0E00 <= c < 0x0F00 or 0x1000 <= c < 0x10A0 or 0x1780 <= c < 0x1800:
@@ -46,9 +47,11 @@ def tokens(chars, n, t, hashes, starts, ends):
             count += 1
             continue
         else:
-            while i < n and kind_of(chars[i], kind) & WORD and not kind_of(chars[i], kind) & UNSPACED:
+            i += 1
+            while i < n and kind_of(chars[i], kind) & (WORD | UNSPACED) == WORD:
+                h = h * BASE + np.uint64(chars[i]) + np.uint64(1)
                 i += 1
-        hashes[count] = mix(run_hash(chars, start, i))
+        hashes[count] = mix(h)
         starts[count], ends[count] = start, i
         count += 1
     return count
