@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain, compress, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def plain_columns(found: Sequence[Any], first: int, usual: Usual, parsed: bool) 
         way = usual.way(found[group[0]]) if len(group) >= LEAST else None
         if way is None:
             continue
-        places, records = np.array(group), [found[i] for i in group]
+        places, records = np.array(group), list(itemgetter(*group)(found))
         try:
             taken, made = (_talks if way.talk else _exchanges)(records, places + first, way, usual, parsed)
         except (TypeError, ValueError):  # what JSON cannot hold: found one by one
@@ -75,11 +76,17 @@ def _exchanges(
         asked, said, given = (texts.filter(pa.array(plain)) for texts in (asked, said, given))
         records, chars, numbers = list(compress(records, plain)), chars[plain], numbers[plain]
     forms, question, span = _asked_of(asked, given, chars, way)
-    both = np.arange(2 * len(records)).reshape(2, -1).T.ravel()  # a question, its answer, the next question, …
-    contents = pa.concat_arrays([question, said]).take(pa.array(both))
+    contents = _in_turns(question, said)
     roles = pa.array(["user", "assistant"]).take(pa.array(np.tile(np.arange(2), len(records))))
     counts = np.full(len(records), 2, np.int32)
     return plain, PlainRows(numbers, counts, roles, contents, _meta(records, way, chars), forms, span)
+
+
+def _in_turns(a: pa.Array, b: pa.Array) -> pa.Array:
+    """The first text of `a`, the first of `b`, the second of `a`, …"""
+    sizes = np.stack([np.asarray(pc.binary_length(texts)) for texts in (a, b)], axis=1).ravel()
+    ends = np.concatenate([np.zeros(1, np.int32), np.cumsum(sizes, dtype=np.int32)])
+    return pa.StringArray.from_buffers(len(sizes), pa.py_buffer(ends), pc.binary_join_element_wise(a, b, "").buffers()[2])
 
 
 def _asked_of(asked: pa.Array, given: pa.Array, chars: np.ndarray, way: Way) -> tuple[pa.Array, pa.Array, np.ndarray]:
