@@ -41,6 +41,9 @@ def pieces(path: Path, encoding: str = "utf-8") -> Iterator[bytes]:
             stream = transcode(stream, encoding)
         try:
             for data in stream:
+                if len(data) == PIECE and not carry:  # a plain file's: not copied
+                    yield data
+                    continue
                 carry += data
                 while len(carry) >= PIECE:
                     yield bytes(carry[:PIECE])

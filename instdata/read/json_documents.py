@@ -165,7 +165,7 @@ def _cut(data: bytes, in_array: bool, last: bool, between: bytes) -> tuple[list[
     done, values = 0, [data[start:end] for start, end in spans]
     gaps = {data[a:b] for (_, a), (b, _) in pairwise([(0, 0), *spans])}
     if not any(gap.strip(between) for gap in gaps) and _whole(values):
-        found, done, spans = values, spans[-1][1] if spans else 0, []
+        found, done, spans = [*values], spans[-1][1] if spans else 0, []
     for start, end in spans:
         if stray := data[done:start].strip(between):
             found.append(_stray(stray))

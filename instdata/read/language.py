@@ -95,7 +95,7 @@ def _words(texts: pa.Array) -> pa.Array:
 
 
 def _plain_words(texts: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """(_words of each text that is prose, the texts that may be none or begin or end with a rare blank: nothing there)"""
+    """(_words of each text, which texts may be no prose, or begin or end with a rare blank: of them nothing)"""
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
     data = np.frombuffer(texts.buffers()[2] or b"\0", np.uint8)
     out = np.empty(min(int(offsets[-1] - offsets[0]), 4 * SAMPLE * len(texts)), np.uint8)

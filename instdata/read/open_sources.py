@@ -34,7 +34,7 @@ from instdata.util.errors import DamagedInput, InputError, MissingExtra
 from instdata.util.file_digests import file_digest
 from instdata.util.yaml import did_you_mean
 
-VERSION = 10  # of everything that turns a file into shards
+VERSION = 11  # of everything that turns a file into shards
 PEEK = 1_000  # records looked at to tell the format and to check `map`
 
 

@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain, compress, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def plain_columns(found: Sequence[Any], first: int, usual: Usual, parsed: bool) 
         way = usual.way(found[group[0]]) if len(group) >= LEAST else None
         if way is None:
             continue
-        places, records = np.array(group), [found[i] for i in group]
+        places, records = np.array(group), list(itemgetter(*group)(found))
         try:
             taken, made = (_talks if way.talk else _exchanges)(records, places + first, way, usual, parsed)
         except (TypeError, ValueError):  # what JSON cannot hold: found one by one
@@ -75,11 +76,19 @@ def _exchanges(
         asked, said, given = (texts.filter(pa.array(plain)) for texts in (asked, said, given))
         records, chars, numbers = list(compress(records, plain)), chars[plain], numbers[plain]
     forms, question, span = _asked_of(asked, given, chars, way)
-    both = np.arange(2 * len(records)).reshape(2, -1).T.ravel()  # a question, its answer, the next question, …
-    contents = pa.concat_arrays([question, said]).take(pa.array(both))
+    contents = _in_turns(question, said)
     roles = pa.array(["user", "assistant"]).take(pa.array(np.tile(np.arange(2), len(records))))
     counts = np.full(len(records), 2, np.int32)
     return plain, PlainRows(numbers, counts, roles, contents, _meta(records, way, chars), forms, span)
+
+
+def _in_turns(a: pa.Array, b: pa.Array) -> pa.Array:
+    """The first text of `a`, the first of `b`, the second of `a`, …"""
+    sizes = np.stack([np.asarray(pc.binary_length(texts)) for texts in (a, b)], axis=1).ravel()
+    ends = np.concatenate([np.zeros(1, np.int32), np.cumsum(sizes, dtype=np.int32)])
+    return pa.StringArray.from_buffers(
+        len(sizes), pa.py_buffer(ends), pc.binary_join_element_wise(a, b, "").buffers()[2]
+    )
 
 
 def _asked_of(asked: pa.Array, given: pa.Array, chars: np.ndarray, way: Way) -> tuple[pa.Array, pa.Array, np.ndarray]:
@@ -105,16 +114,16 @@ def _talks(
     counts = np.fromiter(map(len, talks), np.int32, len(talks))
     ends = np.cumsum(counts)
     row, last = np.repeat(np.arange(len(talks)), counts), (ends - 1)[counts > 0]
-    shapes = [tuple(turn) if type(turn) is dict else () for turn in turns]
-    keys = {shape: turn_keys(shape) for shape in set(shapes)}
-    words, texts = [], []
-    for turn, shape in zip(turns, shapes):
-        who, what = keys[shape] or (None, None)
-        words.append(turn[who] if who else None)
-        texts.append(turn[what] if what else None)
+    shape, shapes = _numbered([tuple(turn) if type(turn) is dict else () for turn in turns])
+    keys = list(map(turn_keys, shapes))
+    if len(keys) == 1 and keys[0]:
+        words, texts = ([turn[key] for turn in turns] for key in keys[0])
+    else:
+        held = [(turn, keys[number]) for turn, number in zip(turns, shape.tolist())]
+        words, texts = ([turn[found[side]] if found else None for turn, found in held] for side in (0, 1))
     contents, fine = _texts(texts, TEXT)
-    known = {word: CODES.get(usual.speakers.get(word, ""), -1) for word in set(w for w in words if type(w) is str)}
-    role = np.fromiter((known[w] if type(w) is str else -1 for w in words), np.int8, len(words))
+    word, said = _numbered(words if TEXT.issuperset(map(type, words)) else [w if type(w) is str else "" for w in words])
+    role = np.array([CODES.get(usual.speakers.get(w, ""), -1) for w in said], np.int8)[word]
     empty = _is(contents, EMPTY)
     odd = ~fine | (role < 0) | _may_hold(contents, NUL)
     odd |= (role == SYSTEM) & (np.arange(len(turns)) > (ends - counts)[row])
@@ -125,30 +134,36 @@ def _talks(
     plain[row[odd]] = False
     plain &= _held(records, way, parsed)
     keep = np.flatnonzero(plain[row])
-    kinds = [(shapes[i], words[i]) for i in keep.tolist()]
-    contents, role, counts = contents.take(pa.array(keep)), role[keep], counts[plain]
+    contents = contents if plain.all() else contents.take(pa.array(keep))
+    role, word, shape, counts = role[keep], word[keep], shape[keep], counts[plain]
+    filled = np.asarray(pc.binary_length(contents)) > 0
+    kinds = np.stack([shape, word, filled], axis=1)
     rest = list(compress(records, plain))
-    forms = _filled(way.both, {"turns": _told(kinds, np.asarray(pc.binary_length(contents)) > 0, counts)})
+    forms = _filled(way.both, {"turns": _told(kinds, shapes, said, counts)})
     meta = _meta(rest, way, np.zeros(len(rest), np.int32))
     roles = pa.array(ROLES).take(pa.array(role))
     return plain, PlainRows(numbers[plain], counts, roles, contents, meta, forms, np.full(len(rest), -1, np.int32))
 
 
-def _told(kinds: list[tuple[tuple[str, ...], str]], filled: np.ndarray, counts: np.ndarray) -> pa.Array:
-    """The forms of conversations' turns, each with its keys and its speaker's word: worked out once for all that have
-    the same."""
-    number = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
-    code = 2 * np.fromiter(map(number.__getitem__, kinds), np.int32, len(kinds)) + filled
+def _numbered(values: list[Any]) -> tuple[np.ndarray, list[Any]]:
+    """(the number of each value, the values that there are)"""
+    number = {value: n for n, value in enumerate(dict.fromkeys(values))}
+    return np.fromiter(map(number.__getitem__, values), np.int32, len(values)), list(number)
+
+
+def _told(kinds: np.ndarray, shapes: list[tuple[str, ...]], said: list[str], counts: np.ndarray) -> pa.Array:
+    """The forms of conversations' turns, of each the number of its keys, of its speaker's word, and whether it says
+    anything (int32[turns, 3]): worked out once for all conversations that have the same."""
     ends = np.cumsum([0, *counts]).tolist()
-    width, data = code.itemsize, code.tobytes()
+    width, data = kinds.strides[0], kinds.tobytes()
     made: dict[bytes, str] = {}
     out = []
     for a, b in pairwise(ends):
         key = data[a * width : b * width]
         if key not in made:
-            place = np.cumsum(filled[a:b]) - 1
-            parts = [turn_form(*kinds[i], int(place[i - a]) if filled[i] else None) for i in range(a, b)]
-            made[key] = ",".join(parts)
+            place = np.cumsum(kinds[a:b, 2]) - 1
+            parts = [(shapes[k], said[w], int(n) if full else None) for (k, w, full), n in zip(kinds[a:b], place)]
+            made[key] = ",".join(turn_form(*part) for part in parts)
         out.append(made[key])
     return pa.array(out, pa.string())
 

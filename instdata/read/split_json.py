@@ -14,7 +14,7 @@ OUTSIDE = np.zeros(256, np.bool_)
 OUTSIDE[list(b' \t\r\n,:{}[]"+-.0123456789eEtrufalsnNIity')] = True
 
 
-def split_values(data: bytes, in_array: bool) -> tuple[list[list[int]], int, bool]:
+def split_values(data: bytes, in_array: bool) -> tuple[list[tuple[int, int]], int, bool]:
     """(start and end of the complete values in `data`, the number of bytes they and what lies between them take,
     whether the array's closing bracket was seen).
 
@@ -24,7 +24,7 @@ def split_values(data: bytes, in_array: bool) -> tuple[list[list[int]], int, boo
     line did.
     """
     spans, used, closed = _spans(np.frombuffer(data, np.uint8), in_array)
-    return spans.tolist(), int(used), bool(closed)
+    return list(zip(*spans.T.tolist())), int(used), bool(closed)
 
 
 class Skip:
