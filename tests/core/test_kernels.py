@@ -56,7 +56,7 @@ def test_what_is_compiled_is_compiled_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_few_functions_are_compiled(tmp_path: Path) -> None:
     """Each takes a tenth of a second or more: they were 161 once, without three kernels that warming forgot."""
-    assert compiled(tmp_path, PARTS) <= 140
+    assert compiled(tmp_path, PARTS) <= 141
 
 
 def test_a_kernel_is_kept_by_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
