@@ -92,7 +92,7 @@ def parse(data: bytes) -> FastText:
     size, words, _, _, pruned = r.numbers("iiiqq")
     texts, counts = r.entries(size)
     places = r.array("<i4", 2 * pruned).reshape(-1, 2)
-    piece = np.concatenate([np.full(buckets, -1, np.int32), np.arange(words, dtype=np.int32)])
+    piece = np.full(buckets, -1, np.int32)
     piece[places[:, 0]] = words + places[:, 1]
     inputs = _matrix(r)
     (quantised,) = r.numbers("?")
