@@ -49,7 +49,7 @@ from instdata.util.atomic import write_text
 from instdata.util.build_context import Context
 from instdata.util.caches import in_use
 from instdata.util.checksums import SUMS, write_sums
-from instdata.util.engine import Engine, open_engine
+from instdata.util.engine import READY, Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.machine_limits import writing
 from instdata.util.paths import beside, cache_folder
@@ -58,7 +58,6 @@ from instdata.util.yaml import written_yaml
 
 __all__ = ["Build", "Plan", "build", "folder_of", "prepare", "published"]
 PAUSES = (0.5, 2.0, 5.0)  # seconds before a file that was written while it was read is read again
-READY = "instdata.steps.worker_preload"  # what workers have loaded when they begin
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
+    if engine is EngineName.local and not dry_run:
+        _begin_early(recipe, out, jobs)
     from instdata.util.import_guards import lean, unswept
 
     with unswept():
@@ -111,6 +113,18 @@ def build(
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
         told["sent"] = place.url
     result(build_result(done) | told, json_, lambda: build_summary(done, verbose), quiet)
+
+
+def _begin_early(recipe: Path | None, out: str | None, jobs: int | None) -> None:
+    """Let workers load what they need while this process does, unless it seems that none is wanted."""
+    from instdata.steps.compile_kernels import ready_to_read
+    from instdata.util.engine import begin_early
+    from instdata.util.paths import cores
+
+    folder = Path(out) if out else Path("builds") / (recipe.stem if recipe else "")
+    wrong = recipe is not None and not recipe.is_file()
+    if not wrong and (jobs or cores()) > 1 and not (folder / "manifest.json").exists() and ready_to_read():
+        begin_early()
 
 
 def _said_of_part(did: dict[str, Any], json_: bool, quiet: bool) -> None:

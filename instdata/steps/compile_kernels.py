@@ -142,6 +142,11 @@ def compiling(
             over.set()
 
 
+def ready_to_read() -> bool:
+    """Whether what a build's workers load when they begin is compiled."""
+    return all((place := _marker(part)) is not None and place.exists() for part in ALWAYS)
+
+
 def _needed(*kinds: str) -> set[str]:
     """The parts that steps of these kinds need, and those that every build does."""
     return {*ALWAYS, *(part for kind in kinds for part in NEEDED.get(kind, ()))}

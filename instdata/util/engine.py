@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cache_folder, cores
 
+READY = "instdata.steps.worker_preload"  # what a build's workers have loaded when they begin
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -157,6 +158,14 @@ def open_engine(name: str = "local", jobs: int | None = None, ready: str | None 
     if name != "local":
         raise InputError(f'unknown engine "{name}": local or ray')
     return Processes(jobs, ready) if jobs > 1 else Engine()
+
+
+def begin_early() -> None:
+    """Start the process that a build's workers are forked off. It takes a second to load what they need, and so does
+    this process to load what it needs."""
+    if sys.platform == "linux":
+        multiprocessing.get_context("forkserver").set_forkserver_preload([READY])
+        _start_server()
 
 
 def _take(items: Iterator[T], count: int) -> Iterator[T]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from instdata.cli import main as cli
+from instdata.cli.build import _begin_early
 from instdata.cli.main import main
 from tests.conftest import rows
 from tests.shell import Shell
@@ -272,6 +273,20 @@ def test_too_many_bad_rows_are_all_shown(shell):
     (shell.folder / "r.yaml").write_text("name: x\nsources: [{path: a.jsonl, max_bad: 50%}]\n")
     shell("build", "r.yaml")
     assert not (shell.folder / "builds/x/unreadable.jsonl").exists()
+
+
+def test_workers_load_early_what_they_need_where_some_are_wanted(tmp_path, monkeypatch):
+    begun: list[str] = []
+    monkeypatch.setattr("instdata.util.engine.begin_early", lambda: begun.append("now"))
+    monkeypatch.setattr("instdata.steps.compile_kernels.ready_to_read", lambda: True)
+    (tmp_path / "r.yaml").write_text("")
+    (tmp_path / "built").mkdir()
+    (tmp_path / "built" / "manifest.json").write_text("{}")
+    for recipe, out, jobs in (("r.yaml", "built", 2), ("r.yaml", "new", 1), ("gone.yaml", "new", 2)):
+        _begin_early(tmp_path / recipe, str(tmp_path / out), jobs)
+        assert not begun
+    _begin_early(tmp_path / "r.yaml", str(tmp_path / "new"), 2)
+    assert begun
 
 
 def test_quiet_and_json_keep_stdout_clean(shell):
