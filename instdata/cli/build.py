@@ -80,8 +80,7 @@ def build(
     quiet: Quiet = False,
 ) -> None:
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
-    if engine is EngineName.local and not dry_run:
-        _begin_early(recipe, out, jobs)
+    _begin_early(recipe, out, jobs if engine is EngineName.local and not dry_run else 1)
     from instdata.util.import_guards import lean, unswept
 
     with unswept():

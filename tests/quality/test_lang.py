@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from instdata.read import fasttext_lid
+from instdata.read import fasttext_lid, language
 from instdata.read.language import detect
 
 
@@ -118,6 +118,24 @@ def test_the_batch_model_is_the_library_to_the_last_bit():
     assert probability.tolist() == [np.float32(min(e[0][0], 1.0)) if e else 0 for e in expected]
     middle = pa.array(texts).slice(7, 90)
     assert fasttext_lid.predict(middle)[1].tolist() == probability[7:97].tolist()
+
+
+PIECES = ["a", "Ab", " ", "\n", "\t", "\x0b", "\x1c", "\x85", "\xa0", "\u3000", "\u2003", "\u1680", "é", "中", "か", "。", "？", "\ufeff",
+          "://", ":/", "(", "word " * 30, " " * 99, "x" * 99, "中" * 99, "中" * 399, "😀"]  # fmt: skip
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), max_size=6), st.integers(0, 3))
+@settings(max_examples=300, deadline=None)
+def test_the_kernel_of_prose_finds_the_words_that_arrow_finds(texts, skipped):
+    some = pa.array(texts, pa.string()).slice(skipped)
+    words, odd = language._plain_words(some)
+    plain = pa.array(~odd, pa.bool_())
+    assert words.filter(plain).equals(language._words(some).filter(plain))
+
+
+def test_prose_goes_the_quick_way():
+    _, odd = language._plain_words(pa.array(["  Name a tree.\nOak, 3 m: tall!", "火车站在哪里？", "", " \n", "f(x)"]))
+    assert odd.tolist() == [False, False, False, False, True]
 
 
 def test_another_file_is_not_taken_for_the_model():
