@@ -283,10 +283,14 @@ def _list_count(t: Text) -> np.ndarray:
 
 def items_asked(t: Text) -> pa.Array:
     """The number of items that each prompt asks for, as it is written there; null for none."""
-    found = pc.extract_regex(t.line, list_asked())
+    at = np.flatnonzero(has(t.line, list_asked()))  # to extract is slow
+    found = pc.extract_regex(t.line.take(pa.array(at)), list_asked())
     english = pc.struct_field(found, "k")
     none = pa.scalar(None, pa.string())
-    return pc.coalesce(pc.replace_with_mask(english, pc.equal(english, ""), none), pc.struct_field(found, "zk"))
+    asked = pc.coalesce(pc.replace_with_mask(english, pc.equal(english, ""), none), pc.struct_field(found, "zk"))
+    index = np.full(len(t), -1, np.int64)
+    index[at] = np.arange(len(at))
+    return asked.take(pa.array(index, mask=index < 0))
 
 
 def fewer_items(k: str, response: str) -> Found:

@@ -79,10 +79,8 @@ def search_for(patterns: Iterable[str]) -> Search:
 @jit
 def _search(data, offsets, fold, single, there, first, following, bytes_, mask, bits, found):
     for row in range(len(offsets) - 1):
-        at, end = (
-            np.uint64(offsets[row]),
-            np.uint64(offsets[row + 1]),
-        )  # numbers without a sign: none counts from the end
+        # Numbers without a sign: none counts from the end.
+        at, end = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         beginning, chars = at, 0
         while beginning < end and chars <= BEGINNING:  # the byte at which the next character begins
             if end - at <= np.uint64(BEGINNING):
