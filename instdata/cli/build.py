@@ -103,8 +103,7 @@ def build(
     if me is not None and me[0]:
         _said_of_part(job_array.take_part(plan, local, *me, wait, say), json_, quiet)
         return
-    place = Place(out) if out and is_url(out) else None
-    if place is not None:
+    if (place := Place(out) if out and is_url(out) else None) is not None:
         not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
     with job_array.running(engine.value, plan, local, me, say) as (on, told):
         done = run(plan, local, on)
