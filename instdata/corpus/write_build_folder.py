@@ -1,29 +1,18 @@
-"""The build folder: rows in the ladder's order, ledger, quarantine, manifest, card; each file whole or not there."""
+"""The build folder: one writer at a time, files whole or not there, the manifest last."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Writer
-from instdata.corpus.ladder import Ladder
-from instdata.corpus.ledger import score_fields
-from instdata.corpus.optional_columns import fields_used, published_schema
-from instdata.corpus.rows import SHARD, with_fields
+from instdata.corpus.corpus import Writer
 from instdata.util.atomic import whole
 from instdata.util.checksums import regular
 from instdata.util.errors import BuildError, InputError
@@ -33,7 +22,6 @@ from instdata.util.safe_text import escaped
 
 LOCK = ".instdata.lock"
 OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files
-BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
 
 
 def is_build(folder: Path) -> bool:
@@ -110,111 +98,6 @@ def side_by_side(*writers: Writer) -> list[Any]:
                     found[i] = e.value
                     del left[i]
     return [found[i] for i in range(len(writers))]
-
-
-def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -> Writer:
-    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout; returns the manifest's configs."""
-    place = np.full(corpus.n, -1, np.int64)  # row -> its place: the ladder first, then the holdout
-    place[pool[ladder.order]] = np.arange(len(pool))
-    held = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == HOLDOUT))
-    held = held[np.argsort(np.asarray(corpus.view(held).id.to_numpy(zero_copy_only=False)), kind="stable")]
-    place[held] = len(pool) + np.arange(len(held))
-    files = [(f"data/{i:02d}-{name}.parquet", end) for i, (name, end) in enumerate(ladder.cuts)]
-    if len(held):
-        files.append(("data/holdout.parquet", len(pool) + len(held)))
-    yield from _write_in_order(corpus, place, files, folder)
-    labels = np.full(len(pool) + len(held), -1, np.int32)
-    labels[place[place >= 0]] = corpus.state.ability[place >= 0]
-
-    def config(names: list[str], start: int, end: int, sha256: str) -> dict[str, Any]:
-        codes, counts = np.unique(labels[start:end], return_counts=True)
-        by = dict(sorted((corpus.abilities.words[c], int(n)) for c, n in zip(codes, counts)))
-        return {"rows": end - start, "files": names, "sha256": sha256, "by_ability": by}
-
-    shas = _running_sha256([folder / f for f, _ in files[: len(ladder.cuts)]])
-    configs = {
-        name: config([f for f, _ in files[:k]], 0, files[k - 1][1], shas[k - 1]) for name, k in ladder.configs.items()
-    }
-    if len(held):
-        configs["holdout"] = config([files[-1][0]], len(pool), len(labels), _running_sha256([folder / files[-1][0]])[0])
-    return configs
-
-
-def _running_sha256(paths: list[Path]) -> list[str]:
-    """For each k, the sha256 of the bytes of the first k files, one after the other."""
-    sha, out = hashlib.sha256(), []
-    for path in paths:
-        with open(path, "rb") as file:
-            while data := file.read(1 << 20):
-                sha.update(data)
-        out.append(sha.hexdigest())
-    return out
-
-
-def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> Writer:
-    """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk,
-    then each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
-    schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
-    total = files[-1][1]
-    size = sum(s.size for s in corpus.shards)
-    buckets = max(1, -(-size // BUCKET))
-    edges = np.linspace(0, total, buckets + 1).astype(np.int64)
-    scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
-    try:
-        writers = [
-            pa.ipc.new_file(scratch / str(b), schema.append(pa.field("place", pa.int64()))) for b in range(buckets)
-        ]
-        for shard in range(len(corpus.shards)):
-            yield
-            at = np.flatnonzero(place[corpus.span(shard)] >= 0)
-            mine = place[corpus.span(shard)][at]
-            rows = _published(corpus, shard, at, schema).append_column("place", pa.array(mine))
-            into = np.searchsorted(edges, mine, side="right") - 1
-            for bucket in np.unique(into):
-                writers[bucket].write_table(rows.take(pa.array(np.flatnonzero(into == bucket))))
-        for writer in writers:
-            writer.close()
-        _merge(scratch, buckets, schema, files, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _merge(scratch: Path, buckets: int, schema: pa.Schema, files: list[tuple[str, int]], folder: Path) -> None:
-    """Sort each bucket and cut the stream of rows into files, row groups of ROW_GROUP rows."""
-    rows = _sorted(scratch, buckets)
-    held = schema.empty_table()
-    start = 0
-    for name, end in files:
-        with whole(folder / name) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            left = end - start
-            while left:
-                while len(held) < min(left, ROW_GROUP):
-                    held = pa.concat_tables([held, next(rows)])
-                take = min(left, ROW_GROUP)
-                writer.write_table(held.slice(0, take).combine_chunks(), row_group_size=ROW_GROUP)
-                held = held.slice(take)
-                left -= take
-        start = end
-
-
-def _sorted(scratch: Path, buckets: int) -> Iterator[pa.Table]:
-    for bucket in range(buckets):
-        with pa.OSFile(str(scratch / str(bucket))) as file:
-            table = pa.ipc.open_file(file).read_all()
-        yield table.take(pc.sort_indices(table["place"])).drop_columns(["place"])
-        (scratch / str(bucket)).unlink()
-
-
-def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) -> pa.Table:
-    """The rows `at` of a shard as they are published."""
-    stored = [n for n in schema.names if n in SHARD.names]
-    table = corpus.columns(shard, stored).take(pa.array(at))
-    confidence = corpus.state.confidence[corpus.span(shard)][at]
-    columns: dict[str, Any] = {n: table[n] for n in stored}
-    columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
-    columns["ability_confidence"] = pa.array(confidence, pa.float32(), from_pandas=True)
-    columns |= corpus.scores(shard, at)
-    return pa.table([columns[n] for n in schema.names], schema=schema)
 
 
 def write_json(path: Path, value: Any, hide: bool = False) -> None:
