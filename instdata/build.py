@@ -34,7 +34,8 @@ from instdata.corpus.row_states import State
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.word_codes import Words, ability_codes
-from instdata.corpus.write_build_folder import locked, move_into_place, side_by_side, write_data, write_json
+from instdata.corpus.write_build_folder import locked, move_into_place, side_by_side, write_json
+from instdata.corpus.write_data_files import write_data
 from instdata.llm.causal_models import AUTO
 from instdata.read.first_look import Look, looked, objection, say_sources
 from instdata.read.open_sources import Input, manifest_of, reopened, try_sources, with_commit
@@ -206,9 +207,9 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
             except Unreadable as e:
                 write_unreadable(e.shards, out / UNREADABLE)
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
-        beat.doing = "writing"
-        with writing(out):
-            manifest = _write(plan, corpus, staged)
+            beat.doing = "writing"
+            with writing(out):
+                manifest = _write(plan, corpus, staged, running.last())
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 3),
@@ -291,7 +292,7 @@ def as_read(shards: list, context: Context) -> Corpus:
     return replace(corpus, state=state, abilities=words)
 
 
-def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
+def _write(plan: Plan, corpus: Corpus, folder: Path, engine: Engine) -> dict[str, Any]:
     """Write everything but run.json and report.html into a fresh folder; returns the manifest."""
     from instdata.publish.card import write_cards
     from instdata.publish.proof_files import write_proofs
@@ -316,7 +317,7 @@ def _write(plan: Plan, corpus: Corpus, folder: Path) -> dict[str, Any]:
         plan.context.say(line)
     folder.mkdir(parents=True)
     configs, entered, fields, _ = side_by_side(
-        write_data(corpus, pool, subsets, folder),
+        write_data(corpus, pool, subsets, folder, engine),
         write_ledger(corpus, folder / "ledger.parquet"),
         write_forms(corpus, folder / FORMS),
         write_dropped(corpus, folder / DROPPED),

@@ -1,30 +1,18 @@
-"""The build folder: rows in the ladder's order, ledger, quarantine, manifest, card; each file whole or not there."""
+"""The build folder: one writer at a time, files whole or not there, the manifest last."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Writer
-from instdata.corpus.ladder import Ladder
-from instdata.corpus.ledger import score_fields
-from instdata.corpus.optional_columns import fields_used, published_schema
-from instdata.corpus.parquet_file import parquet_file
-from instdata.corpus.rows import SHARD, with_fields
+from instdata.corpus.corpus import Writer
 from instdata.util.atomic import whole
 from instdata.util.checksums import regular
 from instdata.util.errors import BuildError, InputError
@@ -34,7 +22,6 @@ from instdata.util.safe_text import escaped
 
 LOCK = ".instdata.lock"
 OURS = re.compile(r"(\d\d-.+|holdout)\.parquet")  # what a build calls its data files
-BUCKET = 256 << 20  # bytes of rows that are put in order in memory at once
 
 
 def is_build(folder: Path) -> bool:
@@ -111,120 +98,6 @@ def side_by_side(*writers: Writer) -> list[Any]:
                     found[i] = e.value
                     del left[i]
     return [found[i] for i in range(len(writers))]
-
-
-def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path) -> Writer:
-    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout; returns the manifest's configs."""
-    place = np.full(corpus.n, -1, np.int64)  # row -> its place: the ladder first, then the holdout
-    place[pool[ladder.order]] = np.arange(len(pool))
-    held = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == HOLDOUT))
-    held = held[np.argsort(np.asarray(corpus.view(held).id.to_numpy(zero_copy_only=False)), kind="stable")]
-    place[held] = len(pool) + np.arange(len(held))
-    files = [(f"data/{i:02d}-{name}.parquet", end) for i, (name, end) in enumerate(ladder.cuts)]
-    if len(held):
-        files.append(("data/holdout.parquet", len(pool) + len(held)))
-    yield from _write_in_order(corpus, place, files, folder)
-    labels = np.full(len(pool) + len(held), -1, np.int32)
-    labels[place[place >= 0]] = corpus.state.ability[place >= 0]
-
-    def config(names: list[str], start: int, end: int, sha256: str) -> dict[str, Any]:
-        codes, counts = np.unique(labels[start:end], return_counts=True)
-        by = dict(sorted((corpus.abilities.words[c], int(n)) for c, n in zip(codes, counts)))
-        return {"rows": end - start, "files": names, "sha256": sha256, "by_ability": by}
-
-    shas = _running_sha256([folder / f for f, _ in files[: len(ladder.cuts)]])
-    configs = {
-        name: config([f for f, _ in files[:k]], 0, files[k - 1][1], shas[k - 1]) for name, k in ladder.configs.items()
-    }
-    if len(held):
-        configs["holdout"] = config([files[-1][0]], len(pool), len(labels), _running_sha256([folder / files[-1][0]])[0])
-    return configs
-
-
-def _running_sha256(paths: list[Path]) -> list[str]:
-    """For each k, the sha256 of the bytes of the first k files, one after the other."""
-    sha, out = hashlib.sha256(), []
-    for path in paths:
-        with open(path, "rb") as file:
-            while data := file.read(1 << 20):
-                sha.update(data)
-        out.append(sha.hexdigest())
-    return out
-
-
-def _write_in_order(corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path) -> Writer:
-    """Rows sorted by place, cut into files. A distribution sort: rows go to buckets of neighbouring places on disk,
-    then each bucket is sorted in memory, so that memory is bounded whatever the corpus holds."""
-    schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
-    total = files[-1][1]
-    size = sum(s.size for s in corpus.shards)
-    buckets = max(1, -(-size // BUCKET))
-    edges = np.linspace(0, total, buckets + 1).astype(np.int64)
-    scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=folder))
-    try:
-        writers = [
-            pa.ipc.new_file(scratch / str(b), schema.append(pa.field("place", pa.int64()))) for b in range(buckets)
-        ]
-        for shard in range(len(corpus.shards)):
-            yield
-            mine = place[corpus.span(shard)]
-            at = np.argsort(mine, kind="stable")[np.count_nonzero(mine < 0) :]
-            rows = _published(corpus, shard, at, schema).append_column("place", pa.array(mine[at]))
-            cuts = np.searchsorted(mine[at], edges)
-            for writer, start, end in zip(writers, cuts, cuts[1:]):
-                if start < end:
-                    writer.write_table(rows.slice(start, end - start))
-        for writer in writers:
-            writer.close()
-        _merge(scratch, edges, schema, files, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _merge(scratch: Path, edges: np.ndarray, schema: pa.Schema, files: list[tuple[str, int]], folder: Path) -> None:
-    """Cut the sorted rows into files, row groups of ROW_GROUP rows."""
-    rows = _sorted(scratch, edges)
-    held = schema.empty_table()
-    start = 0
-    for name, end in files:
-        with parquet_file(folder / name, schema) as append:
-            left = end - start
-            while left:
-                while len(held) < min(left, ROW_GROUP):
-                    held = pa.concat_tables([held, next(rows)])
-                take = min(left, ROW_GROUP)
-                append(held.slice(0, take).combine_chunks())
-                held = held.slice(take)
-                left -= take
-        start = end
-
-
-def _sorted(scratch: Path, edges: np.ndarray) -> Iterator[pa.Table]:
-    """All rows by place, some at a time: of the pieces of a bucket, sorted each, those that come next are put in
-    order together. Rows are copied where they are few: a bucket sorted as a whole would be copied twice."""
-    for bucket, (first, end) in enumerate(pairwise(edges.tolist())):
-        with pa.memory_map(str(scratch / str(bucket))) as file:
-            reader = pa.ipc.open_file(file)
-            pieces = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-            starts = [*range(first, end, ROW_GROUP), end]
-            cuts = [np.searchsorted(np.asarray(piece["place"]), starts) for piece in pieces]
-            for i in range(len(starts) - 1):
-                next_ones = [p.slice(c[i], c[i + 1] - c[i]) for p, c in zip(pieces, cuts) if c[i] < c[i + 1]]
-                table = pa.Table.from_batches(next_ones).combine_chunks()
-                yield table.take(pc.sort_indices(table["place"])).drop_columns(["place"])
-        (scratch / str(bucket)).unlink()
-
-
-def _published(corpus: Corpus, shard: int, at: np.ndarray, schema: pa.Schema) -> pa.Table:
-    """The rows `at` of a shard as they are published."""
-    stored = [n for n in schema.names if n in SHARD.names]
-    table = corpus.columns(shard, stored).take(pa.array(at))
-    confidence = corpus.state.confidence[corpus.span(shard)][at]
-    columns: dict[str, Any] = {n: table[n] for n in stored}
-    columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
-    columns["ability_confidence"] = pa.array(confidence, pa.float32(), from_pandas=True)
-    columns |= corpus.scores(shard, at)
-    return pa.table([columns[n] for n in schema.names], schema=schema)
 
 
 def write_json(path: Path, value: Any, hide: bool = False) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from instdata.build import build, prepare
 from instdata.util.engine import Engine
+from instdata.util.paths import cache_folder
 from tests.core.test_build import SUBSETS, corpus, fingerprint
 
 
@@ -44,3 +45,24 @@ def test_labels_and_sketches_are_made_a_shard_at_a_time_wherever_the_engine_work
     again = Elsewhere()
     build(prepare(bench.recipe(**content)), bench.folder / "again", again)
     assert "Scoring.into_cache" not in again.asked
+
+
+def test_data_files_are_written_by_the_engine_whatever_fits_in_memory(bench: Any, monkeypatch: Any) -> None:
+    """A task a shard and a task a file, over many small buckets as over one, here and elsewhere: the same bytes, and
+    nothing stays in the cache."""
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 20_000)
+    monkeypatch.setattr("instdata.corpus.write_data_files.ROW_GROUP", 70)
+    bench.jsonl("a.jsonl", corpus(600))
+    steps = [{"holdout": {"per_ability": 3}}, {"quality": {"rules": "default"}}]
+    content = {"sources": [{"path": "a.jsonl"}], "steps": steps, "subsets": SUBSETS}
+    seen = []
+    for engine, bucket in ((Engine(), 1 << 30), (Engine(), 5_000), (far := Elsewhere(), 5_000)):
+        monkeypatch.setattr("instdata.corpus.write_data_files.BUCKET", bucket)
+        out = bench.folder / f"out{len(seen)}"
+        seen.append(fingerprint(build(prepare(bench.recipe(**content), fresh=True), out, engine).path))
+    assert seen[0] == seen[1] == seen[2]
+    files = len(list((bench.folder / "out0" / "data").iterdir()))
+    shards = len(list(cache_folder().glob("shards/*/*-*[0-9].parquet")))
+    assert files == 5 and far.asked.count("DataFile.write") == files
+    assert shards > 3 and far.asked.count("ShardRows.write") == shards
+    assert not list((cache_folder() / "scores").glob(".tmp-*"))
