@@ -20,8 +20,8 @@ UNIQUE = {"id", "rid", "evidence", "meta", "form"}  # text that is another one i
 
 @contextmanager
 def parquet_file(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """A function that appends a table as one row group. A thread encodes and compresses it, while the caller prepares
-    the next one; what goes wrong there is raised by a later call, or at the end."""
+    """A function that appends a table, which has rows, as one row group. A thread encodes and compresses it, while the
+    caller prepares the next one; what goes wrong there is raised by a later call, or at the end."""
     text = [f.name for f in schema if pa.types.is_string(f.type) and f.name not in UNIQUE]
     roles = ["messages.list.element.role"] if "messages" in schema.names else []
     with (

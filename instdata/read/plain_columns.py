@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain, compress, pairwise
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,8 @@ LEAST = 32  # records with the same keys: fewer are read one by one
 BLANK = "\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"  # what str.strip takes away
 EMPTY = rf"\A[{BLANK}]*\z"
 # A question that may be a dialogue or as a template wrote it, an answer that may begin with thoughts; or none at all.
-ODD_ASKED = rf"(?i)\A[{BLANK}]*(?:\z|[<\[#]|{SPEAKING})"
+# (Python takes İ and ı for an i whose case does not matter.)
+ODD_ASKED = rf"(?i)\A[{BLANK}]*(?:\z|[<\[#]|{SPEAKING.replace('i', '[iİı]')})"
 ODD_SAID = rf"\A[{BLANK}]*(?:\z|[{re.escape(''.join(FIRST))}])"
 NUL = re.compile(rb"\0")
 CLOSING = re.compile(b"/(?:%b)" % b"|".join(re.escape(mark.partition("/")[2]).encode() for mark in CLOSES))
@@ -51,7 +51,7 @@ def plain_columns(found: Sequence[Any], first: int, usual: Usual, parsed: bool) 
         way = usual.way(found[group[0]]) if len(group) >= LEAST else None
         if way is None:
             continue
-        places, records = np.array(group), list(itemgetter(*group)(found))
+        places, records = np.array(group), [found[i] for i in group]
         try:
             taken, made = (_talks if way.talk else _exchanges)(records, places + first, way, usual, parsed)
         except (TypeError, ValueError):  # what JSON cannot hold: found one by one
@@ -122,8 +122,8 @@ def _talks(
         held = [(turn, keys[number]) for turn, number in zip(turns, shape.tolist())]
         words, texts = ([turn[found[side]] if found else None for turn, found in held] for side in (0, 1))
     contents, fine = _texts(texts, TEXT)
-    word, said = _numbered(words if TEXT.issuperset(map(type, words)) else [w if type(w) is str else "" for w in words])
-    role = np.array([CODES.get(usual.speakers.get(w, ""), -1) for w in said], np.int8)[word]
+    word, said = _numbered([w if type(w) is str else None for w in words])
+    role = np.array([-1 if w is None else CODES.get(usual.speakers.get(w, ""), -1) for w in said], np.int8)[word]
     empty = _is(contents, EMPTY)
     odd = ~fine | (role < 0) | _may_hold(contents, NUL)
     odd |= (role == SYSTEM) & (np.arange(len(turns)) > (ends - counts)[row])

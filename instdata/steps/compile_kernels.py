@@ -6,7 +6,7 @@ import gc
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,9 +102,9 @@ def compiling(
     kinds: Collection[str], jobs: int | None = None, say: Callable[[str], None] = print
 ) -> Iterator[Callable[[str], None]]:
     """Compile what steps of these kinds need, where that is not done yet, by running each kernel once on a few texts:
-    those of dedup in one process, as they have most functions in common, all others in another, first what reading
-    needs. With several `jobs` that goes on beside the caller, who gets a function that waits for what a kind of step
-    needs. Does nothing where the result cannot be kept: each process then compiles what it uses."""
+    those of dedup in one process, as they have most functions in common, all others in another, first what workers load
+    when they begin. With several `jobs` that goes on beside the caller, who gets a function that waits for what a kind
+    of step needs. Does nothing where the result cannot be kept: each process then compiles what it uses."""
     parts = [part for part in PARTS if part in _needed(*kinds) and (place := _marker(part)) and not place.exists()]
     if not parts:
         yield lambda kind: None
@@ -129,13 +129,20 @@ def compiling(
     near = [part for part in parts if PARTS[part][0] == "steps/dedup"]
     split = [some for some in (near, [part for part in parts if part not in near]) if some]
     with ThreadPoolExecutor(2) as threads, open_engine("local", jobs) as engine:
-        over = threading.Event()
+        over, work = threading.Event(), Future[None]()
+
+        def run() -> None:
+            with engine:  # its processes go as soon as they are done
+                list(engine.map(_compile, split))
+            over.set()
+
         try:
             threads.submit(tell)
-            work = threads.submit(lambda: list(engine.map(_compile, split)))
-            work.add_done_callback(lambda done: over.set())
             if engine.jobs == 1:
-                work.result()
+                run()
+                work.set_result(None)
+            else:
+                work = threads.submit(run)
             yield wait
             work.result()
         finally:

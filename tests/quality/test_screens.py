@@ -93,6 +93,7 @@ def test_patterns_asked_of_all_rows_are_searched_for_together():
         (r"(?:ab)+", {b"ab"}),
         (r"[^a]b", {b"b"}),
         (r"\x{fffd}", {b"\xef\xbf\xbd"}),
+        (r"[\x{100}-\x{400}]", {bytes([first]) for first in range(0xC4, 0xD1)}),
         (r"\p{Han}x", {b"x"}),
         ("x*", None),
         ("a|.*", None),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from instdata.read import parse_blocks as parsing
 from instdata.read import plain_columns
+from instdata.read.fast_path import Usual
 from instdata.read.formats import columns
 from instdata.read.open_sources import Input
 from instdata.read.source_form import record_of
@@ -50,7 +51,7 @@ KEYS = [
     "text",
     "ü",
 ]
-SPEAKERS = ["user", "assistant", "system", "human", "gpt", "tool", "function_call", "Human", "me", ""]
+SPEAKERS = ["user", "assistant", "system", "human", "gpt", "tool", "function_call", "Human", "me", "", None, 7]
 turn = st.builds(
     lambda who, key, text, field, more: {who: key, field: text, **more},
     st.sampled_from(["role", "from", "speaker"]), st.sampled_from(SPEAKERS), texts,
@@ -81,7 +82,7 @@ ONE_BY_ONE, LONG = 10**9, None  # records with the same keys from which on they 
 
 
 def rows(records, format, least=1):
-    item = Input("s", "a.jsonl", "a.jsonl", "", format, columns(format, {}), "unknown")
+    item = Input("s", "a.jsonl", "a.jsonl", "", format, columns(format, {}, {"user": ["me", ""]}), "unknown")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plain_columns, "LEAST", least)
         if least is LONG:
@@ -117,6 +118,21 @@ def test_the_three_ways_agree(format, json, data):
     for row in at_once.select(["form", "messages", "meta", "source_row"]).to_pylist():
         back = record_of(row["form"], row["messages"], row | _optional(at_once, row), row["meta"])
         assert back == (orjson.loads(given[row["source_row"] - 7]) if json else batch[row["source_row"] - 7])
+
+
+def test_a_record_alone_is_read_in_columns_where_one_is_enough(monkeypatch):
+    monkeypatch.setattr(plain_columns, "LEAST", 1)
+    usual = Usual("alpaca", columns("alpaca", {}))
+    made, others = plain_columns.plain_columns([{"instruction": "Name a tree.", "output": "Oak."}], 0, usual, True)
+    assert others == [] and [len(rows) for rows in made] == [1]
+
+
+@pytest.mark.parametrize("said", ["Ass\u0130stant: hi", "ass\u0131stant: hi", "U\u017fer: hi", "人類: hi"])
+def test_a_dialogue_is_one_in_any_letters(monkeypatch, said):
+    monkeypatch.setattr(plain_columns, "LEAST", 1)
+    usual, record = Usual("alpaca", columns("alpaca", {})), {"instruction": said, "output": "Oak."}
+    assert not usual.take(0, record, True)
+    assert plain_columns.plain_columns([record], 0, usual, True) == ([], [0])
 
 
 def test_what_is_blank_to_a_column_is_blank_to_python():

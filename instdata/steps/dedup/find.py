@@ -15,7 +15,7 @@ from instdata.steps.dedup.minhash import scheme
 from instdata.steps.dedup.option_values import parse_bytes
 from instdata.steps.dedup.outside_texts import read
 from instdata.steps.dedup.result import Deduped
-from instdata.steps.dedup.sketch_shards import compared, made_with, sketch_rows
+from instdata.steps.dedup.sketch_shards import VERSION, compared, made_with, sketch_rows
 from instdata.util.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _older(step: DedupOptions, sides: bool, rows: Rows) -> tuple[list[pa.Array],
 def _prefer(step: DedupOptions, rows: Rows) -> np.ndarray:
     """What `keep` prefers, smaller first, of every row."""
     if step.keep == "longest":
-        lengths = rows.scored("dedup characters", _characters)
+        lengths = rows.scored(f"dedup characters {VERSION}", _characters)
         return np.concatenate([np.empty(0), *(-np.asarray(t["characters"]).astype(np.float64) for t in lengths)])
     if step.keep == "first" or not len(rows):
         return np.zeros(len(rows))

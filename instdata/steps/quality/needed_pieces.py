@@ -147,7 +147,8 @@ def _of_class(items: list[tuple[str, Any]], any_case: bool) -> tuple[Pieces | No
             if any_case and (wide or any(not t.isascii() and t.lower() != t.upper() for t in texts)):
                 return None, None
             exact &= not wide
-            found |= {t.encode()[: 2 if wide else None].translate(FOLD) for t in texts}
+            # 64 characters that follow each other begin with the same byte of two, the same two of more.
+            found |= {b[: (len(b) > 2) + 1 if wide else None].translate(FOLD) for b in map(str.encode, texts)}
         else:
             return None, None
     if len(found) > MOST:
