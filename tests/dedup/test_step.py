@@ -47,6 +47,13 @@ def test_the_near_copy_goes_and_the_answered_row_stays():
     assert similarity[0] == 1.0 and similarity[1] is None and 0.7 < similarity[2] < 1 and similarity[3] is None
 
 
+@pytest.mark.parametrize("view", ["prompt", "response", "full", "both"])
+def test_texts_that_differ_in_a_number_are_no_copies_in_any_view(view):
+    texts = [f"{LONG}, and wait {minutes} minutes before the boat leaves for the other side" for minutes in (20, 45)]
+    _, verdicts = run(Dedup(view=view, threshold=0.6), rows([(text, text) for text in texts]))
+    assert verdicts.reason.null_count == 2
+
+
 def test_a_higher_threshold_scores_nothing_anew():
     context = Context()
     keys = [json.dumps(Dedup(threshold=t).resolve(context).scoring(context)) for t in (0.7, 0.8, 1.0, "auto")]

@@ -37,8 +37,8 @@ def made_with(step: DedupOptions, floor: float) -> tuple[Any, ...]:
     script = step.script == "fold"
     if step.method != "minhash":
         return step.view, 1.0, 128, NGRAM, False, script
-    sides, contrast = step.view in ("prompt", "both"), step.view == "prompt"  # answers may choose other words
-    return step.view, floor, step.num_perm, int(step.ngram), sides, script, contrast
+    sides, words = step.view in ("prompt", "both"), step.view == "prompt"  # answers may choose other words
+    return step.view, floor, step.num_perm, int(step.ngram), sides, script, True, words
 
 
 def compared(view: str, sides: bool, rows: Rows) -> pa.Array:
