@@ -163,7 +163,7 @@ def test_shards_with_new_text_are_written_by_the_workers_once(bench):
         engine = Watched()
         corpus = _run(plan, engine)[0]
         texts.append(corpus.view(np.arange(corpus.n)).response.to_pylist())
-        assert engine.given["_written"] == written
+        assert engine.given["changed"] == written
     assert texts == [["The Rhine", "The Rhine", "The Elbe"]] * 2
 
 
