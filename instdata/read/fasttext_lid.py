@@ -100,9 +100,8 @@ def parse(data: bytes) -> FastText:
     slots, rows = _table(texts[:words])
     end = texts.index(END) if END in texts[:words] else -1
     names = [label.decode().removeprefix("__label__") for label in texts[words:]]
-    there = np.packbits(piece >= 0, bitorder="little").view(
-        "<u4"
-    )  # a quarter of a megabyte, which the processor keeps at hand
+    # a quarter of a megabyte, which the processor keeps at hand
+    there = np.packbits(piece >= 0, bitorder="little").view("<u4")
     row_of = np.concatenate([piece, np.arange(words, dtype=np.int32)])
     return FastText(names, inputs, outputs, _tree(counts[words:]), slots, rows, row_of, there, end)
 
