@@ -58,17 +58,22 @@ def is_published(schema: pa.Schema) -> list[str]:
 
 
 def _filled(path: Path) -> set[str]:
-    """The optional columns and turn fields in which a shard has any value, by its own statistics."""
+    """The optional columns and turn fields in which a shard has any value."""
+    paths = (name.split(".") for name in columns_with_values(path))
+    found = {p[3] if p[0] == "messages" and len(p) > 3 else p[0] for p in paths}
+    return found & {*TURN_FIELDS, *OPTIONAL.names}
+
+
+def columns_with_values(path: Path) -> set[str]:
+    """The columns of a Parquet file, by their paths (messages.list.element.role), in which a value may stand that is
+    not null, by the file's own statistics."""
     found = set()
     with pq.ParquetFile(path) as file:
         meta = file.metadata
         for group in range(meta.num_row_groups):
             for i in range(meta.num_columns):
                 column = meta.row_group(group).column(i)
-                parts = column.path_in_schema.split(".")
-                name = parts[3] if parts[0] == "messages" and len(parts) > 3 else parts[0]
-                if name in TURN_FIELDS or name in OPTIONAL.names:
-                    stats = column.statistics
-                    if stats is None or not stats.has_null_count or stats.null_count < column.num_values:
-                        found.add(name)
+                stats = column.statistics
+                if stats is None or not stats.has_null_count or stats.null_count < column.num_values:
+                    found.add(column.path_in_schema)
     return found

@@ -168,10 +168,13 @@ def turns_array(conversations: Sequence[Messages]) -> pa.Array:
     turns = [turn for messages in conversations for turn in messages]
     ends = np.cumsum([0, *map(len, conversations)], dtype=np.int32)
     used = {k for turn in turns for k in turn}
-    columns = [
-        pa.array([t.get(n) for t in turns], kind) if n in used else pa.nulls(len(turns), kind)
-        for n, kind in TURN.items()
-    ]
+    return conversations_of(ends, {n: pa.array([t.get(n) for t in turns], TURN[n]) for n in TURN if n in used})
+
+
+def conversations_of(ends: np.ndarray, filled: Mapping[str, pa.Array]) -> pa.Array:
+    """An array of TURNS, given where each conversation's turns end (int32, from 0) and the turns' fields that have
+    values; the others are null."""
+    columns = [filled[n] if n in filled else pa.nulls(int(ends[-1]), kind) for n, kind in TURN.items()]
     return pa.ListArray.from_arrays(pa.array(ends), pa.StructArray.from_arrays(columns, list(TURN))).cast(TURNS)
 
 

@@ -7,7 +7,6 @@ and writes them. So memory is bounded whatever the corpus holds, and the bytes d
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.row_states import State
 from instdata.corpus.rows import SHARD, with_fields
 from instdata.util.atomic import whole
+from instdata.util.checksums import running_sha256
 from instdata.util.engine import Engine
 
 BUCKET = 128 << 20  # bytes of rows in a bucket
@@ -53,24 +53,13 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, e
         by = dict(sorted((corpus.abilities.words[c], int(n)) for c, n in zip(codes, counts)))
         return {"rows": end - start, "files": names, "sha256": sha256, "by_ability": by}
 
-    shas = _running_sha256([folder / f for f, _ in files[: len(ladder.cuts)]])
+    shas = running_sha256([folder / f for f, _ in files[: len(ladder.cuts)]])
     configs = {
-        name: config([f for f, _ in files[:k]], 0, files[k - 1][1], shas[k - 1]) for name, k in ladder.configs.items()
+        name: config([f for f, _ in files[:k]], 0, files[k - 1][1], shas[k]) for name, k in ladder.configs.items()
     }
     if len(held):
-        configs["holdout"] = config([files[-1][0]], len(pool), len(labels), _running_sha256([folder / files[-1][0]])[0])
+        configs["holdout"] = config([files[-1][0]], len(pool), len(labels), running_sha256([folder / files[-1][0]])[-1])
     return configs
-
-
-def _running_sha256(paths: list[Path]) -> list[str]:
-    """For each k, the sha256 of the bytes of the first k files, one after the other."""
-    sha, out = hashlib.sha256(), []
-    for path in paths:
-        with open(path, "rb") as file:
-            while data := file.read(1 << 20):
-                sha.update(data)
-        out.append(sha.hexdigest())
-    return out
 
 
 @dataclass(frozen=True)
@@ -88,11 +77,12 @@ class ShardRows:
         """Write them, a record batch for each bucket of which there are some; returns which these are."""
         order = np.argsort(self.place)
         rows = _published(self.corpus, self.at[order], self.schema).append_column("place", pa.array(self.place[order]))
+        rows = rows.combine_chunks()
         cuts = np.searchsorted(self.place[order], self.edges)
         some = np.flatnonzero(np.diff(cuts)).tolist()
         with pa.OSFile(str(self.out), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
             for bucket in some:
-                writer.write_batch(_batch(rows.slice(cuts[bucket], cuts[bucket + 1] - cuts[bucket])))
+                writer.write_batch(rows.slice(cuts[bucket], cuts[bucket + 1] - cuts[bucket]).to_batches()[0])
         return some
 
 
@@ -181,14 +171,6 @@ def _alone(corpus: Corpus, shard: int) -> Corpus:
     state = State(*(getattr(corpus.state, f.name)[span] for f in fields(State)))
     sidecars = [Sidecar(s.step, {0: s.parts[shard]} if shard in s.parts else {}) for s in corpus.sidecars]
     return Corpus([corpus.shards[shard]], state, corpus.context.silent, abilities=corpus.abilities, sidecars=sidecars)
-
-
-def _batch(rows: pa.Table) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([_one(column) for column in rows.columns], schema=rows.schema)
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _published(corpus: Corpus, at: np.ndarray, schema: pa.Schema) -> pa.Table:

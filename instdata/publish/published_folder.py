@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -21,7 +20,7 @@ from instdata.publish.card import write_cards
 from instdata.publish.card_findings import findings
 from instdata.publish.proof_files import write_proofs
 from instdata.util.atomic import digest, whole
-from instdata.util.checksums import part
+from instdata.util.checksums import part, running_sha256
 
 # Who a row was and what became of it; no text, no matched data, no scores of rows that are not published.
 LEDGER = ("rid", "id", "source", "source_file", "source_row", "verdict", "config", "step", "reason", "ability")
@@ -41,7 +40,7 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
     for path in data_files(build):
         _write_rows(path, folder / path.relative_to(build), meta)
     for config in manifest["configs"].values():
-        config["sha256"] = joined_digest([folder / f for f in config["files"]])
+        config["sha256"] = running_sha256([folder / f for f in config["files"]])[-1]
     _write_ledger(part(build, "ledger.parquet"), folder / "ledger.parquet")
     shutil.copyfile(part(build, "recipe.yaml"), folder / "recipe.yaml")
     shown = findings(build, manifest)
@@ -52,16 +51,6 @@ def write_publication(build: Path, folder: Path, repo: str, meta: bool) -> dict[
     manifest["published"] = {"meta": meta, "files": {f: digest(folder / f) for f in files}}
     write_json(folder / "manifest.json", manifest)
     return manifest
-
-
-def joined_digest(paths: list[Path]) -> str:
-    """sha256 of the bytes of files, one after the other: a config's in the manifest."""
-    sha = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while data := file.read(1 << 20):
-                sha.update(data)
-    return sha.hexdigest()
 
 
 def _write_rows(source: Path, target: Path, meta: bool) -> None:

@@ -22,9 +22,8 @@ from instdata.corpus.manifest_shape import misfit
 from instdata.corpus.optional_columns import is_published
 from instdata.corpus.rows import message_id, split_messages
 from instdata.publish import signature
-from instdata.publish.published_folder import joined_digest
 from instdata.util.atomic import digest
-from instdata.util.checksums import AGAIN, SIGNATURE, SUMS, inside, regular, sum_of, sums_of, unlisted
+from instdata.util.checksums import AGAIN, SIGNATURE, SUMS, inside, regular, running_sha256, sum_of, sums_of, unlisted
 from instdata.util.database import as_pattern
 from instdata.util.errors import BuildError, InputError
 from instdata.util.machine_limits import trouble
@@ -147,7 +146,7 @@ def _recipe(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
 def _hashes(folder: Path, manifest: dict[str, Any]) -> Iterator[str]:
     """Each config's files have the config's sha256."""
     for name, config in manifest["configs"].items():
-        found = joined_digest([folder / f for f in config["files"]])
+        found = running_sha256([folder / f for f in config["files"]])[-1]
         if found != config["sha256"]:
             yield f"config {name}: sha256 {found[:16]}…, the manifest says {config['sha256'][:16]}…"
     yield f"= {len(manifest['configs'])} configs"

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.rows import TURN, TURNS
+from instdata.corpus.rows import conversations_of
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,7 @@ class PlainRows:
 
     def messages(self) -> pa.Array:
         """The rows' conversations, TURNS."""
-        plain = {"role": self.roles, "content": self.contents}
-        columns = [plain[n] if n in plain else pa.nulls(len(self.roles), kind) for n, kind in TURN.items()]
-        return pa.ListArray.from_arrays(pa.array(self.ends), pa.StructArray.from_arrays(columns, list(TURN))).cast(
-            TURNS
-        )
+        return conversations_of(self.ends, {"role": self.roles, "content": self.contents})
 
     def ids(self) -> pa.Array:
         """message_id of each row, string."""

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached
+from instdata.corpus.optional_columns import columns_with_values
 from instdata.corpus.rows import Rows, message_id
 from instdata.read.language import detect as detect_languages
 from instdata.util.engine import Engine
@@ -66,16 +67,8 @@ def _there(shard: Shard) -> bool:
 
 
 def _holds_text(path: Path) -> bool:
-    """Whether a sidecar has new text of any row, by its own statistics."""
-    with pq.ParquetFile(path) as file:
-        for group in range(file.metadata.num_row_groups):
-            for i in range(file.metadata.num_columns):
-                column = file.metadata.row_group(group).column(i)
-                stats = column.statistics
-                known = stats is not None and stats.has_null_count and stats.null_count == column.num_values
-                if column.path_in_schema.split(".")[0] in (MESSAGES, *PAIR) and not known:
-                    return True
-    return False
+    """Whether a sidecar may have new text of any row."""
+    return any(name.split(".")[0] in (MESSAGES, *PAIR) for name in columns_with_values(path))
 
 
 def changed(change: Change) -> Shard:

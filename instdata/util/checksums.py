@@ -161,6 +161,18 @@ def regular(path: Path) -> bool:
     return True
 
 
+def running_sha256(paths: list[Path]) -> list[str]:
+    """For each k from 0, the sha256 of the bytes of the first k files, one after the other."""
+    sha = hashlib.sha256()
+    found = [sha.hexdigest()]
+    for path in paths:
+        with open(path, "rb") as file:
+            while data := file.read(1 << 20):
+                sha.update(data)
+        found.append(sha.hexdigest())
+    return found
+
+
 def digest_once(path: Path) -> str:
     """sum_of a file: its bytes are read once a process, and again where they were written since."""
     return _digest(path, _written(path))

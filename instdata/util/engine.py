@@ -64,8 +64,7 @@ class Processes(Engine):
         if self._pool is None:
             context = multiprocessing.get_context("forkserver" if self._ready else "spawn")
             if self._ready:
-                context.set_forkserver_preload([self._ready])
-                _start_server()
+                _start_server(self._ready)
             self._pool = ProcessPoolExecutor(self.jobs, context, initializer=_begin, initargs=(dict(os.environ),))
         waiting = deque(self._pool.submit(function, item) for item in first)
         while waiting:
@@ -168,8 +167,7 @@ def begin_early() -> None:
     """Start the process that a build's workers are forked off. It takes a second to load what they need, and so does
     this process to load what it needs."""
     if sys.platform == "linux":
-        multiprocessing.get_context("forkserver").set_forkserver_preload([READY])
-        _start_server()
+        _start_server(READY)
 
 
 def _take(items: Iterator[T], count: int) -> Iterator[T]:
@@ -180,11 +178,12 @@ def _take(items: Iterator[T], count: int) -> Iterator[T]:
             return
 
 
-def _start_server() -> None:
-    """Start the process that workers are forked off. Ctrl-C reaches the whole group, and while it imports, it would die
-    of that with a traceback; blocked, it is inherited so."""
+def _start_server(ready: str) -> None:
+    """Start the process that workers are forked off, which imports a module first, where none runs yet. Ctrl-C reaches
+    the whole group, and while it imports, it would die of that with a traceback; blocked, it is inherited so."""
     from multiprocessing import forkserver, resource_tracker
 
+    multiprocessing.get_context("forkserver").set_forkserver_preload([ready])
     resource_tracker.ensure_running()  # the server would start it, and that unblocks the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -98,11 +98,10 @@ QUOTED_WHOLE = r"^\s*[\"“「『][^\"”」』]{1,300}[\"”」』]\W*(?:$|\n|[
 
 
 def refusal(t: Text) -> np.ndarray:
-    of_task = t.asks_each("head", "task_refused") | t.unless(
-        t.asks("head", "stock_refusal"), lambda f: asks(f.line, "spoken")
-    )
+    of_stock = t.unless(t.asks("head", "stock_refusal"), lambda f: asks(f.line, "spoken"))
     of_self = t.unless(t.asks("head", "self_refused"), lambda f: asks(f.line, "role"))
-    return t.unless(of_task | of_self, lambda f: asks(f.ask, "about_refusing") | has(f.head, QUOTED_WHOLE))
+    refused = t.asks_each("head", "task_refused") | of_stock | of_self
+    return t.unless(refused, lambda f: asks(f.ask, "about_refusing") | has(f.head, QUOTED_WHOLE))
 
 
 def missing_input(t: Text) -> np.ndarray:
