@@ -15,71 +15,16 @@ import struct
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.hub_repos import Blob, Commit, Repo
 from tests.loopback import serving
 
 DATE = "2026-01-01T00:00:00.000Z"
 USER = "me"
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file's bytes; `lfs` files are known by sha256, others by git's sha1."""
-
-    data: bytes
-    lfs: bool
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    @property
-    def oid(self) -> str:
-        return hashlib.sha1(b"blob %d\0" % len(self.data) + self.data).hexdigest()
-
-    def entry(self, path: str) -> dict[str, Any]:
-        lfs = {"oid": self.sha256, "size": len(self.data), "pointerSize": 134}
-        return {
-            "type": "file",
-            "path": path,
-            "size": len(self.data),
-            "oid": self.oid,
-            **({"lfs": lfs} if self.lfs else {}),
-        }
-
-
-@dataclass
-class Commit:
-    sha: str
-    title: str
-    message: str
-    files: dict[str, Blob]
-
-
-@dataclass
-class Repo:
-    private: bool
-    commits: list[Commit] = field(default_factory=list)
-    tags: dict[str, str] = field(default_factory=dict)
-
-    def commit(self, title: str, files: dict[str, Blob], message: str = "") -> Commit:
-        parent = self.commits[-1].sha if self.commits else ""
-        names = sorted((p, b.oid) for p, b in files.items())
-        sha = hashlib.sha1(json.dumps([parent, title, names]).encode()).hexdigest()
-        self.commits.append(Commit(sha, title, message, files))
-        return self.commits[-1]
-
-    def at(self, revision: str) -> Commit | None:
-        sha = (
-            self.commits[-1].sha
-            if revision in ("main", "refs/heads/main")
-            else self.tags.get(revision.removeprefix("refs/tags/"), revision)
-        )
-        return next((c for c in self.commits if c.sha == sha), None)
 
 
 @dataclass

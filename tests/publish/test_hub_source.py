@@ -12,7 +12,8 @@ import yaml
 from instdata.build import build, prepare
 from instdata.util.errors import InputError
 from tests.conftest import Bench, rows
-from tests.hub_server import Blob, Hub
+from tests.hub_repos import Blob
+from tests.hub_server import Hub
 
 
 def parquet(records: list[dict]) -> bytes:

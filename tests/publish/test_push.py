@@ -22,7 +22,8 @@ from instdata.publish.push import publish, push
 from instdata.publish.verify import verify
 from instdata.util.checksums import write_sums
 from instdata.util.errors import BuildError, InputError
-from tests.hub_server import Blob, Hub
+from tests.hub_repos import Blob
+from tests.hub_server import Hub
 from tests.publish.conftest import DROPPED, RECIPE, make, records
 
 # The clients' own warning about how they send bytes.

@@ -14,7 +14,8 @@ from instdata.steps.quality.step import Quality
 from instdata.steps.select.step import Select
 from instdata.util.build_context import Context
 from instdata.util.errors import InputError
-from tests.hub_server import Blob, Hub
+from tests.hub_repos import Blob
+from tests.hub_server import Hub
 from tests.publish.conftest import hub  # noqa: F401  (a fixture)
 from tests.quality.test_scorers import tiny  # noqa: F401  (a fixture)
 
