@@ -95,12 +95,35 @@ if __name__ == "__main__":
     Local([reader, MinhashDedupFilter(out + "/c"), JsonlWriter(out + "/o")], tasks=1, workers=1, logging_dir=out + "/l4").run()
     print(json.dumps({"dedup": time.perf_counter() - start}))
 """
+SEMHASH = """
+import json, sys, time
+from semhash import SemHash
+class Wordllama:
+    def __init__(self):
+        import pathlib, wordllama  # it has its files with it, and looks elsewhere for one of them
+        self.of = wordllama.WordLlama.load(cache_dir=pathlib.Path(wordllama.__file__).parent)
+    def encode(self, texts, **options):
+        return self.of.embed(list(texts))
+texts = [json.loads(line)["text"] for line in open(sys.argv[1], encoding="utf-8")]
+start, model, name = time.perf_counter(), None, "its own"
+try:
+    from model2vec import StaticModel
+    model = StaticModel.from_pretrained("minishlab/potion-base-8M")
+except Exception:
+    model, name = Wordllama(), "wordllama's, its own cannot be loaded"
+loaded = time.perf_counter() - start
+start = time.perf_counter()
+kept = SemHash.from_records(texts, model=model).self_deduplicate(threshold=0.9).selected
+print(f"note: embeddings are {name}, loaded in {loaded:.1f} s; {len(kept)} of {len(texts)} rows stay at 0.9")
+print(json.dumps({"dedup": time.perf_counter() - start}))
+"""
 PROGRAMS = {
     "datasketch": (["datasketch==2.0.0"], DATASKETCH),
     "rensa": (["rensa"], RENSA),
     "text-dedup": (["text-dedup==0.4.0"], TEXT_DEDUP),
     "data-juicer": (["py-data-juicer==1.6.1", "aiohttp"], DATA_JUICER),
     "datatrove": (["datatrove[io,processing]==0.10.1", "spacy", "tokenizers", "xxhash<4"], DATATROVE),
+    "semhash": (["semhash==0.5.0", "wordllama"], SEMHASH),
 }
 
 
@@ -142,8 +165,11 @@ def peer_seconds(peer: str, rows: Path, repeats: int) -> dict[str, float] | None
             if run.returncode:
                 print(f"  {peer}: skipped, it failed: {(run.stderr or run.stdout).strip().splitlines()[-1:]}")
                 return None
-            found = {**json.loads(run.stdout.strip().splitlines()[-1]), "process": whole}
+            *said, told = run.stdout.strip().splitlines()
+            found = {**json.loads(told), "process": whole}
             best = {k: min(v, best.get(k, v)) for k, v in found.items()}
+        for note in (line for line in said if line.startswith("note: ")):
+            print(f"  {peer}: {note.removeprefix('note: ')}")
     return best
 
 
@@ -200,7 +226,7 @@ def alpaca_bench(peers: list[str], repeats: int) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         path = written(texts, folder)
-        for peer in ("text-dedup", "data-juicer", "datatrove"):
+        for peer in ("text-dedup", "data-juicer", "datatrove", "semhash"):  # the last one compares embeddings
             if peer in peers and (took := peer_seconds(peer, path, repeats)):
                 print(
                     f"  {peer}: its dedup {took['dedup']:.2f} s, {took['dedup'] / ours:.1f} times ours; "
