@@ -53,6 +53,7 @@ from instdata.util.checksums import SUMS, write_sums
 from instdata.util.engine import READY, Engine, open_engine
 from instdata.util.errors import BudgetReached, BuildError, DamagedInput, InputError, MissingExtra
 from instdata.util.machine_limits import writing
+from instdata.util.mirrored_cache import mirror
 from instdata.util.paths import beside, cache_folder
 from instdata.util.progress import Heartbeat
 from instdata.util.yaml import written_yaml
@@ -86,8 +87,7 @@ class Build:
 
 def prepare(
     recipe_or_path: Path | str | Mapping[str, Any] | Recipe, sets: Sequence[str] = (), limit: int | None = None,
-    jobs: int = 1,
-    fresh: bool = False,
+    jobs: int = 1, fresh: bool = False,
     say: Callable[[str], None] = lambda line: None, bars: bool = False, online: bool = True,
     base: Path | None = None,
 ) -> Plan:  # fmt: skip
@@ -96,6 +96,7 @@ def prepare(
     is where paths start, by default the recipe's folder."""
     document, home = open_document(recipe_or_path)
     base = home if base is None else base
+    mirror()  # a cache at an address that is none
     draft = read_draft(document, base, sets, limit)
     names = {s.name for _, s in draft.steps}
     taxonomy = _taxonomy(draft, base)
@@ -106,18 +107,8 @@ def prepare(
         at = ("sources", int(where.partition(".")[2]))
         draft.problem((*at, "path") if (*at, "path") in draft.document.lines else (*at, "hub"), message)
     seeds = frozenset(i.source for inputs in opened for i in inputs if i.format == "seeds")
-    context = Context(
-        draft.recipe.seed if draft.recipe else 0,
-        taxonomy,
-        base,
-        cache_folder(),
-        jobs,
-        fresh,
-        seeds,
-        say,
-        bars,
-        build=draft.recipe.name if draft.recipe else "",
-    )
+    seed, name = (draft.recipe.seed, draft.recipe.name) if draft.recipe else (0, "")
+    context = Context(seed, taxonomy, base, cache_folder(), jobs, fresh, seeds, say, bars, build=name)
     steps = []
     for i, step in draft.steps:
         try:

@@ -18,6 +18,7 @@ from instdata.util.safe_text import plain
 
 if TYPE_CHECKING:
     from instdata.build import Plan
+    from instdata.util.remote_files import Place
 
 
 class EngineName(str, Enum):
@@ -88,9 +89,8 @@ def build(
         from instdata.build import build as run
         from instdata.build import folder_of, prepare
         from instdata.cli.output import build_result, build_summary
-        from instdata.corpus.output_folder import not_another
         from instdata.util.paths import cores, expanded
-        from instdata.util.remote_files import Place, is_url
+        from instdata.util.remote_address import is_url
         from instdata.util.scheduler import number_of
 
         me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
@@ -103,14 +103,23 @@ def build(
     if me is not None and me[0]:
         _said_of_part(job_array.take_part(plan, local, *me, wait, say), json_, quiet)
         return
-    if (place := Place(out) if out and is_url(out) else None) is not None:
-        not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
+    place = _place(out, plan) if out and is_url(out) else None
     with job_array.running(engine.value, plan, local, me, say) as (on, told):
         done = run(plan, local, on)
     if place is not None:
         say(f"{place.url}: {place.send(done.path)} files sent, the manifest last")
         told["sent"] = place.url
     result(build_result(done) | told, json_, lambda: build_summary(done, verbose), quiet)
+
+
+def _place(url: str, plan: Plan) -> Place:
+    """Where a build is sent, which holds none of another recipe."""
+    from instdata.corpus.output_folder import not_another
+    from instdata.util.remote_files import Place
+
+    place = Place(url)
+    not_another(place.url, place.facts("manifest.json"), place.facts("run.json"), plan.sha256, plan.asked)
+    return place
 
 
 def _begin_early(recipe: Path | None, out: str | None, jobs: int | None) -> None:

@@ -11,7 +11,8 @@ import typer
 
 from instdata import __version__
 from instdata.cli.common import AsJson, Quiet, result
-from instdata.util.paths import cache_folder, cores
+from instdata.util.paths import cache_address, cache_folder, cores
+from instdata.util.redaction import redact
 
 EXTRAS = {
     "generate": (["openai"], "generation through an OpenAI-compatible endpoint"),
@@ -46,7 +47,7 @@ def examine() -> dict[str, Any]:
         "api key": "set" if os.environ.get("OPENAI_API_KEY") else "not set",
         "hub token": "set" if _hub_token() else "not set",
         "sandbox": _sandbox(),
-        "cache": str(cache_folder()),
+        "cache": f"{redact(url)}, copied to {cache_folder()}" if (url := cache_address()) else str(cache_folder()),
         **_asked(),
     }
     return {"extras": extras, "configured": configured}

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instdata.util.errors import InputError
+from instdata.util.paths import cache_address
+from instdata.util.redaction import redact
 from instdata.util.scheduler import job_of
 
 if TYPE_CHECKING:
@@ -51,6 +54,11 @@ def _member(plan: Plan, out: Path, rank: int, world: int) -> tuple[Rank, BuildCa
     from instdata.util.job_array_tasks import Rank
 
     context = plan.context
+    if url := cache_address():
+        raise InputError(
+            f"{redact(url)}: ranks of a job meet in a folder that all of them see: set INSTDATA_CACHE to one, or take "
+            f"--engine ray"
+        )
     same = hashlib.sha256(json.dumps([plan.sha256, sorted(versions().items()), context.fresh]).encode()).hexdigest()
     folder = context.folder / "array" / job_of(out)
     return Rank(rank, world, context.jobs, folder, same), BuildCalls(plan.inputs, plan.recipe.steps, context)

@@ -74,6 +74,16 @@ def read_cached(path: Path, columns: list[str] | None = None) -> pa.Table:
     return read_parquet(path, columns)
 
 
+def written(path: Path) -> int | None:
+    """When a file of the cache was written; None where it is not there, or damaged: reading it says so."""
+    return path.stat().st_mtime_ns if sound(path) else None
+
+
+def lately(path: Path, names: list[str]) -> pa.Table:
+    """Columns of a shard, of those that were read lately."""
+    return LATELY.get((path, written(path)), names, partial(read_cached, path))
+
+
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
     """A Parquet file, or some of its columns. (pyarrow's read_table would open a dataset for each.)"""
     with pq.ParquetFile(path) as file:
@@ -124,11 +134,11 @@ class Sidecar:
 
 
 def _schema(path: Path) -> pa.Schema:
-    return _cached_schema(path, path.stat().st_mtime_ns)
+    return _cached_schema(path, written(path))
 
 
 @lru_cache(maxsize=4096)
-def _cached_schema(path: Path, written: int) -> pa.Schema:
+def _cached_schema(path: Path, when: int | None) -> pa.Schema:
     return pq.read_schema(path)
 
 
@@ -173,9 +183,7 @@ class Corpus:
 
     def columns(self, shard: int, names: list[str]) -> pa.Table:
         """Columns of one shard; `ability` is the current label."""
-        path = self.shards[shard].path
-        written = path.stat().st_mtime_ns if sound(path) else None  # None: nothing is held, and reading says why
-        table = LATELY.get((path, written), [n for n in names if n != "ability"], partial(read_cached, path))
+        table = lately(self.shards[shard].path, [n for n in names if n != "ability"])
         columns: dict[str, Any] = {n: table[n] for n in table.column_names}
         if "ability" in names:
             columns["ability"] = self.abilities.decode(self.state.ability[self.span(shard)])
@@ -197,7 +205,7 @@ class Corpus:
                 column = pa.chunked_array([pa.nulls(rows, kind)])
             else:
                 shown = tuple(n for n, _ in sidecar.published if n in there)
-                table = _sidecar(part.path, part.path.stat().st_mtime_ns, shown)
+                table = _sidecar(part.path, written(part.path), shown)
                 column = spread(table[name].slice(part.lo, part.hi - part.lo), part.at, rows)
             return column if at is None else column.take(pa.array(at))
 
@@ -215,7 +223,7 @@ class Corpus:
 
 
 @lru_cache(maxsize=16)
-def _sidecar(path: Path, written: int, names: tuple[str, ...]) -> pa.Table:
+def _sidecar(path: Path, when: int | None, names: tuple[str, ...]) -> pa.Table:
     # A corpus-wide sidecar is one file that every shard reads a part of.
     return read_cached(path, list(names))
 
@@ -351,8 +359,7 @@ class Scoring:
 
     def table(self) -> pa.Table:
         """The scores, which are kept where there is a place for them."""
-        text = LATELY.get((self.shard, self.shard.stat().st_mtime_ns), list(TEXT), partial(read_cached, self.shard))
-        table = pa.table(dict(self.score(Rows(text, self.context))))
+        table = pa.table(dict(self.score(Rows(lately(self.shard, list(TEXT)), self.context))))
         if self.out is not None:
             write_cached(table, self.out)
         return table

@@ -17,7 +17,7 @@ from instdata.util.atomic import whole
 from instdata.util.checksums import regular
 from instdata.util.errors import BuildError, InputError
 from instdata.util.redaction import redacted
-from instdata.util.remote_files import no_url
+from instdata.util.remote_address import no_url
 from instdata.util.safe_text import escaped
 
 LOCK = ".instdata.lock"

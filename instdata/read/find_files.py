@@ -11,7 +11,8 @@ from instdata.read.file_kind import SUFFIXES, is_data
 from instdata.read.source_options import Source
 from instdata.util.errors import DamagedInput, InputError
 from instdata.util.paths import cache_folder, expanded
-from instdata.util.remote_files import fetched, is_url
+from instdata.util.remote_address import is_url
+from instdata.util.remote_files import fetched
 from instdata.util.yaml import did_you_mean
 
 NAMED = 3  # files that a line names

@@ -16,9 +16,9 @@ from instdata.util.sealed import read_sealed_json, sound, write_sealed_json
 def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str, Beside] | None:
     """(shards of a file, what was lost of it, what it holds beside its records) as an earlier build made them; None
     where they are not all there and what they were: that is said."""
+    found = read_sealed_json(index)
     if not index.exists():
         return None
-    found = read_sealed_json(index)
     cache = context.cache
     shards = [
         Shard(cache / s["path"], s["rows"], s["bad"], s["key"], s["size"]) for s in (found or {}).get("shards", [])

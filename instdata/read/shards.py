@@ -30,7 +30,7 @@ from instdata.util.build_context import Context
 from instdata.util.engine import Engine
 from instdata.util.errors import BudgetReached, DamagedInput, InputError
 from instdata.util.progress import track
-from instdata.util.sealed import sound
+from instdata.util.sealed import discard, sound
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _finish(file: _File, context: Context) -> None:
     if lost is None:
         if item.changed():
             for shard in file.shards:
-                shard.path.unlink(missing_ok=True)
+                discard(shard.path)
             raise Changed(f"{item.path}: the file was written while it was read")
         lost = str(file.lost[0]) if file.lost else ""
         keep_index(file.index, file.shards, lost, file.beside, context.folder)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from instdata.corpus.rows import ROLES
 from instdata.read.encoding import known
 from instdata.read.formats import KEYS, fields_of
-from instdata.util.remote_files import is_url
+from instdata.util.remote_address import is_url
 from instdata.util.sizes_and_shares import WORD, Share, Strict
 from instdata.util.yaml import did_you_mean
 

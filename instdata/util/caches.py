@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util import kernels
-from instdata.util.paths import cache_folder, home
+from instdata.util.paths import cache_address, cache_folder, home
+from instdata.util.redaction import redact
 from instdata.util.sealed import SEAL
 
 USERS = ".users"  # the file that builds hold a lock of
@@ -20,9 +21,10 @@ STEPS = ("sources", "shards", "scores", "embeddings", "learned", "digests", "arr
 
 def size() -> dict[str, Any]:
     """Bytes and place of each cache."""
-    cache = cache_folder()
+    cache, url = cache_folder(), cache_address()
+    steps = _sized(cache, *(cache / name for name in (*STEPS, "remote")))
     return {
-        "steps": _sized(cache, *(cache / name for name in (*STEPS, "remote"))),
+        "steps": steps | ({"address": redact(url)} if url else {}),
         "requests": _sized(cache, *cache.glob("requests.sqlite*")),
         "models": _sized(home() / "models", home() / "models"),
         "kernels": _sized(home() / "kernels", home() / "kernels"),
@@ -31,6 +33,8 @@ def size() -> dict[str, Any]:
 
 def clean(say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Remove shards and scores, which a build makes again; returns what is left. Waits for builds that use them."""
+    if url := cache_address():
+        say(f"{redact(url)}: what lies there stays, other machines may use it; its copy here goes")
     with _alone(say):
         for name in (*STEPS, "remote"):
             shutil.rmtree(cache_folder() / name, ignore_errors=True)

@@ -6,8 +6,8 @@ import multiprocessing
 import os
 import signal
 import sys
-import tempfile
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -15,8 +15,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from instdata.util.atomic import write_text
 from instdata.util.errors import BuildError, InputError, MissingExtra
-from instdata.util.paths import cache_folder, cores
+from instdata.util.paths import cache_address, cache_folder, cores
+from instdata.util.sealed import discard, seal, sound
 
 READY = "instdata.steps.worker_preload"  # what a build's workers have loaded when they begin
 T = TypeVar("T")
@@ -84,7 +86,7 @@ class Processes(Engine):
 
 class Ray(Engine):
     """Ray workers. A running cluster (RAY_ADDRESS, or a session of the caller's) is joined and left as it was; else one
-    is started here. Workers must see the cache folder (INSTDATA_CACHE) under the same path."""
+    is started here. Workers must see the cache (INSTDATA_CACHE): a folder under the same path, or an address."""
 
     def __init__(self, jobs: int):
         try:
@@ -99,6 +101,10 @@ class Ray(Engine):
                 ray.init(**quiet)  # num_cpus is the cluster's own, and an error there
             else:
                 ray.init(num_cpus=jobs, include_dashboard=False, **quiet)
+        found = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # a core a task
+        if url := cache_address():
+            found |= {"INSTDATA_CACHE": url, "INSTDATA_CACHE_COPY": str(cache_folder())}
+        self._environment = {"env_vars": found}
         self.jobs = max(1, int(ray.cluster_resources().get("CPU", jobs)))  # the slots that there are
         self._shared(cache_folder())
 
@@ -109,22 +115,26 @@ class Ray(Engine):
         nodes = [n for n in self._ray.nodes() if n["Alive"]]
         if len(nodes) < 2:
             return
-        with tempfile.NamedTemporaryFile(dir=cache, prefix=".tmp-") as probe:
-            sees = self._ray.remote(num_cpus=0)(_sees)
-            asked = [sees.options(scheduling_strategy=On(n["NodeID"], soft=False)).remote(probe.name) for n in nodes]
+        probe = cache / "sources" / f".tmp-{uuid.uuid4().hex}"
+        write_text(probe, "seen\n")
+        seal(probe)
+        try:
+            sees = self._ray.remote(num_cpus=0, runtime_env=self._environment)(sound)
+            asked = [sees.options(scheduling_strategy=On(n["NodeID"], soft=False)).remote(probe) for n in nodes]
             blind = [n["NodeManagerAddress"] for n, seen in zip(nodes, self._ray.get(asked)) if not seen]
+        finally:
+            discard(probe)
         if blind:
             raise InputError(
-                f"--engine ray: {len(blind)} of {len(nodes)} nodes do not see the cache {cache} "
-                f"({', '.join(blind[:3])}): "
-                "put it on a disk that all of them mount under the same path (INSTDATA_CACHE)"
+                f"--engine ray: {len(blind)} of {len(nodes)} nodes do not see the cache {cache_address() or cache} "
+                f"({', '.join(blind[:3])}): put it on a disk that all of them mount under the same path, or at an "
+                "address that all of them may read and write (INSTDATA_CACHE)"
             )
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         items = iter(items)
         # A worker that the system kills for its memory, or whose node dies, is tried again, then named.
-        one_thread = {"env_vars": {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}}
-        remote = self._ray.remote(max_retries=3, runtime_env=one_thread)(function)
+        remote = self._ray.remote(max_retries=3, runtime_env=self._environment)(function)
         waiting = deque(remote.remote(item) for item in _take(items, 2 * self.jobs))
         while waiting:
             try:
@@ -141,14 +151,14 @@ class Ray(Engine):
     def near(self) -> Engine:
         return self._near
 
+    def last(self) -> Engine:
+        """Data files pass through a folder of the cache: where that is an address, this machine writes them."""
+        return self._near if cache_address() else self
+
     def __exit__(self, raised: Any, *more: Any) -> None:
         self._near.__exit__(raised, *more)
         if self._ours:
             self._ray.shutdown()
-
-
-def _sees(path: str) -> bool:
-    return os.path.exists(path)
 
 
 def open_engine(name: str = "local", jobs: int | None = None, ready: str | None = None) -> Engine:

@@ -14,7 +14,7 @@ from typing import Any
 
 from instdata.util.atomic import number_of
 from instdata.util.errors import BuildError, InstdataError, OutOfTime
-from instdata.util.paths import cache_folder, home
+from instdata.util.paths import cache_address, cache_folder, home
 
 # Bytes of address space, most of it never touched: of commands that build or train, and of those that read and write.
 LEAST, LIGHT = 2 << 30, 1 << 30
@@ -118,7 +118,8 @@ def _told(number: int, place: str, elsewhere: str) -> str | None:
 
 def _choice(place: str, elsewhere: str, kind: str) -> str:
     """What moves a place elsewhere."""
-    for name, folder in (("INSTDATA_CACHE", cache_folder()), ("INSTDATA_HOME", home())):
+    cache = "INSTDATA_CACHE_COPY" if cache_address() else "INSTDATA_CACHE"
+    for name, folder in ((cache, cache_folder()), ("INSTDATA_HOME", home())):
         if place and Path(place).absolute().is_relative_to(folder.absolute()):
             elsewhere = name
     return f"choose another {kind} ({elsewhere})" if elsewhere else "work on a copy elsewhere"

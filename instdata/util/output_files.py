@@ -10,7 +10,7 @@ from typing import Any
 from instdata.util.atomic import alone, digest, whole
 from instdata.util.errors import InputError
 from instdata.util.paths import cache_folder
-from instdata.util.remote_files import no_url
+from instdata.util.remote_address import no_url
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -18,13 +19,18 @@ def home() -> Path:
 
 
 def cache_folder() -> Path:
-    """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests."""
-    name = os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds"
-    if "://" in name:
-        raise InputError(
-            "INSTDATA_CACHE is an address; the cache is a folder of this machine (sources and --out may be addresses)"
-        )
-    return _private(name)
+    """$INSTDATA_CACHE, by default ~/.cache/instdata/builds: shards, scores, requests. Of an address the folder that is
+    its copy here ($INSTDATA_CACHE_COPY, by default one in home), see mirrored_cache.py."""
+    if url := cache_address():
+        name = hashlib.sha256(url.rstrip("/").encode()).hexdigest()[:16]
+        return _private(os.environ.get("INSTDATA_CACHE_COPY") or str(home() / "caches" / name))
+    return _private(os.environ.get("INSTDATA_CACHE") or "~/.cache/instdata/builds")
+
+
+def cache_address() -> str | None:
+    """$INSTDATA_CACHE where it is an address (s3://bucket/prefix)."""
+    name = os.environ.get("INSTDATA_CACHE", "")
+    return name if "://" in name else None
 
 
 def _private(name: str) -> Path:

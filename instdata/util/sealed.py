@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from instdata.util.atomic import write_text
+from instdata.util.mirrored_cache import mirror
 
 SEAL = ".sum"  # what the name of a file's seal ends in
 
@@ -17,11 +18,23 @@ SEAL = ".sum"  # what the name of a file's seal ends in
 def seal(path: Path) -> None:
     """Write the checksum of a file that was just written beside it."""
     write_text(_seal_of(path), _sum(path))
+    if there := mirror():
+        there.send(path, _seal_of(path))
 
 
 def sealed(path: Path) -> str:
     """The checksum that a file was sealed with: names its content."""
+    if (there := mirror()) and not _seal_of(path).exists():
+        there.bring(path, _seal_of(path))
     return _seal_of(path).read_text()
+
+
+def discard(path: Path) -> None:
+    """Remove a sealed file that holds what its name does not say."""
+    path.unlink(missing_ok=True)
+    _seal_of(path).unlink(missing_ok=True)
+    if there := mirror():
+        there.forget(_seal_of(path), path)
 
 
 def sound(path: Path) -> bool:
@@ -29,7 +42,8 @@ def sound(path: Path) -> bool:
     try:
         status, beside = path.stat(), _seal_of(path).stat()
     except OSError:
-        return False
+        there = mirror()
+        return bool(there and there.bring(path, _seal_of(path)) and path.exists() and sound(path))
     return _sound(path, (status.st_mtime_ns, status.st_size, status.st_ino, beside.st_mtime_ns, beside.st_ino))
 
 
@@ -57,10 +71,14 @@ def write_sealed_json(path: Path, value: Any) -> None:
     """A JSON file that holds its own checksum."""
     text = json.dumps(value, ensure_ascii=False)
     write_text(path, json.dumps({"sum": hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), "value": text}))
+    if there := mirror():
+        there.send(path)
 
 
 def read_sealed_json(path: Path) -> Any:
     """What `write_sealed_json` wrote; None where it is not there or not the same."""
+    if not path.exists() and (there := mirror()):
+        there.bring(path)
     try:
         found = json.loads(path.read_bytes())
         text = found["value"]

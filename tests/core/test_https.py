@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from instdata.build import build, prepare
 from instdata.cli.main import app
-from instdata.util import remote_files
+from instdata.util import remote_address
 from instdata.util.errors import BuildError, InputError, MissingExtra
 from instdata.util.paths import cache_folder
 from instdata.util.remote_files import Place, fetched
@@ -134,14 +134,14 @@ def test_a_connection_that_is_cut_or_fails_costs_nothing(web: Web, how: set[str]
 
 
 def test_a_server_that_fails_is_not_one_that_lacks_the_file(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_files, "TRIES", 2)
+    monkeypatch.setattr(remote_address, "TRIES", 2)
     web.files["a.jsonl"], web.fails, web.how = lines(rows(10)), 10**6, {"no head"}
     with pytest.raises(BuildError, match="a.jsonl: 500"):
         fetched(f"{web.url}/a.jsonl", cache_folder())
 
 
 def test_a_server_that_always_cuts_is_told(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_files, "TRIES", 2)
+    monkeypatch.setattr(remote_address, "TRIES", 2)
     web.files["a.jsonl"], web.cuts, web.how = lines(rows(100)), 10**6, {"no range"}
     with pytest.raises(BuildError, match=r"a\.jsonl: .*\(2 tries\)") as told:
         fetched(f"{web.url}/a.jsonl", cache_folder())

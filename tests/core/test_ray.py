@@ -17,6 +17,7 @@ from instdata.steps.score_shards import score_shard
 from instdata.util.engine import Ray, open_engine
 from instdata.util.errors import InputError
 from tests.conftest import Bench
+from tests.core.conftest import Store
 from tests.core.test_build import STEPS, SUBSETS, corpus, fingerprint
 
 ray = pytest.importorskip("ray")
@@ -71,7 +72,7 @@ def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, 
     monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     with open_engine("ray", jobs=1) as engine:
         assert isinstance(engine, Ray)
-        monkeypatch.setattr("instdata.util.engine._sees", _blind)
+        monkeypatch.setattr("instdata.util.engine.sound", _blind)
         with pytest.raises(InputError, match="2 of 2 nodes do not see the cache .*INSTDATA_CACHE"):
             engine._shared(tmp_path)
 
@@ -120,3 +121,20 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
 
 def _blind(path: str) -> bool:
     return False
+
+
+def test_nodes_may_share_an_address_alone(store: Store, cluster: Any, bench: Bench,
+    monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr("instdata.read.bytes_to_records.PIECE", 40_000)
+    bench.jsonl("a.jsonl", corpus(400))
+    recipe = bench.recipe(taxonomy="belle", sources=[{"path": "a.jsonl"}], steps=STEPS, subsets=SUBSETS)
+    local = build(prepare(recipe), bench.folder / "local")
+    monkeypatch.setenv("INSTDATA_CACHE", "s3://bench/cache")
+    monkeypatch.setenv("INSTDATA_CACHE_COPY", str(bench.folder / "copy"))
+    with open_engine("ray", jobs=8) as engine:
+        made = build(prepare(recipe), bench.folder / "ray", engine)
+    assert fingerprint(made.path) == fingerprint(local.path)
+    there = store.client().find("bench/cache/scores")
+    assert {p.name for p in (bench.folder / "copy" / "scores").rglob("*.parquet*")} == {
+        name.rpartition("/")[2] for name in there
+    }

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import socket
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,61 +16,16 @@ from instdata.cli.main import app
 from instdata.corpus.write_build_folder import locked
 from instdata.read.find_files import find_files
 from instdata.read.source_options import Source
-from instdata.util import remote_files
+from instdata.util import remote_address
 from instdata.util.errors import BuildError, InputError
 from instdata.util.paths import cache_folder
-from instdata.util.remote_files import Place, fetched, is_url
+from instdata.util.remote_address import is_url
+from instdata.util.remote_files import Place, fetched
 from tests.conftest import Bench, rows
-from tests.loopback import serving
+from tests.core.conftest import Store
 
 pytest.importorskip("moto")
 pytest.importorskip("s3fs")
-
-
-class Store:
-    """A loopback S3; `fails` says which requests get 500 or a reset."""
-
-    def __init__(self) -> None:
-        from moto.server import DomainDispatcherApplication, create_backend_app
-        from werkzeug.serving import make_server
-
-        self.inner = DomainDispatcherApplication(create_backend_app)
-        self.fails: Callable[[str, str, int], str] = lambda method, path, count: ""
-        self.asked: list[str] = []
-        self.server = make_server("127.0.0.1", 0, self._answer, threaded=True)
-        self.url = ""
-
-    def _answer(self, environ: dict[str, Any], start: Any) -> Any:
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        self.asked.append(f"{method} {path}")
-        how = self.fails(method, path, len(self.asked))
-        if how == "reset":
-            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return [b""]
-        if how:
-            start("500 Internal Server Error", [("Content-Type", "text/plain")])
-            return [b"no"]
-        return self.inner(environ, start)
-
-    def client(self) -> Any:
-        import fsspec
-
-        return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    """An empty store with a bucket, found as clients find theirs: by the environment."""
-    for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing-very-secret",
-        "AWS_DEFAULT_REGION": "us-east-1", "AWS_MAX_ATTEMPTS": "2"}.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("s3fs.S3FileSystem.retries", 1)  # ours are tried, and soon
-    found = Store()
-    with serving(found.server) as found.url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", found.url)
-        urllib.request.urlopen(urllib.request.Request(f"{found.url}/moto-api/reset", method="POST")).close()
-        found.client().mkdir("bench")
-        yield found
 
 
 def put(store: Store, name: str, records: list[Any]) -> None:
@@ -125,7 +77,7 @@ def test_an_interrupted_upload_leaves_no_manifest_and_goes_on(store: Store, benc
     done = bench.build(sources=[{"path": str(bench.jsonl("d.jsonl", rows(20))), "name": "d"}])
     Place("s3://bench/out").send(done.path)
     (done.path / "README.md").write_text("changed")
-    monkeypatch.setattr("instdata.util.remote_files.TRIES", 2)
+    monkeypatch.setattr("instdata.util.remote_address.TRIES", 2)
     store.fails = lambda method, path, count: "500" if method == "PUT" and "README" in path else ""
     place = Place("s3://bench/out")
     with pytest.raises(BuildError, match="run the same command again to go on"):
@@ -168,11 +120,7 @@ def test_addresses_where_only_folders_go_are_refused(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="a folder of this machine only"), locked(Path("s3://bench/out")):
         pass
-    monkeypatch.setenv("INSTDATA_CACHE", "s3://bench/cache")
-    with pytest.raises(InputError, match="INSTDATA_CACHE is an address"):
-        cache_folder()
-    ran = CliRunner().invoke(app, ["cache"])
-    assert isinstance(ran.exception, InputError) and not os.listdir(tmp_path)
+    assert not os.listdir(tmp_path)
     assert is_url("s3://a") and is_url(Path("s3://a")) and is_url("https://a") and not is_url("C:/a") and not is_url("a/b")  # fmt: skip
 
 
@@ -191,8 +139,8 @@ def test_what_is_fetched_is_kept_until_it_changes(store: Store, bench: Bench) ->
 def test_a_transfer_that_breaks_off_late_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that has tried for a minute by itself is not asked again; a transfer of an hour is."""
     clock = iter(range(0, 10_000, 45))
-    monkeypatch.setattr(remote_files.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(remote_files.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(remote_address.time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(remote_address.time, "sleep", lambda seconds: None)
 
     def breaks(times: list[int]) -> str:
         times.append(1)
@@ -200,9 +148,9 @@ def test_a_transfer_that_breaks_off_late_is_tried_again(monkeypatch: pytest.Monk
             raise ConnectionError("gone")
         return "all of it"
 
-    assert remote_files._safely("s3://b/x", lambda tried=[]: breaks(tried), math.inf) == "all of it"  # type: ignore[misc]
+    assert remote_address.safely("s3://b/x", lambda tried=[]: breaks(tried), math.inf) == "all of it"  # type: ignore[misc]
     with pytest.raises(BuildError, match=r"gone \(1 try\)"):
-        remote_files._safely("s3://b/x", lambda tried=[]: breaks(tried))  # type: ignore[misc]
+        remote_address.safely("s3://b/x", lambda tried=[]: breaks(tried))  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("form", ["azure", "google", "none"])
