@@ -10,7 +10,7 @@ from instdata.corpus.corpus import Shard
 from instdata.read.bytes_to_records import Bad
 from instdata.read.file_kind import Beside, Damaged
 from instdata.util.build_context import Context
-from instdata.util.sealed import read_sealed_json, sound, write_sealed_json
+from instdata.util.sealed import all_sound, read_sealed_json, write_sealed_json
 
 
 def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str, Beside] | None:
@@ -23,7 +23,8 @@ def indexed(index: Path, context: Context, name: str) -> tuple[list[Shard], str,
     shards = [
         Shard(cache / s["path"], s["rows"], s["bad"], s["key"], s["size"]) for s in (found or {}).get("shards", [])
     ]
-    gone = sum(not (sound(s.path) and sound(s.bad_path)) for s in shards)
+    there = all_sound(path for s in shards for path in (s.path, s.bad_path))
+    gone = sum(not (one and bad) for one, bad in zip(there[::2], there[1::2]))
     if found is None or gone:
         what = f"{gone:,} of {len(shards):,} cached shards are" if found else "the index of cached shards is"
         context.say(f"{name}: {what} gone or damaged; the file is read again")

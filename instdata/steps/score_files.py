@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from instdata.corpus.corpus import Corpus, Part, read_cached, versions
 from instdata.steps.base import MISSING, Step
-from instdata.util.sealed import sealed, sound
+from instdata.util.sealed import all_sound, sealed
 
 RAISED = "_raised"  # the column of a sidecar that says why a row's scoring raised
 
@@ -32,7 +32,7 @@ def part_of(path: Path, lo: int, hi: int, at: np.ndarray | None, key: str) -> Pa
 def wanted(step: Step, corpus: Corpus, paths: list[Path]) -> list[bool]:
     """Which of these files are to be made: those that are not there, and those on which something failed that may have
     passed since. Damaged ones are told."""
-    there = [sound(path) for path in paths]
+    there = all_sound(paths)
     damaged = sum(path.exists() and not fine for path, fine in zip(paths, there))
     if damaged and not corpus.context.fresh:
         corpus.context.say(f"{step.name}: {damaged:,} cached files of scores are damaged; they are made again")
