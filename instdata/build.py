@@ -25,7 +25,7 @@ import numpy as np
 
 from instdata.corpus.build_progress import Clock, told_drops, told_of
 from instdata.corpus.corpus import TRAIN, Corpus, read_cached, versions
-from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
+from instdata.corpus.forms_and_dropped import FORMS, notes_of, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
 from instdata.corpus.manifest_shape import SCHEMA_VERSION
@@ -316,11 +316,10 @@ def _write(plan: Plan, corpus: Corpus, folder: Path, engine: Engine) -> dict[str
     for line in subsets.warnings:
         plan.context.say(line)
     folder.mkdir(parents=True)
-    configs, entered, fields, _ = side_by_side(
+    configs, entered, fields = side_by_side(
         write_data(corpus, pool, subsets, folder, engine),
         write_ledger(corpus, folder / "ledger.parquet"),
         write_forms(corpus, folder / FORMS),
-        write_dropped(corpus, folder / DROPPED),
     )
     write_quarantine(corpus, folder / "quarantine.jsonl")
     notes = notes_of(corpus.shards, plan.context.say)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from instdata.corpus.corpus import Corpus, Shard, Writer, read_cached
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
 from instdata.corpus.parquet_file import parquet_file
-from instdata.corpus.rows import with_fields
 
 FORMS, DROPPED = "forms.parquet", "dropped.parquet"
 FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()),
@@ -52,32 +52,36 @@ def write_forms(corpus: Corpus, path: Path) -> Writer:
     return {"records": records, "reconstructed": reconstructed}
 
 
-def write_dropped(corpus: Corpus, path: Path) -> Writer:
-    """Write dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any."""
+@contextmanager
+def dropped_file(corpus: Corpus, folder: Path) -> Iterator[tuple[pa.Schema, Callable[[int, Path], None]]]:
+    """dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any.
+
+    (What is asked of each shard, and a function that appends a shard's rows, an Arrow file of these columns.)"""
     gone = corpus.state.step >= 0
-    if not gone.any():
-        return
     body = published_schema(fields_used(corpus, gone))
+    asked = pa.schema([pa.field("rid", pa.string()), *(f for f in body if f.name != "ability_confidence")])
+    if not gone.any():
+        yield asked, lambda shard, path: None
+        return
     own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
-    schema = pa.schema([pa.field("rid", pa.string()), *own, *(f for f in body if f.name != "ability_confidence")])
+    schema = pa.schema([asked[0], *own, *(f for f in asked if f.name != "rid")])
     names = pa.array([t.name for t in corpus.done], pa.string())
-    with parquet_file(path, schema) as append:
-        for shard in range(len(corpus.shards)):
-            yield
-            at = np.flatnonzero(gone[corpus.span(shard)])
-            if not len(at):
-                continue
-            table = corpus.columns(shard, [n for n in schema.names if n not in ("step", "reason", "evidence")]).take(
-                pa.array(at)
-            )
-            columns = {n: table[n] for n in table.column_names}
-            columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
-            rows = at + corpus.span(shard).start
-            columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
-            reasons = corpus.reasons.decode(corpus.state.reason[rows])
-            columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
-            columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
-            append(pa.table([columns[n] for n in schema.names], schema=schema))
+
+    def keep(shard: int, path: Path) -> None:
+        at = np.flatnonzero(gone[corpus.span(shard)])
+        if not len(at):
+            return
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        columns = {n: table[n] for n in table.column_names}
+        rows = at + corpus.span(shard).start
+        columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
+        reasons = corpus.reasons.decode(corpus.state.reason[rows])
+        columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
+        columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
+        append(pa.table([columns[n] for n in schema.names], schema=schema))
+
+    with parquet_file(folder / DROPPED, schema) as append:
+        yield asked, keep
 
 
 def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[str, int]]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from instdata.util.atomic import write_text
 
 SEAL = ".sum"  # what the name of a file's seal ends in
+MOST = 1 << 16  # files of which is known whether they are sound
+Checked = dict[Path, tuple[int, ...]]  # files that were found sound, as they were then
+_known: dict[Path, tuple[tuple[int, ...], bool]] = {}
 
 
 def seal(path: Path) -> None:
@@ -30,11 +33,30 @@ def sound(path: Path) -> bool:
         status, beside = path.stat(), _seal_of(path).stat()
     except OSError:
         return False
-    return _sound(path, (status.st_mtime_ns, status.st_size, status.st_ino, beside.st_mtime_ns, beside.st_ino))
+    written = (status.st_mtime_ns, status.st_size, status.st_ino, beside.st_mtime_ns, beside.st_ino)
+    before = _known.get(path)
+    return before[1] if before and before[0] == written else _learned(path, written, _same(path))
 
 
-@lru_cache(maxsize=1 << 16)
-def _sound(path: Path, written: tuple[int, ...]) -> bool:
+def checked(paths: Iterable[Path]) -> Checked:
+    """The files among these that are sound, for another process of the same work, which need not read them to know."""
+    return {path: _known[path][0] for path in paths if sound(path)}
+
+
+def trust(known: Checked) -> None:
+    """Take another process's word for files, for as long as they are as it saw them."""
+    for path, written in known.items():
+        _learned(path, written, True)
+
+
+def _learned(path: Path, written: tuple[int, ...], is_sound: bool) -> bool:
+    if len(_known) >= MOST:
+        _known.clear()
+    _known[path] = written, is_sound
+    return is_sound
+
+
+def _same(path: Path) -> bool:
     try:
         return _seal_of(path).read_bytes() == _sum(path).encode()
     except OSError:
