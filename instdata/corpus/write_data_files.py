@@ -3,14 +3,14 @@
 A distribution sort in two rounds of tasks. A shard's rows go to a file of their own, in the order of their places and
 cut into buckets of neighbouring ones; then each data file takes its buckets from all shards, puts their rows in order
 and writes them. So memory is bounded whatever the corpus holds, and the bytes do not depend on who did what. A shard is
-read once: its dropped rows go to a file beside the first, for dropped.parquet.
+read once: what the ledger and dropped.parquet show of its rows goes to files beside the first.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Sidecar, Writer
+from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Sidecar
 from instdata.corpus.forms_and_dropped import dropped_file
 from instdata.corpus.ladder import Ladder
-from instdata.corpus.ledger import score_fields
+from instdata.corpus.ledger import ledger_file, score_fields
 from instdata.corpus.optional_columns import fields_used, published_schema, read_filled
 from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.row_states import State
@@ -32,14 +32,16 @@ from instdata.util.checksums import running_sha256
 from instdata.util.engine import Engine
 from instdata.util.sealed import Checked, checked, trust
 
-OF_STATE = {"ability": "label", "ability_confidence": "confidence"}  # column -> what ShardRows is told of it
+PUBLISHED, GONE, ALL = "rows", "gone", "all"  # what of a shard's rows is written
 BUCKET = 128 << 20  # bytes of rows in a bucket
 LARGE = 512 << 20  # bytes of rows from which on it pays to start processes for writing them
 
 
-def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, engine: Engine) -> Writer:
-    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout, and dropped.parquet; returns the
-    manifest's configs."""
+def write_data(
+    corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, engine: Engine
+) -> tuple[dict[str, Any], int]:
+    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout, the ledger and dropped.parquet;
+    returns the manifest's configs and the ledger's number of rows."""
     place = np.full(corpus.n, -1, np.int64)  # row -> its place: the ladder first, then the holdout
     place[pool[ladder.order]] = np.arange(len(pool))
     held = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == HOLDOUT))
@@ -48,7 +50,7 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, e
     files = [(f"data/{i:02d}-{name}.parquet", end) for i, (name, end) in enumerate(ladder.cuts)]
     if len(held):
         files.append(("data/holdout.parquet", len(pool) + len(held)))
-    yield from _write_in_order(corpus, place, files, folder, engine)
+    entered = _write_in_order(corpus, place, files, folder, engine)
     labels = np.full(len(pool) + len(held), -1, np.int32)
     labels[place[place >= 0]] = corpus.state.ability[place >= 0]
 
@@ -63,64 +65,68 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, e
     }
     if len(held):
         configs["holdout"] = config([files[-1][0]], len(pool), len(labels), running_sha256([folder / files[-1][0]])[-1])
-    return configs
+    return configs, entered
 
 
 @dataclass(frozen=True)
 class ShardRows:
     """What of one shard goes into a build's folder, on its way to a worker, which reads it once. `told` has a line a
-    row: `place` (-1: not published), `gone` (dropped), `label`, `confidence`."""
+    row: `place` (-1: not published), `gone` (dropped), `ability`, `ability_confidence`."""
 
     corpus: Corpus  # of this shard alone: its file and its scores
     known: Checked  # its files, which were found sound
     told: pa.Table
     edges: list[int]  # places: where buckets begin, and where the last one ends
-    schema: pa.Schema
-    gone: pa.Schema  # of dropped rows
+    asked: dict[str, pa.Schema]  # columns of the rows that are published, of those that are dropped, of all
     out: Path
 
     def write(self) -> list[int]:
-        """Write the published rows in order, a record batch for each bucket of which there are some, and beside them the
-        dropped ones (`gone_beside`); returns which buckets these are."""
+        """Write the rows of each kind that there are (`written_to`), in order those that are published, a record batch for
+        each bucket of which there are some; returns which buckets these are."""
         trust(self.known)
         place = self.told["place"].to_numpy()
         at = np.flatnonzero(place >= 0)
         at = at[np.argsort(place[at])]
         gone = np.flatnonzero(self.told["gone"].to_numpy())
-        if not len(at) and not len(gone):
-            return []
-        names = {*self.schema.names, *(self.gone.names if len(gone) else ())}
-        stored = read_filled(self.corpus.shards[0].path, names).combine_chunks()
+        used = [ALL, *([PUBLISHED] if len(at) else []), *([GONE] if len(gone) else [])]
+        stored = read_filled(self.corpus.shards[0].path, {n for kind in used for n in self.asked[kind].names})
+        columns = {n: stored[n].combine_chunks() for n in stored.column_names}
+        columns |= {n: self.told[n] for n in ("ability", "ability_confidence")} | {**self.corpus.scores(0)}
+        self._write(ALL, [_rows(columns, self.asked[ALL], len(place))])
         if len(gone):
-            _write_batches(gone_beside(self.out), [self._rows(stored, gone, self.gone, {})])
-        rows = self._rows(stored, at, self.schema, self.corpus.scores(0, at))
-        rows = rows.append_column("place", pa.array(place[at]))
+            self._write(GONE, [_rows(columns, self.asked[GONE], len(place), gone)])
+        rows = _rows(columns, self.asked[PUBLISHED], len(place), at).append_column("place", pa.array(place[at]))
         cuts = np.searchsorted(place[at], self.edges)
         some = np.flatnonzero(np.diff(cuts)).tolist()
-        _write_batches(self.out, [rows.slice(cuts[b], cuts[b + 1] - cuts[b]) for b in some])
+        self._write(PUBLISHED, [rows.slice(cuts[b], cuts[b + 1] - cuts[b]) for b in some])
         return some
 
-    def _rows(self, stored: pa.Table, at: np.ndarray, schema: pa.Schema, scores: Mapping[str, Any]) -> pa.Table:
-        """The rows `at` as a schema has them."""
-        index = pa.array(at)
-        columns: dict[str, Any] = {n: stored[n].take(index) for n in stored.column_names if n in schema.names}
-        columns["messages"] = with_fields(columns["messages"].combine_chunks(), schema.field("messages").type)
-        columns |= {n: self.told[of].take(index) for n, of in OF_STATE.items()} | {**scores}
-        # Of a shard of which every row raised, a step has no scores.
-        arrays = [columns.get(f.name, pa.nulls(len(at), f.type)) for f in schema]
-        return pa.table(arrays, schema=schema).combine_chunks()
+    def _write(self, kind: str, batches: list[pa.Table]) -> None:
+        if batches:
+            path = str(written_to(self.out, kind))
+            with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batches[0].schema) as writer:
+                for batch in batches:
+                    writer.write_table(batch)
 
 
-def gone_beside(path: Path) -> Path:
-    """Where ShardRows writes dropped rows."""
-    return path.with_suffix(".gone")
+def written_to(out: Path, kind: str) -> Path:
+    """Where ShardRows writes the rows of a kind."""
+    return out.with_suffix(f".{kind}")
 
 
-def _write_batches(path: Path, tables: list[pa.Table]) -> None:
-    """An Arrow file, a table a batch."""
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, tables[0].schema) as writer:
-        for table in tables:
-            writer.write_table(table)
+def _rows(columns: dict[str, Any], schema: pa.Schema, rows: int, at: np.ndarray | None = None) -> pa.Table:
+    """A shard's rows, or those at some places, as a schema has them; a column that the shard lacks is null (a step of
+    which every row raised has no scores)."""
+    index = None if at is None else pa.array(at)
+    arrays = []
+    for field in schema:
+        column = columns.get(field.name)
+        if column is None:
+            column = pa.nulls(rows, field.type)
+        elif field.name == "messages":
+            column = with_fields(column, field.type)
+        arrays.append(column if index is None else column.take(index))
+    return pa.table(arrays, schema=schema).combine_chunks()
 
 
 @dataclass(frozen=True)
@@ -154,9 +160,10 @@ def _row_groups(bucket: list[tuple[Path, int]]) -> Iterator[pa.Table]:
 
 def _write_in_order(
     corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path, engine: Engine
-) -> Writer:
-    """Rows sorted by place, cut into files."""
+) -> int:
+    """Rows sorted by place, cut into files; the ledger and dropped.parquet. Returns the ledger's number of rows."""
     schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
+    entered = 0
     size = sum(s.size for s in corpus.shards) / files[-1][1]  # bytes of a row
     edges, buckets = [0], []
     for _, end in files:
@@ -174,14 +181,14 @@ def _write_in_order(
     try:
         parts = [scratch / str(shard) for shard in range(len(corpus.shards))]
         filled: list[list[tuple[Path, int]]] = [[] for _ in edges[1:]]
-        with dropped_file(corpus, folder) as (gone, keep):
-            tasks = (_shard_rows(corpus, i, place, edges, schema, gone, part) for i, part in enumerate(parts))
-            written = engine.map(ShardRows.write, tasks)
-            for shard, part in enumerate(parts):
-                yield
-                for batch, bucket in enumerate(next(written)):
-                    filled[bucket].append((part, batch))
-                keep(shard, gone_beside(part))
+        with dropped_file(corpus, folder) as (of_dropped, drop), ledger_file(corpus, folder) as (of_all, enter):
+            asked = {PUBLISHED: schema, GONE: of_dropped, ALL: of_all}
+            tasks = (_shard_rows(corpus, i, place, edges, asked, part) for i, part in enumerate(parts))
+            for shard, some in enumerate(engine.map(ShardRows.write, tasks)):
+                for batch, bucket in enumerate(some):
+                    filled[bucket].append((written_to(parts[shard], PUBLISHED), batch))
+                drop(shard, written_to(parts[shard], GONE))
+                entered += enter(shard, written_to(parts[shard], ALL))
         places = [(scratch if far else folder) / name for name, _ in files]
         by_size = sorted(zip(buckets, places), key=lambda file: edges[file[0].start] - edges[file[0].stop])
         tables = (DataFile(filled[some], schema, path) for some, path in by_size)
@@ -192,25 +199,26 @@ def _write_in_order(
                 shutil.copyfileobj(made, file)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return entered
 
 
 def _shard_rows(
-    corpus: Corpus, shard: int, place: np.ndarray, edges: list[int], schema: pa.Schema, gone: pa.Schema, out: Path
+    corpus: Corpus, shard: int, place: np.ndarray, edges: list[int], asked: dict[str, pa.Schema], out: Path
 ) -> ShardRows:
     """The task of one shard: of the state of its rows, no more than is written."""
     state, span = corpus.state, corpus.span(shard)
     told = {
         "place": place[span],
         "gone": state.step[span] >= 0,
-        "label": corpus.abilities.decode(state.ability[span]),
-        "confidence": pa.array(state.confidence[span], pa.float32(), from_pandas=True),
+        "ability": corpus.abilities.decode(state.ability[span]),
+        "ability_confidence": pa.array(state.confidence[span], pa.float32(), from_pandas=True),
     }
     parts = [(s.step, s.parts[shard]) for s in corpus.sidecars if s.published and shard in s.parts]
     sidecars = [Sidecar(step, {0: _small(part, corpus.shards[shard].rows)}) for step, part in parts]
     state_less = State.fresh(np.empty(0, np.int32))
     alone = Corpus([corpus.shards[shard]], state_less, Context().silent, sidecars=sidecars)
     known = checked([corpus.shards[shard].path, *(part.path for _, part in parts)])
-    return ShardRows(alone, known, pa.table(told), edges, schema, gone, out)
+    return ShardRows(alone, known, pa.table(told), edges, asked, out)
 
 
 def _small(part: Part, rows: int) -> Part:
