@@ -209,7 +209,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
             beat.doing = "writing"
             with writing(out):
-                manifest = _write(plan, corpus, staged, running.last())
+                manifest = _write(plan, corpus, staged, running)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 3),

@@ -65,7 +65,7 @@ def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
 def dropped_file(corpus: Corpus, folder: Path) -> Iterator[tuple[pa.Schema, Callable[[int, Path], None]]]:
     """dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any.
 
-    (What is asked of each shard, and a function that appends a shard's dropped rows, an Arrow file of these columns.)"""
+    (What is asked of each shard, and a function that appends a shard's dropped rows: an Arrow file of these.)"""
     gone = corpus.state.step >= 0
     body = published_schema(fields_used(corpus, gone))
     asked = pa.schema([pa.field("rid", pa.string()), *(f for f in body if f.name != "ability_confidence")])

@@ -34,12 +34,12 @@ def fields_used(corpus: Corpus, rows: np.ndarray) -> set[str]:
     return used
 
 
-def read_filled(path: Path, names: Collection[str]) -> pa.Table:
-    """Columns of a shard. Its turns have their role, their content and the optional fields in which there is any value:
-    to read what nobody used takes longer than all but the content."""
-    fields = ["role", "content", *(n for n in TURN_FIELDS if n in _filled(path))]
+def filled_columns(path: Path, names: Collection[str]) -> list[str]:
+    """What to read of columns of rows: of their turns the role, the content and the optional fields in which there is
+    any value. (To read what nobody used takes longer than all but the content.)"""
+    fields = ["role", "content", *(n for n in TURN_FIELDS if n in _filled(path))] if "messages" in names else []
     turns = [f"messages.list.element.{n}" for n in fields]
-    return read_cached(path, [c for n in SHARD.names if n in names for c in (turns if n == "messages" else [n])])
+    return [c for n in SHARD.names if n in names for c in (turns if n == "messages" else [n])]
 
 
 def published_schema(used: Collection[str], scores: Iterable[pa.Field] = ()) -> pa.Schema:

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Sidecar
+from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Shard, Sidecar, read_cached
 from instdata.corpus.forms_and_dropped import dropped_file
 from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import ledger_file, score_fields
-from instdata.corpus.optional_columns import fields_used, published_schema, read_filled
+from instdata.corpus.optional_columns import fields_used, filled_columns, published_schema
 from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.row_states import State
 from instdata.corpus.rows import with_fields
@@ -81,15 +81,16 @@ class ShardRows:
     out: Path
 
     def write(self) -> list[int]:
-        """Write the rows of each kind that there are (`written_to`), in order those that are published, a record batch for
-        each bucket of which there are some; returns which buckets these are."""
+        """Write the rows of each kind that there are (`written_to`). Those that are published come in order, a record
+        batch for each bucket of which there are some; returns which buckets these are."""
         trust(self.known)
         place = self.told["place"].to_numpy()
         at = np.flatnonzero(place >= 0)
         at = at[np.argsort(place[at])]
         gone = np.flatnonzero(self.told["gone"].to_numpy())
         used = [ALL, *([PUBLISHED] if len(at) else []), *([GONE] if len(gone) else [])]
-        stored = read_filled(self.corpus.shards[0].path, {n for kind in used for n in self.asked[kind].names})
+        path, names = self.corpus.shards[0].path, {n for kind in used for n in self.asked[kind].names}
+        stored = read_cached(path, filled_columns(path, names))
         columns = {n: stored[n].combine_chunks() for n in stored.column_names}
         columns |= {n: self.told[n] for n in ("ability", "ability_confidence")} | {**self.corpus.scores(0)}
         self._write(ALL, [_rows(columns, self.asked[ALL], len(place))])
@@ -215,10 +216,13 @@ def _shard_rows(
     }
     parts = [(s.step, s.parts[shard]) for s in corpus.sidecars if s.published and shard in s.parts]
     sidecars = [Sidecar(step, {0: _small(part, corpus.shards[shard].rows)}) for step, part in parts]
-    state_less = State.fresh(np.empty(0, np.int32))
-    alone = Corpus([corpus.shards[shard]], state_less, Context().silent, sidecars=sidecars)
     known = checked([corpus.shards[shard].path, *(part.path for _, part in parts)])
-    return ShardRows(alone, known, pa.table(told), edges, asked, out)
+    return ShardRows(alone(corpus.shards[shard], sidecars), known, pa.table(told), edges, asked, out)
+
+
+def alone(shard: Shard, sidecars: list[Sidecar]) -> Corpus:
+    """One shard and its scores as a corpus, without the state of its rows."""
+    return Corpus([shard], State.fresh(np.empty(0, np.int32)), Context().silent, sidecars=sidecars)
 
 
 def _small(part: Part, rows: int) -> Part:

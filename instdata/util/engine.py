@@ -36,10 +36,6 @@ class Engine(AbstractContextManager[Any]):
         """This engine, or where it spans machines one of this machine alone."""
         return self
 
-    def last(self) -> Engine:
-        """The engine of a build's end; other machines that have no part in it may go."""
-        return self
-
     def __exit__(self, *_: Any) -> None:
         pass
 
