@@ -25,16 +25,16 @@ import numpy as np
 
 from instdata.corpus.build_progress import Clock, told_drops, told_of
 from instdata.corpus.corpus import TRAIN, Corpus, read_cached, versions
-from instdata.corpus.forms_and_dropped import DROPPED, FORMS, notes_of, write_dropped, write_forms
+from instdata.corpus.forms_and_dropped import FORMS, notes_of, write_forms
 from instdata.corpus.ladder import ladder
-from instdata.corpus.ledger import write_ledger, write_quarantine, write_unreadable
+from instdata.corpus.ledger import write_quarantine, write_unreadable
 from instdata.corpus.manifest_shape import SCHEMA_VERSION
 from instdata.corpus.output_folder import UNREADABLE, asked, finished, folder_of, may_replace
 from instdata.corpus.row_states import State
 from instdata.corpus.rows import UNKNOWN
 from instdata.corpus.taxonomy import Taxonomy, load_taxonomy
 from instdata.corpus.word_codes import Words, ability_codes
-from instdata.corpus.write_build_folder import locked, move_into_place, side_by_side, write_json
+from instdata.corpus.write_build_folder import locked, move_into_place, write_json
 from instdata.corpus.write_data_files import write_data
 from instdata.llm.causal_models import AUTO
 from instdata.read.first_look import Look, looked, objection, say_sources
@@ -200,7 +200,7 @@ def build(plan: Plan, out: Path, engine: str | Engine = "local") -> Build:
                 raise BudgetReached(f"{e}. All of them are in {out / UNREADABLE}") from e
             beat.doing = "writing"
             with writing(out):
-                manifest = _write(plan, corpus, staged, running.last())
+                manifest = _write(plan, corpus, staged, running)
         run = {
             "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
             "seconds": round(time.monotonic() - clock, 3),
@@ -307,12 +307,8 @@ def _write(plan: Plan, corpus: Corpus, folder: Path, engine: Engine) -> dict[str
     for line in subsets.warnings:
         plan.context.say(line)
     folder.mkdir(parents=True)
-    configs, entered, fields, _ = side_by_side(
-        write_data(corpus, pool, subsets, folder, engine),
-        write_ledger(corpus, folder / "ledger.parquet"),
-        write_forms(corpus, folder / FORMS),
-        write_dropped(corpus, folder / DROPPED),
-    )
+    configs, entered = write_data(corpus, pool, subsets, folder, engine)
+    fields = write_forms(corpus, folder / FORMS)
     write_quarantine(corpus, folder / "quarantine.jsonl")
     notes = notes_of(corpus.shards, plan.context.say)
     totals = _totals(corpus)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from instdata.corpus.corpus import read_parquet
 from instdata.corpus.find_rows import copy_of, rows_named
 from instdata.corpus.forms_and_dropped import DROPPED
+from instdata.corpus.optional_columns import filled_columns
 from instdata.corpus.read_build_folder import data_files, manifest, recipe_of, run_record
 from instdata.corpus.rows import talks_of, told, with_tools
 from instdata.read.export_formats import ALPACA_KEYS, write_record
@@ -152,7 +153,7 @@ def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
     at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
     if not len(at) or column not in pq.read_schema(path).names:
         return {}
-    table = read_parquet(path, ["rid", column]).take(at)
+    table = read_parquet(path, filled_columns(path, ["rid", column])).take(at)
     return dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -52,7 +52,6 @@ TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
 LATELY = Recent(128 << 20)  # bytes of shards' columns
-Writer = Generator[None, None, Any]  # writes a file of a build: a turn for each shard; returns what it knows then
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
 

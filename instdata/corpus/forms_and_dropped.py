@@ -3,20 +3,25 @@ dropped."""
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Shard, Writer, read_cached
+from instdata.corpus.corpus import Corpus, Shard, read_cached, versions
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
 from instdata.corpus.parquet_file import parquet_file
-from instdata.corpus.rows import with_fields
+from instdata.util.atomic import whole
+from instdata.util.sealed import seal, sound
 
 FORMS, DROPPED = "forms.parquet", "dropped.parquet"
 FORM = pa.schema([("source", pa.string()), ("source_file", pa.string()), ("source_row", pa.int64()),
@@ -32,52 +37,60 @@ NOTES = {
 NOTED = re.compile(r'\{"notes":\[([^\]]*)\]')  # how a form begins that has any
 
 
-def write_forms(corpus: Corpus, path: Path) -> Writer:
-    """Write forms.parquet: how each record that became a row was written (read/source_form.py), in reading order.
+def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
+    """Write forms.parquet: how each record that became a row was written (read/source_form.py), in reading order. The
+    cache keeps it: no step's decision changes it.
 
     Returns {records, reconstructed}: the records that were read, and those of them that can be given back."""
-    records = reconstructed = 0
-    with parquet_file(path, FORM) as append:
-        for i, shard in enumerate(corpus.shards):
-            yield
-            if shard.step is not None:
-                continue
-            forms = corpus.columns(i, FORM.names)
-            forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
-            if len(forms):
-                append(forms)
-            raw = read_cached(shard.bad_path, ["raw"])["raw"] if shard.bad else pa.chunked_array([], pa.string())
-            records += len(forms) + len(raw)
-            reconstructed += len(forms) + int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0)
-    return {"records": records, "reconstructed": reconstructed}
+    shards = [s for s in corpus.shards if s.step is None]
+    name = hashlib.sha256(repr((FORMS, sorted(versions().items()), [s.key for s in shards])).encode()).hexdigest()
+    kept = corpus.context.folder / "scores" / name[:2] / f"{name[:40]}.parquet"
+    if corpus.context.fresh or not sound(kept):
+        with parquet_file(kept, FORM) as append:
+            for shard in shards:
+                forms = read_cached(shard.path, FORM.names)
+                forms = forms.filter(pc.is_valid(forms["form"])).cast(FORM)
+                if len(forms):
+                    append(forms)
+        seal(kept)
+    with open(kept, "rb") as there, whole(path) as file:
+        shutil.copyfileobj(there, file)
+    rows = pq.read_metadata(path).num_rows
+    raws = [read_cached(shard.bad_path, ["raw"])["raw"] for shard in shards if shard.bad]
+    there = sum(int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0) for raw in raws)
+    return {"records": rows + sum(map(len, raws)), "reconstructed": rows + there}
 
 
-def write_dropped(corpus: Corpus, path: Path) -> Writer:
-    """Write dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any."""
+@contextmanager
+def dropped_file(corpus: Corpus, folder: Path) -> Iterator[tuple[pa.Schema, Callable[[int, Path], None]]]:
+    """dropped.parquet, the rows that a step dropped or raised on with all their text, where there are any.
+
+    (What is asked of each shard, and a function that appends a shard's dropped rows: an Arrow file of these.)"""
     gone = corpus.state.step >= 0
-    if not gone.any():
-        return
     body = published_schema(fields_used(corpus, gone))
+    asked = pa.schema([pa.field("rid", pa.string()), *(f for f in body if f.name != "ability_confidence")])
+    if not gone.any():
+        yield asked, lambda shard, path: None
+        return
     own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
-    schema = pa.schema([pa.field("rid", pa.string()), *own, *(f for f in body if f.name != "ability_confidence")])
+    schema = pa.schema([asked[0], *own, *(f for f in asked if f.name != "rid")])
     names = pa.array([t.name for t in corpus.done], pa.string())
-    with parquet_file(path, schema) as append:
-        for shard in range(len(corpus.shards)):
-            yield
-            at = np.flatnonzero(gone[corpus.span(shard)])
-            if not len(at):
-                continue
-            table = corpus.columns(shard, [n for n in schema.names if n not in ("step", "reason", "evidence")]).take(
-                pa.array(at)
-            )
-            columns = {n: table[n] for n in table.column_names}
-            columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
-            rows = at + corpus.span(shard).start
-            columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
-            reasons = corpus.reasons.decode(corpus.state.reason[rows])
-            columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
-            columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
-            append(pa.table([columns[n] for n in schema.names], schema=schema))
+
+    def drop(shard: int, path: Path) -> None:
+        at = np.flatnonzero(gone[corpus.span(shard)])
+        if not len(at):
+            return
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        columns = {n: table[n] for n in table.column_names}
+        rows = at + corpus.span(shard).start
+        columns["step"] = names.take(pa.array(corpus.state.step[rows].astype(np.int64)))
+        reasons = corpus.reasons.decode(corpus.state.reason[rows])
+        columns["reason"] = pc.if_else(pa.array(corpus.state.quarantined[rows]), "step_error", reasons)
+        columns["evidence"] = evidence_of(corpus, shard).take(pa.array(at))
+        append(pa.table([columns[n] for n in schema.names], schema=schema))
+
+    with parquet_file(folder / DROPPED, schema) as append:
+        yield asked, drop
 
 
 def notes_of(shards: list[Shard], say: Callable[[str], None]) -> dict[str, dict[str, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, Writer, read_cached
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_cached
 from instdata.corpus.parquet_file import parquet_file
-from instdata.corpus.rows import UNKNOWN, row_id, told
+from instdata.corpus.rows import SHARD, UNKNOWN, row_id, told
 from instdata.corpus.shard_tables import spread
 from instdata.util.atomic import whole
 
@@ -35,19 +36,24 @@ LEDGER = pa.schema(
 )
 
 
-def write_ledger(corpus: Corpus, path: Path) -> Writer:
-    """Write ledger.parquet, a row group a shard; returns its number of rows."""
-    scores = score_fields(corpus)
-    schema = pa.schema([*LEDGER, *scores])
-    rows = 0
-    with parquet_file(path, schema) as append:
-        for shard in range(len(corpus.shards)):
-            yield
-            table = pa.concat_tables([_rows(corpus, shard, schema), _unreadable(corpus, shard, schema)])
-            rows += len(table)
-            if len(table):
-                append(table)
-    return rows
+@contextmanager
+def ledger_file(corpus: Corpus, folder: Path) -> Iterator[tuple[pa.Schema, Callable[[int, Path], int]]]:
+    """ledger.parquet, a row group a shard.
+
+    (What is asked of each shard, and a function that appends a shard's rows, an Arrow file of these columns, and its
+    records that could not be read; it returns how many.)"""
+    schema = pa.schema([*LEDGER, *score_fields(corpus)])
+    asked = pa.schema([f for f in schema if f.name in SHARD.names or f.name.startswith("score_")])
+
+    def enter(shard: int, path: Path) -> int:
+        stored = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table = pa.concat_tables([_rows(corpus, shard, stored, schema), _unreadable(corpus, shard, schema)])
+        if len(table):
+            append(table)
+        return len(table)
+
+    with parquet_file(folder / "ledger.parquet", schema) as append:
+        yield asked, enter
 
 
 def score_fields(corpus: Corpus) -> list[pa.Field]:
@@ -55,9 +61,8 @@ def score_fields(corpus: Corpus) -> list[pa.Field]:
     return [pa.field(name, kind) for name, (_, _, kind) in corpus.published.items()]
 
 
-def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
+def _rows(corpus: Corpus, shard: int, stored: pa.Table, schema: pa.Schema) -> pa.Table:
     span, state = corpus.span(shard), corpus.state
-    table = corpus.columns(shard, ["rid", "id", "source", "source_file", "source_row", "ability"])
     step, quarantined = state.step[span], state.quarantined[span]
     verdict = pa.array(np.where(quarantined, 2, step >= 0).astype(np.int32))
     names = pa.array([t.name for t in corpus.done], pa.string())
@@ -66,13 +71,12 @@ def _rows(corpus: Corpus, shard: int, schema: pa.Schema) -> pa.Table:
     none = pa.scalar(None, pa.string())
     reason = pc.if_else(pa.array(quarantined), "step_error", corpus.reasons.decode(state.reason[span]))
     columns = {
-        **{n: table[n] for n in ("rid", "id", "source", "source_file", "source_row", "ability")},
+        **{n: stored[n] for n in stored.column_names},
         "verdict": pa.array(["kept", "dropped", "quarantined"]).take(verdict),
         "config": pc.if_else(kept, config, none),
         "step": names.take(pa.array(step, mask=step < 0)),
         "reason": reason,
         "evidence": evidence_of(corpus, shard),
-        **corpus.scores(shard),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
 

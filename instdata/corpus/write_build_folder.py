@@ -8,11 +8,10 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from instdata.corpus.corpus import Writer
 from instdata.util.atomic import whole
 from instdata.util.checksums import regular
 from instdata.util.errors import BuildError, InputError
@@ -81,23 +80,6 @@ def locked(folder: Path) -> Iterator[None]:
                 (folder / LOCK).unlink()
                 folder.rmdir()
             raise
-
-
-def side_by_side(*writers: Writer) -> list[Any]:
-    """What writers return. Each has its turn with a shard before the next one is read: what one has read of it, the
-    others find at hand."""
-    left, found = dict(enumerate(writers)), dict[int, Any]()
-    with ExitStack() as opened:
-        for writer in writers:
-            opened.enter_context(closing(writer))
-        while left:
-            for i, writer in list(left.items()):
-                try:
-                    next(writer)
-                except StopIteration as e:
-                    found[i] = e.value
-                    del left[i]
-    return [found[i] for i in range(len(writers))]
 
 
 def write_json(path: Path, value: Any, hide: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 A distribution sort in two rounds of tasks. A shard's rows go to a file of their own, in the order of their places and
 cut into buckets of neighbouring ones; then each data file takes its buckets from all shards, puts their rows in order
-and writes them. So memory is bounded whatever the corpus holds, and the bytes do not depend on who did what.
+and writes them. So memory is bounded whatever the corpus holds, and the bytes do not depend on who did what. A shard is
+read once: what the ledger and dropped.parquet show of its rows goes to files beside the first.
 """
 
 from __future__ import annotations
@@ -10,32 +11,37 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from itertools import chain
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Sidecar, Writer
+from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Shard, Sidecar, read_cached
+from instdata.corpus.forms_and_dropped import dropped_file
 from instdata.corpus.ladder import Ladder
-from instdata.corpus.ledger import score_fields
-from instdata.corpus.optional_columns import fields_used, published_schema
+from instdata.corpus.ledger import ledger_file, score_fields
+from instdata.corpus.optional_columns import fields_used, filled_columns, published_schema
 from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.row_states import State
-from instdata.corpus.rows import SHARD, with_fields
+from instdata.corpus.rows import with_fields
 from instdata.util.atomic import whole
+from instdata.util.build_context import Context
 from instdata.util.checksums import running_sha256
 from instdata.util.engine import Engine
+from instdata.util.sealed import Checked, checked, trust
 
+PUBLISHED, GONE, ALL = "rows", "gone", "all"  # what of a shard's rows is written
 BUCKET = 128 << 20  # bytes of rows in a bucket
 LARGE = 512 << 20  # bytes of rows from which on it pays to start processes for writing them
 
 
-def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, engine: Engine) -> Writer:
-    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout; returns the manifest's configs."""
+def write_data(
+    corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, engine: Engine
+) -> tuple[dict[str, Any], int]:
+    """Write data/*.parquet of the pool's rows (their numbers) and of the holdout, the ledger and dropped.parquet;
+    returns the manifest's configs and the ledger's number of rows."""
     place = np.full(corpus.n, -1, np.int64)  # row -> its place: the ladder first, then the holdout
     place[pool[ladder.order]] = np.arange(len(pool))
     held = np.flatnonzero((corpus.state.step < 0) & (corpus.state.config == HOLDOUT))
@@ -44,7 +50,7 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, e
     files = [(f"data/{i:02d}-{name}.parquet", end) for i, (name, end) in enumerate(ladder.cuts)]
     if len(held):
         files.append(("data/holdout.parquet", len(pool) + len(held)))
-    yield from _write_in_order(corpus, place, files, folder, engine)
+    entered = _write_in_order(corpus, place, files, folder, engine)
     labels = np.full(len(pool) + len(held), -1, np.int32)
     labels[place[place >= 0]] = corpus.state.ability[place >= 0]
 
@@ -59,31 +65,69 @@ def write_data(corpus: Corpus, pool: np.ndarray, ladder: Ladder, folder: Path, e
     }
     if len(held):
         configs["holdout"] = config([files[-1][0]], len(pool), len(labels), running_sha256([folder / files[-1][0]])[-1])
-    return configs
+    return configs, entered
 
 
 @dataclass(frozen=True)
 class ShardRows:
-    """The rows of one shard that are published, on their way to a worker, which puts them in order."""
+    """What of one shard goes into a build's folder, on its way to a worker, which reads it once. `told` has a line a
+    row: `place` (-1: not published), `gone` (dropped), `ability`, `ability_confidence`."""
 
-    corpus: Corpus  # of this shard alone
-    at: np.ndarray  # the rows that are published
-    place: np.ndarray  # the place of each
-    edges: np.ndarray  # places: where buckets begin, and where the last one ends
-    schema: pa.Schema
+    corpus: Corpus  # of this shard alone: its file and its scores
+    known: Checked  # its files, which were found sound
+    told: pa.Table
+    edges: list[int]  # places: where buckets begin, and where the last one ends
+    asked: dict[str, pa.Schema]  # columns of the rows that are published, of those that are dropped, of all
     out: Path
 
     def write(self) -> list[int]:
-        """Write them, a record batch for each bucket of which there are some; returns which these are."""
-        order = np.argsort(self.place)
-        rows = _published(self.corpus, self.at[order], self.schema).append_column("place", pa.array(self.place[order]))
-        rows = rows.combine_chunks()
-        cuts = np.searchsorted(self.place[order], self.edges)
+        """Write the rows of each kind that there are (`written_to`). Those that are published come in order, a record
+        batch for each bucket of which there are some; returns which buckets these are."""
+        trust(self.known)
+        place = self.told["place"].to_numpy()
+        at = np.flatnonzero(place >= 0)
+        at = at[np.argsort(place[at])]
+        gone = np.flatnonzero(self.told["gone"].to_numpy())
+        used = [ALL, *([PUBLISHED] if len(at) else []), *([GONE] if len(gone) else [])]
+        path, names = self.corpus.shards[0].path, {n for kind in used for n in self.asked[kind].names}
+        stored = read_cached(path, filled_columns(path, names))
+        columns = {n: stored[n].combine_chunks() for n in stored.column_names}
+        columns |= {n: self.told[n] for n in ("ability", "ability_confidence")} | {**self.corpus.scores(0)}
+        self._write(ALL, [_rows(columns, self.asked[ALL], len(place))])
+        if len(gone):
+            self._write(GONE, [_rows(columns, self.asked[GONE], len(place), gone)])
+        rows = _rows(columns, self.asked[PUBLISHED], len(place), at).append_column("place", pa.array(place[at]))
+        cuts = np.searchsorted(place[at], self.edges)
         some = np.flatnonzero(np.diff(cuts)).tolist()
-        with pa.OSFile(str(self.out), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
-            for bucket in some:
-                writer.write_batch(rows.slice(cuts[bucket], cuts[bucket + 1] - cuts[bucket]).to_batches()[0])
+        self._write(PUBLISHED, [rows.slice(cuts[b], cuts[b + 1] - cuts[b]) for b in some])
         return some
+
+    def _write(self, kind: str, batches: list[pa.Table]) -> None:
+        if batches:
+            path = str(written_to(self.out, kind))
+            with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, batches[0].schema) as writer:
+                for batch in batches:
+                    writer.write_table(batch)
+
+
+def written_to(out: Path, kind: str) -> Path:
+    """Where ShardRows writes the rows of a kind."""
+    return out.with_suffix(f".{kind}")
+
+
+def _rows(columns: dict[str, Any], schema: pa.Schema, rows: int, at: np.ndarray | None = None) -> pa.Table:
+    """A shard's rows, or those at some places, as a schema has them; a column that the shard lacks is null (a step of
+    which every row raised has no scores)."""
+    index = None if at is None else pa.array(at)
+    arrays = []
+    for field in schema:
+        column = columns.get(field.name)
+        if column is None:
+            column = pa.nulls(rows, field.type)
+        elif field.name == "messages":
+            column = with_fields(column, field.type)
+        arrays.append(column if index is None else column.take(index))
+    return pa.table(arrays, schema=schema).combine_chunks()
 
 
 @dataclass(frozen=True)
@@ -96,45 +140,41 @@ class DataFile:
 
     def write(self) -> None:
         """Write the rows of each bucket in order, in row groups of ROW_GROUP."""
-        held = self.schema.empty_table()
         with parquet_file(self.out, self.schema) as append:
-            for table in chain.from_iterable(map(_sorted, self.buckets)):
-                held = pa.concat_tables([held, table])
-                while len(held) >= ROW_GROUP:
-                    append(held.slice(0, ROW_GROUP).combine_chunks())
-                    held = held.slice(ROW_GROUP)
-            if len(held):
-                append(held.combine_chunks())
+            for bucket in self.buckets:
+                for rows in _row_groups(bucket):
+                    append(rows)
 
 
-def _sorted(bucket: list[tuple[Path, int]]) -> Iterator[pa.Table]:
-    """All rows of a bucket by place, some at a time: of its pieces, sorted each, those that come next are put in order
-    together. (To sort it as a whole would copy it twice.)"""
+def _row_groups(bucket: list[tuple[Path, int]]) -> Iterator[pa.Table]:
+    """All rows of a bucket by place, a row group at a time."""
     pieces = [pa.ipc.open_file(pa.memory_map(str(path))).get_batch(batch) for path, batch in bucket]
     if not pieces:
         return
-    places = [np.asarray(piece["place"]) for piece in pieces]
-    end = max(int(p[-1]) for p in places) + 1
-    starts = [*range(min(int(p[0]) for p in places), end, ROW_GROUP), end]
-    cuts = [np.searchsorted(p, starts) for p in places]
-    for i in range(len(starts) - 1):
-        some = [piece.slice(c[i], c[i + 1] - c[i]) for piece, c in zip(pieces, cuts) if c[i] < c[i + 1]]
-        table = pa.Table.from_batches(some).combine_chunks()
-        yield table.take(pc.sort_indices(table["place"])).drop_columns(["place"])
+    table = pa.Table.from_batches(pieces).combine_chunks()
+    del pieces
+    order = np.argsort(table["place"].to_numpy())
+    table = table.drop_columns(["place"])
+    for start in range(0, len(order), ROW_GROUP):
+        yield table.take(pa.array(order[start : start + ROW_GROUP]))
 
 
 def _write_in_order(
     corpus: Corpus, place: np.ndarray, files: list[tuple[str, int]], folder: Path, engine: Engine
-) -> Writer:
-    """Rows sorted by place, cut into files."""
+) -> int:
+    """Rows sorted by place, cut into files; the ledger and dropped.parquet. Returns the ledger's number of rows."""
     schema = published_schema(fields_used(corpus, place >= 0), score_fields(corpus))
+    entered = 0
     size = sum(s.size for s in corpus.shards) / files[-1][1]  # bytes of a row
     edges, buckets = [0], []
     for _, end in files:
-        count = max(1, int(-(-(end - edges[-1]) * size // BUCKET)))
-        buckets.append(range(len(edges) - 1, len(edges) - 1 + count))
-        edges += np.linspace(edges[-1], end, count + 1).astype(np.int64)[1:].tolist()
+        first, count = edges[-1], max(1, int(-(-(end - edges[-1]) * size // BUCKET)))
+        cuts = first + np.linspace(0, (end - first) / ROW_GROUP, count + 1)[1:-1].astype(np.int64) * ROW_GROUP
+        some = [cut for cut in np.unique(cuts).tolist() if first < cut < end]  # whole row groups
+        buckets.append(slice(len(edges) - 1, len(edges) + len(some)))
+        edges += [*some, end]
     # What other machines write must lie where all of them see it.
+    engine = engine.on_one_disk()
     far = engine.near() is not engine
     engine = engine if far or size * files[-1][1] >= LARGE else Engine()
     where = corpus.context.folder / "scores" if far else folder
@@ -142,20 +182,18 @@ def _write_in_order(
     scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=where))
     try:
         parts = [scratch / str(shard) for shard in range(len(corpus.shards))]
-        tasks = (
-            ShardRows(_alone(corpus, i), at, place[corpus.span(i)][at], np.array(edges), schema, part)
-            for i, part in enumerate(parts)
-            for at in [np.flatnonzero(place[corpus.span(i)] >= 0)]
-        )
-        written = engine.map(ShardRows.write, tasks)
         filled: list[list[tuple[Path, int]]] = [[] for _ in edges[1:]]
-        for part in parts:
-            yield
-            for batch, bucket in enumerate(next(written)):
-                filled[bucket].append((part, batch))
+        with dropped_file(corpus, folder) as (of_dropped, drop), ledger_file(corpus, folder) as (of_all, enter):
+            asked = {PUBLISHED: schema, GONE: of_dropped, ALL: of_all}
+            tasks = (_shard_rows(corpus, i, place, edges, asked, part) for i, part in enumerate(parts))
+            for shard, some in enumerate(engine.map(ShardRows.write, tasks)):
+                for batch, bucket in enumerate(some):
+                    filled[bucket].append((written_to(parts[shard], PUBLISHED), batch))
+                drop(shard, written_to(parts[shard], GONE))
+                entered += enter(shard, written_to(parts[shard], ALL))
         places = [(scratch if far else folder) / name for name, _ in files]
         by_size = sorted(zip(buckets, places), key=lambda file: edges[file[0].start] - edges[file[0].stop])
-        tables = (DataFile(filled[b.start : b.stop], schema, path) for b, path in by_size)
+        tables = (DataFile(filled[some], schema, path) for some, path in by_size)
         for _ in engine.map(DataFile.write, tables):
             pass  # the largest comes first: the others fill the gaps
         for path, (name, _) in zip(places if far else (), files):
@@ -163,24 +201,32 @@ def _write_in_order(
                 shutil.copyfileobj(made, file)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return entered
 
 
-def _alone(corpus: Corpus, shard: int) -> Corpus:
-    """One shard as a corpus, with what its published rows show."""
-    span = corpus.span(shard)
-    state = State(*(getattr(corpus.state, f.name)[span] for f in fields(State)))
-    sidecars = [Sidecar(s.step, {0: s.parts[shard]} if shard in s.parts else {}) for s in corpus.sidecars]
-    return Corpus([corpus.shards[shard]], state, corpus.context.silent, abilities=corpus.abilities, sidecars=sidecars)
+def _shard_rows(
+    corpus: Corpus, shard: int, place: np.ndarray, edges: list[int], asked: dict[str, pa.Schema], out: Path
+) -> ShardRows:
+    """The task of one shard: of the state of its rows, no more than is written."""
+    state, span = corpus.state, corpus.span(shard)
+    told = {
+        "place": place[span],
+        "gone": state.step[span] >= 0,
+        "ability": corpus.abilities.decode(state.ability[span]),
+        "ability_confidence": pa.array(state.confidence[span], pa.float32(), from_pandas=True),
+    }
+    parts = [(s.step, s.parts[shard]) for s in corpus.sidecars if s.published and shard in s.parts]
+    sidecars = [Sidecar(step, {0: _small(part, corpus.shards[shard].rows)}) for step, part in parts]
+    known = checked([corpus.shards[shard].path, *(part.path for _, part in parts)])
+    return ShardRows(alone(corpus.shards[shard], sidecars), known, pa.table(told), edges, asked, out)
 
 
-def _published(corpus: Corpus, at: np.ndarray, schema: pa.Schema) -> pa.Table:
-    """The rows `at` of the one shard of a corpus as they are published."""
-    stored = [n for n in schema.names if n in SHARD.names]
-    table = corpus.columns(0, stored).take(pa.array(at))
-    columns: dict[str, Any] = {n: table[n] for n in stored}
-    columns["messages"] = with_fields(table["messages"].combine_chunks(), schema.field("messages").type)
-    columns["ability_confidence"] = pa.array(corpus.state.confidence[at], pa.float32(), from_pandas=True)
-    columns |= corpus.scores(0, at)
-    # Of a shard of which every row raised, a step has no scores.
-    arrays = [columns.get(f.name, pa.nulls(len(at), f.type)) for f in schema]
-    return pa.table(arrays, schema=schema)
+def alone(shard: Shard, sidecars: list[Sidecar]) -> Corpus:
+    """One shard and its scores as a corpus, without the state of its rows."""
+    return Corpus([shard], State.fresh(np.empty(0, np.int32)), Context().silent, sidecars=sidecars)
+
+
+def _small(part: Part, rows: int) -> Part:
+    """A part that takes less on its way."""
+    at = part.at
+    return replace(part, at=None if at is None or len(at) == rows else at.astype(np.int32))

@@ -1,5 +1,6 @@
-"""What ranks of a job array may be asked to do: read a block of records, score a shard. No code travels: every rank
-prepares the same recipe, a task names its input, its step or one of KEPT_SCORES, and brings columns.
+"""What ranks of a job array may be asked to do: read a block of records, score a shard, put its rows in order, write a
+data file. No code travels: every rank prepares the same recipe, a task names its input, its step or one of KEPT_SCORES,
+and brings columns.
 
 What has no such form stays with rank 0: blocks of a workbook with dates, say.
 """
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import Scoring, Shard
+from instdata.corpus.corpus import Part, Scoring, Shard, Sidecar
+from instdata.corpus.write_data_files import DataFile, ShardRows, alone
 from instdata.read.bytes_to_records import Bad
 from instdata.read.open_sources import Input
 from instdata.read.shards import Block, read_block
@@ -53,6 +55,10 @@ class BuildCalls:
             return self._pack_score(item)
         if function is Scoring.into_cache:
             return self._pack_kept(item)
+        if function is ShardRows.write:
+            return self._pack_rows(item)
+        if function is DataFile.write:
+            return self._pack_file(item)
         return None
 
     def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
@@ -61,6 +67,10 @@ class BuildCalls:
             return score_shard(self._task(spec, table))
         if spec["call"] == "kept":
             return self._scoring(spec).into_cache()
+        if spec["call"] == "rows":
+            return self._shard_rows(spec, table).write()
+        if spec["call"] == "file":
+            return self._data_file(spec, table).write()
         made = read_block(self._block(spec, table))
         return {"path": self._inside(made.path), "rows": made.rows, "bad": made.bad, "key": made.key, "size": made.size}
 
@@ -91,19 +101,53 @@ class BuildCalls:
         shard = task.shard
         if not shard.path.is_relative_to(self.context.folder):
             return None
-        spec = {"call": "score", "step": task.step.name, "rows": shard.rows, "bad": shard.bad, "key": shard.key}
-        spec |= {
-            "path": self._inside(shard.path),
-            "size": shard.size,
-            "from": shard.step,
-            "out": self._inside(task.out),
-        }
+        spec = {"call": "score", "step": task.step.name, "shard": self._of_shard(shard), "out": self._inside(task.out)}
         columns: dict[str, Any] = {"label": task.labels, **{f"score {n}": c for n, c in task.scores.items()}}
         if task.at is not None:
             chosen = np.zeros(shard.rows, bool)
             chosen[task.at] = True
             columns["chosen"] = chosen
         return spec, pa.table(columns)
+
+    def _of_shard(self, shard: Shard) -> dict[str, Any]:
+        return {**vars(shard), "path": self._inside(shard.path)}
+
+    def _shard(self, told: dict[str, Any]) -> Shard:
+        return Shard(**{**told, "path": self.context.folder / told["path"]})
+
+    def _pack_rows(self, task: ShardRows) -> Packed | None:
+        shard = task.corpus.shards[0]
+        parts = {s.step: s.parts[0] for s in task.corpus.sidecars}
+        if not all(
+            path.is_relative_to(self.context.folder) for path in (shard.path, *(p.path for p in parts.values()))
+        ):
+            return None
+        spec = {"call": "rows", "shard": self._of_shard(shard), "out": self._inside(task.out), "edges": task.edges}
+        spec["asked"] = {kind: schema.serialize().to_pybytes().hex() for kind, schema in task.asked.items()}
+        spec["parts"] = {step: [self._inside(p.path), p.lo, p.hi, p.key] for step, p in parts.items()}
+        columns = {name: task.told[name] for name in task.told.column_names}
+        for step, part in parts.items():
+            if part.at is not None:
+                columns[f"seen {step}"] = np.isin(np.arange(shard.rows), part.at)
+        return spec, pa.table(columns)
+
+    def _shard_rows(self, spec: dict[str, Any], table: pa.Table) -> ShardRows:
+        sidecars = []
+        for step, (path, lo, hi, key) in spec["parts"].items():
+            seen = f"seen {step}"
+            at = np.flatnonzero(table[seen]) if seen in table.column_names else None
+            sidecars.append(Sidecar(step, {0: Part(self.context.folder / path, lo, hi, at, key)}))
+        asked = {kind: pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(told))) for kind, told in spec["asked"].items()}
+        corpus = alone(self._shard(spec["shard"]), sidecars)
+        return ShardRows(corpus, {}, table, spec["edges"], asked, self.context.folder / spec["out"])
+
+    def _pack_file(self, task: DataFile) -> Packed:
+        buckets = [[(self._inside(path), batch) for path, batch in bucket] for bucket in task.buckets]
+        return {"call": "file", "buckets": buckets, "out": self._inside(task.out)}, task.schema.empty_table()
+
+    def _data_file(self, spec: dict[str, Any], table: pa.Table) -> DataFile:
+        buckets = [[(self.context.folder / path, batch) for path, batch in bucket] for bucket in spec["buckets"]]
+        return DataFile(buckets, table.schema, self.context.folder / spec["out"])
 
     def _pack_kept(self, task: Scoring) -> Packed | None:
         asked = task.score
@@ -138,8 +182,7 @@ class BuildCalls:
         return Scoring(partial(getattr(import_module(module), name), *given), path, self.context, out)
 
     def _task(self, spec: dict[str, Any], table: pa.Table) -> Task:
-        path = self.context.folder / spec["path"]
-        shard = Shard(path, spec["rows"], spec["bad"], spec["key"], spec["size"], spec["from"])
+        shard = self._shard(spec["shard"])
         at = np.flatnonzero(np.asarray(table["chosen"])) if "chosen" in table.column_names else None
         scores = {n.removeprefix("score "): table[n] for n in table.column_names if n.startswith("score ")}
         labels, out = table["label"].combine_chunks(), self.context.folder / spec["out"]

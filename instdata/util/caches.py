@@ -49,7 +49,7 @@ def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> d
     with _alone(say):
         for name in (*STEPS, "remote"):
             for path in sorted((cache_folder() / name).rglob("*")):
-                if path.is_file() and (path.name.startswith(".tmp-") or _used(path) < oldest):
+                if path.is_file() and (".tmp-" in str(path) or _used(path) < oldest):
                     gone += path.stat().st_size
                     path.unlink()
         used = {kernels.folder(room) for room in kernels.ROOMS}

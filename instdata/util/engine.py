@@ -38,8 +38,8 @@ class Engine(AbstractContextManager[Any]):
         """This engine, or where it spans machines one of this machine alone."""
         return self
 
-    def last(self) -> Engine:
-        """The engine of a build's end; other machines that have no part in it may go."""
+    def on_one_disk(self) -> Engine:
+        """This engine where its workers see each other's files in the cache's folder, sealed or not; else `near`."""
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -151,8 +151,7 @@ class Ray(Engine):
     def near(self) -> Engine:
         return self._near
 
-    def last(self) -> Engine:
-        """Data files pass through a folder of the cache: where that is an address, this machine writes them."""
+    def on_one_disk(self) -> Engine:
         return self._near if cache_address() else self
 
     def __exit__(self, raised: Any, *more: Any) -> None:

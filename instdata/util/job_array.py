@@ -61,17 +61,11 @@ class Ranks(Engine):
     def near(self) -> Engine:
         return self._local
 
-    def last(self) -> Engine:
-        self._workers.stop()
-        write_state(self.rank, self._run.name, "done", tasks=self.done)
-        return self._local
-
     def __exit__(self, raised: Any, *more: Any) -> None:
         self._local.__exit__(raised, *more)
-        if raised:
-            self._workers.stop()
-        else:
-            self.last()
+        self._workers.stop()
+        if not raised:
+            write_state(self.rank, self._run.name, "done", tasks=self.done)
 
     def _put(self, function: Callable[[T], R], item: T) -> str | None:
         """Write a task; its name, None where it cannot be packed."""

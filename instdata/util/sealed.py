@@ -7,20 +7,22 @@ import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from instdata.util.atomic import write_text
+from instdata.util.atomic import digest, write_text
 from instdata.util.mirrored_cache import mirror
 
-SEAL = ".sum"  # what the name of a file's seal ends in
+SEAL = ".sha256"  # what the name of a file's seal ends in: a sum that processors do by themselves
 TRANSFERS = 16  # files that are fetched at once
+MOST = 1 << 16  # files of which is known whether they are sound
+Checked = dict[Path, tuple[int, ...]]  # files that were found sound, as they were then
+_known: dict[Path, tuple[tuple[int, ...], bool]] = {}
 
 
 def seal(path: Path) -> None:
     """Write the checksum of a file that was just written beside it."""
-    write_text(_seal_of(path), _sum(path))
+    write_text(_seal_of(path), digest(path))
     if there := mirror():
         there.send(path, _seal_of(path))
 
@@ -47,7 +49,9 @@ def sound(path: Path) -> bool:
     except OSError:
         there = mirror()
         return bool(there and there.bring(path, _seal_of(path)) and path.exists() and sound(path))
-    return _sound(path, (status.st_mtime_ns, status.st_size, status.st_ino, beside.st_mtime_ns, beside.st_ino))
+    written = (status.st_mtime_ns, status.st_size, status.st_ino, beside.st_mtime_ns, beside.st_ino)
+    before = _known.get(path)
+    return before[1] if before and before[0] == written else _learned(path, written, _same(path))
 
 
 def all_sound(paths: Iterable[Path]) -> list[bool]:
@@ -58,20 +62,29 @@ def all_sound(paths: Iterable[Path]) -> list[bool]:
         return list(pool.map(sound, paths))
 
 
-@lru_cache(maxsize=1 << 16)
-def _sound(path: Path, written: tuple[int, ...]) -> bool:
+def checked(paths: Iterable[Path]) -> Checked:
+    """The files among these that are sound, for another process of the same work, which need not read them to know."""
+    return {path: _known[path][0] for path in paths if sound(path)}
+
+
+def trust(known: Checked) -> None:
+    """Take another process's word for files, for as long as they are as it saw them."""
+    for path, written in known.items():
+        _learned(path, written, True)
+
+
+def _learned(path: Path, written: tuple[int, ...], is_sound: bool) -> bool:
+    if len(_known) >= MOST:
+        _known.clear()
+    _known[path] = written, is_sound
+    return is_sound
+
+
+def _same(path: Path) -> bool:
     try:
-        return _seal_of(path).read_bytes() == _sum(path).encode()
+        return _seal_of(path).read_text("latin-1") == digest(path)
     except OSError:
         return False
-
-
-def _sum(path: Path) -> str:
-    total = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
-        while data := file.read(1 << 20):
-            total.update(data)
-    return total.hexdigest()
 
 
 def _seal_of(path: Path) -> Path:

@@ -254,15 +254,16 @@ def test_a_folder_of_others_is_left_alone(bench):
 
 
 def test_a_lost_row_fails_the_build(bench, monkeypatch):
-    import instdata.corpus.ledger
+    import instdata.build
 
     bench.jsonl("a.jsonl", distinct(5))
-    real = instdata.corpus.ledger.write_ledger
+    real = instdata.build.write_data
 
-    def one_less(corpus, path):
-        return (yield from real(corpus, path)) - 1
+    def one_less(*given):
+        configs, entered = real(*given)
+        return configs, entered - 1
 
-    monkeypatch.setattr("instdata.build.write_ledger", one_less)
+    monkeypatch.setattr("instdata.build.write_data", one_less)
     with pytest.raises(BuildError, match="lost rows"):
         bench.build(sources=[{"path": "a.jsonl"}])
     assert not (bench.folder / "out/manifest.json").exists()

@@ -93,7 +93,7 @@ class Elsewhere(Engine):
     def near(self) -> Engine:
         return Engine()
 
-    def last(self) -> Engine:
+    def on_one_disk(self) -> Engine:
         return Engine()
 
     @staticmethod

@@ -13,8 +13,7 @@ import pytest
 
 from instdata.build import Build, build, prepare
 from instdata.corpus import corpus as core
-from instdata.corpus.corpus import Writer
-from instdata.corpus.write_build_folder import side_by_side
+from instdata.corpus import write_data_files
 from instdata.steps import holdout
 from instdata.steps.holdout import Holdout
 from tests.conftest import Bench
@@ -125,7 +124,7 @@ def test_each_shard_is_read_once_for_all_that_is_written_of_it(
     real, write = core.read_cached, build_module._write
 
     def counted(path: Path, columns: list[str] | None = None) -> pa.Table:
-        read[path] += bool(columns and "messages" in columns)
+        read[path] += any(name.startswith("messages") for name in columns or ["messages"])
         return real(path, columns)
 
     def written(*args: Any) -> Any:
@@ -133,32 +132,11 @@ def test_each_shard_is_read_once_for_all_that_is_written_of_it(
         core.LATELY.get("nothing", ["n"], lambda names: pa.table({"n": pa.nulls(1 << 20, pa.int64())}))  # forget
         return write(*args)
 
-    monkeypatch.setattr(core, "read_cached", counted)
+    for module in (core, write_data_files):
+        monkeypatch.setattr(module, "read_cached", counted)
     monkeypatch.setattr(build_module, "_write", written)
     monkeypatch.setattr(core.LATELY, "most", 100_000)  # a shard or two
     again = built(bench, "two")
     texts = [n for path, n in read.items() if n]
     assert len(texts) > 5 and set(texts) == {1} and again.manifest["totals"]["dropped"]
     assert fingerprint(again.path) == whole
-
-
-def test_writers_take_turns_and_none_is_left_open() -> None:
-    told: list[Any] = []
-
-    def writer(name: str, shards: int, fails: bool = False) -> Writer:
-        try:
-            for shard in range(shards):
-                yield
-                told.append((shard, name))
-            if fails:
-                raise ValueError(name)
-            return name
-        finally:
-            told.append(name)
-
-    assert side_by_side(writer("a", 2), writer("b", 3)) == ["a", "b"]
-    assert told == [(0, "a"), (0, "b"), (1, "a"), "a", (1, "b"), (2, "b"), "b"]
-    told.clear()
-    with pytest.raises(ValueError, match="bad"):
-        side_by_side(writer("a", 9), writer("bad", 1, fails=True))
-    assert told[-2:] == ["bad", "a"]

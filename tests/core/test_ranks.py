@@ -229,9 +229,6 @@ class ByFile(Engine):
     def near(self) -> Engine:
         return Engine()  # it spans machines: a shard a task
 
-    def last(self) -> Engine:
-        return self.near()  # as rank 0 does: the others may go before data files are written
-
     def map(self, function: Any, items: Any) -> Iterator[Any]:
         me = Rank(1, 2, 1, self.folder, "same")
         for item in items:
@@ -271,7 +268,9 @@ def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> No
     assert seen[0] == seen[1]
     assert engine.made.count("read") >= 4 and engine.made.count("score") >= 10
     shards = len(list((bench.folder / "cache-files" / "shards").rglob("*-*[0-9].parquet")))
-    assert shards >= 4 and [engine.made.count(n) for n in ("labels", "holdout", "dedup")] == [shards] * 3
+    assert shards >= 4 and [engine.made.count(n) for n in ("labels", "holdout", "dedup", "rows")] == [shards] * 4
+    assert engine.made.count("file") == len(list((bench.folder / "files" / "data").iterdir()))
+    assert not list((bench.folder / "cache-files" / "scores").glob(".tmp-*"))
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())

@@ -12,11 +12,9 @@ import pytest
 from instdata.build import build, prepare
 from instdata.corpus import corpus as core
 from instdata.corpus.ladder import ladder, priority
-from instdata.corpus.ledger import write_ledger
 from instdata.corpus.rows import SHARD, bytes_of_ids
 from instdata.corpus.subset_options import Subsets
 from instdata.corpus.word_codes import Words, ability_codes
-from instdata.corpus.write_build_folder import side_by_side
 from instdata.corpus.write_data_files import write_data
 from instdata.steps import run
 from instdata.util.build_context import Context
@@ -72,8 +70,7 @@ def test_what_many_shards_score_is_looked_up_once_a_shard(tmp_path, monkeypatch,
         Subsets(by="ability", sizes=["50%"]),
         0,
     )
-    writers = write_data(corpus, pool, subsets, folder, Engine()), write_ledger(corpus, folder / "ledger.parquet")
-    configs, entered = side_by_side(*writers)
+    configs, entered = write_data(corpus, pool, subsets, folder, Engine())
     assert entered == 2 * count == configs["full"]["rows"]
     assert pq.read_table(folder / "ledger.parquet")["score_step_n"].to_pylist() == [1, 2] * count
     assert len(asked) <= 4 * count  # squared: 160,000 of 400 shards

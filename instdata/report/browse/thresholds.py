@@ -7,6 +7,7 @@ from typing import Any
 from instdata.report.review.sampling import quoted
 
 BINS = 40
+ENDS = "quantile_cont({}, [0.005, 0.995])"
 # Reasons that a bound on a score gives, besides low_<score> and high_<score>.
 OWN_REASONS = {
     "chars": ("too_short", "too_long"),
@@ -21,19 +22,19 @@ class Thresholds:
     def __init__(self, scores: dict[str, str], steps: list[dict[str, Any]]):
         self.scores = scores
         self.steps = sorted((s["name"] for s in steps), key=len, reverse=True)
+        self._ends: dict[str, list[float] | None] = {}  # of the scores that were looked at
 
     def ranges(self, db: Any) -> list[dict[str, Any]]:
         """[{name, step, score, low, high, n}] of each score that varies: its range, but for the outermost 0.5 % on
         either side."""
         found = []
         for name in self.scores:
-            column = quoted(name)
-            value = f"{column}::double"
+            value = f"{quoted(name)}::double"
             sql = (
-                f"select quantile_cont({value}, [0.005, 0.995]), min({value}), max({value}), count(*) from ledger "
-                f"where isfinite({value})"
+                f"select {ENDS.format(value)}, min({value}), max({value}), count(*) from ledger where isfinite({value})"
             )
             ends, least, most, n = db.execute(sql).fetchone()
+            self._ends[name] = ends
             low, high = ends if n and ends[0] < ends[1] else (least, most)
             if n and low < high:
                 step, score = self._parts(name)
@@ -59,34 +60,36 @@ class Thresholds:
         step, score = self._parts(name)
         reasons = [f"low_{score}", f"high_{score}", *OWN_REASONS.get(score, ())]
         given = {"low": _number(asked.get("low")), "high": _number(asked.get("high")), "step": step, "reasons": reasons}
+        kept, mine = "verdict = 'kept'", "verdict = 'dropped' and step = $step and list_contains($reasons, reason)"
         inside = f"(($low is null or {column} >= $low) and ($high is null or {column} <= $high))"
-        mine = "verdict = 'dropped' and step = $step and list_contains($reasons, reason)"
-        sql = f"""select count(*) filter (verdict = 'kept'), count(*) filter (verdict = 'kept' and not {inside}),
-            count(*) filter ({mine}), count(*) filter ({mine} and {inside}) from ledger where isfinite({column}::double)"""  # noqa: E501
-        kept, go, dropped, back = db.execute(sql, given).fetchone()
-        return {"kept": kept, "go": go, "dropped": dropped, "back": back, "bins": self._bins(db, column, mine, given)}
-
-    def _bins(self, db: Any, column: str, mine: str, given: dict[str, Any]) -> list[dict[str, Any]]:
-        """Rows by score: BINS of equal width between the 0.5th and 99.5th percentile, the rest in the first and the
-        last."""
-        sql = f"select quantile_cont({column}::double, [0.005, 0.995]) from ledger where isfinite({column}::double)"
-        (ends,) = db.execute(sql).fetchone()
-        low, high = ends or (0.0, 1.0)
-        width = (high - low) / BINS or 1.0
+        first, width = self._scale(db, name)
         sql = f"""select greatest(0, least({BINS - 1}, floor(({column}::double - $from) / $width)::int)) as bin,
-            count(*) filter (verdict = 'kept'), count(*) filter ({mine}), count(*) from ledger
-            where isfinite({column}::double) group by 1 order by 1"""
-        values = {k: given[k] for k in ("step", "reasons")} | {"from": low, "width": width}
-        return [
+            count(*) filter ({kept}), count(*) filter ({mine}), count(*), count(*) filter ({kept} and not {inside}),
+            count(*) filter ({mine} and {inside}) from ledger where isfinite({column}::double) group by 1 order by 1"""
+        rows = db.execute(sql, {**given, "from": first, "width": width}).fetchall()
+        bins = [
             {
-                "low": low + b * width,
-                "high": low + (b + 1) * width,
-                "kept": kept,
+                "low": first + b * width,
+                "high": first + (b + 1) * width,
+                "kept": stay,
                 "mine": gone,
-                "others": n - kept - gone,
+                "others": n - stay - gone,
             }
-            for b, kept, gone, n in db.execute(sql, values).fetchall()
+            for b, stay, gone, n, *_ in rows
         ]
+        totals = {
+            told: sum(row[i] for row in rows) for told, i in (("kept", 1), ("go", 4), ("dropped", 2), ("back", 5))
+        }
+        return {**totals, "bins": bins}
+
+    def _scale(self, db: Any, name: str) -> tuple[float, float]:
+        """(low, width) of BINS of equal width between the 0.5th and 99.5th percentile; the first and last have the rest."""
+        if name not in self._ends:
+            value = f"{quoted(name)}::double"
+            sql = f"select {ENDS.format(value)} from ledger where isfinite({value})"
+            (self._ends[name],) = db.execute(sql).fetchone()
+        low, high = self._ends[name] or (0.0, 1.0)
+        return low, (high - low) / BINS or 1.0
 
 
 def _number(value: Any) -> float | None:
