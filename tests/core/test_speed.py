@@ -177,6 +177,28 @@ assert len(pa.table({"a": [1]}).to_pandas()) == 1
     subprocess.run([sys.executable, "-c", told], check=True, timeout=120)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is told on Linux")
+def test_a_process_of_our_own_keeps_the_memory_that_a_batch_gave_back():
+    told = """
+import resource
+from instdata.util.import_guards import lean
+lean()
+import pyarrow as pa
+import pyarrow.compute as pc
+assert pa.default_memory_pool().backend_name == "system"
+half = pa.array(["x" * (1 << 23)])
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5):
+    pc.binary_join_element_wise(half, half, "")
+before = faults()
+for _ in range(20):
+    pc.binary_join_element_wise(half, half, "")
+assert faults() - before < 2000, faults() - before  # of 80,000 pages of 4 KB
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "ARROW_DEFAULT_MEMORY_POOL"}
+    subprocess.run([sys.executable, "-c", told], check=True, timeout=120, env=environment)
+
+
 def test_what_a_process_starts_with_is_not_looked_through_for_garbage():
     before, was = gc.get_freeze_count(), gc.isenabled()
     with pytest.raises(KeyError), unswept():
