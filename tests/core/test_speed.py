@@ -188,7 +188,8 @@ assert pa.default_memory_pool().backend_name == "system"
 def batch():
     held = [pa.allocate_buffer(1 << 24) for _ in range(10)]
     for one in held:
-        memoryview(one)[::4096] = bytes(1 << 12)
+        memoryview(one).cast("B")[::4096] = bytes(1 << 12)
+batch()
 batch()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 batch()
