@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, read_cached
+from instdata.corpus.corpus import Corpus, lies_on, read_cached
 from instdata.corpus.rows import OPTIONAL, PUBLISHED, TURN, messages_type
 
 TURN_FIELDS = tuple(n for n in TURN if n not in ("role", "content"))
@@ -67,7 +67,8 @@ def _filled(path: Path) -> set[str]:
 def columns_with_values(path: Path) -> set[str]:
     """The columns of a Parquet file, by their paths (messages.list.element.role), in which a value may stand that is
     not null, by the file's own statistics."""
-    found = set()
+    under = lies_on(path)
+    found = columns_with_values(under) if under else set()
     with pq.ParquetFile(path) as file:
         meta = file.metadata
         for group in range(meta.num_row_groups):
