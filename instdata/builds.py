@@ -25,7 +25,7 @@ from instdata.read.fast_path import INPUT
 from instdata.read.json_numbers import loads
 from instdata.util.checksums import part, parts, regular
 from instdata.util.database import connected
-from instdata.util.errors import InputError
+from instdata.util.errors import BuildError, InputError
 from instdata.util.output_files import claimed
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import sound
@@ -144,16 +144,19 @@ def _cached(build: Path, rids: set[str], column: str) -> dict[str, Any]:
         if len(found) == len(rids):
             break
         if sound(path):
-            found |= _by_rid(path, rids, column)
+            with suppress(BuildError):  # a patch whose shard was cleaned away
+                found |= _by_rid(path, rids, column)
     return found
 
 
 def _by_rid(path: Path, rids: set[str], column: str) -> dict[str, Any]:
     """A column's values in a Parquet file, by rid."""
     at = pc.indices_nonzero(pc.is_in(read_parquet(path, ["rid"])["rid"], pa.array(sorted(rids), pa.string())))
-    if not len(at) or column not in pq.read_schema(path).names:
+    if not len(at):
         return {}
     table = read_parquet(path, filled_columns(path, ["rid", column])).take(at)
+    if column not in table.column_names:
+        return {}
     return dict(zip(table["rid"].to_pylist(), table[column].to_pylist()))
 
 

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from instdata import __version__
 from instdata.corpus.row_states import State, Tally
 from instdata.corpus.rows import SEEN_BY_STEPS, SHARD, TEXT, Lazily, Rows, bytes_of_ids
-from instdata.corpus.shard_tables import Recent, rows_at, spread
+from instdata.corpus.shard_tables import Recent, put, rows_at, spread
 from instdata.corpus.word_codes import Words
 from instdata.util.atomic import whole
 from instdata.util.build_context import Context
@@ -51,6 +51,7 @@ BAD = pa.schema({**_BAD, "raw": pa.string()})
 TRAIN, HOLDOUT = 0, 1
 CONFIGS = ("train", "holdout")
 ROW_GROUP = 10_000
+UNDER, AT = b"instdata.under", "_at"  # of a patch: the shard below it, the column that says which of its rows
 LATELY = Recent(128 << 20)  # bytes of shards' columns
 ONE_ARRAY = 1 << 30  # bytes up to which a column is one array: Arrow's strings end at twice that
 
@@ -84,9 +85,29 @@ def lately(path: Path, names: list[str]) -> pa.Table:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file, or some of its columns. (pyarrow's read_table would open a dataset for each.)"""
+    """A Parquet file, or some of its columns; a patch (`write_patch`) as the shard that it makes. (pyarrow's read_table
+    would open a dataset for each.)"""
     with pq.ParquetFile(path) as file:
-        return file.read(columns=columns)
+        under = (file.metadata.metadata or {}).get(UNDER)
+        if under is None:
+            return file.read(columns=columns)
+        over = file.read(columns=None if columns is None else [AT, *columns])
+    table, at = read_cached(path.parents[1] / under.decode(), columns), over[AT].to_numpy()
+    for name in over.column_names:
+        table = table if name == AT else put(table, name, at, over[name].combine_chunks())
+    return table
+
+
+def write_patch(new: pa.Table, at: np.ndarray, under: Path, path: Path) -> None:
+    """Write a shard that is another one of the cache but for some columns of its rows `at`, which ascend."""
+    told = {UNDER: f"{under.parent.name}/{under.name}".encode()}
+    write_cached(new.append_column(AT, pa.array(at, pa.int64())).replace_schema_metadata(told), path)
+
+
+def lies_on(path: Path) -> Path | None:
+    """The shard that a file patches; None of any other file."""
+    under = (pq.read_metadata(path).metadata or {}).get(UNDER)
+    return None if under is None else path.parents[1] / under.decode()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, read_cached
+from instdata.corpus.corpus import Corpus, lies_on, read_cached, written
 from instdata.corpus.rows import OPTIONAL, PUBLISHED, SHARD, TURN, messages_type
 
 TURN_FIELDS = tuple(n for n in TURN if n not in ("role", "content"))
@@ -76,12 +76,13 @@ def _filled(path: Path) -> set[str]:
 def columns_with_values(path: Path) -> set[str]:
     """The columns of a Parquet file, by their paths (messages.list.element.role), in which a value may stand that is
     not null, by the file's own statistics."""
-    return _columns_with_values(path, path.stat().st_mtime_ns)
+    return _columns_with_values(path, written(path))
 
 
 @lru_cache(maxsize=4096)
-def _columns_with_values(path: Path, written: int) -> set[str]:
-    found = set()
+def _columns_with_values(path: Path, when: int | None) -> set[str]:
+    under = lies_on(path)
+    found = columns_with_values(under) if under else set()
     with pq.ParquetFile(path) as file:
         meta = file.metadata
         for group in range(meta.num_row_groups):

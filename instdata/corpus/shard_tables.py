@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -42,6 +43,21 @@ def rows_at(table: pa.Table, at: np.ndarray) -> pa.Table:
     """The rows at these places; a stretch of them is no copy."""
     stretch = len(at) and at[-1] - at[0] == len(at) - 1 and (np.diff(at) == 1).all()
     return table.slice(at[0], len(at)) if stretch else table.take(pa.array(at))
+
+
+def put(table: pa.Table, name: str, at: np.ndarray, values: pa.Array) -> pa.Table:
+    """The table with other values of a column in the rows `at`, which ascend."""
+    column, ends = table[name], [*at.tolist(), len(table)]
+    if len(at) * 16 > len(table):
+        index = np.arange(len(table))
+        index[at] = len(table) + np.arange(len(at))
+        new = pa.concat_arrays([column.combine_chunks(), values]).take(pa.array(index))
+    else:  # what lies between is copied as it lies
+        parts = column.slice(0, ends[0]).chunks
+        for i, (row, end) in enumerate(pairwise(ends)):
+            parts += [values.slice(i, 1), *column.slice(row + 1, end - row - 1).chunks]
+        new = pa.concat_arrays(parts) if parts else column.combine_chunks()
+    return table.set_column(table.column_names.index(name), table.schema.field(name), new)
 
 
 def spread(column: Column, at: np.ndarray | None, rows: int) -> Column:

@@ -1,5 +1,5 @@
-"""Rows whose text a step changed, as new shards: a row stays in its place and keeps its rid, its id and language are
-new."""
+"""Rows whose text a step changed, as patches of their shards: a row stays in its place and keeps its rid, its id and
+language are new."""
 
 from __future__ import annotations
 
@@ -13,17 +13,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached
+from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached, write_patch
 from instdata.corpus.optional_columns import columns_with_values
 from instdata.corpus.rows import Rows, message_id
+from instdata.corpus.shard_tables import put
 from instdata.read.language import detect as detect_languages
 from instdata.util.engine import Engine
 from instdata.util.progress import track
 from instdata.util.sealed import sound
 
-VERSION = 4  # raise it when the same new text makes another shard
+VERSION = 5  # raise it when the same new text makes another shard
 # columns of a rewriting step's sidecar: the new text, the new origin, a preference pair's new answers; null: as it was
 MESSAGES, ORIGIN, PAIR = "_messages", "_origin", {"_chosen": "chosen", "_rejected": "rejected"}
+REWRITTEN = [
+    "messages",
+    "id",
+    "lang",
+    "origin",
+    "asked_span",
+    "chosen",
+    "rejected",
+    "tools",
+]  # tools are only looked at
 
 
 @dataclass(frozen=True)
@@ -71,63 +82,55 @@ def _holds_text(path: Path) -> bool:
     return any(name.split(".")[0] in (MESSAGES, *PAIR) for name in columns_with_values(path))
 
 
-def changed(change: Change) -> Shard:
-    """A shard with the new text of a sidecar's part; itself where nothing changed."""
+def changed(change: Change, seen: pa.Table | None = None) -> Shard:
+    """A shard with the new text of a sidecar's part, kept as a patch of it; itself where nothing changed. `seen`: the
+    rows of the part as the step saw them, where they are at hand."""
     shard, part = change.shard, change.part
     names = [n for n in (MESSAGES, ORIGIN, *PAIR) if n in pq.read_schema(part.path).names]
     if MESSAGES not in names:
         return shard  # every row of it raised
     new = read_cached(part.path, names).slice(part.lo, part.hi - part.lo).combine_chunks()
     there = {n: np.flatnonzero(np.asarray(pc.is_valid(new[n]))) for n in names if n != ORIGIN}
-    if not any(map(len, there.values())):
+    at = np.unique(np.concatenate(list(there.values())))
+    if not len(at):
         return shard
-    table = read_cached(shard.path)
-    own = np.arange(part.hi - part.lo) if part.at is None else part.at  # the shard's rows
+    own = at if part.at is None else part.at[at]  # the shard's rows
+    if seen is None:
+        table = read_cached(shard.path, REWRITTEN).take(pa.array(own))
+    else:
+        table = seen.select(REWRITTEN).take(pa.array(at))
     if len(there[MESSAGES]):
-        table = _with_text(table, own[there[MESSAGES]], new.take(pa.array(there[MESSAGES])))
+        table = _with_text(table, np.searchsorted(at, there[MESSAGES]), new.take(pa.array(there[MESSAGES])))
     for name in there.keys() & PAIR.keys():
         turns = new[name].combine_chunks().take(pa.array(there[name]))
-        table = _put(table, PAIR[name], own[there[name]], turns.cast(table.schema.field(PAIR[name]).type))
+        values = turns.cast(table.schema.field(PAIR[name]).type)
+        table = put(table, PAIR[name], np.searchsorted(at, there[name]), values)
     made = change.made
     write_cached(read_cached(shard.bad_path), made.bad_path)
-    write_cached(table, made.path)
-    return replace(made, size=table.nbytes)
+    write_patch(table.drop_columns("tools"), own, shard.path, made.path)
+    return made
 
 
 def _with_text(table: pa.Table, at: np.ndarray, new: pa.Table) -> pa.Table:
-    """A shard's table in which the rows `at` have new messages, and so another id and language."""
+    """Rows of a shard of which those `at` have new messages, and so another id and language."""
+    old = table.take(pa.array(at))
     messages = new[MESSAGES].combine_chunks().cast(table.schema.field("messages").type)
-    tools = table["tools"].take(pa.array(at)).to_pylist() if "tools" in table.column_names else [None] * len(at)
-    ids = [message_id(row, tool) for row, tool in zip(messages.to_pylist(), tools)]
-    langs = detect_languages(Rows(pa.table({"messages": messages})).full)[0]
-    before = table["origin"].combine_chunks().take(pa.array(at))
+    before, after = old["messages"].to_pylist(), messages.to_pylist()
+    moved = [
+        moved_span(span, _asking(o), _asking(n)) for span, o, n in zip(old["asked_span"].to_pylist(), before, after)
+    ]
+    chosen = [_chosen(better, o, n) for better, o, n in zip(old["chosen"].to_pylist(), before, after)]
     columns = {
         "messages": messages,
-        "id": pa.array(ids, pa.string()),
-        "lang": langs,
-        "origin": pc.coalesce(new[ORIGIN].combine_chunks().cast(pa.string()), before),
+        "id": pa.array([message_id(row, tool) for row, tool in zip(after, old["tools"].to_pylist())], pa.string()),
+        "lang": detect_languages(Rows(pa.table({"messages": messages})).full)[0],
+        "origin": pc.coalesce(new[ORIGIN].combine_chunks().cast(pa.string()), old["origin"].combine_chunks()),
+        "asked_span": pa.array(moved, table.schema.field("asked_span").type),
+        "chosen": pa.array(chosen, table.schema.field("chosen").type),
     }
-    if "asked_span" in table.column_names:
-        old = table.select(["messages", "asked_span"]).take(pa.array(at)).to_pylist()
-        moved = [
-            moved_span(o["asked_span"], _asking(o["messages"]), _asking(n)) for o, n in zip(old, messages.to_pylist())
-        ]
-        columns["asked_span"] = pa.array(moved, table.schema.field("asked_span").type)
-    if "chosen" in table.column_names and table["chosen"].null_count < len(table):
-        pairs = zip(table.select(["messages", "chosen"]).take(pa.array(at)).to_pylist(), messages.to_pylist())
-        chosen = [_chosen(old["chosen"], old["messages"], now) for old, now in pairs]
-        columns["chosen"] = pa.array(chosen, table.schema.field("chosen").type)
     for name, column in columns.items():
-        table = _put(table, name, at, column)
+        table = put(table, name, at, column)
     return table
-
-
-def _put(table: pa.Table, name: str, at: np.ndarray, values: pa.Array) -> pa.Table:
-    """The table with other values of a column in the rows `at`."""
-    index = np.arange(len(table))
-    index[at] = len(table) + np.arange(len(at))
-    both = pa.concat_arrays([table[name].combine_chunks(), values])
-    return table.set_column(table.column_names.index(name), table.schema.field(name), both.take(pa.array(index)))
 
 
 def _chosen(

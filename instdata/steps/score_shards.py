@@ -14,7 +14,8 @@ from instdata.corpus.corpus import Shard, read_cached, write_cached
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.score.sandbox.run import chosen, use
 from instdata.steps.base import Step
-from instdata.steps.score_files import RAISED
+from instdata.steps.rewritten_rows import Change, changed
+from instdata.steps.score_files import RAISED, part_of
 from instdata.util.build_context import Context
 from instdata.util.errors import BudgetReached, BuildError, InstdataError
 from instdata.util.machine_limits import trouble
@@ -41,8 +42,16 @@ def score_shard(task: Task) -> int:
     """Score one shard and write its sidecar; returns the number of its rows."""
     use(*task.sandbox)
     rows = _rows_of(task)
-    write_cached(scores_of(task.step, rows), task.out)
+    _keep(task, scores_of(task.step, rows), rows)
     return len(rows)
+
+
+def _keep(task: Task, scores: pa.Table, rows: Rows) -> None:
+    """Write the sidecar of a shard, and the shard with the new text where there is any: its old text is at hand."""
+    write_cached(scores, task.out)
+    if task.step.rewrites:
+        part = part_of(task.out, 0, len(rows), task.at, task.out.stem)
+        changed(Change(task.shard, part, task.context.folder), rows.table)
 
 
 def _rows_of(task: Task) -> Rows:
@@ -67,7 +76,7 @@ def score_together(tasks: list[Task]) -> int:
         return sum(map(score_shard, tasks))
     starts = np.cumsum([0, *map(len, parts)]).tolist()
     for task, start, part in zip(tasks, starts, parts):
-        write_cached(scored.slice(start, len(part)), task.out)
+        _keep(task, scored.slice(start, len(part)), part)
     return len(rows)
 
 

@@ -177,6 +177,29 @@ assert len(pa.table({"a": [1]}).to_pandas()) == 1
     subprocess.run([sys.executable, "-c", told], check=True, timeout=120)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the allocator is told on Linux")
+def test_a_process_of_our_own_keeps_the_memory_that_a_batch_gave_back():
+    told = """
+import resource
+from instdata.util.import_guards import lean
+lean()
+import pyarrow as pa
+assert pa.default_memory_pool().backend_name == "system"
+def batch():
+    held = [pa.allocate_buffer(1 << 24) for _ in range(10)]
+    for one in held:
+        memoryview(one).cast("B")[::4096] = bytes(1 << 12)
+batch()
+batch()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+batch()
+again = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+assert again < 10_000, again  # of 40,960 pages of 4 KB
+"""
+    environment = {k: v for k, v in os.environ.items() if k != "ARROW_DEFAULT_MEMORY_POOL"}
+    subprocess.run([sys.executable, "-c", told], check=True, timeout=120, env=environment)
+
+
 def test_what_a_process_starts_with_is_not_looked_through_for_garbage():
     before, was = gc.get_freeze_count(), gc.isenabled()
     with pytest.raises(KeyError), unswept():

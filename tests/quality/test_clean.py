@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from instdata.build import _run, prepare
-from instdata.builds import history
+from instdata.builds import history, messages_of
+from instdata.corpus.corpus import lies_on, read_cached
 from instdata.corpus.rows import message_id
+from instdata.corpus.shard_tables import put
 from instdata.publish.verify import verify
 from instdata.steps import base as steps
 from instdata.steps.base import RewriteStep, Rewritten
@@ -23,6 +25,7 @@ from instdata.steps.clean import Clean
 from instdata.steps.quality.step import Quality
 from instdata.steps.rewritten_rows import moved_span
 from instdata.util.engine import Engine, open_engine
+from instdata.util.paths import cache_folder
 from tests.quality.test_hard import corpus, decided, pairs, read
 
 
@@ -154,17 +157,45 @@ class Watched(Engine):
         return map(function, items)
 
 
-def test_shards_with_new_text_are_written_by_the_workers_once(bench):
+def test_new_text_is_kept_once_as_a_patch_of_its_shard(bench):
+    lines = [{"instruction": f"Name river {i}.", "output": f"River {i}"} for i in range(40)]
     for name, answer in (("a", "The Rh\u200bine"), ("b", "The Rhine"), ("c", "The Elbe<|im_end|>")):
-        bench.jsonl(f"{name}.jsonl", [{"instruction": "Name a river.", "output": answer}])
-    plan = prepare({"name": "r", "sources": [{"path": str(bench.folder / "*.jsonl"), "name": "r"}], "steps": ["clean"]})
-    texts = []
-    for written in (2, 0):
+        bench.jsonl(f"{name}.jsonl", [*lines, {"instruction": "Name a river.", "output": answer}])
+    made = {"name": "r", "sources": [{"path": str(bench.folder / "*.jsonl"), "name": "r"}], "steps": ["clean"]}
+    plan, texts = prepare(made), []
+    for written in (0, 0, 2):  # where only the scores are left, it is made of them again
         engine = Watched()
         corpus = _run(plan, engine)[0]
         texts.append(corpus.view(np.arange(corpus.n)).response.to_pylist())
         assert engine.given["changed"] == written
-    assert texts == [["The Rhine", "The Rhine", "The Elbe"]] * 2
+        patches = [shard.path for shard in corpus.shards if lies_on(shard.path)]
+        assert [pq.read_table(path)["_at"].to_pylist() for path in patches] == [[40], [40]]
+        if len(texts) == 2:
+            for path in patches:
+                path.unlink()
+    same = [f"River {i}" for i in range(40)]
+    assert texts == [[*same, "The Rhine", *same, "The Rhine", *same, "The Elbe"]] * 3
+    roles = read_cached(patches[0], ["messages.list.element.role"])["messages"].to_pylist()
+    assert roles == [[{"role": "user"}, {"role": "assistant"}]] * 41  # some fields alone, too
+    assert read_cached(patches[0]).schema == read_cached(lies_on(patches[0])).schema
+
+
+def test_of_a_patch_without_its_shard_history_has_no_text(bench):
+    bench.jsonl("a.jsonl", [{"instruction": "Name a river.", "output": f"The Rh\u200bine {i}"} for i in range(3)])
+    done = bench.build(sources=[{"path": "a.jsonl"}], steps=["clean"])
+    (patch,) = (cache_folder() / name for name in done.run["shards"])
+    assert [len(t) for t in messages_of(done.path, {"a/a.jsonl:0"}).values()] == [2]
+    lies_on(patch).unlink()
+    assert messages_of(done.path, {"a/a.jsonl:0"}) == {}
+
+
+@pytest.mark.parametrize("at", [[0], [3], [79], [4, 5, 6], [0, 39, 40, 79], list(range(0, 80, 3)), list(range(80)), []])
+def test_rows_of_a_column_are_replaced(at):
+    lists = pa.array([[{"a": str(i)}] * (i % 3) for i in range(80)])
+    table = pa.table({"x": pa.chunked_array([lists[:40], lists[40:]]), "y": range(80)})
+    values = pa.array([[{"a": f"new {i}"}] for i in at], lists.type)
+    wanted = [values[at.index(i)].as_py() if i in at else lists[i].as_py() for i in range(80)]
+    assert put(table, "x", np.array(at, np.int64), values)["x"].to_pylist() == wanted
 
 
 class Upper(RewriteStep):
