@@ -299,7 +299,9 @@ class CorpusRows(Rows):
         return Rows(table, self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
     def only(self, at: np.ndarray) -> Rows:
-        return CorpusRows(self.corpus, self.positions[at], self.engine)
+        found = CorpusRows(self.corpus, self.positions[at], self.engine)
+        found._made = self._made
+        return found
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
@@ -310,7 +312,9 @@ class CorpusRows(Rows):
                 some = Lazily(scores, partial(_taken, scores, pa.array(piece)))
                 yield Rows(rows_at(table, piece), self.context, some)
 
-    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+    def scored(
+        self, key: str, score: Callable[[Rows], Mapping[str, Any]], columns: list[str] | None = None
+    ) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
@@ -323,8 +327,9 @@ class CorpusRows(Rows):
         for s, at, path in runs:
             if path is None or path in out:
                 whole = Scoring(score, shards[s].path, context, path).table()
+                whole = whole if columns is None else whole.select(columns)
             else:
-                whole = read_cached(path)
+                whole = read_cached(path, columns)
             part(int(self.corpus.starts[s + 1]), self.corpus.n, "rows")
             self._made.add(path)
             yield rows_at(whole, at)

@@ -61,8 +61,10 @@ class Holdout(Step):
         it copies; `_holds`: evidence where it holds."""
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
-        sketches = partial(_sketches, rows, self)
-        names, answered = words.words, np.concatenate([np.asarray(t["answered"]) for t in sketches()])
+        names, answered = (
+            words.words,
+            np.concatenate([np.asarray(t["answered"]) for t in _sketches(rows, self, ["answered"])]),
+        )
         made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
         first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
@@ -83,7 +85,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            near, prompts = _near(rows, sketches, chosen, self.threshold)
+            near, prompts = _near(rows, self, chosen)
             asked_of |= zip(chosen.tolist(), prompts.to_pylist())
             for query, other, value in zip(*near):
                 row, other = chosen[query], int(other)
@@ -96,7 +98,7 @@ class Holdout(Step):
                 ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
-        boilerplate, holds = _holding(rows, held, copy_of, asked_of)
+        boilerplate, holds = _holding(rows, self, held, copy_of, asked_of)
         return {
             "boilerplate": pa.array(boilerplate, pa.string()),
             "_held": held,
@@ -126,22 +128,24 @@ class Holdout(Step):
         return verdicts
 
 
-def _sketches(rows: Rows, step: Holdout) -> Iterator[pa.Table]:
-    """Of every row, in order, whether it has a response (`answered`) and the band keys of its prompt (`keys`). They are
-    kept with the row's shard: when other rows come, or others are chosen, the text of this one is not read for it."""
+def _sketches(rows: Rows, step: Holdout, columns: list[str]) -> Iterator[pa.Table]:
+    """Columns of every row, in order: whether it has a response (`answered`), the band keys of its prompt (`keys`),
+    the codes of the tokens of all of it (`codes`). They are kept with the row's shard: when other rows come, or others
+    are chosen, the text of this one is not read for it."""
     from instdata.steps.dedup.minhash import scheme
 
     s = scheme(step.threshold, script=True)
-    key = json.dumps([step.kind, step.version, "sketch", len(s.a), s.ngram, s.bands, s.rows, s.script])
-    return rows.scored(key, partial(_sketched, step.threshold))
+    key = json.dumps([step.kind, step.version, "sketch and codes", len(s.a), s.ngram, s.bands, s.rows, s.script])
+    return rows.scored(key, partial(_sketched, step.threshold), columns)
 
 
 def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
     from instdata.steps.dedup import Index
     from instdata.steps.dedup.sketch_shards import as_bytes
+    from instdata.steps.dedup.token_codes import packed
 
     keys = as_bytes(np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T))
-    return {"answered": rows.response.is_valid(), "keys": keys}
+    return {"answered": rows.response.is_valid(), "keys": keys, "codes": packed(rows.full)}
 
 
 def _keys(table: pa.Table) -> np.ndarray:
@@ -151,36 +155,32 @@ def _keys(table: pa.Table) -> np.ndarray:
     return np.ascontiguousarray(of_bytes(table["keys"], np.uint32).T)
 
 
-def _near(
-    rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.ndarray, threshold: float
-) -> tuple[Near, pa.Array]:
+def _near(rows: Rows, step: Holdout, chosen: np.ndarray) -> tuple[Near, pa.Array]:
     """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the prompts of the chosen
     ones. Only the text of rows that share a band's key with a chosen one is read."""
     from instdata.steps.dedup import Index, Near
     from instdata.steps.dedup.band_buckets import Buckets
 
-    index = Index(threshold, script=True)
-    buckets, start, sharing = Buckets(index.scheme.bands), 0, []
-    for table in sketches():
-        own = chosen[(chosen >= start) & (chosen < start + len(table))]
-        buckets.add(_keys(table)[:, own - start])
-        start += len(table)
+    index = Index(step.threshold, script=True)
+    buckets, sharing = Buckets(index.scheme.bands), []
+    for table in _sketches(rows.only(np.sort(chosen)), step, ["keys"]):
+        buckets.add(_keys(table))
     start = 0
-    for table in sketches():
+    for table in _sketches(rows, step, ["keys"]):
         sharing.append(np.unique(buckets.sharing(_keys(table)) >> np.uint64(32)).astype(np.int64) + start)
         start += len(table)
     some = np.concatenate(sharing)  # the chosen ones among them
     held: list[tuple[np.ndarray, pa.Array]] = []  # their prompts: read once, where all can be held
     mine: list[pa.Array] = []
     size = 0
-    for at, prompts in _prompts(rows, some):
+    for at, prompts in _texts(rows, "prompt", some):
         mine.append(prompts.filter(pa.array(np.isin(at, chosen))))
         size += prompts.nbytes
         held = [*held, (at, prompts)] if size <= HELD else []
     own_prompts = pa.concat_arrays(mine).take(pa.array(np.searchsorted(np.sort(chosen), chosen)))
     index.add(own_prompts)
     parts = []
-    for at, prompts in held or _prompts(rows, some):
+    for at, prompts in held or _texts(rows, "prompt", some):
         found = index.query_all(prompts)
         parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
@@ -188,28 +188,30 @@ def _near(
     return Near(query[by], other[by], similarity[by]), own_prompts
 
 
-def _prompts(rows: Rows, some: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
-    """(numbers, prompts) of some of the rows, in order, as many at a time as one array holds."""
+def _texts(rows: Rows, view: str, some: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+    """(numbers, prompts or full texts) of some of the rows, in order, as many at a time as one array holds."""
     start = 0
     for batch in rows.only(some).batches(columns=TEXT):
-        yield some[start : start + len(batch)], batch.prompt
+        yield some[start : start + len(batch)], batch.view(view)
         start += len(batch)
 
 
-def _holding(rows: Rows, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
+def _holding(
+    rows: Rows, step: Holdout, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]
+) -> tuple[np.ndarray, np.ndarray]:
     """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it
     holds; writes to `near` which. Rows that are near copies already are left out. `prompts`: of the rows held, by
     number."""
     from instdata.steps.dedup.leaks import Items
+    from instdata.steps.dedup.token_codes import matches_in
 
     boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
     if not held.any():
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items([prompts[row] for row in chosen.tolist()], threshold=None)
-    found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
-    rest = ~held[found.row] & (near[found.row] < 0)
-    found = found._replace(row=found.row[rest], number=found.number[rest])
+    codes = (table["codes"].combine_chunks() for table in _sketches(rows, step, ["codes"]))
+    found = matches_in(items, codes, ~held & (near < 0), partial(_texts, rows, "full"))
     counting = items.counting(found)
     boilerplate[chosen] = items.boilerplate(counting)
     for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at, TEXT).full)):
@@ -262,7 +264,9 @@ def _confidence(rows: Rows) -> np.ndarray:
     found = np.ones(len(rows))
     for step in _labellers(rows)[-1:]:
         given, label, sure = (rows.scores[step + end].combine_chunks() for end in ("given", "label", "confidence"))
-        asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches(columns=["meta"])])
+        asked_for, told = np.zeros(len(rows), bool), np.flatnonzero(np.asarray(given.is_valid()))
+        generated = [np.asarray(was_generated(b.meta)) for b in rows.only(told).batches(columns=["meta"])]
+        asked_for[told] = np.concatenate([np.empty(0, bool), *generated])
         sure = np.asarray(pc.fill_null(sure.cast(pa.float64()), 0.0))
         agrees = np.asarray(pc.fill_null(pc.equal(label, given), True))
         found = np.where(asked_for & ~agrees, 0.0, np.where(np.asarray(given.is_valid()) & ~asked_for, 1.0, sure))

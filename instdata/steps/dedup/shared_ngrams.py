@@ -6,7 +6,8 @@ A token is a word, or one character of Chinese or Japanese, or three characters 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Wanted(NamedTuple):
 
 @inner
 def tokens(chars, n, t, hashes, starts, ends):
-    """Hash, start and end (in folded characters) of each token; returns how many."""
+    """Hash, start and end (in folded characters) of each token; returns how many. The lowest bit of a hash says whether
+    the token is of a script without spaces."""
     kind = t.kind
     count, i = 0, 0
     while i < n:
@@ -42,7 +44,7 @@ def tokens(chars, n, t, hashes, starts, ends):
         elif 0x0E00 <= c < 0x0F00 or 0x1000 <= c < 0x10A0 or 0x1780 <= c < 0x1800:
             # Three characters from each one on: no word borders are known, so every place must be one.
             i += 1
-            hashes[count] = mix(run_hash(chars, start, min(start + 3, n)))
+            hashes[count] = mix(run_hash(chars, start, min(start + 3, n))) | np.uint64(1)
             starts[count], ends[count] = start, min(start + 3, n)
             count += 1
             continue
@@ -51,7 +53,7 @@ def tokens(chars, n, t, hashes, starts, ends):
             while i < n and kind_of(chars[i], kind) & (WORD | UNSPACED) == WORD:
                 h = h * BASE + np.uint64(chars[i]) + np.uint64(1)
                 i += 1
-        hashes[count] = mix(h)
+        hashes[count] = mix(h) & ~np.uint64(1) | np.uint64(k & UNSPACED != 0)
         starts[count], ends[count] = start, i
         count += 1
     return count
@@ -121,6 +123,26 @@ def collect(hashes, at, n, short, wanted, power, numbers):
     return count
 
 
+@inner
+def look_up(hashes, count, prefix, wanted, power, row, total, row_out, number_out):
+    """Write (row, n-gram) for each n-gram of `wanted` among a row's tokens, where it fits, behind the `total` that are
+    known; returns how many are known then."""
+    lengths, shortest = wanted.lengths, wanted.lengths[0]
+    running(hashes, count, prefix)
+    for i in range(count - shortest + 1):
+        if not wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)]:
+            continue
+        for length in lengths:
+            if i + length > count:
+                break
+            number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
+            if number >= 0:
+                if total < len(row_out):
+                    row_out[total], number_out[total] = row, number
+                total += 1
+    return total
+
+
 @jit
 def matches(data, offsets, t, wanted, power, row_out, number_out):
     """(row, n-gram) for each n-gram of `wanted` that a row holds. Returns how many; only as many as fit are written."""
@@ -128,23 +150,11 @@ def matches(data, offsets, t, wanted, power, row_out, number_out):
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     prefix = np.empty(size + 1, np.uint64)
-    lengths, shortest = wanted.lengths, wanted.lengths[0]
     total = 0
     for row in range(len(offsets) - 1):
         n = fold(data, offsets[row], offsets[row + 1], t, chars, camel)
         count = tokens(chars, n, t, hashes, starts, ends)
-        running(hashes, count, prefix)
-        for i in range(count - shortest + 1):
-            if not wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)]:
-                continue
-            for length in lengths:
-                if i + length > count:
-                    break
-                number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
-                if number >= 0:
-                    if total < len(row_out):
-                        row_out[total], number_out[total] = row, number
-                    total += 1
+        total = look_up(hashes, count, prefix, wanted, power, row, total, row_out, number_out)
     return total
 
 
@@ -173,6 +183,17 @@ def locate(data, offsets, t, wanted, power, alive, span):
             if ends[stop - 1] - starts[first] > span[1] - span[0]:
                 span[0], span[1], best = starts[first], ends[stop - 1], named
     return best
+
+
+def all_found(kernel: Callable[..., int], rows: int, *given: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(row, n-gram) of everything that `matches`, or a kernel like it, finds in so many rows."""
+    room = 8 * rows
+    while True:
+        row, number = np.empty(room, np.int64), np.empty(room, np.int64)
+        count = kernel(*given, row, number)
+        if count <= room:
+            return row[:count].copy(), number[:count].copy()
+        room = count
 
 
 def powers(n: int) -> np.ndarray:
