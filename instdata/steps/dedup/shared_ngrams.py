@@ -123,26 +123,6 @@ def collect(hashes, at, n, short, wanted, power, numbers):
     return count
 
 
-@inner
-def look_up(hashes, count, prefix, wanted, power, row, total, row_out, number_out):
-    """Write (row, n-gram) for each n-gram of `wanted` among a row's tokens, where it fits, behind the `total` that are
-    known; returns how many are known then."""
-    lengths, shortest = wanted.lengths, wanted.lengths[0]
-    running(hashes, count, prefix)
-    for i in range(count - shortest + 1):
-        if not wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)]:
-            continue
-        for length in lengths:
-            if i + length > count:
-                break
-            number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
-            if number >= 0:
-                if total < len(row_out):
-                    row_out[total], number_out[total] = row, number
-                total += 1
-    return total
-
-
 @jit
 def matches(data, offsets, t, wanted, power, row_out, number_out):
     """(row, n-gram) for each n-gram of `wanted` that a row holds. Returns how many; only as many as fit are written."""
@@ -150,11 +130,23 @@ def matches(data, offsets, t, wanted, power, row_out, number_out):
     chars, camel = np.empty(size, np.uint32), np.empty(size, np.bool_)
     hashes, starts, ends = np.empty(size, np.uint64), np.empty(size, np.int64), np.empty(size, np.int64)
     prefix = np.empty(size + 1, np.uint64)
+    lengths, shortest = wanted.lengths, wanted.lengths[0]
     total = 0
     for row in range(len(offsets) - 1):
         n = fold(data, offsets[row], offsets[row + 1], t, chars, camel)
         count = tokens(chars, n, t, hashes, starts, ends)
-        total = look_up(hashes, count, prefix, wanted, power, row, total, row_out, number_out)
+        running(hashes, count, prefix)
+        for i in range(count - shortest + 1):
+            if not wanted.begins[begin(window_hash(prefix, i, shortest, power[shortest]), wanted)]:
+                continue
+            for length in lengths:
+                if i + length > count:
+                    break
+                number = wanted.number[slot(window_hash(prefix, i, length, power[length]), wanted.hashes)]
+                if number >= 0:
+                    if total < len(row_out):
+                        row_out[total], number_out[total] = row, number
+                    total += 1
     return total
 
 

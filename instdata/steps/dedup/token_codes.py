@@ -7,18 +7,19 @@ two of them in a row share a byte. So four words, the fewest that are looked for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pyarrow as pa
 
 from instdata.steps.dedup.character_tables import frozen, prepare, tables
-from instdata.steps.dedup.folding import fold, scratch_size
+from instdata.steps.dedup.folding import BASE, fold, mix, scratch_size, slot
 from instdata.steps.dedup.leaks import BOILERPLATE, Items, Matches
-from instdata.steps.dedup.shared_ngrams import all_found, collect, look_up, table_for, tokens
+from instdata.steps.dedup.shared_ngrams import all_found, collect, table_for, tokens
 from instdata.util.kernels import inner, jit
 
 WORD, PAIR = 0x80, 0x40  # marks of a byte that is a word, that is two characters
+FIRST = 20  # bits of a place in the table of what n-grams begin with: 128 KB
 
 Texts = Callable[[np.ndarray], Iterable[tuple[np.ndarray, pa.Array]]]  # (numbers, full texts) of some rows, in order
 
@@ -54,13 +55,32 @@ def pack_rows(data, offsets, t, out, ends):
         ends[row] = at
 
 
+@inner
+def first_place(key):
+    """The bit of `first` for four codes (a byte each of a uint64)."""
+    return np.int64((key * np.uint64(0x9E3779B1) & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - FIRST))
+
+
 @jit
-def packed_matches(data, offsets, wanted, power, row_out, number_out):
-    """As `matches`, of what `pack_rows` wrote: `wanted` holds n-grams of codes."""
-    most = 0
+def mark_first(codes, numbers, first):
+    """Set the bit of the first four codes of every n-gram of items, given as `collect` was."""
+    for i in range(len(codes)):
+        if numbers[i] >= 0:
+            key = np.uint64(0)
+            for j in range(4):
+                key = key << np.uint64(8) | codes[i + j]
+            place = first_place(key)
+            first[place >> 3] |= np.uint8(1) << np.uint8(place & 7)
+
+
+@jit
+def packed_matches(data, offsets, wanted, first, row_out, number_out):
+    """As `matches`, of what `pack_rows` wrote: `wanted` holds n-grams of four codes or more, `first` has the bits of
+    those that they begin with."""
+    most, total = 0, 0
     for row in range(len(offsets) - 1):
         most = max(most, 2 * (offsets[row + 1] - offsets[row]))
-    codes, prefix, total = np.empty(most, np.uint64), np.empty(most + 1, np.uint64), 0
+    codes = np.empty(most, np.uint64)
     for row in range(len(offsets) - 1):
         count = 0
         for at in range(offsets[row], offsets[row + 1]):
@@ -71,7 +91,24 @@ def packed_matches(data, offsets, wanted, power, row_out, number_out):
                 byte &= np.uint64(7)
             codes[count] = byte
             count += 1
-        total = look_up(codes, count, prefix, wanted, power, row, total, row_out, number_out)
+        key = np.uint64(0)
+        for last in range(count):
+            key = (key << np.uint64(8) | codes[last]) & np.uint64(0xFFFFFFFF)
+            place = first_place(key)
+            if first[place >> 3] >> np.uint8(place & 7) & 1 == 0 or last < 3:
+                continue
+            start, taken, h = last - 3, 0, np.uint64(0)
+            for length in wanted.lengths:
+                if start + length > count:
+                    break
+                while taken < length:
+                    h = h * BASE + codes[start + taken]
+                    taken += 1
+                number = wanted.number[slot(mix(h + np.uint64(length)) | np.uint64(1), wanted.hashes)]
+                if number >= 0:
+                    if total < len(row_out):
+                        row_out[total], number_out[total] = row, number
+                    total += 1
     return total
 
 
@@ -91,10 +128,12 @@ class PackedItems:
     """Items as what `packed` made of rows is searched for them."""
 
     def __init__(self, items: Items):
-        codes, self._power = code_of(items.hashes), items.power
+        codes = code_of(items.hashes)
         self._wanted = table_for(int(items.at[-1]) + 1, items.wanted.lengths.tolist())
         codes_number = np.empty(len(codes), np.int64)
-        collect(codes, items.at, items.ngram, items.may, self._wanted, self._power, codes_number)
+        collect(codes, items.at, items.ngram, items.may, self._wanted, items.power, codes_number)
+        self._first = np.zeros(1 << FIRST - 3, np.uint8)
+        mark_first(codes, codes_number, self._first)
         there = items.numbers >= 0
         # Two n-grams may have the same codes.
         pairs = np.unique(np.stack([codes_number[there], items.numbers[there]], 1), axis=0)
@@ -105,7 +144,7 @@ class PackedItems:
         _, offsets, data = rows.buffers()
         at = np.frombuffer(offsets, np.int32)[rows.offset : rows.offset + len(rows) + 1]
         data = frozen(np.frombuffer(data or b"\0", np.uint8))
-        found = all_found(packed_matches, len(rows), data, frozen(at), self._wanted, self._power)
+        found = all_found(packed_matches, len(rows), data, frozen(at), self._wanted, self._first)
         row, code = np.unique(np.stack(found, 1), axis=0).T
         count = self._at[code + 1] - self._at[code]
         place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(self._at[code], count)
