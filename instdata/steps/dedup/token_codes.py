@@ -58,19 +58,7 @@ def pack_rows(data, offsets, t, out, ends):
 @inner
 def first_place(key):
     """The bit of `first` for four codes (a byte each of a uint64)."""
-    return np.int64((key * np.uint64(0x9E3779B1) & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - FIRST))
-
-
-@jit
-def mark_first(codes, numbers, first):
-    """Set the bit of the first four codes of every n-gram of items, given as `collect` was."""
-    for i in range(len(codes)):
-        if numbers[i] >= 0:
-            key = np.uint64(0)
-            for j in range(4):
-                key = key << np.uint64(8) | codes[i + j]
-            place = first_place(key)
-            first[place >> 3] |= np.uint8(1) << np.uint8(place & 7)
+    return (key * np.uint64(0x9E3779B1) & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - FIRST)
 
 
 @jit
@@ -95,7 +83,7 @@ def packed_matches(data, offsets, wanted, first, row_out, number_out):
         for last in range(count):
             key = (key << np.uint64(8) | codes[last]) & np.uint64(0xFFFFFFFF)
             place = first_place(key)
-            if first[place >> 3] >> np.uint8(place & 7) & 1 == 0 or last < 3:
+            if first[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7)) & 1 == 0 or last < 3:
                 continue
             start, taken, h = last - 3, 0, np.uint64(0)
             for length in wanted.lengths:
@@ -132,9 +120,11 @@ class PackedItems:
         self._wanted = table_for(int(items.at[-1]) + 1, items.wanted.lengths.tolist())
         codes_number = np.empty(len(codes), np.int64)
         collect(codes, items.at, items.ngram, items.may, self._wanted, items.power, codes_number)
-        self._first = np.zeros(1 << FIRST - 3, np.uint8)
-        mark_first(codes, codes_number, self._first)
         there = items.numbers >= 0
+        at = np.flatnonzero(there)
+        place = first_place(sum(codes[at + i] << np.uint64(24 - 8 * i) for i in range(4)))
+        self._first = np.zeros(1 << FIRST - 3, np.uint8)
+        np.bitwise_or.at(self._first, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8))
         # Two n-grams may have the same codes.
         pairs = np.unique(np.stack([codes_number[there], items.numbers[there]], 1), axis=0)
         self._at, self._number = np.searchsorted(pairs[:, 0], np.arange(len(pairs) + 1)), pairs[:, 1]
