@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,16 +14,18 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.ladder import priority
-from instdata.corpus.rows import TEXT, UNKNOWN, Rows
+from instdata.corpus.rows import UNKNOWN, Rows
 from instdata.corpus.shard_tables import spread
 from instdata.corpus.word_codes import Words
 from instdata.steps.ability.label_inputs import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.steps.kept_texts import texts_at
 from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.api import Near
     from instdata.steps.dedup.leaks import Leaks
+    from instdata.steps.dedup.token_codes import Texts
 
 
 HELD = 1 << 28  # bytes of prompts that are held at once
@@ -61,10 +63,8 @@ class Holdout(Step):
         it copies; `_holds`: evidence where it holds."""
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
-        names, answered = (
-            words.words,
-            np.concatenate([np.asarray(t["answered"]) for t in _sketches(rows, self, ["answered"])]),
-        )
+        names = words.words
+        answered = np.concatenate([np.asarray(t["answered"]) for t in _sketches(rows, self, ["answered"])])
         made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
         first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
@@ -78,6 +78,7 @@ class Holdout(Step):
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
         asked_of: dict[int, str] = {}  # the prompts of chosen rows
+        read = _reader(rows, self, "prompt")
         # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
         while True:
             chosen = _next(
@@ -85,7 +86,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            near, prompts = _near(rows, self, chosen)
+            near, prompts = _near(rows, self, chosen, read)
             asked_of |= zip(chosen.tolist(), prompts.to_pylist())
             for query, other, value in zip(*near):
                 row, other = chosen[query], int(other)
@@ -155,7 +156,19 @@ def _keys(table: pa.Table) -> np.ndarray:
     return np.ascontiguousarray(of_bytes(table["keys"], np.uint32).T)
 
 
-def _near(rows: Rows, step: Holdout, chosen: np.ndarray) -> tuple[Near, pa.Array]:
+def _reader(rows: Rows, step: Holdout, view: str) -> Texts:
+    """What reads (numbers, texts) of some of the rows; see texts_at. What each call reads is kept by itself."""
+    calls = count()
+
+    def read(at: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+        name = json.dumps([step.kind, step.scoring(rows.context), view, next(calls)])
+        for some, batch in texts_at(rows, name, at):
+            yield some, batch.view(view)
+
+    return read
+
+
+def _near(rows: Rows, step: Holdout, chosen: np.ndarray, read: Texts) -> tuple[Near, pa.Array]:
     """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the prompts of the chosen
     ones. Only the text of rows that share a band's key with a chosen one is read."""
     from instdata.steps.dedup import Index, Near
@@ -171,16 +184,17 @@ def _near(rows: Rows, step: Holdout, chosen: np.ndarray) -> tuple[Near, pa.Array
         start += len(table)
     some = np.concatenate(sharing)  # the chosen ones among them
     held: list[tuple[np.ndarray, pa.Array]] = []  # their prompts: read once, where all can be held
-    mine: list[pa.Array] = []
+    mine: list[tuple[np.ndarray, pa.Array]] = []
     size = 0
-    for at, prompts in _texts(rows, "prompt", some):
-        mine.append(prompts.filter(pa.array(np.isin(at, chosen))))
+    for at, prompts in read(some):
+        own = np.isin(at, chosen)
+        mine.append((at[own], prompts.filter(pa.array(own))))
         size += prompts.nbytes
         held = [*held, (at, prompts)] if size <= HELD else []
-    own_prompts = pa.concat_arrays(mine).take(pa.array(np.searchsorted(np.sort(chosen), chosen)))
+    own_prompts = _in_order(chosen, mine)
     index.add(own_prompts)
     parts = []
-    for at, prompts in held or _texts(rows, "prompt", some):
+    for at, prompts in held or read(some):
         found = index.query_all(prompts)
         parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
@@ -188,12 +202,12 @@ def _near(rows: Rows, step: Holdout, chosen: np.ndarray) -> tuple[Near, pa.Array
     return Near(query[by], other[by], similarity[by]), own_prompts
 
 
-def _texts(rows: Rows, view: str, some: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
-    """(numbers, prompts or full texts) of some of the rows, in order, as many at a time as one array holds."""
-    start = 0
-    for batch in rows.only(some).batches(columns=TEXT):
-        yield some[start : start + len(batch)], batch.view(view)
-        start += len(batch)
+def _in_order(rows: np.ndarray, read: Iterable[tuple[np.ndarray, pa.Array]]) -> pa.Array:
+    """The texts of rows, in the order that they are given in, of what a reader gave."""
+    numbers, texts = zip(*read)
+    at = np.concatenate(numbers)
+    by = np.argsort(at)
+    return pa.concat_arrays(texts).take(pa.array(by[np.searchsorted(at, rows, sorter=by)]))
 
 
 def _holding(
@@ -210,11 +224,12 @@ def _holding(
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items([prompts[row] for row in chosen.tolist()], threshold=None)
+    read = _reader(rows, step, "full")
     codes = (table["codes"].combine_chunks() for table in _sketches(rows, step, ["codes"]))
-    found = matches_in(items, codes, ~held & (near < 0), partial(_texts, rows, "full"))
+    found = matches_in(items, codes, ~held & (near < 0), read)
     counting = items.counting(found)
     boilerplate[chosen] = items.boilerplate(counting)
-    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at, TEXT).full)):
+    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: _in_order(at, read(at)))):
         near[row] = chosen[item]
         evidence[row] = json.dumps({"rule": rule, "text": text}, ensure_ascii=False)
     return boilerplate, evidence
