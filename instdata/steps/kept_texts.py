@@ -28,10 +28,9 @@ def texts_at(rows: Rows, name: str, at: np.ndarray) -> Iterator[tuple[np.ndarray
     known = read_cached(path) if not rows.context.fresh and sound(path) else None
     kept, parts, size = at[:0], [], 0
     if known is not None:
-        place = _numbers(rows, known)
-        by = np.argsort(place, kind="stable")
-        by = by[np.isin(place[by], rows.positions[at])]
-        parts, kept = [known.take(pa.array(by))], np.searchsorted(rows.positions, place[by])
+        number, by = np.unique(_numbers(rows, known), return_index=True)
+        asked = np.isin(number, rows.positions[at])
+        parts, kept = [known.take(pa.array(by[asked]))], np.searchsorted(rows.positions, number[asked])
         size = parts[0].nbytes
         if len(kept):
             yield kept, Rows(parts[0], rows.context)
