@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -313,20 +313,24 @@ class CorpusRows(Rows):
                 yield Rows(rows_at(table, piece), self.context, some)
 
     def scored(
-        self, key: str, score: Callable[[Rows], Mapping[str, Any]], columns: list[str] | None = None
+        self,
+        key: str,
+        score: Callable[[Rows], Mapping[str, Any]],
+        columns: list[str] | None = None,
+        sees: Sequence[str] = TEXT,
     ) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
         if self.engine is not None:
-            tasks = (Scoring(score, shards[s].path, context, path) for path, s in out.items())
+            tasks = (Scoring(score, shards[s].path, context, path, tuple(sees)) for path, s in out.items())
             total = sum(shards[s].rows for s in out.values())
             for _ in track(self.engine.map(Scoring.into_cache, tasks), total, int, size=int):
                 pass
             out = {}
         for s, at, path in runs:
             if path is None or path in out:
-                whole = Scoring(score, shards[s].path, context, path).table()
+                whole = Scoring(score, shards[s].path, context, path, tuple(sees)).table()
                 whole = whole if columns is None else whole.select(columns)
             else:
                 whole = read_cached(path, columns)
@@ -353,10 +357,11 @@ class Scoring:
     shard: Path
     context: Context
     out: Path | None = None
+    sees: tuple[str, ...] = TEXT
 
     def table(self) -> pa.Table:
         """The scores, which are kept where there is a place for them."""
-        text = LATELY.get((self.shard, self.shard.stat().st_mtime_ns), list(TEXT), partial(read_cached, self.shard))
+        text = LATELY.get((self.shard, self.shard.stat().st_mtime_ns), self.sees, partial(read_cached, self.shard))
         table = pa.table(dict(self.score(Rows(text, self.context))))
         if self.out is not None:
             write_cached(table, self.out)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from instdata.corpus.ladder import priority
-from instdata.corpus.rows import UNKNOWN, Rows
+from instdata.corpus.rows import TEXT, UNKNOWN, Rows
 from instdata.corpus.shard_tables import spread
 from instdata.corpus.word_codes import Words
 from instdata.steps.ability.label_inputs import was_generated
@@ -64,9 +64,8 @@ class Holdout(Step):
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
         names = words.words
-        answered = np.concatenate([np.asarray(t["answered"]) for t in _sketches(rows, self, ["answered"])])
-        made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
-        first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
+        answered, made, ids = _answered_made_ids(rows, self)
+        first = np.argsort(priority(ids, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
         confidence = _confidence(rows)
         free = answered & ~rows.shown & (confidence >= SURE)
@@ -130,14 +129,14 @@ class Holdout(Step):
 
 
 def _sketches(rows: Rows, step: Holdout, columns: list[str]) -> Iterator[pa.Table]:
-    """Columns of every row, in order: whether it has a response (`answered`), the band keys of its prompt (`keys`),
-    the codes of the tokens of all of it (`codes`). They are kept with the row's shard: when other rows come, or others
-    are chosen, the text of this one is not read for it."""
+    """Columns of every row, in order: whether it has a response (`answered`), whether a model wrote it (`made`), its
+    `id`, the band keys of its prompt (`keys`), the codes of the tokens of all of it (`codes`). They are kept with the
+    row's shard: when other rows come, or others are chosen, the text of this one is not read for it."""
     from instdata.steps.dedup.minhash import scheme
 
     s = scheme(step.threshold, script=True)
     key = json.dumps([step.kind, step.version, "sketch and codes", len(s.a), s.ngram, s.bands, s.rows, s.script])
-    return rows.scored(key, partial(_sketched, step.threshold), columns)
+    return rows.scored(key, partial(_sketched, step.threshold), columns, (*TEXT, "id", "origin"))
 
 
 def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
@@ -146,7 +145,21 @@ def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
     from instdata.steps.dedup.token_codes import packed
 
     keys = as_bytes(np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T))
-    return {"answered": rows.response.is_valid(), "keys": keys, "codes": packed(rows.full)}
+    made = pc.not_equal(pc.fill_null(rows.origin, "human"), "human")
+    own = {"answered": rows.response.is_valid(), "made": made, "id": as_bytes(rows.id_bytes)}
+    return {**own, "keys": keys, "codes": packed(rows.full)}
+
+
+def _answered_made_ids(rows: Rows, step: Holdout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(whether each row has a response, whether a model wrote it, the bytes of its id: uint64[rows, 2])."""
+    from instdata.steps.dedup.sketch_shards import of_bytes
+
+    parts = [
+        (np.asarray(t["answered"]), np.asarray(t["made"]), of_bytes(t["id"], np.uint64))
+        for t in _sketches(rows, step, ["answered", "made", "id"])
+    ]
+    answered, made, ids = map(np.concatenate, zip(*parts))
+    return answered, made, ids
 
 
 def _keys(table: pa.Table) -> np.ndarray:
@@ -262,11 +275,10 @@ def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) ->
 def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The next rows in line: of each ability as many as are wanted, in order of priority."""
     line = first[free[first]]
-    by = line[np.argsort(codes[line], kind="stable")]
-    starts = np.searchsorted(codes[by], np.arange(len(wanted)))
-    rank = np.arange(len(by)) - starts[codes[by]]
-    chosen = by[rank < wanted[codes[by]]]
-    return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
+    own = codes[line].astype(np.min_scalar_type(len(wanted)))  # few bits are sorted sooner
+    by = np.argsort(own, kind="stable")
+    rank = np.arange(len(by)) - np.searchsorted(own[by], np.arange(len(wanted)))[own[by]]
+    return line[np.sort(by[rank < wanted[own[by]]])]
 
 
 def _taken(texts: pa.Array, at: np.ndarray) -> pa.Array:
