@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -327,7 +327,9 @@ class CorpusRows(Rows):
         return Rows(table, self.context, Lazily(found.scores, lambda n: found.scores[n].take(index)))
 
     def only(self, at: np.ndarray) -> Rows:
-        return CorpusRows(self.corpus, self.positions[at], self.engine)
+        found = CorpusRows(self.corpus, self.positions[at], self.engine)
+        found._made = self._made
+        return found
 
     def batches(self, rows: int = 8192, columns: Collection[str] | None = None) -> Iterator[Rows]:
         for s, at in self._by_shard():
@@ -338,21 +340,28 @@ class CorpusRows(Rows):
                 some = Lazily(scores, partial(_taken, scores, pa.array(piece)))
                 yield Rows(rows_at(table, piece), self.context, some)
 
-    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+    def scored(
+        self,
+        key: str,
+        score: Callable[[Rows], Mapping[str, Any]],
+        columns: list[str] | None = None,
+        sees: Sequence[str] = TEXT,
+    ) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
         if self.engine is not None:
-            tasks = (Scoring(score, shards[s].path, context, path) for path, s in out.items())
+            tasks = (Scoring(score, shards[s].path, context, path, tuple(sees)) for path, s in out.items())
             total = sum(shards[s].rows for s in out.values())
             for _ in track(self.engine.map(Scoring.into_cache, tasks), total, int, size=int):
                 pass
             out = {}
         for s, at, path in runs:
             if path is None or path in out:
-                whole = Scoring(score, shards[s].path, context, path).table()
+                whole = Scoring(score, shards[s].path, context, path, tuple(sees)).table()
+                whole = whole if columns is None else whole.select(columns)
             else:
-                whole = read_cached(path)
+                whole = read_cached(path, columns)
             part(int(self.corpus.starts[s + 1]), self.corpus.n, "rows")
             self._made.add(path)
             yield rows_at(whole, at)
@@ -376,10 +385,11 @@ class Scoring:
     shard: Path
     context: Context
     out: Path | None = None
+    sees: tuple[str, ...] = TEXT
 
     def table(self) -> pa.Table:
         """The scores, which are kept where there is a place for them."""
-        table = pa.table(dict(self.score(Rows(lately(self.shard, list(TEXT)), self.context))))
+        table = pa.table(dict(self.score(Rows(lately(self.shard, self.sees), self.context))))
         if self.out is not None:
             write_cached(table, self.out)
         return table

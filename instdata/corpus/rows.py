@@ -297,11 +297,19 @@ class Rows:
             part = {k: v.slice(start, rows) for k, v in self.scores.items()}
             yield Rows(self.table.slice(start, rows), self.context, part)
 
-    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
-        """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by
-        itself; `key` names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
-        for batch in self.batches(columns=TEXT):
-            yield pa.table(dict(score(batch)))
+    def scored(
+        self,
+        key: str,
+        score: Callable[[Rows], Mapping[str, Any]],
+        columns: list[str] | None = None,
+        sees: Sequence[str] = TEXT,
+    ) -> Iterator[pa.Table]:
+        """What `score` says of every row, or some columns of it, as tables in the rows' order. `score` sees some
+        columns of the shards and looks at each row by itself; `key` names what else shapes it. (Rows of a corpus keep
+        it a shard at a time.)"""
+        for batch in self.batches(columns=sees):
+            table = pa.table(dict(score(batch)))
+            yield table if columns is None else table.select(columns)
 
     def places(self) -> Iterator[np.ndarray]:
         """For each table of `scored`, which of the rows that `score` saw together it is about."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,11 +19,13 @@ from instdata.corpus.shard_tables import spread
 from instdata.corpus.word_codes import Words
 from instdata.steps.ability.label_inputs import was_generated
 from instdata.steps.base import Scope, Scores, Step, Verdicts, drop
+from instdata.steps.kept_texts import texts_at
 from instdata.util.build_context import Context
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.api import Near
     from instdata.steps.dedup.leaks import Leaks
+    from instdata.steps.dedup.token_codes import Texts
 
 
 HELD = 1 << 28  # bytes of prompts that are held at once
@@ -61,10 +63,9 @@ class Holdout(Step):
         it copies; `_holds`: evidence where it holds."""
         words = Words()
         codes = words.encode(pc.fill_null(rows.ability, UNKNOWN))
-        sketches = partial(_sketches, rows, self)
-        names, answered = words.words, np.concatenate([np.asarray(t["answered"]) for t in sketches()])
-        made = np.asarray(pc.not_equal(pc.fill_null(rows.origin, "human"), "human"))
-        first = np.argsort(priority(rows.id_bytes, rows.context.seed, "holdout"), kind="stable")
+        names = words.words
+        answered, made, ids = _answered_made_ids(rows, self)
+        first = np.argsort(priority(ids, rows.context.seed, "holdout"), kind="stable")
         first = first[np.argsort(made[first], kind="stable")]
         confidence = _confidence(rows)
         free = answered & ~rows.shown & (confidence >= SURE)
@@ -76,6 +77,7 @@ class Holdout(Step):
         held = np.zeros(len(rows), bool)
         copy_of, similarity = np.full(len(rows), -1, np.int64), np.full(len(rows), np.nan, np.float32)
         asked_of: dict[int, str] = {}  # the prompts of chosen rows
+        read = _reader(rows, self, "prompt")
         # Rows are chosen in rounds: near copies of the chosen ones stop being free, and the next in line fill up.
         while True:
             chosen = _next(
@@ -83,7 +85,7 @@ class Holdout(Step):
             )
             if not len(chosen):
                 break
-            near, prompts = _near(rows, sketches, chosen, self.threshold)
+            near, prompts = _near(rows, self, chosen, read)
             asked_of |= zip(chosen.tolist(), prompts.to_pylist())
             for query, other, value in zip(*near):
                 row, other = chosen[query], int(other)
@@ -96,7 +98,7 @@ class Holdout(Step):
                 ):
                     copy_of[other], similarity[other] = row, value
             held[chosen[copy_of[chosen] < 0]] = True
-        boilerplate, holds = _holding(rows, held, copy_of, asked_of)
+        boilerplate, holds = _holding(rows, self, held, copy_of, asked_of)
         return {
             "boilerplate": pa.array(boilerplate, pa.string()),
             "_held": held,
@@ -126,22 +128,38 @@ class Holdout(Step):
         return verdicts
 
 
-def _sketches(rows: Rows, step: Holdout) -> Iterator[pa.Table]:
-    """Of every row, in order, whether it has a response (`answered`) and the band keys of its prompt (`keys`). They are
-    kept with the row's shard: when other rows come, or others are chosen, the text of this one is not read for it."""
+def _sketches(rows: Rows, step: Holdout, columns: list[str]) -> Iterator[pa.Table]:
+    """Columns of every row, in order: whether it has a response (`answered`), whether a model wrote it (`made`), its
+    `id`, the band keys of its prompt (`keys`), the codes of the tokens of all of it (`codes`). They are kept with the
+    row's shard: when other rows come, or others are chosen, the text of this one is not read for it."""
     from instdata.steps.dedup.minhash import scheme
 
     s = scheme(step.threshold, script=True)
-    key = json.dumps([step.kind, step.version, "sketch", len(s.a), s.ngram, s.bands, s.rows, s.script])
-    return rows.scored(key, partial(_sketched, step.threshold))
+    key = json.dumps([step.kind, step.version, "sketch and codes", len(s.a), s.ngram, s.bands, s.rows, s.script])
+    return rows.scored(key, partial(_sketched, step.threshold), columns, (*TEXT, "id", "origin"))
 
 
 def _sketched(threshold: float, rows: Rows) -> dict[str, pa.Array]:
     from instdata.steps.dedup import Index
     from instdata.steps.dedup.sketch_shards import as_bytes
+    from instdata.steps.dedup.token_codes import packed
 
     keys = as_bytes(np.ascontiguousarray(Index(threshold, script=True).keys(rows.prompt).T))
-    return {"answered": rows.response.is_valid(), "keys": keys}
+    made = pc.not_equal(pc.fill_null(rows.origin, "human"), "human")
+    own = {"answered": rows.response.is_valid(), "made": made, "id": as_bytes(rows.id_bytes)}
+    return {**own, "keys": keys, "codes": packed(rows.full)}
+
+
+def _answered_made_ids(rows: Rows, step: Holdout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(whether each row has a response, whether a model wrote it, the bytes of its id: uint64[rows, 2])."""
+    from instdata.steps.dedup.sketch_shards import of_bytes
+
+    parts = [
+        (np.asarray(t["answered"]), np.asarray(t["made"]), of_bytes(t["id"], np.uint64))
+        for t in _sketches(rows, step, ["answered", "made", "id"])
+    ]
+    answered, made, ids = map(np.concatenate, zip(*parts))
+    return answered, made, ids
 
 
 def _keys(table: pa.Table) -> np.ndarray:
@@ -151,36 +169,45 @@ def _keys(table: pa.Table) -> np.ndarray:
     return np.ascontiguousarray(of_bytes(table["keys"], np.uint32).T)
 
 
-def _near(
-    rows: Rows, sketches: Callable[[], Iterator[pa.Table]], chosen: np.ndarray, threshold: float
-) -> tuple[Near, pa.Array]:
+def _reader(rows: Rows, step: Holdout, view: str) -> Texts:
+    """What reads (numbers, texts) of some of the rows; see texts_at. What each call reads is kept by itself."""
+    calls = count()
+
+    def read(at: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
+        name = json.dumps([step.kind, step.scoring(rows.context), view, next(calls)])
+        for some, batch in texts_at(rows, name, at):
+            yield some, batch.view(view)
+
+    return read
+
+
+def _near(rows: Rows, step: Holdout, chosen: np.ndarray, read: Texts) -> tuple[Near, pa.Array]:
     """Pairs (place in `chosen`, row, similarity) of rows whose prompts are near, sorted; the prompts of the chosen
     ones. Only the text of rows that share a band's key with a chosen one is read."""
     from instdata.steps.dedup import Index, Near
     from instdata.steps.dedup.band_buckets import Buckets
 
-    index = Index(threshold, script=True)
-    buckets, start, sharing = Buckets(index.scheme.bands), 0, []
-    for table in sketches():
-        own = chosen[(chosen >= start) & (chosen < start + len(table))]
-        buckets.add(_keys(table)[:, own - start])
-        start += len(table)
+    index = Index(step.threshold, script=True)
+    buckets, sharing = Buckets(index.scheme.bands), []
+    for table in _sketches(rows.only(np.sort(chosen)), step, ["keys"]):
+        buckets.add(_keys(table))
     start = 0
-    for table in sketches():
+    for table in _sketches(rows, step, ["keys"]):
         sharing.append(np.unique(buckets.sharing(_keys(table)) >> np.uint64(32)).astype(np.int64) + start)
         start += len(table)
     some = np.concatenate(sharing)  # the chosen ones among them
     held: list[tuple[np.ndarray, pa.Array]] = []  # their prompts: read once, where all can be held
-    mine: list[pa.Array] = []
+    mine: list[tuple[np.ndarray, pa.Array]] = []
     size = 0
-    for at, prompts in _prompts(rows, some):
-        mine.append(prompts.filter(pa.array(np.isin(at, chosen))))
+    for at, prompts in read(some):
+        own = np.isin(at, chosen)
+        mine.append((at[own], prompts.filter(pa.array(own))))
         size += prompts.nbytes
         held = [*held, (at, prompts)] if size <= HELD else []
-    own_prompts = pa.concat_arrays(mine).take(pa.array(np.searchsorted(np.sort(chosen), chosen)))
+    own_prompts = _in_order(chosen, mine)
     index.add(own_prompts)
     parts = []
-    for at, prompts in held or _prompts(rows, some):
+    for at, prompts in held or read(some):
         found = index.query_all(prompts)
         parts.append((found.indexed, at[found.query], found.similarity))
     query, other, similarity = map(np.concatenate, zip(*parts))
@@ -188,31 +215,34 @@ def _near(
     return Near(query[by], other[by], similarity[by]), own_prompts
 
 
-def _prompts(rows: Rows, some: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Array]]:
-    """(numbers, prompts) of some of the rows, in order, as many at a time as one array holds."""
-    start = 0
-    for batch in rows.only(some).batches(columns=TEXT):
-        yield some[start : start + len(batch)], batch.prompt
-        start += len(batch)
+def _in_order(rows: np.ndarray, read: Iterable[tuple[np.ndarray, pa.Array]]) -> pa.Array:
+    """The texts of rows, in the order that they are given in, of what a reader gave."""
+    numbers, texts = zip(*read)
+    at = np.concatenate(numbers)
+    by = np.argsort(at)
+    return pa.concat_arrays(texts).take(pa.array(by[np.searchsorted(at, rows, sorter=by)]))
 
 
-def _holding(rows: Rows, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]) -> tuple[np.ndarray, np.ndarray]:
+def _holding(
+    rows: Rows, step: Holdout, held: np.ndarray, near: np.ndarray, prompts: dict[int, str]
+) -> tuple[np.ndarray, np.ndarray]:
     """(boilerplate, evidence): of each row held its words that do not count, of each row that holds one of them what it
     holds; writes to `near` which. Rows that are near copies already are left out. `prompts`: of the rows held, by
     number."""
     from instdata.steps.dedup.leaks import Items
+    from instdata.steps.dedup.token_codes import matches_in
 
     boilerplate, evidence = np.full(len(rows), None, object), np.full(len(rows), None, object)
     if not held.any():
         return boilerplate, evidence
     chosen = np.flatnonzero(held)
     items = Items([prompts[row] for row in chosen.tolist()], threshold=None)
-    found = items.search(((batch.prompt, batch.full) for batch in rows.batches(columns=TEXT)), len(rows))
-    rest = ~held[found.row] & (near[found.row] < 0)
-    found = found._replace(row=found.row[rest], number=found.number[rest])
+    read = _reader(rows, step, "full")
+    codes = (table["codes"].combine_chunks() for table in _sketches(rows, step, ["codes"]))
+    found = matches_in(items, codes, ~held & (near < 0), read)
     counting = items.counting(found)
     boilerplate[chosen] = items.boilerplate(counting)
-    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: rows.take(at, TEXT).full)):
+    for row, item, rule, text, _ in zip(*items.explain(found, counting, lambda at: _in_order(at, read(at)))):
         near[row] = chosen[item]
         evidence[row] = json.dumps({"rule": rule, "text": text}, ensure_ascii=False)
     return boilerplate, evidence
@@ -245,11 +275,10 @@ def leaking(rows: Iterable[pa.Array], held: pa.Table, threshold: float = 0.7) ->
 def _next(codes: np.ndarray, first: np.ndarray, free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """The next rows in line: of each ability as many as are wanted, in order of priority."""
     line = first[free[first]]
-    by = line[np.argsort(codes[line], kind="stable")]
-    starts = np.searchsorted(codes[by], np.arange(len(wanted)))
-    rank = np.arange(len(by)) - starts[codes[by]]
-    chosen = by[rank < wanted[codes[by]]]
-    return chosen[np.argsort(np.argsort(first)[chosen], kind="stable")]
+    own = codes[line].astype(np.min_scalar_type(len(wanted)))  # few bits are sorted sooner
+    by = np.argsort(own, kind="stable")
+    rank = np.arange(len(by)) - np.searchsorted(own[by], np.arange(len(wanted)))[own[by]]
+    return line[np.sort(by[rank < wanted[own[by]]])]
 
 
 def _taken(texts: pa.Array, at: np.ndarray) -> pa.Array:
@@ -262,7 +291,9 @@ def _confidence(rows: Rows) -> np.ndarray:
     found = np.ones(len(rows))
     for step in _labellers(rows)[-1:]:
         given, label, sure = (rows.scores[step + end].combine_chunks() for end in ("given", "label", "confidence"))
-        asked_for = np.concatenate([np.asarray(was_generated(b.meta)) for b in rows.batches(columns=["meta"])])
+        asked_for, told = np.zeros(len(rows), bool), np.flatnonzero(np.asarray(given.is_valid()))
+        generated = [np.asarray(was_generated(b.meta)) for b in rows.only(told).batches(columns=["meta"])]
+        asked_for[told] = np.concatenate([np.empty(0, bool), *generated])
         sure = np.asarray(pc.fill_null(sure.cast(pa.float64()), 0.0))
         agrees = np.asarray(pc.fill_null(pc.equal(label, given), True))
         found = np.where(asked_for & ~agrees, 0.0, np.where(np.asarray(given.is_valid()) & ~asked_for, 1.0, sure))

@@ -159,7 +159,7 @@ class BuildCalls:
         given = [self._told(value) for value in asked.args]
         if name is None or None in given:
             return None
-        spec = {"call": "kept", "by": name, "given": given}
+        spec = {"call": "kept", "by": name, "given": given, "sees": task.sees}
         return spec | {"path": self._inside(task.shard), "out": self._inside(task.out)}, pa.table({})
 
     def _told(self, value: Any) -> dict[str, Any] | None:
@@ -179,7 +179,9 @@ class BuildCalls:
         module, name = KEPT_SCORES[spec["by"]]
         given = [_model(self.context.folder / g["model"]) if "model" in g else g["value"] for g in spec["given"]]
         path, out = (self.context.folder / spec[place] for place in ("path", "out"))
-        return Scoring(partial(getattr(import_module(module), name), *given), path, self.context, out)
+        return Scoring(
+            partial(getattr(import_module(module), name), *given), path, self.context, out, tuple(spec["sees"])
+        )
 
     def _task(self, spec: dict[str, Any], table: pa.Table) -> Task:
         shard = self._shard(spec["shard"])

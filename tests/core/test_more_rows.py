@@ -14,8 +14,9 @@ import pytest
 from instdata.build import Build, build, prepare
 from instdata.corpus import corpus as core
 from instdata.corpus import write_data_files
-from instdata.steps import holdout
+from instdata.steps import holdout, kept_texts
 from instdata.steps.holdout import Holdout
+from instdata.util.paths import cache_folder
 from tests.conftest import Bench
 from tests.core.test_build import SUBSETS, corpus, fingerprint
 
@@ -104,6 +105,35 @@ def test_sketches_go_by_what_they_are_made_with(
     sketched.clear()
     built(bench, "fresh", fresh=True)
     assert sum(sketched.values()) == 300, "made afresh once, though each round of choosing reads them"
+
+
+def test_text_of_rows_that_were_compared_is_not_read_again(
+    bench: Bench, sketched: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    real = kept_texts._read
+    monkeypatch.setattr(kept_texts, "_read", lambda rows, at: read.append(len(at)) or real(rows, at))
+    made = corpus(700)
+    bench.jsonl("b.jsonl", made[:690])
+    built(bench, "one")
+    first = sum(read)
+    read.clear()
+    bench.jsonl("a.jsonl", made[690:])  # all rows have other numbers
+    more = fingerprint(built(bench, "more").path)
+    assert 0 < sum(read) < first / 2, (read, first)
+    assert more == from_nothing(bench, monkeypatch)
+
+
+def test_what_is_kept_and_damaged_is_made_again(
+    bench: Bench, sketched: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.jsonl("a.jsonl", corpus(300))
+    whole = fingerprint(built(bench, "one").path)
+    for path in (cache_folder() / "scores").rglob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    sketched.clear()
+    assert fingerprint(built(bench, "two").path) == whole
+    assert sum(sketched.values()) == 300
 
 
 def test_no_more_prompts_than_fit_are_held_at_once(

@@ -78,9 +78,18 @@ def _warm(memory: int, semantic: bool = False) -> None:
 
 def warm_leaks() -> None:
     """Compile every kernel of contamination by running each once."""
+    import numpy as np
     import pyarrow as pa
 
-    from instdata.steps.dedup.leaks import leaks
+    from instdata.steps.dedup.leaks import Items, leaks
+    from instdata.steps.dedup.token_codes import matches_in, packed
 
-    texts = [*_texts(), LEAK]
-    leaks(pa.array(texts), pa.array(texts), pa.array([LONG, *texts[:2], LEAK]))
+    texts = pa.array([*_texts(), LEAK])
+    parts = pa.array([LONG, *_texts()[:2], LEAK])
+    leaks(texts, texts, parts)
+    matches_in(
+        Items(parts, threshold=None),
+        [packed(texts)],
+        np.ones(len(texts), bool),
+        lambda at: [(at, texts.take(pa.array(at)))],
+    )

@@ -22,7 +22,16 @@ from instdata.steps.dedup.character_tables import prepare, tables
 from instdata.steps.dedup.eval_items import EvalItem
 from instdata.steps.dedup.folding import WIDE
 from instdata.steps.dedup.question_stems import SAYING, own_words
-from instdata.steps.dedup.shared_ngrams import collect, locate, matches, powers, read_folded, table_for, token_rows
+from instdata.steps.dedup.shared_ngrams import (
+    all_found,
+    collect,
+    locate,
+    matches,
+    powers,
+    read_folded,
+    table_for,
+    token_rows,
+)
 from instdata.util.kernels import on_all_cores
 from instdata.util.progress import part
 
@@ -121,7 +130,9 @@ class Items:
         token_rows(data, offsets, self.tables, at, hashes, columns)
         keep = np.diff(at)
         keep = np.where(parts.kind == ANSWER, np.minimum(keep, ngram), keep)  # an answer is known by its beginning
-        hashes = hashes[np.arange(len(hashes)) - np.repeat(at[:-1], np.diff(at)) < np.repeat(keep, np.diff(at))]
+        self.hashes = hashes = hashes[
+            np.arange(len(hashes)) - np.repeat(at[:-1], np.diff(at)) < np.repeat(keep, np.diff(at))
+        ]
         self.at, self.counts = np.concatenate([[0], np.cumsum(keep)]), keep
         tells = (keep >= SHORT_TOKENS) & (columns >= SHORT_COLUMNS)
         told = (keep >= TOLD_TOKENS) & (columns >= TOLD_COLUMNS)
@@ -160,7 +171,7 @@ class Items:
                 near.setdefault(total + int(query), []).append((int(variant), float(similarity)))
             starts = range(0, len(fulls), SLICE)
             for start, (row, number) in zip(
-                starts, on_all_cores(self._matches, [fulls.slice(s, SLICE) for s in starts])
+                starts, on_all_cores(self.ngrams_in, [fulls.slice(s, SLICE) for s in starts])
             ):
                 rows.append(row + start + total)
                 numbers.append(number)
@@ -329,15 +340,9 @@ class Items:
             texts.append(read_folded(data, offsets[i : i + 2], self.tables)[span[0] : span[1]])
         return leaks._replace(text=texts)
 
-    def _matches(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        data, offsets = prepare(texts)
-        room = 8 * len(texts)
-        while True:
-            row, number = np.empty(room, np.int64), np.empty(room, np.int64)
-            count = matches(data, offsets, self.tables, self.wanted, self.power, row, number)
-            if count <= room:
-                return row[:count].copy(), number[:count].copy()
-            room = count
+    def ngrams_in(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+        """(text, n-gram) for each n-gram of the items that a text holds."""
+        return all_found(matches, len(texts), *prepare(texts), self.tables, self.wanted, self.power)
 
 
 def _plain(prompts: pa.Array | list[str]) -> Parts:

@@ -6,7 +6,8 @@ A token is a word, or one character of Chinese or Japanese, or three characters 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,8 @@ class Wanted(NamedTuple):
 
 @inner
 def tokens(chars, n, t, hashes, starts, ends):
-    """Hash, start and end (in folded characters) of each token; returns how many."""
+    """Hash, start and end (in folded characters) of each token; returns how many. The lowest bit of a hash says whether
+    the token is of a script without spaces."""
     kind = t.kind
     count, i = 0, 0
     while i < n:
@@ -42,7 +44,7 @@ def tokens(chars, n, t, hashes, starts, ends):
         elif 0x0E00 <= c < 0x0F00 or 0x1000 <= c < 0x10A0 or 0x1780 <= c < 0x1800:
             # Three characters from each one on: no word borders are known, so every place must be one.
             i += 1
-            hashes[count] = mix(run_hash(chars, start, min(start + 3, n)))
+            hashes[count] = mix(run_hash(chars, start, min(start + 3, n))) | np.uint64(1)
             starts[count], ends[count] = start, min(start + 3, n)
             count += 1
             continue
@@ -51,7 +53,7 @@ def tokens(chars, n, t, hashes, starts, ends):
             while i < n and kind_of(chars[i], kind) & (WORD | UNSPACED) == WORD:
                 h = h * BASE + np.uint64(chars[i]) + np.uint64(1)
                 i += 1
-        hashes[count] = mix(h)
+        hashes[count] = mix(h) & ~np.uint64(1) | np.uint64(k & UNSPACED != 0)
         starts[count], ends[count] = start, i
         count += 1
     return count
@@ -173,6 +175,17 @@ def locate(data, offsets, t, wanted, power, alive, span):
             if ends[stop - 1] - starts[first] > span[1] - span[0]:
                 span[0], span[1], best = starts[first], ends[stop - 1], named
     return best
+
+
+def all_found(kernel: Callable[..., int], rows: int, *given: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(row, n-gram) of everything that `matches`, or a kernel like it, finds in so many rows."""
+    room = 8 * rows
+    while True:
+        row, number = np.empty(room, np.int64), np.empty(room, np.int64)
+        count = kernel(*given, row, number)
+        if count <= room:
+            return row[:count].copy(), number[:count].copy()
+        room = count
 
 
 def powers(n: int) -> np.ndarray:
