@@ -310,7 +310,13 @@ class CorpusRows(Rows):
                 some = Lazily(scores, partial(_taken, scores, pa.array(piece)))
                 yield Rows(rows_at(table, piece), self.context, some)
 
-    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+    def scored(
+        self,
+        key: str,
+        score: Callable[[Rows], Mapping[str, Any]],
+        columns: list[str] | None = None,
+        whole: bool = False,
+    ) -> Iterator[pa.Table]:
         runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
@@ -322,15 +328,21 @@ class CorpusRows(Rows):
             out = {}
         for s, at, path in runs:
             if path is None or path in out:
-                whole = Scoring(score, shards[s].path, context, path).table()
+                table = Scoring(score, shards[s].path, context, path).table()
             else:
-                whole = read_cached(path)
+                table = read_cached(path, columns)
             part(int(self.corpus.starts[s + 1]), self.corpus.n, "rows")
             self._made.add(path)
-            yield rows_at(whole, at)
+            yield table if whole else rows_at(table, at)
 
     def places(self) -> Iterator[np.ndarray]:
         yield from (at for _, at in self._by_shard())
+
+    def files(self, key: str) -> Iterator[tuple[Path, Path | None, np.ndarray]]:
+        """For each run of rows in a shard: the shard's file, that of its scores under this key (None without a cache),
+        which of its rows they are."""
+        for s, at in self._by_shard():
+            yield self.corpus.shards[s].path, self._scored_at(key, s), at
 
     def _scored_at(self, key: str, s: int) -> Path | None:
         """Where the scores of a shard under this key are kept; None without a cache."""

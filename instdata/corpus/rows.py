@@ -297,9 +297,16 @@ class Rows:
             part = {k: v.slice(start, rows) for k, v in self.scores.items()}
             yield Rows(self.table.slice(start, rows), self.context, part)
 
-    def scored(self, key: str, score: Callable[[Rows], Mapping[str, Any]]) -> Iterator[pa.Table]:
+    def scored(
+        self,
+        key: str,
+        score: Callable[[Rows], Mapping[str, Any]],
+        columns: list[str] | None = None,
+        whole: bool = False,
+    ) -> Iterator[pa.Table]:
         """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by
-        itself; `key` names what else shapes it. (Rows of a corpus keep it a shard at a time.)"""
+        itself; `key` names what else shapes it; `columns`: those that are asked for. (Rows of a corpus keep it a shard
+        at a time; `whole`: the tables are of whole shards, others' rows among them.)"""
         for batch in self.batches(columns=TEXT):
             yield pa.table(dict(score(batch)))
 
