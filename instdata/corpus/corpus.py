@@ -317,7 +317,8 @@ class CorpusRows(Rows):
         columns: list[str] | None = None,
         whole: bool = False,
     ) -> Iterator[pa.Table]:
-        runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
+        every = ((s, np.empty(0)) for s, shard in enumerate(self.corpus.shards) if shard.rows)
+        runs = [(s, at, self._scored_at(key, s)) for s, at in (every if whole else self._by_shard())]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
         if self.engine is not None:

@@ -306,7 +306,7 @@ class Rows:
     ) -> Iterator[pa.Table]:
         """What `score` says of every row, as tables in the rows' order. `score` sees TEXT and looks at each row by
         itself; `key` names what else shapes it; `columns`: those that are asked for. (Rows of a corpus keep it a shard
-        at a time; `whole`: the tables are of whole shards, others' rows among them.)"""
+        at a time; `whole`: the tables are of all its shards, with the rows that are not among these.)"""
         for batch in self.batches(columns=TEXT):
             yield pa.table(dict(score(batch)))
 

@@ -272,6 +272,8 @@ def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> No
     assert engine.made.count("read") >= 4 and engine.made.count("score") >= 10
     shards = len(list((bench.folder / "cache-files" / "shards").rglob("*-*[0-9].parquet")))
     assert shards >= 4 and [engine.made.count(n) for n in ("labels", "holdout", "dedup")] == [shards] * 3
+    assert engine.made.count("texts") > 1 and {"join", "verify"} <= {*engine.made}
+    assert not list((bench.folder / "cache-files" / "scores").glob("search-*")), "what tasks leave each other is gone"
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())

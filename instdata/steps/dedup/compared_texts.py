@@ -18,7 +18,7 @@ import numpy as np
 
 from instdata.steps.dedup.character_tables import frozen
 from instdata.steps.dedup.minhash import Scheme, Sets, ngram_sets
-from instdata.steps.dedup.typing_errors import added, counted, vocabulary
+from instdata.steps.dedup.typing_errors import counted, vocabulary
 from instdata.util.errors import BuildError
 from instdata.util.kernels import jit, on_all_cores
 
@@ -113,7 +113,7 @@ class Texts:
 
         def work(chunk: tuple[np.ndarray | int, np.ndarray]) -> np.ndarray:
             data, offsets = frozen(self._bytes(chunk[0])), frozen(np.asarray(chunk[1], np.int64))
-            return counted(words, added([vocabulary(data, offsets)]))
+            return counted(words, vocabulary(data, offsets))
 
         found = sum(on_all_cores(work, self.chunks), np.zeros(len(words), np.int64))
         if self._map is not None:

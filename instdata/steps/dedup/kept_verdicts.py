@@ -95,8 +95,8 @@ class KeptVerdicts:
         if len(self.files) > FILES:
             many, self.files = self.files, []
             self._write(pa.concat_tables(read_cached(path) for path in many))
-            self._old += [path for path in many if path not in self.files]
-        for path in self._old:
+            self._old += many
+        for path in {*self._old} - {*self.files}:  # the same pairs have the same name
             path.unlink(missing_ok=True)
             path.with_name(path.name + SEAL).unlink(missing_ok=True)
         self._old = []

@@ -55,7 +55,7 @@ class Far:
         _save(self.folder / "bits.npy", bits)
         step = max(1, min(bands // self._engine.jobs, KEYS // (4 * max(1, n))))
         calls = [partial(join_task, self.folder, i, min(i + step, bands), differing) for i in range(0, bands, step)]
-        for call, _ in zip(calls, self._done(calls, bands)):
+        for call, _ in zip(calls, self._done(calls)):
             with np.load(_bands(self.folder, call.args[1]), allow_pickle=False) as found:
                 yield found["pairs"], found["links"]
 
@@ -77,7 +77,7 @@ class Far:
             wanted.append(at)
         _save(self.folder / "wanted.npy", np.concatenate(wanted))
         _save(self.folder / "rows.npy", rows)
-        for number, _ in enumerate(self._done(calls, len(calls)), first):
+        for number, _ in enumerate(self._done(calls), first):
             yield _read_texts(self.folder, number)
 
     def verified(self, rows: np.ndarray, pairs: np.ndarray, floor: float) -> Iterator[Verdicts]:
@@ -87,12 +87,12 @@ class Far:
         calls = [
             partial(verify_task, self.folder, at, at + step, floor, *self._made) for at in range(0, len(pairs), step)
         ]
-        for call, _ in zip(calls, self._done(calls, len(calls))):
+        for call, _ in zip(calls, self._done(calls)):
             with np.load(_verdicts(self.folder, call.args[1]), allow_pickle=False) as found:
                 yield Verdicts(*(found[name] for name in Verdicts._fields))
 
-    def _done(self, calls: list[partial[Any]], total: int) -> Iterator[Any]:
-        return track(self._engine.map(Asked.do, map(Asked, calls)), total, lambda done: done, size=lambda done: 1)
+    def _done(self, calls: list[partial[Any]]) -> Iterator[Any]:
+        return track(self._engine.map(Asked.do, map(Asked, calls)), len(calls), lambda done: done, size=lambda done: 1)
 
     def _named(self, path: Path) -> str:
         return path.relative_to(_cache(self.folder)).as_posix()

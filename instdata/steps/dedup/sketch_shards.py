@@ -162,8 +162,8 @@ class RowTexts(Texts):
             self.append(*prepare(compared(self._made[0], self._scheme.sides, batch)))
 
     def counts(self, words: np.ndarray) -> np.ndarray:
-        """How many texts hold each of some words: of older releases, and of the shards that rows are of, other rows'
-        among them, so that what a step before this one drops changes no word."""
+        """How many texts hold each of some words: those of older releases and of all rows that were read. A row that a
+        step before this one dropped says as well which words there are, and its shard need not be looked at again."""
         older = [vocabulary(*prepare(text)) for text in self._older]
         found = counted(words, added(older))
         for table in self.sketches(["words"], whole=True):

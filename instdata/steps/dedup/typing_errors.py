@@ -106,43 +106,43 @@ def candidates(data, offsets, first, second, near, words, either):
 
 
 @jit
-def vocabulary(data, offsets):
-    """(the hashes of words of LETTERS - 1 letters and more, in no order; how many of these texts hold each)."""
-    size, held = 1 << 10, 0
-    table, texts, seen = np.zeros(size, np.uint64), np.zeros(size, np.uint32), np.zeros(size, np.int64)
+def count_words(data, offsets, table, texts, seen):
+    """Count in `texts` how many texts hold each word of LETTERS - 1 letters and more; `table`, `texts` and `seen` (all
+    0 before) are an open-addressed table of words, as `spelling` has them. Returns how many there are; where the table
+    is too small for them, its length, and the counts mean nothing."""
+    held = 0
     for row in range(len(offsets) - 1):
         i, end = offsets[row], offsets[row + 1]
         while i < end:
-            start = i
+            start, h = i, np.uint64(0)
             while i < end and letter(data[i]):
+                h = h * BASE + np.uint64(data[i] | 32) + np.uint64(1)
                 i += 1
             if i - start >= LETTERS - 1:
-                word = spelling(data, start, i)
+                word = mix(h) | np.uint64(1)
                 at = slot(word, table)
-                if table[at] == 0:
-                    table[at] = word
-                    held += 1
+                held += table[at] == 0
+                if 2 * held > len(table):
+                    return len(table)
+                table[at] = word
                 if seen[at] != row + 1:
                     seen[at] = row + 1
-                    texts[at] += 1
-                if 2 * held > len(table):
-                    old, old_texts, old_seen = table, texts, seen
-                    size *= 4
-                    table, texts, seen = np.zeros(size, np.uint64), np.zeros(size, np.uint32), np.zeros(size, np.int64)
-                    for k in range(len(old)):
-                        if old[k]:
-                            to = slot(old[k], table)
-                            table[to], texts[to], seen[to] = old[k], old_texts[k], old_seen[k]
+                    texts[at] += np.uint32(1)
             i += 1
-    words, counts, n = np.empty(held, np.uint64), np.empty(held, np.uint32), 0
-    for k in range(len(table)):
-        if table[k]:
-            words[n], counts[n] = table[k], texts[k]
-            n += 1
-    return words, counts
+    return held
 
 
 Counts = tuple[np.ndarray, np.ndarray]  # (hashes of words, ascending; how many texts hold each)
+
+
+def vocabulary(data: np.ndarray, offsets: np.ndarray) -> Counts:
+    """How many of some texts hold each of their words."""
+    size = 1 << max(10, int((offsets[-1] - offsets[0]) // 16).bit_length())
+    while True:  # a table that grows within the kernel would cost four times as much
+        table, texts, seen = np.zeros(size, np.uint64), np.zeros(size, np.uint32), np.zeros(size, np.int32)
+        if count_words(data, offsets, table, texts, seen) < size:
+            return added([(table[table > 0], texts[table > 0])])
+        size *= 4
 
 
 def added(parts: Sequence[Counts]) -> Counts:
@@ -152,7 +152,7 @@ def added(parts: Sequence[Counts]) -> Counts:
     by = np.argsort(words, kind="stable")
     words = words[by]
     starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(words)), bool), words[1:] != words[:-1]]))
-    return words[starts], np.add.reduceat(counts[by], starts) if len(starts) else counts
+    return words[starts], np.add.reduceat(counts[by], starts, dtype=np.uint32) if len(starts) else counts
 
 
 def counted(asked: np.ndarray, known: Counts) -> np.ndarray:
