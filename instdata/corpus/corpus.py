@@ -346,8 +346,10 @@ class CorpusRows(Rows):
         score: Callable[[Rows], Mapping[str, Any]],
         columns: list[str] | None = None,
         sees: Sequence[str] = TEXT,
+        whole: bool = False,
     ) -> Iterator[pa.Table]:
-        runs = [(s, at, self._scored_at(key, s)) for s, at in self._by_shard()]
+        every = ((s, np.empty(0)) for s, shard in enumerate(self.corpus.shards) if shard.rows)
+        runs = [(s, at, self._scored_at(key, s)) for s, at in (every if whole else self._by_shard())]
         out = {p: s for s, _, p in runs if p and ((self.context.fresh and p not in self._made) or not sound(p))}
         shards, context = self.corpus.shards, self.context.silent
         if self.engine is not None:
@@ -358,16 +360,22 @@ class CorpusRows(Rows):
             out = {}
         for s, at, path in runs:
             if path is None or path in out:
-                whole = Scoring(score, shards[s].path, context, path, tuple(sees)).table()
-                whole = whole if columns is None else whole.select(columns)
+                table = Scoring(score, shards[s].path, context, path, tuple(sees)).table()
+                table = table if columns is None else table.select(columns)
             else:
-                whole = read_cached(path, columns)
+                table = read_cached(path, columns)
             part(int(self.corpus.starts[s + 1]), self.corpus.n, "rows")
             self._made.add(path)
-            yield rows_at(whole, at)
+            yield table if whole else rows_at(table, at)
 
     def places(self) -> Iterator[np.ndarray]:
         yield from (at for _, at in self._by_shard())
+
+    def files(self, key: str) -> Iterator[tuple[Path, Path | None, np.ndarray]]:
+        """For each run of rows in a shard: the shard's file, that of its scores under this key (None without a cache),
+        which of its rows they are."""
+        for s, at in self._by_shard():
+            yield self.corpus.shards[s].path, self._scored_at(key, s), at
 
     def _scored_at(self, key: str, s: int) -> Path | None:
         """Where the scores of a shard under this key are kept; None without a cache."""

@@ -303,10 +303,11 @@ class Rows:
         score: Callable[[Rows], Mapping[str, Any]],
         columns: list[str] | None = None,
         sees: Sequence[str] = TEXT,
+        whole: bool = False,
     ) -> Iterator[pa.Table]:
         """What `score` says of every row, or some columns of it, as tables in the rows' order. `score` sees some
         columns of the shards and looks at each row by itself; `key` names what else shapes it. (Rows of a corpus keep
-        it a shard at a time.)"""
+        it a shard at a time; `whole`: the tables are of all its shards, with the rows that are not among these.)"""
         for batch in self.batches(columns=sees):
             table = pa.table(dict(score(batch)))
             yield table if columns is None else table.select(columns)

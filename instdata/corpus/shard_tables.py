@@ -1,4 +1,4 @@
-"""Tables of shards: those read lately, and some of their rows."""
+"""Tables of shards: those read lately, some of their rows, and arrays as their columns."""
 
 from __future__ import annotations
 
@@ -67,3 +67,17 @@ def spread(column: Column, at: np.ndarray | None, rows: int) -> Column:
     index = np.full(rows, -1, np.int64)
     index[at] = np.arange(len(at))
     return column.take(pa.array(index, mask=index < 0))
+
+
+def as_bytes(array: np.ndarray) -> pa.FixedSizeBinaryArray:
+    """The bytes of each row of a contiguous array."""
+    wide = array.itemsize * int(np.prod(array.shape[1:]))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(wide), len(array), [None, pa.py_buffer(array)])
+
+
+def of_bytes(column: pa.ChunkedArray, kind: type) -> np.ndarray:
+    """What `as_bytes` was given, as kind[rows, items]."""
+    held = column.combine_chunks()
+    wide = held.type.byte_width
+    found = np.frombuffer(held.buffers()[1], np.uint8)[held.offset * wide : (held.offset + len(held)) * wide]
+    return found.view(kind).reshape(len(held), wide // np.dtype(kind).itemsize)

@@ -1,5 +1,5 @@
 """What ranks of a job array may be asked to do: read a block of records, score a shard, put its rows in order, write a
-data file. No code travels: every rank prepares the same recipe, a task names its input, its step or one of KEPT_SCORES,
+data file. No code travels: every rank prepares the same recipe, a task names its input, its step or one of FUNCTIONS,
 and brings columns.
 
 What has no such form stays with rank 0: blocks of a workbook with dates, say.
@@ -26,12 +26,17 @@ from instdata.score.sandbox.run import chosen
 from instdata.steps.base import Step
 from instdata.steps.score_shards import Task, score_shard
 from instdata.util.build_context import Context
+from instdata.util.engine import Asked
 
-# What corpus-wide steps ask of each shard (Rows.scored): partial calls of these, with plain arguments or a model.
-KEPT_SCORES = {
+# What corpus-wide steps ask, of each shard (Rows.scored) or otherwise (Asked): partial calls of these, with plain
+# arguments, files of the cache, or a model.
+FUNCTIONS = {
     "labels": ("instdata.steps.ability.step", "_scores"),
     "holdout": ("instdata.steps.holdout", "_sketched"),
     "dedup": ("instdata.steps.dedup.sketch_shards", "sketched"),
+    "join": ("instdata.steps.dedup.search_tasks", "join_task"),
+    "texts": ("instdata.steps.dedup.search_tasks", "texts_task"),
+    "verify": ("instdata.steps.dedup.search_tasks", "verify_task"),
 }
 Packed = tuple[dict[str, Any], pa.Table]
 RECORDS = pa.schema([("bytes", pa.large_binary()), ("fields", pa.large_string()), ("error", pa.string()), ("raw", pa.large_string())])  # fmt: skip  # noqa: E501
@@ -59,14 +64,18 @@ class BuildCalls:
             return self._pack_rows(item)
         if function is DataFile.write:
             return self._pack_file(item)
-        return None
+        asked = self._pack_call(item.call) if function is Asked.do else None
+        return asked and ({"call": "asked", **asked}, pa.table({}))
 
     def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
         """Do what `pack` described. Raises what reading and scoring raise."""
         if spec["call"] == "score":
             return score_shard(self._task(spec, table))
         if spec["call"] == "kept":
-            return self._scoring(spec).into_cache()
+            path, out = (self.context.folder / spec[place] for place in ("path", "out"))
+            return Scoring(self._call(spec), path, self.context, out, tuple(spec["sees"])).into_cache()
+        if spec["call"] == "asked":
+            return Asked(self._call(spec)).do()
         if spec["call"] == "rows":
             return self._shard_rows(spec, table).write()
         if spec["call"] == "file":
@@ -150,38 +159,48 @@ class BuildCalls:
         return DataFile(buckets, table.schema, self.context.folder / spec["out"])
 
     def _pack_kept(self, task: Scoring) -> Packed | None:
-        asked = task.score
+        asked = self._pack_call(task.score)
         assert task.out is not None
-        if not isinstance(asked, partial) or asked.keywords or not task.shard.is_relative_to(self.context.folder):
+        if asked is None or not task.shard.is_relative_to(self.context.folder):
+            return None
+        spec = {"call": "kept", **asked, "path": self._inside(task.shard), "out": self._inside(task.out)}
+        return spec | {"sees": task.sees}, pa.table({})
+
+    def _pack_call(self, asked: Any) -> dict[str, Any] | None:
+        """A partial call as JSON: the function's name and its arguments; None for others than FUNCTIONS."""
+        if not isinstance(asked, partial) or asked.keywords:
             return None
         called = (asked.func.__module__, asked.func.__qualname__)
-        name = next((name for name, function in KEPT_SCORES.items() if function == called), None)
+        name = next((name for name, function in FUNCTIONS.items() if function == called), None)
         given = [self._told(value) for value in asked.args]
-        if name is None or None in given:
-            return None
-        spec = {"call": "kept", "by": name, "given": given, "sees": task.sees}
-        return spec | {"path": self._inside(task.shard), "out": self._inside(task.out)}, pa.table({})
+        return None if name is None or None in given else {"by": name, "given": given}
+
+    def _call(self, spec: dict[str, Any]) -> partial[Any]:
+        """What `_pack_call` was given."""
+        module, name = FUNCTIONS[spec["by"]]
+        return partial(getattr(import_module(module), name), *map(self._meant, spec["given"]))
 
     def _told(self, value: Any) -> dict[str, Any] | None:
-        """An argument as JSON; a model lies in a file, written once. None for what has no such form."""
+        """An argument as JSON; a file by its place in the cache; a model lies in one, written once. None for what has
+        no such form."""
         from instdata.steps.ability.kept_model import write_model
         from instdata.steps.ability.linear import Linear
 
         if isinstance(value, str | int | float | bool | None):
             return {"value": value}
+        if isinstance(value, Path) and value.is_relative_to(self.context.folder):
+            return {"path": self._inside(value)}
         if not isinstance(value, Linear):
             return None
         if self._model is None or self._model[0] is not value:
             self._model = value, self._inside(write_model(value, self.context.folder / "learned"))
         return {"model": self._model[1]}
 
-    def _scoring(self, spec: dict[str, Any]) -> Scoring:
-        module, name = KEPT_SCORES[spec["by"]]
-        given = [_model(self.context.folder / g["model"]) if "model" in g else g["value"] for g in spec["given"]]
-        path, out = (self.context.folder / spec[place] for place in ("path", "out"))
-        return Scoring(
-            partial(getattr(import_module(module), name), *given), path, self.context, out, tuple(spec["sees"])
-        )
+    def _meant(self, told: dict[str, Any]) -> Any:
+        """What `_told` was given."""
+        if "path" in told:
+            return self.context.folder / told["path"]
+        return _model(self.context.folder / told["model"]) if "model" in told else told["value"]
 
     def _task(self, spec: dict[str, Any], table: pa.Table) -> Task:
         shard = self._shard(spec["shard"])

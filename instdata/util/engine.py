@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +25,18 @@ from instdata.util.sealed import discard, seal, sound
 READY = "instdata.steps.worker_preload"  # what a build's workers have loaded when they begin
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A call with plain arguments (text, numbers, files of the cache), on its way to a worker. What is large lies in
+    files."""
+
+    call: partial[Any]
+
+    def do(self) -> Any:
+        """The call's result: a number, or nothing."""
+        return self.call()
 
 
 class Engine(AbstractContextManager[Any]):

@@ -270,7 +270,9 @@ def test_a_build_by_files_has_the_same_bytes(bench: Any, monkeypatch: Any) -> No
     shards = len(list((bench.folder / "cache-files" / "shards").rglob("*-*[0-9].parquet")))
     assert shards >= 4 and [engine.made.count(n) for n in ("labels", "holdout", "dedup", "rows")] == [shards] * 4
     assert engine.made.count("file") == len(list((bench.folder / "files" / "data").iterdir()))
-    assert not list((bench.folder / "cache-files" / "scores").glob(".tmp-*"))
+    assert engine.made.count("texts") > 1 and {"join", "verify"} <= {*engine.made}
+    kept = bench.folder / "cache-files" / "scores"
+    assert not [*kept.glob(".tmp-*"), *kept.glob("search-*")], "what tasks leave each other is gone"
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text())

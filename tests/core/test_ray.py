@@ -14,7 +14,7 @@ import pytest
 from instdata.build import build, prepare
 from instdata.corpus.corpus import Scoring
 from instdata.steps.score_shards import score_shard
-from instdata.util.engine import Ray, open_engine
+from instdata.util.engine import Asked, Ray, open_engine
 from instdata.util.errors import InputError
 from tests.conftest import Bench
 from tests.core.conftest import Store
@@ -100,12 +100,18 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-ray"))
     scored: list[int] = []
     kept: list[int] = []
+    asked: list[str] = []
     with open_engine("ray", jobs=8) as engine:
         assert engine.jobs == 2
         through = engine.map
 
+        def told(function: Any, items: Any) -> Iterator[Any]:
+            for item in items:
+                asked.extend([item.call.func.__name__] if function is Asked.do else ())
+                yield item
+
         def losing(function: Any, items: Any) -> Iterator[Any]:
-            for value in through(function, items):
+            for value in through(function, told(function, items)):
                 yield value
                 kept.append(function is Scoring.into_cache)
                 scored.append(function is score_shard)
@@ -116,6 +122,7 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
         made = build(prepare(recipe), bench.folder / "ray", engine)
     assert len(scored) - sum(scored) > 10 and sum(scored) > 30  # blocks, shards
     assert sum(kept) > 20  # sketches of dedup and of the holdout
+    assert {*asked} == {"join_task", "texts_task", "verify_task"} and len(asked) > 10
     assert fingerprint(made.path) == fingerprint(local.path)
 
 

@@ -4,7 +4,6 @@ import json
 import resource
 import time
 import tracemalloc
-from importlib import import_module
 
 import numpy as np
 import pyarrow as pa
@@ -13,15 +12,13 @@ from datasketch import MinHash, MinHashLSH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from instdata.steps.dedup import Index, dedup, near, search, signatures, to_datasketch
+from instdata.steps.dedup import Index, band_join, dedup, near, search, signatures, to_datasketch
 from instdata.steps.dedup.character_tables import prepare
 from instdata.steps.dedup.compared_texts import Texts
 from instdata.steps.dedup.minhash import Sketch, ngram_sets, scheme
 from instdata.util.errors import BuildError, InputError
 
 from .reference import all_pairs, jaccard, ngram_set
-
-inner = import_module("instdata.steps.dedup.search")
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +156,7 @@ def test_identical_rows():
 
 def test_dense_join_agrees_with_comparing_all_pairs(planted, monkeypatch):
     wanted = dedup(planted, contrast=False)
-    monkeypatch.setattr(search, "SMALL", 1)
+    monkeypatch.setattr(band_join, "SMALL", 1)
     got = dedup(planted, contrast=False)
     pairs = [{(a, b) for a, b, _ in zip(*f.pairs.to_pydict().values())} for f in (wanted, got)]
     assert len(pairs[0] - pairs[1]) <= 0.02 * len(pairs[0])
@@ -184,7 +181,7 @@ def test_results_do_not_depend_on_memory_threads_or_chunks(planted, monkeypatch,
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert same(wanted, dedup(planted))
     for part in (700, 10):  # keys sorted in 8 parts, and in 512
-        monkeypatch.setattr(inner, "PART", part)
+        monkeypatch.setattr(band_join, "PART", part)
         assert same(wanted, dedup(planted))
     monkeypatch.setenv("NUMBA_NUM_THREADS", "5")
     assert same(wanted, dedup(pa.chunked_array([pa.array(planted[:7]), pa.array(planted[7:])])))
@@ -334,12 +331,12 @@ def test_index_grows(monkeypatch):
 
 @given(st.lists(st.integers(0, 2**32 - 1) | st.sampled_from([0, 2**32 - 1, 7])), st.integers(1, 20))
 def test_equal_values_are_in_one_part(values, part):
-    values, was = np.array(values, np.uint32), inner.PART
+    values, was = np.array(values, np.uint32), band_join.PART
     try:
-        inner.PART = part
-        parts = list(inner.by_prefix(values))
+        band_join.PART = part
+        parts = list(band_join.by_prefix(values))
     finally:
-        inner.PART = was
+        band_join.PART = was
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(values)))
     held = [set(values[at].tolist()) for at in parts]
     assert sum(map(len, held)) == len(set(values.tolist()))
@@ -368,13 +365,13 @@ def test_a_search_holds_few_bytes_of_every_row(monkeypatch: pytest.MonkeyPatch) 
     random = np.random.default_rng(0)
     whole, bits = (random.integers(0, 1 << 63, (rows, 2)).astype(np.uint64) for _ in range(2))
     sketch = Sketch(random.integers(0, 1 << 32, (s.bands, rows), dtype=np.uint32), whole, bits)
-    monkeypatch.setattr(inner, "PART", 1 << 12)  # what a part of the keys takes does not grow with the rows
+    monkeypatch.setattr(band_join, "PART", 1 << 12)  # what a part of the keys takes does not grow with the rows
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     order = np.arange(rows)[::-1].copy()
-    inner.search(Texts(0), sketch, s, order[:10], 0.7)  # imports and compiles
+    search.search(Texts(0), sketch, s, order[:10], 0.7)  # imports and compiles
     tracemalloc.start()
     try:
-        found = inner.search(Texts(0), sketch, s, order, 0.7)
+        found = search.search(Texts(0), sketch, s, order, 0.7)
         most = tracemalloc.get_traced_memory()[1] / rows
     finally:
         tracemalloc.stop()

@@ -18,8 +18,9 @@ from instdata.steps.dedup.embeddings import embeddings
 from instdata.steps.dedup.minhash import SLICE, Scheme, Sketch, empty_sketch, ngram_sets, scheme, sketch_into, slices
 from instdata.steps.dedup.option_values import EMBEDDING, FLOOR, NGRAM, parse_bytes
 from instdata.steps.dedup.result import Deduped
-from instdata.steps.dedup.search import Found, copies, search, similarities
+from instdata.steps.dedup.search import Found, copies, search
 from instdata.steps.dedup.semantic import search_semantic
+from instdata.steps.dedup.verification import similarities
 from instdata.util.errors import InputError
 from instdata.util.kernels import on_all_cores
 

@@ -12,14 +12,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from instdata.steps.dedup.character_tables import frozen
 from instdata.steps.dedup.minhash import Scheme, Sets, ngram_sets
+from instdata.steps.dedup.typing_errors import counted, vocabulary
 from instdata.util.errors import BuildError
-from instdata.util.kernels import jit
+from instdata.util.kernels import jit, on_all_cores
+
+if TYPE_CHECKING:
+    from instdata.steps.dedup.kept_verdicts import KeptVerdicts
+    from instdata.steps.dedup.search_tasks import Far
 
 
 @jit
@@ -47,6 +52,9 @@ class Texts:
 
     Only rows that share a band key with another are ever read back, so the file costs little more than being written.
     """
+
+    far: Far | None = None  # where other machines do what is heavy
+    kept: KeptVerdicts | None = None  # what earlier searches found
 
     def __init__(self, memory: int, folder: Path | None = None):
         self.memory, self.folder = memory, folder
@@ -100,12 +108,17 @@ class Texts:
         """N-gram sets of these rows (sorted positions)."""
         return ngram_sets(*self.fetch(rows), s)
 
-    def parts(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(bytes, offsets) of all texts, a chunk at a time."""
-        for data, offsets in self.chunks:
-            yield frozen(self._bytes(data)), frozen(np.asarray(offsets, np.int64))
-            if self._map is not None:
-                forget(self._map)
+    def counts(self, words: np.ndarray) -> np.ndarray:
+        """How many of all texts hold each of some words (their hashes, see typing_errors.spelling)."""
+
+        def work(chunk: tuple[np.ndarray | int, np.ndarray]) -> np.ndarray:
+            data, offsets = frozen(self._bytes(chunk[0])), frozen(np.asarray(chunk[1], np.int64))
+            return counted(words, vocabulary(data, offsets))
+
+        found = sum(on_all_cores(work, self.chunks), np.zeros(len(words), np.int64))
+        if self._map is not None:
+            forget(self._map)
+        return found
 
     def _bytes(self, data: np.ndarray | int) -> np.ndarray:
         if not isinstance(data, int):

@@ -15,6 +15,7 @@ from instdata.steps.dedup.minhash import scheme
 from instdata.steps.dedup.option_values import parse_bytes
 from instdata.steps.dedup.outside_texts import read
 from instdata.steps.dedup.result import Deduped
+from instdata.steps.dedup.search_tasks import searching
 from instdata.steps.dedup.sketch_shards import VERSION, compared, made_with, sketch_rows
 from instdata.util.errors import InputError
 
@@ -33,9 +34,10 @@ def find(step: DedupOptions, rows: Rows, floor: float) -> dict[str, Any]:
     if step.method == "semantic":
         texts = [*older, *(compared(step.view, False, batch) for batch in rows.batches(columns=TEXT))]
         vectors = embeddings(texts, located(step.model, rows.context.base), folder, rows.context.say)
-    sketched, blank = sketch_rows(made, rows, older, parse_bytes(step.max_memory), folder)
-    order = priority(blank, _prefer(step, rows), len(names))
-    found = find_in(sketched, s, order, floor, floor, step.method, vectors=vectors)
+    with searching(rows, made) as far:
+        sketched, blank = sketch_rows(made, rows, older, parse_bytes(step.max_memory), folder, far)
+        order = priority(blank, _prefer(step, rows), len(names))
+        found = find_in(sketched, s, order, floor, floor, step.method, vectors=vectors)
     return columns(found, len(names), names)
 
 

@@ -18,7 +18,7 @@ class DedupOptions(Step):
 
     kind: ClassVar[str] = "dedup"
     scope: ClassVar[Scope] = "corpus"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
 
     method: Literal["exact", "minhash", "semantic"] = Field("minhash",
         description="exact: the same text but for case, width and spaces; minhash: Jaccard similarity of character n-grams; semantic: cosine of sentence embeddings.")  # fmt: skip  # noqa: E501

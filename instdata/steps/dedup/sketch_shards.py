@@ -5,6 +5,7 @@ read again where it shares a band with another.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from functools import partial
@@ -15,19 +16,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from instdata.corpus.corpus import versions
 from instdata.corpus.rows import TEXT, Rows
+from instdata.corpus.shard_tables import as_bytes, of_bytes
 from instdata.steps.dedup.api import Sketched, room_for, sketch_all
 from instdata.steps.dedup.character_tables import prepare
 from instdata.steps.dedup.compared_texts import Texts, only, release
 from instdata.steps.dedup.folding import SIDES
+from instdata.steps.dedup.kept_verdicts import KeptVerdicts, text_hashes
 from instdata.steps.dedup.minhash import SLICE, Scheme, empty_sketch, scheme, sketch_into
 from instdata.steps.dedup.option_values import NGRAM
+from instdata.steps.dedup.typing_errors import Counts, added, counted, vocabulary
 from instdata.util.kernels import on_all_cores, threads
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.options import DedupOptions
+    from instdata.steps.dedup.search_tasks import Far
 
-VERSION = 1  # of what is kept: goes up where views, folding, n-grams or hashes change
+VERSION = 2  # of what is kept: goes up where views, folding, n-grams or hashes change
 READ = 1 << 16  # rows whose text is read at once
 Prepared = tuple[np.ndarray, np.ndarray]  # (bytes, offsets) of texts
 
@@ -70,57 +76,65 @@ def blank(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(found, found, empty(texts.filter(found)))
 
 
+def kept_as(made: tuple[Any, ...]) -> str:
+    """What sketches are kept under beside their shard."""
+    view, *how = made
+    s = scheme(*how)
+    return json.dumps(["dedup", VERSION, view, how[1], s.ngram, s.bands, s.rows, s.sides, s.script, s.words])
+
+
 def sketched(view: str, *made: Any) -> dict[str, pa.Array]:
-    """Of each of some rows (the last argument): the sketch of its text, which band keys, `whole` and `bits` are;
-    whether it has a text (`valid`); whether its response is missing or white space (`blank`)."""
+    """Of each of some rows (the last argument): the sketch of its text, which band keys, `whole` and `bits` are; two
+    hashes of its text as it stands (`text`); whether it has one (`valid`); whether its response is missing or white
+    space (`blank`). Of all of them, with the first: `words`, how many of them hold each word."""
     return _sketched(view, scheme(*made[:-1]), made[-1])[0]
 
 
 def _sketched(view: str, s: Scheme, rows: Rows) -> tuple[dict[str, pa.Array], list[Prepared]]:
     """(the columns of `sketched`, the texts, prepared)."""
     text = compared(view, s.sides, rows)
-    found = empty_sketch(len(text), s)
+    found, hashes = empty_sketch(len(text), s), np.empty((len(text), 2), np.uint64)
     step = max(1, min(SLICE, -(-len(text) // threads())))
 
-    def work(at: int) -> Prepared:
+    def work(at: int) -> tuple[Prepared, Counts | None]:
         data, offsets = prepare(text.slice(at, step))
         sketch_into(found, at, data, offsets, s)
-        return data, offsets
+        text_hashes(data, offsets, hashes[at : at + step])
+        return (data, offsets), vocabulary(data, offsets) if s.words else None
 
-    prepared = on_all_cores(work, range(0, len(text), step))
+    done = on_all_cores(work, range(0, len(text), step))
+    words, counts = added([known for _, known in done if known is not None])
     keys = {f"band{i}": as_bytes(band) for i, band in enumerate(found.keys)}
-    own = {"whole": as_bytes(found.whole), "bits": as_bytes(found.bits)}
-    return keys | own | {"valid": pc.is_valid(text), "blank": blank(rows.response)}, prepared
-
-
-def as_bytes(array: np.ndarray) -> pa.FixedSizeBinaryArray:
-    """The bytes of each row of a contiguous array."""
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(array.strides[0]), len(array), [None, pa.py_buffer(array)])
-
-
-def of_bytes(column: pa.ChunkedArray, kind: type) -> np.ndarray:
-    """What `as_bytes` was given, as kind[rows, items]."""
-    held = column.combine_chunks()
-    wide = held.type.byte_width
-    found = np.frombuffer(held.buffers()[1], np.uint8)[held.offset * wide : (held.offset + len(held)) * wide]
-    return found.view(kind).reshape(len(held), -1)
+    own = {"whole": as_bytes(found.whole), "bits": as_bytes(found.bits), "text": as_bytes(hashes)}
+    own |= {"valid": pc.is_valid(text), "blank": blank(rows.response)}
+    told = pa.array([words.tobytes() + counts.tobytes(), *[None] * (len(text) - 1)][: len(text)], pa.large_binary())
+    return keys | own | {"words": told}, [prepared for prepared, _ in done]
 
 
 class RowTexts(Texts):
     """The texts compared: those of older releases, which are at hand, then those of rows. Where all are sketched in
-    this process, they are held as they come by; else those that are asked for are read again."""
+    this process, they are held as they come by; else those that are asked for are read again. `made`: see made_with."""
 
-    def __init__(self, memory: int, folder: Path | None, older: list[pa.Array], rows: Rows, view: str, s: Scheme):
+    def __init__(
+        self, memory: int, folder: Path | None, older: list[pa.Array], rows: Rows, made: tuple[Any, ...],
+        far: Far | None = None,
+    ):  # fmt: skip
         super().__init__(memory, folder)
-        self._older, self._read, self._view, self._scheme = older, rows, view, s
+        self._older, self._read, self._made, self.far = older, rows, made, far
+        self._scheme = scheme(*made[1:])
         self._first, self._all = sum(map(len, older)), True
         self._passing: list[Prepared] = []
         for text in older:
             self.append(*prepare(text), owned=True)
 
-    def sketched(self, rows: Rows) -> dict[str, pa.Array]:
+    def sketches(self, columns: list[str] | None = None, whole: bool = False) -> Iterator[pa.Table]:
+        """The sketches of the rows, see Rows.scored."""
+        score = self._sketched if self._read.engine is None else partial(sketched, *self._made)
+        return self._read.scored(kept_as(self._made), score, columns, whole)
+
+    def _sketched(self, rows: Rows) -> dict[str, pa.Array]:
         """As the function, and the texts are remembered until the next call of `take`."""
-        columns, self._passing = _sketched(self._view, self._scheme, rows)
+        columns, self._passing = _sketched(self._made[0], self._scheme, rows)
         return columns
 
     def take(self, at: np.ndarray) -> None:
@@ -140,42 +154,69 @@ class RowTexts(Texts):
         own = rows[: np.searchsorted(rows, self._first)]
         if len(own):
             self.append(*prepare(pa.chunked_array(self._older).combine_chunks().take(pa.array(own))))
-        for batch in self._read.only(rows[len(own) :] - self._first).batches(READ, TEXT):
-            self.append(*prepare(compared(self._view, self._scheme.sides, batch)))
-
-    def parts(self) -> Iterator[Prepared]:
-        if self._all:
-            yield from super().parts()
+        if self.far is not None:
+            for data, offsets in self.far.texts([*self.chunks], rows):
+                self.append(data, offsets, owned=True)
             return
-        yield from map(prepare, self._older)
-        for batch in self._read.batches(columns=TEXT):
-            yield prepare(compared(self._view, self._scheme.sides, batch))
+        for batch in self._read.only(rows[len(own) :] - self._first).batches(READ, TEXT):
+            self.append(*prepare(compared(self._made[0], self._scheme.sides, batch)))
+
+    def counts(self, words: np.ndarray) -> np.ndarray:
+        """How many texts hold each of some words: those of older releases and of all rows that were read. A row that a
+        step before this one dropped says as well which words there are, and its shard need not be looked at again."""
+        older = [vocabulary(*prepare(text)) for text in self._older]
+        found = counted(words, added(older))
+        for table in self.sketches(["words"], whole=True):
+            told = table["words"][0].as_py() if len(table) else b""
+            n = len(told) // 12
+            found += counted(words, (np.frombuffer(told, np.uint64, n), np.frombuffer(told, np.uint32, n, 8 * n)))
+        return found
 
 
 def sketch_rows(
-    made: tuple[Any, ...], rows: Rows, older: list[pa.Array], memory: int, folder: Path | None
+    made: tuple[Any, ...], rows: Rows, older: list[pa.Array], memory: int, folder: Path | None, far: Far | None = None
 ) -> tuple[Sketched, np.ndarray]:
     """(texts of older releases and then of rows, ready to be searched; whether each row has no answer). `made`: see
     made_with. Half of `memory` (bytes) holds band keys and texts; what exceeds it lies in temporary files in
-    `folder`."""
-    view, *how = made
+    `folder`. Where other machines join the bands, `far`, their keys stay where they are."""
+    _, *how = made
     s, at = scheme(*how), sum(map(len, older))
-    texts = RowTexts(memory // 4, folder, older, rows, view, s)
-    whole, unanswered = Sketched(texts, *room_for(at + len(rows), s, memory, folder)), [np.zeros(0, bool)]
+    texts = RowTexts(memory // 4, folder, older, rows, made, far)
+    n = at + len(rows)
+    whole, unanswered = (
+        Sketched(texts, *room_for(n, s if far is None else s._replace(bands=0), memory, folder)),
+        [np.zeros(0, bool)],
+    )
+    hashes = np.zeros((n, 2), np.uint64)
     if older:
         old = sketch_all(older, at, s, memory, owned=True)
-        whole.sketch.keys[:, :at], whole.valid[:at] = old.sketch.keys, old.valid
-        whole.sketch.whole[:at], whole.sketch.bits[:at] = old.sketch.whole, old.sketch.bits
-    key = json.dumps(["dedup", VERSION, view, how[1], s.ngram, s.bands, s.rows, s.sides, s.script])
-    score = texts.sketched if rows.engine is None else partial(sketched, *made)
-    for place, table in zip(rows.places(), rows.scored(key, score)):
+        whole.sketch.whole[:at], whole.sketch.bits[:at], whole.valid[:at] = old.sketch.whole, old.sketch.bits, old.valid
+        if far is None:
+            whole.sketch.keys[:, :at] = old.sketch.keys
+        else:
+            far.keep_older(old.sketch.keys)
+        for place, (data, offsets) in zip(texts.starts, texts.chunks):
+            text_hashes(data, offsets, hashes[place:])
+    arrays = {"whole": whole.sketch.whole, "bits": whole.sketch.bits, "text": hashes}
+    bands = [f"band{i}" for i in range(len(whole.sketch.keys))]
+    for place, table in zip(rows.places(), texts.sketches([*bands, *arrays, "valid", "blank"])):
         now = slice(at, at + len(table))
-        for i, band in enumerate(whole.sketch.keys):
-            band[now] = of_bytes(table[f"band{i}"], np.uint32)[:, 0]
-        whole.sketch.whole[now], whole.sketch.bits[now] = (of_bytes(table[n], np.uint64) for n in ("whole", "bits"))
+        for name, band in zip(bands, whole.sketch.keys):
+            band[now] = of_bytes(table[name], np.uint32)[:, 0]
+        for name, array in arrays.items():
+            array[now] = of_bytes(table[name], np.uint64)
         whole.valid[now] = table["valid"]
         unanswered.append(np.asarray(table["blank"]))
         texts.take(place)
         release(whole.sketch.keys)
         at = now.stop
+    if s.contrast and folder is not None and made[1] < 1:
+        texts.kept = KeptVerdicts(folder / "scores" / _named(made), hashes, rows.context.fresh, rows.context.say)
     return whole, np.concatenate(unanswered)
+
+
+def _named(made: tuple[Any, ...]) -> str:
+    """The folder of verdicts: those of other texts, n-grams or floors are others."""
+    view, floor, _, *how = made
+    key = repr((sorted(versions().items()), "dedup verdicts", VERSION, view, floor, *how))
+    return f"verdicts-{hashlib.sha256(key.encode()).hexdigest()[:32]}"

@@ -7,14 +7,13 @@ one that many rows have, is no word of its own. Words with capitals (names) and 
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from instdata.steps.dedup.compared_texts import Texts
 from instdata.steps.dedup.contrast_words import REAL_WORDS
 from instdata.steps.dedup.folding import BASE, mix, slot
-from instdata.util.kernels import inner, jit, on_all_cores, threads
+from instdata.util.kernels import inner, jit
 
 LETTERS = 6  # of the longer word; shorter words have too many neighbours that are words (bears, beats)
 TIMES = 20  # as many rows as hold the misspelling must hold the word at least
@@ -107,56 +106,76 @@ def candidates(data, offsets, first, second, near, words, either):
 
 
 @jit
-def holding(data, offsets, table, rows):
-    """Add to `rows` how many texts hold each word of an open-addressed table."""
-    seen = np.full(len(table), -1, np.int64)
+def count_words(data, offsets, table, texts, seen):
+    """Count in `texts` how many texts hold each word of LETTERS - 1 letters and more; `table`, `texts` and `seen` (all
+    0 before) are an open-addressed table of words, as `spelling` has them. Returns how many there are; where the table
+    is too small for them, its length, and the counts mean nothing."""
+    held = 0
     for row in range(len(offsets) - 1):
         i, end = offsets[row], offsets[row + 1]
         while i < end:
-            start = i
+            start, h = i, np.uint64(0)
             while i < end and letter(data[i]):
+                h = h * BASE + np.uint64(data[i] | 32) + np.uint64(1)
                 i += 1
             if i - start >= LETTERS - 1:
-                at = slot(spelling(data, start, i), table)
-                if table[at] and seen[at] != row:
-                    seen[at] = row
-                    rows[at] += 1
+                word = mix(h) | np.uint64(1)
+                at = slot(word, table)
+                held += table[at] == 0
+                if 2 * held > len(table):
+                    return len(table)
+                table[at] = word
+                if seen[at] != row + 1:
+                    seen[at] = row + 1
+                    texts[at] += np.uint32(1)
             i += 1
+    return held
 
 
-def slips(texts: Texts, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Which pairs of rows (positions in `texts`) differ in a typing error only: bool."""
-    rows = np.unique(np.concatenate([first, second]))
-    data, offsets = texts.fetch(rows)
-    words, either = np.zeros((len(first), 2), np.uint64), np.zeros(len(first), np.int64)
-    at = np.searchsorted(rows, first), np.searchsorted(rows, second)
-    candidates(data, offsets, *at, BESIDE, words, either)
-    some = np.flatnonzero(either)
-    held = _rows_with(texts, np.unique(words[some])) if len(some) else {}
-    found, real = np.zeros(len(first), bool), _real() if len(some) else set()
-    for i in some.tolist():
-        x, y = (int(w) for w in words[i])
-        mine, yours = held[x], held[y]
-        typed = (either[i] & 1 and yours >= TIMES * mine) or (either[i] & 2 and mine >= TIMES * yours)
-        found[i] = typed and not (x in real and y in real)
-    return found
+Counts = tuple[np.ndarray, np.ndarray]  # (hashes of words, ascending; how many texts hold each)
 
 
-def _rows_with(texts: Texts, words: np.ndarray) -> dict[int, int]:
-    """How many rows hold each of some words (their hashes)."""
-    table = np.zeros(1 << max(4, int(len(words) * 2).bit_length()), np.uint64)
-    for word in words:
-        table[slot(word, table)] = word
+def vocabulary(data: np.ndarray, offsets: np.ndarray) -> Counts:
+    """How many of some texts hold each of their words."""
+    size = 1 << max(10, int((offsets[-1] - offsets[0]) // 16).bit_length())
+    while True:  # a table that grows within the kernel would cost four times as much
+        table, texts, seen = np.zeros(size, np.uint64), np.zeros(size, np.uint32), np.zeros(size, np.int32)
+        if count_words(data, offsets, table, texts, seen) < size:
+            return added([(table[table > 0], texts[table > 0])])
+        size *= 4
 
-    def work(chunk: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        rows = np.zeros(len(table), np.int64)
-        holding(*chunk, table, rows)
-        return rows
 
-    rows, parts = np.zeros(len(table), np.int64), texts.parts()
-    while some := list(islice(parts, 2 * threads())):  # they may be read as they come
-        rows += sum(on_all_cores(work, some))
-    return {int(word): int(rows[slot(word, table)]) for word in words}
+def added(parts: Sequence[Counts]) -> Counts:
+    """The counts of several parts of the texts, in any order, as those of all."""
+    words = np.concatenate([np.empty(0, np.uint64), *(w for w, _ in parts)])
+    counts = np.concatenate([np.empty(0, np.uint32), *(c for _, c in parts)])
+    by = np.argsort(words, kind="stable")
+    words = words[by]
+    starts = np.flatnonzero(np.concatenate([np.ones(min(1, len(words)), bool), words[1:] != words[:-1]]))
+    return words[starts], np.add.reduceat(counts[by], starts, dtype=np.uint32) if len(starts) else counts
+
+
+def counted(asked: np.ndarray, known: Counts) -> np.ndarray:
+    """How many texts hold each word asked for (int64)."""
+    words, counts = known
+    out = np.zeros(len(asked), np.int64)
+    if len(words):
+        at = np.minimum(np.searchsorted(words, asked), len(words) - 1)
+        found = words[at] == asked
+        out[found] = counts[at[found]]
+    return out
+
+
+def slips(words: np.ndarray, either: np.ndarray, counts: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Which pairs of texts that differ in a word each (hashes: uint64[pairs, 2]) differ in a typing error only: bool.
+    `either`: see candidates; `counts`: how many texts hold each of some words."""
+    if not len(words):
+        return np.zeros(0, bool)
+    asked, at = np.unique(words, return_inverse=True)
+    held, real = counts(asked)[at.reshape(-1, 2)], np.isin(words, np.fromiter(_real(), np.uint64))
+    mine, yours = held[:, 0], held[:, 1]
+    typed = ((either & 1 > 0) & (yours >= TIMES * mine)) | ((either & 2 > 0) & (mine >= TIMES * yours))
+    return typed & ~real.all(axis=1)
 
 
 def _real() -> set[int]:
