@@ -130,7 +130,7 @@ class RowTexts(Texts):
     def sketches(self, columns: list[str] | None = None, whole: bool = False) -> Iterator[pa.Table]:
         """The sketches of the rows, see Rows.scored."""
         score = self._sketched if self._read.engine is None else partial(sketched, *self._made)
-        return self._read.scored(kept_as(self._made), score, columns, whole)
+        return self._read.scored(kept_as(self._made), score, columns, whole=whole)
 
     def _sketched(self, rows: Rows) -> dict[str, pa.Array]:
         """As the function, and the texts are remembered until the next call of `take`."""
