@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -152,5 +153,6 @@ def test_prompts_of_more_than_two_gigabytes_are_read_and_held_out_of(tmp_path):
         tmp_path / "short.parquet", ["What is four times five?", "Write a loop.", "Divide nine by three", "Sort it"]
     )
     corpus = corpus_of([short, *[shard] * 6])
+    corpus.context = replace(corpus.context, cache=tmp_path / "cache")
     scored = Holdout(per_ability=1).score(corpus.view(np.arange(corpus.n)))
     assert scored["_held"].sum() == 2

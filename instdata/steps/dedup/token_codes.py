@@ -16,10 +16,10 @@ from instdata.steps.dedup.character_tables import frozen, prepare, tables
 from instdata.steps.dedup.folding import BASE, fold, mix, scratch_size, slot
 from instdata.steps.dedup.leaks import BOILERPLATE, Items, Matches
 from instdata.steps.dedup.shared_ngrams import all_found, collect, table_for, tokens
-from instdata.util.kernels import inner, jit
+from instdata.util.kernels import inner, jit, on_all_cores, threads
 
 WORD, PAIR = 0x80, 0x40  # marks of a byte that is a word, that is two characters
-FIRST = 20  # bits of a place in the table of what n-grams begin with: 128 KB
+FIRST = 1 << 20  # bits of the table of what n-grams begin with, at least: 128 KB
 
 Texts = Callable[[np.ndarray], Iterable[tuple[np.ndarray, pa.Array]]]  # (numbers, full texts) of some rows, in order
 
@@ -56,9 +56,9 @@ def pack_rows(data, offsets, t, out, ends):
 
 
 @inner
-def first_place(key):
-    """The bit of `first` for four codes (a byte each of a uint64)."""
-    return (key * np.uint64(0x9E3779B1) & np.uint64(0xFFFFFFFF)) >> np.uint64(32 - FIRST)
+def first_place(key, first):
+    """The bit of `first` (a power of two of bytes) for four codes (a byte each of a uint64)."""
+    return (key * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(32)) & np.uint64(8 * len(first) - 1)
 
 
 @jit
@@ -82,7 +82,7 @@ def packed_matches(data, offsets, wanted, first, row_out, number_out):
         key = np.uint64(0)
         for last in range(count):
             key = (key << np.uint64(8) | codes[last]) & np.uint64(0xFFFFFFFF)
-            place = first_place(key)
+            place = first_place(key, first)
             if first[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7)) & 1 == 0 or last < 3:
                 continue
             start, taken, h = last - 3, 0, np.uint64(0)
@@ -102,6 +102,12 @@ def packed_matches(data, offsets, wanted, first, row_out, number_out):
 
 def packed(texts: pa.Array) -> pa.BinaryArray:
     """The codes of the tokens of each text."""
+    step = max(1, -(-len(texts) // threads()))
+    parts = on_all_cores(_packed, [texts.slice(start, step) for start in range(0, len(texts), step)])
+    return pa.concat_arrays(parts) if parts else pa.array([], pa.binary())
+
+
+def _packed(texts: pa.Array) -> pa.BinaryArray:
     data, offsets = prepare(texts)
     _, most = scratch_size(data, offsets, tables(True))
     out, ends = np.empty(most, np.uint8), np.zeros(len(texts) + 1, np.int64)
@@ -113,7 +119,7 @@ def packed(texts: pa.Array) -> pa.BinaryArray:
 
 
 class PackedItems:
-    """Items as what `packed` made of rows is searched for them."""
+    """Items, none of whose n-grams is shorter than four tokens, as what `packed` made of rows is searched for them."""
 
     def __init__(self, items: Items):
         codes = code_of(items.hashes)
@@ -122,8 +128,8 @@ class PackedItems:
         collect(codes, items.at, items.ngram, items.may, self._wanted, items.power, codes_number)
         there = items.numbers >= 0
         at = np.flatnonzero(there)
-        place = first_place(sum(codes[at + i] << np.uint64(24 - 8 * i) for i in range(4)))
-        self._first = np.zeros(1 << FIRST - 3, np.uint8)
+        self._first = np.zeros(max(FIRST, 1 << (64 * len(items.item)).bit_length()) >> 3, np.uint8)
+        place = first_place(sum(codes[at + i] << np.uint64(24 - 8 * i) for i in range(4)), self._first)
         np.bitwise_or.at(self._first, place >> np.uint64(3), np.uint8(1) << (place & np.uint64(7)).astype(np.uint8))
         # Two n-grams may have the same codes.
         pairs = np.unique(np.stack([codes_number[there], items.numbers[there]], 1), axis=0)
