@@ -24,9 +24,9 @@ from instdata.score.sandbox.run import chosen
 from instdata.steps.base import Step
 from instdata.steps.score_shards import Task, score_shard
 from instdata.util.build_context import Context
-from instdata.util.engine import Asked
+from instdata.util.engine import PlainCall
 
-# What corpus-wide steps ask, of each shard (Rows.scored) or otherwise (Asked): partial calls of these, with plain
+# What corpus-wide steps ask, of each shard (Rows.scored) or otherwise (PlainCall): partial calls of these, with plain
 # arguments, files of the cache, or a model.
 FUNCTIONS = {
     "labels": ("instdata.steps.ability.step", "_scores"),
@@ -58,8 +58,9 @@ class BuildCalls:
             return self._pack_score(item)
         if function is Scoring.into_cache:
             return self._pack_kept(item)
-        asked = self._pack_call(item.call) if function is Asked.do else None
-        return asked and ({"call": "asked", **asked}, pa.table({}))
+        if function is PlainCall.do and (asked := self._pack_call(item.call)):
+            return {"call": "asked", **asked}, pa.table({})
+        return None
 
     def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
         """Do what `pack` described. Raises what reading and scoring raise."""
@@ -69,7 +70,7 @@ class BuildCalls:
             path, out = (self.context.folder / spec[place] for place in ("path", "out"))
             return Scoring(self._call(spec), path, self.context, out).into_cache()
         if spec["call"] == "asked":
-            return Asked(self._call(spec)).do()
+            return PlainCall(self._call(spec)).do()
         made = read_block(self._block(spec, table))
         return {"path": self._inside(made.path), "rows": made.rows, "bad": made.bad, "key": made.key, "size": made.size}
 
