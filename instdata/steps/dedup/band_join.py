@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from instdata.steps.dedup.character_tables import frozen
 from instdata.steps.dedup.compared_texts import release
 from instdata.steps.dedup.minhash import Scheme
 from instdata.util.kernels import inner, jit, on_all_cores
@@ -121,6 +122,7 @@ def band_pairs(keys: np.ndarray, band: int, rows: np.ndarray, bits: np.ndarray, 
 
 def join_bands(keys: np.ndarray, rows: np.ndarray, bits: np.ndarray, differing: int) -> list[Joined]:
     """`band_pairs` of every band of `keys`, on all cores."""
+    rows, bits = frozen(rows.view()), frozen(bits.view())  # as arrays of mapped files are
     return on_all_cores(lambda band: band_pairs(keys, band, rows, bits, differing), range(len(keys)), "bands")
 
 
