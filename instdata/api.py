@@ -14,7 +14,7 @@ import yaml
 
 from instdata import build as making
 from instdata.builds import find_build, history, manifest, rows_of
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.read.in_memory import is_rows, stored
 from instdata.read.source_options import Source
 from instdata.recipe import model

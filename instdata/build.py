@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 
 from instdata.corpus.build_progress import Clock, told_drops, told_of
-from instdata.corpus.corpus import TRAIN, Corpus, read_cached, versions
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import TRAIN, Corpus, versions
 from instdata.corpus.forms_and_dropped import FORMS, notes_of, write_forms
 from instdata.corpus.ladder import ladder
 from instdata.corpus.ledger import write_quarantine, write_unreadable

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.corpus.find_rows import copy_of, rows_named
 from instdata.corpus.forms_and_dropped import DROPPED
 from instdata.corpus.optional_columns import filled_columns

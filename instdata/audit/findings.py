@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from instdata.audit.masked_rows import SHOWN, some, visible
-from instdata.corpus.corpus import Corpus, read_cached
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import Corpus
 from instdata.corpus.forms_and_dropped import NOTES, notes_of
 from instdata.corpus.optional_columns import fields_used
 from instdata.corpus.rows import SHARD, UNKNOWN, Rows

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from instdata.builds import kept_messages, manifest, messages_of
 from instdata.compare.cell import Grid, Stream
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.corpus.ladder import priority
 from instdata.corpus.rows import split_messages, weighed
 from instdata.score.from_build import HUMAN, SYNTHETIC

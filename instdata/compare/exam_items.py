@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from instdata.builds import manifest
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.recipe.load import read_recipe

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Shard, read_cached, versions
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import Corpus, Shard, versions
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
 from instdata.corpus.parquet_file import parquet_file
@@ -57,8 +58,8 @@ def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
         shutil.copyfileobj(there, file)
     rows = pq.read_metadata(path).num_rows
     raws = [read_cached(shard.bad_path, ["raw"])["raw"] for shard in shards if shard.bad]
-    there = sum(int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0) for raw in raws)
-    return {"records": rows + sum(map(len, raws)), "reconstructed": rows + there}
+    whole_texts = sum(int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0) for raw in raws)
+    return {"records": rows + sum(map(len, raws)), "reconstructed": rows + whole_texts}
 
 
 @contextmanager

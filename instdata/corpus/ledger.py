@@ -13,7 +13,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, read_cached
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard
 from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.rows import SHARD, UNKNOWN, row_id, told
 from instdata.corpus.shard_tables import spread

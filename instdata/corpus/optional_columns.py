@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, lies_on, read_cached, written
+from instdata.corpus.cached_tables import lies_on, read_cached, written
+from instdata.corpus.corpus import Corpus
 from instdata.corpus.rows import OPTIONAL, PUBLISHED, SHARD, TURN, messages_type
 
 TURN_FIELDS = tuple(n for n in TURN if n not in ("role", "content"))

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import HOLDOUT, ROW_GROUP, Corpus, Part, Shard, Sidecar, read_cached
+from instdata.corpus.cached_tables import ROW_GROUP, read_cached
+from instdata.corpus.corpus import HOLDOUT, Corpus, Part, Shard, Sidecar
 from instdata.corpus.forms_and_dropped import dropped_file
 from instdata.corpus.ladder import Ladder
 from instdata.corpus.ledger import ledger_file, score_fields

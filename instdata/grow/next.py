@@ -251,7 +251,7 @@ def _curve_cells(build: Path) -> tuple[str, dict[str, Cells]]:
     InputError where curves are missing or of another build."""
     import pyarrow.compute as pc
 
-    from instdata.corpus.corpus import read_parquet
+    from instdata.corpus.cached_tables import read_parquet
     from instdata.score.from_build import manifest_digest
 
     folder = build / "curves"

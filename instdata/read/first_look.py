@@ -13,7 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from instdata.corpus.corpus import Shard, read_cached
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import Shard
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import as_json, records
 from instdata.read.formats import CHOSEN_OPTION, COMMON, OPTIONS, used_keys

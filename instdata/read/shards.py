@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import BAD, Shard, read_cached, write_cached
+from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.corpus import BAD, Shard
 from instdata.corpus.rows import Rows
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.read.blocks import block_count

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.corpus.rows import UNKNOWN, Rows, talks_of
 from instdata.corpus.taxonomy import Taxonomy
 from instdata.score.item import LETTERS, Item

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import BAD, Corpus, Shard, write_cached
+from instdata.corpus.cached_tables import write_cached
+from instdata.corpus.corpus import BAD, Corpus, Shard
 from instdata.corpus.row_states import State
 from instdata.corpus.rows import OPTIONAL, SHARD, TURNS, Rows, message_id, row_id, with_fields
 from instdata.corpus.word_codes import ability_codes

@@ -26,9 +26,9 @@ from instdata.score.sandbox.run import chosen
 from instdata.steps.base import Step
 from instdata.steps.score_shards import Task, score_shard
 from instdata.util.build_context import Context
-from instdata.util.engine import Asked
+from instdata.util.engine import PlainCall
 
-# What corpus-wide steps ask, of each shard (Rows.scored) or otherwise (Asked): partial calls of these, with plain
+# What corpus-wide steps ask, of each shard (Rows.scored) or otherwise (PlainCall): partial calls of these, with plain
 # arguments, files of the cache, or a model.
 FUNCTIONS = {
     "labels": ("instdata.steps.ability.step", "_scores"),
@@ -64,8 +64,9 @@ class BuildCalls:
             return self._pack_rows(item)
         if function is DataFile.write:
             return self._pack_file(item)
-        asked = self._pack_call(item.call) if function is Asked.do else None
-        return asked and ({"call": "asked", **asked}, pa.table({}))
+        if function is PlainCall.do and (asked := self._pack_call(item.call)):
+            return {"call": "asked", **asked}, pa.table({})
+        return None
 
     def run(self, spec: dict[str, Any], table: pa.Table) -> Any:
         """Do what `pack` described. Raises what reading and scoring raise."""
@@ -75,7 +76,7 @@ class BuildCalls:
             path, out = (self.context.folder / spec[place] for place in ("path", "out"))
             return Scoring(self._call(spec), path, self.context, out, tuple(spec["sees"])).into_cache()
         if spec["call"] == "asked":
-            return Asked(self._call(spec)).do()
+            return PlainCall(self._call(spec)).do()
         if spec["call"] == "rows":
             return self._shard_rows(spec, table).write()
         if spec["call"] == "file":

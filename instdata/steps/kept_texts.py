@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import CorpusRows, read_cached, versions, write_cached
+from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.corpus import CorpusRows, versions
 from instdata.corpus.rows import TEXT, Rows
 from instdata.util.sealed import sound
 

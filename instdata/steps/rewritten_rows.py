@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Part, Shard, read_cached, write_cached, write_patch
+from instdata.corpus.cached_tables import read_cached, write_cached, write_patch
+from instdata.corpus.corpus import Corpus, Part, Shard
 from instdata.corpus.optional_columns import columns_with_values
 from instdata.corpus.rows import Rows, message_id
 from instdata.corpus.shard_tables import put

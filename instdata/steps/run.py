@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from instdata.corpus.corpus import CONFIGS, Corpus, Shard, Sidecar, read_cached, write_cached
+from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.corpus import CONFIGS, Corpus, Shard, Sidecar
 from instdata.corpus.row_states import Tally
 from instdata.corpus.rows import Rows
 from instdata.corpus.word_codes import ability_codes

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from instdata.corpus.corpus import Corpus, Part, read_cached, versions
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import Corpus, Part, versions
 from instdata.steps.base import MISSING, Step
 from instdata.util.sealed import all_sound, sealed
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import Shard, read_cached, write_cached
+from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.corpus import Shard
 from instdata.corpus.rows import SEEN_BY_STEPS, Rows
 from instdata.score.sandbox.run import chosen, use
 from instdata.steps.base import Step

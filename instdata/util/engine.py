@@ -28,7 +28,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Asked:
+class PlainCall:
     """A call with plain arguments (text, numbers, files of the cache), on its way to a worker. What is large lies in
     files."""
 

@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import Build, build, prepare
-from instdata.corpus import corpus as core
-from instdata.corpus import write_data_files
+from instdata.corpus import cached_tables, write_data_files
 from instdata.steps import holdout, kept_texts
 from instdata.steps.holdout import Holdout
 from instdata.util.paths import cache_folder
@@ -151,7 +150,7 @@ def test_each_shard_is_read_once_for_all_that_is_written_of_it(
     bench.jsonl("a.jsonl", corpus(900))
     whole = fingerprint(built(bench, "one").path)
     read: Counter[Path] = Counter()
-    real, write = core.read_cached, build_module._write
+    real, write = cached_tables.read_cached, build_module._write
 
     def counted(path: Path, columns: list[str] | None = None) -> pa.Table:
         read[path] += any(name.startswith("messages") for name in columns or ["messages"])
@@ -159,13 +158,15 @@ def test_each_shard_is_read_once_for_all_that_is_written_of_it(
 
     def written(*args: Any) -> Any:
         read.clear()
-        core.LATELY.get("nothing", ["n"], lambda names: pa.table({"n": pa.nulls(1 << 20, pa.int64())}))  # forget
+        cached_tables.LATELY.get(
+            "nothing", ["n"], lambda names: pa.table({"n": pa.nulls(1 << 20, pa.int64())})
+        )  # forget
         return write(*args)
 
-    for module in (core, write_data_files):
+    for module in (cached_tables, write_data_files):
         monkeypatch.setattr(module, "read_cached", counted)
     monkeypatch.setattr(build_module, "_write", written)
-    monkeypatch.setattr(core.LATELY, "most", 100_000)  # a shard or two
+    monkeypatch.setattr(cached_tables.LATELY, "most", 100_000)  # a shard or two
     again = built(bench, "two")
     texts = [n for path, n in read.items() if n]
     assert len(texts) > 5 and set(texts) == {1} and again.manifest["totals"]["dropped"]

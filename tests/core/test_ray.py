@@ -14,7 +14,7 @@ import pytest
 from instdata.build import build, prepare
 from instdata.corpus.corpus import Scoring
 from instdata.steps.score_shards import score_shard
-from instdata.util.engine import Asked, Ray, open_engine
+from instdata.util.engine import PlainCall, Ray, open_engine
 from instdata.util.errors import InputError
 from tests.conftest import Bench
 from tests.core.conftest import Store
@@ -107,7 +107,7 @@ def test_a_whole_build_loses_a_node_and_has_the_same_bytes(cluster: Any, bench: 
 
         def told(function: Any, items: Any) -> Iterator[Any]:
             for item in items:
-                asked.extend([item.call.func.__name__] if function is Asked.do else ())
+                asked.extend([item.call.func.__name__] if function is PlainCall.do else ())
                 yield item
 
         def losing(function: Any, items: Any) -> Iterator[Any]:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from instdata.build import build, prepare
+from instdata.corpus import cached_tables
 from instdata.corpus import corpus as core
 from instdata.corpus.ladder import ladder, priority
 from instdata.corpus.rows import SHARD, bytes_of_ids
@@ -41,13 +42,13 @@ def shard_file(path, texts):
         "source_row": list(range(n)),
     }
     columns = [pa.array(given[f.name], f.type) if f.name in given else pa.nulls(n, f.type) for f in SHARD]
-    core.write_cached(pa.table(columns, schema=SHARD), path)
+    cached_tables.write_cached(pa.table(columns, schema=SHARD), path)
     return core.Shard(path, n, 0, path.stem, 1 << 20)
 
 
 def corpus_of(shards):
     words = Words()
-    codes = [ability_codes(core.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
+    codes = [ability_codes(cached_tables.read_cached(s.path, ["ability"])["ability"], words) for s in shards]
     return core.Corpus(shards, core.State.fresh(np.concatenate(codes)), Context(), abilities=words)
 
 
@@ -55,7 +56,7 @@ def corpus_of(shards):
 def test_what_many_shards_score_is_looked_up_once_a_shard(tmp_path, monkeypatch, count):
     shard = shard_file(tmp_path / "shard.parquet", ["a", "b"])
     corpus = corpus_of([shard] * count)
-    core.write_cached(pa.table({"n": [1, 2], "_hidden": [3, 4]}), tmp_path / "scores.parquet")
+    cached_tables.write_cached(pa.table({"n": [1, 2], "_hidden": [3, 4]}), tmp_path / "scores.parquet")
     part = core.Part(tmp_path / "scores.parquet", 0, 2, None, "k")
     corpus.sidecars.append(core.Sidecar("step", dict.fromkeys(range(count), part)))
     asked = []

@@ -110,8 +110,8 @@ def test_keys_are_held_once_and_text_only_of_rows_that_share_a_band(
     most, held = [], []
     real, load = CorpusRows.scored, sketch_shards.RowTexts.load
 
-    def watched(self: CorpusRows, *how: Any) -> Any:
-        for table in real(self, *how):
+    def watched(self: CorpusRows, *how: Any, **more: Any) -> Any:
+        for table in real(self, *how, **more):
             alive.append(weakref.ref(table))
             yield table
             del table

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from instdata.build import _run, prepare
 from instdata.builds import history, messages_of
-from instdata.corpus.corpus import lies_on, read_cached
+from instdata.corpus.cached_tables import lies_on, read_cached
 from instdata.corpus.rows import message_id
 from instdata.corpus.shard_tables import put
 from instdata.publish.verify import verify

@@ -21,7 +21,7 @@ from instdata.audit.run import COUNTS, audit
 from instdata.build import build, prepare
 from instdata.builds import rows_of
 from instdata.cli.main import main
-from instdata.corpus.corpus import read_parquet
+from instdata.corpus.cached_tables import read_parquet
 from instdata.util.errors import InputError
 from tests.report.conftest import EVIL
 from tests.report.test_page import Checker

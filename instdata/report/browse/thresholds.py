@@ -83,7 +83,7 @@ class Thresholds:
         return {**totals, "bins": bins}
 
     def _scale(self, db: Any, name: str) -> tuple[float, float]:
-        """(low, width) of BINS of equal width between the 0.5th and 99.5th percentile; the first and last have the rest."""
+        """(low, width) of BINS of equal width between the 0.5th and 99.5th percentile; the ends have the rest."""
         if name not in self._ends:
             value = f"{quoted(name)}::double"
             sql = f"select {ENDS.format(value)} from ledger where isfinite({value})"

@@ -6,6 +6,7 @@ Nothing here is imported before it is used: the kernels need numba, which takes 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 API = {
@@ -66,11 +67,15 @@ def _warm(memory: int, semantic: bool = False) -> None:
     import numpy as np
 
     from instdata.steps.dedup.api import find_in, sketch_all
+    from instdata.steps.dedup.kept_verdicts import KeptVerdicts, text_hashes
     from instdata.steps.dedup.minhash import scheme, slices
 
     texts = _texts()
     s, order = scheme(0.5), np.arange(len(texts) + 1)
     sketched = sketch_all(slices([*texts, texts[0]]), len(order), s, memory)
+    hashes = np.empty((len(order), 2), np.uint64)
+    text_hashes(*sketched.texts.fetch(order), hashes)
+    KeptVerdicts(Path("nowhere"), hashes, True, print).find(order.astype(np.int32), np.empty(0, np.uint64))
     vectors = np.eye(len(order), 8, dtype=np.float32) if semantic else None
     method, least = ("semantic", 0.9) if semantic else ("minhash", 0.5)
     find_in(sketched, s, order, least, least, method, vectors=vectors).kept  # noqa: B018 - computed on access

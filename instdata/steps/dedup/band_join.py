@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from instdata.steps.dedup.character_tables import frozen
 from instdata.steps.dedup.compared_texts import release
-from instdata.steps.dedup.minhash import Scheme, Sketch
+from instdata.steps.dedup.minhash import Scheme
 from instdata.util.kernels import inner, jit, on_all_cores
 
 PART = 1 << 24  # keys that are sorted at once: of more rows, those with the same leading bits come in turn
@@ -27,9 +28,10 @@ def ones(x):
 
 
 @jit
-def band_groups(packed, rows, small, bits, differing, pairs, links):
-    """Pairs of one band's small groups whose bits differ in at most `differing`, and (first, other) links of its large
-    groups, each packed as low << 32 | high. Returns how many of both there are; only as many as fit are written."""
+def band_groups(packed, keys, band, rows, small, bits, differing, pairs, links):
+    """Pairs of one band's small groups that share no earlier band of `keys` and whose bits differ in at most
+    `differing`, and (first, other) links of its large groups, each packed as low << 32 | high. Returns how many of both
+    there are; only as many as fit are written."""
     n_pairs, n_links, start, n = 0, 0, 0, len(packed)
     while start < n:
         stop = start + 1
@@ -47,7 +49,10 @@ def band_groups(packed, rows, small, bits, differing, pairs, links):
                 for j in range(i + 1, stop):
                     b = packed[j] & LOW
                     x, y = rows[a], rows[b]
-                    if ones(bits[x, 0] ^ bits[y, 0]) + ones(bits[x, 1] ^ bits[y, 1]) <= differing:
+                    seen = ones(bits[x, 0] ^ bits[y, 0]) + ones(bits[x, 1] ^ bits[y, 1]) > differing
+                    for earlier in range(0 if seen else band):
+                        seen |= keys[earlier, x] == keys[earlier, y]
+                    if not seen:
                         if n_pairs < len(pairs):
                             pairs[n_pairs] = (a << np.uint64(32)) | b
                         n_pairs += 1
@@ -95,33 +100,30 @@ def most_differing(s: Scheme, floor: float) -> int:
     return int(np.ceil(n * share + 4 * np.sqrt(n * share * (1 - share))))
 
 
-def band_pairs(own: np.ndarray, rows: np.ndarray, bits: np.ndarray, differing: int) -> Joined:
-    """(pairs, links) by a band's key of each place (uint32), see band_groups; `rows`: where each place's `bits` are."""
+def band_pairs(keys: np.ndarray, band: int, rows: np.ndarray, bits: np.ndarray, differing: int) -> Joined:
+    """(pairs, links) by a band of `keys` (uint32[bands, texts]), of places in `rows`; see band_groups."""
     found: list[Joined] = []
-    none = np.empty(0, np.uint64)
+    none, own = np.empty(0, np.uint64), keys[band][rows]
+    release(keys)
     for at in by_prefix(own):
         packed = own[at].astype(np.uint64)
         packed <<= np.uint64(32)
         packed |= at.astype(np.uint64)
         packed.sort()
-        n_pairs, n_links = band_groups(packed, rows, SMALL, bits, differing, none, none)
+        n_pairs, n_links = band_groups(packed, keys, band, rows, SMALL, bits, differing, none, none)
         pairs, links = np.empty(n_pairs, np.uint64), np.empty(n_links, np.uint64)
         if n_pairs or n_links:
-            band_groups(packed, rows, SMALL, bits, differing, pairs, links)
+            band_groups(packed, keys, band, rows, SMALL, bits, differing, pairs, links)
         found.append((pairs, links))
+        release(keys)
     pairs, links = (np.concatenate(part) for part in zip(*found))
     return pairs, links
 
 
-def join_bands(sketch: Sketch, rows: np.ndarray, differing: int) -> list[Joined]:
-    """`band_pairs` of every band, by keys that this process holds."""
-
-    def band(i: int) -> Joined:
-        own = sketch.keys[i][rows]
-        release(sketch.keys)
-        return band_pairs(own, rows, sketch.bits, differing)
-
-    return on_all_cores(band, range(len(sketch.keys)), "bands")
+def join_bands(keys: np.ndarray, rows: np.ndarray, bits: np.ndarray, differing: int) -> list[Joined]:
+    """`band_pairs` of every band of `keys`, on all cores."""
+    rows, bits = frozen(rows.view()), frozen(bits.view())  # as arrays of mapped files are
+    return on_all_cores(lambda band: band_pairs(keys, band, rows, bits, differing), range(len(keys)), "bands")
 
 
 def gathered(found: Iterable[Joined], n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +135,6 @@ def gathered(found: Iterable[Joined], n: int) -> tuple[np.ndarray, np.ndarray]:
         unite(root, links)
         parts.append(pairs)
     flatten(root)
-    pairs = np.unique(np.concatenate(parts))  # two that are alike share most bands
+    pairs = np.unique(np.concatenate(parts))  # who joins some bands of them does not know of the others
     first, second = (pairs >> np.uint64(32)).astype(np.int64), (pairs & LOW).astype(np.int64)
     return pairs[root[first] != root[second]], root

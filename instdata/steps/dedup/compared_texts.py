@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +21,6 @@ from instdata.steps.dedup.minhash import Scheme, Sets, ngram_sets
 from instdata.steps.dedup.typing_errors import counted, vocabulary
 from instdata.util.errors import BuildError
 from instdata.util.kernels import jit, on_all_cores
-
-if TYPE_CHECKING:
-    from instdata.steps.dedup.kept_verdicts import KeptVerdicts
-    from instdata.steps.dedup.search_tasks import Far
 
 
 @jit
@@ -53,8 +49,8 @@ class Texts:
     Only rows that share a band key with another are ever read back, so the file costs little more than being written.
     """
 
-    far: Far | None = None  # where other machines do what is heavy
-    kept: KeptVerdicts | None = None  # what earlier searches found
+    far: Any = None  # search_tasks.Far, where other machines do what is heavy
+    kept: Any = None  # kept_verdicts.KeptVerdicts, where there are any
 
     def __init__(self, memory: int, folder: Path | None = None):
         self.memory, self.folder = memory, folder

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.corpus import read_cached, write_cached
+from instdata.corpus.cached_tables import read_cached, write_cached
 from instdata.corpus.shard_tables import as_bytes, of_bytes, spread
 from instdata.steps.dedup.band_join import LOW
 from instdata.steps.dedup.folding import mix
-from instdata.steps.dedup.verification import Verdicts, together
+from instdata.steps.dedup.verification import PairVerdicts, together
 from instdata.util.kernels import jit
 from instdata.util.sealed import SEAL, sound
 
@@ -63,7 +63,7 @@ class KeptVerdicts:
             say(f"dedup: {len(there) - len(self.files)} cached files of similarities are damaged; they are made again")
         self._old = [p for p in there if p not in self.files]
 
-    def find(self, rows: np.ndarray, pairs: np.ndarray) -> tuple[Verdicts, np.ndarray]:
+    def find(self, rows: np.ndarray, pairs: np.ndarray) -> tuple[PairVerdicts, np.ndarray]:
         """(what is known of pairs: see verification.verified, the pairs of which nothing is)."""
         keys = self._keys(rows, pairs)
         order = np.argsort(keys[:, 0])
@@ -83,14 +83,14 @@ class KeptVerdicts:
         new[order[left]] = True
         return together(found), pairs[new]
 
-    def keep(self, rows: np.ndarray, pairs: np.ndarray, found: Verdicts) -> None:
+    def keep(self, rows: np.ndarray, pairs: np.ndarray, found: PairVerdicts) -> None:
         """Keep what was found of some pairs (sorted); of those that it does not tell of, that they are below the
         floor."""
         if len(pairs):
             told = found.first.astype(np.uint64) << np.uint64(32) | found.second.astype(np.uint64)
             at = np.searchsorted(pairs, told)
             columns = [*map(pa.array, found[2:5]), as_bytes(np.ascontiguousarray(found.words))]
-            known = {name: spread(column, at, len(pairs)) for name, column in zip(Verdicts._fields[2:], columns)}
+            known = {name: spread(column, at, len(pairs)) for name, column in zip(PairVerdicts._fields[2:], columns)}
             self._write(pa.table({"key": as_bytes(self._keys(rows, pairs)), **known}))
         if len(self.files) > FILES:
             many, self.files = self.files, []
@@ -109,13 +109,13 @@ class KeptVerdicts:
     def _write(self, table: pa.Table) -> None:
         """Write a table of pairs, sorted by key; a pair that is there more than once stays so."""
         table = table.take(pa.array(np.argsort(of_bytes(table["key"], np.uint64)[:, 0], kind="stable")))
-        name = hashlib.blake2b(of_bytes(table["key"], np.uint8), digest_size=16).hexdigest()
+        name = hashlib.blake2b(of_bytes(table["key"], np.uint8).tobytes(), digest_size=16).hexdigest()
         self.files.append(self.folder / f"{name}.parquet")
         write_cached(table, self.files[-1])
 
 
-def _verdicts(pairs: np.ndarray, table: pa.Table) -> Verdicts:
+def _verdicts(pairs: np.ndarray, table: pa.Table) -> PairVerdicts:
     """What a table tells of some pairs, each at the floor or above."""
     first, second = (pairs >> np.uint64(32)).astype(np.int64), (pairs & LOW).astype(np.int64)
-    similarity, same, either = (np.asarray(table[name].combine_chunks()) for name in Verdicts._fields[2:5])
-    return Verdicts(first, second, similarity, same.astype(bool), either, of_bytes(table["words"], np.uint64))
+    similarity, same, either = (np.asarray(table[name].combine_chunks()) for name in PairVerdicts._fields[2:5])
+    return PairVerdicts(first, second, similarity, same.astype(bool), either, of_bytes(table["words"], np.uint64))

@@ -7,6 +7,7 @@ by their rarest n-grams (prefix_join.py), near-linear where comparing all pairs 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -58,8 +59,8 @@ def search(texts: Texts, sketch: Sketch, s: Scheme, order: np.ndarray, floor: fl
     copy_of = copies(sketch.whole, order)
     rows = order[copy_of[order] < 0].astype(np.int32)
     differing, far = most_differing(s, floor), texts.far
-    joined = join_bands(sketch, rows, differing) if far is None else far.join_bands(rows, sketch.bits, differing)
-    pairs, root = gathered(joined, len(rows))
+    join = partial(join_bands, sketch.keys) if far is None else far.join_bands
+    pairs, root = gathered(join(rows, sketch.bits, differing), len(rows))
     known, new = (NONE, pairs) if texts.kept is None else texts.kept.find(rows, pairs)
     texts.load(_compared(rows, new, root))
     found = verified(texts, rows, new, s, floor) if far is None else far.verified(rows, new, floor)

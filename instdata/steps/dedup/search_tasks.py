@@ -16,17 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from instdata.corpus.corpus import CorpusRows, read_cached
+from instdata.corpus.cached_tables import read_cached
+from instdata.corpus.corpus import CorpusRows
 from instdata.corpus.rows import TEXT, Rows
 from instdata.corpus.shard_tables import of_bytes, rows_at
-from instdata.steps.dedup.band_join import Joined, band_pairs
+from instdata.steps.dedup.band_join import Joined, join_bands
 from instdata.steps.dedup.character_tables import prepare
 from instdata.steps.dedup.compared_texts import Texts
 from instdata.steps.dedup.minhash import scheme
 from instdata.steps.dedup.sketch_shards import Prepared, compared, kept_as
-from instdata.steps.dedup.verification import PAIRS, Verdicts, together, verified
+from instdata.steps.dedup.verification import PAIRS, PairVerdicts, together, verified
 from instdata.util.atomic import whole
-from instdata.util.engine import Asked, Engine
+from instdata.util.engine import Engine, PlainCall
 from instdata.util.progress import track
 
 KEYS = 1 << 28  # bytes of band keys that a task holds, where it takes several bands
@@ -69,7 +70,8 @@ class Far:
         are no rows of the corpus, and are not given again."""
         for number, chunk in enumerate(older):
             _save_texts(self.folder, number, *chunk)
-        first, done, calls, wanted = len(older), 0, [], [np.empty(0, np.int64)]
+        first, done, wanted = len(older), 0, [np.empty(0, np.int64)]
+        calls: list[partial[Any]] = []
         own = rows[sum(len(offsets) - 1 for _, offsets in older) :] - self._older
         for path, _, at in self._rows.only(own).files(self._key):
             calls.append(partial(texts_task, self.folder, first + len(calls), path, done, done + len(at), *self._made))
@@ -80,8 +82,8 @@ class Far:
         for number, _ in enumerate(self._done(calls), first):
             yield _read_texts(self.folder, number)
 
-    def verified(self, rows: np.ndarray, pairs: np.ndarray, floor: float) -> Iterator[Verdicts]:
-        """See verification.verified; the texts are those that were loaded."""
+    def verified(self, rows: np.ndarray, pairs: np.ndarray, floor: float) -> Iterator[PairVerdicts]:
+        """See verification.verified; the texts are those that were loaded last."""
         _save(self.folder / "pairs.npy", pairs)
         step = min(PAIRS, max(LEAST, -(-len(pairs) // (4 * self._engine.jobs))))
         calls = [
@@ -89,10 +91,12 @@ class Far:
         ]
         for call, _ in zip(calls, self._done(calls)):
             with np.load(_verdicts(self.folder, call.args[1]), allow_pickle=False) as found:
-                yield Verdicts(*(found[name] for name in Verdicts._fields))
+                yield PairVerdicts(*(found[name] for name in PairVerdicts._fields))
 
     def _done(self, calls: list[partial[Any]]) -> Iterator[Any]:
-        return track(self._engine.map(Asked.do, map(Asked, calls)), len(calls), lambda done: done, size=lambda done: 1)
+        return track(
+            self._engine.map(PlainCall.do, map(PlainCall, calls)), len(calls), lambda done: done, size=lambda done: 1
+        )
 
     def _named(self, path: Path) -> str:
         return path.relative_to(_cache(self.folder)).as_posix()
@@ -125,8 +129,7 @@ def join_task(folder: Path, first: int, last: int, differing: int) -> int:
         for own, name in zip(keys, names):
             own[start + done : start + done + count] = of_bytes(table[name], np.uint32)[:, 0]
         done += count
-    found = zip(*(band_pairs(own[rows], rows, bits, differing) for own in keys))
-    pairs, links = (np.unique(np.concatenate(part)) for part in found)
+    pairs, links = map(np.concatenate, zip(*join_bands(keys, rows, bits, differing)))
     with whole(_bands(folder, first)) as file:
         np.savez(file, pairs=pairs, links=links)
     return len(rows)

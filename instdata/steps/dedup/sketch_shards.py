@@ -31,7 +31,6 @@ from instdata.util.kernels import on_all_cores, threads
 
 if TYPE_CHECKING:
     from instdata.steps.dedup.options import DedupOptions
-    from instdata.steps.dedup.search_tasks import Far
 
 VERSION = 2  # of what is kept: goes up where views, folding, n-grams or hashes change
 READ = 1 << 16  # rows whose text is read at once
@@ -113,11 +112,12 @@ def _sketched(view: str, s: Scheme, rows: Rows) -> tuple[dict[str, pa.Array], li
 
 class RowTexts(Texts):
     """The texts compared: those of older releases, which are at hand, then those of rows. Where all are sketched in
-    this process, they are held as they come by; else those that are asked for are read again. `made`: see made_with."""
+    this process, they are held as they come by; else those that are asked for are read again. `made`: see made_with;
+    `far`: search_tasks.Far, where other machines read them."""
 
     def __init__(
         self, memory: int, folder: Path | None, older: list[pa.Array], rows: Rows, made: tuple[Any, ...],
-        far: Far | None = None,
+        far: Any = None,
     ):  # fmt: skip
         super().__init__(memory, folder)
         self._older, self._read, self._made, self.far = older, rows, made, far
@@ -152,10 +152,12 @@ class RowTexts(Texts):
         super().__init__(self.memory, self.folder)
         self.rows = rows
         own = rows[: np.searchsorted(rows, self._first)]
+        older = []
         if len(own):
-            self.append(*prepare(pa.chunked_array(self._older).combine_chunks().take(pa.array(own))))
+            older.append(prepare(pa.chunked_array(self._older).combine_chunks().take(pa.array(own))))
+            self.append(*older[0])
         if self.far is not None:
-            for data, offsets in self.far.texts([*self.chunks], rows):
+            for data, offsets in self.far.texts(older, rows):
                 self.append(data, offsets, owned=True)
             return
         for batch in self._read.only(rows[len(own) :] - self._first).batches(READ, TEXT):
@@ -164,8 +166,7 @@ class RowTexts(Texts):
     def counts(self, words: np.ndarray) -> np.ndarray:
         """How many texts hold each of some words: those of older releases and of all rows that were read. A row that a
         step before this one dropped says as well which words there are, and its shard need not be looked at again."""
-        older = [vocabulary(*prepare(text)) for text in self._older]
-        found = counted(words, added(older))
+        found = counted(words, added([vocabulary(*prepare(text)) for text in self._older]))
         for table in self.sketches(["words"], whole=True):
             told = table["words"][0].as_py() if len(table) else b""
             n = len(told) // 12
@@ -174,7 +175,7 @@ class RowTexts(Texts):
 
 
 def sketch_rows(
-    made: tuple[Any, ...], rows: Rows, older: list[pa.Array], memory: int, folder: Path | None, far: Far | None = None
+    made: tuple[Any, ...], rows: Rows, older: list[pa.Array], memory: int, folder: Path | None, far: Any = None
 ) -> tuple[Sketched, np.ndarray]:
     """(texts of older releases and then of rows, ready to be searched; whether each row has no answer). `made`: see
     made_with. Half of `memory` (bytes) holds band keys and texts; what exceeds it lies in temporary files in
@@ -195,11 +196,10 @@ def sketch_rows(
             whole.sketch.keys[:, :at] = old.sketch.keys
         else:
             far.keep_older(old.sketch.keys)
-        for place, (data, offsets) in zip(texts.starts, texts.chunks):
-            text_hashes(data, offsets, hashes[place:])
+        text_hashes(*texts.fetch(np.arange(at)), hashes)
     arrays = {"whole": whole.sketch.whole, "bits": whole.sketch.bits, "text": hashes}
     bands = [f"band{i}" for i in range(len(whole.sketch.keys))]
-    for place, table in zip(rows.places(), texts.sketches([*bands, *arrays, "valid", "blank"])):
+    for places, table in zip(rows.places(), texts.sketches([*bands, *arrays, "valid", "blank"])):
         now = slice(at, at + len(table))
         for name, band in zip(bands, whole.sketch.keys):
             band[now] = of_bytes(table[name], np.uint32)[:, 0]
@@ -207,7 +207,7 @@ def sketch_rows(
             array[now] = of_bytes(table[name], np.uint64)
         whole.valid[now] = table["valid"]
         unanswered.append(np.asarray(table["blank"]))
-        texts.take(place)
+        texts.take(places)
         release(whole.sketch.keys)
         at = now.stop
     if s.contrast and folder is not None and made[1] < 1:

@@ -20,7 +20,7 @@ BLOCK = 16 << 20  # bytes of text that verification holds at once; their n-gram 
 PAIRS = 1 << 17  # that are verified together, at most
 
 
-class Verdicts(NamedTuple):
+class PairVerdicts(NamedTuple):
     """What verification found of pairs at the floor or above: `first` comes before `second` in priority, both are
     places in the rows searched."""
 
@@ -32,12 +32,12 @@ class Verdicts(NamedTuple):
     words: np.ndarray  # uint64[n, 2]: hashes of the words by which the two differ, where one may be misspelt
 
 
-def together(parts: Iterable[Verdicts]) -> Verdicts:
+def together(parts: Iterable[PairVerdicts]) -> PairVerdicts:
     """Several verdicts as one."""
-    return Verdicts(*(np.concatenate(columns) for columns in zip(NONE, *parts)))
+    return PairVerdicts(*(np.concatenate(columns) for columns in zip(NONE, *parts)))
 
 
-NONE = Verdicts(
+NONE = PairVerdicts(
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0, bool),
     np.empty(0, np.int64), np.empty((0, 2), np.uint64),
 )  # fmt: skip
@@ -64,7 +64,7 @@ def verify(values, at, sizes, tokens, token_at, token_sizes, contrast, bag, word
             )  # fmt: skip
 
 
-def verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor: float) -> Iterator[Verdicts]:
+def verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor: float) -> Iterator[PairVerdicts]:
     """Verdicts on pairs (earlier << 32 | later, places in `rows`), a block of text at a time."""
     start, step = 0, PAIRS
     while start < len(pairs):
@@ -84,7 +84,7 @@ def verified(texts: Texts, rows: np.ndarray, pairs: np.ndarray, s: Scheme, floor
             own, which = np.zeros((len(slips), 2), np.uint64), np.zeros(len(slips), np.int64)
             candidates(data, offsets, a[held[slips]], b[held[slips]], BESIDE, own, which)
             words[slips], either[slips] = own, which
-        yield Verdicts(first[held], second[held], found[held], same[held], either, words)
+        yield PairVerdicts(first[held], second[held], found[held], same[held], either, words)
         start += len(part)
         step = min(2 * len(part), PAIRS)
 
