@@ -83,6 +83,7 @@ def build(
     """Build a recipe into a folder. Run it again to resume, or after a change: only what changed is computed."""
     _begin_early(recipe, out, jobs if engine is EngineName.local and not dry_run else 1)
     from instdata.util.import_guards import lean, unswept
+    from instdata.util.remote_address import is_url
 
     with unswept():
         lean()  # before anything loads numba
@@ -90,10 +91,11 @@ def build(
         from instdata.build import folder_of, prepare
         from instdata.cli.output import build_result, build_summary
         from instdata.util.paths import cores, expanded
-        from instdata.util.remote_address import is_url
+        from instdata.util.remote_files import may_be_sent_to
         from instdata.util.scheduler import number_of
 
         me, say = number_of(engine.value, rank, world), sayer(quiet, "opening the sources")
+        _ = may_be_sent_to(out) if out and is_url(out) else None  # said before the sources are opened
         bars = sys.stderr.isatty() and not quiet
         plan = prepare(_recipe(recipe), set_ or [], limit, jobs or cores(), fresh, say, bars)
     local = expanded(out) if out and not is_url(out) else folder_of(plan.recipe.name, set_ or [], limit)

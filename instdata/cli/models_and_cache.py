@@ -43,8 +43,8 @@ def cache(
     json_: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show how large the step cache is, clean it, or prune what is old or was left behind. Both wait for builds.
-    Answers of models were paid for: they stay."""
+    """Show how large the step cache is, clean it, or prune what is old or was left behind (also kernels of other
+    versions, which all caches share). Both wait for builds. Answers of models were paid for: they stay."""
     from instdata.cli.output import sizes_table
     from instdata.util.caches import clean, prune, size
     from instdata.util.errors import InputError

@@ -110,6 +110,10 @@ class Taxonomy(Entry):
 
     def digest(self) -> str:
         """Changes when anything in the taxonomy does."""
+        return self._digest
+
+    @cached_property  # each of some thousand files asks for it
+    def _digest(self) -> str:
         content = self.model_dump(mode="json") | {
             "labelled": [e.model_dump() for e in self.labelled],
             "read": self.read,

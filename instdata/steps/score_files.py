@@ -36,7 +36,7 @@ def wanted(step: Step, corpus: Corpus, paths: list[Path]) -> list[bool]:
     there = all_sound(paths)
     damaged = sum(path.exists() and not fine for path, fine in zip(paths, there))
     if damaged and not corpus.context.fresh:
-        corpus.context.say(f"{step.name}: {damaged:,} cached files of scores are damaged; they are made again")
+        corpus.context.say(f"{step.name}: damaged files of scores in the cache, made again: {damaged:,}")
     return [corpus.context.fresh or not fine or _unsettled(path) for path, fine in zip(paths, there)]
 
 

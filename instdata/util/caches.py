@@ -43,9 +43,9 @@ def clean(say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
 
 def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """Remove what nobody is likely to use again: temporary files that killed processes left, shards and scores that
-    were not read for `days` (those of older versions among them, which never are), kernels of other versions. Returns
-    what is left and `removed`, in bytes. Waits for builds."""
-    oldest, gone = time.time() - days * 86400, 0
+    were not read for `days` (those of older versions among them, which never are), and so kernels of other versions,
+    which all caches share. Returns what is left, and in bytes `removed` and `removed_kernels`. Waits for builds."""
+    oldest, gone, kernels_gone = time.time() - days * 86400, 0, 0
     with _alone(say):
         for name in (*STEPS, "remote"):
             for path in sorted((cache_folder() / name).rglob("*")):
@@ -54,10 +54,14 @@ def prune(days: float = 30, say: Callable[[str], None] = lambda line: None) -> d
                     path.unlink()
         used = {kernels.folder(room) for room in kernels.ROOMS}
         for place in kernels.home().glob("*"):
-            if place.is_dir() and place not in used:
-                gone += _sized(place, place)["bytes"]
+            if place.is_dir() and place not in used and all(_used(p) < oldest for p in place.rglob("*")):
+                kernels_gone += _sized(place, place)["bytes"]
                 shutil.rmtree(place, ignore_errors=True)
-    return {**size(), "removed": {"bytes": gone, "path": str(cache_folder())}}
+    return {
+        **size(),
+        "removed": {"bytes": gone, "path": str(cache_folder())},
+        "removed_kernels": {"bytes": kernels_gone, "path": str(kernels.home())},
+    }
 
 
 def _used(path: Path) -> float:

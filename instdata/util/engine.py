@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -23,6 +24,7 @@ from instdata.util.paths import cache_address, cache_folder, cores
 from instdata.util.sealed import discard, seal, sound
 
 READY = "instdata.steps.worker_preload"  # what a build's workers have loaded when they begin
+PATIENCE = 20.0  # seconds in which a cluster answers
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -110,6 +112,7 @@ class Ray(Engine):
         self._near = Processes(jobs)
         self._ray, self._ours = ray, not ray.is_initialized()
         if self._ours:
+            _answers(os.environ.get("RAY_ADDRESS", ""))
             quiet = {"log_to_driver": False, "logging_level": "ERROR"}
             if os.environ.get("RAY_ADDRESS"):
                 ray.init(**quiet)  # num_cpus is the cluster's own, and an error there
@@ -172,6 +175,20 @@ class Ray(Engine):
         self._near.__exit__(raised, *more)
         if self._ours:
             self._ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Raise InputError where nobody listens at an address of Ray's: it would ask for minutes. (`auto` and the like are
+    its own.)"""
+    host, _, port = address.rpartition("://")[2].partition("/")[0].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as e:
+        raise InputError(
+            f"RAY_ADDRESS={address}: nobody answers there ({e}): is the cluster up, and may this machine reach it?"
+        ) from e
 
 
 def open_engine(name: str = "local", jobs: int | None = None, ready: str | None = None) -> Engine:

@@ -12,6 +12,7 @@ from instdata.util.atomic import digest
 from instdata.util.paths import cache_folder
 from instdata.util.sealed import read_sealed_json, write_sealed_json
 
+SMALL = 1 << 20  # bytes of files up to which a note of their digest costs more than to read them
 SETTLED = 1.0  # seconds since a file was written last: before, a write at once after it may leave the same time
 
 
@@ -41,6 +42,8 @@ def _remembered(kind: str, paths: Sequence[Path], read: Callable[[], str]) -> st
     name = hashlib.sha256("\n".join([kind, *(str(p.resolve()) for p in paths)]).encode()).hexdigest()[:40]
     note = cache_folder() / "digests" / f"{name}.json"
     now = _stamps(paths)
+    if sum(stamp[0] for stamp in now) <= SMALL:
+        return read()
     found = read_sealed_json(note)
     if isinstance(found, list) and found[0] == now:
         return str(found[1])

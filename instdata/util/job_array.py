@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import shutil
 import socket
+import tempfile
 import time
 import uuid
 from collections import Counter, deque
@@ -160,6 +161,7 @@ def driving(rank: Rank, calls: Calls, say: Callable[[str], None]) -> Iterator[Ra
 def attend(rank: Rank, calls: Calls, wait: float, say: Callable[[str], None]) -> int:
     """Do tasks until rank 0 is done; returns how many. Raises InputError where rank 0 is of another job, or does not
     come for `wait` seconds; BuildError where it fails, or falls silent for as long."""
+    _writable(rank.folder)
     watch, workers, run, began = Watch(), Workers(rank, calls), "", time.monotonic()
     try:
         while True:
@@ -192,6 +194,19 @@ def attend(rank: Rank, calls: Calls, wait: float, say: Callable[[str], None]) ->
             time.sleep(0.2)
     finally:
         workers.stop()
+
+
+def _writable(folder: Path) -> None:
+    """Raise InputError where this rank cannot write where all of them meet."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".tmp-"):
+            pass
+    except OSError as e:
+        raise InputError(
+            f"{folder}: this rank cannot write there: {e.strerror}. Set INSTDATA_CACHE to a folder that all ranks may "
+            f"write to"
+        ) from e
 
 
 def _agree(rank: Rank, state: dict[str, Any]) -> None:

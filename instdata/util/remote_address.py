@@ -6,11 +6,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
 from instdata.util.atomic import whole
 from instdata.util.errors import BuildError, InputError, MissingExtra
+from instdata.util.progress import phase
 from instdata.util.redaction import redact
 
 T = TypeVar("T")
@@ -23,6 +25,7 @@ OTHER = (
     "NoCredentials|credentials|Forbidden|AccessDenied|InvalidAccessKey|SignatureDoesNotMatch|does not "
     "exist|NoSuchBucket|AuthenticationFailed|AuthorizationFailure|failed to authenticate"
 )
+WRONG = "Cannot traverse all of|Invalid bucket name|ParamValidation"  # of an address that names nothing
 
 
 def is_url(text: str | Path) -> bool:
@@ -66,7 +69,7 @@ def open_address(url: str) -> tuple[Any, str]:
 
 def _line(e: Exception) -> str:
     """The first line of what an error says, or its name."""
-    return redact((str(e).strip().splitlines() or [""])[0])[:200] or type(e).__name__
+    return redact((str(e).strip().splitlines() or [""])[0])[:200].rstrip(".") or type(e).__name__
 
 
 def _behind(e: FileNotFoundError) -> Exception | None:
@@ -90,18 +93,23 @@ def safely(url: str, work: Callable[[], T], patience: float = PATIENCE) -> T:
     """The work's result, tried again where the other side or the way there fails; not after so many seconds, but for a
     transfer, which may break off late."""
     begun = time.monotonic()
-    for attempt in range(1, TRIES + 1):
-        try:
-            return work()
-        except (InputError, BuildError):
-            raise
-        except Exception as e:  # the clients raise dozens of kinds
-            if isinstance(e, FileNotFoundError) and not (e := _behind(e)):  # type: ignore[assignment]
-                raise InputError(f"{redact(url)}: no such file or bucket") from None
-            said = _line(e)
-            if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
-                raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
-            if attempt == TRIES or time.monotonic() - begun > patience:
-                raise BuildError(f"{redact(url)}: {said} ({attempt} {'try' if attempt == 1 else 'tries'}). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
+    with ExitStack() as told:
+        for attempt in range(1, TRIES + 1):
+            try:
+                return work()
+            except (InputError, BuildError):
+                raise
+            except Exception as e:  # the clients raise dozens of kinds
+                if isinstance(e, FileNotFoundError) and not (e := _behind(e)):  # type: ignore[assignment]
+                    raise InputError(f"{redact(url)}: no such file or bucket") from None
+                said = _line(e)
+                if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
+                    raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501
+                if re.search(WRONG, str(e)):
+                    raise InputError(f"{redact(url)}: {said}. Name a bucket, and a path in it") from e
+                if attempt == TRIES or time.monotonic() - begun > patience:
+                    raise BuildError(f"{redact(url)}: {said} ({attempt} {'try' if attempt == 1 else 'tries'}). What was done is kept: run the same command again to go on") from e  # fmt: skip  # noqa: E501
+            if attempt == 1:
+                told.enter_context(phase(f"{redact(url)}: {said}; asking again"))
             time.sleep(0.05 * 2**attempt)
     raise AssertionError

@@ -27,7 +27,7 @@ def fetched(url: str, cache: Path, say: Callable[[str], None] = lambda line: Non
     system, inside = open_address(url)
     places = safely(url, lambda: _files(system, inside))
     if not places:
-        raise InputError(f"{redact(url)}: no such file")
+        raise InputError(f"{redact(url)}: no such file or bucket")
     copies = []
     for place in places:
         info = safely(url, lambda place=place: system.info(place))  # type: ignore[misc]
@@ -43,16 +43,21 @@ def fetched(url: str, cache: Path, say: Callable[[str], None] = lambda line: Non
     return copies
 
 
+def may_be_sent_to(url: str) -> tuple[Any, str]:
+    """(fsspec's file system, the path in it) of an address that takes builds; nobody is asked. Raises InputError."""
+    if url.startswith("http"):
+        raise InputError(
+            f"{redact(url)}: http(s) is read only: send builds to s3://, gs://, az:// … or a folder (--out)"
+        )
+    return open_address(url)
+
+
 class Place:
     """An address where a build is to go. Opening it tells whether one may write there, before anything is built."""
 
     def __init__(self, url: str):
         self.url = redact(url)
-        if url.startswith("http"):
-            raise InputError(
-                f"{self.url}: http(s) is read only: send builds to s3://, gs://, az:// … or a folder (--out)"
-            )
-        self._system, self._root = open_address(url)
+        self._system, self._root = may_be_sent_to(url)
         there = safely(url, lambda: self._names())
         if there and "manifest.json" not in there and MARK not in there:
             raise InputError(
