@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -22,10 +21,12 @@ def texts_at(rows: Rows, name: str, at: np.ndarray) -> Iterator[tuple[np.ndarray
     """(numbers, TEXT) of the rows `at` (they ascend), batch by batch: first those that were asked for under this name
     when a build of the same name asked last, then the others, read from their shards. What is asked for now is kept
     in their place."""
-    path = _place(rows, name)
-    if path is None or not isinstance(rows, CorpusRows):
+    if not isinstance(rows, CorpusRows) or rows.context.cache is None:
         yield from _read(rows, at)
         return
+    told = repr((sorted(versions().items()), rows.context.build, name))
+    key = hashlib.sha256(told.encode()).hexdigest()[:40]
+    path = rows.context.cache / "scores" / key[:2] / f"{key}.parquet"
     known = read_cached(path) if not rows.context.fresh and sound(path) else None
     kept, parts, size = at[:0], [], 0
     if known is not None:
@@ -49,15 +50,6 @@ def _read(rows: Rows, at: np.ndarray) -> Iterator[tuple[np.ndarray, Rows]]:
     for batch in rows.only(at).batches(columns=TEXT):
         yield at[start : start + len(batch)], batch
         start += len(batch)
-
-
-def _place(rows: Rows, name: str) -> Path | None:
-    """Where texts are kept under a name; None where nothing is."""
-    if not isinstance(rows, CorpusRows) or rows.context.cache is None or not len(rows):
-        return None
-    told = repr((sorted(versions().items()), rows.context.build, name))
-    key = hashlib.sha256(told.encode()).hexdigest()[:40]
-    return rows.context.cache / "scores" / key[:2] / f"{key}.parquet"
 
 
 def _named(rows: CorpusRows, at: np.ndarray, table: pa.Table) -> pa.Table:

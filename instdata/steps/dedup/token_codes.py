@@ -63,12 +63,12 @@ def first_place(key, first):
 
 @jit
 def packed_matches(data, offsets, wanted, first, row_out, number_out):
-    """As `matches`, of what `pack_rows` wrote: `wanted` holds n-grams of four codes or more, `first` has the bits of
-    those that they begin with."""
+    """As `matches`, of what `pack_rows` wrote, but each n-gram of a row once: `wanted` holds n-grams of four codes or
+    more, `first` has the bits of those that they begin with."""
     most, total = 0, 0
     for row in range(len(offsets) - 1):
         most = max(most, 2 * (offsets[row + 1] - offsets[row]))
-    codes = np.empty(most, np.uint64)
+    codes, last_row = np.empty(most, np.uint64), np.full(len(wanted.number), -1, np.int64)
     for row in range(len(offsets) - 1):
         count = 0
         for at in range(offsets[row], offsets[row + 1]):
@@ -93,7 +93,8 @@ def packed_matches(data, offsets, wanted, first, row_out, number_out):
                     h = h * BASE + codes[start + taken]
                     taken += 1
                 number = wanted.number[slot(mix(h + np.uint64(length)) | np.uint64(1), wanted.hashes)]
-                if number >= 0:
+                if number >= 0 and last_row[number] != row:
+                    last_row[number] = row
                     if total < len(row_out):
                         row_out[total], number_out[total] = row, number
                     total += 1
@@ -136,12 +137,11 @@ class PackedItems:
         self._at, self._number = np.searchsorted(pairs[:, 0], np.arange(len(pairs) + 1)), pairs[:, 1]
 
     def search(self, rows: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-        """(row, n-gram) of every n-gram of the items that a row may hold, sorted, each once."""
+        """(row, n-gram) of every n-gram of the items that a row may hold, each once."""
         _, offsets, data = rows.buffers()
         at = np.frombuffer(offsets, np.int32)[rows.offset : rows.offset + len(rows) + 1]
         data = frozen(np.frombuffer(data or b"\0", np.uint8))
-        found = all_found(packed_matches, len(rows), data, frozen(at), self._wanted, self._first)
-        row, code = np.unique(np.stack(found, 1), axis=0).T
+        row, code = all_found(packed_matches, len(rows), data, frozen(at), self._wanted, self._first)
         count = self._at[code + 1] - self._at[code]
         place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(self._at[code], count)
         return np.repeat(row, count), self._number[place]
