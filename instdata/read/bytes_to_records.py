@@ -85,8 +85,9 @@ def lines(
     error = None
     try:
         for piece in text_pieces(path, encoding):
-            end = end or (b"\r" if b"\r" in piece and b"\n" not in piece else b"\n")  # an old Macintosh's
-            *whole, rest = piece.split(end)
+            if not end:  # an old Macintosh's is \r; one that ends the piece may have its \n in the next
+                end = b"\n" if b"\n" in piece else b"\r" if b"\r" in piece[:-1] else b""
+            *whole, rest = piece.split(end) if end else [piece]
             if whole:
                 yield [_joined([*carry, whole[0]], held + len(whole[0])), *whole[1:]]
                 carry, held = [rest], len(rest)

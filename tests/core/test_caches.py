@@ -46,11 +46,16 @@ def test_pruning_takes_what_is_old_or_left_behind(
     os.utime(old, (1, 1))
     (tmp_path / "home/kernels/other").mkdir(parents=True)
     (tmp_path / "home/kernels/other/k.nbi").write_bytes(b"z" * 10)
+    os.utime(tmp_path / "home/kernels/other/k.nbi", (1, 1))
+    (tmp_path / "home/kernels/lately").mkdir()
+    (tmp_path / "home/kernels/lately/k.nbi").write_bytes(b"z")  # another installation's, perhaps
     ran = CliRunner().invoke(cli.app, ["cache", "prune", "--json"])
     assert ran.exit_code == 0, ran.output
-    assert json.loads(ran.stdout)["removed"]["bytes"] == 1110
+    told = json.loads(ran.stdout)
+    assert told["removed"] == {"bytes": 1100, "path": str(cache_folder())}
+    assert told["removed_kernels"] == {"bytes": 10, "path": str(tmp_path / "home/kernels")}
     assert sorted((cache_folder() / "shards").rglob("*.parquet")) == new and not left.exists()
-    assert not (tmp_path / "home/kernels/other").exists()
+    assert not (tmp_path / "home/kernels/other").exists() and (tmp_path / "home/kernels/lately/k.nbi").exists()
 
 
 def test_windows_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

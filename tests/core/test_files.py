@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from instdata.read import bytes_to_records as files
@@ -115,8 +115,11 @@ def test_an_array_that_does_not_end_is_damaged(tmp_path, text):
         list(elements(tmp_path / "a.json"))
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"))), st.integers(1, 20))
+# (A \r before the first \n would be an old Macintosh's line end, in pieces as small as these.)
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"))), st.integers(1, 20))
 @settings(deadline=None)
+@example(["one\r", "two\r"], 4)
+@example(["\r"], 1)
 def test_lines_come_whole_whatever_the_pieces(tmp_path_factory, texts, piece):
     path = tmp_path_factory.mktemp("l") / "l.jsonl"
     path.write_bytes("".join(t + "\n" for t in texts).encode())

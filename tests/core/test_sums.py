@@ -249,6 +249,8 @@ def test_no_code_reads_a_builds_file_past_its_checksum():
     names = r'/ (?:"(?:ledger|dropped|forms)\.parquet"|"quarantine\.jsonl"|"recipe\.yaml"|DROPPED\b|FORMS\b)'
     writers = {
         "build.py",
+        "corpus/forms_and_dropped.py",
+        "corpus/ledger.py",
         "corpus/write_build_folder.py",
         "publish/verify.py",
         "publish/published_folder.py",
