@@ -72,6 +72,12 @@ def in_the_middle(claim: dict[str, Any]) -> bool:
     return False
 
 
+def test_a_rank_that_cannot_write_says_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="this rank cannot write there"):
+        attend(Rank(1, 2, 1, tmp_path / "file" / "job", "same"), Squares(), 600, print)
+
+
 def test_two_ranks_share_the_work_and_one_is_killed(start: Start, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(job_array, "STALE", 3.0)
     said: list[str] = []

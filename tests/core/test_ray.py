@@ -77,6 +77,13 @@ def test_a_cache_that_a_node_does_not_see_is_said_before_any_work(cluster: Any, 
             engine._shared(tmp_path)
 
 
+def test_a_cluster_that_is_not_there_is_said_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("127.0.0.1:9", "ray://127.0.0.1:9"):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(InputError, match=f"RAY_ADDRESS={address}: nobody answers there"):
+            open_engine("ray", jobs=1)
+
+
 SLOW = """
 import time
 from instdata import Step

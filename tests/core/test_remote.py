@@ -182,3 +182,27 @@ def test_what_a_store_has_is_not_sent_again(form: str, bench: Bench, tmp_path: P
     assert Place("named://bench/out").send(done.path) == (count if form == "none" else 0)
     (done.path / "README.md").write_text("another card of the same size"[:20])
     assert Place("named://bench/out").send(done.path) == (count if form == "none" else 1)
+
+
+@pytest.mark.parametrize("out, told", [("nothing://x/a", "Protocol not known"), ("https://x/a", "read only")])
+def test_what_takes_no_build_is_said_before_the_sources_are_opened(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, out: str, told: str
+) -> None:
+    monkeypatch.setattr("instdata.build.prepare", lambda *how: pytest.fail("sources were opened"))
+    ran = CliRunner().invoke(app, ["build", str(bench.recipe(sources=[{"path": "s3://a/b"}])), "--out", out])
+    assert isinstance(ran.exception, InputError) and told in str(ran.exception)
+
+
+def test_an_address_without_a_bucket_is_wrong_input(store: Store) -> None:
+    with pytest.raises(InputError, match="Name a bucket"):
+        fetched("s3://", cache_folder())
+
+
+def test_whoever_waits_hears_why(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, "in/a.jsonl", rows(3))
+    said: list[str] = []
+    monkeypatch.setattr("instdata.util.progress.doing", said.append)
+    store.asked.clear()
+    store.fails = lambda method, path, count: "500" if count <= 4 else ""
+    assert fetched("s3://bench/in/a.jsonl", cache_folder())
+    assert any("s3://bench/in/a.jsonl: " in line and "asking again" in line for line in said)
