@@ -101,7 +101,7 @@ def test_a_kernel_that_does_not_compile_ends_the_build(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_few_functions_are_compiled(tmp_path: Path) -> None:
     """Each takes a tenth of a second or more: they were 161 once, without three kernels that warming forgot."""
-    assert compiled(tmp_path, PARTS) <= 149
+    assert compiled(tmp_path, PARTS) <= 151
 
 
 def test_a_kernel_is_kept_by_what_it_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
