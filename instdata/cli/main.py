@@ -11,7 +11,6 @@ import signal
 import sys
 import traceback
 from copy import copy
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -103,9 +102,8 @@ for commands in (
 help_and_reference.tell(app)
 
 
-def _ended(by: list[int], number: int, frame: Any) -> None:
+def _ended(number: int, frame: Any) -> None:
     """What a scheduler's signal does: the same as Ctrl-C."""
-    by.append(number)
     raise KeyboardInterrupt
 
 
@@ -115,8 +113,7 @@ def main() -> None:
 
     if sys.platform == "win32":
         _fail("instdata runs on Linux and macOS; on Windows, run it in WSL (wsl --install)", 2)
-    ended: list[int] = []
-    signal.signal(signal.SIGTERM, partial(_ended, ended))
+    signal.signal(signal.SIGTERM, _ended)
     try:
         program = _called(sys.argv[1:])
         code = program(standalone_mode=False, prog_name="instdata")  # a command's; 130 where it was interrupted
@@ -130,7 +127,7 @@ def main() -> None:
     except OutOfTime as e:
         _fail(str(e), 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was done is kept: run the same command again to go on", 143 if ended else 130)
+        _fail("interrupted; what was done is kept: run the same command again to go on", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

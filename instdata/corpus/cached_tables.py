@@ -40,6 +40,14 @@ def read_cached(path: Path, columns: list[str] | None = None) -> pa.Table:
     return read_parquet(path, columns)
 
 
+def kept_table(path: Path) -> pa.Table | None:
+    """A table of the cache that may be missing: another build may replace or remove it at any time."""
+    try:
+        return read_cached(path)
+    except (BuildError, OSError):
+        return None
+
+
 def written(path: Path) -> int | None:
     """When a file of the cache was written; None where it is not there, or damaged: reading it says so."""
     return path.stat().st_mtime_ns if sound(path) else None

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.cached_tables import kept_table, write_cached
 from instdata.corpus.corpus import CorpusRows, versions
 from instdata.corpus.rows import TEXT, Rows
-from instdata.util.sealed import sound
 
 KEPT = 1 << 26  # bytes of text that are kept under one name at most
 
@@ -26,8 +25,8 @@ def texts_at(rows: Rows, name: str, at: np.ndarray) -> Iterator[tuple[np.ndarray
         return
     told = repr((sorted(versions().items()), rows.context.build, name))
     key = hashlib.sha256(told.encode()).hexdigest()[:40]
-    path = rows.context.cache / "scores" / key[:2] / f"{key}.parquet"
-    known = read_cached(path) if not rows.context.fresh and sound(path) else None
+    path = rows.context.cache / "kept" / f"{key}.parquet"
+    known = None if rows.context.fresh else kept_table(path)
     kept, parts, size = at[:0], [], 0
     if known is not None:
         number, by = np.unique(_numbers(rows, known), return_index=True)

@@ -16,7 +16,7 @@ from instdata.util.redaction import redact
 from instdata.util.sealed import SEAL
 
 USERS = ".users"  # the file that builds hold a lock of
-STEPS = ("sources", "shards", "scores", "embeddings", "learned", "digests", "array")
+STEPS = ("sources", "shards", "scores", "kept", "embeddings", "learned", "digests", "array")
 
 
 def size() -> dict[str, Any]:

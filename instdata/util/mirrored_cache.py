@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class Mirror:
     def __init__(self, url: str, copy: Path):
         from instdata.util.remote_address import open_address, safely
 
-        if url.startswith("http"):
-            raise InputError(f"INSTDATA_CACHE: {redact(url)}: http(s) is read only, and a cache is written to")
+        if url.startswith(("http", "file:")):
+            raise InputError(f"INSTDATA_CACHE: {redact(url)}: name a folder, or an address that can be written to")
         self._copy = copy
         self._safely = partial(safely, url)
         self._listed: dict[str, set[str]] = {}
@@ -54,14 +55,14 @@ class Mirror:
         """Fetch a file of the copy and its seal, where it has one, which comes first; False where they are not at the
         address. A folder there is listed once; what was not in the list is asked for by name the next time: another
         machine may have made it."""
-        from instdata.util.remote_address import fetch_into
+        from instdata.util.remote_address import NotThere, fetch_into
 
         if not self._ours(path) or not self._there(seal or path):
             return False
         try:
             told = self._safely(partial(self._system.cat_file, self._at(seal))) if seal else b""
             self._safely(partial(fetch_into, self._system, self._at(path), path, None), math.inf)
-        except InputError:  # whoever sends it was ended before
+        except NotThere:  # whoever sends it was ended before
             return False
         if seal:
             write_text(seal, told.decode("utf-8", "replace"))
@@ -73,12 +74,14 @@ class Mirror:
             if self._ours(path):
                 put = partial(self._system.put_file, str(path), self._at(path))
                 self._safely(put, math.inf)
+                folder, _, name = self._at(path).rpartition("/")
+                self._listed.get(folder, set()).add(name)
 
     def forget(self, *files: Path) -> None:
         """Remove files at the address."""
         for path in files:
-            if self._ours(path) and self._there(path):
-                self._safely(partial(self._system.rm_file, self._at(path)))
+            if self._ours(path):
+                self._safely(partial(self._gone, self._at(path)))
 
     def _there(self, path: Path) -> bool:
         folder, _, name = self._at(path).rpartition("/")
@@ -95,6 +98,12 @@ class Mirror:
             return {str(entry).rpartition("/")[2] for entry in self._system.ls(folder, detail=False)}
         except FileNotFoundError:
             return set()
+
+    def _gone(self, place: str) -> None:
+        with suppress(FileNotFoundError):
+            self._system.rm_file(place)
+        folder, _, name = place.rpartition("/")
+        self._listed.get(folder, set()).discard(name)
 
     def _exists(self, place: str) -> bool:
         try:

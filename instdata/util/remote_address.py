@@ -28,6 +28,10 @@ OTHER = (
 WRONG = "Cannot traverse all of|Invalid bucket name|ParamValidation"  # of an address that names nothing
 
 
+class NotThere(InputError):
+    """Nothing is at an address."""
+
+
 def is_url(text: str | Path) -> bool:
     """Whether a path is an address of another machine."""
     return URL.match(str(text)) is not None
@@ -101,7 +105,7 @@ def safely(url: str, work: Callable[[], T], patience: float = PATIENCE) -> T:
                 raise
             except Exception as e:  # the clients raise dozens of kinds
                 if isinstance(e, FileNotFoundError) and not (e := _behind(e)):  # type: ignore[assignment]
-                    raise InputError(f"{redact(url)}: no such file or bucket") from None
+                    raise NotThere(f"{redact(url)}: no such file or bucket") from None
                 said = _line(e)
                 if isinstance(e, PermissionError) or re.search(OTHER, f"{type(e).__name__} {e}"):
                     raise InputError(f"{redact(url)}: {said}. Credentials come from the usual places of its client (environment, ~/.aws …)") from e  # fmt: skip  # noqa: E501

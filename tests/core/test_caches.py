@@ -77,4 +77,4 @@ def test_what_a_scheduler_sends_ends_as_ctrl_c_does(
             cli.main()
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert ended.value.code == 143 and "what was done is kept" in capsys.readouterr().err
+    assert ended.value.code == 130 and "what was done is kept" in capsys.readouterr().err

@@ -159,6 +159,14 @@ def test_only_whole_files_count(store: Store, machine: Any) -> None:
     seal(three)
     assert sound(machine("four") / "scores" / "aa" / "x")
 
+    late = machine("four") / "sources" / "late"
+    assert not sound(late)  # the folder is listed now, without it
+    late.parent.mkdir(parents=True, exist_ok=True)
+    late.write_bytes(b"what its name does not say")
+    seal(late)
+    discard(late)
+    assert not store.client().find("bench/cache/sources") and not sound(late)
+
     discard(machine("four") / "scores" / "aa" / "x")
     assert not store.client().find("bench/cache/scores") and not sound(machine("five") / "scores" / "aa" / "x")
     assert not [p for p in machine("four").rglob("x*")]
@@ -181,7 +189,7 @@ def test_an_address_that_is_none_is_said_before_any_work(
     recipe = bench.recipe(sources=[{"path": "a.jsonl"}])
     for url, told in (
         ("s3://nobucket/cache", "INSTDATA_CACHE: s3://nobucket/cache: "),
-        ("https://127.0.0.1/cache", "INSTDATA_CACHE: https://127.0.0.1/cache: http"),
+        ("https://127.0.0.1/cache", "INSTDATA_CACHE: https://127.0.0.1/cache: name a folder"),
         ("nothing://there", "INSTDATA_CACHE: nothing://there: Protocol not known"),
     ):
         monkeypatch.setenv("INSTDATA_CACHE", url)

@@ -128,7 +128,9 @@ def test_what_is_kept_and_damaged_is_made_again(
 ) -> None:
     bench.jsonl("a.jsonl", corpus(300))
     whole = fingerprint(built(bench, "one").path)
-    for path in (cache_folder() / "scores").rglob("*.parquet"):
+    kept = [p for name in ("scores", "kept") for p in (cache_folder() / name).rglob("*.parquet")]
+    assert {p.parent.name for p in kept} > {"kept"}
+    for path in kept:
         path.write_bytes(path.read_bytes()[:-1] + b"?")
     sketched.clear()
     assert fingerprint(built(bench, "two").path) == whole

@@ -18,10 +18,12 @@ from instdata.corpus.rows import MESSAGES, Rows
 from instdata.steps.dedup import kept_verdicts, search
 from instdata.steps.dedup.api import find_in
 from instdata.steps.dedup.character_tables import prepare as prepared
+from instdata.steps.dedup.kept_verdicts import KeptVerdicts
 from instdata.steps.dedup.minhash import scheme
 from instdata.steps.dedup.result import Deduped
 from instdata.steps.dedup.sketch_shards import RowTexts, sketch_rows
 from instdata.steps.dedup.typing_errors import counted, spelling, vocabulary
+from instdata.steps.dedup.verification import together
 from instdata.util.build_context import Context
 from instdata.util.engine import Engine, Processes
 from tests.conftest import Bench
@@ -98,23 +100,23 @@ def test_a_pair_is_verified_once_and_many_files_become_one(
     monkeypatch.setattr(kept_verdicts, "FILES", 3)
     for n in range(10, len(POOL), 8):
         assert same(searched(POOL[:n], tmp_path), searched(POOL[:n], None))
-        assert 1 <= len(list(tmp_path.glob("scores/verdicts-*/*.parquet"))) <= 3
+        assert 1 <= len(list(tmp_path.glob("kept/verdicts-*/*.parquet"))) <= 3
     ours, alone = verified[0::2], verified[1::2]
     assert sum(ours) == alone[-1] > 0, "each pair of the last search, once"
-    assert len(set(tmp_path.glob("scores/verdicts-*/*"))) == 2 * len(list(tmp_path.glob("scores/*/*.parquet")))
+    assert len(set(tmp_path.glob("kept/verdicts-*/*"))) == 2 * len(list(tmp_path.glob("kept/*/*.parquet")))
     verified.clear()
     searched(POOL[:n][::-1], tmp_path, np.arange(n)[::-1])
     assert verified == [0], "other numbers of the same rows"
     searched(POOL[:n], tmp_path, fresh=True)
     assert verified == [0, alone[-1]], "afresh"
     searched(POOL[:n], tmp_path)
-    assert verified[2:] == [0] and len(list(tmp_path.glob("scores/*/*.parquet"))) == 1
+    assert verified[2:] == [0] and len(list(tmp_path.glob("kept/*/*.parquet"))) == 1
 
 
 def test_a_damaged_file_is_said_and_made_again(tmp_path: Path, verified: list[int]) -> None:
     said: list[str] = []
     wanted = searched(POOL, tmp_path)
-    [path] = tmp_path.glob("scores/verdicts-*/*.parquet")
+    [path] = tmp_path.glob("kept/verdicts-*/*.parquet")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -197,3 +199,17 @@ def test_tasks_in_other_processes_find_the_same(
     monkeypatch.setenv("INSTDATA_CACHE", str(bench.folder / "cache-far"))
     with Elsewhere(2, "instdata.steps.worker_preload") as engine:
         assert fingerprint(built(bench, "far", engine, **options).path) == wanted
+
+
+def test_what_another_build_took_away_is_missing_and_no_error(tmp_path: Path) -> None:
+    hashes, rows = np.arange(8, dtype=np.uint64).reshape(4, 2), np.arange(4, dtype=np.int32)
+    pairs = np.array([1, 2, 3, 1 << 32 | 2], np.uint64)
+    KeptVerdicts(tmp_path, hashes, False, print).keep(rows, pairs, together([]))
+    held = KeptVerdicts(tmp_path, hashes, False, print)
+    assert not len(held.find(rows, pairs)[1])
+    for path in tmp_path.glob("*"):
+        path.unlink()
+    assert held.find(rows, pairs)[1].tolist() == pairs.tolist()
+    held.files *= 9
+    held.keep(rows, pairs, together([]))
+    assert not len(KeptVerdicts(tmp_path, hashes, False, print).find(rows, pairs)[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from instdata.corpus.cached_tables import read_cached, write_cached
+from instdata.corpus.cached_tables import kept_table, write_cached
 from instdata.corpus.shard_tables import as_bytes, of_bytes, spread
 from instdata.steps.dedup.band_join import LOW
 from instdata.steps.dedup.folding import mix
@@ -20,6 +20,7 @@ from instdata.util.kernels import jit
 from instdata.util.sealed import SEAL, sound
 
 FILES = 8  # of verdicts; more become one
+PAIRS = 1 << 24  # that this one holds, about: what was found longest ago goes
 
 
 @jit
@@ -69,7 +70,8 @@ class KeptVerdicts:
         order = np.argsort(keys[:, 0])
         keys, left, found = keys[order], np.ones(len(pairs), bool), []
         for path in self.files:
-            table = read_cached(path)
+            if (table := kept_table(path)) is None:  # another build has put it into a larger one
+                continue
             held = of_bytes(table["key"], np.uint64)
             if not len(held):
                 continue
@@ -93,8 +95,12 @@ class KeptVerdicts:
             known = {name: spread(column, at, len(pairs)) for name, column in zip(PairVerdicts._fields[2:], columns)}
             self._write(pa.table({"key": as_bytes(self._keys(rows, pairs)), **known}))
         if len(self.files) > FILES:
-            many, self.files = self.files, []
-            self._write(pa.concat_tables(read_cached(path) for path in many))
+            many, self.files, tables, size = self.files, [], list[pa.Table](), 0
+            for table in filter(None, map(kept_table, sorted(many, key=_age))):  # the latest first
+                tables, size = [*tables, table], size + len(table)
+                if size > PAIRS:
+                    break
+            self._write(pa.concat_tables(tables))
             self._old += many
         for path in {*self._old} - {*self.files}:  # the same pairs have the same name
             path.unlink(missing_ok=True)
@@ -107,11 +113,20 @@ class KeptVerdicts:
         return keys
 
     def _write(self, table: pa.Table) -> None:
-        """Write a table of pairs, sorted by key; a pair that is there more than once stays so."""
-        table = table.take(pa.array(np.argsort(of_bytes(table["key"], np.uint64)[:, 0], kind="stable")))
+        """Write a table of pairs, sorted by key, each once."""
+        keys = of_bytes(table["key"], np.uint64)
+        by = np.lexsort((keys[:, 1], keys[:, 0]))
+        new = np.ones(len(by), bool)
+        new[1:] = (keys[by[1:]] != keys[by[:-1]]).any(axis=1)
+        table = table.take(pa.array(by[new]))
         name = hashlib.blake2b(of_bytes(table["key"], np.uint8).tobytes(), digest_size=16).hexdigest()
         self.files.append(self.folder / f"{name}.parquet")
         write_cached(table, self.files[-1])
+
+
+def _age(path: Path) -> float:
+    """Sorts files by when they were written, the latest first."""
+    return -path.stat().st_mtime if path.exists() else 0.0
 
 
 def _verdicts(pairs: np.ndarray, table: pa.Table) -> PairVerdicts:

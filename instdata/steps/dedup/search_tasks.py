@@ -109,7 +109,7 @@ def searching(rows: Rows, made: tuple[Any, ...]) -> Iterator[Far | None]:
         yield None
         return
     assert isinstance(rows, CorpusRows)
-    folder = rows.context.folder / "scores" / f"search-{uuid.uuid4().hex[:12]}"
+    folder = rows.context.folder / "scores" / f".tmp-search-{uuid.uuid4().hex[:12]}"
     folder.mkdir(parents=True)
     try:
         yield Far(rows.engine, rows, made, folder)

@@ -211,7 +211,7 @@ def sketch_rows(
         release(whole.sketch.keys)
         at = now.stop
     if s.contrast and folder is not None and made[1] < 1:
-        texts.kept = KeptVerdicts(folder / "scores" / _named(made), hashes, rows.context.fresh, rows.context.say)
+        texts.kept = KeptVerdicts(folder / "kept" / _named(made), hashes, rows.context.fresh, rows.context.say)
     return whole, np.concatenate(unanswered)
 
 
