@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from instdata.corpus.corpus import Corpus, Shard, versions
 from instdata.corpus.ledger import evidence_of
 from instdata.corpus.optional_columns import fields_used, published_schema
 from instdata.corpus.parquet_file import parquet_file
-from instdata.util.atomic import whole
+from instdata.util.atomic import copy_whole
 from instdata.util.sealed import seal, sound
 
 FORMS, DROPPED = "forms.parquet", "dropped.parquet"
@@ -54,8 +53,7 @@ def write_forms(corpus: Corpus, path: Path) -> dict[str, int]:
                 if len(forms):
                     append(forms)
         seal(kept)
-    with open(kept, "rb") as there, whole(path) as file:
-        shutil.copyfileobj(there, file)
+    copy_whole(kept, path)
     rows = pq.read_metadata(path).num_rows
     raws = [read_cached(shard.bad_path, ["raw"])["raw"] for shard in shards if shard.bad]
     whole_texts = sum(int(pc.sum(pc.greater(pc.binary_length(raw), 0)).as_py() or 0) for raw in raws)
@@ -68,11 +66,11 @@ def dropped_file(corpus: Corpus, folder: Path) -> Iterator[tuple[pa.Schema, Call
 
     (What is asked of each shard, and a function that appends a shard's dropped rows: an Arrow file of these.)"""
     gone = corpus.state.step >= 0
+    if not gone.any():
+        yield pa.schema([]), lambda shard, path: None
+        return
     body = published_schema(fields_used(corpus, gone))
     asked = pa.schema([pa.field("rid", pa.string()), *(f for f in body if f.name != "ability_confidence")])
-    if not gone.any():
-        yield asked, lambda shard, path: None
-        return
     own = [pa.field(n, pa.string()) for n in ("step", "reason", "evidence")]
     schema = pa.schema([asked[0], *own, *(f for f in asked if f.name != "rid")])
     names = pa.array([t.name for t in corpus.done], pa.string())

@@ -8,7 +8,6 @@ read once: what the ledger and dropped.parquet show of its rows goes to files be
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from instdata.corpus.optional_columns import fields_used, filled_columns, publis
 from instdata.corpus.parquet_file import parquet_file
 from instdata.corpus.row_states import State
 from instdata.corpus.rows import with_fields
-from instdata.util.atomic import whole
+from instdata.util.atomic import copy_whole
 from instdata.util.build_context import Context
 from instdata.util.checksums import running_sha256
 from instdata.util.engine import Engine
@@ -180,8 +179,8 @@ def _write_in_order(
     engine = engine if far or size * files[-1][1] >= LARGE else Engine()
     where = corpus.context.folder / "scores" if far else folder
     where.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".tmp-", dir=where))
-    try:
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=where, ignore_cleanup_errors=True) as made:
+        scratch = Path(made)
         parts = [scratch / str(shard) for shard in range(len(corpus.shards))]
         filled: list[list[tuple[Path, int]]] = [[] for _ in edges[1:]]
         with dropped_file(corpus, folder) as (of_dropped, drop), ledger_file(corpus, folder) as (of_all, enter):
@@ -198,10 +197,7 @@ def _write_in_order(
         for _ in engine.map(DataFile.write, tables):
             pass  # the largest comes first: the others fill the gaps
         for path, (name, _) in zip(places if far else (), files):
-            with open(path, "rb") as made, whole(folder / name) as file:
-                shutil.copyfileobj(made, file)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            copy_whole(path, folder / name)
     return entered
 
 

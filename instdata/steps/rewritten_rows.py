@@ -26,16 +26,8 @@ from instdata.util.sealed import sound
 VERSION = 5  # raise it when the same new text makes another shard
 # columns of a rewriting step's sidecar: the new text, the new origin, a preference pair's new answers; null: as it was
 MESSAGES, ORIGIN, PAIR = "_messages", "_origin", {"_chosen": "chosen", "_rejected": "rejected"}
-REWRITTEN = [
-    "messages",
-    "id",
-    "lang",
-    "origin",
-    "asked_span",
-    "chosen",
-    "rejected",
-    "tools",
-]  # tools are only looked at
+# what of a shard's rows is looked at for that, and, but for the tools, may be new
+REWRITTEN = ["messages", "id", "lang", "origin", "asked_span", "chosen", "rejected", "tools"]
 
 
 @dataclass(frozen=True)

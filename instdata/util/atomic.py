@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,6 +66,12 @@ def whole(path: Path, mode: str = "wb") -> Iterator[Any]:
         if isinstance(e, OSError) and e.filename is None and number_of(e) in FULL:
             raise OSError(number_of(e), os.strerror(number_of(e)), str(path)) from e  # writing does not say what
         raise
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file so that the copy appears complete or not at all."""
+    with open(source, "rb") as there, whole(path) as file:
+        shutil.copyfileobj(there, file)
 
 
 def write_text(path: Path, text: str) -> None:

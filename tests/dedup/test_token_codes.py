@@ -31,7 +31,7 @@ def found_by(items: Items, rows: list[str], wanted: np.ndarray, parts: int = 3) 
     return matches_in(items, pieces, wanted, fetch), read
 
 
-def same(items: Items, rows: list[str], wanted: np.ndarray) -> None:
+def assert_same(items: Items, rows: list[str], wanted: np.ndarray) -> None:
     """What codes find is what a search of all text finds."""
     texts = pa.array(rows, pa.string())
     whole = items.search([(texts, texts)])
@@ -61,7 +61,7 @@ def test_what_is_found_is_what_all_text_holds(rows: list[str], items: list[str],
         cut = data.draw(st.integers(0, 30))
         rows = rows + [f"of {item[cut:]} it" for item in held]
         wanted = np.array(data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows))), bool)
-    same(Items(items, threshold=None), rows, wanted)
+    assert_same(Items(items, threshold=None), rows, wanted)
 
 
 def test_a_row_of_the_same_codes_is_told_apart_by_its_text() -> None:
@@ -88,7 +88,7 @@ def test_text_is_read_of_few_rows() -> None:
     wanted[[3, 905]] = False
     found, read = found_by(items, rows, wanted)
     assert len(found.row) and BOILERPLATE < len(set(read)) <= 4 * BOILERPLATE
-    same(items, rows, wanted)
+    assert_same(items, rows, wanted)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ process finds."""
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -109,12 +108,10 @@ def searching(rows: Rows, made: tuple[Any, ...]) -> Iterator[Far | None]:
         yield None
         return
     assert isinstance(rows, CorpusRows)
-    folder = rows.context.folder / "scores" / f".tmp-search-{uuid.uuid4().hex[:12]}"
-    folder.mkdir(parents=True)
-    try:
-        yield Far(rows.engine, rows, made, folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    where = rows.context.folder / "scores"
+    where.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-search-", dir=where, ignore_cleanup_errors=True) as folder:
+        yield Far(rows.engine, rows, made, Path(folder))
 
 
 def join_task(folder: Path, first: int, last: int, differing: int) -> int:

@@ -184,11 +184,8 @@ def sketch_rows(
     s, at = scheme(*how), sum(map(len, older))
     texts = RowTexts(memory // 4, folder, older, rows, made, far)
     n = at + len(rows)
-    whole, unanswered = (
-        Sketched(texts, *room_for(n, s if far is None else s._replace(bands=0), memory, folder)),
-        [np.zeros(0, bool)],
-    )
-    hashes = np.zeros((n, 2), np.uint64)
+    whole = Sketched(texts, *room_for(n, s if far is None else s._replace(bands=0), memory, folder))
+    unanswered, hashes = [np.zeros(0, bool)], np.zeros((n, 2), np.uint64)
     if older:
         old = sketch_all(older, at, s, memory, owned=True)
         whole.sketch.whole[:at], whole.sketch.bits[:at], whole.valid[:at] = old.sketch.whole, old.sketch.bits, old.valid
